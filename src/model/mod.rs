@@ -4,14 +4,39 @@
 //! product: an *organization* owns *domains*, *connections*, *apps* and *accounts*; an account has *profiles*;
 //! a *flow* is one attempt of one browser to get from an app's request to a code.
 
+pub mod account;
+pub mod app;
+pub mod connection;
+pub mod domain;
+pub mod email;
+pub mod flow;
 pub mod id;
+pub mod name;
+pub mod organization;
 pub mod random;
 pub mod secret;
+pub mod session;
+pub mod signing;
 pub mod time;
+pub mod words;
 
-pub use id::{
-    AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, KeyId, OrganizationId, ProfileId, SessionId,
+pub use account::{Account, Contact, MAX_PROFILES, Profile, ProfileKind, Role};
+pub use app::{App, AppAuthMethod, AppSettings, ApplicationType, Audience, ConsentMode, GrantType};
+pub use connection::{
+    AssertionAudience, Capabilities, ClaimMapping, Connection, ConnectionSettings, EmailTrust, Freshness,
+    UpstreamAuth, UpstreamLogout, UpstreamMfa, Vendor, Waiver,
 };
+pub use domain::{DomainError, DomainName, OwnedDomain};
+pub use email::{Email, EmailError};
+pub use flow::{AuthorizationRequest, FLOW_LIFETIME, Flow, Prompt, ProvenFlow, Target, UpstreamLeg};
+pub use id::{
+    AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, KeyId, OrganizationId, ProfileId,
+    SessionId,
+};
+pub use name::{Handle, NameError, Username};
+pub use organization::{LocalSignIn, Organization, OrganizationPolicy, Plan, Routing};
 pub use random::Random;
 pub use secret::Secret;
+pub use session::{Proof, Session};
+pub use signing::SigningAlg;
 pub use time::{Clock, SystemClock, Timestamp};

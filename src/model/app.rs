@@ -1,0 +1,165 @@
+//! Apps: relying applications, as OAuth 2.0 clients (RFC 6749, section 2).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::words::words;
+use super::{AppId, Handle, OrganizationId, SigningAlg, Timestamp};
+
+words! {
+    /// How an app proves itself (RFC 7591, section 2, `token_endpoint_auth_method`).
+    AppAuthMethod {
+        /// HTTP Basic.
+        ClientSecretBasic = "client_secret_basic",
+        /// In the form.
+        ClientSecretPost = "client_secret_post",
+        /// A public app.
+        None = "none",
+    }
+}
+
+words! {
+    /// What an app may ask the token endpoint for.
+    GrantType {
+        /// RFC 6749, section 4.1.
+        AuthorizationCode = "authorization_code",
+        /// RFC 6749, section 6.
+        RefreshToken = "refresh_token",
+        /// RFC 6749, section 4.4.
+        ClientCredentials = "client_credentials",
+    }
+}
+
+words! {
+    /// Where the app runs (`OpenID` Connect Registration 1.0, section 2).
+    ApplicationType {
+        /// In a browser or on a server.
+        Web = "web",
+        /// On the person's device.
+        Native = "native",
+    }
+}
+
+words! {
+    /// Whether people are asked before an app learns about them.
+    ConsentMode {
+        /// The organization has consented for its people.
+        Implicit = "implicit",
+        /// Each person is asked.
+        Explicit = "explicit",
+    }
+}
+
+/// Whose accounts may use an app.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Audience {
+    /// Those of the app's own organization.
+    #[default]
+    Own,
+    /// Those of its own and of these organizations.
+    Organizations(Vec<Handle>),
+    /// Every account.
+    Any,
+}
+
+/// A relying application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    /// Stable id.
+    pub id: AppId,
+    /// The organization that registered it.
+    pub organization: OrganizationId,
+    /// OAuth client id, unique in the deployment.
+    pub client_id: String,
+    /// Name for people.
+    pub name: String,
+    /// A disabled app gets nothing.
+    pub enabled: bool,
+    /// SHA-256 of each valid client secret, base64url: two at most, for rotation. None: a public app.
+    pub secret_hashes: Vec<String>,
+    /// Everything else.
+    pub settings: AppSettings,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl App {
+    /// Whether the app has no secret (RFC 6749, section 2.1).
+    pub const fn is_public(&self) -> bool {
+        matches!(self.settings.auth_method, AppAuthMethod::None)
+    }
+
+    /// Whether the app may use a grant; client credentials come with being confidential.
+    pub fn may_use(&self, grant: GrantType) -> bool {
+        self.settings.grant_types.contains(&grant)
+            || (grant == GrantType::ClientCredentials && !self.is_public())
+    }
+}
+
+/// How an app talks to the broker and what it gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppSettings {
+    /// Client authentication, one method only.
+    pub auth_method: AppAuthMethod,
+    /// Where answers may go, compared exactly.
+    pub redirect_uris: Vec<String>,
+    /// Where a sign-out may lead back to, compared exactly.
+    pub post_logout_redirect_uris: Vec<String>,
+    /// Where the app begins: for "Start again at …" and provider-initiated sign-ins.
+    pub home_uri: Option<String>,
+    /// What the app may ask for.
+    pub grant_types: Vec<GrantType>,
+    /// Where it runs.
+    pub application_type: ApplicationType,
+    /// Whether a request without PKCE is refused (RFC 7636).
+    pub require_pkce: bool,
+    /// Whether people are asked.
+    pub consent: ConsentMode,
+    /// The scopes that it may ask for.
+    pub scopes: Vec<String>,
+    /// Whose accounts may use it.
+    pub audience: Audience,
+    /// Handles of the connections through which people must sign in; empty allows all, and passwords.
+    pub connections: Vec<Handle>,
+    /// Algorithm of its ID tokens.
+    pub id_token_alg: SigningAlg,
+    /// Algorithm of its access tokens.
+    pub access_token_alg: SigningAlg,
+    /// How long a code lives; 60 s at most.
+    pub code_lifetime: Duration,
+    /// How long an access token lives.
+    pub access_token_lifetime: Duration,
+    /// How long an ID token lives.
+    pub id_token_lifetime: Duration,
+    /// How long a refresh token lives without use.
+    pub refresh_token_lifetime: Duration,
+    /// Whether an unproven email goes into tokens, with `email_verified: false`.
+    pub unproven_email: bool,
+}
+
+impl AppSettings {
+    /// What an app gets that says nothing else.
+    pub fn for_auth(auth_method: AppAuthMethod) -> Self {
+        Self {
+            auth_method,
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            home_uri: None,
+            grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
+            application_type: ApplicationType::Web,
+            require_pkce: true,
+            consent: ConsentMode::Implicit,
+            scopes: ["openid", "profile", "email", "phone", "offline_access"].map(str::to_owned).to_vec(),
+            audience: Audience::Own,
+            connections: Vec::new(),
+            id_token_alg: SigningAlg::Rs256,
+            access_token_alg: SigningAlg::Es256,
+            code_lifetime: Duration::from_secs(60),
+            access_token_lifetime: Duration::from_mins(5),
+            id_token_lifetime: Duration::from_mins(5),
+            refresh_token_lifetime: Duration::from_hours(30 * 24),
+            unproven_email: false,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Connections: an external OpenID Provider as one organization has registered it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::words::words;
+use super::{ConnectionId, Handle, OrganizationId, SigningAlg, Timestamp};
+
+words! {
+    /// How the broker proves itself at the provider's token endpoint.
+    UpstreamAuth {
+        /// HTTP Basic (RFC 6749, section 2.3.1).
+        ClientSecretBasic = "client_secret_basic",
+        /// In the form.
+        ClientSecretPost = "client_secret_post",
+        /// A JWT signed by a key of the broker's (RFC 7523).
+        PrivateKeyJwt = "private_key_jwt",
+    }
+}
+
+words! {
+    /// What an assertion of [`UpstreamAuth::PrivateKeyJwt`] has as `aud`.
+    AssertionAudience {
+        /// The issuer.
+        Issuer = "issuer",
+        /// The token endpoint (Okta, ADFS).
+        TokenEndpoint = "token_endpoint",
+    }
+}
+
+words! {
+    /// When an email of this connection counts as proven.
+    EmailTrust {
+        /// When the provider says `email_verified: true`.
+        Claim = "claim",
+        /// When the provider does not say that it is unproven.
+        Authoritative = "authoritative",
+    }
+}
+
+words! {
+    /// How a fresh sign-in is recognized where the provider sends no `auth_time`.
+    Freshness {
+        /// By `auth_time`, or `iat` where the vendor honours `prompt=login`.
+        AuthTime = "auth_time",
+        /// By the round trip alone: a waiver.
+        RoundTrip = "round_trip",
+    }
+}
+
+words! {
+    /// How the provider's second factor counts.
+    UpstreamMfa {
+        /// By `amr` and `acr`.
+        Claim = "claim",
+        /// By the administrator's word.
+        Attested = "attested",
+    }
+}
+
+words! {
+    /// Whether a sign-out goes on to the provider.
+    UpstreamLogout {
+        /// The person is asked.
+        Ask = "ask",
+        /// Always.
+        Always = "always",
+        /// Never.
+        Never = "never",
+    }
+}
+
+words! {
+    /// Vendors whose habits are known: a name for a set of defaults, which every setting overrides.
+    Vendor {
+        /// Follows the standards.
+        Generic = "generic",
+        /// Okta.
+        Okta = "okta",
+        /// Microsoft Entra ID.
+        Entra = "entra",
+        /// Google.
+        Google = "google",
+        /// Keycloak.
+        Keycloak = "keycloak",
+        /// Active Directory Federation Services.
+        Adfs = "adfs",
+        /// Ping.
+        Ping = "ping",
+    }
+}
+
+/// An external `OpenID` Provider as one organization has registered it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// Stable id; part of the callback's path.
+    pub id: ConnectionId,
+    /// The organization that registered it.
+    pub organization: OrganizationId,
+    /// Short name, unique in the organization.
+    pub handle: Handle,
+    /// Name for people: "Sign in with …".
+    pub name: String,
+    /// Whether it signs anybody in.
+    pub enabled: bool,
+    /// The issuer, byte for byte as its metadata and tokens say; may hold `{tenantid}`.
+    pub issuer: String,
+    /// The broker's client id there.
+    pub client_id: String,
+    /// Everything else.
+    pub settings: ConnectionSettings,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What a connection asks, trusts and demands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionSettings {
+    /// Whose habits are assumed.
+    pub vendor: Vendor,
+    /// Where the metadata is, when it does not derive from the issuer.
+    pub discovery_url: Option<String>,
+    /// Client authentication; `None` is the first that metadata offers and the credential fits.
+    pub auth: Option<UpstreamAuth>,
+    /// `aud` of a client assertion.
+    pub assertion_audience: AssertionAudience,
+    /// Scopes that are asked.
+    pub scopes: Vec<String>,
+    /// Ask userinfo even when the ID token has everything.
+    pub always_userinfo: bool,
+    /// A first sign-in makes an account.
+    pub new_accounts: bool,
+    /// The only algorithm that ID tokens may have.
+    pub id_token_alg: SigningAlg,
+    /// Further audiences that an ID token may have beside the client id.
+    pub trusted_audiences: Vec<String>,
+    /// Claims that must have one of these values (`hd`, `tid`).
+    pub required_claims: BTreeMap<String, Vec<String>>,
+    /// Tenants that may stand for `{tenantid}` in the issuer.
+    pub tenants: Vec<String>,
+    /// When an email counts as proven.
+    pub email_trust: EmailTrust,
+    /// Which claim holds what.
+    pub claims: ClaimMapping,
+    /// What the provider understands in an authorization request.
+    pub capabilities: Capabilities,
+    /// An app's `acr` value to the provider's.
+    pub acr_values: BTreeMap<String, String>,
+    /// How a fresh sign-in is recognized.
+    pub freshness: Freshness,
+    /// How the provider's second factor counts.
+    pub mfa: UpstreamMfa,
+    /// Whether a sign-out goes on to the provider.
+    pub upstream_logout: UpstreamLogout,
+    /// Relaxations: each a name with the time at which it ends.
+    pub waivers: BTreeMap<Waiver, Timestamp>,
+}
+
+words! {
+    /// A relaxation of the strict checks that an administrator may grant until a date.
+    Waiver {
+        /// `email_verified` may be the string `"true"`.
+        StringEmailVerified = "string_email_verified",
+        /// [`Freshness::RoundTrip`] may be used.
+        RoundTripFreshness = "round_trip_freshness",
+    }
+}
+
+/// Which claim of the provider holds what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimMapping {
+    /// Email address.
+    pub email: String,
+    /// Whether the address is proven.
+    pub email_verified: String,
+    /// Full name.
+    pub name: String,
+    /// Given name.
+    pub given_name: String,
+    /// Family name.
+    pub family_name: String,
+    /// Phone number.
+    pub phone: String,
+    /// Groups, as array, string or comma-separated list; `None` reads none.
+    pub groups: Option<String>,
+    /// Claims without which nobody signs in.
+    pub required: Vec<String>,
+}
+
+impl Default for ClaimMapping {
+    fn default() -> Self {
+        Self {
+            email: "email".to_owned(),
+            email_verified: "email_verified".to_owned(),
+            name: "name".to_owned(),
+            given_name: "given_name".to_owned(),
+            family_name: "family_name".to_owned(),
+            phone: "phone_number".to_owned(),
+            groups: None,
+            required: Vec::new(),
+        }
+    }
+}
+
+/// What a provider understands in an authorization request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// The `prompt` values that are passed on; of `login`, `select_account`.
+    pub prompts: Vec<String>,
+    /// Whether `max_age` is passed on.
+    pub max_age: bool,
+    /// Whether `login_hint` is passed on.
+    pub login_hint: bool,
+    /// Whether `prompt=login` is known to force a new sign-in, so that `iat` proves its time.
+    pub honours_prompt_login: bool,
+}
+
+impl Capabilities {
+    /// What a provider that follows the standards understands.
+    pub fn standard() -> Self {
+        Self {
+            prompts: vec!["login".to_owned(), "select_account".to_owned()],
+            max_age: true,
+            login_hint: true,
+            honours_prompt_login: false,
+        }
+    }
+}
+
+impl ConnectionSettings {
+    /// The defaults for a vendor: the table of known habits.
+    pub fn for_vendor(vendor: Vendor) -> Self {
+        let mut settings = Self {
+            vendor,
+            discovery_url: None,
+            auth: None,
+            assertion_audience: AssertionAudience::Issuer,
+            scopes: ["openid", "email", "profile"].map(str::to_owned).to_vec(),
+            always_userinfo: false,
+            new_accounts: true,
+            id_token_alg: SigningAlg::Rs256,
+            trusted_audiences: Vec::new(),
+            required_claims: BTreeMap::new(),
+            tenants: Vec::new(),
+            email_trust: EmailTrust::Claim,
+            claims: ClaimMapping::default(),
+            capabilities: Capabilities::standard(),
+            acr_values: BTreeMap::new(),
+            freshness: Freshness::AuthTime,
+            mfa: UpstreamMfa::Claim,
+            upstream_logout: UpstreamLogout::Ask,
+            waivers: BTreeMap::new(),
+        };
+        match vendor {
+            Vendor::Generic | Vendor::Keycloak | Vendor::Ping => {}
+            Vendor::Okta => settings.assertion_audience = AssertionAudience::TokenEndpoint,
+            Vendor::Entra => {
+                "xms_edov".clone_into(&mut settings.claims.email_verified);
+                settings.capabilities.max_age = false;
+                settings.capabilities.honours_prompt_login = true;
+            }
+            Vendor::Google => {
+                settings.capabilities.prompts = vec!["select_account".to_owned()];
+                settings.capabilities.max_age = false;
+            }
+            Vendor::Adfs => {
+                settings.assertion_audience = AssertionAudience::TokenEndpoint;
+                settings.capabilities.prompts = vec!["login".to_owned()];
+                settings.capabilities.honours_prompt_login = true;
+                "upn".clone_into(&mut settings.claims.email);
+            }
+        }
+        settings
+    }
+
+    /// Whether a waiver is granted and has not ended.
+    pub fn waives(&self, waiver: Waiver, now: Timestamp) -> bool {
+        self.waivers.get(&waiver).is_some_and(|until| now < *until)
+    }
+}

@@ -1,0 +1,150 @@
+//! Flows: one attempt of one browser to get from an app's request to a code.
+//!
+//! Until somebody has proved something, a [`Flow`] travels sealed in a cookie of its own. From the first proven
+//! credential on, it is a database row ([`ProvenFlow`]).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AccountId, AppId, ConnectionId, FlowId, Proof, SessionId, Timestamp};
+
+/// How long a flow lives.
+pub const FLOW_LIFETIME: Duration = Duration::from_mins(30);
+
+/// A flow in which nobody has proved anything yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Id, also in the cookie's name.
+    pub id: FlowId,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Where it leads.
+    pub target: Target,
+    /// The page language that was asked for, as a language tag.
+    pub locale: Option<String>,
+    /// What was sent to an identity provider, while the person is there.
+    pub leg: Option<UpstreamLeg>,
+}
+
+impl Flow {
+    /// Whether the flow is over at `now`.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        now.since(self.started_at) >= FLOW_LIFETIME
+    }
+}
+
+/// Where a flow leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// Back to an app with a code.
+    App(Box<AuthorizationRequest>),
+    /// To the profile page.
+    Account,
+    /// To the home of an app that a third party named (`OpenID` Connect Core, section 4).
+    Home(AppId),
+}
+
+impl Target {
+    /// The app that is waiting, if one is.
+    pub fn app(&self) -> Option<AppId> {
+        match self {
+            Self::App(request) => Some(request.app),
+            Self::Home(app) => Some(*app),
+            Self::Account => None,
+        }
+    }
+}
+
+/// An app's request, after every check that needs no person (RFC 6749, section 4.1.1; `OpenID` Connect Core,
+/// section 3.1.2.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorizationRequest {
+    /// The app.
+    pub app: AppId,
+    /// Where the answer goes, as registered.
+    pub redirect_uri: String,
+    /// The scopes that were asked and are allowed, in the order asked.
+    pub scopes: Vec<String>,
+    /// Returned unchanged.
+    pub state: Option<String>,
+    /// Goes into the ID token.
+    pub nonce: Option<String>,
+    /// PKCE S256 challenge (RFC 7636).
+    pub code_challenge: Option<String>,
+    /// `prompt` values.
+    pub prompt: Vec<Prompt>,
+    /// How old the sign-in may be, in seconds.
+    pub max_age: Option<u32>,
+    /// Wanted authentication contexts, most wanted first.
+    pub acr_values: Vec<String>,
+    /// Who is expected.
+    pub login_hint: Option<String>,
+    /// The account that `id_token_hint` names.
+    pub hinted_account: Option<AccountId>,
+    /// An organization's handle or domain.
+    pub domain_hint: Option<String>,
+    /// A connection's handle.
+    pub idp_hint: Option<String>,
+    /// Resource indicators (RFC 8707).
+    pub resources: Vec<String>,
+}
+
+impl AuthorizationRequest {
+    /// Whether the app wants `prompt`.
+    pub fn wants(&self, prompt: Prompt) -> bool {
+        self.prompt.contains(&prompt)
+    }
+}
+
+super::words::words! {
+    /// What the app wants the person to be asked (`OpenID` Connect Core, section 3.1.2.1).
+    Prompt {
+        /// Nothing may be shown.
+        None = "none",
+        /// A new sign-in.
+        Login = "login",
+        /// Consent, even if it was given.
+        Consent = "consent",
+        /// A choice of account.
+        SelectAccount = "select_account",
+    }
+}
+
+/// What was sent to an identity provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamLeg {
+    /// Through which connection.
+    pub connection: ConnectionId,
+    /// A hash over organization, issuer and client id at the start; the callback must find the same.
+    pub registration: [u8; 16],
+    /// The random part of `state`.
+    pub state: [u8; 16],
+    /// The random part of `nonce`.
+    pub nonce: [u8; 16],
+    /// The random part of the PKCE verifier.
+    pub verifier: [u8; 32],
+    /// When the person was sent.
+    pub sent_at: Timestamp,
+    /// The oldest sign-in that is good enough, when the app demanded a fresh one.
+    pub not_before: Option<Timestamp>,
+    /// Whether `prompt=login` was passed on.
+    pub forced: bool,
+}
+
+/// A flow in which somebody has proved who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvenFlow {
+    /// The flow's id, the same as before.
+    pub id: FlowId,
+    /// Where it leads.
+    pub target: Target,
+    /// Who was proved.
+    pub account: AccountId,
+    /// The session that the proof opened.
+    pub session: SessionId,
+    /// How.
+    pub proof: Proof,
+    /// When it began.
+    pub started_at: Timestamp,
+}

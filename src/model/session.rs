@@ -1,0 +1,52 @@
+//! Sessions: a browser in which somebody has signed in.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AccountId, ConnectionId, OrganizationId, ProfileId, SessionId, Timestamp};
+
+/// A signed-in browser. The cookie holds a random token; the database holds its hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Stable id; the `sid` claim.
+    pub id: SessionId,
+    /// Who is signed in.
+    pub account: AccountId,
+    /// The organization of the account when it signed in.
+    pub organization: Option<OrganizationId>,
+    /// How the person proved who they are.
+    pub proof: Proof,
+    /// When the session began.
+    pub created_at: Timestamp,
+    /// When it was last used, to about a minute.
+    pub last_seen_at: Timestamp,
+    /// When it ends without further use.
+    pub idle_until: Timestamp,
+    /// When it ends in any case.
+    pub expires_at: Timestamp,
+    /// The browser's own name, cut to 200 characters.
+    pub user_agent: String,
+}
+
+impl Session {
+    /// Whether the session is over at `now`.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.idle_until || now >= self.expires_at
+    }
+}
+
+/// How somebody proved who they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// The profile that was used.
+    pub profile: ProfileId,
+    /// The connection of an external profile.
+    pub connection: Option<ConnectionId>,
+    /// When the person actively signed in (`auth_time`).
+    pub authenticated_at: Timestamp,
+    /// Authentication methods (`amr`, RFC 8176).
+    pub amr: Vec<String>,
+    /// Authentication context (`acr`), as the app knows it.
+    pub acr: Option<String>,
+    /// The provider's session (`sid`), for its logout messages.
+    pub upstream_sid: Option<String>,
+}
