@@ -1,0 +1,256 @@
+//! Accounts, their roles and passwords.
+
+use sqlx::FromRow;
+
+use super::row::{Row, text, time};
+use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::{StoreError, Tx};
+use crate::model::{
+    Account, AccountId, AppId, ConnectionId, Contact, OrganizationId, Role, Timestamp, Username,
+};
+
+statements! {
+    FIND = "SELECT * FROM accounts WHERE id = $1";
+    FIND_BY_USERNAME = "SELECT * FROM accounts WHERE username_key = $1";
+    LIST = "SELECT * FROM accounts WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    LIST_BY_EMAIL = "SELECT * FROM accounts WHERE organization_id = $1 AND email_canonical = $2 ORDER BY id LIMIT 100";
+    LIST_ROLES = "SELECT role FROM account_roles WHERE account_id = $1 ORDER BY role";
+    INSERT = "INSERT INTO accounts (id, organization_id, username, username_key, email, email_canonical, email_verified, \
+              name, given_name, family_name, phone, enabled, break_glass, profile_count, created_at, updated_at) \
+              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $14)";
+    UPDATE = "UPDATE accounts SET organization_id = $2, username = $3, username_key = $4, email = $5, \
+              email_canonical = $6, email_verified = $7, name = $8, given_name = $9, family_name = $10, phone = $11, \
+              enabled = $12, break_glass = $13, updated_at = $14 WHERE id = $1";
+    DELETE_ROLES = "DELETE FROM account_roles WHERE account_id = $1";
+    INSERT_ROLE = "INSERT INTO account_roles (organization_id, account_id, role) VALUES ($1, $2, $3)";
+    FIND_PASSWORD = "SELECT hash FROM passwords WHERE account_id = $1";
+    SAVE_PASSWORD = "INSERT INTO passwords (account_id, hash, changed_at) VALUES ($1, $2, $3) \
+                     ON CONFLICT (account_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
+    REPLACE_PASSWORD_HASH = "UPDATE passwords SET hash = $3 WHERE account_id = $1 AND hash = $2";
+    READ_STANDING = "SELECT a.enabled AS account, a.organization_id AS organization_id, COALESCE(o.enabled, TRUE) AS organization, \
+                     COALESCE(c.enabled AND co.enabled, $2 = '') AS connection, \
+                     COALESCE(p.enabled AND po.enabled, $3 = '') AS app \
+                     FROM accounts a \
+                     LEFT JOIN organizations o ON o.id = a.organization_id \
+                     LEFT JOIN connections c ON c.id = $2 LEFT JOIN organizations co ON co.id = c.organization_id \
+                     LEFT JOIN apps p ON p.id = $3 LEFT JOIN organizations po ON po.id = p.organization_id \
+                     WHERE a.id = $1";
+}
+
+/// Whether everything that a sign-in stands on is enabled, read in one statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The organization that the account belongs to now.
+    pub organization_id: Option<OrganizationId>,
+    /// The account.
+    pub account: bool,
+    /// Its organization; true for an unattached account.
+    pub organization: bool,
+    /// The connection and its organization; true when none was asked about.
+    pub connection: bool,
+    /// The app and its organization; true when none was asked about.
+    pub app: bool,
+}
+
+impl Standing {
+    /// Whether nothing is disabled.
+    pub const fn is_good(&self) -> bool {
+        self.account && self.organization && self.connection && self.app
+    }
+}
+
+#[derive(FromRow)]
+struct AccountRow {
+    id: String,
+    organization_id: Option<String>,
+    username: Option<String>,
+    email: Option<String>,
+    email_verified: bool,
+    name: Option<String>,
+    given_name: Option<String>,
+    family_name: Option<String>,
+    phone: Option<String>,
+    enabled: bool,
+    break_glass: bool,
+    created_at: i64,
+    updated_at: i64,
+}
+
+#[derive(FromRow)]
+struct RoleRow {
+    role: String,
+}
+
+#[derive(FromRow)]
+struct PasswordRow {
+    hash: String,
+}
+
+#[derive(FromRow)]
+struct StandingRow {
+    account: bool,
+    organization_id: Option<String>,
+    organization: bool,
+    connection: bool,
+    app: bool,
+}
+
+fn account(row: AccountRow, roles: Vec<Role>) -> Result<Account, StoreError> {
+    let at = Row { table: "accounts", id: &row.id };
+    Ok(Account {
+        id: at.parse("id", &row.id)?,
+        organization: at.parse_optional("organization_id", row.organization_id.as_deref())?,
+        username: at.parse_optional("username", row.username.as_deref())?,
+        email: at.parse_optional("email", row.email.as_deref())?,
+        email_verified: row.email_verified,
+        contact: Contact {
+            name: row.name,
+            given_name: row.given_name,
+            family_name: row.family_name,
+            phone: row.phone,
+        },
+        roles,
+        enabled: row.enabled,
+        break_glass: row.break_glass,
+        created_at: time(row.created_at),
+        updated_at: time(row.updated_at),
+    })
+}
+
+async fn with_roles(tx: &mut Tx, row: AccountRow) -> Result<Account, StoreError> {
+    let at = Row { table: "account_roles", id: &row.id };
+    let rows = fetch_all!(tx, RoleRow, LIST_ROLES, &row.id)?;
+    let roles = rows.iter().map(|role| at.parse("role", &role.role)).collect::<Result<_, _>>()?;
+    account(row, roles)
+}
+
+/// The account with this id, of whatever organization.
+pub async fn find_account(tx: &mut Tx, id: AccountId) -> Result<Option<Account>, StoreError> {
+    match fetch_optional!(tx, AccountRow, FIND, id.to_string())? {
+        Some(row) => with_roles(tx, row).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The account with this username, without regard to case.
+pub async fn find_account_by_username(
+    tx: &mut Tx,
+    username: &Username,
+) -> Result<Option<Account>, StoreError> {
+    match fetch_optional!(tx, AccountRow, FIND_BY_USERNAME, username.key())? {
+        Some(row) => with_roles(tx, row).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Up to `limit` accounts of an organization with ids after `after`, by id; begin with the empty text.
+pub async fn list_accounts(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Account>, StoreError> {
+    let mut accounts = Vec::new();
+    for row in fetch_all!(tx, AccountRow, LIST, organization.to_string(), after, limit)? {
+        accounts.push(with_roles(tx, row).await?);
+    }
+    Ok(accounts)
+}
+
+/// The accounts of an organization whose email has this canonical form, 100 at most.
+pub async fn list_accounts_by_email(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    canonical: &str,
+) -> Result<Vec<Account>, StoreError> {
+    let mut accounts = Vec::new();
+    for row in fetch_all!(tx, AccountRow, LIST_BY_EMAIL, organization.to_string(), canonical)? {
+        accounts.push(with_roles(tx, row).await?);
+    }
+    Ok(accounts)
+}
+
+/// Adds an account without profiles; a username that is taken is a [`StoreError::Conflict`].
+pub async fn insert_account(tx: &mut Tx, new: &Account) -> Result<(), StoreError> {
+    write(tx, INSERT, new, new.created_at).await
+}
+
+/// Changes everything about an account but its id and profiles.
+pub async fn update_account(tx: &mut Tx, changed: &Account, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, DELETE_ROLES, changed.id.to_string())?;
+    write(tx, UPDATE, changed, now).await
+}
+
+async fn write(tx: &mut Tx, sql: &'static str, it: &Account, now: Timestamp) -> Result<(), StoreError> {
+    let id = it.id.to_string();
+    execute!(
+        tx,
+        sql,
+        &id,
+        text(it.organization.as_ref()),
+        it.username.as_ref().map(Username::as_str),
+        it.username.as_ref().map(Username::key),
+        it.email.as_ref().map(|email| email.as_str()),
+        it.email.as_ref().map(|email| email.canonical()),
+        it.email_verified,
+        &it.contact.name,
+        &it.contact.given_name,
+        &it.contact.family_name,
+        &it.contact.phone,
+        it.enabled,
+        it.break_glass,
+        now.unix_micros(),
+    )?;
+    if let Some(organization) = it.organization {
+        for role in &it.roles {
+            execute!(tx, INSERT_ROLE, organization.to_string(), &id, role.as_str())?;
+        }
+    }
+    Ok(())
+}
+
+/// The PHC string of an account's password.
+pub async fn find_password(tx: &mut Tx, id: AccountId) -> Result<Option<String>, StoreError> {
+    Ok(fetch_optional!(tx, PasswordRow, FIND_PASSWORD, id.to_string())?.map(|row| row.hash))
+}
+
+/// Sets an account's password.
+pub async fn save_password(tx: &mut Tx, id: AccountId, hash: &str, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, SAVE_PASSWORD, id.to_string(), hash, now.unix_micros())?;
+    Ok(())
+}
+
+/// Puts a stronger hash of the same password in the place of `old`, unless it was changed meanwhile.
+pub async fn replace_password_hash(
+    tx: &mut Tx,
+    id: AccountId,
+    old: &str,
+    new: &str,
+) -> Result<(), StoreError> {
+    execute!(tx, REPLACE_PASSWORD_HASH, id.to_string(), old, new)?;
+    Ok(())
+}
+
+/// What an account's sign-in stands on, as it is now: itself, its organization, and the connection and app if given.
+/// A connection or app that does not exist counts as disabled.
+pub async fn read_standing(
+    tx: &mut Tx,
+    id: AccountId,
+    connection: Option<ConnectionId>,
+    app: Option<AppId>,
+) -> Result<Option<Standing>, StoreError> {
+    let id = id.to_string();
+    let connection = text(connection.as_ref()).unwrap_or_default();
+    let app = text(app.as_ref()).unwrap_or_default();
+    let Some(row) = fetch_optional!(tx, StandingRow, READ_STANDING, &id, connection, app)? else {
+        return Ok(None);
+    };
+    let at = Row { table: "accounts", id: &id };
+    Ok(Some(Standing {
+        organization_id: at.parse_optional("organization_id", row.organization_id.as_deref())?,
+        account: row.account,
+        organization: row.organization,
+        connection: row.connection,
+        app: row.app,
+    }))
+}

@@ -1,0 +1,92 @@
+//! Apps.
+
+use sqlx::FromRow;
+
+use super::row::{Row, time, to_json};
+use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::{StoreError, Tx};
+use crate::model::{App, AppId, OrganizationId, Timestamp};
+
+statements! {
+    FIND = "SELECT * FROM apps WHERE id = $1";
+    FIND_BY_CLIENT_ID = "SELECT * FROM apps WHERE client_id = $1";
+    LIST = "SELECT * FROM apps WHERE organization_id = $1 ORDER BY client_id LIMIT 10000";
+    INSERT = "INSERT INTO apps (id, organization_id, client_id, name, enabled, secret_hash, next_secret_hash, settings, \
+              created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)";
+    UPDATE = "UPDATE apps SET client_id = $3, name = $4, enabled = $5, secret_hash = $6, next_secret_hash = $7, \
+              settings = $8, updated_at = $9 WHERE id = $1 AND organization_id = $2";
+}
+
+#[derive(FromRow)]
+struct AppRow {
+    id: String,
+    organization_id: String,
+    client_id: String,
+    name: String,
+    enabled: bool,
+    secret_hash: Option<String>,
+    next_secret_hash: Option<String>,
+    settings: String,
+    created_at: i64,
+}
+
+impl TryFrom<AppRow> for App {
+    type Error = StoreError;
+
+    fn try_from(row: AppRow) -> Result<Self, StoreError> {
+        let at = Row { table: "apps", id: &row.id };
+        Ok(Self {
+            id: at.parse("id", &row.id)?,
+            organization: at.parse("organization_id", &row.organization_id)?,
+            settings: at.json("settings", &row.settings)?,
+            created_at: time(row.created_at),
+            enabled: row.enabled,
+            secret_hashes: row.secret_hash.into_iter().chain(row.next_secret_hash).collect(),
+            client_id: row.client_id,
+            name: row.name,
+        })
+    }
+}
+
+/// The app with this id.
+pub async fn find_app(tx: &mut Tx, id: AppId) -> Result<Option<App>, StoreError> {
+    fetch_optional!(tx, AppRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
+}
+
+/// The app with this client id; client ids are unique in the deployment.
+pub async fn find_app_by_client_id(tx: &mut Tx, client_id: &str) -> Result<Option<App>, StoreError> {
+    fetch_optional!(tx, AppRow, FIND_BY_CLIENT_ID, client_id)?.map(TryInto::try_into).transpose()
+}
+
+/// An organization's apps, by client id.
+pub async fn list_apps(tx: &mut Tx, organization: OrganizationId) -> Result<Vec<App>, StoreError> {
+    fetch_all!(tx, AppRow, LIST, organization.to_string())?.into_iter().map(TryInto::try_into).collect()
+}
+
+/// Adds an app; a client id that is taken is a [`StoreError::Conflict`].
+pub async fn insert_app(tx: &mut Tx, new: &App) -> Result<(), StoreError> {
+    write(tx, INSERT, new, new.created_at).await
+}
+
+/// Changes everything about an app but its id and organization.
+pub async fn update_app(tx: &mut Tx, changed: &App, now: Timestamp) -> Result<(), StoreError> {
+    write(tx, UPDATE, changed, now).await
+}
+
+async fn write(tx: &mut Tx, sql: &'static str, it: &App, now: Timestamp) -> Result<(), StoreError> {
+    let mut secrets = it.secret_hashes.iter();
+    execute!(
+        tx,
+        sql,
+        it.id.to_string(),
+        it.organization.to_string(),
+        &it.client_id,
+        &it.name,
+        it.enabled,
+        secrets.next(),
+        secrets.next(),
+        to_json(&it.settings)?,
+        now.unix_micros(),
+    )?;
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! What other nodes must forget: a row for each change, in the transaction of the change.
+
+use sqlx::FromRow;
+
+use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::{StoreError, Tx};
+use crate::model::Timestamp;
+
+statements! {
+    INSERT = "INSERT INTO changes (topic, at) VALUES ($1, $2)";
+    LAST = "SELECT COALESCE(MAX(seq), 0) AS seq FROM changes";
+    LIST = "SELECT seq, topic FROM changes WHERE seq > $1 ORDER BY seq LIMIT 10000";
+}
+
+/// A change, by its number.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Change {
+    /// Grows with each change; commits may come in another order.
+    pub seq: i64,
+    /// What changed.
+    pub topic: String,
+}
+
+#[derive(FromRow)]
+struct SeqRow {
+    seq: i64,
+}
+
+/// Notes a change.
+pub async fn insert_change(tx: &mut Tx, topic: &str, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, INSERT, topic, now.unix_micros())?;
+    Ok(())
+}
+
+/// The number of the newest change.
+pub async fn find_last_change(tx: &mut Tx) -> Result<i64, StoreError> {
+    Ok(fetch_optional!(tx, SeqRow, LAST)?.map_or(0, |row| row.seq))
+}
+
+/// The changes after a number, 10,000 at most.
+pub async fn list_changes(tx: &mut Tx, after: i64) -> Result<Vec<Change>, StoreError> {
+    fetch_all!(tx, Change, LIST, after)
+}

@@ -1,0 +1,374 @@
+//! Grants: what an app was given for an account, and the codes and tokens that came of it. Codes and refresh tokens
+//! are kept only as hashes; each is used once, by one guarded statement.
+
+use sqlx::FromRow;
+
+use super::row::{Row, time, to_json, words};
+use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::{StoreError, Tx};
+use crate::model::{AccountId, AppId, GrantId, OrganizationId, Proof, SessionId, Timestamp};
+
+statements! {
+    INSERT = "INSERT INTO grants (id, organization_id, app_id, account_id, session_id, subject, scopes, resources, proof, \
+              created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    FIND = "SELECT * FROM grants WHERE id = $1";
+    EXTEND = "UPDATE grants SET expires_at = $2 WHERE id = $1 AND expires_at < $2";
+    REVOKE = "UPDATE grants SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+    REVOKE_OF_SESSION = "UPDATE grants SET revoked_at = $2 WHERE session_id = $1 AND revoked_at IS NULL \
+                         AND (' ' || scopes || ' ') NOT LIKE '% offline_access %'";
+    INSERT_CODE = "INSERT INTO codes (hash, grant_id, redirect_uri, code_challenge, nonce, expires_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6)";
+    FIND_CODE = "SELECT * FROM codes WHERE hash = $1";
+    CONSUME_CODE = "UPDATE codes SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
+    INSERT_REFRESH = "INSERT INTO refresh_tokens (hash, grant_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+    FIND_REFRESH = "SELECT * FROM refresh_tokens WHERE hash = $1";
+    CONSUME_REFRESH = "UPDATE refresh_tokens SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
+    INSERT_DEAD = "INSERT INTO dead_tokens (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
+    FIND_DEAD = "SELECT id FROM dead_tokens WHERE id = $1";
+    FIND_CONSENT = "SELECT scopes FROM consents WHERE account_id = $1 AND app_id = $2";
+    SAVE_CONSENT = "INSERT INTO consents (organization_id, account_id, app_id, scopes, given_at) VALUES ($1, $2, $3, $4, $5) \
+                    ON CONFLICT (account_id, app_id) DO UPDATE SET scopes = excluded.scopes, given_at = excluded.given_at";
+    PIN_SUBJECT = "INSERT INTO subjects (app_id, account_id, subject, pinned_at) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (app_id, account_id) DO NOTHING";
+    FIND_SUBJECT = "SELECT subject FROM subjects WHERE app_id = $1 AND account_id = $2";
+    FIND_ACCOUNT_OF_SUBJECT = "SELECT account_id FROM subjects WHERE app_id = $1 AND subject = $2";
+    LIST_APPS_OF_SESSION = "SELECT DISTINCT app_id FROM grants WHERE session_id = $1 LIMIT 1000";
+}
+
+/// What an app was given for an account: the family of a code and its tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Stable id.
+    pub id: GrantId,
+    /// The organization of the app.
+    pub organization: OrganizationId,
+    /// The app.
+    pub app: AppId,
+    /// The account.
+    pub account: AccountId,
+    /// The session in which it was given.
+    pub session: SessionId,
+    /// What the app calls the account.
+    pub subject: String,
+    /// The scopes that were granted.
+    pub scopes: Vec<String>,
+    /// The resources that tokens are for (RFC 8707); empty is the issuer.
+    pub resources: Vec<String>,
+    /// How the person had proved who they are.
+    pub proof: Proof,
+    /// When it was given.
+    pub created_at: Timestamp,
+    /// When its last token expires.
+    pub expires_at: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// An authorization code, by its hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Code {
+    /// SHA-256 of the code, base64url.
+    pub hash: String,
+    /// What it stands for.
+    pub grant: GrantId,
+    /// The redirect URI that the app must repeat.
+    pub redirect_uri: String,
+    /// The challenge that the verifier must fit.
+    pub code_challenge: Option<String>,
+    /// Goes into the ID token.
+    pub nonce: Option<String>,
+    /// When it expires.
+    pub expires_at: Timestamp,
+    /// When it was redeemed.
+    pub used_at: Option<Timestamp>,
+}
+
+/// A refresh token, by its hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshToken {
+    /// SHA-256 of the token, base64url.
+    pub hash: String,
+    /// What it stands for.
+    pub grant: GrantId,
+    /// When it expires without use.
+    pub expires_at: Timestamp,
+    /// When it was rotated.
+    pub used_at: Option<Timestamp>,
+}
+
+#[derive(FromRow)]
+struct GrantRow {
+    id: String,
+    organization_id: String,
+    app_id: String,
+    account_id: String,
+    session_id: String,
+    subject: String,
+    scopes: String,
+    resources: String,
+    proof: String,
+    created_at: i64,
+    expires_at: i64,
+    revoked_at: Option<i64>,
+}
+
+#[derive(FromRow)]
+struct CodeRow {
+    hash: String,
+    grant_id: String,
+    redirect_uri: String,
+    code_challenge: Option<String>,
+    nonce: Option<String>,
+    expires_at: i64,
+    used_at: Option<i64>,
+}
+
+#[derive(FromRow)]
+struct RefreshRow {
+    hash: String,
+    grant_id: String,
+    expires_at: i64,
+    used_at: Option<i64>,
+}
+
+#[derive(FromRow)]
+struct ScopesRow {
+    scopes: String,
+}
+
+#[derive(FromRow)]
+struct SubjectRow {
+    subject: String,
+}
+
+#[derive(FromRow)]
+struct AccountIdRow {
+    account_id: String,
+}
+
+#[derive(FromRow)]
+struct AppIdRow {
+    app_id: String,
+}
+
+#[derive(FromRow)]
+struct DeadRow {
+    id: String,
+}
+
+impl TryFrom<GrantRow> for Grant {
+    type Error = StoreError;
+
+    fn try_from(row: GrantRow) -> Result<Self, StoreError> {
+        let at = Row { table: "grants", id: &row.id };
+        Ok(Self {
+            id: at.parse("id", &row.id)?,
+            organization: at.parse("organization_id", &row.organization_id)?,
+            app: at.parse("app_id", &row.app_id)?,
+            account: at.parse("account_id", &row.account_id)?,
+            session: at.parse("session_id", &row.session_id)?,
+            scopes: words(&row.scopes),
+            resources: words(&row.resources),
+            proof: at.json("proof", &row.proof)?,
+            created_at: time(row.created_at),
+            expires_at: time(row.expires_at),
+            revoked_at: row.revoked_at.map(time),
+            subject: row.subject,
+        })
+    }
+}
+
+impl TryFrom<CodeRow> for Code {
+    type Error = StoreError;
+
+    fn try_from(row: CodeRow) -> Result<Self, StoreError> {
+        let at = Row { table: "codes", id: &row.hash };
+        Ok(Self {
+            grant: at.parse("grant_id", &row.grant_id)?,
+            expires_at: time(row.expires_at),
+            used_at: row.used_at.map(time),
+            hash: row.hash,
+            redirect_uri: row.redirect_uri,
+            code_challenge: row.code_challenge,
+            nonce: row.nonce,
+        })
+    }
+}
+
+impl TryFrom<RefreshRow> for RefreshToken {
+    type Error = StoreError;
+
+    fn try_from(row: RefreshRow) -> Result<Self, StoreError> {
+        let at = Row { table: "refresh_tokens", id: &row.hash };
+        Ok(Self {
+            grant: at.parse("grant_id", &row.grant_id)?,
+            expires_at: time(row.expires_at),
+            used_at: row.used_at.map(time),
+            hash: row.hash,
+        })
+    }
+}
+
+/// Records what an app is given.
+pub async fn insert_grant(tx: &mut Tx, new: &Grant) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        INSERT,
+        new.id.to_string(),
+        new.organization.to_string(),
+        new.app.to_string(),
+        new.account.to_string(),
+        new.session.to_string(),
+        &new.subject,
+        new.scopes.join(" "),
+        new.resources.join(" "),
+        to_json(&new.proof)?,
+        new.created_at.unix_micros(),
+        new.expires_at.unix_micros(),
+    )?;
+    Ok(())
+}
+
+/// The grant with this id, revoked or not.
+pub async fn find_grant(tx: &mut Tx, id: GrantId) -> Result<Option<Grant>, StoreError> {
+    fetch_optional!(tx, GrantRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
+}
+
+/// Notes that a token of the grant lives until `expires_at`.
+pub async fn extend_grant(tx: &mut Tx, id: GrantId, expires_at: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, EXTEND, id.to_string(), expires_at.unix_micros())?;
+    Ok(())
+}
+
+/// Revokes a grant with all its tokens; `false` when it was revoked before.
+pub async fn revoke_grant(tx: &mut Tx, id: GrantId, now: Timestamp) -> Result<bool, StoreError> {
+    Ok(execute!(tx, REVOKE, id.to_string(), now.unix_micros())? == 1)
+}
+
+/// Revokes the grants that end with a session: those without `offline_access`.
+pub async fn revoke_grants_of_session(
+    tx: &mut Tx,
+    session: SessionId,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    execute!(tx, REVOKE_OF_SESSION, session.to_string(), now.unix_micros())
+}
+
+/// The apps that were given something in a session.
+pub async fn list_apps_of_session(tx: &mut Tx, session: SessionId) -> Result<Vec<AppId>, StoreError> {
+    let id = session.to_string();
+    let rows = fetch_all!(tx, AppIdRow, LIST_APPS_OF_SESSION, &id)?;
+    let at = Row { table: "grants", id: &id };
+    rows.iter().map(|row| at.parse("app_id", &row.app_id)).collect()
+}
+
+/// Records a code.
+pub async fn insert_code(tx: &mut Tx, new: &Code) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        INSERT_CODE,
+        &new.hash,
+        new.grant.to_string(),
+        &new.redirect_uri,
+        &new.code_challenge,
+        &new.nonce,
+        new.expires_at.unix_micros(),
+    )?;
+    Ok(())
+}
+
+/// The code with this hash, used or not.
+pub async fn find_code(tx: &mut Tx, hash: &str) -> Result<Option<Code>, StoreError> {
+    fetch_optional!(tx, CodeRow, FIND_CODE, hash)?.map(TryInto::try_into).transpose()
+}
+
+/// Redeems a code; `false` when it was redeemed before or is over.
+pub async fn consume_code(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<bool, StoreError> {
+    Ok(execute!(tx, CONSUME_CODE, hash, now.unix_micros())? == 1)
+}
+
+/// Records a refresh token.
+pub async fn insert_refresh_token(tx: &mut Tx, new: &RefreshToken, now: Timestamp) -> Result<(), StoreError> {
+    let (created, expires) = (now.unix_micros(), new.expires_at.unix_micros());
+    execute!(tx, INSERT_REFRESH, &new.hash, new.grant.to_string(), created, expires)?;
+    Ok(())
+}
+
+/// The refresh token with this hash, used or not.
+pub async fn find_refresh_token(tx: &mut Tx, hash: &str) -> Result<Option<RefreshToken>, StoreError> {
+    fetch_optional!(tx, RefreshRow, FIND_REFRESH, hash)?.map(TryInto::try_into).transpose()
+}
+
+/// Uses a refresh token up; `false` when it was used before or is over.
+pub async fn consume_refresh_token(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<bool, StoreError> {
+    Ok(execute!(tx, CONSUME_REFRESH, hash, now.unix_micros())? == 1)
+}
+
+/// Marks a single token, by its `jti`, as revoked or used until it would have expired; `false` when it was marked
+/// before.
+pub async fn kill_token(tx: &mut Tx, jti: &str, expires_at: Timestamp) -> Result<bool, StoreError> {
+    Ok(execute!(tx, INSERT_DEAD, jti, expires_at.unix_micros())? == 1)
+}
+
+/// Whether a single token was marked by [`kill_token`].
+pub async fn is_dead(tx: &mut Tx, jti: &str) -> Result<bool, StoreError> {
+    Ok(fetch_optional!(tx, DeadRow, FIND_DEAD, jti)?.is_some_and(|row| row.id == jti))
+}
+
+/// The scopes that a person has let an app have.
+pub async fn find_consent(
+    tx: &mut Tx,
+    account: AccountId,
+    app: AppId,
+) -> Result<Option<Vec<String>>, StoreError> {
+    let row = fetch_optional!(tx, ScopesRow, FIND_CONSENT, account.to_string(), app.to_string())?;
+    Ok(row.map(|row| words(&row.scopes)))
+}
+
+/// Records the scopes that a person lets an app have.
+pub async fn save_consent(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    account: AccountId,
+    app: AppId,
+    scopes: &[String],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        SAVE_CONSENT,
+        organization.to_string(),
+        account.to_string(),
+        app.to_string(),
+        scopes.join(" "),
+        now.unix_micros(),
+    )?;
+    Ok(())
+}
+
+/// What an app calls an account: fixed at the first issue, `wanted` if that is now.
+pub async fn pin_subject(
+    tx: &mut Tx,
+    app: AppId,
+    account: AccountId,
+    wanted: &str,
+    now: Timestamp,
+) -> Result<String, StoreError> {
+    let (app, account) = (app.to_string(), account.to_string());
+    if execute!(tx, PIN_SUBJECT, &app, &account, wanted, now.unix_micros())? == 1 {
+        return Ok(wanted.to_owned());
+    }
+    let row = fetch_optional!(tx, SubjectRow, FIND_SUBJECT, &app, &account)?;
+    row.map(|row| row.subject).ok_or_else(|| StoreError::inconsistent("subjects", "subject", &account))
+}
+
+/// The account that an app calls `subject`.
+pub async fn find_account_of_subject(
+    tx: &mut Tx,
+    app: AppId,
+    subject: &str,
+) -> Result<Option<AccountId>, StoreError> {
+    let row = fetch_optional!(tx, AccountIdRow, FIND_ACCOUNT_OF_SUBJECT, app.to_string(), subject)?;
+    let at = Row { table: "subjects", id: subject };
+    row.map(|row| at.parse("account_id", &row.account_id)).transpose()
+}

@@ -1,0 +1,103 @@
+//! The broker's own signing keys, sealed.
+
+use sqlx::FromRow;
+
+use super::row::{Row, time};
+use super::tx::{execute, fetch_all, statements};
+use super::{StoreError, Tx};
+use crate::model::{KeyId, SigningAlg, Timestamp};
+
+statements! {
+    LIST = "SELECT * FROM signing_keys ORDER BY signs_from, id LIMIT 1000";
+    INSERT = "INSERT INTO signing_keys (id, algorithm, private_sealed, created_at, signs_from) VALUES ($1, $2, $3, $4, $5)";
+    RETIRE = "UPDATE signing_keys SET signs_until = $2, published_until = $3, verifies_until = $4 \
+              WHERE id = $1 AND signs_until IS NULL";
+    FORGET = "DELETE FROM signing_keys WHERE verifies_until < $1";
+}
+
+/// A signing key with the times of its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningKeyRecord {
+    /// The `kid`.
+    pub id: KeyId,
+    /// What it signs.
+    pub algorithm: SigningAlg,
+    /// The private key (PKCS #8), sealed.
+    pub private_sealed: String,
+    /// When it was made, and published.
+    pub created_at: Timestamp,
+    /// When it begins to sign.
+    pub signs_from: Timestamp,
+    /// When it stops to sign; `None` while it has no successor.
+    pub signs_until: Option<Timestamp>,
+    /// When it leaves the JWKS.
+    pub published_until: Option<Timestamp>,
+    /// When even ID token hints by it are refused.
+    pub verifies_until: Option<Timestamp>,
+}
+
+#[derive(FromRow)]
+struct KeyRow {
+    id: String,
+    algorithm: String,
+    private_sealed: String,
+    created_at: i64,
+    signs_from: i64,
+    signs_until: Option<i64>,
+    published_until: Option<i64>,
+    verifies_until: Option<i64>,
+}
+
+impl TryFrom<KeyRow> for SigningKeyRecord {
+    type Error = StoreError;
+
+    fn try_from(row: KeyRow) -> Result<Self, StoreError> {
+        let at = Row { table: "signing_keys", id: &row.id };
+        Ok(Self {
+            id: at.parse("id", &row.id)?,
+            algorithm: at.parse("algorithm", &row.algorithm)?,
+            created_at: time(row.created_at),
+            signs_from: time(row.signs_from),
+            signs_until: row.signs_until.map(time),
+            published_until: row.published_until.map(time),
+            verifies_until: row.verifies_until.map(time),
+            private_sealed: row.private_sealed,
+        })
+    }
+}
+
+/// All keys, in the order in which they begin to sign.
+pub async fn list_keys(tx: &mut Tx) -> Result<Vec<SigningKeyRecord>, StoreError> {
+    fetch_all!(tx, KeyRow, LIST)?.into_iter().map(TryInto::try_into).collect()
+}
+
+/// Adds a key.
+pub async fn insert_key(tx: &mut Tx, new: &SigningKeyRecord) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        INSERT,
+        new.id.to_string(),
+        new.algorithm.as_str(),
+        &new.private_sealed,
+        new.created_at.unix_micros(),
+        new.signs_from.unix_micros(),
+    )?;
+    Ok(())
+}
+
+/// Sets the end of a key's life; `false` when it was set before.
+pub async fn retire_key(
+    tx: &mut Tx,
+    id: KeyId,
+    signs_until: Timestamp,
+    published_until: Timestamp,
+    verifies_until: Timestamp,
+) -> Result<bool, StoreError> {
+    let ends = (signs_until.unix_micros(), published_until.unix_micros(), verifies_until.unix_micros());
+    Ok(execute!(tx, RETIRE, id.to_string(), ends.0, ends.1, ends.2)? == 1)
+}
+
+/// Deletes the keys that verify nothing any more.
+pub async fn delete_dead_keys(tx: &mut Tx, now: Timestamp) -> Result<u64, StoreError> {
+    execute!(tx, FORGET, now.unix_micros())
+}

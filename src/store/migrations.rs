@@ -1,0 +1,79 @@
+//! Migrations: numbered once across `migrations/common`, `migrations/sqlite` and `migrations/postgres`.
+//!
+//! A released file never changes; what must change is expanded in one release and contracted in a later one.
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Common,
+    Sqlite,
+    Postgres,
+}
+
+/// Which database the migrations are for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+type File = (i64, Scope, &'static str, &'static str);
+
+macro_rules! file {
+    ($version:literal, $scope:ident, $folder:literal, $name:literal) => {
+        (
+            $version,
+            Scope::$scope,
+            concat!($folder, "/", $name),
+            include_str!(concat!("../../migrations/", $folder, "/", $name)),
+        )
+    };
+}
+
+const FILES: &[File] = &[
+    file!(1, Common, "common", "0001_directory.sql"),
+    file!(2, Common, "common", "0002_accounts.sql"),
+    file!(3, Common, "common", "0003_flows_and_grants.sql"),
+    file!(4, Common, "common", "0004_evidence_and_keys.sql"),
+    file!(5, Sqlite, "sqlite", "0005_changes.sql"),
+    file!(5, Postgres, "postgres", "0005_changes.sql"),
+];
+
+/// The migrations for one database, in order.
+pub(super) fn migrator(dialect: Dialect) -> Migrator {
+    let wanted = |scope: Scope| match scope {
+        Scope::Common => true,
+        Scope::Sqlite => dialect == Dialect::Sqlite,
+        Scope::Postgres => dialect == Dialect::Postgres,
+    };
+    let migrations = FILES.iter().filter(|(_, scope, ..)| wanted(*scope)).map(|(version, _, name, text)| {
+        Migration::new(*version, (*name).into(), MigrationType::Simple, text.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_listed_once_under_its_own_number() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+        let mut on_disk = Vec::new();
+        for folder in ["common", "sqlite", "postgres"] {
+            for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+                on_disk.push(format!("{folder}/{}", entry.unwrap().file_name().into_string().unwrap()));
+            }
+        }
+        on_disk.sort();
+        let mut listed: Vec<String> = FILES.iter().map(|(_, _, name, _)| (*name).to_owned()).collect();
+        listed.sort();
+        assert_eq!(on_disk, listed);
+        for (version, _, name, _) in FILES {
+            let digits: i64 = name.split('/').nth(1).unwrap()[..4].parse().unwrap();
+            assert_eq!(digits, *version, "{name}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The store: the only room that says `sqlx`. One SQL text serves `SQLite` and `PostgreSQL`.
+//!
+//! * [`Database`] opens, migrates, and hands out [`Tx`]: [`Database::read`] for short reads,
+//!   [`Database::write`] for everything that must be durable together.
+//! * One file an aggregate: `find_*` gives an `Option`, `list_*` many, `insert_*`, `consume_*` and `revoke_*` change.
+//! * The database referees: a single-use thing is one guarded `UPDATE … RETURNING` or `INSERT … ON CONFLICT DO
+//!   NOTHING`, uniqueness is a constraint, the 25 profiles are a guarded counter with a CHECK.
+//! * Statements are constants; a test prepares every one on both databases.
+
+pub mod accounts;
+pub mod apps;
+pub mod audit;
+pub mod changes;
+pub mod connections;
+pub mod domains;
+pub mod error;
+pub mod flows;
+pub mod grants;
+pub mod guesses;
+pub mod housekeeping;
+pub mod keys;
+mod migrations;
+pub mod organizations;
+pub mod profiles;
+mod row;
+pub mod sessions;
+pub mod tx;
+mod writer;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, PgPool, SqlitePool};
+
+pub use error::StoreError;
+pub use tx::Tx;
+
+use migrations::{Dialect, migrator};
+use tx::{PostgresLink, SqliteLink};
+use writer::Writer;
+
+/// How a database is opened.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`.
+    pub url: String,
+    /// Connections at most (`SQLite`: readers).
+    pub max_connections: u32,
+    /// Whether an acknowledged write survives a power cut on `SQLite` (`synchronous=FULL`); without, only a crash
+    /// of the process.
+    pub synchronous_full: bool,
+    /// How long a request waits for a connection before it fails.
+    pub acquire_timeout: Duration,
+}
+
+/// An open database.
+pub struct Database {
+    engine: Engine,
+}
+
+enum Engine {
+    Sqlite { writer: Writer, readers: SqlitePool },
+    Postgres { pool: PgPool },
+}
+
+impl Database {
+    /// Opens the database and brings its schema up to date.
+    pub async fn open(settings: &StoreSettings) -> Result<Self, OpenError> {
+        let engine = if settings.url.starts_with("sqlite:") {
+            open_sqlite(settings).await?
+        } else if settings.url.starts_with("postgres:") || settings.url.starts_with("postgresql:") {
+            open_postgres(settings).await?
+        } else {
+            return Err(OpenError::Url);
+        };
+        Ok(Self { engine })
+    }
+
+    /// A connection for short reads; it holds no transaction.
+    pub async fn read(&self) -> Result<Tx, StoreError> {
+        match &self.engine {
+            Engine::Sqlite { readers, .. } => Ok(Tx::Sqlite(SqliteLink::Read(readers.acquire().await?))),
+            Engine::Postgres { pool } => Ok(Tx::Postgres(PostgresLink::Read(pool.acquire().await?))),
+        }
+    }
+
+    /// A transaction. Dropped without [`Tx::commit`], nothing of it remains.
+    pub async fn write(&self) -> Result<Tx, StoreError> {
+        match &self.engine {
+            Engine::Sqlite { writer, .. } => Ok(Tx::Sqlite(SqliteLink::Write(writer.begin().await?))),
+            Engine::Postgres { pool } => Ok(Tx::Postgres(PostgresLink::Write(pool.begin().await?))),
+        }
+    }
+
+    /// Which engine this is, for people: `SQLite` or `PostgreSQL`.
+    pub const fn engine_name(&self) -> &'static str {
+        match &self.engine {
+            Engine::Sqlite { .. } => "SQLite",
+            Engine::Postgres { .. } => "PostgreSQL",
+        }
+    }
+
+    /// Closes all connections after what is under way.
+    pub async fn close(&self) {
+        match &self.engine {
+            Engine::Sqlite { writer, readers } => {
+                writer.close().await;
+                readers.close().await;
+            }
+            Engine::Postgres { pool } => pool.close().await,
+        }
+    }
+}
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Neither of the two kinds.
+    #[error("database.url must begin with sqlite:// or postgres://")]
+    Url,
+    /// Not reachable, or not readable.
+    #[error("the database cannot be opened: {0}")]
+    Connect(#[from] sqlx::Error),
+    /// The schema cannot be brought up to date.
+    #[error("the database cannot be migrated: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
+    let synchronous =
+        if settings.synchronous_full { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
+    let options = SqliteConnectOptions::from_str(&settings.url)?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        .statement_cache_capacity(256)
+        .disable_statement_logging();
+    let mut connection = options.clone().connect().await?;
+    migrator(Dialect::Sqlite).run_direct(None, &mut connection, false).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(settings.acquire_timeout)
+        .test_before_acquire(false)
+        .connect_with(options.create_if_missing(false).read_only(true))
+        .await?;
+    Ok(Engine::Sqlite { writer: Writer::new(connection), readers })
+}
+
+async fn open_postgres(settings: &StoreSettings) -> Result<Engine, OpenError> {
+    let options = PgConnectOptions::from_str(&settings.url)?
+        .application_name("countersign")
+        .statement_cache_capacity(256)
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(settings.acquire_timeout)
+        .connect_with(options)
+        .await?;
+    migrator(Dialect::Postgres).run(&pool).await?;
+    Ok(Engine::Postgres { pool })
+}
+
+/// Every statement of the store, as (file, name, text).
+pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
+    let files: [(&'static str, &[(&'static str, &'static str)]); 13] = [
+        ("accounts", accounts::STATEMENTS),
+        ("apps", apps::STATEMENTS),
+        ("audit", audit::STATEMENTS),
+        ("changes", changes::STATEMENTS),
+        ("connections", connections::STATEMENTS),
+        ("domains", domains::STATEMENTS),
+        ("flows", flows::STATEMENTS),
+        ("grants", grants::STATEMENTS),
+        ("guesses", guesses::STATEMENTS),
+        ("keys", keys::STATEMENTS),
+        ("organizations", organizations::STATEMENTS),
+        ("profiles", profiles::STATEMENTS),
+        ("sessions", sessions::STATEMENTS),
+    ];
+    let flat =
+        files.into_iter().flat_map(|(file, list)| list.iter().map(move |(name, text)| (file, *name, *text)));
+    flat.chain(housekeeping::STATEMENTS.iter().map(|(name, text)| ("housekeeping", *name, *text))).collect()
+}
+
+/// Asks the database to prepare a statement, without running it.
+pub async fn prepare(tx: &mut Tx, text: &'static str) -> Result<(), StoreError> {
+    use sqlx::{Executor, SqlSafeStr};
+    match tx {
+        Tx::Sqlite(link) => (&mut **link).prepare(text.into_sql_str()).await.map(drop),
+        Tx::Postgres(link) => (&mut **link).prepare(text.into_sql_str()).await.map(drop),
+    }
+    .map_err(StoreError::from)
+}

@@ -1,0 +1,73 @@
+//! Reading columns into the types of `model`; what does not parse is [`StoreError::Inconsistent`].
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::StoreError;
+use crate::model::Timestamp;
+
+/// Names the row that is read, for errors.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub table: &'static str,
+    pub id: &'a str,
+}
+
+impl Row<'_> {
+    pub fn error(self, column: &'static str) -> StoreError {
+        StoreError::inconsistent(self.table, column, self.id)
+    }
+
+    /// A text column in its type.
+    pub fn parse<T: FromStr>(self, column: &'static str, text: &str) -> Result<T, StoreError> {
+        text.parse().map_err(|_| self.error(column))
+    }
+
+    /// A nullable text column in its type.
+    pub fn parse_optional<T: FromStr>(
+        self,
+        column: &'static str,
+        text: Option<&str>,
+    ) -> Result<Option<T>, StoreError> {
+        text.map(|text| self.parse(column, text)).transpose()
+    }
+
+    /// A JSON column in its type.
+    pub fn json<T: DeserializeOwned>(self, column: &'static str, text: &str) -> Result<T, StoreError> {
+        serde_json::from_str(text).map_err(|_| self.error(column))
+    }
+}
+
+/// A value for a JSON column.
+pub(super) fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|_| StoreError::inconsistent("json", "value", "new"))
+}
+
+/// A nullable text column from anything with a text form.
+pub(super) fn text<T: Display>(value: Option<&T>) -> Option<String> {
+    value.map(ToString::to_string)
+}
+
+/// A time from its column.
+pub(super) fn time(micros: i64) -> Timestamp {
+    Timestamp::from_unix_micros(micros)
+}
+
+/// A span from its column, in microseconds.
+pub(super) fn span(micros: Option<i64>) -> Option<Duration> {
+    micros.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
+}
+
+/// A span for its column, in microseconds.
+pub(super) fn span_column(span: Option<Duration>) -> Option<i64> {
+    span.map(|span| i64::try_from(span.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Words of a space-separated column.
+pub(super) fn words(text: &str) -> Vec<String> {
+    text.split_ascii_whitespace().map(str::to_owned).collect()
+}

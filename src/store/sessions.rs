@@ -1,0 +1,190 @@
+//! Sessions. The cookie's token is kept only as its hash.
+
+use sqlx::FromRow;
+
+use super::row::{Row, text, time, words};
+use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::{StoreError, Tx};
+use crate::model::{AccountId, ConnectionId, OrganizationId, Proof, Session, SessionId, Timestamp};
+
+statements! {
+    FIND_BY_TOKEN = "SELECT * FROM sessions WHERE token_hash = $1 AND ended_at IS NULL";
+    FIND = "SELECT * FROM sessions WHERE id = $1 AND ended_at IS NULL";
+    LIST = "SELECT * FROM sessions WHERE account_id = $1 AND ended_at IS NULL AND idle_until > $2 AND expires_at > $2 \
+            ORDER BY last_seen_at DESC, id LIMIT 100";
+    LIST_UPSTREAM = "SELECT s.* FROM sessions s JOIN profiles p ON p.id = s.profile_id \
+                     WHERE p.connection_id = $1 AND p.issuer = $2 AND p.subject = $3 AND s.ended_at IS NULL LIMIT 1000";
+    LIST_UPSTREAM_SID = "SELECT * FROM sessions WHERE connection_id = $1 AND upstream_sid = $2 AND ended_at IS NULL LIMIT 1000";
+    INSERT = "INSERT INTO sessions (id, token_hash, account_id, organization_id, profile_id, connection_id, \
+              authenticated_at, amr, acr, upstream_sid, upstream_id_token_sealed, user_agent, created_at, last_seen_at, \
+              idle_until, expires_at) \
+              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15)";
+    TOUCH = "UPDATE sessions SET last_seen_at = $2, idle_until = $3 WHERE id = $1 AND ended_at IS NULL";
+    END = "UPDATE sessions SET ended_at = $3 WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
+    END_OTHERS = "UPDATE sessions SET ended_at = $3 WHERE account_id = $1 AND id <> $2 AND ended_at IS NULL";
+    FIND_UPSTREAM_ID_TOKEN = "SELECT upstream_id_token_sealed FROM sessions WHERE id = $1";
+}
+
+/// A session that is about to begin.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// The session.
+    pub session: Session,
+    /// The hash of the cookie's token.
+    pub token_hash: String,
+    /// The provider's ID token, sealed, as a hint for its logout.
+    pub upstream_id_token_sealed: Option<String>,
+}
+
+#[derive(FromRow)]
+struct SessionRow {
+    id: String,
+    account_id: String,
+    organization_id: Option<String>,
+    profile_id: String,
+    connection_id: Option<String>,
+    authenticated_at: i64,
+    amr: String,
+    acr: Option<String>,
+    upstream_sid: Option<String>,
+    user_agent: String,
+    created_at: i64,
+    last_seen_at: i64,
+    idle_until: i64,
+    expires_at: i64,
+}
+
+#[derive(FromRow)]
+struct UpstreamIdTokenRow {
+    upstream_id_token_sealed: Option<String>,
+}
+
+impl TryFrom<SessionRow> for Session {
+    type Error = StoreError;
+
+    fn try_from(row: SessionRow) -> Result<Self, StoreError> {
+        let at = Row { table: "sessions", id: &row.id };
+        Ok(Self {
+            id: at.parse("id", &row.id)?,
+            account: at.parse("account_id", &row.account_id)?,
+            organization: at.parse_optional("organization_id", row.organization_id.as_deref())?,
+            proof: Proof {
+                profile: at.parse("profile_id", &row.profile_id)?,
+                connection: at.parse_optional("connection_id", row.connection_id.as_deref())?,
+                authenticated_at: time(row.authenticated_at),
+                amr: words(&row.amr),
+                acr: row.acr,
+                upstream_sid: row.upstream_sid,
+            },
+            created_at: time(row.created_at),
+            last_seen_at: time(row.last_seen_at),
+            idle_until: time(row.idle_until),
+            expires_at: time(row.expires_at),
+            user_agent: row.user_agent,
+        })
+    }
+}
+
+/// The session whose cookie's token has this hash, unless it was ended; the caller asks whether it is over.
+pub async fn find_session_by_token(tx: &mut Tx, token_hash: &str) -> Result<Option<Session>, StoreError> {
+    fetch_optional!(tx, SessionRow, FIND_BY_TOKEN, token_hash)?.map(TryInto::try_into).transpose()
+}
+
+/// The session with this id, unless it was ended.
+pub async fn find_session(tx: &mut Tx, id: SessionId) -> Result<Option<Session>, StoreError> {
+    fetch_optional!(tx, SessionRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
+}
+
+/// An account's sessions that are not over, last used first, 100 at most.
+pub async fn list_sessions(
+    tx: &mut Tx,
+    account: AccountId,
+    now: Timestamp,
+) -> Result<Vec<Session>, StoreError> {
+    let rows = fetch_all!(tx, SessionRow, LIST, account.to_string(), now.unix_micros())?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// The sessions that a subject of a provider opened through a connection.
+pub async fn list_sessions_of_subject(
+    tx: &mut Tx,
+    connection: ConnectionId,
+    issuer: &str,
+    subject: &str,
+) -> Result<Vec<Session>, StoreError> {
+    let rows = fetch_all!(tx, SessionRow, LIST_UPSTREAM, connection.to_string(), issuer, subject)?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// The sessions that belong to a provider's session (`sid`).
+pub async fn list_sessions_of_sid(
+    tx: &mut Tx,
+    connection: ConnectionId,
+    sid: &str,
+) -> Result<Vec<Session>, StoreError> {
+    let rows = fetch_all!(tx, SessionRow, LIST_UPSTREAM_SID, connection.to_string(), sid)?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// Begins a session.
+pub async fn insert_session(tx: &mut Tx, new: &NewSession) -> Result<(), StoreError> {
+    let NewSession { session, token_hash, upstream_id_token_sealed } = new;
+    let proof = &session.proof;
+    execute!(
+        tx,
+        INSERT,
+        session.id.to_string(),
+        token_hash,
+        session.account.to_string(),
+        text::<OrganizationId>(session.organization.as_ref()),
+        proof.profile.to_string(),
+        text(proof.connection.as_ref()),
+        proof.authenticated_at.unix_micros(),
+        proof.amr.join(" "),
+        &proof.acr,
+        &proof.upstream_sid,
+        upstream_id_token_sealed,
+        &session.user_agent,
+        session.created_at.unix_micros(),
+        session.idle_until.unix_micros(),
+        session.expires_at.unix_micros(),
+    )?;
+    Ok(())
+}
+
+/// Notes that a session was used.
+pub async fn touch_session(
+    tx: &mut Tx,
+    id: SessionId,
+    now: Timestamp,
+    idle_until: Timestamp,
+) -> Result<(), StoreError> {
+    execute!(tx, TOUCH, id.to_string(), now.unix_micros(), idle_until.unix_micros())?;
+    Ok(())
+}
+
+/// Ends one session of an account; `false` when it had ended or is another account's.
+pub async fn end_session(
+    tx: &mut Tx,
+    account: AccountId,
+    id: SessionId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    Ok(execute!(tx, END, id.to_string(), account.to_string(), now.unix_micros())? == 1)
+}
+
+/// Ends all sessions of an account but `keep`; gives how many.
+pub async fn end_other_sessions(
+    tx: &mut Tx,
+    account: AccountId,
+    keep: SessionId,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    execute!(tx, END_OTHERS, account.to_string(), keep.to_string(), now.unix_micros())
+}
+
+/// The provider's ID token of a session, sealed, also after its end.
+pub async fn find_upstream_id_token(tx: &mut Tx, id: SessionId) -> Result<Option<String>, StoreError> {
+    let row = fetch_optional!(tx, UpstreamIdTokenRow, FIND_UPSTREAM_ID_TOKEN, id.to_string())?;
+    Ok(row.and_then(|row| row.upstream_id_token_sealed))
+}

@@ -1,0 +1,42 @@
+//! A clock that stands still until it is moved, and randomness from a seed.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use countersign::model::{Clock, Random, Timestamp};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+/// A clock that stands still until it is moved.
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    pub fn new() -> Self {
+        Self(AtomicI64::new(Timestamp::from_unix_seconds(1_790_000_000).unix_micros()))
+    }
+
+    pub fn advance(&self, span: Duration) {
+        self.0.fetch_add(i64::try_from(span.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Predictable randomness.
+pub struct SeededRandom(Mutex<StdRng>);
+
+impl SeededRandom {
+    pub fn new(seed: u64) -> Self {
+        Self(Mutex::new(StdRng::seed_from_u64(seed)))
+    }
+}
+
+impl Random for SeededRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.0.lock().unwrap().fill_bytes(bytes);
+    }
+}

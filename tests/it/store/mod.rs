@@ -1,0 +1,299 @@
+//! The store suite: the same statements, the same rules, on both databases.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign::model::{
+    Account, AccountId, Clock, Connection, ConnectionId, ConnectionSettings, Contact, Organization,
+    OrganizationId, OrganizationPolicy, Plan, Profile, ProfileId, ProfileKind, Random, Vendor,
+};
+use countersign::store::{self, Database, StoreError};
+use tokio::sync::Barrier;
+
+use crate::harness::database::{Kind, TestDatabase};
+use crate::harness::time::{ManualClock, SeededRandom};
+use crate::on_both_databases;
+
+/// An open database with one organization, one account and as many connections as a test wants.
+struct Fixture {
+    database: Arc<Database>,
+    files: TestDatabase,
+    clock: ManualClock,
+    random: SeededRandom,
+    organization: OrganizationId,
+    account: AccountId,
+}
+
+impl Fixture {
+    async fn new(kind: Kind) -> Self {
+        let files = TestDatabase::new(kind).await;
+        let database = Arc::new(files.open().await);
+        let (clock, random) = (ManualClock::new(), SeededRandom::new(1));
+        let now = clock.now();
+        let organization = Organization {
+            id: OrganizationId::new(now, &random),
+            handle: "acme".parse().unwrap(),
+            name: "Acme".into(),
+            plan: Plan::Trial,
+            enabled: true,
+            policy: OrganizationPolicy::default(),
+            created_at: now,
+        };
+        let account = new_account(organization.id, "bob", &clock, &random);
+        let mut tx = database.write().await.unwrap();
+        store::organizations::insert_organization(&mut tx, &organization).await.unwrap();
+        store::accounts::insert_account(&mut tx, &account).await.unwrap();
+        tx.commit().await.unwrap();
+        Self { database, files, clock, random, organization: organization.id, account: account.id }
+    }
+
+    async fn connection(&self, handle: &str) -> ConnectionId {
+        let connection = Connection {
+            id: ConnectionId::new(self.clock.now(), &self.random),
+            organization: self.organization,
+            handle: handle.parse().unwrap(),
+            name: handle.into(),
+            enabled: true,
+            issuer: format!("https://{handle}.test"),
+            client_id: "countersign".into(),
+            settings: ConnectionSettings::for_vendor(Vendor::Generic),
+            created_at: self.clock.now(),
+        };
+        let mut tx = self.database.write().await.unwrap();
+        store::connections::insert_connection(&mut tx, &connection).await.unwrap();
+        tx.commit().await.unwrap();
+        connection.id
+    }
+
+    fn external(&self, connection: ConnectionId, issuer: &str, subject: &str) -> Profile {
+        Profile {
+            id: ProfileId::new(self.clock.now(), &self.random),
+            account: self.account,
+            kind: ProfileKind::External {
+                connection,
+                issuer: issuer.into(),
+                subject: subject.into(),
+                email: None,
+                email_verified: false,
+            },
+            created_at: self.clock.now(),
+            last_used_at: None,
+        }
+    }
+}
+
+fn new_account(organization: OrganizationId, name: &str, clock: &dyn Clock, random: &dyn Random) -> Account {
+    Account {
+        id: AccountId::new(clock.now(), random),
+        organization: Some(organization),
+        username: Some(name.parse().unwrap()),
+        email: Some(format!("{name}@acme.test").parse().unwrap()),
+        email_verified: true,
+        contact: Contact { name: Some("Bob B.".into()), ..Contact::default() },
+        roles: vec![countersign::model::Role::Administrator],
+        enabled: true,
+        break_glass: false,
+        created_at: clock.now(),
+        updated_at: clock.now(),
+    }
+}
+
+on_both_databases! {
+    async fn every_statement_prepares(kind: Kind) {
+        let fixture = Fixture::new(kind).await;
+        let mut tx = fixture.database.write().await.unwrap();
+        let statements = store::all_statements();
+        assert!(statements.len() > 60, "{}", statements.len());
+        for (file, name, text) in statements {
+            if let Err(error) = store::prepare(&mut tx, text).await {
+                panic!("{file}::{name}: {error:?}");
+            }
+        }
+    }
+}
+
+on_both_databases! {
+    async fn what_is_written_is_read_back_the_same(kind: Kind) {
+        let fixture = Fixture::new(kind).await;
+        let connection = fixture.connection("idp").await;
+        let mut tx = fixture.database.read().await.unwrap();
+        let bob = "BOB".parse().unwrap();
+        let account = store::accounts::find_account_by_username(&mut tx, &bob).await.unwrap().unwrap();
+        assert_eq!(account.id, fixture.account);
+        assert_eq!(account.email.unwrap().as_str(), "bob@acme.test");
+        assert_eq!(account.roles, [countersign::model::Role::Administrator]);
+        let found = store::connections::find_connection(&mut tx, connection).await.unwrap().unwrap();
+        assert_eq!(found.connection.settings, ConnectionSettings::for_vendor(Vendor::Generic));
+    }
+}
+
+on_both_databases! {
+    async fn a_transaction_that_is_dropped_leaves_nothing(kind: Kind) {
+        let fixture = Fixture::new(kind).await;
+        let mut tx = fixture.database.write().await.unwrap();
+        assert!(store::flows::spend(&mut tx, "one", fixture.clock.now()).await.unwrap());
+        drop(tx);
+        let mut tx = fixture.database.write().await.unwrap();
+        assert!(store::flows::spend(&mut tx, "one", fixture.clock.now()).await.unwrap());
+        tx.commit().await.unwrap();
+        let mut tx = fixture.database.read().await.unwrap();
+        assert!(store::flows::is_spent(&mut tx, "one").await.unwrap());
+    }
+}
+
+on_both_databases! {
+    async fn a_failed_transaction_takes_no_other_with_it(kind: Kind) {
+        let fixture = Arc::new(Fixture::new(kind).await);
+        let barrier = Arc::new(Barrier::new(20));
+        let tasks: Vec<_> = (0..20)
+            .map(|number| {
+                let (fixture, barrier) = (Arc::clone(&fixture), Arc::clone(&barrier));
+                tokio::spawn(async move {
+                    barrier.wait().await;
+                    let mut tx = fixture.database.write().await.unwrap();
+                    let mark = format!("mark-{number}");
+                    assert!(store::flows::spend(&mut tx, &mark, fixture.clock.now()).await.unwrap());
+                    if number % 2 == 0 {
+                        let taken = new_account(fixture.organization, "bob", &fixture.clock, &fixture.random);
+                        let refused = store::accounts::insert_account(&mut tx, &taken).await;
+                        assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+                    } else {
+                        tx.commit().await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let mut tx = fixture.database.read().await.unwrap();
+        for number in 0..20 {
+            let spent = store::flows::is_spent(&mut tx, &format!("mark-{number}")).await.unwrap();
+            assert_eq!(spent, number % 2 == 1, "{number}");
+        }
+    }
+}
+
+on_both_databases! {
+    async fn a_hundred_that_spend_one_mark_leave_one_winner(kind: Kind) {
+        let fixture = Arc::new(Fixture::new(kind).await);
+        let barrier = Arc::new(Barrier::new(100));
+        let tasks: Vec<_> = (0..100)
+            .map(|_| {
+                let (fixture, barrier) = (Arc::clone(&fixture), Arc::clone(&barrier));
+                tokio::spawn(async move {
+                    barrier.wait().await;
+                    let mut tx = fixture.database.write().await.unwrap();
+                    let won = store::flows::spend(&mut tx, "only", fixture.clock.now()).await.unwrap();
+                    tx.commit().await.unwrap();
+                    usize::from(won)
+                })
+            })
+            .collect();
+        let mut winners = 0;
+        for task in tasks {
+            winners += task.await.unwrap();
+        }
+        assert_eq!(winners, 1);
+    }
+}
+
+on_both_databases! {
+    async fn an_account_has_25_profiles_at_every_instant(kind: Kind) {
+        let fixture = Arc::new(Fixture::new(kind).await);
+        let mut connections = Vec::new();
+        for number in 0..40 {
+            connections.push(fixture.connection(&format!("idp-{number}")).await);
+        }
+        let barrier = Arc::new(Barrier::new(40));
+        let tasks: Vec<_> = connections
+            .into_iter()
+            .enumerate()
+            .map(|(number, connection)| {
+                let (fixture, barrier) = (Arc::clone(&fixture), Arc::clone(&barrier));
+                tokio::spawn(async move {
+                    let profile = fixture.external(connection, &format!("https://idp-{number}.test"), "s");
+                    barrier.wait().await;
+                    let mut tx = fixture.database.write().await.unwrap();
+                    let organization = Some(fixture.organization);
+                    match store::profiles::insert_profile(&mut tx, organization, &profile).await {
+                        Ok(()) => tx.commit().await.map(|()| 1),
+                        Err(StoreError::Conflict) => Ok(0),
+                        Err(error) => Err(error),
+                    }
+                    .unwrap()
+                })
+            })
+            .collect();
+        let mut added = 0;
+        for task in tasks {
+            added += task.await.unwrap();
+        }
+        let mut tx = fixture.database.read().await.unwrap();
+        let profiles = store::profiles::list_profiles(&mut tx, fixture.account).await.unwrap();
+        assert_eq!((added, profiles.len()), (25, 25));
+    }
+}
+
+on_both_databases! {
+    async fn a_second_profile_of_one_provider_is_refused(kind: Kind) {
+        let fixture = Fixture::new(kind).await;
+        let (one, two) = (fixture.connection("one").await, fixture.connection("two").await);
+        let organization = Some(fixture.organization);
+        let mut tx = fixture.database.write().await.unwrap();
+        let first = fixture.external(one, "https://same.test", "a");
+        store::profiles::insert_profile(&mut tx, organization, &first).await.unwrap();
+        tx.commit().await.unwrap();
+        for (connection, subject) in [(one, "b"), (two, "c"), (two, "a"), (one, "a")] {
+            let mut tx = fixture.database.write().await.unwrap();
+            let second = fixture.external(connection, "https://same.test", subject);
+            let refused = store::profiles::insert_profile(&mut tx, organization, &second).await;
+            assert!(matches!(refused, Err(StoreError::Conflict)), "{subject}: {refused:?}");
+        }
+    }
+}
+
+on_both_databases! {
+    async fn what_was_acknowledged_is_there_after_reopening(kind: Kind) {
+        let fixture = Fixture::new(kind).await;
+        let mut tx = fixture.database.write().await.unwrap();
+        store::flows::spend(&mut tx, "kept", fixture.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        fixture.database.close().await;
+        let again = fixture.files.open().await;
+        let mut tx = again.read().await.unwrap();
+        assert!(store::flows::is_spent(&mut tx, "kept").await.unwrap());
+    }
+}
+
+on_both_databases! {
+    async fn refusals_in_a_flood_are_counted_in_one_record(kind: Kind) {
+        use countersign::model::AuditId;
+        use countersign::store::audit::{AuditRecord, AuditSelection, insert_anonymous_refusal, list_audit};
+        let fixture = Fixture::new(kind).await;
+        for _ in 0..50 {
+            let record = AuditRecord {
+                id: AuditId::new(fixture.clock.now(), &fixture.random),
+                organization: None,
+                at: fixture.clock.now(),
+                actor: None,
+                action: "authorize".into(),
+                succeeded: false,
+                reason: Some("unknown_client".into()),
+                receipt: None,
+                connection: None,
+                app: None,
+                detail: None,
+            };
+            let mut tx = fixture.database.write().await.unwrap();
+            insert_anonymous_refusal(&mut tx, &record, "net", 20).await.unwrap();
+            tx.commit().await.unwrap();
+            fixture.clock.advance(Duration::from_millis(1));
+        }
+        let mut tx = fixture.database.read().await.unwrap();
+        let records = list_audit(&mut tx, AuditSelection::All, "", 100).await.unwrap();
+        assert_eq!(records.len(), 21);
+        let last = records.last().unwrap().detail.as_deref();
+        assert_eq!(last, Some("30 further refusals from this network in this minute"));
+    }
+}
