@@ -6,5 +6,6 @@
 //! * [`model`]: the nouns. Ids, emails, organizations, accounts, connections, apps, sessions, the clock. No I/O.
 //! * [`protocol`]: wire types, and the strict reading of documents. No I/O.
 
+pub mod config;
 pub mod model;
 pub mod protocol;

@@ -197,7 +197,7 @@ impl<'d> Table<'d> {
                     tables.push(Table::new(self.document, self.problems, path, line, entries));
                 }
                 other => {
-                    self.problems.add(self.document.place(line), path, setting::mismatch("a table", other))
+                    self.problems.add(self.document.place(line), path, setting::mismatch("a table", other));
                 }
             }
         }
@@ -211,9 +211,15 @@ impl<'d> Table<'d> {
 
     /// Ends the reading: every key that nobody asked for is refused, with the name that was probably meant.
     pub fn finish(self) {
+        let known = self.known.borrow().clone();
+        self.finish_with(|key| unknown_name("key", key, known.iter().copied()));
+    }
+
+    /// As [`Table::finish`], with the caller's own complaint about an unknown key.
+    pub fn finish_with(self, complaint: impl Fn(&str) -> Complaint) {
         let known = self.known.borrow();
         for key in self.keys().filter(|key| !known.contains(key)) {
-            self.refuse(key, unknown_name("key", key, known.iter().copied()));
+            self.refuse(key, complaint(key));
         }
     }
 

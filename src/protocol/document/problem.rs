@@ -3,7 +3,7 @@
 //! Problems are collected rather than returned one by one, so that a person who mends a file mends it once.
 
 use std::cell::RefCell;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Where something stands.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,9 +24,8 @@ pub enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { name, line: 0 } => f.write_str(name),
+            Self::File { name, line: 0 } | Self::Variable(name) => f.write_str(name),
             Self::File { name, line } => write!(f, "{name}:{line}"),
-            Self::Variable(name) => f.write_str(name),
             Self::Default => f.write_str("built-in default"),
         }
     }
@@ -79,9 +78,9 @@ impl fmt::Display for Problem {
         }
         for character in line.chars() {
             if character.is_control() {
-                write!(f, "{}", character.escape_default())?
+                write!(f, "{}", character.escape_default())?;
             } else {
-                write!(f, "{character}")?
+                f.write_char(character)?;
             }
         }
         Ok(())
@@ -98,16 +97,15 @@ impl Problems {
         self.0.borrow_mut().push(Problem { place, key: key.into(), complaint });
     }
 
-    /// Whether nothing is wrong so far.
-    pub fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
-    }
-
-    /// Ends the collection: all problems in the order of their places, or nothing.
-    pub fn finish(self) -> Result<(), Errors> {
+    /// Ends the collection: what was read, if all of it was and nothing is wrong; else all problems in the order of
+    /// their places.
+    pub fn finish<T>(self, read: Option<T>) -> Result<T, Errors> {
         let mut problems = self.0.into_inner();
         problems.sort_by(|a, b| a.place.cmp(&b.place));
-        if problems.is_empty() { Ok(()) } else { Err(Errors(problems)) }
+        match read {
+            Some(read) if problems.is_empty() => Ok(read),
+            _ => Err(Errors(problems)),
+        }
     }
 }
 
@@ -132,13 +130,13 @@ impl fmt::Display for Errors {
     }
 }
 
-/// The known name that `unknown` most probably meant, if one is close.
+/// The known name that `unknown` most probably meant, if one is close; case does not count.
 pub fn nearest<'n>(unknown: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     const CLOSE_ENOUGH: f64 = 0.65;
     let unknown = unknown.to_lowercase();
     known
         .into_iter()
-        .map(|name| (strsim::normalized_damerau_levenshtein(&unknown, name), name))
+        .map(|name| (strsim::normalized_damerau_levenshtein(&unknown, &name.to_lowercase()), name))
         .filter(|(likeness, _)| *likeness >= CLOSE_ENOUGH)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, name)| name)

@@ -21,7 +21,7 @@ fn errors_of(text: &str, read: impl FnOnce(&Table<'_>)) -> Vec<String> {
     let root = document.root(&problems);
     read(&root);
     root.finish();
-    match problems.finish() {
+    match problems.finish(Some(())) {
         Ok(()) => Vec::new(),
         Err(errors) => errors.to_string().lines().map(str::to_owned).collect(),
     }
