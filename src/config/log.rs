@@ -1,0 +1,41 @@
+//! `[log]`: what the broker writes about itself.
+
+use super::section::{Section, section};
+
+crate::words! {
+    /// How log lines look.
+    pub enum LogFormat {
+        /// One JSON object a line, for machines.
+        Json = "json",
+        /// One line of text, for people.
+        Text = "text",
+    }
+}
+
+crate::words! {
+    /// How much is logged.
+    pub enum LogLevel {
+        /// Failures that need somebody.
+        Error = "error",
+        /// And what may soon need somebody.
+        Warn = "warn",
+        /// And one line a request.
+        Info = "info",
+        /// And what happens inside.
+        Debug = "debug",
+        /// And every step.
+        Trace = "trace",
+    }
+}
+
+section! {
+    /// What the broker writes about itself, to standard error. Never a secret, a token or a query string.
+    pub struct Log in "log" {
+        /// `json` for machines, `text` for people.
+        key format: LogFormat = "text";
+        /// `error`, `warn`, `info` (with one line a request), `debug` or `trace`.
+        key level: LogLevel = "info";
+    }
+}
+
+impl Section for Log {}

@@ -1,0 +1,35 @@
+//! `[passwords]`: what passwords must be like, and what hashing may cost.
+
+use super::section::{Reader, Section, section};
+use crate::protocol::document::Complaint;
+
+crate::words! {
+    /// The rules for new passwords.
+    pub enum PasswordPolicy {
+        /// 8 to 64 printable ASCII characters with an upper-case letter, a lower-case letter and a digit.
+        Classic = "classic",
+        /// 15 characters or more, no composition rules, Unicode, a blocklist.
+        Nist = "nist",
+    }
+}
+
+section! {
+    /// What passwords must be like, and what hashing them may cost.
+    pub struct Passwords in "passwords" {
+        /// The rules for new passwords: `classic` (8 to 64 characters, upper and lower case and a digit) or `nist`
+        /// (15 or more, no composition rules). An organization may be stricter.
+        key policy: PasswordPolicy = "classic";
+        /// Passwords hashed at once; absent: as many as there are processor cores.
+        optional max_parallel: usize = "2";
+        /// Passwords that may wait to be hashed; beyond, a sign-in is asked to come back.
+        key queue: usize = "64";
+    }
+}
+
+impl Section for Passwords {
+    fn check(&self, reader: &Reader<'_>) {
+        if self.max_parallel == Some(0) {
+            reader.refuse("max_parallel", Complaint::with_remedy("0 is too little", "give at least 1"));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `[server]`: the name that the broker goes by, and where it listens.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use url::Url;
+
+use super::section::{Section, section};
+use crate::protocol::document::{Complaint, Setting};
+
+section! {
+    /// The name that the broker goes by, and where it listens.
+    pub struct Server in "server" {
+        /// What browsers and apps call this broker: its origin and its issuer. Only `https`, without a path.
+        /// It cannot change later without every app and every identity provider being told.
+        key public_url: PublicUrl = "https://localhost:8443";
+        /// Address and port for HTTPS.
+        key listen: SocketAddr = "[::]:8443";
+        /// Address and port for plain HTTP, which only redirects to `public_url`.
+        optional http_listen: SocketAddr = "[::]:8080";
+        /// Address and port of `/healthz`, `/readyz` and `/metrics`, plain HTTP; keep it private.
+        key management_listen: SocketAddr = "127.0.0.1:9090";
+        /// Networks of the proxies in front, whose `X-Forwarded-For` is believed. From anybody else it is ignored.
+        key trusted_proxies: Vec<IpNet> = "";
+        /// How long requests that have begun may take when the broker is told to stop.
+        key drain_timeout: Duration = "30s";
+    }
+}
+
+impl Section for Server {}
+
+/// The origin under which the broker is reached; also its issuer (OpenID Connect Discovery 1.0, section 3).
+#[derive(Clone, PartialEq, Eq)]
+pub struct PublicUrl {
+    url: Url,
+    issuer: String,
+}
+
+impl PublicUrl {
+    /// The URL.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The issuer identifier: the origin, without a slash at its end.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Host and port as a `Host` header has them; the port only where it is not 443.
+    pub fn authority(&self) -> &str {
+        self.issuer.strip_prefix("https://").unwrap_or(&self.issuer)
+    }
+}
+
+impl fmt::Debug for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.issuer)
+    }
+}
+
+impl Setting for PublicUrl {
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        let refuse = |what: &str| {
+            Complaint::with_remedy(
+                format!("\"{text}\" {what}"),
+                "write it like \"https://login.example.com\"",
+            )
+        };
+        let url = Url::parse(text).map_err(|error| refuse(&format!("is no URL ({error})")))?;
+        if url.scheme() != "https" {
+            return Err(refuse("is not https"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(refuse("holds a user name"));
+        }
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return Err(refuse("has more than scheme, host and port"));
+        }
+        let issuer = url.origin().ascii_serialization();
+        Ok(Self { url, issuer })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_issuer_is_the_origin_without_a_slash() {
+        for text in ["https://Login.example.com:443/", "https://login.example.com"] {
+            let url = PublicUrl::from_text(text).unwrap();
+            assert_eq!(url.issuer(), "https://login.example.com");
+            assert_eq!(url.authority(), "login.example.com");
+        }
+        assert_eq!(PublicUrl::from_text("https://[::1]:8443").unwrap().authority(), "[::1]:8443");
+    }
+
+    #[test]
+    fn anything_but_an_https_origin_is_refused() {
+        let refused = [
+            "http://a.test",
+            "https://a.test/x",
+            "https://a.test/?q",
+            "https://a.test/#f",
+            "https://u@a.test",
+            "a.test",
+            "",
+        ];
+        for text in refused {
+            assert!(PublicUrl::from_text(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! `[tls]`: the broker's certificates.
+
+use std::path::PathBuf;
+
+use super::section::{Section, section};
+
+section! {
+    /// The broker's certificates.
+    pub struct Tls in "tls" {
+        /// The folder with pairs `NAME.crt` (a PEM chain) and `NAME.key`. Which host names a pair serves is read from
+        /// its certificate; `default.crt` serves clients that name no host, or an unknown one. Changed files are
+        /// taken over without a restart.
+        key certs_dir: PathBuf = "certs";
+    }
+}
+
+impl Section for Tls {}
