@@ -5,3 +5,4 @@
 //! * [`model`]: the nouns. Ids, emails, organizations, accounts, connections, apps, sessions, the clock. No I/O.
 
 pub mod model;
+pub mod protocol;

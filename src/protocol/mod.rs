@@ -1,0 +1,7 @@
+//! The wire: how foreign bytes become typed values, and typed values bytes.
+//!
+//! Parsing and writing only. Nothing here performs I/O, holds a key, or decides whether somebody may do something.
+
+pub mod base64url;
+pub mod jose;
+pub mod json;
