@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn an_id_of_another_kind_or_spelling_is_refused() {
-        let id = AccountId::new(Timestamp::from_unix_seconds(1_700_000_000), &CountingRandom::default()).to_string();
+        let id = AccountId::new(Timestamp::from_unix_seconds(1_700_000_000), &CountingRandom::default())
+            .to_string();
         for text in [&id.replace("acc", "org"), &id.to_uppercase(), &id[4..], "", &format!("{id}0"), "acc_"] {
             assert!(text.parse::<AccountId>().is_err(), "{text}");
         }

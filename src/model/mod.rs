@@ -10,7 +10,8 @@ pub mod secret;
 pub mod time;
 
 pub use id::{
-    AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, KeyId, OrganizationId, ProfileId, SessionId,
+    AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, KeyId, OrganizationId, ProfileId,
+    SessionId,
 };
 pub use random::Random;
 pub use secret::Secret;
