@@ -3,11 +3,13 @@
 //! The rooms, and what each is for (`docs/architecture.md` has the picture and the import rules):
 //!
 //! * [`config`]: the operator's settings, one file a section; read strictly, all errors at once.
-//! * [`model`]: the nouns. Ids, emails, organizations, accounts, connections, apps, sessions, the clock. No I/O.
-//! * [`protocol`]: wire types and documents. No I/O.
 //! * [`store`]: `SQLite` and `PostgreSQL` behind one text of SQL. The only room that says `sqlx`.
+//! * [`crypto`]: keys, signatures, sealing, passwords, randomness. The only room that touches a key.
+//! * [`protocol`]: wire types and documents. No I/O.
+//! * [`model`]: the nouns. Ids, emails, organizations, accounts, connections, apps, sessions, the clock. No I/O.
 
 pub mod config;
+pub mod crypto;
 pub mod model;
 pub mod protocol;
 pub mod store;

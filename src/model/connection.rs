@@ -239,7 +239,7 @@ impl ConnectionSettings {
             scopes: ["openid", "email", "profile"].map(str::to_owned).to_vec(),
             always_userinfo: false,
             new_accounts: true,
-            id_token_alg: SigningAlg::Rs256,
+            id_token_alg: SigningAlg::RS256,
             trusted_audiences: Vec::new(),
             required_claims: BTreeMap::new(),
             tenants: Vec::new(),

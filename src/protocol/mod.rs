@@ -1,5 +1,8 @@
-//! Wire types: what travels between the broker, its apps, its identity providers and its operator.
+//! The wire: how foreign bytes become typed values, and typed values bytes.
 //!
-//! Parsing and writing only. No I/O, no decisions, no keys.
+//! Parsing and writing only. Nothing here performs I/O, holds a key, or decides whether somebody may do something.
 
+pub mod base64url;
 pub mod document;
+pub mod jose;
+pub mod json;

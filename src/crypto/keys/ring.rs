@@ -1,0 +1,99 @@
+//! The keys of one issuer, each at its stage of rotation.
+
+use std::sync::Arc;
+
+use super::SigningKey;
+use crate::crypto::CryptoError;
+use crate::crypto::jws::{JwsError, VerifyingKey};
+use crate::protocol::jose::{CompactJws, Jwk, JwkSet, SigningAlg};
+
+/// The stage of a key. Each is entered later than the one before, and none is entered again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyState {
+    /// Published so that apps know it before the first token comes; signs nothing yet.
+    Published,
+    /// Signs, and is published.
+    Active,
+    /// Signs no longer, and stays published while its tokens live.
+    Retired,
+    /// No longer published; still verifies `id_token_hint`s of sessions that may yet be ended.
+    VerifyOnly,
+}
+
+impl KeyState {
+    const fn is_published(self) -> bool {
+        !matches!(self, Self::VerifyOnly)
+    }
+}
+
+/// Why keys form no ring.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RingError {
+    /// Two keys have one name.
+    #[error("two signing keys are called {0}")]
+    DuplicateKid(String),
+    /// A key's public half cannot verify.
+    #[error(transparent)]
+    Key(#[from] CryptoError),
+}
+
+/// A set of keys, parsed and ready. Immutable and cheap to clone: a rotation makes a new ring.
+#[derive(Debug, Clone)]
+pub struct KeyRing(Arc<[Entry]>);
+
+#[derive(Debug)]
+struct Entry {
+    key: SigningKey,
+    state: KeyState,
+    verifying: VerifyingKey,
+}
+
+impl KeyRing {
+    /// A ring of `keys`, the newest last.
+    pub fn new(keys: impl IntoIterator<Item = (SigningKey, KeyState)>) -> Result<Self, RingError> {
+        let mut entries: Vec<Entry> = Vec::new();
+        for (key, state) in keys {
+            if entries.iter().any(|entry| entry.key.kid() == key.kid()) {
+                return Err(RingError::DuplicateKid(key.kid().to_owned()));
+            }
+            let verifying =
+                VerifyingKey::new(key.public_jwk(), key.alg()).map_err(|_| CryptoError::PrivateKey)?;
+            entries.push(Entry { key, state, verifying });
+        }
+        Ok(Self(entries.into()))
+    }
+
+    /// The key that signs with `alg` now: of several active ones (during a rotation) the newest.
+    pub fn signer(&self, alg: SigningAlg) -> Option<&SigningKey> {
+        let mut active =
+            self.0.iter().filter(|entry| entry.state == KeyState::Active && entry.key.alg() == alg);
+        active.next_back().map(|entry| &entry.key)
+    }
+
+    /// The public half of the key of that name, at whatever stage it is.
+    pub fn verifier(&self, kid: &str) -> Option<&Jwk> {
+        self.entry(kid).map(|entry| entry.key.public_jwk())
+    }
+
+    /// Checks that a key of this ring signed `jws`, with the algorithm that the key is for. A token that names no key
+    /// is none of ours.
+    pub fn verify(&self, jws: &CompactJws) -> Result<(), JwsError> {
+        let kid = jws.header().kid.as_deref().ok_or(JwsError::KidRequired)?;
+        self.entry(kid).ok_or(JwsError::UnknownKid)?.verifying.verify(jws)
+    }
+
+    /// The algorithms that can be signed with now, for the metadata.
+    pub fn algs(&self) -> impl Iterator<Item = SigningAlg> + '_ {
+        SigningKey::ALGS.into_iter().filter(|alg| self.signer(*alg).is_some())
+    }
+
+    /// What `/oauth2/jwks` publishes: the public halves alone, since [`Jwk`] has no others.
+    pub fn public_jwks(&self) -> JwkSet {
+        let published = self.0.iter().filter(|entry| entry.state.is_published());
+        JwkSet { keys: published.map(|entry| entry.key.public_jwk().clone()).collect() }
+    }
+
+    fn entry(&self, kid: &str) -> Option<&Entry> {
+        self.0.iter().find(|entry| entry.key.kid() == kid)
+    }
+}

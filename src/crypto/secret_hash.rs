@@ -1,0 +1,32 @@
+//! How the secrets of apps are kept and compared.
+//!
+//! They are made here, of 256 random bits, so one SHA-256 protects them at rest as well as a slow hash would and costs
+//! a token request nothing. Secrets that an operator chose must be as random; `apply` sees to that.
+
+use super::{constant_time_eq, random};
+use crate::model::Secret;
+
+/// What the database keeps of a client secret: its SHA-256 as base64url.
+pub fn hash(secret: &Secret) -> String {
+    random::hash_token(secret.expose())
+}
+
+/// Whether `presented` is the secret behind `stored`. The time taken says nothing about how much of it is right.
+pub fn matches(presented: &Secret, stored: &str) -> bool {
+    constant_time_eq(hash(presented).as_bytes(), stored.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_secret_matches() {
+        let stored = hash(&Secret::new("s3cret"));
+        assert!(matches(&Secret::new("s3cret"), &stored));
+        for other in ["s3cre", "s3crett", "S3cret", "", &stored] {
+            assert!(!matches(&Secret::new(other), &stored), "{other}");
+        }
+        assert!(!matches(&Secret::new("s3cret"), ""));
+    }
+}

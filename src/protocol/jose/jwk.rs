@@ -1,0 +1,284 @@
+//! Public keys and key sets (RFC 7517; RFC 7518, section 6; RFC 8037, section 2).
+
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::SigningAlg;
+use crate::protocol::base64url;
+use crate::protocol::json::{self, Claims, JsonError};
+
+/// The longest `kid` that is kept, in bytes.
+pub(super) const MAX_KID: usize = 512;
+
+/// The longest RSA modulus that is decoded, in bytes; `crypto` sets the narrower bounds.
+const MAX_MODULUS: usize = 2_048;
+
+/// The members that only a private or symmetric key has (RFC 7518, sections 6.2.2, 6.3.2 and 6.4).
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/// The curve of an ECDSA key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Curve {
+    /// NIST P-256, coordinates of 32 bytes.
+    P256,
+    /// NIST P-384, coordinates of 48 bytes.
+    P384,
+}
+
+impl Curve {
+    const ALL: [Self; 2] = [Self::P256, Self::P384];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+        }
+    }
+
+    /// The length of one coordinate in bytes.
+    pub const fn coordinate_len(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+        }
+    }
+}
+
+/// The key itself, decoded but not examined: whether it is a sound key, `crypto` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublicKey {
+    /// An RSA key.
+    Rsa {
+        /// The modulus, big-endian without leading zeros.
+        n: Vec<u8>,
+        /// The public exponent, big-endian without leading zeros.
+        e: Vec<u8>,
+    },
+    /// A point on a NIST curve.
+    Ec {
+        /// The curve.
+        curve: Curve,
+        /// The first coordinate, of exactly the curve's length.
+        x: Vec<u8>,
+        /// The second coordinate, of exactly the curve's length.
+        y: Vec<u8>,
+    },
+    /// An Ed25519 key.
+    Ed25519 {
+        /// The 32 bytes of the key.
+        x: Vec<u8>,
+    },
+}
+
+/// A public key with what its publisher says about its use. `x5c` and other unknown members are dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Jwk {
+    /// The key.
+    pub key: PublicKey,
+    /// Its name within its set.
+    pub kid: Option<String>,
+    /// `sig`, `enc` or something else.
+    pub key_use: Option<String>,
+    /// The only algorithm that it is for, by any JOSE name.
+    pub alg: Option<String>,
+    /// The operations that it is for.
+    pub key_ops: Option<Vec<String>>,
+    /// Whose tokens it signs; Entra ID states it, in sets that several issuers share.
+    pub issuer: Option<String>,
+}
+
+/// Why a single key cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JwkError {
+    /// `kty` or `crv` is absent or of a kind without public-key signatures here.
+    #[error("the kind of the key is not supported")]
+    UnsupportedKind,
+    /// A member is absent, of another type, of the wrong length, or not base64url.
+    #[error("the key is malformed")]
+    Malformed,
+    /// A private member is published with it: whoever reads the set can sign with it.
+    #[error("the key is published with a private member")]
+    Private,
+}
+
+impl Jwk {
+    /// Reads one key.
+    pub fn from_object(object: &Map<String, Value>) -> Result<Self, JwkError> {
+        let claims = Claims::of(object);
+        let text = |name| claims.string(name).map_err(|_| JwkError::Malformed);
+        let key = match text("kty")? {
+            Some("RSA") => rsa(claims)?,
+            Some("EC") => ec(claims)?,
+            Some("OKP") => okp(claims)?,
+            _ => return Err(JwkError::UnsupportedKind),
+        };
+        if PRIVATE_MEMBERS.iter().any(|name| object.contains_key(*name)) {
+            return Err(JwkError::Private);
+        }
+        let kid = text("kid")?.map(str::to_owned);
+        if kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
+            return Err(JwkError::Malformed);
+        }
+        Ok(Self {
+            key,
+            kid,
+            key_use: text("use")?.map(str::to_owned),
+            alg: text("alg")?.map(str::to_owned),
+            key_ops: key_ops(object)?,
+            issuer: text("issuer")?.map(str::to_owned),
+        })
+    }
+
+    /// Whether the kind of key, and what its publisher says about it, allow verifying signatures of `alg` with it.
+    pub fn allows(&self, alg: SigningAlg) -> bool {
+        self.fits(alg)
+            && self.key_use.as_deref().is_none_or(|key_use| key_use == "sig")
+            && self.alg.as_deref().is_none_or(|name| name == alg.as_str())
+            && self.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"))
+    }
+
+    /// Whether the kind of key is the one that `alg` signs with.
+    pub fn fits(&self, alg: SigningAlg) -> bool {
+        use SigningAlg::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+        match (&self.key, alg) {
+            (PublicKey::Rsa { .. }, RS256 | RS384 | RS512 | PS256 | PS384 | PS512)
+            | (PublicKey::Ed25519 { .. }, EdDSA) => true,
+            (PublicKey::Ec { curve, .. }, ES256) => *curve == Curve::P256,
+            (PublicKey::Ec { curve, .. }, ES384) => *curve == Curve::P384,
+            _ => false,
+        }
+    }
+}
+
+fn bytes(claims: Claims<'_>, name: &str) -> Result<Vec<u8>, JwkError> {
+    let text = claims.required_string(name).map_err(|_| JwkError::Malformed)?;
+    base64url::decode(text).map_err(|_| JwkError::Malformed)
+}
+
+fn exactly(claims: Claims<'_>, name: &str, len: usize) -> Result<Vec<u8>, JwkError> {
+    bytes(claims, name)
+        .and_then(|bytes| if bytes.len() == len { Ok(bytes) } else { Err(JwkError::Malformed) })
+}
+
+/// Some publishers write a sign byte before the modulus, although RFC 7518, section 2, forbids it. It changes nothing.
+fn integer(claims: Claims<'_>, name: &str) -> Result<Vec<u8>, JwkError> {
+    let bytes = bytes(claims, name)?;
+    let digits: Vec<u8> = bytes.into_iter().skip_while(|byte| *byte == 0).collect();
+    if digits.is_empty() || digits.len() > MAX_MODULUS { Err(JwkError::Malformed) } else { Ok(digits) }
+}
+
+fn rsa(claims: Claims<'_>) -> Result<PublicKey, JwkError> {
+    Ok(PublicKey::Rsa { n: integer(claims, "n")?, e: integer(claims, "e")? })
+}
+
+fn ec(claims: Claims<'_>) -> Result<PublicKey, JwkError> {
+    let name = claims.required_string("crv").map_err(|_| JwkError::Malformed)?;
+    let curve = Curve::ALL.into_iter().find(|curve| curve.name() == name).ok_or(JwkError::UnsupportedKind)?;
+    let len = curve.coordinate_len();
+    Ok(PublicKey::Ec { curve, x: exactly(claims, "x", len)?, y: exactly(claims, "y", len)? })
+}
+
+fn okp(claims: Claims<'_>) -> Result<PublicKey, JwkError> {
+    match claims.required_string("crv") {
+        Ok("Ed25519") => Ok(PublicKey::Ed25519 { x: exactly(claims, "x", 32)? }),
+        Ok(_) => Err(JwkError::UnsupportedKind),
+        Err(_) => Err(JwkError::Malformed),
+    }
+}
+
+fn key_ops(object: &Map<String, Value>) -> Result<Option<Vec<String>>, JwkError> {
+    let Some(value) = object.get("key_ops") else { return Ok(None) };
+    value
+        .as_array()
+        .and_then(|ops| ops.iter().map(|op| op.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>())
+        .map(Some)
+        .ok_or(JwkError::Malformed)
+}
+
+impl Serialize for Jwk {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match &self.key {
+            PublicKey::Rsa { n, e } => {
+                map.serialize_entry("kty", "RSA")?;
+                map.serialize_entry("n", &base64url::encode(n))?;
+                map.serialize_entry("e", &base64url::encode(e))?;
+            }
+            PublicKey::Ec { curve, x, y } => {
+                map.serialize_entry("kty", "EC")?;
+                map.serialize_entry("crv", curve.name())?;
+                map.serialize_entry("x", &base64url::encode(x))?;
+                map.serialize_entry("y", &base64url::encode(y))?;
+            }
+            PublicKey::Ed25519 { x } => {
+                map.serialize_entry("kty", "OKP")?;
+                map.serialize_entry("crv", "Ed25519")?;
+                map.serialize_entry("x", &base64url::encode(x))?;
+            }
+        }
+        let texts =
+            [("kid", &self.kid), ("use", &self.key_use), ("alg", &self.alg), ("issuer", &self.issuer)];
+        for (name, value) in texts {
+            if let Some(value) = value {
+                map.serialize_entry(name, value)?;
+            }
+        }
+        if let Some(ops) = &self.key_ops {
+            map.serialize_entry("key_ops", ops)?;
+        }
+        map.end()
+    }
+}
+
+/// A published set of keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct JwkSet {
+    /// The usable keys, in the publisher's order.
+    pub keys: Vec<Jwk>,
+}
+
+/// Why a whole set was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JwksError {
+    /// The document is no strict JSON object.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// `keys` is absent or no array.
+    #[error("the document has no array of keys")]
+    NoKeys,
+    /// More than [`JwkSet::MAX_KEYS`] keys.
+    #[error("the set has too many keys")]
+    TooManyKeys,
+}
+
+impl JwksError {
+    /// The stable name of the reason, as audit records carry it.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Json(error) => error.code(),
+            Self::NoKeys => "jwks_no_keys",
+            Self::TooManyKeys => "jwks_too_many_keys",
+        }
+    }
+}
+
+impl JwkSet {
+    /// The most keys that a set may have.
+    pub const MAX_KEYS: usize = 100;
+
+    /// The largest document that is read, in bytes.
+    pub const MAX_BYTES: usize = 1 << 20;
+
+    /// Reads a set. Keys that cannot be used (encryption curves, symmetric keys, malformed ones) are left out, as
+    /// RFC 7517, section 5, advises, and do not spoil the rest.
+    pub fn parse(bytes: &[u8]) -> Result<Self, JwksError> {
+        let object = json::parse_object(bytes, Self::MAX_BYTES)?;
+        let keys = object.get("keys").and_then(Value::as_array).ok_or(JwksError::NoKeys)?;
+        if keys.len() > Self::MAX_KEYS {
+            return Err(JwksError::TooManyKeys);
+        }
+        let usable = keys.iter().filter_map(Value::as_object).filter_map(|key| Jwk::from_object(key).ok());
+        Ok(Self { keys: usable.collect() })
+    }
+}
