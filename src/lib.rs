@@ -5,11 +5,13 @@
 //! * [`config`]: the operator's settings, one file a section; read strictly, all errors at once.
 //! * [`store`]: `SQLite` and `PostgreSQL` behind one text of SQL. The only room that says `sqlx`.
 //! * [`crypto`]: keys, signatures, sealing, passwords, randomness. The only room that touches a key.
+//! * [`policy`]: decisions as pure functions. No I/O.
 //! * [`protocol`]: wire types and documents. No I/O.
 //! * [`model`]: the nouns. Ids, emails, organizations, accounts, connections, apps, sessions, the clock. No I/O.
 
 pub mod config;
 pub mod crypto;
 pub mod model;
+pub mod policy;
 pub mod protocol;
 pub mod store;

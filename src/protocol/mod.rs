@@ -6,3 +6,4 @@ pub mod base64url;
 pub mod document;
 pub mod jose;
 pub mod json;
+pub mod oauth;

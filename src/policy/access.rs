@@ -1,0 +1,92 @@
+//! Who may use an app, and with which scopes.
+
+use crate::model::{App, Audience, ConsentMode, Handle, OrganizationId, Prompt};
+
+/// Whether accounts of an organization may use an app. An unattached account may use an app that is open to any.
+pub fn may_use(app: &App, account: Option<(OrganizationId, &Handle)>) -> bool {
+    match (&app.settings.audience, account) {
+        (Audience::Any, _) => true,
+        (_, None) => false,
+        (Audience::Own, Some((organization, _))) => organization == app.organization,
+        (Audience::Organizations(handles), Some((organization, handle))) => {
+            organization == app.organization || handles.contains(handle)
+        }
+    }
+}
+
+/// Whether the person must be asked before the app gets `wanted`. `given` is what they let it have before.
+pub fn needs_consent(app: &App, wanted: &[String], given: Option<&[String]>, prompt: &[Prompt]) -> bool {
+    if prompt.contains(&Prompt::Consent) {
+        return true;
+    }
+    // RFC 9700, section 4.14: whoever can receive the answer of a public app with such an address may be another app.
+    let can_be_impersonated =
+        app.is_public() && app.settings.redirect_uris.iter().any(|uri| !uri.starts_with("https://"));
+    if can_be_impersonated {
+        return true;
+    }
+    let covered = given.is_some_and(|given| wanted.iter().all(|scope| given.contains(scope)));
+    app.settings.consent == ConsentMode::Explicit && !covered
+}
+
+/// The scopes of a refresh request: what was granted, or fewer. `None` when it asks for more.
+pub fn narrow_scopes(granted: &[String], asked: Option<&[String]>) -> Option<Vec<String>> {
+    match asked {
+        None => Some(granted.to_vec()),
+        Some(asked) => asked.iter().all(|scope| granted.contains(scope)).then(|| asked.to_vec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::AppAuthMethod;
+    use crate::policy::request::tests::app;
+
+    fn scopes(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn an_app_serves_its_own_organization_unless_it_says_more() {
+        let (acme, globex): (Handle, Handle) = ("acme".parse().unwrap(), "globex".parse().unwrap());
+        let own = app(|_| ());
+        let other = OrganizationId::from_bytes([9; 16]);
+        assert!(may_use(&own, Some((own.organization, &acme))));
+        assert!(!may_use(&own, Some((other, &globex))));
+        assert!(!may_use(&own, None));
+        let listed = app(|settings| settings.audience = Audience::Organizations(vec![globex.clone()]));
+        assert!(may_use(&listed, Some((other, &globex))) && !may_use(&listed, Some((other, &acme))));
+        let any = app(|settings| settings.audience = Audience::Any);
+        assert!(may_use(&any, None) && may_use(&any, Some((other, &globex))));
+    }
+
+    #[test]
+    fn consent_is_asked_for_what_was_not_given() {
+        let implicit = app(|_| ());
+        let explicit = app(|settings| settings.consent = ConsentMode::Explicit);
+        let (openid, more) = (scopes("openid"), scopes("openid email"));
+        assert!(!needs_consent(&implicit, &more, None, &[]));
+        assert!(needs_consent(&implicit, &more, Some(&more), &[Prompt::Consent]));
+        assert!(needs_consent(&explicit, &openid, None, &[]));
+        assert!(!needs_consent(&explicit, &openid, Some(&more), &[]));
+        assert!(needs_consent(&explicit, &more, Some(&openid), &[]));
+    }
+
+    #[test]
+    fn a_public_app_without_https_asks_every_time() {
+        let native = app(|settings| {
+            settings.auth_method = AppAuthMethod::None;
+            settings.redirect_uris = vec!["com.example.app:/cb".to_owned()];
+        });
+        assert!(needs_consent(&native, &scopes("openid"), Some(&scopes("openid")), &[]));
+    }
+
+    #[test]
+    fn scopes_never_grow() {
+        let granted = scopes("openid email");
+        assert_eq!(narrow_scopes(&granted, None), Some(granted.clone()));
+        assert_eq!(narrow_scopes(&granted, Some(&scopes("openid"))), Some(scopes("openid")));
+        assert_eq!(narrow_scopes(&granted, Some(&scopes("openid phone"))), None);
+    }
+}

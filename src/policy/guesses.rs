@@ -1,0 +1,130 @@
+//! How many guesses a password may take, and how long to wait between them.
+
+use std::time::Duration;
+
+use crate::model::Timestamp;
+
+/// Failures that cost no wait: people mistype, and several devices may sign in at once.
+const FREE: i64 = 10;
+
+/// Failures after which the password rests for a day.
+const STOP: i64 = 100;
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// Failures of one network, over all accounts, that cost no wait.
+const NETWORK_FREE: i64 = 300;
+
+/// What a counter counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Guesses at one account's password from browsers that it has not been used in.
+    Account,
+    /// Guesses at one account's password from one browser that it has been used in.
+    KnownBrowser,
+    /// Guesses from one network, at whatever account.
+    Network,
+}
+
+impl Scope {
+    /// The word for it in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::KnownBrowser => "browser",
+            Self::Network => "network",
+        }
+    }
+}
+
+/// Whether a guess may be checked now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Check it, after counting it with this wait behind it.
+    Check {
+        /// The count with this guess.
+        failures: i64,
+        /// No further guess is checked before.
+        blocked_until: Timestamp,
+    },
+    /// Do not check it.
+    Wait {
+        /// For so long.
+        wait: Duration,
+    },
+}
+
+/// Decides on one guess. `seen` is (failures, `blocked_until`, last change), if anything was counted.
+pub fn decide(scope: Scope, seen: Option<(i64, Timestamp, Timestamp)>, now: Timestamp) -> Verdict {
+    let failures = match seen {
+        Some((_, blocked_until, _)) if now < blocked_until => {
+            return Verdict::Wait { wait: blocked_until.since(now) };
+        }
+        // A day without a failure, or the end of a day's stop, begins anew.
+        Some((failures, _, changed)) if now.since(changed) < DAY => failures,
+        _ => 0,
+    };
+    let failures = failures.saturating_add(1);
+    Verdict::Check { failures, blocked_until: now.after(wait_after(scope, failures)) }
+}
+
+/// The wait behind the given number of failures.
+fn wait_after(scope: Scope, failures: i64) -> Duration {
+    let free = if scope == Scope::Network { NETWORK_FREE } else { FREE };
+    if failures < free {
+        return Duration::ZERO;
+    }
+    if scope != Scope::Network && failures >= STOP {
+        return DAY;
+    }
+    let doublings = u32::try_from(failures - free).unwrap_or(u32::MAX).min(10);
+    Duration::from_secs(1 << doublings).min(Duration::from_mins(15))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(1_700_000_000 + seconds)
+    }
+
+    fn check(scope: Scope, failures: i64) -> Duration {
+        match decide(scope, Some((failures, at(0), at(0))), at(1)) {
+            Verdict::Check { failures: counted, blocked_until } => {
+                assert_eq!(counted, failures + 1);
+                blocked_until.since(at(1))
+            }
+            Verdict::Wait { .. } => panic!("not blocked"),
+        }
+    }
+
+    #[test]
+    fn waits_grow_and_the_hundredth_failure_stops_for_a_day() {
+        for (failures, wait) in
+            [(0, 0), (8, 0), (9, 1), (10, 2), (12, 8), (18, 512), (19, 900), (98, 900), (99, 86_400)]
+        {
+            assert_eq!(check(Scope::Account, failures), Duration::from_secs(wait), "{failures}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_slowed_but_never_stopped_for_a_day() {
+        assert_eq!(check(Scope::Network, 298), Duration::ZERO);
+        assert_eq!(check(Scope::Network, 299), Duration::from_secs(1));
+        assert_eq!(check(Scope::Network, 100_000), Duration::from_mins(15));
+    }
+
+    #[test]
+    fn a_blocked_guess_is_not_checked_and_not_counted() {
+        let verdict = decide(Scope::Account, Some((12, at(8), at(0))), at(3));
+        assert_eq!(verdict, Verdict::Wait { wait: Duration::from_secs(5) });
+    }
+
+    #[test]
+    fn a_day_without_failure_begins_anew() {
+        let seen = Some((99, at(0), at(0)));
+        let verdict = decide(Scope::Account, seen, at(86_400));
+        assert_eq!(verdict, Verdict::Check { failures: 1, blocked_until: at(86_400) });
+    }
+}

@@ -1,0 +1,12 @@
+//! Decisions, as pure functions over plain values. No I/O, no clock, no `async`: whoever asks brings the facts and
+//! does what the answer says.
+
+pub mod access;
+pub mod claims;
+pub mod guesses;
+pub mod password;
+pub mod redirect;
+pub mod request;
+pub mod route;
+pub mod session;
+pub mod step;

@@ -1,0 +1,294 @@
+//! Whether an authorization request is in order: everything that can be told without a person
+//! (RFC 6749, section 4.1.1; `OpenID` Connect Core, section 3.1.2.2; RFC 7636, section 4.4.1).
+
+use crate::model::{App, AuthorizationRequest, GrantType, Prompt};
+use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters, parse_prompt, split_words};
+
+/// How long `state` and `nonce` may be, in bytes.
+const MAX_OPAQUE: usize = 2_048;
+
+/// Scopes that the broker knows.
+pub const SCOPES: [&str; 5] = ["openid", "profile", "email", "phone", "offline_access"];
+
+/// Checks a request whose `client_id` and `redirect_uri` were found good. `hinted_account` and the like are filled in
+/// by the caller.
+pub fn check(
+    app: &App,
+    redirect_uri: &str,
+    parameters: &Parameters,
+) -> Result<AuthorizationRequest, OAuthError> {
+    // Order matters: what makes the rest of the request unreliable comes first.
+    if let Some(name) = parameters.first_repeated() {
+        return Err(OAuthError::naming(
+            ErrorCode::InvalidRequest,
+            &format!("the parameter {name} came twice"),
+        ));
+    }
+    refuse_unsupported(parameters)?;
+    check_response(app, parameters)?;
+    let prompt = prompt(parameters)?;
+    let scopes = scopes(app, parameters, &prompt)?;
+    let code_challenge = code_challenge(app, parameters)?;
+    Ok(AuthorizationRequest {
+        app: app.id,
+        redirect_uri: redirect_uri.to_owned(),
+        state: opaque(parameters, "state")?,
+        nonce: opaque(parameters, "nonce")?,
+        max_age: max_age(parameters)?,
+        acr_values: parameters.get("acr_values").map(split_words).unwrap_or_default(),
+        login_hint: parameters.get("login_hint").map(str::to_owned),
+        hinted_account: None,
+        domain_hint: parameters.get("domain_hint").map(str::to_owned),
+        idp_hint: parameters.get("idp_hint").map(str::to_owned),
+        resources: resources(parameters)?,
+        scopes,
+        code_challenge,
+        prompt,
+    })
+}
+
+fn refuse_unsupported(parameters: &Parameters) -> Result<(), OAuthError> {
+    let unsupported = [
+        (
+            "request",
+            ErrorCode::RequestNotSupported,
+            "request objects are not supported; send plain parameters",
+        ),
+        (
+            "request_uri",
+            ErrorCode::RequestUriNotSupported,
+            "request_uri is not supported; send plain parameters",
+        ),
+        ("registration", ErrorCode::RegistrationNotSupported, "registration in a request is not supported"),
+    ];
+    for (name, code, description) in unsupported {
+        if parameters.get(name).is_some() {
+            return Err(OAuthError::new(code, description));
+        }
+    }
+    Ok(())
+}
+
+fn check_response(app: &App, parameters: &Parameters) -> Result<(), OAuthError> {
+    match parameters.get("response_type") {
+        None => {
+            return Err(OAuthError::new(ErrorCode::InvalidRequest, "response_type is missing; send code"));
+        }
+        Some("code") => {}
+        Some(_) => {
+            let description = "only response_type=code is supported";
+            return Err(OAuthError::new(ErrorCode::UnsupportedResponseType, description));
+        }
+    }
+    if parameters.get("response_mode").is_some_and(|mode| mode != "query") {
+        return Err(OAuthError::new(ErrorCode::InvalidRequest, "only response_mode=query is supported"));
+    }
+    if !app.may_use(GrantType::AuthorizationCode) {
+        let description = "this app is not registered for the authorization code grant";
+        return Err(OAuthError::new(ErrorCode::UnauthorizedClient, description));
+    }
+    Ok(())
+}
+
+fn prompt(parameters: &Parameters) -> Result<Vec<Prompt>, OAuthError> {
+    let Some(text) = parameters.get("prompt") else { return Ok(Vec::new()) };
+    let prompt = parse_prompt(text).ok_or(OAuthError::new(
+        ErrorCode::InvalidRequest,
+        "prompt takes none, login, consent and select_account",
+    ))?;
+    if prompt.contains(&Prompt::None) && prompt.len() > 1 {
+        return Err(OAuthError::new(ErrorCode::InvalidRequest, "prompt=none stands alone"));
+    }
+    Ok(prompt)
+}
+
+/// Scopes that the app may have; unknown ones are ignored (`OpenID` Connect Core, section 3.1.2.1), known ones that
+/// the app may not have are refused.
+fn scopes(app: &App, parameters: &Parameters, prompt: &[Prompt]) -> Result<Vec<String>, OAuthError> {
+    let asked = parameters.get("scope").map(split_words).unwrap_or_default();
+    let well_formed = |word: &String| word.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+    if !asked.iter().all(well_formed) {
+        return Err(OAuthError::new(
+            ErrorCode::InvalidScope,
+            "scope holds a character that no scope may have",
+        ));
+    }
+    let mut granted = Vec::new();
+    for scope in asked {
+        if app.settings.scopes.contains(&scope) {
+            granted.push(scope);
+        } else if SCOPES.contains(&scope.as_str()) {
+            let description = format!("this app may not ask for the scope {scope}");
+            return Err(OAuthError::naming(ErrorCode::InvalidScope, &description));
+        }
+    }
+    // `OpenID` Connect Core, section 11: offline access needs consent, or an app whose organization has consented.
+    let asks_consent = prompt.contains(&Prompt::Consent);
+    let implicit = app.settings.consent == crate::model::ConsentMode::Implicit;
+    let refreshes = app.may_use(GrantType::RefreshToken);
+    granted.retain(|scope| scope != "offline_access" || (refreshes && (asks_consent || implicit)));
+    Ok(granted)
+}
+
+fn code_challenge(app: &App, parameters: &Parameters) -> Result<Option<String>, OAuthError> {
+    let invalid = |description| Err(OAuthError::new(ErrorCode::InvalidRequest, description));
+    let method = parameters.get("code_challenge_method");
+    let Some(challenge) = parameters.get("code_challenge") else {
+        return if app.settings.require_pkce || app.is_public() {
+            invalid("this app must use PKCE: send code_challenge with code_challenge_method=S256")
+        } else if method.is_some() {
+            invalid("code_challenge_method came without code_challenge")
+        } else {
+            Ok(None)
+        };
+    };
+    if method != Some("S256") {
+        return invalid("only code_challenge_method=S256 is supported");
+    }
+    let shaped = challenge.len() == 43
+        && challenge.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    if shaped {
+        Ok(Some(challenge.to_owned()))
+    } else {
+        invalid("code_challenge is no SHA-256 hash in base64url")
+    }
+}
+
+fn opaque(parameters: &Parameters, name: &'static str) -> Result<Option<String>, OAuthError> {
+    match parameters.get(name) {
+        Some(value) if value.len() > MAX_OPAQUE => {
+            let description = format!("{name} is longer than {MAX_OPAQUE} bytes");
+            Err(OAuthError::naming(ErrorCode::InvalidRequest, &description))
+        }
+        value => Ok(value.map(str::to_owned)),
+    }
+}
+
+fn max_age(parameters: &Parameters) -> Result<Option<u32>, OAuthError> {
+    let Some(text) = parameters.get("max_age") else { return Ok(None) };
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    let error = OAuthError::new(ErrorCode::InvalidRequest, "max_age is no number of seconds");
+    if digits { text.parse().map(Some).map_err(|_| error) } else { Err(error) }
+}
+
+/// Resource indicators are absolute URIs without fragment (RFC 8707, section 2).
+fn resources(parameters: &Parameters) -> Result<Vec<String>, OAuthError> {
+    let mut resources = Vec::new();
+    for resource in parameters.all("resource") {
+        let good =
+            url::Url::parse(resource).is_ok_and(|url| url.fragment().is_none()) && resource.len() <= 512;
+        if !good || resources.len() == 8 || resource.contains(' ') {
+            let description = "resource takes up to eight absolute URIs without fragment";
+            return Err(OAuthError::new(ErrorCode::InvalidTarget, description));
+        }
+        resources.push(resource.to_owned());
+    }
+    Ok(resources)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::model::random::CountingRandom;
+    use crate::model::{AppAuthMethod, AppId, AppSettings, OrganizationId, Timestamp};
+
+    pub(crate) fn app(change: impl FnOnce(&mut AppSettings)) -> App {
+        let (now, random) = (Timestamp::from_unix_seconds(1_700_000_000), CountingRandom::default());
+        let mut settings = AppSettings::for_auth(AppAuthMethod::ClientSecretBasic);
+        change(&mut settings);
+        App {
+            id: AppId::new(now, &random),
+            organization: OrganizationId::new(now, &random),
+            client_id: "notes".into(),
+            name: "Notes".into(),
+            enabled: true,
+            secret_hashes: Vec::new(),
+            settings,
+            created_at: now,
+        }
+    }
+
+    const GOOD: &str = "response_type=code&scope=openid&code_challenge_method=S256\
+                        &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+    fn check_with(app: &App, more: &str) -> Result<AuthorizationRequest, ErrorCode> {
+        let parameters = Parameters::parse(&format!("{GOOD}{more}"));
+        check(app, "https://app.test/cb", &parameters).map_err(|error| error.code)
+    }
+
+    #[test]
+    fn each_fault_has_its_own_code() {
+        use ErrorCode::{
+            InvalidRequest, InvalidScope, InvalidTarget, RegistrationNotSupported, RequestNotSupported,
+            RequestUriNotSupported,
+        };
+        for (more, code) in [
+            ("&state=1&state=2", InvalidRequest),
+            ("&response_type=token", InvalidRequest),
+            ("&request=x.y.z", RequestNotSupported),
+            ("&request_uri=https://a.test/r", RequestUriNotSupported),
+            ("&registration={}", RegistrationNotSupported),
+            ("&response_mode=fragment", InvalidRequest),
+            ("&prompt=none+login", InvalidRequest),
+            ("&prompt=dance", InvalidRequest),
+            ("&max_age=-1", InvalidRequest),
+            ("&max_age=1.5", InvalidRequest),
+            ("&max_age=99999999999", InvalidRequest),
+            ("&resource=https://a.test/%23x", InvalidTarget),
+            ("&resource=relative", InvalidTarget),
+        ] {
+            assert_eq!(check_with(&app(|_| ()), more).err(), Some(code), "{more}");
+        }
+        let long = format!("&state={}", "a".repeat(2_049));
+        assert_eq!(check_with(&app(|_| ()), &long).err(), Some(InvalidRequest));
+        let no_email = app(|settings| settings.scopes.retain(|scope| scope != "email"));
+        let asks_email = Parameters::parse(&GOOD.replace("scope=openid", "scope=openid+email"));
+        assert_eq!(check(&no_email, "u", &asks_email).err().map(|error| error.code), Some(InvalidScope));
+    }
+
+    #[test]
+    fn only_the_code_response_exists() {
+        for (text, code) in [("token", ErrorCode::UnsupportedResponseType), ("", ErrorCode::InvalidRequest)] {
+            let parameters = Parameters::parse(&GOOD.replace("=code&", &format!("={text}&")));
+            assert_eq!(
+                check(&app(|_| ()), "u", &parameters).err().map(|error| error.code),
+                Some(code),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn pkce_is_required_unless_a_confidential_app_opted_out() {
+        let without = Parameters::parse("response_type=code&scope=openid");
+        let plain = Parameters::parse(&GOOD.replace("S256", "plain"));
+        let opted_out = app(|settings| settings.require_pkce = false);
+        let public = app(|settings| {
+            settings.require_pkce = false;
+            settings.auth_method = AppAuthMethod::None;
+        });
+        assert!(check(&opted_out, "u", &without).is_ok());
+        for (app, parameters) in [(&app(|_| ()), &without), (&public, &without), (&opted_out, &plain)] {
+            let error = check(app, "u", parameters).err().map(|error| error.code);
+            assert_eq!(error, Some(ErrorCode::InvalidRequest));
+        }
+    }
+
+    #[test]
+    fn offline_access_needs_consent_of_somebody() {
+        let asks = |app: &App, more: &str| {
+            let text = GOOD.replace("scope=openid", "scope=openid+offline_access") + more;
+            check(app, "u", &Parameters::parse(&text)).unwrap().scopes.contains(&"offline_access".to_owned())
+        };
+        let explicit = app(|settings| settings.consent = crate::model::ConsentMode::Explicit);
+        assert!(asks(&app(|_| ()), ""));
+        assert!(!asks(&explicit, ""));
+        assert!(asks(&explicit, "&prompt=consent"));
+    }
+
+    #[test]
+    fn unknown_scopes_are_ignored() {
+        let parameters = Parameters::parse(&GOOD.replace("scope=openid", "scope=openid+dance"));
+        assert_eq!(check(&app(|_| ()), "u", &parameters).unwrap().scopes, ["openid"]);
+    }
+}

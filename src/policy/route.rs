@@ -1,0 +1,178 @@
+//! Where somebody signs in: one decision over what the request says and what the directory knows.
+
+use crate::model::{ConnectionId, OrganizationId, Routing};
+
+/// What a name (handle or domain) leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedRoute {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// Whether the shared page may tell.
+    pub routing: Routing,
+    /// Whether a domain of the organization is proven.
+    pub has_proven_domain: bool,
+    /// Its enabled connections for this name, in order.
+    pub connections: Vec<ConnectionId>,
+}
+
+/// Where a name was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedBy {
+    /// In `domain_hint`, by an app of this organization.
+    App(OrganizationId),
+    /// In the path of a link (`/sso/{name}`).
+    Link,
+    /// On the shared page, as a domain or in an email address.
+    PersonByDomain,
+    /// On the shared page, as a handle.
+    PersonByHandle,
+}
+
+/// What the hints of a request lead to, as far as they were given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// `idp_hint`: connections with that handle in the organizations that the app serves.
+    pub idp: Option<Vec<ConnectionId>>,
+    /// `domain_hint`.
+    pub domain: Option<Vec<ConnectionId>>,
+    /// The domain of an email in `login_hint`.
+    pub login: Option<Vec<ConnectionId>>,
+    /// The connections that the app demands.
+    pub app: Option<Vec<ConnectionId>>,
+}
+
+/// Where to sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// At the identity provider of this connection.
+    Connection(ConnectionId),
+    /// At one of these, as the person chooses.
+    Choice(Vec<ConnectionId>),
+    /// At the sign-in page, where the person says.
+    Page,
+}
+
+/// The connections that a name leads to, or none where the asker may not learn of them.
+pub fn connections_of(route: Option<&NamedRoute>, by: NamedBy) -> Vec<ConnectionId> {
+    let Some(route) = route else { return Vec::new() };
+    let known = match (route.routing, by) {
+        (_, NamedBy::Link) => true,
+        (_, NamedBy::App(organization)) if organization == route.organization => true,
+        (Routing::Closed, _) => false,
+        (Routing::Open, NamedBy::PersonByHandle) => route.has_proven_domain,
+        (Routing::Open, _) => true,
+    };
+    if known { route.connections.clone() } else { Vec::new() }
+}
+
+/// Where to sign in: the first hint that leads anywhere decides, `idp_hint` first, then `domain_hint`, `login_hint`,
+/// and the app's own policy; where a later one narrows the choice that an earlier one left, it does.
+pub fn decide(hints: &Hints) -> Destination {
+    let mut choice: Option<Vec<ConnectionId>> = None;
+    for hint in [&hints.idp, &hints.domain, &hints.login, &hints.app].into_iter().flatten() {
+        if hint.is_empty() {
+            continue;
+        }
+        choice = Some(match choice {
+            None => hint.clone(),
+            Some(before) => {
+                let both: Vec<_> = before.iter().copied().filter(|one| hint.contains(one)).collect();
+                if both.is_empty() { before } else { both }
+            }
+        });
+    }
+    match choice.as_deref() {
+        None | Some([]) => Destination::Page,
+        Some([only]) => Destination::Connection(*only),
+        Some(several) => Destination::Choice(several.to_vec()),
+    }
+}
+
+/// The connections that a session must have come through: those that the app, `idp_hint` and `domain_hint` allow.
+pub fn allowed_connections(hints: &Hints) -> Option<Vec<ConnectionId>> {
+    let mut allowed: Option<Vec<ConnectionId>> = None;
+    for hint in [&hints.app, &hints.idp, &hints.domain].into_iter().flatten() {
+        allowed = Some(match allowed {
+            None => hint.clone(),
+            Some(before) => before.into_iter().filter(|one| hint.contains(one)).collect(),
+        });
+    }
+    allowed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn con(number: u8) -> ConnectionId {
+        ConnectionId::from_bytes([number; 16])
+    }
+
+    fn some(numbers: &[u8]) -> Option<Vec<ConnectionId>> {
+        Some(numbers.iter().map(|number| con(*number)).collect())
+    }
+
+    #[test]
+    fn the_first_hint_that_leads_anywhere_decides() {
+        let none = Hints::default();
+        for (hints, destination) in [
+            (none.clone(), Destination::Page),
+            (Hints { idp: some(&[1]), domain: some(&[2]), ..none.clone() }, Destination::Connection(con(1))),
+            (Hints { idp: some(&[]), domain: some(&[2]), ..none.clone() }, Destination::Connection(con(2))),
+            (Hints { domain: some(&[1, 2]), ..none.clone() }, Destination::Choice(vec![con(1), con(2)])),
+            (
+                Hints { domain: some(&[1, 2]), login: some(&[2]), ..none.clone() },
+                Destination::Connection(con(2)),
+            ),
+            (
+                Hints { login: some(&[3]), app: some(&[1, 2]), ..none.clone() },
+                Destination::Connection(con(3)),
+            ),
+            (Hints { app: some(&[1]), ..none.clone() }, Destination::Connection(con(1))),
+            (Hints { login: some(&[]), ..none }, Destination::Page),
+        ] {
+            assert_eq!(decide(&hints), destination, "{hints:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_must_fit_app_and_hints_but_not_the_login_hint() {
+        let none = Hints::default();
+        assert_eq!(allowed_connections(&none), None);
+        assert_eq!(allowed_connections(&Hints { login: some(&[1]), ..none.clone() }), None);
+        assert_eq!(
+            allowed_connections(&Hints { app: some(&[1, 2]), idp: some(&[2, 3]), ..none.clone() }),
+            some(&[2])
+        );
+        assert_eq!(allowed_connections(&Hints { idp: some(&[]), ..none }), some(&[]));
+    }
+
+    #[test]
+    fn closed_routing_tells_only_its_own_link_and_apps() {
+        let (own, other) = (OrganizationId::from_bytes([1; 16]), OrganizationId::from_bytes([2; 16]));
+        let route = |routing, has_proven_domain| NamedRoute {
+            organization: own,
+            routing,
+            has_proven_domain,
+            connections: vec![con(1)],
+        };
+        let known = |route: NamedRoute, by| !connections_of(Some(&route), by).is_empty();
+        use NamedBy::{App, Link, PersonByDomain, PersonByHandle};
+        use Routing::{Closed, Open};
+        for (routing, proven, by, expected) in [
+            (Open, true, PersonByDomain, true),
+            (Open, true, PersonByHandle, true),
+            (Open, false, PersonByHandle, false),
+            (Open, false, App(other), true),
+            (Closed, true, PersonByDomain, false),
+            (Closed, true, PersonByHandle, false),
+            (Closed, true, App(own), true),
+            (Closed, true, App(other), false),
+            (Closed, true, Link, true),
+            (Open, false, Link, true),
+        ] {
+            assert_eq!(known(route(routing, proven), by), expected, "{routing} {proven} {by:?}");
+        }
+        assert!(connections_of(None, Link).is_empty());
+    }
+}

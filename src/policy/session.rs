@@ -1,0 +1,195 @@
+//! Whether a session satisfies an app's request, so that nobody needs to sign in again.
+
+use std::time::Duration;
+
+use crate::model::{AccountId, AuthorizationRequest, ConnectionId, Email, Prompt, Session, Timestamp};
+
+/// What is known about a session when a request comes.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionFacts<'a> {
+    /// The session, which is not over.
+    pub session: &'a Session,
+    /// Whether account, organization and connection are active now.
+    pub active: bool,
+    /// Whether the account may use the app.
+    pub may_use_app: bool,
+    /// The account's username, in its compared form.
+    pub username_key: Option<&'a str>,
+    /// The account's email.
+    pub email: Option<&'a Email>,
+    /// The connections that app, `idp_hint` and `domain_hint` allow; `None` allows all, and passwords.
+    pub allowed: Option<&'a [ConnectionId]>,
+}
+
+/// Why a session does not satisfy a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsatisfied {
+    /// The app wants a new sign-in, or the old one is too old.
+    Stale,
+    /// The app wants the account to be chosen.
+    Selection,
+    /// Something that it stands on is disabled.
+    Inactive,
+    /// The request is about somebody else.
+    OtherAccount,
+    /// The person came through another connection than the request allows.
+    OtherConnection,
+    /// The account may not use the app. Another account may.
+    NotAllowed,
+}
+
+/// Whether a session satisfies a request.
+pub fn satisfies(
+    request: &AuthorizationRequest,
+    facts: SessionFacts<'_>,
+    now: Timestamp,
+) -> Result<(), Unsatisfied> {
+    // Order matters: what must not be told apart by prompt=none comes after what always asks.
+    if request.wants(Prompt::Login) || is_stale(request.max_age, facts.session.proof.authenticated_at, now) {
+        return Err(Unsatisfied::Stale);
+    }
+    if request.wants(Prompt::SelectAccount) {
+        return Err(Unsatisfied::Selection);
+    }
+    if !facts.active {
+        return Err(Unsatisfied::Inactive);
+    }
+    if request.hinted_account.is_some_and(|hinted| hinted != facts.session.account)
+        || !fits_login_hint(request.login_hint.as_deref(), facts)
+    {
+        return Err(Unsatisfied::OtherAccount);
+    }
+    let connection = facts.session.proof.connection;
+    if let Some(allowed) = facts.allowed
+        && connection.is_none_or(|used| !allowed.contains(&used))
+    {
+        return Err(Unsatisfied::OtherConnection);
+    }
+    if facts.may_use_app { Ok(()) } else { Err(Unsatisfied::NotAllowed) }
+}
+
+/// Whether a sign-in is older than an app accepts.
+pub fn is_stale(max_age: Option<u32>, authenticated_at: Timestamp, now: Timestamp) -> bool {
+    max_age.is_some_and(|seconds| now.since(authenticated_at) > Duration::from_secs(seconds.into()))
+}
+
+/// Whether `login_hint` names the account: by id, username or email. A hint that looks like none of these names
+/// nobody in particular.
+fn fits_login_hint(hint: Option<&str>, facts: SessionFacts<'_>) -> bool {
+    let Some(hint) = hint else { return true };
+    if let Ok(id) = hint.parse::<AccountId>() {
+        return id == facts.session.account;
+    }
+    if let Ok(email) = hint.parse::<Email>() {
+        return facts.email.is_some_and(|own| own.canonical() == email.canonical());
+    }
+    facts.username_key.is_none_or(|own| own == hint.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AppId, ProfileId, Proof, SessionId};
+
+    const NOW: i64 = 1_700_000_000;
+
+    fn session(connection: Option<ConnectionId>) -> Session {
+        let now = Timestamp::from_unix_seconds(NOW);
+        Session {
+            id: SessionId::from_bytes([1; 16]),
+            account: AccountId::from_bytes([2; 16]),
+            organization: None,
+            proof: Proof {
+                profile: ProfileId::from_bytes([3; 16]),
+                connection,
+                authenticated_at: now,
+                amr: vec!["pwd".into()],
+                acr: None,
+                upstream_sid: None,
+            },
+            created_at: now,
+            last_seen_at: now,
+            idle_until: now,
+            expires_at: now,
+            user_agent: String::new(),
+        }
+    }
+
+    fn request(change: impl FnOnce(&mut AuthorizationRequest)) -> AuthorizationRequest {
+        let mut request = AuthorizationRequest {
+            app: AppId::from_bytes([4; 16]),
+            redirect_uri: "https://app.test/cb".into(),
+            scopes: vec!["openid".into()],
+            state: None,
+            nonce: None,
+            code_challenge: None,
+            prompt: Vec::new(),
+            max_age: None,
+            acr_values: Vec::new(),
+            login_hint: None,
+            hinted_account: None,
+            domain_hint: None,
+            idp_hint: None,
+            resources: Vec::new(),
+        };
+        change(&mut request);
+        request
+    }
+
+    #[test]
+    fn a_session_satisfies_only_what_it_fits() {
+        let con = ConnectionId::from_bytes([5; 16]);
+        let other = [ConnectionId::from_bytes([6; 16])];
+        let session = session(Some(con));
+        let email: Email = "bob@acme.test".parse().unwrap();
+        let good = SessionFacts {
+            session: &session,
+            active: true,
+            may_use_app: true,
+            username_key: Some("bob"),
+            email: Some(&email),
+            allowed: None,
+        };
+        let later = |seconds| Timestamp::from_unix_seconds(NOW + seconds);
+        let ask = |request: AuthorizationRequest, facts, now| satisfies(&request, facts, now);
+        assert_eq!(ask(request(|_| ()), good, later(0)), Ok(()));
+        assert_eq!(ask(request(|r| r.prompt = vec![Prompt::Login]), good, later(0)), Err(Unsatisfied::Stale));
+        assert_eq!(ask(request(|r| r.max_age = Some(1)), good, later(1)), Ok(()));
+        assert_eq!(ask(request(|r| r.max_age = Some(1)), good, later(2)), Err(Unsatisfied::Stale));
+        let selects = request(|r| r.prompt = vec![Prompt::SelectAccount]);
+        assert_eq!(ask(selects, good, later(0)), Err(Unsatisfied::Selection));
+        let inactive = SessionFacts { active: false, ..good };
+        assert_eq!(ask(request(|_| ()), inactive, later(0)), Err(Unsatisfied::Inactive));
+        let hinted = request(|r| r.hinted_account = Some(AccountId::from_bytes([9; 16])));
+        assert_eq!(ask(hinted, good, later(0)), Err(Unsatisfied::OtherAccount));
+        for (hint, verdict) in [
+            ("BOB@acme.test", Ok(())),
+            ("Bob", Ok(())),
+            ("eve@acme.test", Err(Unsatisfied::OtherAccount)),
+            ("eve", Err(Unsatisfied::OtherAccount)),
+        ] {
+            let asked = request(|r| r.login_hint = Some(hint.to_owned()));
+            assert_eq!(ask(asked, good, later(0)), verdict, "{hint}");
+        }
+        let elsewhere = SessionFacts { allowed: Some(&other), ..good };
+        assert_eq!(ask(request(|_| ()), elsewhere, later(0)), Err(Unsatisfied::OtherConnection));
+        let barred = SessionFacts { may_use_app: false, ..good };
+        assert_eq!(ask(request(|_| ()), barred, later(0)), Err(Unsatisfied::NotAllowed));
+    }
+
+    #[test]
+    fn a_password_does_not_satisfy_an_app_that_wants_a_connection() {
+        let session = session(None);
+        let allowed = [ConnectionId::from_bytes([5; 16])];
+        let facts = SessionFacts {
+            session: &session,
+            active: true,
+            may_use_app: true,
+            username_key: None,
+            email: None,
+            allowed: Some(&allowed),
+        };
+        let verdict = satisfies(&request(|_| ()), facts, Timestamp::from_unix_seconds(NOW));
+        assert_eq!(verdict, Err(Unsatisfied::OtherConnection));
+    }
+}

@@ -1,0 +1,178 @@
+//! OAuth 2.0 and `OpenID` Connect on the wire: parameters, error codes, answers.
+
+use std::borrow::Cow;
+
+use url::form_urlencoded;
+
+use crate::model::Prompt;
+
+crate::model::words::words! {
+    /// An error code (RFC 6749, sections 4.1.2.1 and 5.2; `OpenID` Connect Core, section 3.1.2.6; RFC 6750; RFC 8707).
+    ErrorCode {
+        /// The request is malformed, repeats a parameter or lacks one.
+        InvalidRequest = "invalid_request",
+        /// The client failed to authenticate.
+        InvalidClient = "invalid_client",
+        /// The code, token or verifier is not good.
+        InvalidGrant = "invalid_grant",
+        /// The client may not do this.
+        UnauthorizedClient = "unauthorized_client",
+        /// No such grant type.
+        UnsupportedGrantType = "unsupported_grant_type",
+        /// A scope is unknown, malformed or more than was granted.
+        InvalidScope = "invalid_scope",
+        /// The person, their organization or a policy said no.
+        AccessDenied = "access_denied",
+        /// No such response type.
+        UnsupportedResponseType = "unsupported_response_type",
+        /// Something broke.
+        ServerError = "server_error",
+        /// Something is down; try again.
+        TemporarilyUnavailable = "temporarily_unavailable",
+        /// Nobody is signed in, and nothing may be shown.
+        LoginRequired = "login_required",
+        /// Something must be shown, and nothing may be.
+        InteractionRequired = "interaction_required",
+        /// Consent is due, and nothing may be shown.
+        ConsentRequired = "consent_required",
+        /// An account must be chosen, and nothing may be shown.
+        AccountSelectionRequired = "account_selection_required",
+        /// The `request` parameter is not supported.
+        RequestNotSupported = "request_not_supported",
+        /// The `request_uri` parameter is not supported.
+        RequestUriNotSupported = "request_uri_not_supported",
+        /// The `registration` parameter is not supported.
+        RegistrationNotSupported = "registration_not_supported",
+        /// The resource is unknown or malformed (RFC 8707, section 2).
+        InvalidTarget = "invalid_target",
+        /// The access token is not good (RFC 6750, section 3.1).
+        InvalidToken = "invalid_token",
+        /// The access token lacks a scope.
+        InsufficientScope = "insufficient_scope",
+        /// The required authentication context was not reached
+        /// (`OpenID` Connect Unmet Authentication Requirements 1.0).
+        UnmetAuthenticationRequirements = "unmet_authentication_requirements",
+    }
+}
+
+/// The parameters of a request, in the order in which they came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Reads `application/x-www-form-urlencoded` text, as queries and forms carry it.
+    pub fn parse(text: &str) -> Self {
+        Self(form_urlencoded::parse(text.as_bytes()).map(|(n, v)| (n.into_owned(), v.into_owned())).collect())
+    }
+
+    /// The value of a parameter; one without a value counts as absent (RFC 6749, section 3.1).
+    pub fn get<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.all(name).next()
+    }
+
+    /// All values of a parameter.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
+    }
+
+    /// Whether the parameter came exactly once, whatever its value.
+    pub fn is_single(&self, name: &str) -> bool {
+        self.0.iter().filter(|(n, _)| n == name).count() == 1
+    }
+
+    /// The first parameter that came more than once; `resource` may (RFC 8707, section 2).
+    pub fn first_repeated(&self) -> Option<&str> {
+        let names = self.0.iter().enumerate();
+        names
+            .filter(|(_, (name, _))| name != "resource")
+            .find(|(at, (name, _))| self.0.iter().take(*at).any(|(earlier, _)| earlier == name))
+            .map(|(_, (name, _))| name.as_str())
+    }
+
+    /// The same as text again.
+    pub fn to_text(&self) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
+    }
+
+    /// All parameters with their values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+/// An answer to an app that names an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OAuthError {
+    /// The code.
+    pub code: ErrorCode,
+    /// A sentence for the app's developer (`error_description`): what is wrong and what to do. Printable ASCII
+    /// without quotation marks and backslashes (RFC 6749, section 4.1.2.1).
+    pub description: Cow<'static, str>,
+}
+
+impl OAuthError {
+    /// With a fixed sentence.
+    pub const fn new(code: ErrorCode, description: &'static str) -> Self {
+        Self { code, description: Cow::Borrowed(description) }
+    }
+
+    /// With a sentence that names what came; characters that may not stand there are left out.
+    pub fn naming(code: ErrorCode, description: &str) -> Self {
+        let allowed = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+        Self { code, description: Cow::Owned(description.chars().filter(allowed).take(200).collect()) }
+    }
+}
+
+/// Adds parameters to a redirect URI, keeping the query that it has (RFC 6749, section 4.1.2).
+pub fn add_to_query(redirect_uri: &str, parameters: &[(&str, &str)]) -> String {
+    let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    let separator = if redirect_uri.contains('?') { '&' } else { '?' };
+    format!("{redirect_uri}{separator}{encoded}")
+}
+
+/// Reads space-separated words, each once, in their order.
+pub fn split_words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        if !words.iter().any(|known| known == word) {
+            words.push(word.to_owned());
+        }
+    }
+    words
+}
+
+/// Reads `prompt`; `None` for a value that does not exist.
+pub fn parse_prompt(text: &str) -> Option<Vec<Prompt>> {
+    split_words(text).iter().map(|word| word.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_parameter_counts_as_absent_but_not_as_never_sent() {
+        let parameters = Parameters::parse("a=&b=1&a=2");
+        assert_eq!(parameters.get("a"), Some("2"));
+        assert!(!parameters.is_single("a") && parameters.is_single("b"));
+        assert_eq!(parameters.first_repeated(), Some("a"));
+    }
+
+    #[test]
+    fn only_resource_may_repeat() {
+        assert_eq!(Parameters::parse("resource=a&resource=b&x=1").first_repeated(), None);
+        assert_eq!(Parameters::parse("x=1&resource=a&x=1").first_repeated(), Some("x"));
+    }
+
+    #[test]
+    fn a_redirect_uri_keeps_its_own_query() {
+        assert_eq!(add_to_query("https://a.test/cb", &[("code", "x y")]), "https://a.test/cb?code=x+y");
+        assert_eq!(add_to_query("https://a.test/cb?k=v", &[("code", "1")]), "https://a.test/cb?k=v&code=1");
+    }
+
+    #[test]
+    fn a_description_holds_only_what_the_rfc_allows() {
+        let error = OAuthError::naming(ErrorCode::InvalidRequest, "bad \"x\"\\\r\n\u{e9}!");
+        assert_eq!(error.description, "bad x!");
+    }
+}
