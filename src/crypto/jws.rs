@@ -67,7 +67,7 @@ impl JwsError {
     }
 }
 
-/// A key that is ready to verify one algorithm. Building it costs about as much as one verification, so keep it.
+/// A key, examined and parsed once, that is ready to verify one algorithm.
 #[derive(Debug, Clone)]
 pub struct VerifyingKey {
     alg: SigningAlg,
@@ -165,5 +165,296 @@ const fn rsa_parameters(alg: SigningAlg) -> Option<&'static RsaParameters> {
         SigningAlg::PS384 => Some(&RSA_PSS_2048_8192_SHA384),
         SigningAlg::PS512 => Some(&RSA_PSS_2048_8192_SHA512),
         SigningAlg::ES256 | SigningAlg::ES384 | SigningAlg::EdDSA => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::crypto::keys::SigningKey;
+    use crate::protocol::base64url;
+
+    fn jwk(value: &Value) -> Jwk {
+        Jwk::from_object(value.as_object().unwrap()).unwrap()
+    }
+
+    fn parse(token: &str) -> CompactJws {
+        CompactJws::parse(token, 64 * 1_024).unwrap()
+    }
+
+    /// RFC 7515, appendix A.2.
+    fn rfc_rs256() -> (Jwk, &'static str) {
+        let n = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pC\
+                 gNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xs\
+                 mtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+        let token = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.cC4hiUPoj9E\
+                     etdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB-\
+                     -f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6\
+                     IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
+        (jwk(&json!({"kty": "RSA", "n": n, "e": "AQAB"})), token)
+    }
+
+    /// RFC 7515, appendix A.3.
+    fn rfc_es256() -> (Jwk, &'static str) {
+        let key = json!({
+            "kty": "EC", "crv": "P-256",
+            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+        });
+        let token = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg\
+                     8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+        (jwk(&key), token)
+    }
+
+    /// RFC 8037, appendix A.4.
+    fn rfc_eddsa() -> (Jwk, &'static str) {
+        let key = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+        let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9\
+                     g7sVvpAr_MuM0KAg";
+        (jwk(&key), token)
+    }
+
+    fn openssl() -> Value {
+        serde_json::from_str(include_str!("testdata/openssl.json")).unwrap()
+    }
+
+    /// One token for each algorithm, none signed by this program.
+    fn foreign_tokens() -> Vec<(SigningAlg, Jwk, String)> {
+        let mut tokens = vec![
+            (SigningAlg::ES256, rfc_es256().0, rfc_es256().1.to_owned()),
+            (SigningAlg::EdDSA, rfc_eddsa().0, rfc_eddsa().1.to_owned()),
+        ];
+        for entry in openssl()["good"].as_array().unwrap() {
+            let text = |name: &str| entry[name].as_str().unwrap().to_owned();
+            tokens.push((text("alg").parse().unwrap(), jwk(&entry["key"]), text("token")));
+        }
+        tokens
+    }
+
+    #[test]
+    fn tokens_of_other_implementations_verify_under_every_algorithm() {
+        let tokens = foreign_tokens();
+        let mut algs: Vec<_> = tokens.iter().map(|(alg, ..)| *alg).collect();
+        algs.sort_unstable();
+        assert_eq!(algs, SigningAlg::ALL);
+        for (alg, key, token) in tokens {
+            assert_eq!(verify(&parse(&token), alg, &key), Ok(()), "{alg}");
+        }
+        let (key, token) = rfc_rs256();
+        assert_eq!(verify(&parse(token), SigningAlg::RS256, &key), Ok(()));
+    }
+
+    #[test]
+    fn only_the_pinned_algorithm_is_accepted_whatever_the_token_claims() {
+        for (claimed, key, token) in foreign_tokens() {
+            for pinned in SigningAlg::ALL.iter().copied() {
+                let expected = if pinned == claimed { Ok(()) } else { Err(JwsError::AlgMismatch) };
+                assert_eq!(verify(&parse(&token), pinned, &key), expected, "{claimed} under {pinned}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_relabelled_to_another_algorithm_never_verifies() {
+        for (signed, key, token) in foreign_tokens() {
+            let (_, rest) = token.split_once('.').unwrap();
+            for claimed in SigningAlg::ALL.iter().copied().filter(|claimed| *claimed != signed) {
+                let header = base64url::encode(json!({"alg": claimed}).to_string());
+                let relabelled = parse(&format!("{header}.{rest}"));
+                let expected = if key.fits(claimed) { JwsError::BadSignature } else { JwsError::KeyKind };
+                assert_eq!(verify(&relabelled, claimed, &key), Err(expected), "{signed} as {claimed}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_letter_of_a_token_can_be_changed() {
+        for (alg, key, token) in foreign_tokens() {
+            let ready = VerifyingKey::new(&key, alg).unwrap();
+            for (at, letter) in token.char_indices() {
+                for other in
+                    ["A", "Q", "_", ".", "="].into_iter().filter(|other| *other != letter.to_string())
+                {
+                    let altered = format!("{}{other}{}", &token[..at], &token[at + 1..]);
+                    let accepted =
+                        CompactJws::parse(&altered, 64 * 1_024).is_ok_and(|jws| ready.verify(&jws).is_ok());
+                    assert!(!accepted, "{alg}: letter {at} as {other}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_shortened_or_lengthened_token_verifies() {
+        for (alg, key, token) in foreign_tokens() {
+            let ready = VerifyingKey::new(&key, alg).unwrap();
+            let accepts =
+                |text: &str| CompactJws::parse(text, 64 * 1_024).is_ok_and(|jws| ready.verify(&jws).is_ok());
+            for len in 0..token.len() {
+                assert!(!accepts(&token[..len]), "{alg}: {len} letters");
+            }
+            for more in ["A", "AA", "AAA", "AAAA"] {
+                assert!(!accepts(&format!("{token}{more}")), "{alg}: with {more}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_signature_of_zeros_proves_nothing() {
+        for (alg, key, token) in foreign_tokens() {
+            let (input, signature) = token.rsplit_once('.').unwrap();
+            let zeros = base64url::encode(vec![0; base64url::decode(signature).unwrap().len()]);
+            assert_eq!(
+                verify(&parse(&format!("{input}.{zeros}")), alg, &key),
+                Err(JwsError::BadSignature),
+                "{alg}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_ecdsa_signature_in_der_is_not_taken() {
+        let (key, token) = rfc_es256();
+        let (input, signature) = token.rsplit_once('.').unwrap();
+        let raw = base64url::decode(signature).unwrap();
+        let integer = |half: &[u8]| {
+            let sign = if half[0] & 0x80 == 0 { vec![] } else { vec![0] };
+            [&[0x02, u8::try_from(half.len() + sign.len()).unwrap()], &sign[..], half].concat()
+        };
+        let body = [integer(&raw[..32]), integer(&raw[32..])].concat();
+        let der = [&[0x30, u8::try_from(body.len()).unwrap()][..], &body].concat();
+        let token = format!("{input}.{}", base64url::encode(der));
+        assert_eq!(verify(&parse(&token), SigningAlg::ES256, &key), Err(JwsError::BadSignature));
+    }
+
+    #[test]
+    fn a_pss_signature_with_another_salt_length_is_refused() {
+        let vector = &openssl()["pss_short_salt"];
+        let token = parse(vector["token"].as_str().unwrap());
+        assert_eq!(verify(&token, SigningAlg::PS256, &jwk(&vector["key"])), Err(JwsError::BadSignature));
+    }
+
+    #[test]
+    fn rsa_keys_outside_the_bounds_are_refused_even_with_a_true_signature() {
+        let small = &openssl()["rsa_1024"];
+        let token = parse(small["token"].as_str().unwrap());
+        assert_eq!(verify(&token, SigningAlg::RS256, &jwk(&small["key"])), Err(JwsError::KeySize));
+
+        let of_bits = |bits: usize| {
+            let mut n = vec![0xff; bits.div_ceil(8)];
+            n[0] >>= n.len() * 8 - bits;
+            let key = json!({"kty": "RSA", "n": base64url::encode(n), "e": "AQAB"});
+            VerifyingKey::new(&jwk(&key), SigningAlg::RS256).map(drop)
+        };
+        assert_eq!((of_bits(2_048), of_bits(8_192)), (Ok(()), Ok(())));
+        for bits in [512, 2_047, 8_193, 16_384] {
+            assert_eq!(of_bits(bits), Err(JwsError::KeySize), "{bits}");
+        }
+    }
+
+    #[test]
+    fn unsound_keys_are_refused() {
+        let (good, _) = rfc_rs256();
+        let n = json!(good)["n"].clone();
+        for e in [&[1][..], &[2], &[1, 0, 0]] {
+            let key = jwk(&json!({"kty": "RSA", "n": n, "e": base64url::encode(e)}));
+            assert_eq!(
+                VerifyingKey::new(&key, SigningAlg::RS256).err(),
+                Some(JwsError::KeyMalformed),
+                "{e:?}"
+            );
+        }
+        let off = json!({"kty": "EC", "crv": "P-256", "x": base64url::encode([1; 32]), "y": base64url::encode([1; 32])});
+        assert_eq!(VerifyingKey::new(&jwk(&off), SigningAlg::ES256).err(), Some(JwsError::KeyMalformed));
+        let zero = json!({"kty": "EC", "crv": "P-256", "x": base64url::encode([0; 32]), "y": base64url::encode([0; 32])});
+        assert_eq!(VerifyingKey::new(&jwk(&zero), SigningAlg::ES256).err(), Some(JwsError::KeyMalformed));
+    }
+
+    #[test]
+    fn a_key_verifies_only_what_its_publisher_says() {
+        let (key, token) = rfc_rs256();
+        let token = parse(token);
+        let with = |change: fn(&mut Jwk)| {
+            let mut key = key.clone();
+            change(&mut key);
+            verify(&token, SigningAlg::RS256, &key)
+        };
+        assert_eq!(with(|key| key.key_use = Some("sig".into())), Ok(()));
+        assert_eq!(with(|key| key.alg = Some("RS256".into())), Ok(()));
+        assert_eq!(with(|key| key.key_use = Some("enc".into())), Err(JwsError::KeyUse));
+        assert_eq!(with(|key| key.alg = Some("PS256".into())), Err(JwsError::KeyUse));
+        assert_eq!(with(|key| key.key_ops = Some(vec!["encrypt".into()])), Err(JwsError::KeyUse));
+    }
+
+    #[test]
+    fn a_key_that_the_token_brings_along_is_never_used() {
+        let theirs = SigningKey::generate(SigningAlg::ES256, "k".into()).unwrap();
+        let ours = SigningKey::generate(SigningAlg::ES256, "k".into()).unwrap();
+        for header in [
+            json!({"jwk": theirs.public_jwk()}),
+            json!({"jku": "https://canary.test/keys"}),
+            json!({"x5c": ["MII"]}),
+        ] {
+            let extra = header.as_object().unwrap();
+            let forged = parse(&theirs.sign_jwt("JWT", Some(extra), &json!({})).unwrap());
+            assert_eq!(
+                verify(&forged, SigningAlg::ES256, ours.public_jwk()),
+                Err(JwsError::BadSignature),
+                "{header}"
+            );
+            let honest = parse(&ours.sign_jwt("JWT", Some(extra), &json!({})).unwrap());
+            assert_eq!(verify(&honest, SigningAlg::ES256, ours.public_jwk()), Ok(()), "{header}");
+        }
+    }
+
+    fn set(keys: &[(Option<&str>, &Jwk)]) -> JwkSet {
+        let named = |(kid, key): &(Option<&str>, &Jwk)| Jwk { kid: kid.map(str::to_owned), ..(*key).clone() };
+        JwkSet { keys: keys.iter().map(named).collect() }
+    }
+
+    fn header(kid: Option<&str>) -> JwsHeader {
+        JwsHeader { alg: SigningAlg::RS256, kid: kid.map(str::to_owned), typ: None, names_a_key: false }
+    }
+
+    #[test]
+    fn a_named_key_is_found_by_its_exact_name() {
+        let (rsa, ec) = (rfc_rs256().0, rfc_es256().0);
+        let set = set(&[(Some("a"), &rsa), (Some("b"), &rsa), (Some("c"), &ec), (None, &rsa)]);
+        let select =
+            |kid| select_key(&set, &header(Some(kid)), SigningAlg::RS256).map(|key| key.kid.as_deref());
+        assert_eq!((select("a"), select("b")), (Ok(Some("a")), Ok(Some("b"))));
+        assert_eq!(select("c"), Err(JwsError::NoFittingKey));
+        for kid in ["A", "", "a ", "../../etc/passwd", "a' OR '1'='1", "\u{0430}"] {
+            assert_eq!(select(kid), Err(JwsError::UnknownKid), "{kid}");
+        }
+    }
+
+    #[test]
+    fn a_shared_name_is_resolved_by_kind_and_use_or_refused() {
+        let (rsa, ec) = (rfc_rs256().0, rfc_es256().0);
+        let other = Jwk { alg: Some("PS256".into()), ..rsa.clone() };
+        let encryption = Jwk { key_use: Some("enc".into()), ..rsa.clone() };
+        let select =
+            |set: &JwkSet| select_key(set, &header(Some("a")), SigningAlg::RS256).map(|key| key.clone().key);
+        let name = Some("a");
+        assert_eq!(
+            select(&set(&[(name, &ec), (name, &other), (name, &encryption), (name, &rsa)])),
+            Ok(rsa.key.clone())
+        );
+        assert_eq!(select(&set(&[(name, &rsa), (name, &rsa)])), Err(JwsError::AmbiguousKid));
+        assert_eq!(select(&set(&[(name, &encryption), (name, &ec)])), Err(JwsError::NoFittingKey));
+    }
+
+    #[test]
+    fn without_a_name_exactly_one_key_must_fit() {
+        let (rsa, ec) = (rfc_rs256().0, rfc_es256().0);
+        let select =
+            |set: &JwkSet| select_key(set, &header(None), SigningAlg::RS256).map(|key| key.kid.clone());
+        assert_eq!(select(&set(&[(Some("a"), &rsa), (Some("b"), &ec)])), Ok(Some("a".to_owned())));
+        assert_eq!(select(&set(&[(None, &rsa)])), Ok(None));
+        assert_eq!(select(&set(&[(Some("a"), &rsa), (None, &rsa)])), Err(JwsError::KidRequired));
+        assert_eq!(select(&set(&[(Some("b"), &ec)])), Err(JwsError::NoFittingKey));
+        assert_eq!(select(&set(&[])), Err(JwsError::NoFittingKey));
     }
 }
