@@ -3,12 +3,14 @@
 //! The algorithm is the caller's, pinned per connection or per key, never the token's. This module says whether a
 //! signature holds; what the claims mean, and whose key set is asked, its callers say.
 
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
     RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
     RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
 };
 
+use crate::protocol::base64url;
 use crate::protocol::jose::{CompactJws, Curve, Jwk, JwkSet, JwsHeader, PublicKey, SigningAlg};
 
 /// The bounds of an RSA modulus in bits (RFC 7518, section 3.3; the upper one keeps verification cheap).
@@ -140,6 +142,18 @@ pub fn select_key<'a>(set: &'a JwkSet, header: &JwsHeader, alg: SigningAlg) -> R
     }
 }
 
+/// The value of `at_hash` or `c_hash` in an ID token of `alg`: the left half of `text`'s hash under the algorithm's
+/// hash function, as base64url (`OpenID` Connect Core, sections 3.1.3.6 and 3.3.2.11; Ed25519 hashes with SHA-512).
+pub fn half_hash(alg: SigningAlg, text: &str) -> String {
+    let function = match alg {
+        SigningAlg::RS256 | SigningAlg::PS256 | SigningAlg::ES256 => &digest::SHA256,
+        SigningAlg::RS384 | SigningAlg::PS384 | SigningAlg::ES384 => &digest::SHA384,
+        SigningAlg::RS512 | SigningAlg::PS512 | SigningAlg::EdDSA => &digest::SHA512,
+    };
+    let hash = digest::digest(function, text.as_bytes());
+    base64url::encode(hash.as_ref().split_at(function.output_len() / 2).0)
+}
+
 fn rsa(n: &[u8], e: &[u8], alg: SigningAlg) -> Result<ParsedPublicKey, JwsError> {
     let params = rsa_parameters(alg).ok_or(JwsError::KeyKind)?;
     if !RSA_BITS.contains(&bits(n)) {
@@ -174,7 +188,6 @@ mod tests {
 
     use super::*;
     use crate::crypto::keys::SigningKey;
-    use crate::protocol::base64url;
 
     fn jwk(value: &Value) -> Jwk {
         Jwk::from_object(value.as_object().unwrap()).unwrap()
@@ -456,5 +469,16 @@ mod tests {
         assert_eq!(select(&set(&[(Some("a"), &rsa), (None, &rsa)])), Err(JwsError::KidRequired));
         assert_eq!(select(&set(&[(Some("b"), &ec)])), Err(JwsError::NoFittingKey));
         assert_eq!(select(&set(&[])), Err(JwsError::NoFittingKey));
+    }
+
+    #[test]
+    fn the_half_hashes_are_those_that_openid_connect_prints() {
+        let token = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y";
+        assert_eq!(half_hash(SigningAlg::RS256, token), "77QmUPtjPfzWtF2AnpK9RQ");
+        let code = "Qcb0Orv1zh30vL1MPRsbm-diHiMwcLyZvn1arpZv-Jxf_11jnpEX3Tgfvk";
+        assert_eq!(half_hash(SigningAlg::ES256, code), "LDktKdoQak3Pk0cnXxCltA");
+        let bytes =
+            SigningAlg::ALL.iter().map(|alg| base64url::decode(half_hash(*alg, token)).unwrap().len());
+        assert_eq!(bytes.collect::<Vec<_>>(), [16, 24, 32, 16, 24, 32, 16, 24, 32]);
     }
 }

@@ -80,7 +80,7 @@ impl StoredHash {
             algorithm: Algorithm::try_from(parsed.algorithm.as_str()).map_err(|_| PhcError::Malformed)?,
             version: version.ok_or(PhcError::Malformed)?,
             params,
-            salt: parsed.salt.filter(|salt| salt.len() >= argon2::MIN_SALT_LEN).ok_or(PhcError::Malformed)?,
+            salt: parsed.salt.ok_or(PhcError::Malformed)?,
             hash: parsed.hash.ok_or(PhcError::Malformed)?,
         })
     }
