@@ -1,7 +1,7 @@
 //! The self-signed certificate around a connection's key.
 //!
-//! Entra ID and ADFS take a `private_key_jwt` key as an uploaded certificate and find it by the thumbprint in the
-//! header (RFC 7515, sections 4.1.7 and 4.1.8). Nobody verifies this certificate's chain.
+//! Entra ID and ADFS take a `private_key_jwt` key as an uploaded certificate and find it by the thumbprint in
+//! the header (RFC 7515, sections 4.1.7 and 4.1.8). Nobody verifies this certificate's chain.
 
 use std::time::Duration;
 
@@ -77,7 +77,8 @@ impl Certificate {
         base64url::encode(digest::digest(&digest::SHA256, &self.der))
     }
 
-    /// The header member `x5t`: the SHA-1 of the DER form as base64url. It names the key and protects nothing.
+    /// The header member `x5t`: the SHA-1 of the DER form as base64url. It names the key and protects
+    /// nothing.
     pub fn x5t(&self) -> String {
         base64url::encode(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &self.der))
     }

@@ -1,7 +1,7 @@
 //! Verifying signed tokens (RFC 7515, section 5.2; RFC 8725).
 //!
-//! The algorithm is the caller's, pinned per connection or per key, never the token's. This module says whether a
-//! signature holds; what the claims mean, and whose key set is asked, its callers say.
+//! The algorithm is the caller's, pinned per connection or per key, never the token's. This module says
+//! whether a signature holds; what the claims mean, and whose key set is asked, its callers say.
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{
@@ -126,8 +126,8 @@ pub fn verify(jws: &CompactJws, alg: SigningAlg, key: &Jwk) -> Result<(), JwsErr
 
 /// The one key of `set` that may verify a token with this header under the pinned `alg`.
 ///
-/// A named key is sought by its name, compared byte for byte. Without a name exactly one key must fit (`OpenID`
-/// Connect Core, section 10.1). Whatever stays ambiguous is refused, not tried out.
+/// A named key is sought by its name, compared byte for byte. Without a name exactly one key must fit
+/// (`OpenID` Connect Core, section 10.1). Whatever stays ambiguous is refused, not tried out.
 pub fn select_key<'a>(set: &'a JwkSet, header: &JwsHeader, alg: SigningAlg) -> Result<&'a Jwk, JwsError> {
     let named = |key: &&Jwk| header.kid.is_none() || key.kid == header.kid;
     if header.kid.is_some() && !set.keys.iter().any(|key| named(&key)) {
@@ -142,8 +142,9 @@ pub fn select_key<'a>(set: &'a JwkSet, header: &JwsHeader, alg: SigningAlg) -> R
     }
 }
 
-/// The value of `at_hash` or `c_hash` in an ID token of `alg`: the left half of `text`'s hash under the algorithm's
-/// hash function, as base64url (`OpenID` Connect Core, sections 3.1.3.6 and 3.3.2.11; Ed25519 hashes with SHA-512).
+/// The value of `at_hash` or `c_hash` in an ID token of `alg`: the left half of `text`'s hash under the
+/// algorithm's hash function, as base64url (`OpenID` Connect Core, sections 3.1.3.6 and 3.3.2.11; Ed25519
+/// hashes with SHA-512).
 pub fn half_hash(alg: SigningAlg, text: &str) -> String {
     let function = match alg {
         SigningAlg::RS256 | SigningAlg::PS256 | SigningAlg::ES256 => &digest::SHA256,
@@ -197,35 +198,11 @@ mod tests {
         CompactJws::parse(token, 64 * 1_024).unwrap()
     }
 
-    /// RFC 7515, appendix A.2.
-    fn rfc_rs256() -> (Jwk, &'static str) {
-        let n = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pC\
-                 gNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xs\
-                 mtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
-        let token = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.cC4hiUPoj9E\
-                     etdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB-\
-                     -f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6\
-                     IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
-        (jwk(&json!({"kty": "RSA", "n": n, "e": "AQAB"})), token)
-    }
-
-    /// RFC 7515, appendix A.3.
-    fn rfc_es256() -> (Jwk, &'static str) {
-        let key = json!({
-            "kty": "EC", "crv": "P-256",
-            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
-        });
-        let token = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg\
-                     8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
-        (jwk(&key), token)
-    }
-
-    /// RFC 8037, appendix A.4.
-    fn rfc_eddsa() -> (Jwk, &'static str) {
-        let key = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
-        let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9\
-                     g7sVvpAr_MuM0KAg";
-        (jwk(&key), token)
+    /// The examples that the RFCs print for RS256, ES256 and `EdDSA`.
+    fn rfc(alg: SigningAlg) -> (Jwk, String) {
+        let vectors: Value = serde_json::from_str(include_str!("testdata/rfc.json")).unwrap();
+        let vector = &vectors[alg.as_str()];
+        (jwk(&vector["key"]), vector["token"].as_str().unwrap().to_owned())
     }
 
     fn openssl() -> Value {
@@ -234,10 +211,8 @@ mod tests {
 
     /// One token for each algorithm, none signed by this program.
     fn foreign_tokens() -> Vec<(SigningAlg, Jwk, String)> {
-        let mut tokens = vec![
-            (SigningAlg::ES256, rfc_es256().0, rfc_es256().1.to_owned()),
-            (SigningAlg::EdDSA, rfc_eddsa().0, rfc_eddsa().1.to_owned()),
-        ];
+        let mut tokens: Vec<_> =
+            [SigningAlg::ES256, SigningAlg::EdDSA].map(|alg| (alg, rfc(alg).0, rfc(alg).1)).into();
         for entry in openssl()["good"].as_array().unwrap() {
             let text = |name: &str| entry[name].as_str().unwrap().to_owned();
             tokens.push((text("alg").parse().unwrap(), jwk(&entry["key"]), text("token")));
@@ -254,8 +229,8 @@ mod tests {
         for (alg, key, token) in tokens {
             assert_eq!(verify(&parse(&token), alg, &key), Ok(()), "{alg}");
         }
-        let (key, token) = rfc_rs256();
-        assert_eq!(verify(&parse(token), SigningAlg::RS256, &key), Ok(()));
+        let (key, token) = rfc(SigningAlg::RS256);
+        assert_eq!(verify(&parse(&token), SigningAlg::RS256, &key), Ok(()));
     }
 
     #[test]
@@ -328,7 +303,7 @@ mod tests {
 
     #[test]
     fn an_ecdsa_signature_in_der_is_not_taken() {
-        let (key, token) = rfc_es256();
+        let (key, token) = rfc(SigningAlg::ES256);
         let (input, signature) = token.rsplit_once('.').unwrap();
         let raw = base64url::decode(signature).unwrap();
         let integer = |half: &[u8]| {
@@ -368,7 +343,7 @@ mod tests {
 
     #[test]
     fn unsound_keys_are_refused() {
-        let (good, _) = rfc_rs256();
+        let (good, _) = rfc(SigningAlg::RS256);
         let n = json!(good)["n"].clone();
         for e in [&[1][..], &[2], &[1, 0, 0]] {
             let key = jwk(&json!({"kty": "RSA", "n": n, "e": base64url::encode(e)}));
@@ -378,16 +353,18 @@ mod tests {
                 "{e:?}"
             );
         }
-        let off = json!({"kty": "EC", "crv": "P-256", "x": base64url::encode([1; 32]), "y": base64url::encode([1; 32])});
-        assert_eq!(VerifyingKey::new(&jwk(&off), SigningAlg::ES256).err(), Some(JwsError::KeyMalformed));
-        let zero = json!({"kty": "EC", "crv": "P-256", "x": base64url::encode([0; 32]), "y": base64url::encode([0; 32])});
-        assert_eq!(VerifyingKey::new(&jwk(&zero), SigningAlg::ES256).err(), Some(JwsError::KeyMalformed));
+        for byte in [0, 1] {
+            let coordinate = base64url::encode([byte; 32]);
+            let off = json!({"kty": "EC", "crv": "P-256", "x": coordinate, "y": coordinate});
+            let refused = VerifyingKey::new(&jwk(&off), SigningAlg::ES256).err();
+            assert_eq!(refused, Some(JwsError::KeyMalformed), "{byte}");
+        }
     }
 
     #[test]
     fn a_key_verifies_only_what_its_publisher_says() {
-        let (key, token) = rfc_rs256();
-        let token = parse(token);
+        let (key, token) = rfc(SigningAlg::RS256);
+        let token = parse(&token);
         let with = |change: fn(&mut Jwk)| {
             let mut key = key.clone();
             change(&mut key);
@@ -432,7 +409,7 @@ mod tests {
 
     #[test]
     fn a_named_key_is_found_by_its_exact_name() {
-        let (rsa, ec) = (rfc_rs256().0, rfc_es256().0);
+        let (rsa, ec) = (rfc(SigningAlg::RS256).0, rfc(SigningAlg::ES256).0);
         let set = set(&[(Some("a"), &rsa), (Some("b"), &rsa), (Some("c"), &ec), (None, &rsa)]);
         let select =
             |kid| select_key(&set, &header(Some(kid)), SigningAlg::RS256).map(|key| key.kid.as_deref());
@@ -445,7 +422,7 @@ mod tests {
 
     #[test]
     fn a_shared_name_is_resolved_by_kind_and_use_or_refused() {
-        let (rsa, ec) = (rfc_rs256().0, rfc_es256().0);
+        let (rsa, ec) = (rfc(SigningAlg::RS256).0, rfc(SigningAlg::ES256).0);
         let other = Jwk { alg: Some("PS256".into()), ..rsa.clone() };
         let encryption = Jwk { key_use: Some("enc".into()), ..rsa.clone() };
         let select =
@@ -461,7 +438,7 @@ mod tests {
 
     #[test]
     fn without_a_name_exactly_one_key_must_fit() {
-        let (rsa, ec) = (rfc_rs256().0, rfc_es256().0);
+        let (rsa, ec) = (rfc(SigningAlg::RS256).0, rfc(SigningAlg::ES256).0);
         let select =
             |set: &JwkSet| select_key(set, &header(None), SigningAlg::RS256).map(|key| key.kid.clone());
         assert_eq!(select(&set(&[(Some("a"), &rsa), (Some("b"), &ec)])), Ok(Some("a".to_owned())));

@@ -75,8 +75,8 @@ impl KeyRing {
         self.entry(kid).map(|entry| entry.key.public_jwk())
     }
 
-    /// Checks that a key of this ring signed `jws`, with the algorithm that the key is for. A token that names no key
-    /// is none of ours.
+    /// Checks that a key of this ring signed `jws`, with the algorithm that the key is for. A token that
+    /// names no key is none of ours.
     pub fn verify(&self, jws: &CompactJws) -> Result<(), JwsError> {
         let kid = jws.header().kid.as_deref().ok_or(JwsError::KidRequired)?;
         self.entry(kid).ok_or(JwsError::UnknownKid)?.verifying.verify(jws)

@@ -101,8 +101,8 @@ impl SigningKey {
     }
 
     /// A compact token (RFC 7515, section 7.1) over `claims`. `typ` is the media type without `application/`
-    /// (`JWT`, `at+jwt`, `logout+jwt`); `extra` adds header members such as `x5t#S256`, never the three that stand for
-    /// the key and the type.
+    /// (`JWT`, `at+jwt`, `logout+jwt`); `extra` adds header members such as `x5t#S256`, never the three that
+    /// stand for the key and the type.
     pub fn sign_jwt(
         &self,
         typ: &str,
@@ -141,7 +141,8 @@ impl SigningKey {
         })
     }
 
-    /// The public key as certificates carry it: `RSAPublicKey` in DER, a curve point, or the 32 bytes of Ed25519.
+    /// The public key as certificates carry it: `RSAPublicKey` in DER, a curve point, or the 32 bytes of
+    /// Ed25519.
     pub(in crate::crypto) fn public_bytes(&self) -> &[u8] {
         self.pair.public_bytes()
     }

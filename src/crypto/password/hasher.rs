@@ -20,8 +20,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct HasherSettings {
     /// What new hashes cost; older ones that cost less are made anew at sign-in.
     pub cost: Cost,
-    /// The most hashes computed at once; never more than there are cores, since one more makes all slower. `None`
-    /// is one a core.
+    /// The most hashes computed at once; never more than there are cores, since one more makes all slower.
+    /// `None` is one a core.
     pub threads: Option<usize>,
     /// How many may wait besides those being computed.
     pub queue: usize,
@@ -58,11 +58,13 @@ pub enum PasswordError {
 pub struct Verdict {
     /// Whether the password is the one that was hashed.
     pub matches: bool,
-    /// Whether it should be hashed anew, since the stored hash is weaker than the settings; only after a match.
+    /// Whether it should be hashed anew, since the stored hash is weaker than the settings; only after a
+    /// match.
     pub needs_rehash: bool,
 }
 
-/// Hashes and checks passwords, a bounded number at once. Cheap to clone; the threads end with the last clone.
+/// Hashes and checks passwords, a bounded number at once. Cheap to clone; the threads end with the last
+/// clone.
 #[derive(Clone)]
 pub struct PasswordHasher(Arc<Inner>);
 
@@ -103,8 +105,8 @@ impl PasswordHasher {
         Ok(phc?)
     }
 
-    /// Holds `password` against a stored PHC string. With `None`, for a name that has no password, the same work is
-    /// done and nothing matches, so that the time taken tells nobody which names exist.
+    /// Holds `password` against a stored PHC string. With `None`, for a name that has no password, the same
+    /// work is done and nothing matches, so that the time taken tells nobody which names exist.
     pub async fn verify(&self, password: Secret, phc: Option<String>) -> Result<Verdict, PasswordError> {
         let cost = self.0.cost;
         let exists = phc.is_some();
@@ -302,7 +304,8 @@ mod tests {
     async fn as_many_are_computed_at_once_as_there_are_threads_and_no_more() {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let hasher = hasher(1_000, 1);
-        // All threads meet here, which fewer threads could not; with all of them held, one more waits in the line.
+        // All threads meet here, which fewer threads could not; with all of them held, one more waits in the
+        // line.
         let barrier = Arc::new(Barrier::new(cores + 1));
         let mut at_work = Vec::new();
         for _ in 0..cores {

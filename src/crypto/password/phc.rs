@@ -1,4 +1,5 @@
-//! PHC strings of Argon2, bounded: hashes may be imported, and whoever writes the string sets the work it takes.
+//! PHC strings of Argon2, bounded: hashes may be imported, and whoever writes the string sets the work it
+//! takes.
 
 use argon2::password_hash::phc::{Decimal, Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -24,7 +25,8 @@ pub struct Cost {
 }
 
 impl Default for Cost {
-    /// The first recommendation of OWASP's password storage cheat sheet for Argon2id: 19 MiB, two passes, one lane.
+    /// The first recommendation of OWASP's password storage cheat sheet for Argon2id: 19 MiB, two passes, one
+    /// lane.
     fn default() -> Self {
         Self { memory_kib: 19 * 1_024, passes: 2, lanes: 1 }
     }
@@ -137,7 +139,8 @@ pub(super) fn hash(
     Ok(phc.to_string())
 }
 
-/// Hashes in `memory`, which grows to what is needed and is given back when a hash needed more than its successor.
+/// Hashes in `memory`, which grows to what is needed and is given back when a hash needed more than its
+/// successor.
 fn run(
     argon2: &Argon2<'_>,
     password: &[u8],
@@ -274,7 +277,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_the_parser_panic(text in r"(\$?(argon2id|v=19|m=[0-9]{0,11}|t=1,p=1|[a-zA-Z0-9+/=]{0,30}|,)){0,8}") {
+        fn no_text_makes_the_parser_panic(
+            text in r"(\$?(argon2id|v=19|m=[0-9]{0,11}|t=1,p=1|[a-zA-Z0-9+/=]{0,30}|,)){0,8}",
+        ) {
             let _ = check_phc(&text);
         }
     }

@@ -52,7 +52,8 @@ pub enum JoseError {
     /// The header changes how the payload is encoded (RFC 7797).
     #[error("the header changes the payload's encoding")]
     B64,
-    /// The header names a compression or content encryption, which a signed token has not (RFC 7516, section 4.1).
+    /// The header names a compression or content encryption, which a signed token has not (RFC 7516, section
+    /// 4.1).
     #[error("the header belongs to an encrypted token")]
     EncryptionHeader,
     /// The payload is not canonical base64url.
@@ -91,7 +92,8 @@ impl JoseError {
     }
 }
 
-/// What the header of a token states. Keys and addresses of keys in it are noted, never used (RFC 8725, section 3.10).
+/// What the header of a token states. Keys and addresses of keys in it are noted, never used (RFC 8725,
+/// section 3.10).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwsHeader {
     /// The algorithm that the sender claims; the verifier compares it with the one that it expects.

@@ -130,7 +130,8 @@ impl Jwk {
         })
     }
 
-    /// Whether the kind of key, and what its publisher says about it, allow verifying signatures of `alg` with it.
+    /// Whether the kind of key, and what its publisher says about it, allow verifying signatures of `alg`
+    /// with it.
     pub fn allows(&self, alg: SigningAlg) -> bool {
         self.fits(alg)
             && self.key_use.as_deref().is_none_or(|key_use| key_use == "sig")
@@ -161,7 +162,8 @@ fn exactly(claims: Claims<'_>, name: &str, len: usize) -> Result<Vec<u8>, JwkErr
         .and_then(|bytes| if bytes.len() == len { Ok(bytes) } else { Err(JwkError::Malformed) })
 }
 
-/// Some publishers write a sign byte before the modulus, although RFC 7518, section 2, forbids it. It changes nothing.
+/// Some publishers write a sign byte before the modulus, although RFC 7518, section 2, forbids it. It changes
+/// nothing.
 fn integer(claims: Claims<'_>, name: &str) -> Result<Vec<u8>, JwkError> {
     let bytes = bytes(claims, name)?;
     let digits: Vec<u8> = bytes.into_iter().skip_while(|byte| *byte == 0).collect();
@@ -270,8 +272,8 @@ impl JwkSet {
     /// The largest document that is read, in bytes.
     pub const MAX_BYTES: usize = 1 << 20;
 
-    /// Reads a set. Keys that cannot be used (encryption curves, symmetric keys, malformed ones) are left out, as
-    /// RFC 7517, section 5, advises, and do not spoil the rest.
+    /// Reads a set. Keys that cannot be used (encryption curves, symmetric keys, malformed ones) are left
+    /// out, as RFC 7517, section 5, advises, and do not spoil the rest.
     pub fn parse(bytes: &[u8]) -> Result<Self, JwksError> {
         let object = json::parse_object(bytes, Self::MAX_BYTES)?;
         let keys = object.get("keys").and_then(Value::as_array).ok_or(JwksError::NoKeys)?;
