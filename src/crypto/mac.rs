@@ -1,5 +1,5 @@
-//! Keyed hashes (HMAC-SHA256, RFC 2104) of what must be recognized but not read: network addresses in counters and
-//! audit rows, and form tokens. Never of tokens that another program verifies.
+//! Keyed hashes (HMAC-SHA256, RFC 2104) of what must be recognized but not read: network addresses in
+//! counters and audit rows, and form tokens. Never of tokens that another program verifies.
 
 use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
@@ -37,8 +37,8 @@ impl MacKey {
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, bytes.as_ref())))
     }
 
-    /// The tag over `parts`, as base64url. Each part enters with its length, so that `["ab", "c"]` and `["a", "bc"]`
-    /// differ.
+    /// The tag over `parts`, as base64url. Each part enters with its length, so that `["ab", "c"]` and `["a",
+    /// "bc"]` differ.
     pub fn tag(&self, parts: &[&[u8]]) -> String {
         base64url::encode(self.compute(parts))
     }

@@ -38,8 +38,8 @@ impl MasterKey {
         key
     }
 
-    /// Reads a key as an operator's file or variable holds it: 64 hexadecimal digits, or base64 in either alphabet
-    /// with or without padding. White space around it is ignored.
+    /// Reads a key as an operator's file or variable holds it: 64 hexadecimal digits, or base64 in either
+    /// alphabet with or without padding. White space around it is ignored.
     pub fn from_text(text: &str) -> Result<Self, MasterKeyError> {
         let text = text.trim();
         let bytes = Zeroizing::new(

@@ -1,8 +1,8 @@
 //! Everything that touches a key: signatures, sealing, keyed hashes, passwords, certificates, randomness.
 //!
-//! All of it is AWS-LC through `aws-lc-rs`, except Argon2id (`argon2`) and the shape of certificates (`rcgen`).
-//! Nothing here reads a file, knows a database, or decides what a valid token means; no token is ever made or checked
-//! with a symmetric key, and there is no code that could (RFC 8725, section 3.1).
+//! All of it is AWS-LC through `aws-lc-rs`, except Argon2id (`argon2`) and the shape of certificates
+//! (`rcgen`). Nothing here reads a file, knows a database, or decides what a valid token means; no token is
+//! ever made or checked with a symmetric key, and there is no code that could (RFC 8725, section 3.1).
 
 pub mod certificate;
 pub mod jws;

@@ -13,21 +13,23 @@ pub struct SystemRandom;
 impl Random for SystemRandom {
     fn fill(&self, bytes: &mut [u8]) {
         if aws_lc_rs::rand::fill(bytes).is_err() {
-            // Predictable bytes would be signed, sealed and sent; a process without randomness must not go on.
+            // Predictable bytes would be signed, sealed and sent; a process without randomness must not go
+            // on.
             std::process::abort();
         }
     }
 }
 
-/// A fresh bearer token (code, refresh token, session id, client secret): 32 random bytes as base64url, 43 letters.
+/// A fresh bearer token (code, refresh token, session id, client secret): 32 random bytes as base64url, 43
+/// letters.
 pub fn token(random: &dyn Random) -> Secret {
     let mut bytes = Zeroizing::new([0u8; 32]);
     random.fill(bytes.as_mut());
     Secret::new(base64url::encode(bytes))
 }
 
-/// What the database keeps of a token from [`token`]: its SHA-256 as base64url. A plain hash is enough, since 256
-/// random bits cannot be guessed; it is never enough for what a person chose.
+/// What the database keeps of a token from [`token`]: its SHA-256 as base64url. A plain hash is enough, since
+/// 256 random bits cannot be guessed; it is never enough for what a person chose.
 pub fn hash_token(token: &str) -> String {
     base64url::encode(digest::digest(&digest::SHA256, token.as_bytes()))
 }

@@ -1,11 +1,11 @@
 //! Sealing: what leaves this process as ciphertext, in a cookie, a `state`, a code or a database row.
 //!
-//! AES-256-GCM-SIV (RFC 8452) under a key per purpose, with a random nonce. Not plain GCM, whose random nonces wear a
-//! key out after 2^32 messages (NIST SP 800-38D, section 8.3): a busy broker seals that many cookies in days, and there
-//! a repeated nonce gives the key away, here only that two texts were equal.
+//! AES-256-GCM-SIV (RFC 8452) under a key per purpose, with a random nonce. Not plain GCM, whose random
+//! nonces wear a key out after 2^32 messages (NIST SP 800-38D, section 8.3): a busy broker seals that many
+//! cookies in days, and there a repeated nonce gives the key away, here only that two texts were equal.
 //!
-//! The mandatory context enters as associated data and names the place of the text (table, column and row, or the flow),
-//! so that ciphertexts which somebody with access to the database exchanges do not open.
+//! The mandatory context enters as associated data and names the place of the text (table, column and row, or
+//! the flow), so that ciphertexts which somebody with access to the database exchanges do not open.
 //!
 //! Layout: one byte version, three bytes key id, twelve bytes nonce, ciphertext, sixteen bytes tag.
 
@@ -134,8 +134,8 @@ impl Sealer {
         })
     }
 
-    /// Seals `plaintext`. `context` names its place, such as `connections.client_secret:con_…`, and must be given
-    /// again to open it.
+    /// Seals `plaintext`. `context` names its place, such as `connections.client_secret:con_…`, and must be
+    /// given again to open it.
     pub fn seal(&self, purpose: Purpose, context: &str, plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
         let key = self.newest.key(purpose).ok_or(CryptoError::Failed)?;
         let mut nonce = [0u8; NONCE_LEN];

@@ -1,7 +1,7 @@
 //! How the secrets of apps are kept and compared.
 //!
-//! They are made here, of 256 random bits, so one SHA-256 protects them at rest as well as a slow hash would and costs
-//! a token request nothing. Secrets that an operator chose must be as random; `apply` sees to that.
+//! They are made here, of 256 random bits, so one SHA-256 protects them at rest as well as a slow hash would
+//! and costs a token request nothing. Secrets that an operator chose must be as random; `apply` sees to that.
 
 use super::{constant_time_eq, random};
 use crate::model::Secret;
@@ -11,7 +11,8 @@ pub fn hash(secret: &Secret) -> String {
     random::hash_token(secret.expose())
 }
 
-/// Whether `presented` is the secret behind `stored`. The time taken says nothing about how much of it is right.
+/// Whether `presented` is the secret behind `stored`. The time taken says nothing about how much of it is
+/// right.
 pub fn matches(presented: &Secret, stored: &str) -> bool {
     constant_time_eq(hash(presented).as_bytes(), stored.as_bytes())
 }

@@ -13,8 +13,8 @@ pub fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Reads the one canonical spelling of some bytes. Every other spelling is refused, so that two texts never stand
-/// for the same bytes.
+/// Reads the one canonical spelling of some bytes. Every other spelling is refused, so that two texts never
+/// stand for the same bytes.
 pub fn decode(text: impl AsRef<[u8]>) -> Result<Vec<u8>, Base64UrlError> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| Base64UrlError)
 }

@@ -232,7 +232,8 @@ impl<'a> Claims<'a> {
         self.string(name)?.ok_or_else(|| missing(name))
     }
 
-    /// One text or an array of texts, as `aud` is written (RFC 7519, section 4.1.3). One text is a list of one.
+    /// One text or an array of texts, as `aud` is written (RFC 7519, section 4.1.3). One text is a list of
+    /// one.
     pub fn string_or_list(self, name: &str) -> Result<Option<Vec<&'a str>>, ClaimError> {
         match self.0.get(name) {
             None => Ok(None),
@@ -252,8 +253,8 @@ impl<'a> Claims<'a> {
         self.string_or_list(name)?.ok_or_else(|| missing(name))
     }
 
-    /// A `NumericDate` (RFC 7519, section 2): seconds since 1970 as a number, whose fraction is cut off. From 1970
-    /// to the end of the year 9999.
+    /// A `NumericDate` (RFC 7519, section 2): seconds since 1970 as a number, whose fraction is cut off. From
+    /// 1970 to the end of the year 9999.
     pub fn numeric_date(self, name: &str) -> Result<Option<Timestamp>, ClaimError> {
         let number = match self.0.get(name) {
             None => return Ok(None),

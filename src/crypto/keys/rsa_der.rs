@@ -1,7 +1,7 @@
 //! The two integers of an RSA public key out of its DER form (RFC 8017, appendix A.1.1).
 //!
-//! By hand, because AWS-LC hands out that form alone (its accessors need the *ring* compatibility layer, which the tree
-//! does without), and because this reads nothing but what AWS-LC has just written.
+//! By hand, because AWS-LC hands out that form alone (its accessors need the *ring* compatibility layer,
+//! which the tree does without), and because this reads nothing but what AWS-LC has just written.
 
 /// `(n, e)`, big-endian without leading zeros.
 pub(super) fn components(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {

@@ -101,8 +101,8 @@ impl SigningKey {
     }
 
     /// A compact token (RFC 7515, section 7.1) over `claims`. `typ` is the media type without `application/`
-    /// (`JWT`, `at+jwt`, `logout+jwt`); `extra` adds header members such as `x5t#S256`, never the three that stand for
-    /// the key and the type.
+    /// (`JWT`, `at+jwt`, `logout+jwt`); `extra` adds header members such as `x5t#S256`, never the three that
+    /// stand for the key and the type.
     pub fn sign_jwt(
         &self,
         typ: &str,
@@ -141,7 +141,8 @@ impl SigningKey {
         })
     }
 
-    /// The public key as certificates carry it: `RSAPublicKey` in DER, a curve point, or the 32 bytes of Ed25519.
+    /// The public key as certificates carry it: `RSAPublicKey` in DER, a curve point, or the 32 bytes of
+    /// Ed25519.
     pub(in crate::crypto) fn public_bytes(&self) -> &[u8] {
         self.pair.public_bytes()
     }
@@ -180,5 +181,108 @@ fn rsa_encoding(alg: SigningAlg) -> Result<&'static dyn RsaEncoding, CryptoError
 impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "[signing key {} {}]", self.kid, self.alg)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::crypto::jws;
+    use crate::protocol::jose::CompactJws;
+
+    fn parse(token: &str) -> CompactJws {
+        CompactJws::parse(token, 10_000).unwrap()
+    }
+
+    #[test]
+    fn a_token_of_every_algorithm_verifies_and_says_what_it_is() {
+        for alg in SigningKey::ALGS {
+            let key = SigningKey::generate(alg, "key_1".to_owned()).unwrap();
+            let token = parse(&key.sign_jwt("at+jwt", None, &json!({"sub": "é"})).unwrap());
+            assert_eq!(jws::verify(&token, alg, key.public_jwk()), Ok(()), "{alg}");
+            let header = (token.header().alg, token.header().kid.as_deref(), token.header().typ.as_deref());
+            assert_eq!(header, (alg, Some("key_1"), Some("at+jwt")));
+            assert_eq!(token.claims().map(Value::Object), Ok(json!({"sub": "é"})));
+        }
+    }
+
+    #[test]
+    fn a_key_is_the_same_after_its_pkcs8_document() {
+        for alg in SigningKey::ALGS {
+            let key = SigningKey::generate(alg, "a".to_owned()).unwrap();
+            let again = SigningKey::from_pkcs8(alg, "a".to_owned(), &key.to_pkcs8().unwrap()).unwrap();
+            assert_eq!(again.public_jwk(), key.public_jwk());
+            let token = parse(&again.sign_jwt("JWT", None, &json!({})).unwrap());
+            assert_eq!(jws::verify(&token, alg, key.public_jwk()), Ok(()), "{alg}");
+        }
+    }
+
+    #[test]
+    fn the_ed25519_example_of_rfc_8037_is_signed_as_printed() {
+        let seed = base64url::decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
+        let head =
+            [0x30, 0x2e, 0x02, 0x01, 0, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+        let key =
+            SigningKey::from_pkcs8(SigningAlg::EdDSA, "a".to_owned(), &[&head[..], &seed].concat()).unwrap();
+        assert_eq!(json!(key.public_jwk())["x"], "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
+        let signature = key.sign(b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc").unwrap();
+        assert_eq!(
+            base64url::encode(signature),
+            "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
+        );
+    }
+
+    #[test]
+    fn the_published_half_has_nothing_of_the_private_one() {
+        for alg in SigningKey::ALGS {
+            let key = SigningKey::generate(alg, "a".to_owned()).unwrap();
+            let published = json!(key.public_jwk());
+            let mut names: Vec<_> = published.as_object().unwrap().keys().map(String::as_str).collect();
+            names.sort_unstable();
+            let expected: &[&str] = match alg {
+                SigningAlg::ES256 => &["alg", "crv", "kid", "kty", "use", "x", "y"],
+                SigningAlg::EdDSA => &["alg", "crv", "kid", "kty", "use", "x"],
+                _ => &["alg", "e", "kid", "kty", "n", "use"],
+            };
+            assert_eq!(names, expected, "{alg}");
+            assert_eq!(format!("{key:?}"), format!("[signing key a {alg}]"));
+        }
+    }
+
+    #[test]
+    fn extra_header_members_are_added_but_never_replace_the_signers() {
+        let key = SigningKey::generate(SigningAlg::ES256, "a".to_owned()).unwrap();
+        let sign = |extra: Value| key.sign_jwt("JWT", extra.as_object(), &json!({}));
+        let token = sign(json!({"x5t#S256": "abc"})).unwrap();
+        let header = base64url::decode(token.split('.').next().unwrap()).unwrap();
+        let header: Value = serde_json::from_slice(&header).unwrap();
+        assert_eq!(header, json!({"alg": "ES256", "kid": "a", "typ": "JWT", "x5t#S256": "abc"}));
+        for extra in [json!({"alg": "none"}), json!({"kid": "b"}), json!({"typ": "x"})] {
+            assert_eq!(sign(extra.clone()), Err(CryptoError::ReservedHeader), "{extra}");
+        }
+    }
+
+    #[test]
+    fn no_key_is_made_or_read_for_what_is_not_signed_with() {
+        for alg in SigningAlg::ALL.iter().copied().filter(|alg| !SigningKey::ALGS.contains(alg)) {
+            assert_eq!(
+                SigningKey::generate(alg, "a".to_owned()).err(),
+                Some(CryptoError::PrivateKey),
+                "{alg}"
+            );
+        }
+        let key = SigningKey::generate(SigningAlg::ES256, "a".to_owned()).unwrap();
+        let pkcs8 = key.to_pkcs8().unwrap();
+        for alg in SigningKey::ALGS.into_iter().filter(|alg| *alg != SigningAlg::ES256) {
+            assert!(SigningKey::from_pkcs8(alg, "a".to_owned(), &pkcs8).is_err(), "{alg}");
+        }
+        for len in 0..pkcs8.len() {
+            assert!(
+                SigningKey::from_pkcs8(SigningAlg::ES256, "a".to_owned(), &pkcs8[..len]).is_err(),
+                "{len}"
+            );
+        }
     }
 }

@@ -20,8 +20,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct HasherSettings {
     /// What new hashes cost; older ones that cost less are made anew at sign-in.
     pub cost: Cost,
-    /// The most hashes computed at once; never more than there are cores, since one more makes all slower. `None`
-    /// is one a core.
+    /// The most hashes computed at once; never more than there are cores, since one more makes all slower.
+    /// `None` is one a core.
     pub threads: Option<usize>,
     /// How many may wait besides those being computed.
     pub queue: usize,
@@ -58,11 +58,13 @@ pub enum PasswordError {
 pub struct Verdict {
     /// Whether the password is the one that was hashed.
     pub matches: bool,
-    /// Whether it should be hashed anew, since the stored hash is weaker than the settings; only after a match.
+    /// Whether it should be hashed anew, since the stored hash is weaker than the settings; only after a
+    /// match.
     pub needs_rehash: bool,
 }
 
-/// Hashes and checks passwords, a bounded number at once. Cheap to clone; the threads end with the last clone.
+/// Hashes and checks passwords, a bounded number at once. Cheap to clone; the threads end with the last
+/// clone.
 #[derive(Clone)]
 pub struct PasswordHasher(Arc<Inner>);
 
@@ -103,8 +105,8 @@ impl PasswordHasher {
         Ok(phc?)
     }
 
-    /// Holds `password` against a stored PHC string. With `None`, for a name that has no password, the same work is
-    /// done and nothing matches, so that the time taken tells nobody which names exist.
+    /// Holds `password` against a stored PHC string. With `None`, for a name that has no password, the same
+    /// work is done and nothing matches, so that the time taken tells nobody which names exist.
     pub async fn verify(&self, password: Secret, phc: Option<String>) -> Result<Verdict, PasswordError> {
         let cost = self.0.cost;
         let exists = phc.is_some();
@@ -152,5 +154,175 @@ fn work(queue: &Queue<Job>) {
     while let Some(job) = queue.next() {
         job(&mut memory);
         queue.done();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Barrier, mpsc};
+    use std::task::Poll;
+
+    use super::*;
+    use crate::model::random::CountingRandom;
+
+    const CHEAP: Cost = Cost { memory_kib: 64, passes: 1, lanes: 1 };
+
+    fn hasher(threads: usize, queue: usize) -> PasswordHasher {
+        let settings = HasherSettings { cost: CHEAP, threads: Some(threads), queue };
+        PasswordHasher::start(settings, Arc::new(CountingRandom::default())).unwrap()
+    }
+
+    fn secret() -> Secret {
+        Secret::new("correct horse battery staple")
+    }
+
+    /// Polls once, which puts a password in line or shows that there is no room.
+    async fn enter<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+        let mut future = Some(future);
+        std::future::poll_fn(move |context| {
+            Poll::Ready(future.take().map_or(Poll::Pending, |future| future.poll(context)))
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_password_matches_its_own_hash_only() {
+        let hasher = hasher(1, 4);
+        let phc = hasher.hash(secret()).await.unwrap();
+        let verdict = hasher.verify(secret(), Some(phc.clone())).await;
+        assert_eq!(verdict, Ok(Verdict { matches: true, needs_rehash: false }));
+        let verdict = hasher.verify(Secret::new("Correct horse battery staple"), Some(phc)).await;
+        assert_eq!(verdict, Ok(Verdict { matches: false, needs_rehash: false }));
+    }
+
+    #[tokio::test]
+    async fn each_hash_has_a_salt_of_its_own() {
+        let hasher = hasher(1, 4);
+        assert_ne!(hasher.hash(secret()).await.unwrap(), hasher.hash(secret()).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn no_password_is_right_where_there_is_none() {
+        let hasher = hasher(1, 4);
+        for password in [secret(), Secret::new("")] {
+            let verdict = hasher.verify(password, None).await;
+            assert_eq!(verdict, Ok(Verdict { matches: false, needs_rehash: false }));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_weaker_hash_is_made_anew_only_after_the_right_password() {
+        let phc = hasher(1, 4).hash(secret()).await.unwrap();
+        let settings = HasherSettings { cost: Cost { passes: 2, ..CHEAP }, threads: Some(1), queue: 4 };
+        let stronger = PasswordHasher::start(settings, Arc::new(CountingRandom::default())).unwrap();
+        let verdict = stronger.verify(secret(), Some(phc.clone())).await;
+        assert_eq!(verdict, Ok(Verdict { matches: true, needs_rehash: true }));
+        let verdict = stronger.verify(Secret::new("wrong"), Some(phc)).await;
+        assert_eq!(verdict, Ok(Verdict { matches: false, needs_rehash: false }));
+    }
+
+    #[tokio::test]
+    async fn an_overlong_password_is_refused_before_it_is_hashed() {
+        let hasher = hasher(1, 0);
+        let release = occupy(&hasher, 1).await;
+        let (long, longest) = ("é".repeat(MAX_PASSWORD_BYTES / 2) + "x", "é".repeat(MAX_PASSWORD_BYTES / 2));
+        assert_eq!(hasher.hash(Secret::new(long.clone())).await, Err(PasswordError::TooLong));
+        assert_eq!(hasher.verify(Secret::new(long), None).await, Err(PasswordError::TooLong));
+        assert_eq!(
+            hasher.hash(Secret::new(longest.clone())).await,
+            Err(PasswordError::Busy { retry_after: RETRY_AFTER })
+        );
+        drop(release);
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_cannot_be_checked_is_an_error_and_no_refusal() {
+        let hasher = hasher(1, 4);
+        let verdict = hasher.verify(secret(), Some("$argon2id$nonsense".to_owned())).await;
+        assert_eq!(verdict, Err(PasswordError::Phc(PhcError::Malformed)));
+        let settings = HasherSettings { cost: Cost { memory_kib: 1, ..CHEAP }, ..HasherSettings::default() };
+        let refused = PasswordHasher::start(settings, Arc::new(CountingRandom::default())).err();
+        assert_eq!(refused, Some(PasswordError::Phc(PhcError::Malformed)));
+    }
+
+    /// Keeps `threads` threads of `hasher` at work until the result is dropped.
+    async fn occupy(hasher: &PasswordHasher, threads: usize) -> Vec<mpsc::Sender<()>> {
+        let mut holds = Vec::new();
+        for _ in 0..threads {
+            let (release, released) = mpsc::channel::<()>();
+            let (started, start) = oneshot::channel();
+            let hasher = hasher.clone();
+            tokio::spawn(async move {
+                let hold = move |_: &[u8], _: &mut Vec<Block>| {
+                    let _ = started.send(());
+                    let _ = released.recv();
+                };
+                let _ = hasher.run(secret(), hold).await;
+            });
+            start.await.unwrap();
+            holds.push(release);
+        }
+        holds
+    }
+
+    #[tokio::test]
+    async fn whoever_finds_the_queue_full_is_told_to_come_back() {
+        let hasher = hasher(1, 2);
+        let release = occupy(&hasher, 1).await;
+        let (mut first, mut second) = (pin!(hasher.hash(secret())), pin!(hasher.verify(secret(), None)));
+        assert!(enter(first.as_mut()).await.is_pending() && enter(second.as_mut()).await.is_pending());
+        assert_eq!(hasher.hash(secret()).await, Err(PasswordError::Busy { retry_after: RETRY_AFTER }));
+        assert_eq!(
+            hasher.verify(secret(), None).await,
+            Err(PasswordError::Busy { retry_after: RETRY_AFTER })
+        );
+        drop(release);
+        assert!(first.await.is_ok() && second.await.is_ok());
+        assert!(hasher.hash(secret()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn whoever_leaves_the_queue_is_not_hashed_for() {
+        let hasher = hasher(1, 2);
+        let release = occupy(&hasher, 1).await;
+        let computed = Arc::new(AtomicBool::new(false));
+        {
+            let computed = Arc::clone(&computed);
+            let compute = move |_: &[u8], _: &mut Vec<Block>| computed.store(true, Ordering::SeqCst);
+            let mut leaving = pin!(hasher.run(secret(), compute));
+            assert!(enter(leaving.as_mut()).await.is_pending());
+        }
+        drop(release);
+        assert!(hasher.hash(secret()).await.is_ok());
+        assert!(!computed.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test]
+    async fn as_many_are_computed_at_once_as_there_are_threads_and_no_more() {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let hasher = hasher(1_000, 1);
+        // All threads meet here, which fewer threads could not; with all of them held, one more waits in the
+        // line.
+        let barrier = Arc::new(Barrier::new(cores + 1));
+        let mut at_work = Vec::new();
+        for _ in 0..cores {
+            let barrier = Arc::clone(&barrier);
+            let compute = move |_: &[u8], _: &mut Vec<Block>| (barrier.wait(), barrier.wait());
+            let mut task = Box::pin(hasher.run(secret(), compute));
+            assert!(enter(task.as_mut()).await.is_pending());
+            at_work.push(task);
+        }
+        barrier.wait();
+        let mut waiting = pin!(hasher.hash(secret()));
+        assert!(enter(waiting.as_mut()).await.is_pending());
+        assert_eq!(hasher.hash(secret()).await, Err(PasswordError::Busy { retry_after: RETRY_AFTER }));
+        barrier.wait();
+        for task in at_work {
+            assert!(task.await.is_ok());
+        }
+        assert!(waiting.await.is_ok());
     }
 }

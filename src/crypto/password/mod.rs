@@ -1,8 +1,8 @@
 //! Passwords that people chose: Argon2id (RFC 9106) at the parameters of OWASP, in PHC strings.
 //!
 //! Hashing is meant to be expensive, so it happens on a few threads of its own with a short queue before them
-//! ([`PasswordHasher`]); whoever does not fit in is told to come back. What a password must look like is not decided
-//! here, except that none longer than [`MAX_PASSWORD_BYTES`] is hashed and none is ever cut.
+//! ([`PasswordHasher`]); whoever does not fit in is told to come back. What a password must look like is not
+//! decided here, except that none longer than [`MAX_PASSWORD_BYTES`] is hashed and none is ever cut.
 
 mod hasher;
 mod phc;

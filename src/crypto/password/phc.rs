@@ -1,4 +1,5 @@
-//! PHC strings of Argon2, bounded: hashes may be imported, and whoever writes the string sets the work it takes.
+//! PHC strings of Argon2, bounded: hashes may be imported, and whoever writes the string sets the work it
+//! takes.
 
 use argon2::password_hash::phc::{Decimal, Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -24,7 +25,8 @@ pub struct Cost {
 }
 
 impl Default for Cost {
-    /// The first recommendation of OWASP's password storage cheat sheet for Argon2id: 19 MiB, two passes, one lane.
+    /// The first recommendation of OWASP's password storage cheat sheet for Argon2id: 19 MiB, two passes, one
+    /// lane.
     fn default() -> Self {
         Self { memory_kib: 19 * 1_024, passes: 2, lanes: 1 }
     }
@@ -80,7 +82,7 @@ impl StoredHash {
             algorithm: Algorithm::try_from(parsed.algorithm.as_str()).map_err(|_| PhcError::Malformed)?,
             version: version.ok_or(PhcError::Malformed)?,
             params,
-            salt: parsed.salt.filter(|salt| salt.len() >= argon2::MIN_SALT_LEN).ok_or(PhcError::Malformed)?,
+            salt: parsed.salt.ok_or(PhcError::Malformed)?,
             hash: parsed.hash.ok_or(PhcError::Malformed)?,
         })
     }
@@ -137,7 +139,8 @@ pub(super) fn hash(
     Ok(phc.to_string())
 }
 
-/// Hashes in `memory`, which grows to what is needed and is given back when a hash needed more than its successor.
+/// Hashes in `memory`, which grows to what is needed and is given back when a hash needed more than its
+/// successor.
 fn run(
     argon2: &Argon2<'_>,
     password: &[u8],
@@ -149,4 +152,135 @@ fn run(
     memory.resize(blocks.max(1), Block::new());
     memory.shrink_to(blocks);
     argon2.hash_password_into_with_memory(password, salt, output, memory.as_mut_slice())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Cheap enough for many hashes in one test.
+    const CHEAP: Cost = Cost { memory_kib: 64, passes: 1, lanes: 1 };
+
+    /// The test suite of the reference implementation: "password" with the salt "somesalt".
+    const REFERENCE: [&str; 3] = [
+        "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+        "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc",
+        "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+    ];
+
+    fn matches(password: &str, phc: &str) -> bool {
+        StoredHash::parse(phc).unwrap().matches(password.as_bytes(), &mut Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn hashes_of_the_reference_implementation_are_understood() {
+        for phc in REFERENCE {
+            assert!(matches("password", phc), "{phc}");
+            assert!(!matches("Password", phc) && !matches("", phc), "{phc}");
+        }
+    }
+
+    #[test]
+    fn a_new_hash_is_argon2id_at_the_parameters_of_owasp() {
+        let phc = hash(b"secret", [7; SALT_LEN], Cost::default(), &mut Vec::new()).unwrap();
+        assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$BwcHBwcHBwcHBwcHBwcHBw$"), "{phc}");
+        assert!(matches("secret", &phc));
+        assert!(!StoredHash::parse(&phc).unwrap().is_weaker_than(Cost::default()));
+    }
+
+    #[test]
+    fn every_letter_counts_to_the_last() {
+        let long = format!("{}a", "x".repeat(super::super::MAX_PASSWORD_BYTES - 1));
+        let phc = hash(long.as_bytes(), [0; SALT_LEN], CHEAP, &mut Vec::new()).unwrap();
+        assert!(matches(&long, &phc));
+        assert!(!matches(&long.replace('a', "b"), &phc) && !matches(&long[..long.len() - 1], &phc));
+    }
+
+    #[test]
+    fn memory_left_over_from_another_hash_changes_nothing() {
+        let mut memory = Vec::new();
+        for phc in [REFERENCE[2], REFERENCE[0], REFERENCE[2], REFERENCE[1]] {
+            assert!(StoredHash::parse(phc).unwrap().matches(b"password", &mut memory).unwrap(), "{phc}");
+        }
+        assert!(memory.capacity() < 1_024, "the memory of an expensive import is kept");
+    }
+
+    #[test]
+    fn nobody_costs_what_somebody_costs() {
+        let somebody = hash(b"secret", [7; SALT_LEN], Cost::default(), &mut Vec::new()).unwrap();
+        let somebody = StoredHash::parse(&somebody).unwrap();
+        let nobody = StoredHash::of_nobody(Cost::default()).unwrap();
+        assert_eq!(nobody.params, somebody.params);
+        assert_eq!((nobody.algorithm, nobody.version), (somebody.algorithm, somebody.version));
+        assert_eq!((nobody.salt.len(), nobody.hash.len()), (somebody.salt.len(), somebody.hash.len()));
+    }
+
+    #[test]
+    fn a_hash_that_would_cost_too_much_is_refused() {
+        for parameters in [
+            "m=65537,t=1,p=1",
+            "m=4294967295,t=1,p=1",
+            "m=256,t=11,p=1",
+            "m=256,t=4294967295,p=1",
+            "m=256,t=1,p=17",
+        ] {
+            let phc = format!(
+                "$argon2id$v=19${parameters}$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"
+            );
+            assert_eq!(check_phc(&phc), Err(PhcError::TooExpensive), "{phc}");
+        }
+        for cost in
+            [Cost { memory_kib: 65_537, ..CHEAP }, Cost { passes: 11, ..CHEAP }, Cost { lanes: 17, ..CHEAP }]
+        {
+            assert_eq!(StoredHash::of_nobody(cost).err(), Some(PhcError::TooExpensive), "{cost:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_argon2_hash_is_refused() {
+        for phc in [
+            "",
+            "password",
+            "$2b$12$EXRkfkdmXn2gzds2SSitu.MW9.gAVqa9eLS1//RYtYCmB1eLHg.9q",
+            "$pbkdf2-sha256$i=600000$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=19$m=256,t=2,p=1",
+            "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ",
+            "$argon2id$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=18$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=19$m=7,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=19$m=8,t=2,p=2$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=19$m=256,t=0,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=19$m=256,t=2,p=1,keyid=AAAA$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=19$m=256,t=2,p=1$c2FsdA$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4$x",
+            "$argon3$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+        ] {
+            assert_eq!(check_phc(phc), Err(PhcError::Malformed), "{phc}");
+        }
+    }
+
+    #[test]
+    fn a_weaker_hash_is_known_as_such() {
+        let weaker = |phc: &str, cost| StoredHash::parse(phc).unwrap().is_weaker_than(cost);
+        let of = |cost| hash(b"secret", [7; SALT_LEN], cost, &mut Vec::new()).unwrap();
+        let phc = of(CHEAP);
+        assert!(!weaker(&phc, CHEAP));
+        assert!(weaker(&phc, Cost { memory_kib: 65, ..CHEAP }) && weaker(&phc, Cost { passes: 2, ..CHEAP }));
+        assert!(!weaker(&of(Cost { memory_kib: 128, passes: 2, lanes: 1 }), CHEAP));
+        assert!(
+            weaker(&phc.replace("argon2id", "argon2i"), CHEAP) && weaker(&phc.replace("v=19", "v=16"), CHEAP)
+        );
+        assert!(weaker(REFERENCE[2], Cost::default()), "a salt of eight bytes");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(
+            text in r"(\$?(argon2id|v=19|m=[0-9]{0,11}|t=1,p=1|[a-zA-Z0-9+/=]{0,30}|,)){0,8}",
+        ) {
+            let _ = check_phc(&text);
+        }
+    }
 }

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// A bounded first-in-first-out queue that worker threads wait at. Nothing waits to get in: a full queue says so.
+/// A bounded first-in-first-out queue that worker threads wait at. Nothing waits to get in: a full queue says
+/// so.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
@@ -35,7 +36,8 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// The next item; waits for one. `None` when the queue is closed. Its room stays taken until [`Queue::done`].
+    /// The next item; waits for one. `None` when the queue is closed. Its room stays taken until
+    /// [`Queue::done`].
     pub(super) fn next(&self) -> Option<T> {
         let mut state = self.lock();
         loop {

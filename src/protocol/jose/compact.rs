@@ -52,7 +52,8 @@ pub enum JoseError {
     /// The header changes how the payload is encoded (RFC 7797).
     #[error("the header changes the payload's encoding")]
     B64,
-    /// The header names a compression or content encryption, which a signed token has not (RFC 7516, section 4.1).
+    /// The header names a compression or content encryption, which a signed token has not (RFC 7516, section
+    /// 4.1).
     #[error("the header belongs to an encrypted token")]
     EncryptionHeader,
     /// The payload is not canonical base64url.
@@ -91,7 +92,8 @@ impl JoseError {
     }
 }
 
-/// What the header of a token states. Keys and addresses of keys in it are noted, never used (RFC 8725, section 3.10).
+/// What the header of a token states. Keys and addresses of keys in it are noted, never used (RFC 8725,
+/// section 3.10).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwsHeader {
     /// The algorithm that the sender claims; the verifier compares it with the one that it expects.
@@ -207,5 +209,166 @@ fn refused_alg(name: &str) -> JoseError {
         JoseError::AlgSymmetric
     } else {
         JoseError::AlgUnsupported
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const MAX: usize = 64 * 1_024;
+
+    fn token(header: &str) -> String {
+        format!("{}.{}.c2ln", base64url::encode(header), base64url::encode(r#"{"sub":"a"}"#))
+    }
+
+    fn parse(token: &str) -> Result<CompactJws, JoseError> {
+        CompactJws::parse(token, MAX)
+    }
+
+    fn with_header(header: &Value) -> Result<JwsHeader, JoseError> {
+        parse(&token(&header.to_string())).map(|jws| jws.header().clone())
+    }
+
+    #[test]
+    fn a_sound_token_is_taken_apart() {
+        let text = token(r#"{"alg":"ES256","kid":"k1","typ":"at+jwt","extra":1}"#);
+        let jws = parse(&text).unwrap();
+        let header = JwsHeader {
+            alg: SigningAlg::ES256,
+            kid: Some("k1".to_owned()),
+            typ: Some("at+jwt".to_owned()),
+            names_a_key: false,
+        };
+        assert_eq!(jws.header(), &header);
+        assert_eq!(jws.payload(), br#"{"sub":"a"}"#);
+        assert_eq!(jws.claims().map(Value::Object), Ok(json!({"sub": "a"})));
+        assert_eq!(jws.signature(), b"sig");
+        assert_eq!(jws.signing_input(), text.strip_suffix(".c2ln").unwrap().as_bytes());
+    }
+
+    #[test]
+    fn unsigned_and_symmetric_tokens_have_reasons_of_their_own() {
+        for alg in ["none", "None", "NONE", "nOnE"] {
+            assert_eq!(with_header(&json!({"alg": alg})), Err(JoseError::AlgNone), "{alg}");
+            let empty = format!("{}.e30.", base64url::encode(json!({"alg": alg}).to_string()));
+            assert_eq!(parse(&empty), Err(JoseError::AlgNone), "{alg}");
+        }
+        for alg in ["HS256", "HS384", "HS512", "hs256"] {
+            assert_eq!(with_header(&json!({"alg": alg})), Err(JoseError::AlgSymmetric), "{alg}");
+        }
+        for alg in ["", "ES256K", "ES512", "rs256", "RSA1_5", "dir", " none"] {
+            assert_eq!(with_header(&json!({"alg": alg})), Err(JoseError::AlgUnsupported), "{alg}");
+        }
+        for header in [json!({}), json!({"alg": null}), json!({"alg": ["RS256"]}), json!({"ALG": "RS256"})] {
+            assert_eq!(with_header(&header), Err(JoseError::AlgMissing), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_changes_the_rules_is_refused() {
+        for (name, value, reason) in [
+            ("crit", json!(["exp"]), JoseError::Crit),
+            ("crit", json!([]), JoseError::Crit),
+            ("b64", json!(false), JoseError::B64),
+            ("zip", json!("DEF"), JoseError::EncryptionHeader),
+            ("enc", json!("A256GCM"), JoseError::EncryptionHeader),
+            ("kid", json!(1), JoseError::KidMalformed),
+            ("kid", json!("k".repeat(10_240)), JoseError::KidMalformed),
+            ("typ", json!(null), JoseError::TypMalformed),
+            ("typ", json!("t".repeat(MAX_TYP + 1)), JoseError::TypMalformed),
+        ] {
+            assert_eq!(with_header(&json!({"alg": "RS256", name: value})), Err(reason), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_header_is_noted_and_no_more() {
+        for name in ["jwk", "jku", "x5u", "x5c"] {
+            let header = with_header(&json!({"alg": "RS256", name: {"kty": "oct"}})).unwrap();
+            assert!(header.names_a_key, "{name}");
+        }
+        assert!(!with_header(&json!({"alg": "RS256", "x5t": "a"})).unwrap().names_a_key);
+    }
+
+    #[test]
+    fn only_three_parts_are_a_signed_token() {
+        let three = token(r#"{"alg":"RS256"}"#);
+        for text in ["", ".", "a", "a.b", "....", "a.b.c.d", "a.b.c.d.e.f", &".".repeat(1_000)] {
+            let expected = if text == "...." { JoseError::Encrypted } else { JoseError::NotThreeParts };
+            assert_eq!(parse(text), Err(expected), "{text}");
+        }
+        assert_eq!(parse(&format!("{three}.x.y")), Err(JoseError::Encrypted));
+        assert_eq!(parse(&format!("{three}.x")), Err(JoseError::NotThreeParts));
+    }
+
+    #[test]
+    fn a_bomb_for_decrypters_is_refused_by_its_form() {
+        let header =
+            base64url::encode(r#"{"alg":"PBES2-HS256+A128KW","enc":"A256GCM","zip":"DEF","p2c":1000000000}"#);
+        assert_eq!(parse(&format!("{header}.a.b.c.d")), Err(JoseError::Encrypted));
+    }
+
+    #[test]
+    fn every_part_must_be_canonical_base64url() {
+        let header = base64url::encode(r#"{"alg":"RS256"}"#);
+        for (text, reason) in [
+            (format!("{header}=.e30.AA"), JoseError::HeaderEncoding),
+            (format!(" {header}.e30.AA"), JoseError::HeaderEncoding),
+            (format!("{header}.e30=.AA"), JoseError::PayloadEncoding),
+            (format!("{header}.e31.AA"), JoseError::PayloadEncoding),
+            (format!("{header}.e3+.AA"), JoseError::PayloadEncoding),
+            (format!("{header}.e30.AB"), JoseError::SignatureEncoding),
+            (format!("{header}.e30.AA\n"), JoseError::SignatureEncoding),
+            (format!("{header}.e30."), JoseError::SignatureEmpty),
+        ] {
+            assert_eq!(parse(&text), Err(reason), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn header_and_claims_are_strict_json() {
+        for (header, reason) in [
+            (r#"{"alg":"none","alg":"RS256"}"#, JsonError::DuplicateKey),
+            (r#"["RS256"]"#, JsonError::NotAnObject),
+            (r#"{"alg":"RS256"}{}"#, JsonError::TrailingBytes),
+            ("", JsonError::Syntax),
+        ] {
+            assert_eq!(parse(&token(header)), Err(JoseError::HeaderJson(reason)), "{header}");
+        }
+        let header = base64url::encode(r#"{"alg":"RS256"}"#);
+        let payload = base64url::encode(r#"{"sub":"a","sub":"b"}"#);
+        assert_eq!(parse(&format!("{header}.{payload}.AA")).unwrap().claims(), Err(JsonError::DuplicateKey));
+    }
+
+    #[test]
+    fn a_token_over_the_cap_is_refused_unread() {
+        let text = token(r#"{"alg":"RS256"}"#);
+        assert!(CompactJws::parse(&text, text.len()).is_ok());
+        assert_eq!(CompactJws::parse(&text, text.len() - 1), Err(JoseError::TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in ".{0,60}") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn nothing_near_a_token_makes_the_reader_panic(
+            header in r#"\{("(alg|kid|typ|crit)":("RS256"|"none"|1|\[\]),?){0,4}\}"#,
+            rest in "[A-Za-z0-9_=.-]{0,20}",
+        ) {
+            let text = format!("{}.{rest}", base64url::encode(header));
+            if let Ok(jws) = parse(&text) {
+                let again = format!(
+                    "{}.{}", String::from_utf8_lossy(jws.signing_input()), base64url::encode(jws.signature())
+                );
+                prop_assert_eq!(again, text);
+            }
+        }
     }
 }

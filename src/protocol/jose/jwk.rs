@@ -130,7 +130,8 @@ impl Jwk {
         })
     }
 
-    /// Whether the kind of key, and what its publisher says about it, allow verifying signatures of `alg` with it.
+    /// Whether the kind of key, and what its publisher says about it, allow verifying signatures of `alg`
+    /// with it.
     pub fn allows(&self, alg: SigningAlg) -> bool {
         self.fits(alg)
             && self.key_use.as_deref().is_none_or(|key_use| key_use == "sig")
@@ -161,7 +162,8 @@ fn exactly(claims: Claims<'_>, name: &str, len: usize) -> Result<Vec<u8>, JwkErr
         .and_then(|bytes| if bytes.len() == len { Ok(bytes) } else { Err(JwkError::Malformed) })
 }
 
-/// Some publishers write a sign byte before the modulus, although RFC 7518, section 2, forbids it. It changes nothing.
+/// Some publishers write a sign byte before the modulus, although RFC 7518, section 2, forbids it. It changes
+/// nothing.
 fn integer(claims: Claims<'_>, name: &str) -> Result<Vec<u8>, JwkError> {
     let bytes = bytes(claims, name)?;
     let digits: Vec<u8> = bytes.into_iter().skip_while(|byte| *byte == 0).collect();
@@ -270,8 +272,8 @@ impl JwkSet {
     /// The largest document that is read, in bytes.
     pub const MAX_BYTES: usize = 1 << 20;
 
-    /// Reads a set. Keys that cannot be used (encryption curves, symmetric keys, malformed ones) are left out, as
-    /// RFC 7517, section 5, advises, and do not spoil the rest.
+    /// Reads a set. Keys that cannot be used (encryption curves, symmetric keys, malformed ones) are left
+    /// out, as RFC 7517, section 5, advises, and do not spoil the rest.
     pub fn parse(bytes: &[u8]) -> Result<Self, JwksError> {
         let object = json::parse_object(bytes, Self::MAX_BYTES)?;
         let keys = object.get("keys").and_then(Value::as_array).ok_or(JwksError::NoKeys)?;
@@ -280,5 +282,195 @@ impl JwkSet {
         }
         let usable = keys.iter().filter_map(Value::as_object).filter_map(|key| Jwk::from_object(key).ok());
         Ok(Self { keys: usable.collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(value: &Value) -> Result<Jwk, JwkError> {
+        Jwk::from_object(value.as_object().unwrap())
+    }
+
+    fn b64(len: usize) -> String {
+        base64url::encode(vec![0x81; len])
+    }
+
+    fn with(base: &Value, name: &str, value: Value) -> Value {
+        let mut object = base.clone();
+        object[name] = value;
+        object
+    }
+
+    fn rsa_key() -> Value {
+        json!({"kty": "RSA", "n": b64(256), "e": "AQAB"})
+    }
+
+    fn ec_key() -> Value {
+        json!({"kty": "EC", "crv": "P-256", "x": b64(32), "y": b64(32)})
+    }
+
+    fn okp_key() -> Value {
+        json!({"kty": "OKP", "crv": "Ed25519", "x": b64(32)})
+    }
+
+    #[test]
+    fn every_kind_of_key_round_trips() {
+        let p384 = json!({"kty": "EC", "crv": "P-384", "x": b64(48), "y": b64(48)});
+        for key in [rsa_key(), ec_key(), p384, okp_key()] {
+            let mut full = key.clone();
+            for (name, value) in [
+                ("kid", json!("a")),
+                ("use", json!("sig")),
+                ("issuer", json!("https://i")),
+                ("key_ops", json!(["verify"])),
+            ] {
+                full[name] = value;
+            }
+            for key in [key, full] {
+                assert_eq!(json!(read(&key).unwrap()), key);
+            }
+        }
+    }
+
+    #[test]
+    fn certificates_and_unknown_members_are_dropped() {
+        let key = with(&with(&rsa_key(), "x5c", json!(["MII…"])), "x5t", json!(7));
+        assert_eq!(json!(read(&key).unwrap()), rsa_key());
+    }
+
+    #[test]
+    fn a_leading_sign_byte_of_the_modulus_changes_nothing() {
+        let key = with(&rsa_key(), "n", json!(base64url::encode([&[0][..], &[0x81; 256]].concat())));
+        assert_eq!(read(&key), read(&rsa_key()));
+    }
+
+    #[test]
+    fn symmetric_encryption_and_unknown_kinds_are_not_supported() {
+        for key in [
+            json!({"kty": "oct", "k": "c2VjcmV0"}),
+            json!({"kty": "rsa", "n": b64(256), "e": "AQAB"}),
+            json!({"n": b64(256), "e": "AQAB"}),
+            with(&ec_key(), "crv", json!("secp256k1")),
+            with(&ec_key(), "crv", json!("P-521")),
+            with(&okp_key(), "crv", json!("X25519")),
+        ] {
+            assert_eq!(read(&key), Err(JwkError::UnsupportedKind), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_member_spoils_its_key() {
+        for key in [
+            with(&rsa_key(), "n", json!(null)),
+            with(&rsa_key(), "n", json!("")),
+            with(&rsa_key(), "n", json!("AA")),
+            with(&rsa_key(), "n", json!("+/+/")),
+            with(&rsa_key(), "n", json!("AQAB====")),
+            with(&rsa_key(), "n", json!(b64(2_049))),
+            with(&rsa_key(), "e", json!(65537)),
+            with(&rsa_key(), "kid", json!(1)),
+            with(&rsa_key(), "kid", json!("k".repeat(MAX_KID + 1))),
+            with(&rsa_key(), "use", json!(["sig"])),
+            with(&rsa_key(), "alg", json!(null)),
+            with(&rsa_key(), "key_ops", json!("verify")),
+            with(&rsa_key(), "key_ops", json!(["verify", 1])),
+            with(&ec_key(), "x", json!(b64(31))),
+            with(&ec_key(), "y", json!(b64(33))),
+            with(&okp_key(), "x", json!(b64(33))),
+            json!({"kty": "RSA", "e": "AQAB"}),
+            json!({"kty": "EC", "x": b64(32), "y": b64(32)}),
+            json!({"kty": "OKP", "crv": "Ed25519"}),
+        ] {
+            assert_eq!(read(&key), Err(JwkError::Malformed), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_published_with_its_private_half_is_refused() {
+        for (key, name) in [(rsa_key(), "d"), (rsa_key(), "p"), (ec_key(), "d"), (okp_key(), "d")] {
+            assert_eq!(read(&with(&key, name, json!("AQAB"))), Err(JwkError::Private), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_publisher_says_limits_the_use() {
+        let allows = |name, value| read(&with(&rsa_key(), name, value)).unwrap().allows(SigningAlg::RS256);
+        assert!(
+            allows("use", json!("sig"))
+                && allows("alg", json!("RS256"))
+                && allows("key_ops", json!(["verify"]))
+        );
+        assert!(!allows("use", json!("enc")) && !allows("use", json!("SIG")));
+        assert!(
+            !allows("alg", json!("RS512")) && !allows("alg", json!("RSA-OAEP")) && !allows("alg", json!(""))
+        );
+        assert!(!allows("key_ops", json!(["sign", "encrypt"])) && !allows("key_ops", json!([])));
+    }
+
+    #[test]
+    fn each_kind_of_key_fits_its_own_algorithms_only() {
+        use SigningAlg::{ES256, ES384, EdDSA};
+        let p384 = json!({"kty": "EC", "crv": "P-384", "x": b64(48), "y": b64(48)});
+        for (key, algs) in [(ec_key(), vec![ES256]), (p384, vec![ES384]), (okp_key(), vec![EdDSA])] {
+            let key = read(&key).unwrap();
+            assert_eq!(
+                SigningAlg::ALL.iter().copied().filter(|alg| key.fits(*alg)).collect::<Vec<_>>(),
+                algs
+            );
+        }
+        let rsa = read(&rsa_key()).unwrap();
+        assert_eq!(
+            SigningAlg::ALL.iter().copied().filter(|alg| !rsa.fits(*alg)).collect::<Vec<_>>(),
+            [ES256, ES384, EdDSA]
+        );
+    }
+
+    #[test]
+    fn unusable_keys_are_left_out_and_the_rest_kept_in_order() {
+        let keys = json!({"keys": [
+            with(&rsa_key(), "kid", json!("a")), {"kty": "oct", "k": "AA"}, 7, null, {},
+            with(&okp_key(), "d", json!("AA")), with(&ec_key(), "kid", json!("b")),
+        ]});
+        let set = JwkSet::parse(keys.to_string().as_bytes()).unwrap();
+        assert_eq!(set.keys.iter().map(|key| key.kid.as_deref()).collect::<Vec<_>>(), [Some("a"), Some("b")]);
+    }
+
+    #[test]
+    fn a_set_is_an_object_with_an_array_of_at_most_100_keys() {
+        let of = |count: usize| json!({"keys": vec![okp_key(); count]}).to_string();
+        assert_eq!(JwkSet::parse(of(0).as_bytes()).unwrap().keys, []);
+        assert_eq!(JwkSet::parse(of(100).as_bytes()).unwrap().keys.len(), 100);
+        assert_eq!(JwkSet::parse(of(101).as_bytes()), Err(JwksError::TooManyKeys));
+        for text in ["{}", r#"{"keys":{}}"#, r#"{"keys":null}"#] {
+            assert_eq!(JwkSet::parse(text.as_bytes()), Err(JwksError::NoKeys), "{text}");
+        }
+        assert_eq!(JwkSet::parse(b"[]"), Err(JwksError::Json(JsonError::NotAnObject)));
+        assert_eq!(JwkSet::parse(br#"{"keys":[],"keys":[]}"#), Err(JwksError::Json(JsonError::DuplicateKey)));
+    }
+
+    #[test]
+    fn a_huge_set_is_refused_unread() {
+        let text = format!(r#"{{"keys":[],"x":"{}"}}"#, "a".repeat(JwkSet::MAX_BYTES));
+        assert_eq!(JwkSet::parse(text.as_bytes()), Err(JwksError::Json(JsonError::TooLarge)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_key_makes_the_reader_panic(
+            kty in prop_oneof![Just("RSA"), Just("EC"), Just("OKP")],
+            crv in prop_oneof![Just("P-256"), Just("P-384"), Just("Ed25519"), Just("")],
+            x in "[A-Za-z0-9_=-]{0,70}",
+            y in "[A-Za-z0-9_-]{0,70}",
+        ) {
+            let key = json!({"kty": kty, "crv": crv, "x": x, "y": y, "n": x, "e": y});
+            if let Ok(key) = read(&key) {
+                prop_assert_eq!(read(&json!(key)), Ok(key));
+            }
+        }
     }
 }
