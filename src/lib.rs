@@ -3,6 +3,8 @@
 //! The rooms, and what each is for (`docs/architecture.md` has the picture and the import rules):
 //!
 //! * [`config`]: the operator's settings, one file a section; read strictly, all errors at once.
+//! * [`web`]: what browsers and apps talk to: routes, pages, texts, looks.
+//! * [`flows`]: the use cases. Each reads, decides, calls out, commits, in this order.
 //! * [`store`]: `SQLite` and `PostgreSQL` behind one text of SQL. The only room that says `sqlx`.
 //! * [`crypto`]: keys, signatures, sealing, passwords, randomness. The only room that touches a key.
 //! * [`policy`]: decisions as pure functions. No I/O.
@@ -15,3 +17,4 @@ pub mod model;
 pub mod policy;
 pub mod protocol;
 pub mod store;
+pub mod web;

@@ -1,0 +1,132 @@
+//! The stylesheet and the script: embedded in the binary, served under names that carry the hash of what
+//! is in them, so that browsers may keep them for good (RFC 8246, `immutable`).
+
+use aws_lc_rs::digest;
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+/// Where the assets are served.
+pub const ASSETS_PATH: &str = "/assets/";
+
+/// A file that pages refer to.
+#[derive(Debug)]
+struct Asset {
+    path: String,
+    etag: HeaderValue,
+    content_type: HeaderValue,
+    body: &'static [u8],
+}
+
+/// The embedded files, named by their content when the program starts.
+#[derive(Debug)]
+pub struct Assets {
+    style: Asset,
+    script: Asset,
+}
+
+impl Assets {
+    /// Names the files that were built into the binary.
+    pub fn embedded() -> Self {
+        Self {
+            style: asset("countersign", "css", "text/css; charset=utf-8", include_bytes!("assets/countersign.css")),
+            script: asset("countersign", "js", "text/javascript; charset=utf-8", include_bytes!("assets/countersign.js")),
+        }
+    }
+
+    /// The path of the stylesheet.
+    pub fn style(&self) -> &str {
+        &self.style.path
+    }
+
+    /// The path of the script, which no page needs.
+    pub fn script(&self) -> &str {
+        &self.script.path
+    }
+
+    /// Answers a GET or HEAD for `file`, the path below [`ASSETS_PATH`]; `None` when there is no such file.
+    pub fn respond(&self, file: &str, request: &HeaderMap) -> Option<Response> {
+        let asset = [&self.style, &self.script].into_iter().find(|asset| asset.path.strip_prefix(ASSETS_PATH) == Some(file))?;
+        let known = request.get_all(header::IF_NONE_MATCH).iter().any(|value| matches(value, &asset.etag));
+        let mut response = Response::new(if known { Body::empty() } else { Body::from(asset.body) });
+        if known {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        } else {
+            response.headers_mut().insert(header::CONTENT_TYPE, asset.content_type.clone());
+        }
+        response.headers_mut().extend::<[(HeaderName, HeaderValue); 3]>([
+            (header::ETAG, asset.etag.clone()),
+            (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
+            (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+        ]);
+        Some(response)
+    }
+}
+
+fn asset(name: &str, extension: &str, content_type: &'static str, body: &'static [u8]) -> Asset {
+    let digest = digest::digest(&digest::SHA256, body);
+    let hash: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Asset {
+        path: format!("{ASSETS_PATH}{name}.{hash}.{extension}"),
+        // Hexadecimal digits are always a header's value.
+        etag: HeaderValue::try_from(format!("\"{hash}\"")).unwrap_or(HeaderValue::from_static("\"\"")),
+        content_type: HeaderValue::from_static(content_type),
+        body,
+    }
+}
+
+/// Whether an `If-None-Match` names `etag`, weakly compared (RFC 9110, section 13.1.2).
+fn matches(value: &HeaderValue, etag: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(|list| {
+        list.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == etag)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(path: &str, if_none_match: Option<&str>) -> Option<Response> {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = if_none_match {
+            headers.insert(header::IF_NONE_MATCH, value.parse().unwrap());
+        }
+        Assets::embedded().respond(path.strip_prefix(ASSETS_PATH)?, &headers)
+    }
+
+    #[test]
+    fn an_asset_is_named_by_its_content_and_kept_for_good() {
+        let assets = Assets::embedded();
+        for (path, content_type) in [
+            (assets.style(), "text/css; charset=utf-8"),
+            (assets.script(), "text/javascript; charset=utf-8"),
+        ] {
+            let response = get(path, None).unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(response.headers()[header::CONTENT_TYPE], content_type);
+            assert_eq!(response.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
+            let hash = path.split('.').nth(1).unwrap();
+            assert_eq!(response.headers()[header::ETAG], format!("\"{hash}\""));
+        }
+        assert_ne!(asset("a", "css", "text/css", b"a").path, asset("a", "css", "text/css", b"b").path);
+    }
+
+    #[test]
+    fn what_a_browser_has_already_is_not_sent_again() {
+        let path = Assets::embedded().style().to_owned();
+        let etag = get(&path, None).unwrap().headers()[header::ETAG].to_str().unwrap().to_owned();
+        for condition in [etag.clone(), format!("\"x\", W/{etag}"), "*".to_owned()] {
+            let response = get(&path, Some(&condition)).unwrap();
+            assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{condition}");
+            assert!(!response.headers().contains_key(header::CONTENT_TYPE));
+        }
+        assert_eq!(get(&path, Some("\"x\"")).unwrap().status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn no_other_file_is_served() {
+        for path in ["/assets/", "/assets/countersign.css", "/assets/../locale.rs", "/assets/countersign.00.css"] {
+            assert!(get(path, None).is_none(), "{path}");
+        }
+    }
+}

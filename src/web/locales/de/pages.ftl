@@ -1,0 +1,129 @@
+# Jede Seite.
+failed-title = Problem: { $title }
+site = Countersign
+languages = Sprachen
+privacy = Datenschutz
+terms = Nutzungsbedingungen
+receipt = Code
+continue-to = weiter zu { $app }
+continue = Weiter
+try-again = Noch einmal versuchen
+not-you = nicht Sie?
+or = oder
+moment = { $day }. { $month ->
+    [1] Januar
+    [2] Februar
+    [3] März
+    [4] April
+    [5] Mai
+    [6] Juni
+    [7] Juli
+    [8] August
+    [9] September
+    [10] Oktober
+    [11] November
+   *[12] Dezember
+ } { $year }, { $clock } Uhr (UTC)
+wait-seconds = { $count ->
+    [one] Versuchen Sie es in einer Sekunde noch einmal.
+   *[other] Versuchen Sie es in { $count } Sekunden noch einmal.
+ }
+wait-minutes = { $count ->
+    [one] Versuchen Sie es in einer Minute noch einmal.
+   *[other] Versuchen Sie es in { $count } Minuten noch einmal.
+ }
+wait-hours = { $count ->
+    [one] Versuchen Sie es in einer Stunde noch einmal.
+   *[other] Versuchen Sie es in { $count } Stunden noch einmal.
+ }
+
+# Anmeldung.
+sign-in-title = Anmelden
+sign-in = Anmelden
+sign-in-with = Mit { $connection } anmelden
+username = Benutzername oder E-Mail
+password = Passwort
+password-show = Anzeigen
+password-hide = Verbergen
+own-identity-provider = Vielleicht meldet sich Ihre Organisation über einen eigenen Identitätsanbieter an; verwenden Sie dann die Domain Ihrer Organisation.
+custom-domain-hint = Hat Ihre Organisation eine eigene Anmeldung?
+use-custom-domain = Eigene Domain verwenden
+
+# Domain.
+domain-title = Anmeldung Ihrer Organisation
+domain-intro = Wir bringen Sie dorthin, wo sich Ihre Organisation anmeldet. Ihr Passwort geben Sie dort ein, nicht hier.
+domain = Domain oder Name Ihrer Organisation
+domain-hint = Zum Beispiel acme.com oder acme. Kolleginnen und Kollegen finden die Domain in ihrem Profil.
+domain-back = Stattdessen mit Passwort anmelden
+
+# Auswahl.
+choice-title = Wie möchten Sie sich anmelden?
+choice-intro = Für { $entered } gibt es mehrere Wege. Wählen Sie den, den Sie bei der Arbeit benutzen.
+choice-back = Andere Domain eingeben
+
+# Zustimmung.
+consent-title = { $app } zulassen?
+consent-from = Eine App von { $organization }
+consent-list = Wenn Sie zustimmen, darf die App:
+consent-allow = Zulassen
+consent-deny = Nicht zulassen
+consent-undo = Ihr Passwort wird nie weitergegeben. Stimmen Sie nicht zu, kehren Sie zur App zurück, ohne dort angemeldet zu sein.
+scope-openid = Sie beim nächsten Besuch wiedererkennen
+scope-profile = Ihren Namen und Benutzernamen sehen
+scope-email = Ihre E-Mail-Adresse sehen
+scope-phone = Ihre Telefonnummer sehen
+scope-address = Ihre Postanschrift sehen
+scope-offline = Diesen Zugriff behalten, während Sie nicht da sind
+scope-other = Die Berechtigung „{ $scope }“ nutzen
+
+# Konto.
+account-title = Ihr Konto
+sections = Abschnitte dieser Seite
+profile = Profil
+name = Name
+profile-username = Benutzername
+email = E-Mail
+email-unproven = nicht bestätigt
+organization = Organisation
+organization-none = Keine
+organization-domain = Domain
+organization-domain-hint = Damit finden Sie und Ihre Kolleginnen und Kollegen die Anmeldung Ihrer Organisation.
+via = Angemeldet über
+via-local = Benutzername und Passwort
+via-connection = { $connection }
+sessions = Sitzungen
+session-device = Browser
+session-via = Angemeldet über
+session-began = Angemeldet am
+session-used = Zuletzt benutzt
+session-action = Aktion
+session-local = Passwort
+session-this = Dieser Browser
+session-end = Sitzung beenden
+sessions-end-others = Alle anderen Sitzungen beenden
+sessions-end-others-effect = Hier bleiben Sie angemeldet. Überall sonst müssen Sie sich neu anmelden.
+sessions-none = Sie sind nirgends sonst angemeldet.
+sessions-none-first = Wenn Sie sich mit einem anderen Browser oder Gerät anmelden, erscheint die Sitzung hier, und Sie können sie von hier aus beenden.
+session-ended = Die Sitzung ist beendet.
+others-ended = Alle anderen Sitzungen sind beendet.
+device = { $browser } unter { $system }
+device-unknown = Unbekannter Browser
+sign-out = Abmelden
+
+# Abmeldung.
+logout-title = Abmelden?
+logout-effect = Ihre Sitzung in diesem Browser endet, und damit der Zugang zu den Apps, die Sie von hier aus geöffnet haben.
+logout-effect-upstream = Sie haben sich über { $connection } angemeldet. Ihre Sitzung hier endet jetzt; die Sitzung dort können Sie ebenfalls beenden.
+logout-undo = Sie können sich jederzeit wieder anmelden.
+logout-local = Nur hier abmelden
+logout-upstream = Hier und bei { $connection } abmelden
+signed-out-title = Sie sind abgemeldet
+signed-out-effect = Wenn auch andere diesen Computer benutzen, schließen Sie jetzt den Browser.
+back-to = Zurück zu { $app }
+sign-in-again = Wieder anmelden
+
+# Fehler (ihre Texte stehen in errors.ftl) und die Zwischenseite.
+start-again-at = Bei { $app } neu beginnen
+to-sign-in = Zur Anmeldeseite
+repost-title = Einen Moment
+repost-intro = Sie werden weitergeleitet. Wenn nichts geschieht, drücken Sie den Knopf.

@@ -1,0 +1,129 @@
+# Every page.
+failed-title = Problem: { $title }
+site = Countersign
+languages = Languages
+privacy = Privacy
+terms = Terms
+receipt = Code
+continue-to = to continue to { $app }
+continue = Continue
+try-again = Try again
+not-you = not you?
+or = or
+moment = { $day } { $month ->
+    [1] January
+    [2] February
+    [3] March
+    [4] April
+    [5] May
+    [6] June
+    [7] July
+    [8] August
+    [9] September
+    [10] October
+    [11] November
+   *[12] December
+ } { $year }, { $clock } UTC
+wait-seconds = { $count ->
+    [one] Try again in one second.
+   *[other] Try again in { $count } seconds.
+ }
+wait-minutes = { $count ->
+    [one] Try again in one minute.
+   *[other] Try again in { $count } minutes.
+ }
+wait-hours = { $count ->
+    [one] Try again in one hour.
+   *[other] Try again in { $count } hours.
+ }
+
+# Sign-in.
+sign-in-title = Sign in
+sign-in = Sign in
+sign-in-with = Sign in with { $connection }
+username = Username or email
+password = Password
+password-show = Show
+password-hide = Hide
+own-identity-provider = Your organization may sign in through its own identity provider; use your organization’s domain.
+custom-domain-hint = Does your organization have its own sign-in?
+use-custom-domain = Use custom domain
+
+# Domain.
+domain-title = Use your organization’s sign-in
+domain-intro = We take you to where your organization signs in. You enter your password there, not here.
+domain = Domain or name of your organization
+domain-hint = For example acme.com or acme. A colleague finds it in their profile.
+domain-back = Sign in with a password instead
+
+# Choice.
+choice-title = How do you want to sign in?
+choice-intro = There are several ways for { $entered }. Choose the one that you use at work.
+choice-back = Enter another domain
+
+# Consent.
+consent-title = Allow { $app }?
+consent-from = An app of { $organization }
+consent-list = If you allow it, the app can:
+consent-allow = Allow
+consent-deny = Do not allow
+consent-undo = Your password is never shared. If you do not allow it, you go back to the app without being signed in there.
+scope-openid = Recognize you when you come back
+scope-profile = See your name and username
+scope-email = See your email address
+scope-phone = See your phone number
+scope-address = See your postal address
+scope-offline = Keep this access when you are not there
+scope-other = Use the permission “{ $scope }”
+
+# Account.
+account-title = Your account
+sections = Sections of this page
+profile = Profile
+name = Name
+profile-username = Username
+email = Email
+email-unproven = not verified
+organization = Organization
+organization-none = None
+organization-domain = Domain
+organization-domain-hint = With it, you and your colleagues find your organization’s sign-in.
+via = Logged in via
+via-local = Username and password
+via-connection = { $connection }
+sessions = Sessions
+session-device = Browser
+session-via = Logged in via
+session-began = Signed in
+session-used = Last used
+session-action = Action
+session-local = Password
+session-this = This browser
+session-end = End session
+sessions-end-others = End all other sessions
+sessions-end-others-effect = You stay signed in here. Everywhere else you have to sign in again.
+sessions-none = You are signed in nowhere else.
+sessions-none-first = When you sign in with another browser or device, it appears here, and you can end it from here.
+session-ended = The session has ended.
+others-ended = All other sessions have ended.
+device = { $browser } on { $system }
+device-unknown = Unknown browser
+sign-out = Sign out
+
+# Logout.
+logout-title = Sign out?
+logout-effect = Your session in this browser ends, and with it your access to the apps that you opened from here.
+logout-effect-upstream = You signed in through { $connection }. Your session here ends now; you can end the one there as well.
+logout-undo = You can sign in again at any time.
+logout-local = Sign out here only
+logout-upstream = Sign out here and at { $connection }
+signed-out-title = You are signed out
+signed-out-effect = On a computer that others use too, close the browser now.
+back-to = Back to { $app }
+sign-in-again = Sign in again
+
+# Errors (their texts are in errors.ftl) and the repost page.
+start-again-at = Start again at { $app }
+to-sign-in = Go to the sign-in page
+repost-title = One moment
+repost-intro = You are being taken on. If nothing happens, press the button.

@@ -1,0 +1,49 @@
+//! The page for everything that ends an attempt: what happened, why, and what to do now.
+
+use std::borrow::Cow;
+
+use askama::Template;
+use http::StatusCode;
+
+use super::{Failure, Frame, Page, path};
+use crate::web::errors::find_reason;
+
+/// An app and the address at which people start using it.
+#[derive(Debug, Clone)]
+pub struct AppHome {
+    /// Its name.
+    pub name: String,
+    /// Its `home_uri`.
+    pub home: String,
+}
+
+/// The page itself.
+#[derive(Template)]
+#[template(path = "error.html")]
+pub struct ErrorPage<'a> {
+    /// What stands around it; the receipt is the frame's.
+    pub frame: Frame<'a>,
+    /// What went wrong.
+    pub failure: Failure,
+    /// Where to start again, where the app is known and has a home.
+    pub app: Option<AppHome>,
+    /// Where else to go on, such as the sign-in page of a flow that still lives.
+    pub retry: Option<String>,
+}
+
+impl Page for ErrorPage<'_> {
+    fn title(&self) -> Cow<'_, str> {
+        self.frame.what(&self.failure)
+    }
+
+    fn failed(&self) -> bool {
+        true
+    }
+}
+
+impl ErrorPage<'_> {
+    /// The status with which the page is answered.
+    pub fn status(&self) -> StatusCode {
+        find_reason(self.failure.code()).status
+    }
+}

@@ -1,0 +1,176 @@
+//! What every page has around it: language, header, footer; and the small values that several pages share.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use askama::filters::HtmlSafeOutput;
+
+use super::path;
+use crate::web::asset::Assets;
+use crate::web::errors::find_reason;
+use crate::web::locale::Locale;
+use crate::web::text::{LocaleError, Locales, Text};
+
+/// Texts and assets of all pages, read once at start and shared.
+#[derive(Debug)]
+pub struct Pages {
+    locales: Locales,
+    assets: Assets,
+}
+
+impl Pages {
+    /// Reads what was built into the binary.
+    pub fn embedded() -> Result<Self, LocaleError> {
+        Ok(Self { locales: Locales::embedded()?, assets: Assets::embedded() })
+    }
+
+    /// The files that pages refer to.
+    pub const fn assets(&self) -> &Assets {
+        &self.assets
+    }
+
+    /// A frame in `locale`. `here` is the path and query under which a GET shows the same page again; the links to
+    /// the other languages lead there, with `ui_locales` added.
+    pub fn frame(&self, locale: Locale, here: &str) -> Frame<'_> {
+        Frame {
+            text: self.locales.text(locale),
+            assets: &self.assets,
+            here: here.to_owned(),
+            organization: None,
+            app: None,
+            receipt: None,
+            privacy: None,
+            terms: None,
+        }
+    }
+}
+
+/// What stands around a page's own content.
+pub struct Frame<'a> {
+    text: Text<'a>,
+    assets: &'a Assets,
+    here: String,
+    /// The organization whose page this is; its name takes the wordmark's place.
+    pub organization: Option<String>,
+    /// The app that sent the person here, by name.
+    pub app: Option<String>,
+    /// The short code under which the attempt can be looked up.
+    pub receipt: Option<String>,
+    /// Address of the privacy notice, where the operator has one.
+    pub privacy: Option<String>,
+    /// Address of the terms, where the operator has some.
+    pub terms: Option<String>,
+}
+
+impl<'a> Frame<'a> {
+    /// The texts of the page's language.
+    pub const fn text(&self) -> Text<'a> {
+        self.text
+    }
+
+    /// The links of the footer: every language with its address, `None` for the one that is spoken here.
+    pub(super) fn languages(&self) -> impl Iterator<Item = (Locale, Option<String>)> + '_ {
+        Locale::ALL.into_iter().map(|locale| {
+            let elsewhere = locale != self.text.locale();
+            (locale, elsewhere.then(|| path::in_language(&self.here, locale.tag())))
+        })
+    }
+
+    /// The name of the place, as it ends the title of every page.
+    pub(super) fn site(&self) -> Cow<'_, str> {
+        self.organization.as_deref().map_or_else(|| self.say("site"), Cow::Borrowed)
+    }
+
+    pub(super) fn style(&self) -> &str {
+        self.assets.style()
+    }
+
+    pub(super) fn script(&self) -> &str {
+        self.assets.script()
+    }
+
+    pub(super) fn say(&self, key: &str) -> Cow<'a, str> {
+        self.text.say(key)
+    }
+
+    pub(super) fn tell(&self, key: &str, name: &'static str, value: &str) -> String {
+        self.text.tell(key, name, value)
+    }
+
+    pub(super) fn mark(&self, key: &str, name: &'static str, value: &str) -> HtmlSafeOutput<String> {
+        self.text.mark(key, name, value)
+    }
+
+    /// What happened.
+    pub(super) fn what(&self, failure: &Failure) -> Cow<'a, str> {
+        self.text.say(&failure.key(""))
+    }
+
+    /// Why it happened.
+    pub(super) fn why(&self, failure: &Failure) -> Cow<'a, str> {
+        self.text.say(&failure.key(".why"))
+    }
+
+    /// What to do now.
+    pub(super) fn next(&self, failure: &Failure) -> Cow<'a, str> {
+        match failure.wait {
+            Some(span) => Cow::Owned(self.text.wait(span)),
+            None => self.text.say(&failure.key(".next")),
+        }
+    }
+}
+
+/// What went wrong: a code of [`crate::web::errors`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    code: String,
+    wait: Option<Duration>,
+}
+
+impl Failure {
+    /// The failure with this code; one without texts of its own is told as `unexpected`.
+    pub fn new(code: impl Into<String>) -> Self {
+        Self { code: code.into(), wait: None }
+    }
+
+    /// The same, to be tried again after `span`; takes the place of what to do now.
+    #[must_use]
+    pub const fn wait(mut self, span: Duration) -> Self {
+        self.wait = Some(span);
+        self
+    }
+
+    /// The code, as `data-error` carries it.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    fn key(&self, attribute: &str) -> String {
+        format!("error-{}{attribute}", find_reason(&self.code).code)
+    }
+}
+
+/// What travels hidden in a form.
+#[derive(Debug, Clone, Default)]
+pub struct Form {
+    /// Proof that the form is ours (field `form_token`).
+    pub token: String,
+    /// The flow that the form belongs to (field `flow`), where there is one.
+    pub flow: Option<String>,
+}
+
+impl Form {
+    /// `path` within the same flow.
+    pub(super) fn link(&self, path: &str) -> String {
+        self.flow.as_deref().map_or_else(|| path.to_owned(), |flow| path::with_query(path, "flow", flow))
+    }
+}
+
+/// Who is signed in, as an identity chip shows it.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The email, else the username.
+    pub label: String,
+    /// Where somebody else signs in instead.
+    pub switch: Option<String>,
+}

@@ -1,0 +1,54 @@
+//! The paths that pages link and post to.
+
+use url::form_urlencoded::Serializer;
+
+/// Sign-in page; its form posts here.
+pub const SIGN_IN: &str = "/signin";
+/// Where an organization's handle or domain is entered; its form posts here.
+pub const DOMAIN: &str = "/signin/domain";
+/// Where the choice of a connection is posted.
+pub const CONNECTION: &str = "/signin/connection";
+/// Consent page; its form posts here.
+pub const CONSENT: &str = "/consent";
+/// A person's own page.
+pub const ACCOUNT: &str = "/account";
+/// Ends one session of one's own (POST).
+pub const END_SESSION: &str = "/account/sessions/end";
+/// Ends all sessions of one's own but this one (POST).
+pub const END_OTHER_SESSIONS: &str = "/account/sessions/end-others";
+/// Signs out from one's own page (POST).
+pub const SIGN_OUT: &str = "/account/sign-out";
+/// RP-initiated logout; the confirmation posts here.
+pub const LOGOUT: &str = "/oauth2/logout";
+
+/// `path` with one more query parameter.
+pub fn with_query(path: &str, name: &str, value: &str) -> String {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    let pair = Serializer::new(String::new()).append_pair(name, value).finish();
+    format!("{path}{separator}{pair}")
+}
+
+/// `path_and_query` in another language: `ui_locales` set to `tag`, everything else kept.
+pub fn in_language(path_and_query: &str, tag: &str) -> String {
+    let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+    let mut pairs = Serializer::new(String::new());
+    pairs.extend_pairs(url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "ui_locales"));
+    format!("{path}?{}", pairs.append_pair("ui_locales", tag).finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switching_the_language_keeps_the_rest_of_the_address() {
+        assert_eq!(in_language("/signin", "de"), "/signin?ui_locales=de");
+        assert_eq!(in_language("/signin?flow=a%26b&ui_locales=en+fr", "de"), "/signin?flow=a%26b&ui_locales=de");
+    }
+
+    #[test]
+    fn a_query_value_is_escaped() {
+        assert_eq!(with_query("/signin/domain", "flow", "a&b=c"), "/signin/domain?flow=a%26b%3Dc");
+        assert_eq!(with_query("/x?y=1", "flow", "z"), "/x?y=1&flow=z");
+    }
+}

@@ -1,0 +1,98 @@
+//! Where people say who they are: the sign-in page, the domain page, and the choice between connections.
+
+use std::borrow::Cow;
+
+use askama::Template;
+
+use super::{Failure, Form, Frame, Page, path};
+
+/// A connection to choose.
+#[derive(Debug, Clone)]
+pub struct ConnectionChoice {
+    /// Its handle; the button's id is `connection-<handle>`.
+    pub handle: String,
+    /// What the button sends as `connection`.
+    pub value: String,
+    /// Its name.
+    pub name: String,
+    /// Who answers there, such as the issuer's host.
+    pub provider: String,
+}
+
+impl ConnectionChoice {
+    /// The letter in the connection's tile.
+    fn initial(&self) -> String {
+        let first = self.name.chars().find(|c| c.is_alphanumeric()).or_else(|| self.name.chars().next());
+        first.into_iter().flat_map(char::to_uppercase).collect()
+    }
+}
+
+/// Username and password, or the way to an identity provider.
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+pub struct SignIn<'a> {
+    /// What stands around it.
+    pub frame: Frame<'a>,
+    /// What travels hidden.
+    pub form: Form,
+    /// What the person has entered before, or the app's `login_hint`.
+    pub username: Option<String>,
+    /// The connections of the organization whose page this is; empty on the shared page.
+    pub connections: Vec<ConnectionChoice>,
+    /// Why the last try was refused.
+    pub failure: Option<Failure>,
+}
+
+impl Page for SignIn<'_> {
+    fn title(&self) -> Cow<'_, str> {
+        self.frame.say("sign-in-title")
+    }
+
+    fn failed(&self) -> bool {
+        self.failure.is_some()
+    }
+}
+
+/// Where an organization's handle or domain is entered.
+#[derive(Template)]
+#[template(path = "domain.html")]
+pub struct DomainEntry<'a> {
+    /// What stands around it.
+    pub frame: Frame<'a>,
+    /// What travels hidden.
+    pub form: Form,
+    /// What the person has entered before.
+    pub domain: Option<String>,
+    /// Why it led nowhere.
+    pub failure: Option<Failure>,
+}
+
+impl Page for DomainEntry<'_> {
+    fn title(&self) -> Cow<'_, str> {
+        self.frame.say("domain-title")
+    }
+
+    fn failed(&self) -> bool {
+        self.failure.is_some()
+    }
+}
+
+/// Several connections serve what was entered: the person chooses.
+#[derive(Template)]
+#[template(path = "choice.html")]
+pub struct Choice<'a> {
+    /// What stands around it.
+    pub frame: Frame<'a>,
+    /// What travels hidden.
+    pub form: Form,
+    /// What was entered, such as a domain.
+    pub entered: String,
+    /// The connections, at least one.
+    pub connections: Vec<ConnectionChoice>,
+}
+
+impl Page for Choice<'_> {
+    fn title(&self) -> Cow<'_, str> {
+        self.frame.say("choice-title")
+    }
+}
