@@ -13,6 +13,7 @@
 
 pub mod config;
 pub mod crypto;
+pub mod flows;
 pub mod model;
 pub mod policy;
 pub mod protocol;

@@ -126,14 +126,14 @@ pub struct AppSettings {
     pub id_token_alg: SigningAlg,
     /// Algorithm of its access tokens.
     pub access_token_alg: SigningAlg,
-    /// How long a code lives; 60 s at most.
-    pub code_lifetime: Duration,
+    /// How long a code lives, 60 s at most; here and below, `None` is what the deployment says.
+    pub code_lifetime: Option<Duration>,
     /// How long an access token lives.
-    pub access_token_lifetime: Duration,
+    pub access_token_lifetime: Option<Duration>,
     /// How long an ID token lives.
-    pub id_token_lifetime: Duration,
+    pub id_token_lifetime: Option<Duration>,
     /// How long a refresh token lives without use.
-    pub refresh_token_lifetime: Duration,
+    pub refresh_token_lifetime: Option<Duration>,
     /// Whether an unproven email goes into tokens, with `email_verified: false`.
     pub unproven_email: bool,
 }
@@ -155,10 +155,10 @@ impl AppSettings {
             connections: Vec::new(),
             id_token_alg: SigningAlg::RS256,
             access_token_alg: SigningAlg::ES256,
-            code_lifetime: Duration::from_secs(60),
-            access_token_lifetime: Duration::from_mins(5),
-            id_token_lifetime: Duration::from_mins(5),
-            refresh_token_lifetime: Duration::from_hours(30 * 24),
+            code_lifetime: None,
+            access_token_lifetime: None,
+            id_token_lifetime: None,
+            refresh_token_lifetime: None,
             unproven_email: false,
         }
     }

@@ -29,8 +29,18 @@ impl Assets {
     /// Names the files that were built into the binary.
     pub fn embedded() -> Self {
         Self {
-            style: asset("countersign", "css", "text/css; charset=utf-8", include_bytes!("assets/countersign.css")),
-            script: asset("countersign", "js", "text/javascript; charset=utf-8", include_bytes!("assets/countersign.js")),
+            style: asset(
+                "countersign",
+                "css",
+                "text/css; charset=utf-8",
+                include_bytes!("assets/countersign.css"),
+            ),
+            script: asset(
+                "countersign",
+                "js",
+                "text/javascript; charset=utf-8",
+                include_bytes!("assets/countersign.js"),
+            ),
         }
     }
 
@@ -46,7 +56,9 @@ impl Assets {
 
     /// Answers a GET or HEAD for `file`, the path below [`ASSETS_PATH`]; `None` when there is no such file.
     pub fn respond(&self, file: &str, request: &HeaderMap) -> Option<Response> {
-        let asset = [&self.style, &self.script].into_iter().find(|asset| asset.path.strip_prefix(ASSETS_PATH) == Some(file))?;
+        let asset = [&self.style, &self.script]
+            .into_iter()
+            .find(|asset| asset.path.strip_prefix(ASSETS_PATH) == Some(file))?;
         let known = request.get_all(header::IF_NONE_MATCH).iter().any(|value| matches(value, &asset.etag));
         let mut response = Response::new(if known { Body::empty() } else { Body::from(asset.body) });
         if known {
@@ -57,7 +69,10 @@ impl Assets {
         response.headers_mut().extend::<[(HeaderName, HeaderValue); 3]>([
             (header::ETAG, asset.etag.clone()),
             (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
-            (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+            (
+                HeaderName::from_static("cross-origin-resource-policy"),
+                HeaderValue::from_static("same-origin"),
+            ),
         ]);
         Some(response)
     }
@@ -97,10 +112,9 @@ mod tests {
     #[test]
     fn an_asset_is_named_by_its_content_and_kept_for_good() {
         let assets = Assets::embedded();
-        for (path, content_type) in [
-            (assets.style(), "text/css; charset=utf-8"),
-            (assets.script(), "text/javascript; charset=utf-8"),
-        ] {
+        for (path, content_type) in
+            [(assets.style(), "text/css; charset=utf-8"), (assets.script(), "text/javascript; charset=utf-8")]
+        {
             let response = get(path, None).unwrap();
             assert_eq!(response.status(), StatusCode::OK);
             assert_eq!(response.headers()[header::CONTENT_TYPE], content_type);
@@ -125,7 +139,9 @@ mod tests {
 
     #[test]
     fn no_other_file_is_served() {
-        for path in ["/assets/", "/assets/countersign.css", "/assets/../locale.rs", "/assets/countersign.00.css"] {
+        for path in
+            ["/assets/", "/assets/countersign.css", "/assets/../locale.rs", "/assets/countersign.00.css"]
+        {
             assert!(get(path, None).is_none(), "{path}");
         }
     }

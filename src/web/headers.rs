@@ -41,7 +41,11 @@ const ON_EVERY_PAGE: [(HeaderName, &str); 2] = [
 
 /// Adds the security headers to the answer (for `axum::middleware::from_fn_with_state`). A page that brought a
 /// content security policy of its own keeps it, and with it its say on framing.
-pub async fn security_headers(State(settings): State<HeaderSettings>, request: Request, next: Next) -> Response {
+pub async fn security_headers(
+    State(settings): State<HeaderSettings>,
+    request: Request,
+    next: Next,
+) -> Response {
     let apart = is_apart(request.uri().path());
     let mut response = next.run(request).await;
     add(settings, apart, response.headers_mut());
@@ -50,9 +54,9 @@ pub async fn security_headers(State(settings): State<HeaderSettings>, request: R
 
 /// Whether a path belongs to the pages on which people administer.
 fn is_apart(path: &str) -> bool {
-    ["/console", "/account"].iter().any(|room| {
-        path.strip_prefix(room).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+    ["/console", "/account"]
+        .iter()
+        .any(|room| path.strip_prefix(room).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
 fn add(settings: HeaderSettings, apart: bool, headers: &mut HeaderMap) {
@@ -93,7 +97,13 @@ mod tests {
     fn a_page_loads_nothing_foreign_and_is_framed_by_nobody() {
         let headers = headers("/signin", "text/html; charset=utf-8");
         let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
-        for directive in ["default-src 'none'", "style-src 'self'", "script-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"] {
+        for directive in [
+            "default-src 'none'",
+            "style-src 'self'",
+            "script-src 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        ] {
             assert!(policy.split("; ").any(|one| one == directive), "{directive}");
         }
         assert!(!policy.contains("unsafe") && !policy.contains("form-action"));
@@ -107,17 +117,30 @@ mod tests {
     #[test]
     fn opener_isolation_stands_only_where_people_administer() {
         for (path, apart) in [
-            ("/account", true), ("/account/sessions", true), ("/console/x", true),
-            ("/signin", false), ("/oauth2/authorize", false), ("/accounts", false), ("/", false),
+            ("/account", true),
+            ("/account/sessions", true),
+            ("/console/x", true),
+            ("/signin", false),
+            ("/oauth2/authorize", false),
+            ("/accounts", false),
+            ("/", false),
         ] {
-            assert_eq!(headers(path, "text/html").contains_key("cross-origin-opener-policy"), apart, "{path}");
+            assert_eq!(
+                headers(path, "text/html").contains_key("cross-origin-opener-policy"),
+                apart,
+                "{path}"
+            );
         }
     }
 
     #[test]
     fn what_a_handler_has_set_stays() {
         let mut headers = HeaderMap::new();
-        for (name, value) in [("content-type", "text/html"), ("content-security-policy", "frame-ancestors https://idp.test"), ("cache-control", "private")] {
+        for (name, value) in [
+            ("content-type", "text/html"),
+            ("content-security-policy", "frame-ancestors https://idp.test"),
+            ("cache-control", "private"),
+        ] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         add(HeaderSettings::for_host("id.test"), false, &mut headers);
@@ -129,7 +152,10 @@ mod tests {
     #[test]
     fn what_is_no_page_gets_no_page_headers() {
         let headers = headers("/oauth2/jwks", "application/json");
-        assert!(!headers.contains_key(header::CONTENT_SECURITY_POLICY) && !headers.contains_key(header::CACHE_CONTROL));
+        assert!(
+            !headers.contains_key(header::CONTENT_SECURITY_POLICY)
+                && !headers.contains_key(header::CACHE_CONTROL)
+        );
         assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
     }
 

@@ -66,7 +66,8 @@ fn bundle(locale: Locale) -> Result<Bundle, LocaleError> {
     // Names are set apart by `dir="auto"` in the page; marks in the text would stay in what people copy.
     bundle.set_use_isolating(false);
     for source in sources(locale) {
-        let resource = FluentResource::try_new(source.to_owned()).map_err(|(_, wrong)| error(format!("{wrong:?}")))?;
+        let resource =
+            FluentResource::try_new(source.to_owned()).map_err(|(_, wrong)| error(format!("{wrong:?}")))?;
         bundle.add_resource(resource).map_err(|wrong| error(format!("{wrong:?}")))?;
     }
     Ok(bundle)
@@ -165,4 +166,3 @@ impl<'a> Text<'a> {
         self.bundle.format_pattern(pattern, args, &mut errors)
     }
 }
-

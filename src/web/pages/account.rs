@@ -110,9 +110,9 @@ impl SessionRow {
             return Cow::Owned(frame.say("device-unknown").into_owned());
         };
         match (find(agent, &BROWSERS), find(agent, &SYSTEMS)) {
-            (Some(browser), Some(system)) => {
-                Cow::Owned(frame.text().tell_all("device", [("browser", browser.into()), ("system", system.into())]))
-            }
+            (Some(browser), Some(system)) => Cow::Owned(
+                frame.text().tell_all("device", [("browser", browser.into()), ("system", system.into())]),
+            ),
             (Some(one), None) | (None, Some(one)) => Cow::Borrowed(one),
             (None, None) => Cow::Borrowed(agent),
         }

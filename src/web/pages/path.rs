@@ -32,7 +32,8 @@ pub fn with_query(path: &str, name: &str, value: &str) -> String {
 pub fn in_language(path_and_query: &str, tag: &str) -> String {
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
     let mut pairs = Serializer::new(String::new());
-    pairs.extend_pairs(url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "ui_locales"));
+    pairs
+        .extend_pairs(url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "ui_locales"));
     format!("{path}?{}", pairs.append_pair("ui_locales", tag).finish())
 }
 
@@ -43,7 +44,10 @@ mod tests {
     #[test]
     fn switching_the_language_keeps_the_rest_of_the_address() {
         assert_eq!(in_language("/signin", "de"), "/signin?ui_locales=de");
-        assert_eq!(in_language("/signin?flow=a%26b&ui_locales=en+fr", "de"), "/signin?flow=a%26b&ui_locales=de");
+        assert_eq!(
+            in_language("/signin?flow=a%26b&ui_locales=en+fr", "de"),
+            "/signin?flow=a%26b&ui_locales=de"
+        );
     }
 
     #[test]

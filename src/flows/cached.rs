@@ -1,0 +1,225 @@
+//! A bounded cache that cannot bring an old value back.
+//!
+//! moka keeps at most so many entries and lets one loader run for a key; the rest is here. A loader that was in
+//! flight when something changed would put the old value back after the change, so each value carries the generation
+//! that was current before it was read, and counts only while that generation is the current one. The end of a
+//! value's life stands in the value and is compared with the broker's clock, since moka's own cannot be set.
+
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use moka::future::Cache;
+
+use crate::model::{Clock, Timestamp};
+use crate::store::StoreError;
+
+/// How often a load is repeated that a change overtook.
+const ATTEMPTS: usize = 3;
+
+/// A cache of what a key leads to, absence included.
+pub struct Cached<K, V> {
+    entries: Cache<K, Entry<V>>,
+    generation: Arc<AtomicU64>,
+    clock: Arc<dyn Clock>,
+    ceiling: Duration,
+}
+
+struct Entry<V> {
+    value: Option<Arc<V>>,
+    generation: u64,
+    good_until: Timestamp,
+}
+
+impl<V> Clone for Entry<V> {
+    fn clone(&self) -> Self {
+        Self { value: self.value.clone(), generation: self.generation, good_until: self.good_until }
+    }
+}
+
+impl<K, V> Cached<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// An empty cache of at most `capacity` keys. No value is served that is older than `ceiling`.
+    pub fn new(capacity: u64, ceiling: Duration, generation: Arc<AtomicU64>, clock: Arc<dyn Clock>) -> Self {
+        Self { entries: Cache::new(capacity), generation, clock, ceiling }
+    }
+
+    /// What `key` leads to, loaded by `load` when the cache does not know it. The load runs as a task of its own, so
+    /// that a caller who leaves takes nobody else's answer away.
+    pub async fn get<F, L>(&self, key: K, load: F) -> Result<Option<Arc<V>>, StoreError>
+    where
+        F: Fn() -> L + Send + Sync,
+        L: Future<Output = Result<Option<V>, StoreError>> + Send + 'static,
+    {
+        for _ in 0..ATTEMPTS {
+            if let Some(entry) = self.entries.get(&key).await {
+                if self.is_good(&entry) {
+                    return Ok(entry.value);
+                }
+                self.entries.invalidate(&key).await;
+            }
+            let loaded = self.entries.try_get_with(key.clone(), self.entry(load())).await;
+            let entry = loaded.map_err(|error| again(&error))?;
+            if self.is_good(&entry) {
+                return Ok(entry.value);
+            }
+        }
+        // Changes come faster than loads: answer from the source.
+        Ok(load().await?.map(Arc::new))
+    }
+
+    async fn entry<L>(&self, load: L) -> Result<Entry<V>, StoreError>
+    where
+        L: Future<Output = Result<Option<V>, StoreError>> + Send + 'static,
+    {
+        let generation = self.generation.load(Ordering::SeqCst);
+        let good_until = self.clock.now().after(self.ceiling);
+        let value = tokio::spawn(load).await.map_err(|_| StoreError::Unavailable("a load was ended"))??;
+        Ok(Entry { value: value.map(Arc::new), generation, good_until })
+    }
+
+    fn is_good(&self, entry: &Entry<V>) -> bool {
+        entry.generation == self.generation.load(Ordering::SeqCst) && self.clock.now() < entry.good_until
+    }
+}
+
+/// The error of a load that several waited for.
+fn again(error: &Arc<StoreError>) -> StoreError {
+    match &**error {
+        StoreError::Conflict => StoreError::Conflict,
+        StoreError::Inconsistent { table, column, id } => {
+            StoreError::Inconsistent { table, column, id: id.clone() }
+        }
+        StoreError::Unavailable(why) => StoreError::Unavailable(why),
+        StoreError::Driver(_) => StoreError::Unavailable("a load failed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, AtomicUsize};
+
+    use tokio::sync::{Barrier, Notify};
+
+    use super::*;
+
+    struct Hand(AtomicI64);
+
+    impl Clock for Hand {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_seconds(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    struct Fixture {
+        cache: Arc<Cached<String, usize>>,
+        generation: Arc<AtomicU64>,
+        clock: Arc<Hand>,
+        loads: Arc<AtomicUsize>,
+    }
+
+    fn fixture(capacity: u64) -> Fixture {
+        let (generation, clock) = (Arc::new(AtomicU64::new(0)), Arc::new(Hand(AtomicI64::new(0))));
+        let cache = Cached::new(capacity, Duration::from_mins(1), Arc::clone(&generation), clock.clone());
+        Fixture { cache: Arc::new(cache), generation, clock, loads: Arc::default() }
+    }
+
+    impl Fixture {
+        async fn get(&self, key: &str) -> Option<usize> {
+            let loads = Arc::clone(&self.loads);
+            let load = || {
+                let loads = Arc::clone(&loads);
+                async move { Ok(Some(loads.fetch_add(1, Ordering::SeqCst))) }
+            };
+            self.cache.get(key.to_owned(), load).await.unwrap().map(|value| *value)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_and_the_ceiling_make_it_load_anew() {
+        let fixture = fixture(10);
+        assert_eq!((fixture.get("a").await, fixture.get("a").await), (Some(0), Some(0)));
+        fixture.generation.fetch_add(1, Ordering::SeqCst);
+        assert_eq!((fixture.get("a").await, fixture.get("a").await), (Some(1), Some(1)));
+        fixture.clock.0.store(60, Ordering::SeqCst);
+        assert_eq!(fixture.get("a").await, Some(2));
+    }
+
+    #[tokio::test]
+    async fn a_loader_in_flight_during_a_change_does_not_put_the_old_value_back() {
+        let fixture = fixture(10);
+        let (started, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let source = Arc::new(AtomicUsize::new(1));
+        let slow = {
+            let (cache, source) = (Arc::clone(&fixture.cache), Arc::clone(&source));
+            let (started, go) = (Arc::clone(&started), Arc::clone(&go));
+            tokio::spawn(async move {
+                let first = Arc::new(AtomicUsize::new(0));
+                let load = move || {
+                    let (source, started, go) = (Arc::clone(&source), Arc::clone(&started), Arc::clone(&go));
+                    let is_first = first.fetch_add(1, Ordering::SeqCst) == 0;
+                    async move {
+                        let value = source.load(Ordering::SeqCst);
+                        if is_first {
+                            started.notify_one();
+                            go.notified().await;
+                        }
+                        Ok(Some(value))
+                    }
+                };
+                cache.get("a".to_owned(), load).await.unwrap().map(|value| *value)
+            })
+        };
+        started.notified().await;
+        source.store(2, Ordering::SeqCst);
+        fixture.generation.fetch_add(1, Ordering::SeqCst);
+        go.notify_one();
+        assert_eq!(slow.await.unwrap(), Some(2));
+        let load = || async { Ok(Some(2)) };
+        assert_eq!(fixture.cache.get("a".to_owned(), load).await.unwrap().map(|value| *value), Some(2));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_thousand_that_ask_at_once_load_once() {
+        let fixture = Arc::new(fixture(10));
+        let barrier = Arc::new(Barrier::new(1_000));
+        let tasks: Vec<_> = (0..1_000)
+            .map(|_| {
+                let (fixture, barrier) = (Arc::clone(&fixture), Arc::clone(&barrier));
+                tokio::spawn(async move {
+                    barrier.wait().await;
+                    fixture.get("a").await
+                })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), Some(0));
+        }
+        assert_eq!(fixture.loads.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn absence_is_remembered_and_the_size_is_bounded() {
+        let fixture = fixture(100);
+        let loads = Arc::new(AtomicUsize::new(0));
+        for _ in 0..3 {
+            let loads = Arc::clone(&loads);
+            let load = move || {
+                loads.fetch_add(1, Ordering::SeqCst);
+                async { Ok(None) }
+            };
+            assert_eq!(fixture.cache.get("nobody".to_owned(), load).await.unwrap(), None);
+        }
+        assert_eq!(loads.load(Ordering::SeqCst), 1);
+        for number in 0..10_000 {
+            fixture.get(&format!("name-{number}")).await;
+        }
+        fixture.cache.entries.run_pending_tasks().await;
+        assert!(fixture.cache.entries.entry_count() <= 100);
+    }
+}

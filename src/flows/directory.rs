@@ -1,0 +1,225 @@
+//! What sign-ins ask of apps, connections and names: through caches that forget at once when something changes.
+//!
+//! What is read here only routes and shapes requests. Whether account, organization, connection and app are enabled
+//! is read again inside the transaction that completes a sign-in or issues a token.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::cached::Cached;
+use crate::model::{
+    App, AppId, Clock, Connection, ConnectionId, DomainName, Email, Handle, Organization, OrganizationId,
+    OwnedDomain,
+};
+use crate::policy::route::NamedRoute;
+use crate::store::connections::SealedCredential;
+use crate::store::{Database, StoreError, Tx, apps, connections, domains, organizations};
+
+/// No cached value is older than this, whatever happens to the notices of change.
+pub const STALENESS_CEILING: Duration = Duration::from_mins(1);
+
+/// Keys that each cache holds at most.
+const CAPACITY: u64 = 50_000;
+
+/// An app with the organization that registered it.
+#[derive(Debug, Clone)]
+pub struct AppEntry {
+    /// The app.
+    pub app: App,
+    /// Its organization.
+    pub organization: Organization,
+}
+
+impl AppEntry {
+    /// Whether the app and its organization are enabled.
+    pub const fn is_enabled(&self) -> bool {
+        self.app.enabled && self.organization.enabled
+    }
+}
+
+/// A connection with its organization.
+#[derive(Debug, Clone)]
+pub struct ConnectionEntry {
+    /// The connection.
+    pub connection: Connection,
+    /// Its credential, sealed.
+    pub credential: SealedCredential,
+    /// Its organization.
+    pub organization: Organization,
+}
+
+impl ConnectionEntry {
+    /// Whether the connection and its organization are enabled.
+    pub const fn is_enabled(&self) -> bool {
+        self.connection.enabled && self.organization.enabled
+    }
+}
+
+/// A name as somebody gave it: a handle, a domain, or an email address in that domain.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Name {
+    /// An organization's handle.
+    Handle(Handle),
+    /// A domain.
+    Domain(DomainName),
+}
+
+impl Name {
+    /// Reads a name; `None` for what can be none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if text.contains('@') {
+            return text.parse::<Email>().ok().map(|email| Self::Domain(email.domain().clone()));
+        }
+        if let Ok(domain) = text.parse() {
+            return Some(Self::Domain(domain));
+        }
+        text.to_ascii_lowercase().parse().ok().map(Self::Handle)
+    }
+}
+
+/// The cached directory.
+pub struct Directory {
+    database: Arc<Database>,
+    generation: Arc<AtomicU64>,
+    apps: Cached<String, AppEntry>,
+    apps_by_id: Cached<AppId, AppEntry>,
+    connections: Cached<ConnectionId, ConnectionEntry>,
+    names: Cached<Name, NamedRoute>,
+    handles: Cached<Handle, Vec<(OrganizationId, ConnectionId)>>,
+}
+
+impl Directory {
+    /// An empty one.
+    pub fn new(database: Arc<Database>, clock: &Arc<dyn Clock>) -> Self {
+        let generation = Arc::new(AtomicU64::new(0));
+        macro_rules! cached {
+            () => {
+                Cached::new(CAPACITY, STALENESS_CEILING, Arc::clone(&generation), Arc::clone(clock))
+            };
+        }
+        Self {
+            apps: cached!(),
+            apps_by_id: cached!(),
+            connections: cached!(),
+            names: cached!(),
+            handles: cached!(),
+            database,
+            generation,
+        }
+    }
+
+    /// Forgets everything, loads in flight included. Called after every committed change, before it is acknowledged.
+    pub fn forget(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The app with this client id.
+    pub async fn app(&self, client_id: &str) -> Result<Option<Arc<AppEntry>>, StoreError> {
+        let load = || {
+            let (database, client_id) = (Arc::clone(&self.database), client_id.to_owned());
+            async move {
+                let mut tx = database.read().await?;
+                let app = apps::find_app_by_client_id(&mut tx, &client_id).await?;
+                with_organization(&mut tx, app).await
+            }
+        };
+        self.apps.get(client_id.to_owned(), load).await
+    }
+
+    /// The app with this id.
+    pub async fn app_by_id(&self, id: AppId) -> Result<Option<Arc<AppEntry>>, StoreError> {
+        let load = || {
+            let database = Arc::clone(&self.database);
+            async move {
+                let mut tx = database.read().await?;
+                let app = apps::find_app(&mut tx, id).await?;
+                with_organization(&mut tx, app).await
+            }
+        };
+        self.apps_by_id.get(id, load).await
+    }
+
+    /// The connection with this id.
+    pub async fn connection(&self, id: ConnectionId) -> Result<Option<Arc<ConnectionEntry>>, StoreError> {
+        let load = || {
+            let database = Arc::clone(&self.database);
+            async move {
+                let mut tx = database.read().await?;
+                let Some(record) = connections::find_connection(&mut tx, id).await? else { return Ok(None) };
+                let owner = record.connection.organization;
+                let organization = organizations::find_organization(&mut tx, owner).await?;
+                Ok(organization.map(|organization| ConnectionEntry {
+                    connection: record.connection,
+                    credential: record.credential,
+                    organization,
+                }))
+            }
+        };
+        self.connections.get(id, load).await
+    }
+
+    /// What a name leads to; a name of a disabled organization leads nowhere.
+    pub async fn route(&self, name: &Name) -> Result<Option<Arc<NamedRoute>>, StoreError> {
+        let load = || {
+            let (database, name) = (Arc::clone(&self.database), name.clone());
+            async move {
+                let mut tx = database.read().await?;
+                load_route(&mut tx, &name).await
+            }
+        };
+        self.names.get(name.clone(), load).await
+    }
+
+    /// The enabled connections with this handle, of whatever organization.
+    pub async fn connections_by_handle(
+        &self,
+        handle: &Handle,
+    ) -> Result<Arc<Vec<(OrganizationId, ConnectionId)>>, StoreError> {
+        let load = || {
+            let (database, handle) = (Arc::clone(&self.database), handle.clone());
+            async move {
+                let mut tx = database.read().await?;
+                let records = connections::list_connections_by_handle(&mut tx, &handle).await?;
+                let enabled = records.into_iter().map(|record| record.connection).filter(|c| c.enabled);
+                Ok(Some(enabled.map(|c| (c.organization, c.id)).collect()))
+            }
+        };
+        Ok(self.handles.get(handle.clone(), load).await?.unwrap_or_default())
+    }
+}
+
+async fn with_organization(tx: &mut Tx, app: Option<App>) -> Result<Option<AppEntry>, StoreError> {
+    let Some(app) = app else { return Ok(None) };
+    let organization = organizations::find_organization(tx, app.organization).await?;
+    Ok(organization.map(|organization| AppEntry { app, organization }))
+}
+
+async fn load_route(tx: &mut Tx, name: &Name) -> Result<Option<NamedRoute>, StoreError> {
+    let (organization, domain) = match name {
+        Name::Handle(handle) => (organizations::find_organization_by_handle(tx, handle).await?, None),
+        Name::Domain(domain) => match domains::find_owner(tx, &OwnedDomain::candidates(domain)).await? {
+            Some(owner) => {
+                (organizations::find_organization(tx, owner.organization).await?, Some(owner.domain))
+            }
+            None => (None, None),
+        },
+    };
+    let Some(organization) = organization.filter(|organization| organization.enabled) else {
+        return Ok(None);
+    };
+    let all = connections::list_connections(tx, organization.id).await?;
+    let enabled = |id: &ConnectionId| all.iter().any(|c| c.connection.id == *id && c.connection.enabled);
+    let wanted = match &domain {
+        Some(domain) => domains::list_domain_connections(tx, organization.id, domain).await?,
+        None => all.iter().map(|record| record.connection.id).collect(),
+    };
+    let has_proven_domain = domain.is_some() || !domains::list_domains(tx, organization.id).await?.is_empty();
+    Ok(Some(NamedRoute {
+        organization: organization.id,
+        routing: organization.policy.routing,
+        has_proven_domain,
+        connections: wanted.into_iter().filter(enabled).collect(),
+    }))
+}

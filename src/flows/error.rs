@@ -1,0 +1,90 @@
+//! How a use case says no.
+
+use std::time::Duration;
+
+use crate::protocol::oauth::OAuthError;
+use crate::store::StoreError;
+
+/// Where a person can begin again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppLink {
+    /// The app's name.
+    pub name: String,
+    /// Where it begins, if it said so.
+    pub home: Option<String>,
+}
+
+/// A refusal that a person sees. What truly happened stands in the audit log under the receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The public code (`data-error`); `docs/errors.md` lists them.
+    pub code: &'static str,
+    /// The short code under which the attempt can be looked up.
+    pub receipt: Option<String>,
+    /// The app that is waiting.
+    pub app: Option<AppLink>,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
+}
+
+/// Why a use case for people did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum FlowError {
+    /// Refused, and recorded.
+    #[error("refused: {}", .0.code)]
+    Refused(Box<Refusal>),
+    /// The answer belongs to the app: this address carries the error.
+    #[error("refused towards the app")]
+    Redirect(String),
+    /// Something that is needed is down; nothing was done.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+}
+
+impl FlowError {
+    /// A refusal without app and receipt.
+    pub fn refused(code: &'static str) -> Self {
+        Self::Refused(Box::new(Refusal { code, receipt: None, app: None, retry_after: None }))
+    }
+}
+
+impl From<StoreError> for FlowError {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(private_detail(&error))
+    }
+}
+
+impl From<crate::crypto::CryptoError> for FlowError {
+    fn from(error: crate::crypto::CryptoError) -> Self {
+        Self::Unavailable(private_detail(&error))
+    }
+}
+
+/// Why an endpoint for apps did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// Refused, as the RFC says it.
+    #[error("refused: {}", .0.code)]
+    Refused(OAuthError),
+    /// Something that is needed is down; nothing was done.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+}
+
+impl From<StoreError> for EndpointError {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(private_detail(&error))
+    }
+}
+
+impl From<crate::crypto::CryptoError> for EndpointError {
+    fn from(error: crate::crypto::CryptoError) -> Self {
+        Self::Unavailable(private_detail(&error))
+    }
+}
+
+/// The error with its causes, for the log.
+pub fn private_detail(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

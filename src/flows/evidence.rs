@@ -1,0 +1,161 @@
+//! Audit records and receipts, as the use cases write them.
+
+use aws_lc_rs::digest;
+
+use super::Broker;
+use super::error::{AppLink, FlowError, Refusal};
+use super::visit::Visit;
+use crate::model::{AccountId, AppId, AuditId, ConnectionId, FlowId, OrganizationId, Random};
+use crate::store::audit::{AuditRecord, insert_anonymous_refusal, insert_audit};
+use crate::store::{StoreError, Tx};
+
+/// Refusals of one reason, network and minute that are recorded one by one.
+const EACH: i64 = 20;
+
+/// What was to be done, and by whom.
+#[derive(Debug, Clone, Default)]
+pub struct Event {
+    /// `sign_in`, `authorize`, `token.code`, ….
+    pub action: &'static str,
+    /// Whose log it stands in.
+    pub organization: Option<OrganizationId>,
+    /// Whose doing it was.
+    pub actor: Option<AccountId>,
+    /// The connection that was involved.
+    pub connection: Option<ConnectionId>,
+    /// The app that was involved.
+    pub app: Option<AppId>,
+    /// The code that the person sees.
+    pub receipt: Option<String>,
+    /// What else is known, without personal data and secrets.
+    pub detail: Option<String>,
+}
+
+impl Event {
+    /// An event of which only the action is known.
+    pub fn new(action: &'static str) -> Self {
+        Self { action, ..Self::default() }
+    }
+}
+
+impl Broker {
+    fn audit_record(&self, event: &Event, reason: Option<&str>) -> AuditRecord {
+        let at = self.clock.now();
+        AuditRecord {
+            id: AuditId::new(at, &*self.random),
+            organization: event.organization,
+            at,
+            actor: event.actor,
+            action: event.action.to_owned(),
+            succeeded: reason.is_none(),
+            reason: reason.map(str::to_owned),
+            receipt: event.receipt.clone(),
+            connection: event.connection,
+            app: event.app,
+            detail: event.detail.clone(),
+        }
+    }
+
+    /// Records that something was done, in the transaction that does it.
+    pub(super) async fn record_success(&self, tx: &mut Tx, event: &Event) -> Result<(), StoreError> {
+        insert_audit(tx, &self.audit_record(event, None)).await
+    }
+
+    /// Records that something was refused, in the transaction of what the refusal changes.
+    pub(super) async fn record_refusal(
+        &self,
+        tx: &mut Tx,
+        event: &Event,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        insert_audit(tx, &self.audit_record(event, Some(reason))).await
+    }
+
+    /// Records a refusal that changes nothing else. Before anything was proven, a flood of them is counted.
+    pub(super) async fn record_refusal_alone(
+        &self,
+        network: &str,
+        event: &Event,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.database.write().await?;
+        let record = self.audit_record(event, Some(reason));
+        if event.actor.is_some() {
+            insert_audit(&mut tx, &record).await?;
+        } else {
+            let network = self.network_tag(network);
+            insert_anonymous_refusal(&mut tx, &record, &network, EACH).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Records a refusal and makes the error that the person sees. `reason` is the true one, `code` the public one.
+    pub(super) async fn refuse(
+        &self,
+        visit: &Visit,
+        event: Event,
+        code: &'static str,
+        reason: &str,
+    ) -> FlowError {
+        let event = Event { receipt: event.receipt.or_else(|| Some(random_receipt(&*self.random))), ..event };
+        if let Err(error) = self.record_refusal_alone(&visit.network(), &event, reason).await {
+            return error.into();
+        }
+        let app = match event.app {
+            Some(app) => self.app_link(app).await,
+            None => None,
+        };
+        FlowError::Refused(Box::new(Refusal { code, receipt: event.receipt, app, retry_after: None }))
+    }
+
+    /// Where the person can begin again, as far as it is known.
+    pub(super) async fn app_link(&self, app: AppId) -> Option<AppLink> {
+        let entry = self.directory.app_by_id(app).await.ok().flatten()?;
+        Some(AppLink { name: entry.app.name.clone(), home: entry.app.settings.home_uri.clone() })
+    }
+
+    /// A network's address as audit and counters keep it: recognizable, not readable.
+    pub(super) fn network_tag(&self, network: &str) -> String {
+        self.network_mac.tag(&[network.as_bytes()])
+    }
+}
+
+/// Crockford's base 32: no letters that look like digits.
+const SYMBOLS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// The receipt of a flow: the same on all its pages and records, and telling nothing about the flow.
+pub fn receipt_of(flow: FlowId) -> String {
+    let hash = digest::digest(&digest::SHA256, &flow.into_bytes());
+    spell(hash.as_ref())
+}
+
+/// A receipt for what belongs to no flow.
+fn random_receipt(random: &dyn Random) -> String {
+    let mut bytes = [0; 6];
+    random.fill(&mut bytes);
+    spell(&bytes)
+}
+
+/// Six symbols, as `7F3K-Q2`.
+fn spell(bytes: &[u8]) -> String {
+    let symbols =
+        bytes.iter().take(6).map(|byte| SYMBOLS.get(usize::from(byte & 31)).copied().unwrap_or(b'0'));
+    let mut text: String = symbols.map(char::from).collect();
+    text.insert(4.min(text.len()), '-');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_has_six_symbols_that_are_read_aloud_easily() {
+        let receipt = receipt_of(FlowId::from_bytes([7; 16]));
+        assert_eq!(receipt.len(), 7);
+        assert_eq!(receipt.as_bytes()[4], b'-');
+        assert!(receipt.bytes().all(|b| b == b'-' || SYMBOLS.contains(&b)), "{receipt}");
+        assert_eq!(receipt, receipt_of(FlowId::from_bytes([7; 16])));
+        assert_ne!(receipt, receipt_of(FlowId::from_bytes([8; 16])));
+    }
+}

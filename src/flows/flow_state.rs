@@ -1,0 +1,228 @@
+//! Flows in which nobody has proved anything: sealed in a cookie of their own, or parked when too large for one.
+//!
+//! Pages name a flow by a *handle*, providers by a *state*; both are sealed and carry the app's id, so that a page
+//! whose cookie is gone can still lead back to the app.
+
+use super::Broker;
+use super::error::{FlowError, Refusal};
+use super::evidence::{Event, receipt_of};
+use super::visit::{CookieChange, Visit};
+use crate::crypto::seal::Purpose;
+use crate::crypto::{constant_time_eq, random};
+use crate::model::{AppId, FLOW_LIFETIME, Flow, FlowId, Target};
+use crate::store::flows;
+
+/// The most bytes of a cookie's value.
+const MAX_COOKIE: usize = 1_024;
+
+/// The most flows that a browser holds.
+const MAX_FLOWS: usize = 5;
+
+/// The most flows that a network parks at once.
+const MAX_PARKED: i64 = 200;
+
+/// What a page or a provider gave back: which flow, and of which app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowName {
+    /// The flow.
+    pub id: FlowId,
+    /// The app that began it.
+    pub app: Option<AppId>,
+}
+
+impl Broker {
+    /// A new flow to `target`.
+    pub(super) fn new_flow(&self, visit: &Visit, target: Target) -> Flow {
+        let now = self.clock.now();
+        Flow {
+            id: FlowId::new(now, &*self.random),
+            started_at: now,
+            target,
+            locale: visit.locale.clone(),
+            leg: None,
+        }
+    }
+
+    /// The name of a flow in our own addresses.
+    pub(super) fn flow_handle(&self, flow: FlowId, app: Option<AppId>) -> Result<String, FlowError> {
+        let text = [flow.into_bytes(), app.map_or([0; 16], AppId::into_bytes)].concat();
+        Ok(self.sealer.seal_text(Purpose::FlowCookie, "handle", &text)?)
+    }
+
+    /// Reads [`flow_handle`](Self::flow_handle).
+    pub fn read_handle(&self, handle: &str) -> Option<FlowName> {
+        let text = self.sealer.open_text(Purpose::FlowCookie, "handle", handle).ok()?;
+        let (id, rest) = text.split_first_chunk::<16>()?;
+        let app = rest.first_chunk::<16>().filter(|bytes| **bytes != [0; 16]);
+        Some(FlowName { id: FlowId::from_bytes(*id), app: app.map(|bytes| AppId::from_bytes(*bytes)) })
+    }
+
+    /// Keeps a flow in the browser: the change of cookies that does it. Of more than five, the oldest goes.
+    pub(super) async fn keep_flow(&self, visit: &Visit, flow: &Flow) -> Result<Vec<CookieChange>, FlowError> {
+        let context = format!("flow:{}", flow.id);
+        let text = postcard::to_allocvec(flow)
+            .map_err(|_| FlowError::Unavailable("the flow cannot be written".to_owned()))?;
+        let sealed = self.sealer.seal_text(Purpose::FlowCookie, &context, &text)?;
+        let value = if sealed.len() <= MAX_COOKIE {
+            sealed
+        } else {
+            self.park(visit, flow, &sealed).await?;
+            self.sealer.seal_text(Purpose::FlowCookie, &format!("parked:{}", flow.id), &[])?
+        };
+        let mut others: Vec<FlowId> =
+            visit.flows.iter().map(|(id, _)| *id).filter(|id| *id != flow.id).collect();
+        others.sort_unstable();
+        let excess = (others.len() + 1).saturating_sub(MAX_FLOWS);
+        let cleared = others.into_iter().take(excess).map(CookieChange::ClearFlow);
+        Ok(cleared.chain([CookieChange::SetFlow(flow.id, value)]).collect())
+    }
+
+    async fn park(&self, visit: &Visit, flow: &Flow, sealed: &str) -> Result<(), FlowError> {
+        let network = self.network_tag(&visit.network());
+        let now = self.clock.now();
+        let mut tx = self.database.write().await?;
+        if flows::count_parked_flows(&mut tx, &network, now).await? >= MAX_PARKED {
+            drop(tx);
+            let event = Event { app: flow.target.app(), ..Event::new("authorize") };
+            return Err(self.refuse(visit, event, "busy", "too_many_large_requests").await);
+        }
+        flows::park_flow(&mut tx, flow.id, &network, sealed, flow.started_at.after(FLOW_LIFETIME)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The flow of that name, if this browser holds it and it is not over. `None` is for the caller to explain.
+    pub(super) async fn find_flow(&self, visit: &Visit, id: FlowId) -> Result<Option<Flow>, FlowError> {
+        let Some((_, value)) = visit.flows.iter().find(|(held, _)| *held == id) else { return Ok(None) };
+        let context = format!("flow:{id}");
+        let open = |text: &str| self.sealer.open_text(Purpose::FlowCookie, &context, text).ok();
+        let text = match open(value) {
+            Some(text) => Some(text),
+            None if self.is_parked(id, value) => {
+                let mut tx = self.database.read().await?;
+                let sealed = flows::find_parked_flow(&mut tx, id, self.clock.now()).await?;
+                sealed.and_then(|sealed| open(&sealed))
+            }
+            None => None,
+        };
+        let flow: Option<Flow> = text.and_then(|text| postcard::from_bytes(&text).ok());
+        Ok(flow.filter(|flow| flow.id == id && !flow.is_over(self.clock.now())))
+    }
+
+    fn is_parked(&self, id: FlowId, value: &str) -> bool {
+        self.sealer.open_text(Purpose::FlowCookie, &format!("parked:{id}"), value).is_ok()
+    }
+
+    /// The flow that a page's handle names. Where it is gone, the person is told, and led back to the app.
+    pub(super) async fn require_flow(&self, visit: &Visit, handle: &str) -> Result<Flow, FlowError> {
+        let Some(name) = self.read_handle(handle) else {
+            return Err(self
+                .refuse(visit, Event::new("sign_in"), "flow_expired", "flow_handle_invalid")
+                .await);
+        };
+        match self.find_flow(visit, name.id).await? {
+            Some(flow) => Ok(flow),
+            None => Err(self.lost_flow(name).await),
+        }
+    }
+
+    /// What to say about a flow that this browser no longer holds. A reload or the back button is no security
+    /// decision and leaves no record.
+    pub(super) async fn lost_flow(&self, name: FlowName) -> FlowError {
+        let finished = match self.database.read().await {
+            Ok(mut tx) => flows::is_spent(&mut tx, &finish_mark(name.id)).await,
+            Err(error) => Err(error),
+        };
+        let code = match finished {
+            Ok(true) => "flow_finished",
+            Ok(false) => "flow_expired",
+            Err(error) => return error.into(),
+        };
+        let app = match name.app {
+            Some(app) => self.app_link(app).await,
+            None => None,
+        };
+        let receipt = Some(receipt_of(name.id));
+        FlowError::Refused(Box::new(Refusal { code, receipt, app, retry_after: None }))
+    }
+
+    /// The proof that a form of a flow is ours.
+    pub fn form_token(&self, subject: &str) -> String {
+        self.form_mac.tag(&[subject.as_bytes()])
+    }
+
+    /// Whether a form's token is the one for `subject`.
+    pub fn is_form_token(&self, subject: &str, token: &str) -> bool {
+        self.form_mac.verify(&[subject.as_bytes()], token)
+    }
+
+    /// The sealed list of accounts that were used in a browser, with `account` in it, newest first.
+    pub(super) fn remember_browser(
+        &self,
+        visit: &Visit,
+        account: crate::model::AccountId,
+    ) -> Result<CookieChange, FlowError> {
+        let mut known = self.read_known(visit);
+        let browser = known.browser.unwrap_or_else(|| random::token(&*self.random).expose().to_owned());
+        known.accounts.retain(|id| *id != account);
+        known.accounts.insert(0, account);
+        known.accounts.truncate(MAX_FLOWS);
+        let list = (browser, known.accounts.iter().map(|id| id.into_bytes()).collect::<Vec<_>>());
+        let text = postcard::to_allocvec(&list)
+            .map_err(|_| FlowError::Unavailable("the list of accounts cannot be written".to_owned()))?;
+        Ok(CookieChange::SetKnown(self.sealer.seal_text(Purpose::FlowCookie, "known", &text)?))
+    }
+
+    /// The browser's own name in guess counters, if the account was used in it before.
+    pub(super) fn known_browser(&self, visit: &Visit, account: crate::model::AccountId) -> Option<String> {
+        let known = self.read_known(visit);
+        known.accounts.contains(&account).then_some(known.browser).flatten()
+    }
+
+    fn read_known(&self, visit: &Visit) -> Known {
+        let open = |sealed: &String| self.sealer.open_text(Purpose::FlowCookie, "known", sealed).ok();
+        let text = visit.known.as_ref().and_then(open);
+        let list: Option<(String, Vec<[u8; 16]>)> = text.and_then(|text| postcard::from_bytes(&text).ok());
+        list.map_or_else(Known::default, |(browser, accounts)| Known {
+            browser: Some(browser),
+            accounts: accounts.into_iter().map(crate::model::AccountId::from_bytes).collect(),
+        })
+    }
+
+    /// The `state` of a leg to a provider.
+    pub(super) fn upstream_state(&self, flow: &Flow, random: [u8; 16]) -> Result<String, FlowError> {
+        let app = flow.target.app().map_or([0; 16], AppId::into_bytes);
+        let text = [flow.id.into_bytes(), app, random].concat();
+        Ok(self.sealer.seal_text(Purpose::UpstreamState, "state", &text)?)
+    }
+
+    /// Reads [`upstream_state`](Self::upstream_state): the flow, and whether a leg's random part is the one.
+    pub(super) fn read_upstream_state(&self, state: &str) -> Option<(FlowName, StateProof)> {
+        let text = self.sealer.open_text(Purpose::UpstreamState, "state", state).ok()?;
+        let (id, rest) = text.split_first_chunk::<16>()?;
+        let (app, rest) = rest.split_first_chunk::<16>()?;
+        let random = rest.first_chunk::<16>()?;
+        let app = (*app != [0; 16]).then(|| AppId::from_bytes(*app));
+        Some((FlowName { id: FlowId::from_bytes(*id), app }, StateProof(*random)))
+    }
+}
+
+#[derive(Default)]
+struct Known {
+    browser: Option<String>,
+    accounts: Vec<crate::model::AccountId>,
+}
+
+/// The random part of a `state` that came back.
+pub(super) struct StateProof([u8; 16]);
+
+impl StateProof {
+    /// Whether it is the one that was sent.
+    pub(super) fn is(&self, sent: [u8; 16]) -> bool {
+        constant_time_eq(&self.0, &sent)
+    }
+}
+
+/// The mark under which a flow's end is spent: a flow ends once.
+pub(super) fn finish_mark(flow: FlowId) -> String {
+    format!("{flow}:end")
+}

@@ -1,0 +1,125 @@
+//! The use cases, one file each. Every one goes the same way: read what is needed, decide by a function of `policy`,
+//! call out with no transaction open, commit one transaction that re-checks what was read and writes change, evidence
+//! and consequences together, or nothing.
+//!
+//! Nothing here knows HTTP: who asks is a [`visit::Visit`], the answer an [`visit::Answer`]. Steps of a sign-in never
+//! route to each other; each ends in [`crate::policy::step::next_step`].
+
+pub mod cached;
+pub mod directory;
+pub mod error;
+pub mod evidence;
+pub mod flow_state;
+pub mod signing;
+pub mod visit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::crypto::mac::{MacKey, MacPurpose};
+use crate::crypto::password::{HasherSettings, PasswordError, PasswordHasher};
+use crate::crypto::seal::Sealer;
+use crate::crypto::{CryptoError, MasterKey};
+use crate::model::{Clock, Random};
+use crate::policy::password::PasswordRules;
+use crate::store::{Database, StoreError};
+
+use directory::Directory;
+use signing::{SigningError, SigningKeys};
+
+/// What the use cases need to know of the configuration.
+#[derive(Debug, Clone)]
+pub struct FlowSettings {
+    /// The broker's issuer: its public URL, without a slash at the end.
+    pub issuer: String,
+    /// How long a session lives without a request.
+    pub session_idle: Duration,
+    /// How long a session lives at most.
+    pub session_max: Duration,
+    /// How long a code lives.
+    pub code_lifetime: Duration,
+    /// How long an access token lives.
+    pub access_token_lifetime: Duration,
+    /// How long an ID token lives.
+    pub id_token_lifetime: Duration,
+    /// How long a refresh token lives without use.
+    pub refresh_idle: Duration,
+    /// How long a family of refresh tokens lives at most.
+    pub refresh_max: Duration,
+    /// What new passwords must be like.
+    pub password_rules: PasswordRules,
+    /// How passwords are hashed.
+    pub hasher: HasherSettings,
+    /// How long a signing key signs before the next one does.
+    pub rotate_every: Duration,
+    /// How long a key is published before it signs.
+    pub publish_before: Duration,
+}
+
+/// Everything that the use cases share.
+pub struct Broker {
+    database: Arc<Database>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    settings: FlowSettings,
+    sealer: Sealer,
+    network_mac: MacKey,
+    form_mac: MacKey,
+    passwords: PasswordHasher,
+    signing: SigningKeys,
+    directory: Directory,
+}
+
+/// Why the use cases cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The master key.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+    /// The signing keys.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// The hashing of passwords.
+    #[error(transparent)]
+    Passwords(#[from] PasswordError),
+}
+
+impl Broker {
+    /// Makes ready: reads the signing keys, and makes the first ones in an empty database.
+    pub async fn start(
+        settings: FlowSettings,
+        database: Arc<Database>,
+        master: &MasterKey,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, StartError> {
+        let sealer = Sealer::new(master, &[], Arc::clone(&random))?;
+        let broker = Self {
+            directory: Directory::new(Arc::clone(&database), &clock),
+            passwords: PasswordHasher::start(settings.hasher, Arc::clone(&random))?,
+            network_mac: MacKey::derive(master, MacPurpose::NetworkAddress)?,
+            form_mac: MacKey::derive(master, MacPurpose::FormToken)?,
+            signing: SigningKeys::default(),
+            sealer,
+            settings,
+            database,
+            clock,
+            random,
+        };
+        broker.ensure_signing_keys(&signing::FIRST_ALGORITHMS).await?;
+        Ok(broker)
+    }
+
+    /// The broker's issuer.
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// An address of the broker's own.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.settings.issuer)
+    }
+}

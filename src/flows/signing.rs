@@ -1,0 +1,182 @@
+//! The broker's own signing keys: made, published before they are used, kept until the last token has expired.
+
+use std::sync::{PoisonError, RwLock};
+
+use super::Broker;
+use crate::crypto::CryptoError;
+use crate::crypto::keys::{KeyRing, KeyState, RingError, SigningKey};
+use crate::crypto::seal::{Purpose, Unsealable};
+use crate::model::{KeyId, SigningAlg, Timestamp};
+use crate::store::keys::{SigningKeyRecord, delete_dead_keys, insert_key, list_keys, retire_key};
+use crate::store::{StoreError, changes};
+
+/// The algorithms that every deployment has from the start: ID tokens by RS256, access tokens by ES256.
+pub const FIRST_ALGORITHMS: [SigningAlg; 2] = [SigningAlg::RS256, SigningAlg::ES256];
+
+/// The topic of a change of keys.
+pub const KEYS_TOPIC: &str = "keys";
+
+/// The ring of now; replaced as a whole.
+#[derive(Default)]
+pub struct SigningKeys(RwLock<Option<KeyRing>>);
+
+/// Why there is no ring.
+#[derive(Debug, thiserror::Error)]
+pub enum SigningError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A key cannot be made or read.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+    /// A key cannot be opened: the master key is not the one that sealed it.
+    #[error("the signing keys do not open ({0}): is the master key the one of this database?")]
+    Sealed(#[from] Unsealable),
+    /// The keys form no ring.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// A key is signed by that nobody reads any more.
+    #[error("there are no signing keys yet")]
+    NotReady,
+}
+
+impl SigningKeys {
+    fn get(&self) -> Option<KeyRing> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, ring: KeyRing) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(ring);
+    }
+}
+
+/// The stage of a key at a time; `None` when it verifies nothing any more.
+fn stage(key: &SigningKeyRecord, now: Timestamp) -> Option<KeyState> {
+    let ended = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
+    if ended(key.verifies_until) {
+        None
+    } else if ended(key.published_until) {
+        Some(KeyState::VerifyOnly)
+    } else if ended(key.signs_until) {
+        Some(KeyState::Retired)
+    } else if key.signs_from <= now {
+        Some(KeyState::Active)
+    } else {
+        Some(KeyState::Published)
+    }
+}
+
+impl Broker {
+    /// The ring of now.
+    pub fn signing_keys(&self) -> Result<KeyRing, SigningError> {
+        self.signing.get().ok_or(SigningError::NotReady)
+    }
+
+    /// Reads the keys again: after a change, and as time moves them on.
+    pub async fn reload_signing_keys(&self) -> Result<(), SigningError> {
+        let records = list_keys(&mut self.database.read().await?).await?;
+        let now = self.clock.now();
+        let mut keys = Vec::with_capacity(records.len());
+        for record in records {
+            if let Some(state) = stage(&record, now) {
+                keys.push((self.open_key(&record)?, state));
+            }
+        }
+        self.signing.set(KeyRing::new(keys)?);
+        Ok(())
+    }
+
+    fn open_key(&self, record: &SigningKeyRecord) -> Result<SigningKey, SigningError> {
+        let context = format!("signing_keys.private:{}", record.id);
+        let private = self.sealer.open_text(Purpose::PrivateKey, &context, &record.private_sealed)?;
+        Ok(SigningKey::from_pkcs8(record.algorithm, record.id.to_string(), &private)?)
+    }
+
+    /// Makes a first key for each algorithm that has none, which signs at once, and loads the ring.
+    pub async fn ensure_signing_keys(&self, algorithms: &[SigningAlg]) -> Result<(), SigningError> {
+        let now = self.clock.now();
+        let known = list_keys(&mut self.database.read().await?).await?;
+        let missing = |alg: &&SigningAlg| {
+            !known.iter().any(|key| key.algorithm == **alg && stage(key, now) == Some(KeyState::Active))
+        };
+        let mut made = Vec::new();
+        for algorithm in algorithms.iter().filter(missing) {
+            made.push(self.make_key(*algorithm, now, now)?);
+        }
+        if !made.is_empty() {
+            let mut tx = self.database.write().await?;
+            for key in &made {
+                insert_key(&mut tx, key).await?;
+            }
+            changes::insert_change(&mut tx, KEYS_TOPIC, now).await?;
+            tx.commit().await?;
+        }
+        self.reload_signing_keys().await
+    }
+
+    fn make_key(
+        &self,
+        algorithm: SigningAlg,
+        now: Timestamp,
+        signs_from: Timestamp,
+    ) -> Result<SigningKeyRecord, SigningError> {
+        let id = KeyId::new(now, &*self.random);
+        let key = SigningKey::generate(algorithm, id.to_string())?;
+        let context = format!("signing_keys.private:{id}");
+        let private_sealed = self.sealer.seal_text(Purpose::PrivateKey, &context, &key.to_pkcs8()?)?;
+        Ok(SigningKeyRecord {
+            id,
+            algorithm,
+            private_sealed,
+            created_at: now,
+            signs_from,
+            signs_until: None,
+            published_until: None,
+            verifies_until: None,
+        })
+    }
+
+    /// Makes a successor for every key that signs: published now, signing after `publish_before`. The old ones stop
+    /// then, stay published while their tokens live, and verify ID token hints for the longest session's life.
+    /// With `only_due`, just the keys that have signed for `rotate_every`. Gives the new keys.
+    pub async fn rotate_signing_keys(&self, only_due: bool) -> Result<Vec<SigningKeyRecord>, SigningError> {
+        let now = self.clock.now();
+        let settings = &self.settings;
+        let switch = now.after(settings.publish_before);
+        let mut tx = self.database.write().await?;
+        let records = list_keys(&mut tx).await?;
+        let mut made = Vec::new();
+        for old in records.iter().filter(|key| key.signs_until.is_none()) {
+            let due =
+                now.since(old.signs_from).saturating_add(settings.publish_before) >= settings.rotate_every;
+            let succeeded = records.iter().any(|key| key.algorithm == old.algorithm && key.signs_from > now);
+            if succeeded || (only_due && !due) {
+                continue;
+            }
+            let longest = settings.access_token_lifetime.max(settings.id_token_lifetime);
+            let published_until = switch.after(longest.saturating_mul(2));
+            let verifies_until = switch.after(settings.session_max).max(published_until);
+            if retire_key(&mut tx, old.id, switch, published_until, verifies_until).await? {
+                let new = self.make_key(old.algorithm, now, switch)?;
+                insert_key(&mut tx, &new).await?;
+                made.push(new);
+            }
+        }
+        delete_dead_keys(&mut tx, now).await?;
+        if !made.is_empty() {
+            changes::insert_change(&mut tx, KEYS_TOPIC, now).await?;
+            let event = super::evidence::Event::new("keys.rotate");
+            self.record_success(&mut tx, &event).await?;
+        }
+        tx.commit().await?;
+        self.reload_signing_keys().await?;
+        Ok(made)
+    }
+
+    /// All keys with the times of their lives, for the operator.
+    pub async fn list_signing_keys(&self) -> Result<Vec<(SigningKeyRecord, KeyState)>, SigningError> {
+        let now = self.clock.now();
+        let records = list_keys(&mut self.database.read().await?).await?;
+        Ok(records.into_iter().filter_map(|key| stage(&key, now).map(|state| (key, state))).collect())
+    }
+}

@@ -1,0 +1,118 @@
+//! Who asks: what the use cases know about a browser, without knowing HTTP.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::model::{FlowId, Secret, SessionId};
+
+/// What a browser brought along.
+#[derive(Debug, Clone)]
+pub struct Visit {
+    /// Its address, as trusted proxies told it.
+    pub address: IpAddr,
+    /// Its own name, cut to 200 characters.
+    pub user_agent: String,
+    /// The session cookie's token.
+    pub session: Option<Secret>,
+    /// The sealed list of accounts that were used in it.
+    pub known: Option<String>,
+    /// The flow cookies: id and sealed value.
+    pub flows: Vec<(FlowId, String)>,
+    /// The page language that it asks for, as a language tag.
+    pub locale: Option<String>,
+}
+
+impl Visit {
+    /// The network that an address belongs to: an IPv4 address itself, the /64 of an IPv6 address.
+    pub fn network(&self) -> String {
+        match self.address.to_canonical() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+        }
+    }
+
+    /// A visit of nobody in particular, from this machine: for commands.
+    pub fn local() -> Self {
+        Self {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            user_agent: String::new(),
+            session: None,
+            known: None,
+            flows: Vec::new(),
+            locale: None,
+        }
+    }
+}
+
+/// A change to the browser's cookies.
+#[derive(Debug, Clone)]
+pub enum CookieChange {
+    /// Keep a flow.
+    SetFlow(FlowId, String),
+    /// Forget a flow.
+    ClearFlow(FlowId),
+    /// Keep a session.
+    SetSession(Secret),
+    /// Forget the session.
+    ClearSession,
+    /// Remember the accounts that were used here.
+    SetKnown(String),
+}
+
+/// Where the browser goes next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Go {
+    /// The sign-in page of a flow.
+    SignIn(String),
+    /// The page on which one of several connections is chosen; the name that leads to them, if one was given.
+    Choose(String, Option<String>),
+    /// An identity provider.
+    Upstream(String),
+    /// The consent page of a flow.
+    Consent(String),
+    /// An app.
+    App(String),
+    /// The profile page.
+    Account,
+    /// The page that says that somebody is signed out; the app that sent them, if known.
+    SignedOut(Option<SessionId>),
+}
+
+/// What a use case answers a browser.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Where to.
+    pub go: Go,
+    /// With which cookies.
+    pub cookies: Vec<CookieChange>,
+}
+
+impl Answer {
+    /// Without a change of cookies.
+    pub const fn to(go: Go) -> Self {
+        Self { go, cookies: Vec::new() }
+    }
+
+    /// The same, with a further change of cookies.
+    #[must_use]
+    pub fn with(mut self, change: CookieChange) -> Self {
+        self.cookies.push(change);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_host_cannot_change_its_network_within_its_64() {
+        let network = |text: &str| Visit { address: text.parse().unwrap(), ..Visit::local() }.network();
+        assert_eq!(network("2001:db8:1:2:3::1"), network("2001:db8:1:2::ffff"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+    }
+}
