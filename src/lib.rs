@@ -4,6 +4,7 @@
 //!
 //! * [`config`]: the operator's settings, one file a section; read strictly, all errors at once.
 //! * [`web`]: what browsers and apps talk to: routes, pages, texts, looks.
+//! * [`net`]: listeners. TLS and SNI, limits, the client's real address, the redirect of plain HTTP, the way out.
 //! * [`flows`]: the use cases. Each reads, decides, calls out, commits, in this order.
 //! * [`store`]: `SQLite` and `PostgreSQL` behind one text of SQL. The only room that says `sqlx`.
 //! * [`crypto`]: keys, signatures, sealing, passwords, randomness. The only room that touches a key.
@@ -15,6 +16,7 @@ pub mod config;
 pub mod crypto;
 pub mod flows;
 pub mod model;
+pub mod net;
 pub mod policy;
 pub mod protocol;
 pub mod store;

@@ -1,0 +1,214 @@
+//! What a connection is doing, and until when it may: so that nobody holds one by doing nothing.
+//!
+//! hyper's own header timeout also runs while an HTTP/1.1 connection is idle, and HTTP/2 has none; so hyper's is off,
+//! and this watch tells a slow request head from an idle connection and from a reader that stopped reading.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::Timeouts;
+
+/// What one connection is doing, shared by its stream, its requests and its watch.
+#[derive(Debug)]
+pub(super) struct Activity(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    /// Whether bytes that arrive between requests begin a request (HTTP/1.1), or may be frames of any kind (HTTP/2).
+    bytes_begin_requests: bool,
+    timeouts: Timeouts,
+    requests: usize,
+    idle_since: Instant,
+    head_since: Option<Instant>,
+    stalled_since: Option<Instant>,
+}
+
+impl State {
+    fn new(bytes_begin_requests: bool, timeouts: Timeouts, now: Instant) -> Self {
+        let (head_since, stalled_since) = (None, None);
+        Self { bytes_begin_requests, timeouts, requests: 0, idle_since: now, head_since, stalled_since }
+    }
+
+    fn begin_request(&mut self) {
+        self.requests += 1;
+        self.head_since = None;
+    }
+
+    fn end_request(&mut self, now: Instant) {
+        self.requests = self.requests.saturating_sub(1);
+        self.idle_since = now;
+    }
+
+    fn read(&mut self, now: Instant) {
+        if self.bytes_begin_requests && self.requests == 0 {
+            self.head_since.get_or_insert(now);
+        }
+    }
+
+    fn stalled(&mut self, now: Instant) {
+        self.stalled_since.get_or_insert(now);
+    }
+
+    fn deadline(&self, now: Instant) -> Instant {
+        // A request decides for itself how long it takes; while one runs, look again later.
+        let idle_since = if self.requests == 0 { self.idle_since } else { now };
+        let idle = idle_since + self.timeouts.idle;
+        let head = self.head_since.map(|since| since + self.timeouts.header);
+        let stalled = self.stalled_since.map(|since| since + self.timeouts.idle);
+        [head, stalled].into_iter().flatten().fold(idle, Instant::min)
+    }
+}
+
+impl Activity {
+    pub(super) fn new(bytes_begin_requests: bool, timeouts: Timeouts) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State::new(bytes_begin_requests, timeouts, Instant::now()))))
+    }
+
+    /// A request has arrived; it ends when the guard is dropped.
+    pub(super) fn request(self: &Arc<Self>) -> Running {
+        self.state().begin_request();
+        Running(Arc::clone(self))
+    }
+
+    /// Until when the connection may go on like this.
+    pub(super) fn deadline(&self) -> Instant {
+        self.state().deadline(Instant::now())
+    }
+
+    fn wrote<T>(&self, outcome: &Poll<T>) {
+        let mut state = self.state();
+        match outcome {
+            Poll::Ready(_) => state.stalled_since = None,
+            Poll::Pending => state.stalled(Instant::now()),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that has begun and not ended.
+#[derive(Debug)]
+pub(super) struct Running(Arc<Activity>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.state().end_request(Instant::now());
+    }
+}
+
+/// A stream whose reads and writes the watch sees.
+#[derive(Debug)]
+pub(super) struct Watched<I> {
+    stream: I,
+    activity: Arc<Activity>,
+}
+
+impl<I> Watched<I> {
+    pub(super) fn new(stream: I, activity: Arc<Activity>) -> Self {
+        Self { stream, activity }
+    }
+
+    fn seen<T>(&self, outcome: Poll<T>) -> Poll<T> {
+        self.activity.wrote(&outcome);
+        outcome
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            self.activity.state().read(Instant::now());
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.seen(outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.seen(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        self.seen(outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.seen(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    #[test]
+    fn a_request_head_has_less_time_than_an_idle_connection() {
+        let start = Instant::now();
+        let at = |count| start + seconds(count);
+        let mut state = State::new(true, Timeouts::default(), start);
+        assert_eq!(state.deadline(start), at(60));
+        state.read(at(20));
+        state.read(at(29));
+        assert_eq!(state.deadline(at(29)), at(30), "further bytes of the same head win no time");
+        state.begin_request();
+        state.read(at(29));
+        assert_eq!(state.deadline(at(300)), at(360), "a request that runs is not idle");
+        state.end_request(at(300));
+        assert_eq!(state.deadline(at(359)), at(360));
+    }
+
+    #[test]
+    fn frames_between_requests_do_not_begin_one() {
+        let start = Instant::now();
+        let mut state = State::new(false, Timeouts::default(), start);
+        state.read(start);
+        assert_eq!(state.deadline(start), start + seconds(60));
+    }
+
+    #[test]
+    fn a_client_that_stops_reading_runs_out_of_time() {
+        let start = Instant::now();
+        let activity = Activity::new(true, Timeouts::default());
+        let _running = activity.request();
+        activity.state().stalled(start);
+        activity.state().stalled(start + seconds(59));
+        assert_eq!(activity.state().deadline(start + seconds(59)), start + seconds(60));
+        activity.wrote(&Poll::Ready(()));
+        assert_eq!(activity.state().deadline(start + seconds(59)), start + seconds(119));
+    }
+}

@@ -1,0 +1,83 @@
+//! Listeners: TLS and SNI, limits, the client's real address, the redirect of plain HTTP, the way out.
+//!
+//! This room knows HTTP up to the request's host and body size, and nothing of what is asked. Whatever answers is a
+//! [`Handler`], such as an axum router. TLS is rustls on AWS-LC, HTTP is hyper (RFC 9110, 9112, 9113); the version
+//! comes from ALPN alone, so that nobody changes it on the way.
+
+mod activity;
+mod address;
+mod body;
+mod certificates;
+mod drain;
+mod listener;
+mod management;
+mod redirect;
+mod request;
+mod sockets;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use body::{BodyError, BoxError, RequestBody};
+pub use certificates::{CertificateError, Certificates};
+pub use drain::Drain;
+pub use listener::{Listener, Transport};
+pub use management::management;
+pub use redirect::to_public_url;
+pub use request::Handler;
+
+/// What a listener allows.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bytes of a request line and its headers together; more is 431. At least 8,192.
+    pub header_bytes: usize,
+    /// Bytes of a request body; more is 413.
+    pub body_bytes: usize,
+    /// Sockets open at once.
+    pub sockets: usize,
+    /// Sockets open at once from one address (IPv6: one /64), trusted proxies excepted.
+    pub sockets_per_address: usize,
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            header_bytes: 16_384,
+            body_bytes: 65_536,
+            sockets: 20_000,
+            sockets_per_address: 256,
+            trusted_proxies: Vec::new(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// How long things may take.
+#[derive(Debug, Clone)]
+pub struct Timeouts {
+    /// The TLS handshake.
+    pub handshake: Duration,
+    /// The head of a request, from its first byte.
+    pub header: Duration,
+    /// A request body, from the first wait for it; then 408.
+    pub body: Duration,
+    /// Between requests, and while the client does not take its answer.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let ten = Duration::from_secs(10);
+        Self { handshake: ten, header: ten, body: ten, idle: Duration::from_mins(1) }
+    }
+}

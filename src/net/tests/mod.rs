@@ -1,0 +1,6 @@
+//! The listeners over real sockets.
+
+mod drain;
+mod http;
+mod smuggling;
+mod tls;
