@@ -6,10 +6,7 @@ pub mod base64url;
 pub mod document;
 pub mod jose;
 pub mod json;
-<<<<<<< HEAD
 pub mod oauth;
-=======
 mod peer;
 
 pub use peer::Peer;
->>>>>>> 1fe1813 (Listen: TLS by SNI, limits, the real client address, drain)

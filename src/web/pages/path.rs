@@ -18,6 +18,8 @@ pub const END_SESSION: &str = "/account/sessions/end";
 pub const END_OTHER_SESSIONS: &str = "/account/sessions/end-others";
 /// Signs out from one's own page (POST).
 pub const SIGN_OUT: &str = "/account/sign-out";
+/// The page that says that somebody is signed out.
+pub const SIGNED_OUT: &str = "/signed-out";
 /// RP-initiated logout; the confirmation posts here.
 pub const LOGOUT: &str = "/oauth2/logout";
 

@@ -1,0 +1,154 @@
+//! What a request says, read once: who asks, in which language, with which parameters.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::Response;
+use http::header::{self, HeaderMap};
+use http::request::Parts;
+use http::{Method, StatusCode};
+
+use super::cookies::Cookies;
+use super::locale::Locale;
+use super::respond::plain;
+use super::state::Web;
+use crate::flows::visit::Visit;
+use crate::protocol::Peer;
+use crate::protocol::oauth::Parameters;
+
+/// Bytes of a browser's own name that are kept.
+const MAX_USER_AGENT: usize = 200;
+
+/// A request of a browser: who it is, and how to answer it.
+#[derive(Debug, Clone)]
+pub struct Browser {
+    /// Who asks.
+    pub visit: Visit,
+    /// In which language.
+    pub locale: Locale,
+    /// The path and query of this request.
+    pub here: String,
+    /// The parameters of the query.
+    pub query: Parameters,
+    /// Whether another site made the browser send this request.
+    pub origin: RequestOrigin,
+}
+
+/// Where a request came from (`Sec-Fetch-Site`, else `Origin`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestOrigin {
+    /// One of our own pages, or the person.
+    Own,
+    /// Another site.
+    Foreign,
+    /// The browser does not say; the form's token must.
+    Unknown,
+}
+
+impl RequestOrigin {
+    fn read(headers: &HeaderMap, issuer: &str) -> Self {
+        let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+        match (text("sec-fetch-site"), text("origin")) {
+            (Some("same-origin" | "none"), _) => Self::Own,
+            (Some(_), _) => Self::Foreign,
+            (None, Some(origin)) if origin == issuer => Self::Own,
+            (None, Some(_)) => Self::Foreign,
+            (None, None) => Self::Unknown,
+        }
+    }
+}
+
+impl FromRequestParts<Web> for Browser {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Infallible> {
+        let headers = &parts.headers;
+        let query = Parameters::parse(parts.uri.query().unwrap_or_default());
+        let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        let wish = query.get("ui_locales").map(str::to_owned);
+        let cookies = Cookies::read(headers);
+        let agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let here = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        Ok(Self {
+            visit: Visit {
+                address: address(parts),
+                user_agent: agent.map(|text| printable(&text)).unwrap_or_default(),
+                session: cookies.session,
+                known: cookies.known,
+                flows: cookies.flows,
+                locale: wish.clone(),
+            },
+            locale: Locale::choose(wish.as_deref(), accepted),
+            origin: RequestOrigin::read(headers, web.broker.issuer()),
+            here,
+            query,
+        })
+    }
+}
+
+/// The client's address, as the listener found it.
+fn address(parts: &Parts) -> IpAddr {
+    parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address)
+}
+
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()
+}
+
+/// A form that was posted (`application/x-www-form-urlencoded`).
+#[derive(Debug, Clone)]
+pub struct PostedForm(pub Parameters);
+
+impl FromRequest<Web> for PostedForm {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let essence = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+        if request.method() != Method::POST
+            || !essence.is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+        {
+            return Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/x-www-form-urlencoded"));
+        }
+        let body = Bytes::from_request(request, web)
+            .await
+            .map_err(|_| plain(StatusCode::BAD_REQUEST, "the body did not arrive whole"))?;
+        let text = std::str::from_utf8(&body)
+            .map_err(|_| plain(StatusCode::BAD_REQUEST, "the body is not UTF-8"))?;
+        Ok(Self(Parameters::parse(text)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn another_site_is_told_by_fetch_metadata_and_else_by_origin() {
+        use RequestOrigin::{Foreign, Own, Unknown};
+        for (site, origin, expected) in [
+            (Some("same-origin"), None, Own),
+            (Some("none"), None, Own),
+            (Some("same-origin"), Some("https://evil.test"), Own),
+            (Some("cross-site"), Some("https://id.test"), Foreign),
+            (Some("same-site"), None, Foreign),
+            (None, Some("https://id.test"), Own),
+            (None, Some("null"), Foreign),
+            (None, Some("https://evil.test"), Foreign),
+            (None, Some("https://id.test.evil.test"), Foreign),
+            (None, None, Unknown),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [("sec-fetch-site", site), ("origin", origin)] {
+                if let Some(value) = value {
+                    headers.insert(name, HeaderValue::from_static(value));
+                }
+            }
+            assert_eq!(RequestOrigin::read(&headers, "https://id.test"), expected, "{site:?} {origin:?}");
+        }
+    }
+}

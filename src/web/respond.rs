@@ -1,0 +1,123 @@
+//! How use cases are answered to browsers: the page renderer, and redirects, always by 303 (RFC 9700, section 4.12).
+
+use askama::Template;
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+
+use super::cookies::set_cookie;
+use super::pages::{AppHome, ErrorPage, Failure, path};
+use super::request::Browser;
+use super::state::Web;
+use crate::flows::error::{FlowError, Refusal};
+use crate::flows::visit::{Answer, CookieChange, Go};
+
+/// A short text answer.
+pub fn plain(status: StatusCode, text: &'static str) -> Response {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    no_store(response)
+}
+
+/// Forbids every cache to keep the answer.
+pub fn no_store(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A redirect that turns every method into GET.
+pub fn see_other(location: &str) -> Response {
+    let Ok(value) = HeaderValue::try_from(location) else {
+        return plain(StatusCode::BAD_REQUEST, "the address cannot be sent");
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    response.headers_mut().insert(header::LOCATION, value);
+    no_store(response)
+}
+
+/// Adds cookies to an answer.
+pub fn with_cookies(mut response: Response, changes: &[CookieChange]) -> Response {
+    for value in changes.iter().filter_map(set_cookie) {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+    response
+}
+
+/// A page with a status.
+pub fn page(status: StatusCode, template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => {
+            let mut response = Response::new(Body::from(html));
+            *response.status_mut() = status;
+            let kind = HeaderValue::from_static("text/html; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            no_store(response)
+        }
+        Err(error) => {
+            tracing::error!(%error, "a page could not be rendered");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be made.")
+        }
+    }
+}
+
+/// Where the browser goes next, with its cookies.
+pub fn answer(answer: &Answer) -> Response {
+    let location = match &answer.go {
+        Go::SignIn(flow) => path::with_query(path::SIGN_IN, "flow", flow),
+        Go::Choose(flow, None) => path::with_query(path::SIGN_IN, "flow", flow),
+        Go::Choose(flow, Some(name)) => {
+            path::with_query(&path::with_query(path::DOMAIN, "flow", flow), "domain", name)
+        }
+        Go::Consent(flow) => path::with_query(path::CONSENT, "flow", flow),
+        Go::Upstream(url) | Go::App(url) => url.clone(),
+        Go::Account => path::ACCOUNT.to_owned(),
+        Go::SignedOut(_) => path::SIGNED_OUT.to_owned(),
+    };
+    with_cookies(see_other(&location), &answer.cookies)
+}
+
+/// The answer to a use case that succeeded or not.
+pub fn outcome(web: &Web, browser: &Browser, result: Result<Answer, FlowError>) -> Response {
+    match result {
+        Ok(next) => answer(&next),
+        Err(error) => refusal(web, browser, error),
+    }
+}
+
+/// The page, or the redirect, that tells of a refusal.
+pub fn refusal(web: &Web, browser: &Browser, error: FlowError) -> Response {
+    match error {
+        FlowError::Refused(refusal) => error_page(web, browser, *refusal),
+        FlowError::Redirect(url) => see_other(&url),
+        FlowError::Unavailable(detail) => {
+            tracing::error!(detail, "a request could not be served");
+            let unavailable = Refusal {
+                code: "temporarily_unavailable",
+                receipt: None,
+                app: None,
+                retry_after: Some(std::time::Duration::from_secs(2)),
+            };
+            error_page(web, browser, unavailable)
+        }
+    }
+}
+
+fn error_page(web: &Web, browser: &Browser, refusal: Refusal) -> Response {
+    let mut frame = web.pages.frame(browser.locale, &browser.here);
+    frame.receipt = refusal.receipt;
+    frame.app = refusal.app.as_ref().map(|app| app.name.clone());
+    let mut failure = Failure::new(refusal.code);
+    if let Some(span) = refusal.retry_after {
+        failure = failure.wait(span);
+    }
+    let app = refusal.app.and_then(|app| app.home.map(|home| AppHome { name: app.name, home }));
+    let error = ErrorPage { frame, failure, app, retry: None };
+    let mut response = page(error.status(), &error);
+    if let Some(span) = refusal.retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(span.as_secs().max(1)));
+    }
+    response
+}
