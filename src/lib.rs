@@ -10,6 +10,7 @@
 //! * [`crypto`]: keys, signatures, sealing, passwords, randomness. The only room that touches a key.
 //! * [`policy`]: decisions as pure functions. No I/O.
 //! * [`protocol`]: wire types and documents. No I/O.
+//! * [`telemetry`]: log lines, metrics, the one line of each request. Values, never globals.
 //! * [`model`]: the nouns. Ids, emails, organizations, accounts, connections, apps, sessions, the clock. No I/O.
 
 pub mod config;
@@ -20,4 +21,5 @@ pub mod net;
 pub mod policy;
 pub mod protocol;
 pub mod store;
+pub mod telemetry;
 pub mod web;

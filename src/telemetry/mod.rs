@@ -1,0 +1,15 @@
+//! What the broker says about itself: log lines and metrics.
+//!
+//! Both are values that `app` makes and hands on, never globals, so that two brokers in one process (as tests run
+//! them) do not mix. Nobody logs a secret, a token, a cookie, a query string or a form; dependencies are kept at
+//! warnings whatever the level, since at lower ones they show headers.
+
+mod log;
+mod metrics;
+mod request_log;
+#[cfg(test)]
+mod testing;
+
+pub use log::{Format, subscriber};
+pub use metrics::{Metrics, RequestLabels};
+pub use request_log::{REQUEST_ID, RequestLog};
