@@ -256,3 +256,19 @@ async fn plain_http_redirects_to_the_public_url_whatever_host_is_named() {
     assert!(answer.contains("location: https://login.acme.test/signin?a=b\r\n"), "{answer}");
     assert!(!answer.contains("evil"), "{answer}");
 }
+
+#[tokio::test]
+async fn an_axum_router_answers_within_the_limits() {
+    let echo = axum::routing::post(|body: Bytes| async move { body.len().to_string() });
+    let router = axum::Router::new().route("/echo", echo);
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = listener.local_addr();
+    tokio::spawn(listener.serve(Transport::Plain, router, Settings::default(), Drain::default()));
+    let head =
+        "POST /echo HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let answer = say(&mut connect(address).await, format!("{head}5\r\n12345\r\n0\r\n\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with('5'), "{answer}");
+    let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
+    let answer = say(&mut connect(address).await, format!("{head}{}0\r\n\r\n", chunk.repeat(5))).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
