@@ -80,7 +80,7 @@ impl Assets {
 
 fn asset(name: &str, extension: &str, content_type: &'static str, body: &'static [u8]) -> Asset {
     let digest = digest::digest(&digest::SHA256, body);
-    let hash: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let hash = digest.as_ref().iter().take(8).fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
     Asset {
         path: format!("{ASSETS_PATH}{name}.{hash}.{extension}"),
         // Hexadecimal digits are always a header's value.

@@ -55,3 +55,59 @@ pub const REASONS: &[Reason] = &[
 pub fn find_reason(code: &str) -> Reason {
     REASONS.iter().copied().find(|reason| reason.code == code).unwrap_or(UNEXPECTED)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    use super::*;
+    use crate::web::locale::Locale;
+    use crate::web::text::Locales;
+
+    fn document() -> String {
+        let locales = Locales::embedded().unwrap();
+        let text = locales.text(Locale::English);
+        let mut document = String::from(
+            "# Errors that people see\n\n\
+             Every page that stops somebody carries an element with `id=\"error\"`, whose `data-error` is one of the codes \
+             below, and mostly a receipt (`id=\"receipt\"`), a short code under which the audit log has what truly \
+             happened. The status is that of a page which says nothing else; a form that is shown again keeps it.\n\n\
+             This file is made from `src/web/errors.rs` and `src/web/locales/en/errors.ftl`; \
+             `COUNTERSIGN_WRITE=1 cargo test --lib web::errors` writes it anew.\n\n\
+             | code | status | what the page says | why | what to do now |\n|---|---|---|---|---|\n",
+        );
+        for Reason { code, status } in REASONS {
+            let [what, why, next] =
+                ["", ".why", ".next"].map(|part| text.say(&format!("error-{code}{part}")));
+            let what = what.trim_end_matches('.');
+            writeln!(document, "| `{code}` | {} | {what} | {why} | {next} |", status.as_u16()).unwrap();
+        }
+        document
+    }
+
+    #[test]
+    fn the_table_of_errors_is_written_down() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md");
+        if std::env::var_os("COUNTERSIGN_WRITE").is_some() {
+            std::fs::write(&path, document()).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            document(),
+            "docs/errors.md is not what errors.rs says"
+        );
+    }
+
+    #[test]
+    fn every_code_stands_once_and_every_page_of_one_is_a_refusal() {
+        let codes: BTreeSet<_> = REASONS.iter().map(|reason| reason.code).collect();
+        assert_eq!(codes.len(), REASONS.len());
+        assert!(
+            REASONS.iter().all(|reason| reason.status.is_client_error() || reason.status.is_server_error())
+        );
+        assert_eq!(find_reason("busy").status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(find_reason("no such code"), UNEXPECTED);
+    }
+}

@@ -60,14 +60,18 @@ fn is_apart(path: &str) -> bool {
 }
 
 fn add(settings: HeaderSettings, apart: bool, headers: &mut HeaderMap) {
-    ON_EVERY_ANSWER.into_iter().for_each(|header| set(headers, header));
+    for header in ON_EVERY_ANSWER {
+        set(headers, header);
+    }
     if settings.strict_transport {
         set(headers, (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000"));
     }
     if !headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
         return;
     }
-    ON_EVERY_PAGE.into_iter().for_each(|header| set(headers, header));
+    for header in ON_EVERY_PAGE {
+        set(headers, header);
+    }
     if apart {
         set(headers, (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"));
     }

@@ -166,3 +166,101 @@ impl<'a> Text<'a> {
         self.bundle.format_pattern(pattern, args, &mut errors)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::Path;
+
+    use super::*;
+    use crate::web::errors::REASONS;
+
+    /// Every text of a language with the variables in it, read from the files themselves.
+    fn texts(locale: Locale) -> BTreeMap<String, BTreeSet<String>> {
+        let (mut texts, mut message, mut key) = (BTreeMap::new(), String::new(), String::new());
+        for line in
+            sources(locale).iter().flat_map(|source| source.lines()).filter(|line| !line.starts_with('#'))
+        {
+            if let Some((name, _)) = line.split_once(" = ") {
+                if !name.starts_with(' ') {
+                    name.clone_into(&mut message);
+                    name.clone_into(&mut key);
+                } else if let Some(attribute) = name.trim().strip_prefix('.') {
+                    key = format!("{message}.{attribute}");
+                }
+            }
+            let variables = texts.entry(key.clone()).or_insert_with(BTreeSet::new);
+            for rest in line.split('$').skip(1) {
+                variables.insert(rest.chars().take_while(|c| c.is_alphanumeric()).collect::<String>());
+            }
+        }
+        texts.remove("");
+        texts
+    }
+
+    /// Every key that a source file or template asks for by name.
+    fn asked_for(folder: &Path) -> BTreeSet<String> {
+        let mut keys = BTreeSet::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                keys.extend(asked_for(&path));
+            } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "html") {
+                let source = std::fs::read_to_string(&path).unwrap();
+                for call in ["say(\"", "tell(\"", "mark(\"", "tell_all(\""] {
+                    keys.extend(
+                        source
+                            .split(call)
+                            .skip(1)
+                            .filter_map(|rest| rest.split('"').next())
+                            .map(str::to_owned),
+                    );
+                }
+            }
+        }
+        keys
+    }
+
+    #[test]
+    fn the_languages_have_the_same_texts_with_the_same_variables() {
+        let english = texts(Locale::English);
+        assert!(english.len() > 100);
+        assert_eq!(english, texts(Locale::German));
+    }
+
+    #[test]
+    fn every_text_that_is_asked_for_exists_and_none_lies_idle() {
+        let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web");
+        let mut asked = asked_for(&web.join("templates"));
+        asked.extend(asked_for(&web.join("pages")));
+        asked.extend(["moment", "wait-seconds", "wait-minutes", "wait-hours"].map(str::to_owned));
+        for reason in REASONS {
+            asked.extend(["", ".why", ".next"].map(|attribute| format!("error-{}{attribute}", reason.code)));
+        }
+        assert_eq!(texts(Locale::English).into_keys().collect::<BTreeSet<_>>(), asked);
+    }
+
+    #[test]
+    fn a_marked_name_is_escaped_and_stands_out() {
+        let locales = Locales::embedded().unwrap();
+        let html = locales.text(Locale::English).mark("continue-to", "app", "<b>\u{e000}Notes").to_string();
+        assert_eq!(html, "to continue to <strong dir=\"auto\">&#60;b&#62;Notes</strong>");
+    }
+
+    #[test]
+    fn times_and_waits_are_written_as_people_write_them() {
+        let locales = Locales::embedded().unwrap();
+        let (english, german) = (locales.text(Locale::English), locales.text(Locale::German));
+        let time = Timestamp::from_unix_seconds(1_763_898_180);
+        assert_eq!(english.moment(time), "23 November 2025, 11:43 UTC");
+        assert_eq!(german.moment(time), "23. November 2025, 11:43 Uhr (UTC)");
+        for (seconds, text) in [
+            (0, "Try again in one second."),
+            (119, "Try again in 119 seconds."),
+            (121, "Try again in 3 minutes."),
+            (86_400, "Try again in 24 hours."),
+        ] {
+            assert_eq!(english.wait(Duration::from_secs(seconds)), text);
+        }
+    }
+}

@@ -15,7 +15,9 @@ for (const button of document.querySelectorAll("[data-reveal]")) {
   field.form.addEventListener("submit", () => { field.type = "password"; });
 }
 
-const when = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeStyle: "short" });
+const spoken = document.documentElement.lang;
+const region = navigator.languages.find((language) => language.startsWith(spoken)) ?? spoken;
+const when = new Intl.DateTimeFormat(region, { dateStyle: "medium", timeStyle: "short" });
 for (const time of document.querySelectorAll("time")) {
   time.textContent = when.format(new Date(time.dateTime));
 }

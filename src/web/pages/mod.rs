@@ -12,6 +12,9 @@ pub mod path;
 pub mod repost;
 pub mod sign_in;
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 pub use account::{Account, SessionRow, SignedInVia};

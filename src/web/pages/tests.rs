@@ -1,0 +1,509 @@
+//! Every page in every state, in every language, held against what all pages must be.
+//!
+//! With `COUNTERSIGN_GALLERY=<folder>` in the environment the pages and their assets are also written there, to be
+//! looked at.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use askama::Template;
+use axum::body::HttpBody as _;
+use http::HeaderMap;
+
+use scraper::{ElementRef, Html, Selector};
+
+use super::account::Done;
+use super::*;
+use crate::model::Timestamp;
+use crate::web::asset::ASSETS_PATH;
+use crate::web::errors::REASONS;
+use crate::web::locale::Locale;
+
+const HOSTILE: &str = "<script>alert(\"1\")</script>{{7*7}}&'";
+const LONG: &str = "Donaudampfschifffahrtsgesellschaftsverein";
+
+struct Sample {
+    name: String,
+    locale: Locale,
+    html: String,
+}
+
+/// Renders every state of every page; `noun` stands wherever a name from outside may stand.
+struct Samples<'a> {
+    pages: &'a Pages,
+    locale: Locale,
+    noun: Option<&'static str>,
+    done: Vec<Sample>,
+}
+
+impl<'a> Samples<'a> {
+    fn noun(&self, usual: &str) -> String {
+        self.noun.unwrap_or(usual).to_owned()
+    }
+
+    fn frame(&self, here: &str) -> Frame<'a> {
+        let mut frame = self.pages.frame(self.locale, here);
+        frame.app = Some(self.noun("Notes"));
+        frame.organization = self.noun.map(str::to_owned);
+        frame.privacy = Some("https://acme.test/privacy".into());
+        frame
+    }
+
+    fn failed_frame(&self, here: &str) -> Frame<'a> {
+        let mut frame = self.frame(here);
+        frame.receipt = Some("7F3K-Q2".into());
+        frame
+    }
+
+    fn add(&mut self, name: &str, page: &impl Template) {
+        let html = page.render().unwrap();
+        self.done.push(Sample { name: name.to_owned(), locale: self.locale, html });
+    }
+
+    fn form(&self) -> Form {
+        Form { token: self.noun("token"), flow: Some(self.noun("flow-handle")) }
+    }
+
+    fn person(&self) -> Person {
+        Person { label: self.noun("bob@acme.test"), switch: Some("/signin?flow=x&switch=1".into()) }
+    }
+
+    fn app(&self) -> AppHome {
+        AppHome { name: self.noun("Notes"), home: "https://notes.acme.test/".into() }
+    }
+
+    fn connections(&self) -> Vec<ConnectionChoice> {
+        [("acme-idp", "Acme SSO", "idp.acme.test"), ("partners", "Partners", "login.microsoftonline.com")]
+            .map(|(handle, name, provider)| ConnectionChoice {
+                handle: handle.into(),
+                value: self.noun(handle),
+                name: self.noun(name),
+                provider: self.noun(provider),
+            })
+            .into()
+    }
+
+    fn sign_in(&mut self) {
+        let here = "/signin?flow=flow-handle";
+        let page = |frame, failure| SignIn {
+            frame,
+            form: self.form(),
+            username: None,
+            connections: Vec::new(),
+            failure,
+        };
+        let empty = page(self.frame(here), None);
+        let refused = SignIn {
+            username: Some(self.noun("bob")),
+            ..page(self.failed_frame(here), Some(Failure::new("bad_credentials")))
+        };
+        let wait = Failure::new("too_many_attempts").wait(Duration::from_secs(150));
+        let paused = SignIn { username: Some("bob".into()), ..page(self.failed_frame(here), Some(wait)) };
+        let mut frame = self.frame(here);
+        frame.organization = Some(self.noun("Acme"));
+        let own = SignIn { connections: self.connections(), ..page(frame, None) };
+        self.add("sign-in", &empty);
+        self.add("sign-in-refused", &refused);
+        self.add("sign-in-paused", &paused);
+        self.add("sign-in-organization", &own);
+    }
+
+    fn domain(&mut self) {
+        let here = "/signin/domain?flow=flow-handle";
+        let page = DomainEntry { frame: self.frame(here), form: self.form(), domain: None, failure: None };
+        self.add("domain", &page);
+        let failure = Some(Failure::new("unknown_domain"));
+        let page = DomainEntry { domain: Some(self.noun("acme.tset")), failure, ..page };
+        self.add("domain-unknown", &page);
+        let entered = self.noun("acme.test");
+        let page =
+            Choice { frame: self.frame(here), form: self.form(), entered, connections: self.connections() };
+        self.add("choice", &page);
+    }
+
+    fn consent(&mut self) {
+        let named = ["openid", "profile", "email", "phone", "address", "offline_access"].map(str::to_owned);
+        let page = Consent {
+            frame: self.frame("/consent?flow=flow-handle"),
+            form: self.form(),
+            app: self.noun("Notes"),
+            app_organization: self.noun("Acme"),
+            person: self.person(),
+            scopes: named.into_iter().chain([self.noun("notes:write")]).collect(),
+        };
+        self.add("consent", &page);
+    }
+
+    fn account(&mut self) {
+        let session = |current: bool, user_agent: &str, via: Option<String>| SessionRow {
+            value: self.noun("ses_1"),
+            current,
+            user_agent: Some(self.noun(user_agent)),
+            address: Some(self.noun("2001:db8::4:17")),
+            via,
+            signed_in: Timestamp::from_unix_seconds(1_761_200_000),
+            last_used: Timestamp::from_unix_seconds(1_763_898_180),
+        };
+        let sessions = vec![
+            session(
+                true,
+                "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+                Some(self.noun("Acme SSO")),
+            ),
+            session(
+                false,
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile Safari/604.1",
+                None,
+            ),
+            session(false, "curl/8", Some(self.noun("Acme SSO"))),
+        ];
+        let page = Account {
+            frame: self.frame("/account"),
+            form_token: self.noun("token"),
+            name: Some(self.noun("Bob Berger")),
+            username: Some(self.noun("bob")),
+            email: Some(self.noun("bob@acme.test")),
+            email_proven: false,
+            organization: Some(self.noun("Acme")),
+            domains: vec![self.noun("acme.test"), self.noun("mail.acme.test")],
+            via: SignedInVia::Connection {
+                name: self.noun("Acme SSO"),
+                issuer: self.noun("https://idp.acme.test:9001"),
+            },
+            sessions,
+            done: Some(Done::SessionEnded),
+            failure: None,
+        };
+        self.add("account", &page);
+        let mut sessions = page.sessions;
+        sessions.truncate(1);
+        let page = Account {
+            sessions,
+            via: SignedInVia::Local,
+            name: None,
+            organization: None,
+            domains: Vec::new(),
+            email_proven: true,
+            done: None,
+            failure: Some(Failure::new("session_ended")),
+            ..page
+        };
+        self.add("account-alone", &page);
+        self.add("account-others-ended", &Account { done: Some(Done::OthersEnded), failure: None, ..page });
+    }
+
+    fn leaving(&mut self) {
+        let page = Logout {
+            frame: self.frame("/oauth2/logout"),
+            form: self.form(),
+            person: self.person(),
+            upstream: None,
+        };
+        self.add("logout", &page);
+        self.add("logout-upstream", &Logout { upstream: Some(self.noun("Acme SSO")), ..page });
+        let page = SignedOut { frame: self.frame("/signed-out"), app: Some(self.app()) };
+        self.add("signed-out", &page);
+        self.add("signed-out-without-app", &SignedOut { app: None, ..page });
+        let page = Repost {
+            frame: self.frame("/sso/callback/con_1"),
+            action: self.noun("/sso/callback/con_1"),
+            fields: vec![("state".into(), self.noun("s")), ("code".into(), self.noun("c"))],
+        };
+        self.add("repost", &page);
+    }
+
+    fn errors(&mut self) {
+        for reason in REASONS {
+            let page = ErrorPage {
+                frame: self.failed_frame("/"),
+                failure: Failure::new(reason.code),
+                app: Some(self.app()),
+                retry: Some("/signin?flow=x".into()),
+            };
+            assert_eq!(page.status(), reason.status);
+            self.add(&format!("error-{}", reason.code), &page);
+        }
+        let mut frame = self.failed_frame("/");
+        frame.app = None;
+        let page = ErrorPage { frame, failure: Failure::new(self.noun("brand_new")), app: None, retry: None };
+        self.add("error-without-app", &page);
+    }
+
+    fn all(pages: &'a Pages, noun: Option<&'static str>) -> Vec<Sample> {
+        let mut all = Vec::new();
+        for locale in Locale::ALL {
+            let mut samples = Self { pages, locale, noun, done: Vec::new() };
+            samples.sign_in();
+            samples.domain();
+            samples.consent();
+            samples.account();
+            samples.leaving();
+            samples.errors();
+            all.append(&mut samples.done);
+        }
+        all
+    }
+}
+
+fn select<'d>(document: &'d Html, selector: &str) -> Vec<ElementRef<'d>> {
+    document.select(&Selector::parse(selector).unwrap()).collect()
+}
+
+fn text(document: &Html, selector: &str) -> String {
+    let found = select(document, selector);
+    assert_eq!(found.len(), 1, "{selector}");
+    found[0].text().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn every_page(noun: Option<&'static str>, check: impl Fn(&Sample, &Html)) {
+    let pages = Pages::embedded().unwrap();
+    for sample in Samples::all(&pages, noun) {
+        check(&sample, &Html::parse_document(&sample.html));
+    }
+}
+
+fn page(name: &str) -> Html {
+    let pages = Pages::embedded().unwrap();
+    let sample = Samples::all(&pages, None).into_iter().find(|sample| sample.name == name).unwrap();
+    Html::parse_document(&sample.html)
+}
+
+#[test]
+fn every_page_has_one_title_one_language_and_at_most_one_obvious_step() {
+    every_page(None, |sample, document| {
+        let name = &sample.name;
+        assert!(document.errors.is_empty(), "{name}: {:?}", document.errors);
+        assert_eq!(select(document, "h1").len(), 1, "{name}");
+        assert_eq!(select(document, "main").len(), 1, "{name}");
+        assert_eq!(select(document, "html")[0].attr("lang"), Some(sample.locale.tag()), "{name}");
+        assert!(text(document, "title").contains(&text(document, "h1")), "{name}");
+        assert!(select(document, ".primary").len() <= 1, "{name}");
+        assert!(!select(document, "body > :not(footer) :is(a, button)").is_empty(), "{name} is a dead end");
+    });
+}
+
+#[test]
+fn every_input_has_a_label_and_every_reference_a_target() {
+    every_page(None, |sample, document| {
+        let ids: Vec<_> = select(document, "[id]").iter().filter_map(|e| e.attr("id")).collect();
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{}: an id twice", sample.name);
+        for input in select(document, "input:not([type=hidden])") {
+            let id = input.attr("id").unwrap();
+            assert_eq!(input.attr("name"), Some(id));
+            assert_eq!(select(document, &format!("label[for={id}]")).len(), 1, "{}: {id}", sample.name);
+        }
+        for element in select(document, "[aria-describedby], [aria-labelledby], [aria-controls]") {
+            for attribute in ["aria-describedby", "aria-labelledby", "aria-controls"] {
+                for target in element.attr(attribute).unwrap_or_default().split_whitespace() {
+                    assert!(ids.contains(&target), "{}: {attribute} {target}", sample.name);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn no_page_carries_style_or_script_of_its_own() {
+    every_page(Some(HOSTILE), |sample, document| {
+        assert!(
+            select(document, "style, [style], base, iframe, object, embed, template").is_empty(),
+            "{}",
+            sample.name
+        );
+        let scripts = select(document, "script");
+        assert!(scripts.len() <= 1);
+        for script in scripts {
+            assert!(script.attr("src").is_some_and(|src| src.starts_with(ASSETS_PATH)), "{}", sample.name);
+            assert_eq!(script.inner_html(), "");
+        }
+        for element in select(document, "*") {
+            assert!(element.value().attrs().all(|(name, _)| !name.starts_with("on")), "{}", sample.name);
+        }
+    });
+}
+
+#[test]
+fn what_comes_from_outside_is_shown_literally() {
+    every_page(Some(HOSTILE), |sample, document| {
+        assert!(!sample.html.contains("<script>"), "{}", sample.name);
+        assert!(!sample.html.contains("49"), "{}: a template in a template", sample.name);
+        if !sample.name.starts_with("error") {
+            let shown: String = document.root_element().text().collect();
+            assert!(shown.contains(HOSTILE), "{}", sample.name);
+        }
+    });
+}
+
+#[test]
+fn nothing_is_left_untranslated() {
+    every_page(None, |sample, document| {
+        let shown: String = document.root_element().text().collect();
+        assert!(
+            !shown.contains("{$") && !shown.contains("{ $") && !shown.contains('\u{2068}'),
+            "{}",
+            sample.name
+        );
+    });
+    every_page(Some(LONG), |sample, _| {
+        assert!(!sample.html.contains('\u{e000}') && !sample.html.contains('\u{e001}'), "{}", sample.name);
+    });
+}
+
+#[test]
+fn a_page_links_to_itself_in_the_other_language() {
+    let document = page("sign-in");
+    let links = select(&document, "footer a[hreflang]");
+    assert_eq!(links.len(), 1);
+    assert_eq!(links[0].attr("href"), Some("/signin?flow=flow-handle&ui_locales=de"));
+    assert_eq!(text(&document, "footer [aria-current=true]"), "English");
+}
+
+#[test]
+fn the_contract_s_ids_are_there() {
+    for (name, ids) in [
+        ("sign-in", "username password sign-in use-custom-domain"),
+        ("sign-in-refused", "username password sign-in use-custom-domain error receipt"),
+        ("sign-in-organization", "connection-acme-idp connection-partners username"),
+        ("domain", "domain continue"),
+        ("domain-unknown", "domain continue error"),
+        ("choice", "connection-acme-idp connection-partners"),
+        ("consent", "consent-allow consent-deny"),
+        (
+            "account",
+            "organization domains signed-in-via sign-out end-session-2 end-session-3 end-other-sessions",
+        ),
+        ("logout", "logout-confirm"),
+        ("logout-upstream", "logout-upstream logout-local"),
+        ("signed-out", "signed-out"),
+        ("repost", "continue"),
+        ("error-flow_expired", "error receipt"),
+    ] {
+        let document = page(name);
+        for id in ids.split(' ') {
+            assert_eq!(select(&document, &format!("[id='{id}']")).len(), 1, "{name}: {id}");
+        }
+    }
+}
+
+#[test]
+fn the_forms_carry_their_flow_and_token() {
+    for name in ["sign-in", "domain", "choice", "consent", "logout"] {
+        let document = page(name);
+        for form in select(&document, "form") {
+            assert_eq!(form.attr("method"), Some("post"));
+            for (field, value) in [("form_token", "token"), ("flow", "flow-handle")] {
+                let selector = Selector::parse(&format!("input[type=hidden][name={field}]")).unwrap();
+                assert_eq!(form.select(&selector).next().unwrap().attr("value"), Some(value), "{name}");
+            }
+        }
+    }
+    let link = page("sign-in");
+    assert_eq!(select(&link, "#use-custom-domain")[0].attr("href"), Some("/signin/domain?flow=flow-handle"));
+}
+
+#[test]
+fn a_refused_password_says_that_the_organization_may_sign_in_elsewhere() {
+    for name in ["sign-in-refused", "sign-in-paused"] {
+        let document = page(name);
+        let shown = text(&document, "#error");
+        assert!(
+            shown.contains(
+                "Your organization may sign in through its own identity provider; use your organization"
+            ),
+            "{shown}"
+        );
+    }
+    assert_eq!(select(&page("sign-in-refused"), "#error")[0].attr("data-error"), Some("bad_credentials"));
+    assert!(text(&page("sign-in-paused"), "#error").contains("Try again in 3 minutes."));
+    assert_eq!(select(&page("sign-in-refused"), "#username")[0].attr("value"), Some("bob"));
+    assert_eq!(select(&page("sign-in-refused"), "#password")[0].attr("value"), Some(""));
+}
+
+#[test]
+fn an_email_goes_on_without_a_password() {
+    assert!(select(&page("sign-in"), "[required]").is_empty());
+}
+
+#[test]
+fn the_error_page_names_its_reason_its_code_and_the_way_back_to_the_app() {
+    let document = page("error-flow_expired");
+    assert_eq!(select(&document, "#error")[0].attr("data-error"), Some("flow_expired"));
+    assert_eq!(text(&document, "#receipt"), "Code 7F3K-Q2");
+    let link = select(&document, "a.primary")[0];
+    assert_eq!(
+        (link.attr("href"), link.text().collect::<String>().as_str()),
+        (Some("https://notes.acme.test/"), "Start again at Notes")
+    );
+    let unknown = page("error-without-app");
+    assert_eq!(select(&unknown, "#error")[0].attr("data-error"), Some("brand_new"));
+    assert_eq!(text(&unknown, "h1"), "Something went wrong on our side");
+}
+
+#[test]
+fn the_account_says_which_browser_and_when() {
+    let document = page("account");
+    let shown = text(&document, "table");
+    for expected in
+        ["Firefox on Linux", "Safari on iPhone", "curl/8", "23 October 2025, 06:13 UTC", "This browser"]
+    {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+    assert_eq!(text(&document, "#signed-in-via"), "Acme SSO");
+    assert_eq!(text(&document, "#done"), "The session has ended.");
+    assert_eq!(select(&document, "#domains li").len(), 2);
+}
+
+#[test]
+fn a_repost_carries_the_same_fields_in_order() {
+    let document = page("repost");
+    let form = select(&document, "form[data-submit]")[0];
+    assert_eq!(form.attr("action"), Some("/sso/callback/con_1"));
+    let fields: Vec<_> = select(&document, "form input")
+        .iter()
+        .map(|input| (input.attr("name"), input.attr("value")))
+        .collect();
+    assert_eq!(fields, [(Some("state"), Some("s")), (Some("code"), Some("c"))]);
+}
+
+#[test]
+fn a_page_is_at_most_three_requests_and_twenty_kibibytes() {
+    let pages = Pages::embedded().unwrap();
+    every_page(Some(LONG), |sample, document| {
+        let mut bytes = sample.html.len();
+        let files: Vec<_> = select(document, "script[src], link[rel=stylesheet]")
+            .iter()
+            .filter_map(|element| element.attr("src").or(element.attr("href")))
+            .collect();
+        assert!(files.len() <= 2, "{}", sample.name);
+        for file in files {
+            let response =
+                pages.assets().respond(file.strip_prefix(ASSETS_PATH).unwrap(), &HeaderMap::new()).unwrap();
+            bytes += usize::try_from(response.into_body().size_hint().exact().unwrap()).unwrap();
+        }
+        assert!(bytes <= 20 * 1024, "{}: {bytes} bytes", sample.name);
+    });
+}
+
+#[test]
+fn the_gallery_is_written_where_somebody_asks_for_it() {
+    let asked = std::env::var_os("COUNTERSIGN_GALLERY");
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = asked.as_deref().map_or(scratch.path(), Path::new);
+    let pages = Pages::embedded().unwrap();
+    std::fs::create_dir_all(folder.join("assets")).unwrap();
+    for (path, file) in
+        [(pages.assets().style(), "countersign.css"), (pages.assets().script(), "countersign.js")]
+    {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web/assets").join(file);
+        std::fs::copy(from, folder.join(path.trim_start_matches('/'))).unwrap();
+    }
+    for noun in [None, Some(LONG)] {
+        for sample in Samples::all(&pages, noun) {
+            let long = if noun.is_some() { "long-" } else { "" };
+            let file = format!("{long}{}.{}.html", sample.name, sample.locale.tag());
+            std::fs::write(folder.join(file), sample.html).unwrap();
+        }
+    }
+    assert!(folder.join("sign-in.de.html").is_file());
+}
