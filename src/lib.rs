@@ -7,9 +7,12 @@
 //! * [`crypto`]: keys, signatures, sealing, passwords, randomness. The only room that touches a key.
 //! * [`protocol`]: wire types and documents. No I/O.
 //! * [`model`]: the nouns. Ids, emails, organizations, accounts, connections, apps, sessions, the clock. No I/O.
+//! * [`upstream`]: the relying-party side. The guarded client that connects out, metadata and keys of identity
+//!   providers, the request to them, the exchange of their codes, and every check of what they answer.
 
 pub mod config;
 pub mod crypto;
 pub mod model;
 pub mod protocol;
 pub mod store;
+pub mod upstream;

@@ -1,0 +1,3 @@
+//! The relying-party side.
+
+pub mod egress;
