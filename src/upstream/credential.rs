@@ -12,7 +12,7 @@ use crate::model::{AssertionAudience, Connection, Random, Secret, Timestamp, Ups
 use crate::protocol::base64url;
 
 /// How long a client assertion is valid.
-const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
+const ASSERTION_LIFETIME: Duration = Duration::from_mins(1);
 
 /// What the broker proves itself with.
 #[derive(Debug)]

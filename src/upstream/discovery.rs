@@ -117,13 +117,10 @@ impl Metadata {
 /// Where the metadata of a connection is: its discovery URL, else below its issuer. In an issuer with a tenant
 /// template, `common` is the tenant whose document holds the template itself.
 pub fn discovery_url(connection: &Connection) -> Result<Url, MetadataError> {
-    let text = match &connection.settings.discovery_url {
-        Some(url) => url.clone(),
-        None => {
-            let issuer = connection.issuer.replace(TENANT, "common");
-            format!("{}{WELL_KNOWN}", issuer.strip_suffix('/').unwrap_or(&issuer))
-        }
-    };
+    let text = connection.settings.discovery_url.clone().unwrap_or_else(|| {
+        let issuer = connection.issuer.replace(TENANT, "common");
+        format!("{}{WELL_KNOWN}", issuer.strip_suffix('/').unwrap_or(&issuer))
+    });
     plain_https(&text).ok_or(MetadataError::Address)
 }
 

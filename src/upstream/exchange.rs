@@ -192,7 +192,7 @@ fn translate(error: AnswerError) -> UpstreamError {
     match error {
         RequestTokenError::ServerResponse(answer) => {
             let description = answer.error_description().map(String::as_str);
-            Denial::new(&answer.error().to_string(), description).into()
+            Denial::new(answer.error().as_ref(), description).into()
         }
         RequestTokenError::Request(CallError::Outage(outage)) => outage.into(),
         RequestTokenError::Request(CallError::Answer(answer)) => Refusal::from(answer).into(),

@@ -19,7 +19,7 @@ use crate::protocol::json::{ClaimError, Claims, JsonError};
 /// The longest token that is read, in bytes.
 pub const MAX_TOKEN: usize = 64 * 1024;
 /// How far clocks may be apart, both ways.
-const SKEW: Duration = Duration::from_secs(60);
+const SKEW: Duration = Duration::from_mins(1);
 /// How old a token may be.
 const MAX_AGE: Duration = Duration::from_mins(10);
 /// How far ahead a token may expire.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, USER_AGENT};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -27,13 +27,14 @@ use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+use url::Url;
 
 use connector::{ConnectError, Timed, VettingConnector};
 
 const POOL_IDLE: Duration = Duration::from_secs(30);
 const POOL_PER_HOST: usize = 16;
 const MAX_HEADERS: usize = 100;
-const MAX_HEADER_BYTES: usize = 64 * 1024;
+const MAX_HEADER_BYTES: usize = 32 * 1024;
 const AGENT: &str = concat!("countersign/", env!("CARGO_PKG_VERSION"));
 
 /// What outgoing calls may do (`[outbound]`).
@@ -177,10 +178,8 @@ impl Egress {
     }
 
     async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, EgressError> {
-        if request.uri().scheme_str() != Some("https") || request.uri().host().is_none_or(str::is_empty) {
-            return Err(EgressError::InvalidUrl);
-        }
         let mut request = request.map(Full::new);
+        *request.uri_mut() = canonical(request.uri())?;
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let answer = self.client.request(request).await.map_err(|error| classify(&error))?;
@@ -208,6 +207,15 @@ impl Egress {
         })?;
         Ok(Response::from_parts(head, body.to_bytes()))
     }
+}
+
+/// The one spelling of an `https` URL: an IPv4 address in octal, hexadecimal or fewer parts becomes what it stands for.
+fn canonical(uri: &Uri) -> Result<Uri, EgressError> {
+    let url = Url::parse(&uri.to_string()).map_err(|_| EgressError::InvalidUrl)?;
+    if url.scheme() != "https" || !url.has_host() {
+        return Err(EgressError::InvalidUrl);
+    }
+    url.as_str().parse().map_err(|_| EgressError::InvalidUrl)
 }
 
 /// Finds the cause in the chain of an error of the HTTP client.

@@ -15,9 +15,9 @@ use crate::upstream::egress::EgressError;
 use crate::upstream::error::Outage;
 use crate::upstream::error::UpstreamError;
 
-const SKEW: Duration = Duration::from_secs(60);
+const SKEW: Duration = Duration::from_mins(1);
 /// After a failed fetch the last good value serves for this long before the next try.
-const RETRY: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_mins(1);
 /// Without a good value: after so many failures in a row …
 const FAILURES: u32 = 5;
 /// … the provider is left alone for this long.
@@ -85,12 +85,12 @@ impl<T: Send + Sync + 'static> Slot<T> {
     }
 
     /// The value, fetched by `load` when it is older than `fresh`. While fetches fail, the last good value serves
-    /// until it is `stale`.
+    /// until it is older than `oldest`.
     pub async fn get<L, F>(
         self: &Arc<Self>,
         now: Timestamp,
         fresh: Duration,
-        stale: Duration,
+        oldest: Duration,
         load: L,
     ) -> Result<Arc<T>, UpstreamError>
     where
@@ -99,7 +99,7 @@ impl<T: Send + Sync + 'static> Slot<T> {
     {
         let (known, flight) = {
             let mut state = self.state();
-            let known = state.good.clone().filter(|good| age(now, good.fetched_at) <= stale);
+            let known = state.good.clone().filter(|good| age(now, good.fetched_at) <= oldest);
             if let Some(good) = &known
                 && (age(now, good.fetched_at) < fresh || state.failed_within(RETRY, now))
             {
