@@ -12,6 +12,8 @@
 //! * [`protocol`]: wire types and documents. No I/O.
 //! * [`telemetry`]: log lines, metrics, the one line of each request. Values, never globals.
 //! * [`model`]: the nouns. Ids, emails, organizations, accounts, connections, apps, sessions, the clock. No I/O.
+//! * [`upstream`]: the relying-party side. The guarded client that connects out, metadata and keys of identity
+//!   providers, the request to them, the exchange of their codes, and every check of what they answer.
 
 pub mod config;
 pub mod crypto;
@@ -22,4 +24,5 @@ pub mod policy;
 pub mod protocol;
 pub mod store;
 pub mod telemetry;
+pub mod upstream;
 pub mod web;

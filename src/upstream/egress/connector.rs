@@ -1,0 +1,167 @@
+//! Opening a TCP connection to an address that has been vetted.
+//!
+//! The name is resolved once, by the system's resolver (so the hosts file counts), every address is held against
+//! the table, and the connection goes to the very address that passed: a name that resolves to something else a
+//! moment later gains nothing.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tower::Service;
+
+use super::address::refusal;
+
+/// How many addresses of one name are tried, one after another.
+const MAX_ADDRESSES: usize = 4;
+/// How many look-ups run at once; one that hangs holds a thread until the resolver gives up.
+const MAX_LOOKUPS: usize = 128;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why no connection was opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("the URL has no host")]
+    NoHost,
+    #[error("the name does not resolve: {0}")]
+    Lookup(String),
+    #[error("{address} is refused: {why}")]
+    Refused { address: IpAddr, why: &'static str },
+    #[error("no connection: {0}")]
+    Failed(String),
+    #[error("no connection in time")]
+    TimedOut,
+}
+
+/// Opens TCP connections to vetted addresses only.
+#[derive(Clone)]
+pub(super) struct VettingConnector {
+    allowed: Arc<[IpNet]>,
+    limit: Duration,
+    lookups: Arc<Semaphore>,
+}
+
+impl VettingConnector {
+    pub(super) fn new(allowed: &[IpNet], limit: Duration) -> Self {
+        Self { allowed: allowed.into(), limit, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
+    }
+
+    async fn connect(self, target: Uri) -> Result<TokioIo<TcpStream>, ConnectError> {
+        let host = target.host().ok_or(ConnectError::NoHost)?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = target.port_u16().unwrap_or(443);
+        let addresses = self.vetted(host, port).await?;
+        let share = self.limit / u32::try_from(addresses.len().max(1)).unwrap_or(1);
+        let mut last = ConnectError::TimedOut;
+        for address in addresses {
+            match tokio::time::timeout(share, open(address)).await {
+                Ok(Ok(stream)) => return Ok(TokioIo::new(stream)),
+                Ok(Err(error)) => last = ConnectError::Failed(error.kind().to_string()),
+                Err(_) => last = ConnectError::TimedOut,
+            }
+        }
+        Err(last)
+    }
+
+    /// The addresses of `host` that may be reached; an error when there is none.
+    async fn vetted(&self, host: String, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+        let mut refused = None;
+        let mut vetted = Vec::new();
+        for address in self.resolve(host, port).await? {
+            match refusal(address.ip(), &self.allowed) {
+                None => vetted.push(address),
+                Some(why) => refused = Some(ConnectError::Refused { address: address.ip(), why }),
+            }
+        }
+        vetted.truncate(MAX_ADDRESSES);
+        match refused {
+            Some(error) if vetted.is_empty() => Err(error),
+            _ if vetted.is_empty() => Err(ConnectError::Lookup("no address".to_owned())),
+            _ => Ok(vetted),
+        }
+    }
+
+    /// Every address of `host`. The look-up runs as a task that keeps its permit to the end, since a thread of
+    /// the resolver does not stop when its caller has gone.
+    async fn resolve(&self, host: String, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let failed = |error: &dyn std::fmt::Display| ConnectError::Lookup(error.to_string());
+        let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(|e| failed(&e))?;
+        let lookup = tokio::spawn(async move {
+            let found = tokio::net::lookup_host((host, port)).await.map(Iterator::collect::<Vec<_>>);
+            drop(permit);
+            found
+        });
+        lookup.await.map_err(|e| failed(&e))?.map_err(|e| failed(&e))
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that connects out, to an address that was vetted"
+)]
+async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+type Opening<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+impl Service<Uri> for VettingConnector {
+    type Response = TokioIo<TcpStream>;
+    type Error = ConnectError;
+    type Future = Opening<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        Box::pin(self.clone().connect(target))
+    }
+}
+
+/// Bounds everything that comes before the first byte of a request: look-up, TCP and TLS together.
+#[derive(Clone)]
+pub(super) struct Timed<C> {
+    inner: C,
+    limit: Duration,
+}
+
+impl<C> Timed<C> {
+    pub(super) const fn new(inner: C, limit: Duration) -> Self {
+        Self { inner, limit }
+    }
+}
+
+impl<C> Service<Uri> for Timed<C>
+where
+    C: Service<Uri, Error = BoxError>,
+    C::Future: Send + 'static,
+    C::Response: 'static,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Opening<C::Response, BoxError>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        let opening = tokio::time::timeout(self.limit, self.inner.call(target));
+        Box::pin(async move { opening.await.unwrap_or_else(|_| Err(ConnectError::TimedOut.into())) })
+    }
+}

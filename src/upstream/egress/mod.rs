@@ -1,0 +1,280 @@
+//! The only client that connects out: guarded, bounded, without memory of its own.
+//!
+//! `https` only, to vetted addresses only (`address`, `connector`), TLS by the name in the URL against the
+//! system's roots and those of the operator. No redirects, no compression, no proxy; connect, total time, header
+//! and body sizes are bounded, the body while it streams. HTTP/1.1 only: under HTTP/2 connections of several
+//! organizations to one host would share a stream limit and one congestion window.
+//!
+//! Nothing here knows what is being fetched.
+
+mod address;
+mod connector;
+
+use std::error::Error as StdError;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, USER_AGENT};
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use url::Url;
+
+use connector::{ConnectError, Timed, VettingConnector};
+
+const POOL_IDLE: Duration = Duration::from_secs(30);
+const POOL_PER_HOST: usize = 16;
+const MAX_HEADERS: usize = 100;
+const MAX_HEADER_BYTES: usize = 32 * 1024;
+const AGENT: &str = concat!("countersign/", env!("CARGO_PKG_VERSION"));
+
+/// What outgoing calls may do (`[outbound]`).
+#[derive(Debug, Clone)]
+pub struct EgressSettings {
+    /// Networks that may be reached although they are not public.
+    pub allow: Vec<IpNet>,
+    /// Further certificate authorities: PEM.
+    pub extra_ca: Option<Vec<u8>>,
+    /// Look-up, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// The whole call, with the body.
+    pub total_timeout: Duration,
+    /// The largest body, in bytes.
+    pub max_body: usize,
+}
+
+impl Default for EgressSettings {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            extra_ca: None,
+            connect_timeout: Duration::from_secs(2),
+            total_timeout: Duration::from_secs(5),
+            max_body: 1024 * 1024,
+        }
+    }
+}
+
+/// Why the client could not be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EgressBuildError {
+    /// The file with further certificate authorities is no PEM, holds none, or one that is malformed.
+    #[error("the extra certificate authorities cannot be read: {0}")]
+    ExtraCa(String),
+    /// TLS could not be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EgressError {
+    /// The request is not to an `https` URL with a host.
+    #[error("only https URLs with a host are called")]
+    InvalidUrl,
+    /// The name does not resolve.
+    #[error("the name does not resolve: {0}")]
+    Lookup(String),
+    /// Every address of the name is one that may not be reached.
+    #[error("the address {address} may not be reached ({why}); the operator can allow its network")]
+    AddressRefused {
+        /// The address.
+        address: IpAddr,
+        /// What it is.
+        why: &'static str,
+    },
+    /// No connection.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// No connection in time.
+    #[error("no connection in time")]
+    ConnectTimeout,
+    /// The TLS handshake failed; most often the certificate is not trusted.
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    /// The call took too long.
+    #[error("the answer did not come in time")]
+    Timeout,
+    /// A redirect, which is never followed.
+    #[error("the answer is a redirect ({0})")]
+    Redirect(StatusCode),
+    /// The body is larger than allowed.
+    #[error("the answer is too large")]
+    TooLarge,
+    /// The answer is compressed although that was not offered.
+    #[error("the answer has a content encoding that was not asked for")]
+    Encoded,
+    /// The answer is no HTTP, its head is too large, or the body ended early.
+    #[error("the answer is broken: {0}")]
+    Broken(String),
+}
+
+impl EgressError {
+    /// The stable name of the reason, as audit records carry it.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidUrl => "outbound_invalid_url",
+            Self::Lookup(_) => "outbound_lookup_failed",
+            Self::AddressRefused { .. } => "outbound_address_refused",
+            Self::Connect(_) => "outbound_connect_failed",
+            Self::ConnectTimeout => "outbound_connect_timeout",
+            Self::Tls(_) => "outbound_tls_failed",
+            Self::Timeout => "outbound_timeout",
+            Self::Redirect(_) => "outbound_redirect",
+            Self::TooLarge => "outbound_too_large",
+            Self::Encoded => "outbound_encoded",
+            Self::Broken(_) => "outbound_broken_answer",
+        }
+    }
+
+    /// Whether the other side is at fault now and may be well later.
+    pub const fn is_outage(&self) -> bool {
+        !matches!(self, Self::InvalidUrl | Self::AddressRefused { .. })
+    }
+}
+
+/// The client. Cheap to clone; clones share the pool of kept-alive connections.
+#[derive(Clone)]
+pub struct Egress {
+    client: Client<Timed<HttpsConnector<VettingConnector>>, Full<Bytes>>,
+    total_timeout: Duration,
+    max_body: usize,
+}
+
+impl Egress {
+    /// Builds the client: reads the system's certificate authorities and the extra ones.
+    #[expect(clippy::disallowed_methods, reason = "the one client that connects out")]
+    pub fn new(settings: &EgressSettings) -> Result<Self, EgressBuildError> {
+        let tcp = VettingConnector::new(&settings.allow, settings.connect_timeout);
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls_config(settings.extra_ca.as_deref())?)
+            .https_only()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL_PER_HOST)
+            .http1_max_headers(MAX_HEADERS)
+            .http1_max_buf_size(MAX_HEADER_BYTES)
+            .build(Timed::new(https, settings.connect_timeout));
+        Ok(Self { client, total_timeout: settings.total_timeout, max_body: settings.max_body })
+    }
+
+    /// Sends one request and reads its whole answer, whatever its status but a redirect.
+    pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, EgressError> {
+        tokio::time::timeout(self.total_timeout, self.exchange(request))
+            .await
+            .map_err(|_| EgressError::Timeout)?
+    }
+
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, EgressError> {
+        let mut request = request.map(Full::new);
+        *request.uri_mut() = canonical(request.uri())?;
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let answer = self.client.request(request).await.map_err(|error| classify(&error))?;
+        self.read(answer).await
+    }
+
+    async fn read(&self, answer: Response<Incoming>) -> Result<Response<Bytes>, EgressError> {
+        if answer.status().is_redirection() {
+            return Err(EgressError::Redirect(answer.status()));
+        }
+        if answer.headers().get(CONTENT_ENCODING).is_some_and(|value| value != "identity") {
+            return Err(EgressError::Encoded);
+        }
+        let announced = answer.body().size_hint().lower();
+        if usize::try_from(announced).is_ok_and(|length| length > self.max_body) {
+            return Err(EgressError::TooLarge);
+        }
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, self.max_body).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                EgressError::TooLarge
+            } else {
+                EgressError::Broken(error.to_string())
+            }
+        })?;
+        Ok(Response::from_parts(head, body.to_bytes()))
+    }
+}
+
+/// The one spelling of an `https` URL: an IPv4 address in octal, hexadecimal or fewer parts becomes what it stands for.
+fn canonical(uri: &Uri) -> Result<Uri, EgressError> {
+    let url = Url::parse(&uri.to_string()).map_err(|_| EgressError::InvalidUrl)?;
+    if url.scheme() != "https" || !url.has_host() {
+        return Err(EgressError::InvalidUrl);
+    }
+    url.as_str().parse().map_err(|_| EgressError::InvalidUrl)
+}
+
+/// Finds the cause in the chain of an error of the HTTP client.
+fn classify(error: &hyper_util::client::legacy::Error) -> EgressError {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    let mut deepest = error.to_string();
+    while let Some(current) = cause {
+        if let Some(connect) = current.downcast_ref::<ConnectError>() {
+            return connect.clone().into();
+        }
+        let wrapped = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if let Some(tls) = wrapped.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return EgressError::Tls(tls.to_string());
+        }
+        deepest = current.to_string();
+        cause = current.source();
+    }
+    if error.is_connect() { EgressError::Tls(deepest) } else { EgressError::Broken(deepest) }
+}
+
+impl From<ConnectError> for EgressError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::NoHost => Self::InvalidUrl,
+            ConnectError::Lookup(detail) => Self::Lookup(detail),
+            ConnectError::Refused { address, why } => Self::AddressRefused { address, why },
+            ConnectError::Failed(detail) => Self::Connect(detail),
+            ConnectError::TimedOut => Self::ConnectTimeout,
+        }
+    }
+}
+
+fn tls_config(extra_ca: Option<&[u8]>) -> Result<ClientConfig, EgressBuildError> {
+    let mut roots = RootCertStore::empty();
+    let (_, ignored) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if ignored > 0 {
+        tracing::warn!(ignored, "some of the system's certificate authorities cannot be read");
+    }
+    for certificate in extra_certificates(extra_ca)? {
+        roots.add(certificate).map_err(|error| EgressBuildError::ExtraCa(error.to_string()))?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| EgressBuildError::Tls(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+fn extra_certificates(pem: Option<&[u8]>) -> Result<Vec<CertificateDer<'static>>, EgressBuildError> {
+    let Some(pem) = pem else { return Ok(Vec::new()) };
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| EgressBuildError::ExtraCa(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(EgressBuildError::ExtraCa("there is no certificate in it".to_owned()));
+    }
+    Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests;

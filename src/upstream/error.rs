@@ -1,0 +1,201 @@
+//! What can go wrong with an identity provider, in the three groups that a flow tells apart.
+//!
+//! Every reason has a stable code for audit records and receipts. What the provider itself wrote is kept apart,
+//! capped, for the audit's detail alone; no page shows it.
+
+use super::authorize::AuthorizeError;
+use super::credential::CredentialError;
+use super::discovery::MetadataError;
+use super::egress::EgressError;
+use super::exchange::TokenAnswerError;
+use super::id_token::IdTokenError;
+use super::identity::IdentityError;
+use super::logout::LogoutTokenError;
+use super::userinfo::UserInfoError;
+use crate::protocol::jose::JwksError;
+
+/// Why a call for an identity provider did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UpstreamError {
+    /// What the provider sent, or how the connection is set up, is not acceptable.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The provider answered with an error of its own.
+    #[error(transparent)]
+    Denied(#[from] Denial),
+    /// The provider cannot be reached, or not in time.
+    #[error(transparent)]
+    Unavailable(#[from] Outage),
+}
+
+impl UpstreamError {
+    /// The stable name of the reason, as audit records carry it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.code(),
+            Self::Denied(denial) => denial.code(),
+            Self::Unavailable(outage) => outage.code(),
+        }
+    }
+}
+
+/// What was not acceptable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The metadata.
+    #[error("the provider's metadata: {0}")]
+    Metadata(#[from] MetadataError),
+    /// The key set.
+    #[error("the provider's keys: {0}")]
+    Keys(#[from] JwksError),
+    /// The authorization response names no issuer although the provider promises it (RFC 9207).
+    #[error("the authorization response does not say who issued it")]
+    ResponseIssuerMissing,
+    /// The authorization response names another issuer (RFC 9207).
+    #[error("the authorization response comes from another issuer")]
+    ResponseIssuerMismatch,
+    /// The authorization request cannot be made.
+    #[error("the authorization request: {0}")]
+    Authorize(#[from] AuthorizeError),
+    /// The broker's credential does not serve.
+    #[error("the credential: {0}")]
+    Credential(#[from] CredentialError),
+    /// The token endpoint's answer.
+    #[error("the token answer: {0}")]
+    TokenAnswer(#[from] TokenAnswerError),
+    /// The ID token.
+    #[error("the ID token: {0}")]
+    IdToken(#[from] IdTokenError),
+    /// The userinfo answer.
+    #[error("the userinfo answer: {0}")]
+    UserInfo(#[from] UserInfoError),
+    /// The claims as they are mapped.
+    #[error("the claims: {0}")]
+    Identity(#[from] IdentityError),
+    /// The logout token.
+    #[error("the logout token: {0}")]
+    LogoutToken(#[from] LogoutTokenError),
+}
+
+impl Refusal {
+    /// The stable name of the reason.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Metadata(error) => error.code(),
+            Self::Keys(error) => error.code(),
+            Self::ResponseIssuerMissing => "callback_iss_missing",
+            Self::ResponseIssuerMismatch => "callback_iss_mismatch",
+            Self::Authorize(error) => error.code(),
+            Self::Credential(error) => error.code(),
+            Self::TokenAnswer(error) => error.code(),
+            Self::IdToken(error) => error.code(),
+            Self::UserInfo(error) => error.code(),
+            Self::Identity(error) => error.code(),
+            Self::LogoutToken(error) => error.code(),
+        }
+    }
+}
+
+/// Why a provider counts as away.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Outage {
+    /// The call failed.
+    #[error(transparent)]
+    Call(#[from] EgressError),
+    /// The endpoint answered with a status that is no answer.
+    #[error("the endpoint answered with status {0}")]
+    Status(u16),
+    /// It failed so often that it is left alone for a while.
+    #[error("the provider failed repeatedly and is left alone for a moment")]
+    BreakerOpen,
+    /// Too many calls for this connection are under way.
+    #[error("too many calls to the provider are under way")]
+    Busy,
+    /// The last good key set is too old to be believed.
+    #[error("the provider's keys could not be fetched for too long")]
+    KeysTooOld,
+}
+
+impl Outage {
+    /// The stable name of the reason.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Call(error) => error.code(),
+            Self::Status(_) => "idp_status",
+            Self::BreakerOpen => "idp_breaker_open",
+            Self::Busy => "idp_busy",
+            Self::KeysTooOld => "idp_keys_too_old",
+        }
+    }
+}
+
+const MAX_ERROR: usize = 64;
+const MAX_DESCRIPTION: usize = 500;
+
+/// An error that the provider itself answered (RFC 6749, sections 4.1.2.1 and 5.2; `OpenID` Connect Core, section
+/// 3.1.2.6).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the provider answered {error}")]
+pub struct Denial {
+    error: String,
+    description: Option<String>,
+}
+
+impl Denial {
+    /// From the members of an error answer. `error` is kept only as far as it has the form of an error code, the
+    /// description without control characters, both capped.
+    pub fn new(error: &str, description: Option<&str>) -> Self {
+        let shaped = (1..=MAX_ERROR).contains(&error.len())
+            && error.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+        let error = if shaped { error } else { "malformed_error" }.to_owned();
+        let cleaned = |text: &str| {
+            text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DESCRIPTION).collect()
+        };
+        Self { error, description: description.map(cleaned) }
+    }
+
+    /// The error code, which is foreign text of a safe form.
+    pub fn error(&self) -> &str {
+        &self.error
+    }
+
+    /// What the provider wrote for its developers: foreign text, for the audit's detail only.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// The stable name of the reason: the known codes by name, all others as one.
+    pub fn code(&self) -> &'static str {
+        match self.error.as_str() {
+            "access_denied" => "idp_access_denied",
+            "login_required" => "idp_login_required",
+            "interaction_required" => "idp_interaction_required",
+            "consent_required" => "idp_consent_required",
+            "account_selection_required" => "idp_account_selection_required",
+            "temporarily_unavailable" => "idp_temporarily_unavailable",
+            "server_error" => "idp_server_error",
+            "invalid_client" => "idp_invalid_client",
+            "invalid_grant" => "idp_invalid_grant",
+            "invalid_request" => "idp_invalid_request",
+            "invalid_scope" => "idp_invalid_scope",
+            "unauthorized_client" => "idp_unauthorized_client",
+            _ => "idp_other_error",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_error_texts_are_capped_and_cleaned() {
+        let denial = Denial::new("access_denied", Some(&format!("a\r\nb{}", "x".repeat(9_000))));
+        assert_eq!((denial.error(), denial.code()), ("access_denied", "idp_access_denied"));
+        let description = denial.description().unwrap();
+        assert!(description.starts_with("a  b") && description.chars().count() == MAX_DESCRIPTION);
+        for error in ["", "<script>", "a b", &"e".repeat(65), "ä"] {
+            assert_eq!(Denial::new(error, None).error(), "malformed_error", "{error}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Redeeming a code (RFC 6749, section 4.1.3; RFC 7636, section 4.5; `OpenID` Connect Core, section 3.1.3).
+//!
+//! `oauth2` makes the request and reads the answer's members; before it sees the answer, this module has held it
+//! against the stricter rules here: JSON by its media type, no repeated members, no redirect, bounded. The ID token
+//! stays text: `openidconnect`'s own type would read its claims before anything was verified.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Response, StatusCode};
+use oauth2::basic::{
+    BasicErrorResponseType, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
+};
+use oauth2::{
+    AsyncHttpClient, AuthType, AuthorizationCode, Client, ClientId, ClientSecret, ExtraTokenFields,
+    HttpRequest, HttpResponse, PkceCodeVerifier, RedirectUrl, RequestTokenError, StandardErrorResponse,
+    StandardRevocableToken, StandardTokenResponse, TokenResponse, TokenUrl,
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::authorize::verifier_text;
+use super::credential::{Credential, Proof};
+use super::discovery::Metadata;
+use super::error::{Denial, Outage, Refusal, UpstreamError};
+use super::provider::Provider;
+use crate::model::{Connection, Random, Secret, Timestamp};
+use crate::protocol::json::{self, JsonError};
+
+const MAX_BYTES: usize = 1 << 20;
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Why an answer of the token endpoint was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenAnswerError {
+    /// The media type is not JSON.
+    #[error("the answer is not JSON by its media type")]
+    ContentType,
+    /// No strict JSON object.
+    #[error("the answer is refused: {0}")]
+    Json(#[from] JsonError),
+    /// An error status without an error code in it.
+    #[error("the answer has status {0} and no error code")]
+    Status(u16),
+    /// A member is missing or of the wrong type.
+    #[error("a member of the answer is missing or of the wrong type")]
+    Member,
+    /// The access token is of a type that is not `Bearer`.
+    #[error("the access token is no bearer token")]
+    TokenType,
+    /// There is no ID token.
+    #[error("the answer has no ID token")]
+    NoIdToken,
+    /// The code, verifier or redirect URI cannot be sent.
+    #[error("the request cannot be made")]
+    Request,
+}
+
+impl TokenAnswerError {
+    /// The stable name of the reason, as audit records carry it.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::ContentType => "token_answer_content_type",
+            Self::Json(_) => "token_answer_json",
+            Self::Status(_) => "token_answer_status",
+            Self::Member => "token_answer_member",
+            Self::TokenType => "token_answer_token_type",
+            Self::NoIdToken => "token_answer_no_id_token",
+            Self::Request => "token_answer_request",
+        }
+    }
+}
+
+/// What a code was redeemed for.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    pub id_token: Secret,
+    pub access_token: Secret,
+}
+
+/// One redemption, as it goes to the token endpoint.
+pub(super) struct CodeRequest<'a> {
+    pub code: &'a str,
+    pub redirect_uri: &'a str,
+    pub verifier: &'a [u8; 32],
+}
+
+/// The member of the answer that OpenID Connect adds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct IdTokenMember {
+    id_token: Option<String>,
+}
+
+impl ExtraTokenFields for IdTokenMember {}
+
+type ErrorAnswer = StandardErrorResponse<BasicErrorResponseType>;
+type Answer = StandardTokenResponse<IdTokenMember, BasicTokenType>;
+type OauthClient = Client<
+    ErrorAnswer,
+    Answer,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+>;
+type AnswerError = RequestTokenError<CallError, ErrorAnswer>;
+
+/// Redeems a code. While a secret is being replaced and the first is refused (`invalid_client`), the other is tried.
+pub(super) async fn redeem(
+    provider: &Provider,
+    connection: &Connection,
+    metadata: &Metadata,
+    credential: &Credential,
+    request: &CodeRequest<'_>,
+    (now, random, deadline): (Timestamp, &dyn Random, Instant),
+) -> Result<Tokens, UpstreamError> {
+    let proofs = credential.proofs(connection, metadata, now, random).map_err(Refusal::from)?;
+    let mut last = UpstreamError::from(Refusal::TokenAnswer(TokenAnswerError::Request));
+    for proof in proofs {
+        match attempt(provider, connection, metadata, proof, request, deadline).await {
+            Ok(answer) => return Ok(tokens(&answer).map_err(Refusal::from)?),
+            Err(error) => last = translate(error),
+        }
+        if !matches!(&last, UpstreamError::Denied(denial) if denial.error() == "invalid_client") {
+            break;
+        }
+    }
+    Err(last)
+}
+
+async fn attempt(
+    provider: &Provider,
+    connection: &Connection,
+    metadata: &Metadata,
+    proof: Proof,
+    request: &CodeRequest<'_>,
+    deadline: Instant,
+) -> Result<Answer, AnswerError> {
+    let redirect_uri = RedirectUrl::new(request.redirect_uri.to_owned())
+        .map_err(|_| AnswerError::Request(TokenAnswerError::Request.into()))?;
+    let client = OauthClient::new(ClientId::new(connection.client_id.clone()))
+        .set_token_uri(TokenUrl::from_url(metadata.token_endpoint.clone()));
+    let (client, assertion) = match proof {
+        Proof::Public => (client.set_auth_type(AuthType::RequestBody), None),
+        Proof::Assertion(assertion) => (client.set_auth_type(AuthType::RequestBody), Some(assertion)),
+        Proof::Basic(secret) => (with_secret(client, AuthType::BasicAuth, &secret), None),
+        Proof::Post(secret) => (with_secret(client, AuthType::RequestBody, &secret), None),
+    };
+    let mut exchange = client
+        .exchange_code(AuthorizationCode::new(request.code.to_owned()))
+        .set_pkce_verifier(PkceCodeVerifier::new(verifier_text(request.verifier)))
+        .set_redirect_uri(Cow::Owned(redirect_uri));
+    if let Some(assertion) = &assertion {
+        exchange = exchange
+            .add_extra_param("client_assertion_type", ASSERTION_TYPE)
+            .add_extra_param("client_assertion", assertion.expose());
+    }
+    exchange.request_async(&Caller { provider, deadline }).await
+}
+
+type TokenClient = Client<
+    ErrorAnswer,
+    Answer,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    oauth2::EndpointNotSet,
+    oauth2::EndpointNotSet,
+    oauth2::EndpointNotSet,
+    oauth2::EndpointNotSet,
+    oauth2::EndpointSet,
+>;
+
+fn with_secret(client: TokenClient, auth_type: AuthType, secret: &Secret) -> TokenClient {
+    client.set_auth_type(auth_type).set_client_secret(ClientSecret::new(secret.expose().to_owned()))
+}
+
+fn tokens(answer: &Answer) -> Result<Tokens, TokenAnswerError> {
+    if *answer.token_type() != BasicTokenType::Bearer {
+        return Err(TokenAnswerError::TokenType);
+    }
+    let id_token = answer.extra_fields().id_token.as_deref().ok_or(TokenAnswerError::NoIdToken)?;
+    Ok(Tokens {
+        id_token: Secret::new(id_token),
+        access_token: Secret::new(answer.access_token().secret().as_str()),
+    })
+}
+
+fn translate(error: AnswerError) -> UpstreamError {
+    match error {
+        RequestTokenError::ServerResponse(answer) => {
+            let description = answer.error_description().map(String::as_str);
+            Denial::new(answer.error().as_ref(), description).into()
+        }
+        RequestTokenError::Request(CallError::Outage(outage)) => outage.into(),
+        RequestTokenError::Request(CallError::Answer(answer)) => Refusal::from(answer).into(),
+        RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
+            Refusal::from(TokenAnswerError::Member).into()
+        }
+    }
+}
+
+/// Why a call did not give an answer that `oauth2` may read.
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    #[error(transparent)]
+    Outage(#[from] Outage),
+    #[error(transparent)]
+    Answer(#[from] TokenAnswerError),
+}
+
+/// The HTTP client that `oauth2` calls through.
+struct Caller<'a> {
+    provider: &'a Provider,
+    deadline: Instant,
+}
+
+impl<'c> AsyncHttpClient<'c> for Caller<'_> {
+    type Error = CallError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, CallError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let answer = self.provider.call(request.map(Bytes::from), self.deadline).await?;
+            strict(&answer)?;
+            Ok(answer.map(|body| body.to_vec()))
+        })
+    }
+}
+
+fn strict(answer: &Response<Bytes>) -> Result<(), TokenAnswerError> {
+    let checked = if is_json(answer.headers()) {
+        json::parse_object(answer.body(), MAX_BYTES).map_err(TokenAnswerError::from)
+    } else {
+        Err(TokenAnswerError::ContentType)
+    };
+    match (answer.status(), checked) {
+        (StatusCode::OK, Ok(_)) => Ok(()),
+        (StatusCode::OK, Err(error)) => Err(error),
+        (_, Ok(object)) if object.get("error").is_some_and(serde_json::Value::is_string) => Ok(()),
+        (status, _) => Err(TokenAnswerError::Status(status.as_u16())),
+    }
+}
+
+/// Whether the media type is `application/json`, whatever its parameters.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
+}

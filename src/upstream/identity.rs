@@ -1,0 +1,263 @@
+//! From claims to what a flow works with: who the person is at the provider, by the connection's mapping.
+//!
+//! A claim is taken from the ID token, and from userinfo where the ID token has none. An email and the word that it
+//! is proven come from one document, or the email is unproven. Whether the address lies inside a domain of the
+//! organization, flows decide.
+
+use serde_json::{Map, Value};
+
+use super::id_token::IdTokenClaims;
+use crate::model::{
+    ClaimMapping, Connection, ConnectionId, Contact, Email, EmailTrust, Secret, Timestamp, Waiver,
+};
+use crate::protocol::json::ClaimError;
+
+const MAX_TEXT: usize = 200;
+const MAX_GROUPS: usize = 10_000;
+
+/// A person as a provider has vouched for them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerifiedIdentity {
+    /// Through which connection.
+    pub connection: ConnectionId,
+    /// The token's `iss`.
+    pub issuer: String,
+    /// The token's `sub`.
+    pub subject: String,
+    /// The email that the provider asserts.
+    pub email: Option<AssertedEmail>,
+    /// Names and phone.
+    pub contact: Contact,
+    /// Groups; empty where none are mapped.
+    pub groups: Vec<String>,
+    /// `amr`.
+    pub amr: Vec<String>,
+    /// `acr` in the provider's words.
+    pub acr: Option<String>,
+    /// `acr` in the apps' words, where the mapping has one for it.
+    pub mapped_acr: Option<String>,
+    /// When the person signed in at the provider, where that is known.
+    pub auth_time: Option<Timestamp>,
+    /// When the ID token was issued.
+    pub issued_at: Timestamp,
+    /// The provider's session, for its logout messages.
+    pub upstream_sid: Option<String>,
+    /// The claims of the ID token, for expected identities.
+    pub claims: Map<String, Value>,
+    /// The ID token itself, for `id_token_hint` at a sign-out.
+    pub id_token: IdToken,
+}
+
+/// An ID token as text; compared in tests, never shown.
+#[derive(Debug, Clone)]
+pub struct IdToken(pub Secret);
+
+impl PartialEq for IdToken {
+    fn eq(&self, other: &Self) -> bool {
+        crate::crypto::constant_time_eq(self.0.expose().as_bytes(), other.0.expose().as_bytes())
+    }
+}
+
+/// An email and whether the provider vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssertedEmail {
+    /// The address.
+    pub email: Email,
+    /// Whether it counts as proven, by the connection's trust and as far as the provider can say.
+    pub verified: bool,
+    /// Which document it is from.
+    pub source: ClaimSource,
+}
+
+/// Where a claim was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimSource {
+    /// The ID token.
+    IdToken,
+    /// Userinfo.
+    UserInfo,
+}
+
+/// Why claims cannot be mapped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// A claim without which nobody signs in is missing.
+    #[error("the claim {0} is missing")]
+    Missing(String),
+    /// A mapped claim is of the wrong type.
+    #[error("{0}")]
+    Claim(#[from] ClaimError),
+    /// The provider says that the person has more groups than it lists.
+    #[error(
+        "the provider left the groups out because there are too many; limit the groups that it sends to those assigned to the app"
+    )]
+    GroupsOverage,
+    /// More groups than are read.
+    #[error("there are too many groups")]
+    TooManyGroups,
+}
+
+impl IdentityError {
+    /// The stable name of the reason, as audit records carry it.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "identity_claim_missing",
+            Self::Claim(_) => "identity_claim_malformed",
+            Self::GroupsOverage => "identity_groups_overage",
+            Self::TooManyGroups => "identity_too_many_groups",
+        }
+    }
+}
+
+/// Whether userinfo has to be asked: always by setting, else when a claim is missing that it may have.
+pub(super) fn needs_userinfo(connection: &Connection, claims: &Map<String, Value>, offered: bool) -> bool {
+    let settings = &connection.settings;
+    let mapping = &settings.claims;
+    let missing = |name: &str| value(claims, name).is_none();
+    let nameless = missing(&mapping.name) && missing(&mapping.given_name) && missing(&mapping.family_name);
+    let groupless = mapping.groups.as_deref().is_some_and(missing);
+    settings.always_userinfo
+        || mapping.required.iter().any(|name| missing(name))
+        || (offered && (missing(&mapping.email) || nameless || groupless))
+}
+
+/// Maps what was verified.
+pub(super) fn map(
+    connection: &Connection,
+    id_token: IdTokenClaims,
+    userinfo: Option<&Map<String, Value>>,
+    token: Secret,
+    now: Timestamp,
+) -> Result<VerifiedIdentity, IdentityError> {
+    let mapping = &connection.settings.claims;
+    let documents = Documents { id_token: &id_token.all, userinfo };
+    if let Some(name) = mapping.required.iter().find(|name| documents.find(name).is_none()) {
+        return Err(IdentityError::Missing(name.clone()));
+    }
+    let contact = Contact {
+        name: documents.text(&mapping.name)?,
+        given_name: documents.text(&mapping.given_name)?,
+        family_name: documents.text(&mapping.family_name)?,
+        phone: documents.text(&mapping.phone)?,
+    };
+    let email = documents.email(connection, now);
+    let groups = documents.groups(mapping)?;
+    let words = &connection.settings.acr_values;
+    let mapped_acr = id_token
+        .acr
+        .as_ref()
+        .and_then(|acr| words.iter().find(|(_, upstream)| *upstream == acr).map(|(app, _)| app.clone()));
+    Ok(VerifiedIdentity {
+        connection: connection.id,
+        email,
+        contact,
+        groups,
+        mapped_acr,
+        issuer: id_token.issuer,
+        subject: id_token.subject,
+        amr: id_token.amr,
+        acr: id_token.acr,
+        auth_time: id_token.auth_time,
+        issued_at: id_token.issued_at,
+        upstream_sid: id_token.sid,
+        claims: id_token.all,
+        id_token: IdToken(token),
+    })
+}
+
+/// A claim that says something: `null` is as good as absent here, since providers write it for what they do not know.
+fn value<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    claims.get(name).filter(|value| !value.is_null())
+}
+
+#[derive(Clone, Copy)]
+struct Documents<'a> {
+    id_token: &'a Map<String, Value>,
+    userinfo: Option<&'a Map<String, Value>>,
+}
+
+impl<'a> Documents<'a> {
+    fn find(self, name: &str) -> Option<&'a Value> {
+        value(self.id_token, name).or_else(|| value(self.userinfo?, name))
+    }
+
+    /// A text for people: without control characters, capped; empty is absent.
+    fn text(self, name: &str) -> Result<Option<String>, ClaimError> {
+        let Some(found) = self.find(name) else { return Ok(None) };
+        let text = found.as_str().ok_or_else(|| ClaimError::WrongType(name.to_owned()))?;
+        let clean: String = text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
+        Ok(Some(clean.trim().to_owned()).filter(|text| !text.is_empty()))
+    }
+
+    /// The email. Where both documents name one, neither may contradict the other: two addresses, or one that either
+    /// document calls unproven, are unproven.
+    fn email(self, connection: &Connection, now: Timestamp) -> Option<AssertedEmail> {
+        let from = |document, source| asserted(connection, document, source, now);
+        let first = from(self.id_token, ClaimSource::IdToken);
+        let second = self.userinfo.and_then(|document| from(document, ClaimSource::UserInfo));
+        let (Some(one), Some(two)) = (&first, &second) else { return first.or(second) };
+        let denied = |document| vouched(connection, document, now) == Some(false);
+        let contradicted = one.email.canonical() != two.email.canonical()
+            || denied(self.id_token)
+            || self.userinfo.is_some_and(denied);
+        match (contradicted, one.verified, two.verified) {
+            (true, _, _) => first.map(|email| AssertedEmail { verified: false, ..email }),
+            (false, false, true) => second,
+            (false, _, _) => first,
+        }
+    }
+
+    fn groups(self, mapping: &ClaimMapping) -> Result<Vec<String>, IdentityError> {
+        let Some(name) = &mapping.groups else { return Ok(Vec::new()) };
+        let overage = |document: &Map<String, Value>| {
+            let elsewhere = document.get("_claim_names");
+            elsewhere.is_some_and(|names| names.as_object().is_none_or(|names| names.contains_key(name)))
+                || value(document, "hasgroups").is_some_and(|flag| flag != &Value::Bool(false))
+        };
+        if overage(self.id_token) || self.userinfo.is_some_and(overage) {
+            return Err(IdentityError::GroupsOverage);
+        }
+        let wrong = || ClaimError::WrongType(name.clone());
+        let groups: Vec<String> = match self.find(name) {
+            None => Vec::new(),
+            Some(Value::String(text)) => {
+                text.split(',').map(str::trim).filter(|group| !group.is_empty()).map(str::to_owned).collect()
+            }
+            Some(Value::Array(items)) => {
+                let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
+                texts.collect::<Option<_>>().ok_or_else(wrong)?
+            }
+            Some(_) => return Err(wrong().into()),
+        };
+        if groups.len() > MAX_GROUPS { Err(IdentityError::TooManyGroups) } else { Ok(groups) }
+    }
+}
+
+/// The email of one document with that document's own word about it. A text that is no address is none.
+fn asserted(
+    connection: &Connection,
+    document: &Map<String, Value>,
+    source: ClaimSource,
+    now: Timestamp,
+) -> Option<AssertedEmail> {
+    let email: Email = value(document, &connection.settings.claims.email)?.as_str()?.parse().ok()?;
+    let verified = match connection.settings.email_trust {
+        EmailTrust::Claim => vouched(connection, document, now) == Some(true),
+        EmailTrust::Authoritative => vouched(connection, document, now) != Some(false),
+    };
+    Some(AssertedEmail { email, verified, source })
+}
+
+/// What a document says about its email: boolean true, or the text "true" by waiver, is yes; absent is `None`;
+/// anything else is no.
+fn vouched(connection: &Connection, document: &Map<String, Value>, now: Timestamp) -> Option<bool> {
+    let settings = &connection.settings;
+    match value(document, &settings.claims.email_verified)? {
+        Value::Bool(flag) => Some(*flag),
+        Value::String(text) => Some(text == "true" && settings.waives(Waiver::StringEmailVerified, now)),
+        _ => Some(false),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! The relying-party side: everything between the broker and somebody else's `OpenID` Provider.
+//!
+//! [`Upstream`] is what flows call. Behind it, each file has one concern: [`egress`] connects out, [`discovery`] and
+//! [`provider`] know metadata and keys, [`authorize`] builds the request, [`credential`] and [`exchange`] redeem the
+//! code, [`id_token`] and [`userinfo`] check what came, [`identity`] maps it, [`logout`] handles sign-outs.
+//!
+//! Nothing here knows accounts, sessions or the database, and nothing looks for a vendor's name: habits of vendors
+//! are settings of a connection.
+
+pub mod authorize;
+pub mod credential;
+pub mod discovery;
+pub mod egress;
+pub mod error;
+pub mod exchange;
+pub mod id_token;
+pub mod identity;
+pub mod logout;
+pub mod probe;
+pub mod provider;
+pub mod userinfo;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+use tokio::time::Instant;
+use url::Url;
+
+pub use authorize::{AuthorizationInput, AuthorizationUrl};
+pub use credential::Credential;
+pub use egress::{Egress, EgressBuildError, EgressSettings};
+pub use error::{Denial, Outage, Refusal, UpstreamError};
+pub use id_token::{FreshSignIn, IdTokenError};
+pub use identity::{AssertedEmail, ClaimSource, IdToken, VerifiedIdentity};
+pub use logout::{EndSession, LogoutTarget};
+pub use probe::{Finding, Gravity, Probe};
+pub use provider::{BoxFuture, Document, Memory, Remembered};
+
+use discovery::Metadata;
+use exchange::{CodeRequest, Tokens};
+use id_token::{Expectation, IdTokenClaims, MAX_TOKEN, Tenant, tenant_of};
+use provider::{Provider, Surroundings};
+
+use crate::model::{Clock, Connection, ConnectionId, Random};
+use crate::protocol::jose::{CompactJws, JwkSet};
+
+/// How many providers are kept in memory; of those beyond, the least used start again from what was remembered.
+const MAX_PROVIDERS: u64 = 4_096;
+
+/// How the relying-party side behaves.
+#[derive(Debug, Clone)]
+pub struct UpstreamSettings {
+    /// Outgoing calls.
+    pub egress: EgressSettings,
+    /// How long the last good key set serves while fetches fail.
+    pub jwks_max_stale: Duration,
+}
+
+impl Default for UpstreamSettings {
+    fn default() -> Self {
+        Self { egress: EgressSettings::default(), jwks_max_stale: Duration::from_hours(24) }
+    }
+}
+
+/// The relying-party side.
+pub struct Upstream {
+    providers: Cache<ConnectionId, Arc<Provider>>,
+    around: Surroundings,
+    random: Arc<dyn Random>,
+    time_limit: Duration,
+}
+
+/// What came to the callback, and what was sent before.
+#[derive(Debug)]
+pub struct Redemption<'a> {
+    /// `code` of the authorization response.
+    pub code: &'a str,
+    /// `iss` of the authorization response (RFC 9207).
+    pub response_iss: Option<&'a str>,
+    /// The broker's callback for this connection, as it was sent.
+    pub redirect_uri: &'a str,
+    /// The random part of the PKCE verifier.
+    pub verifier: &'a [u8; 32],
+    /// The nonce that was sent.
+    pub nonce: &'a str,
+    /// A fresh sign-in is demanded.
+    pub fresh: Option<FreshSignIn>,
+    /// One of these authentication contexts is demanded, in the app's words; empty demands nothing.
+    pub essential_acr: &'a [String],
+}
+
+impl Upstream {
+    /// Builds it. Reads the certificate authorities; connects nowhere yet.
+    pub fn new(
+        settings: &UpstreamSettings,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        memory: Arc<dyn Memory>,
+    ) -> Result<Self, EgressBuildError> {
+        let egress = Egress::new(&settings.egress)?;
+        Ok(Self {
+            providers: Cache::new(MAX_PROVIDERS),
+            around: Surroundings { egress, clock, memory, jwks_max_stale: settings.jwks_max_stale },
+            random,
+            time_limit: settings.egress.total_timeout,
+        })
+    }
+
+    /// Where the browser is sent to sign in.
+    pub async fn authorization_url(
+        &self,
+        connection: &Connection,
+        input: AuthorizationInput<'_>,
+    ) -> Result<AuthorizationUrl, UpstreamError> {
+        let metadata = self.provider(connection).await.metadata(connection).await?;
+        Ok(authorize::authorization_url(connection, &metadata, input).map_err(Refusal::from)?)
+    }
+
+    /// Checks `iss` of an authorization response (RFC 9207): there when the provider promises it, and the right one
+    /// when there. [`Upstream::redeem`] does this itself; this is for error responses.
+    pub async fn check_response_iss(
+        &self,
+        connection: &Connection,
+        iss: Option<&str>,
+    ) -> Result<(), UpstreamError> {
+        let metadata = self.provider(connection).await.metadata(connection).await?;
+        Ok(check_response_iss(connection, &metadata, iss)?)
+    }
+
+    /// Redeems a code and checks everything that comes of it. Whatever fails, nobody is signed in.
+    pub async fn redeem(
+        &self,
+        connection: &Connection,
+        credential: &Credential,
+        redemption: &Redemption<'_>,
+    ) -> Result<VerifiedIdentity, UpstreamError> {
+        let provider = self.provider(connection).await;
+        let metadata = provider.metadata(connection).await?;
+        // Order matters: until the response is known to come from this provider, no endpoint sees its code.
+        check_response_iss(connection, &metadata, redemption.response_iss)?;
+        let deadline = Instant::now() + self.time_limit;
+        let now = self.around.clock.now();
+        let request = CodeRequest {
+            code: redemption.code,
+            redirect_uri: redemption.redirect_uri,
+            verifier: redemption.verifier,
+        };
+        let surroundings = (now, self.random.as_ref(), deadline);
+        let tokens =
+            exchange::redeem(&provider, connection, &metadata, credential, &request, surroundings).await?;
+        let claims = self.verified(&provider, connection, &tokens, redemption).await?;
+        let offered = metadata.userinfo_endpoint.is_some();
+        let userinfo = if identity::needs_userinfo(connection, &claims.all, offered) {
+            let token = &tokens.access_token;
+            Some(userinfo::ask(&provider, &metadata, token, &claims.subject, deadline).await?)
+        } else {
+            None
+        };
+        Ok(identity::map(connection, claims, userinfo.as_ref(), tokens.id_token, self.around.clock.now())
+            .map_err(Refusal::from)?)
+    }
+
+    async fn verified(
+        &self,
+        provider: &Arc<Provider>,
+        connection: &Connection,
+        tokens: &Tokens,
+        redemption: &Redemption<'_>,
+    ) -> Result<IdTokenClaims, UpstreamError> {
+        let form = |error| Refusal::from(IdTokenError::Form(error));
+        let jws = CompactJws::parse(tokens.id_token.expose(), MAX_TOKEN).map_err(form)?;
+        let words = &connection.settings.acr_values;
+        let acr: Vec<String> =
+            redemption.essential_acr.iter().map(|word| words.get(word).unwrap_or(word).clone()).collect();
+        let expected = Expectation {
+            now: self.around.clock.now(),
+            nonce: redemption.nonce,
+            code: Some(redemption.code),
+            access_token: Some(tokens.access_token.expose()),
+            fresh: redemption.fresh,
+            acr: &acr,
+        };
+        let check = |keys: &JwkSet| id_token::verify(&jws, keys, connection, &expected);
+        let verdict = with_keys(provider, connection, check, |error| error.may_be_a_new_key(&jws)).await?;
+        Ok(verdict.map_err(Refusal::from)?)
+    }
+
+    /// Checks a back-channel logout token. The caller spends its `jti`.
+    pub async fn logout_token(
+        &self,
+        connection: &Connection,
+        token: &str,
+    ) -> Result<LogoutTarget, UpstreamError> {
+        let form = |error| Refusal::from(logout::LogoutTokenError::from(IdTokenError::Form(error)));
+        let jws = CompactJws::parse(token, MAX_TOKEN).map_err(form)?;
+        let provider = self.provider(connection).await;
+        let now = self.around.clock.now();
+        let check = |keys: &JwkSet| logout::verify(&jws, keys, connection, now);
+        let may_be_new = |error: &logout::LogoutTokenError| match error {
+            logout::LogoutTokenError::Token(error) => error.may_be_a_new_key(&jws),
+            _ => false,
+        };
+        Ok(with_keys(&provider, connection, check, may_be_new).await?.map_err(Refusal::from)?)
+    }
+
+    /// Where a sign-out goes on; `None` when the provider has no end-session endpoint.
+    pub async fn end_session_url(
+        &self,
+        connection: &Connection,
+        request: EndSession<'_>,
+    ) -> Result<Option<Url>, UpstreamError> {
+        let metadata = self.provider(connection).await.metadata(connection).await?;
+        Ok(logout::end_session_url(connection, &metadata, request))
+    }
+
+    /// Asks the provider anew for metadata and keys, and says what stands in the way of sign-ins. Changes nothing
+    /// that sign-ins use.
+    pub async fn probe(&self, connection: &Connection) -> Probe {
+        let provider = Arc::new(Provider::apart(connection, &self.around));
+        let address = discovery::discovery_url(connection).ok().map(String::from);
+        match provider.metadata(connection).await {
+            Err(error) => probe::failed(address, &error),
+            Ok(metadata) => {
+                let keys = provider.keys(connection).await;
+                probe::examine(connection, address, &metadata, keys.as_deref())
+            }
+        }
+    }
+
+    /// Drops what is known about a connection's provider, because the connection has changed. A fetch that is under
+    /// way puts nothing back.
+    pub async fn forget(&self, connection: ConnectionId) {
+        if let Some(provider) = self.providers.remove(&connection).await {
+            provider.forget();
+        }
+    }
+
+    /// The provider of a connection; one that was made for another issuer or discovery URL is replaced.
+    async fn provider(&self, connection: &Connection) -> Arc<Provider> {
+        let make = async { Arc::new(Provider::new(connection, self.around.clone())) };
+        let outdated = |provider: &Arc<Provider>| !provider.is_for(connection);
+        self.providers.entry(connection.id).or_insert_with_if(make, outdated).await.into_value()
+    }
+}
+
+/// Checks a token with the keys in use, and once more with newer ones when the key may be new.
+async fn with_keys<T, E>(
+    provider: &Arc<Provider>,
+    connection: &Connection,
+    check: impl Fn(&JwkSet) -> Result<T, E>,
+    may_be_new: impl Fn(&E) -> bool,
+) -> Result<Result<T, E>, UpstreamError> {
+    let keys = provider.keys(connection).await?;
+    let verdict = check(&keys);
+    if !verdict.as_ref().is_err_and(may_be_new) {
+        return Ok(verdict);
+    }
+    Ok(match provider.newer_keys(connection, &keys).await {
+        Some(newer) => check(&newer),
+        None => verdict,
+    })
+}
+
+fn check_response_iss(
+    connection: &Connection,
+    metadata: &Metadata,
+    iss: Option<&str>,
+) -> Result<(), Refusal> {
+    match iss {
+        None if metadata.response_iss => Err(Refusal::ResponseIssuerMissing),
+        None => Ok(()),
+        Some(iss) => match tenant_of(&connection.issuer, iss) {
+            Tenant::None => Ok(()),
+            Tenant::Named(tenant) if connection.settings.tenants.iter().any(|known| known == tenant) => {
+                Ok(())
+            }
+            _ => Err(Refusal::ResponseIssuerMismatch),
+        },
+    }
+}

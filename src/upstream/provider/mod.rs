@@ -1,0 +1,257 @@
+//! What is known of one provider, as one connection sees it: metadata, keys, and whether it is well.
+//!
+//! Nothing is shared between connections, not even of one issuer. A [`Provider`] belongs to the issuer and discovery
+//! URL for which it was made; when either changes, or the connection is forgotten, a new one takes its place, and a
+//! fetch that is still under way fills only the old one.
+//!
+//! * Metadata is fetched when first needed and counts as fresh for an hour; a failed fetch leaves the last good one.
+//! * A key set in use is fetched at least every ten minutes. An unknown key id makes one further fetch, at most once
+//!   a minute. A key dies at the first successful fetch without it. While fetches fail, the last good set serves
+//!   until it is too old.
+//! * Both survive a restart through [`Memory`].
+
+mod breaker;
+mod memory;
+mod slot;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::ACCEPT;
+use http::{Request, Response};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use url::Url;
+
+pub use memory::{BoxFuture, Document, Memory, Remembered};
+
+use breaker::Breaker;
+use slot::{Good, Slot};
+
+use super::discovery::{Metadata, discovery_url};
+use super::egress::{Egress, EgressError};
+use super::error::{Outage, Refusal, UpstreamError};
+use crate::model::{Clock, Connection, ConnectionId};
+use crate::protocol::jose::JwkSet;
+
+/// How long metadata counts as fresh.
+const METADATA_FRESH: Duration = Duration::from_hours(1);
+/// How long a key set counts as fresh: the longest life of a key that was removed.
+const KEYS_FRESH: Duration = Duration::from_mins(10);
+/// At most one further fetch for unknown key ids in this time.
+const UNKNOWN_KEY_PAUSE: Duration = Duration::from_mins(1);
+
+/// What every provider is reached with.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub egress: Egress,
+    pub clock: Arc<dyn Clock>,
+    pub memory: Arc<dyn Memory>,
+    /// How long the last good key set serves while fetches fail.
+    pub jwks_max_stale: Duration,
+}
+
+/// One provider as one connection sees it.
+pub(super) struct Provider {
+    connection: ConnectionId,
+    remembered: Mutex<Remembered>,
+    recalled: OnceCell<()>,
+    forgotten: AtomicBool,
+    metadata: Arc<Slot<Metadata>>,
+    keys: Arc<Slot<JwkSet>>,
+    breaker: Breaker,
+    around: Surroundings,
+}
+
+/// Which of the two documents.
+#[derive(Clone, Copy)]
+enum Kind {
+    Metadata,
+    Keys,
+}
+
+impl Provider {
+    pub fn new(connection: &Connection, around: Surroundings) -> Self {
+        Self {
+            connection: connection.id,
+            remembered: Mutex::new(Remembered::nothing(connection)),
+            recalled: OnceCell::new(),
+            forgotten: AtomicBool::new(false),
+            metadata: Arc::new(Slot::new()),
+            keys: Arc::new(Slot::new()),
+            breaker: Breaker::new(),
+            around,
+        }
+    }
+
+    /// One that neither remembers nor recalls: what it fetches is new, and stays its own.
+    pub fn apart(connection: &Connection, around: &Surroundings) -> Self {
+        let around = Surroundings { memory: Arc::new(Forgetful), ..around.clone() };
+        Self::new(connection, around)
+    }
+
+    /// Whether this was made for what the connection is now.
+    pub fn is_for(&self, connection: &Connection) -> bool {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).is_for(connection)
+    }
+
+    /// Nothing that is still under way is remembered from here on.
+    pub fn forget(&self) {
+        self.forgotten.store(true, Ordering::Release);
+    }
+
+    /// The metadata.
+    pub async fn metadata(self: &Arc<Self>, connection: &Connection) -> Result<Arc<Metadata>, UpstreamError> {
+        self.recall(connection).await;
+        let url = discovery_url(connection).map_err(Refusal::from)?;
+        let issuer = connection.issuer.clone();
+        let load = || {
+            self.loading(Kind::Metadata, url, move |text| {
+                Ok(Metadata::parse(text, &issuer).map_err(Refusal::from)?)
+            })
+        };
+        self.metadata.get(self.around.clock.now(), METADATA_FRESH, Duration::MAX, load).await
+    }
+
+    /// The key set.
+    pub async fn keys(self: &Arc<Self>, connection: &Connection) -> Result<Arc<JwkSet>, UpstreamError> {
+        let metadata = self.metadata(connection).await?;
+        let load = || self.loading_keys(&metadata);
+        let stale = self.around.jwks_max_stale;
+        self.keys.get(self.around.clock.now(), KEYS_FRESH, stale, load).await
+    }
+
+    /// A key set that is newer than `seen`, for a key that is not in it; `None` when there is none to be had now.
+    pub async fn newer_keys(
+        self: &Arc<Self>,
+        connection: &Connection,
+        seen: &Arc<JwkSet>,
+    ) -> Option<Arc<JwkSet>> {
+        let metadata = self.metadata(connection).await.ok()?;
+        let load = || self.loading_keys(&metadata);
+        self.keys.newer(seen, self.around.clock.now(), UNKNOWN_KEY_PAUSE, load).await
+    }
+
+    /// One call that counts for the breaker: to the token or userinfo endpoint.
+    pub async fn call(&self, request: Request<Bytes>, deadline: Instant) -> Result<Response<Bytes>, Outage> {
+        let clock = &self.around.clock;
+        let entering = tokio::time::timeout_at(deadline, self.breaker.enter(clock.now()));
+        let ticket = entering.await.map_err(|_| Outage::Busy)??;
+        let sending = tokio::time::timeout_at(deadline, self.around.egress.send(request));
+        match sending.await.unwrap_or(Err(EgressError::Timeout)) {
+            Ok(answer) if answer.status().is_server_error() => {
+                ticket.failed(clock.now());
+                Err(Outage::Status(answer.status().as_u16()))
+            }
+            Ok(answer) => {
+                ticket.succeeded();
+                Ok(answer)
+            }
+            Err(error) => {
+                if error.is_outage() {
+                    ticket.failed(clock.now());
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    fn loading_keys(
+        self: &Arc<Self>,
+        metadata: &Metadata,
+    ) -> BoxFuture<'static, Result<Good<JwkSet>, UpstreamError>> {
+        let parse = |text: &[u8]| Ok(JwkSet::parse(text).map_err(Refusal::from)?);
+        self.loading(Kind::Keys, metadata.jwks_uri.clone(), parse)
+    }
+
+    /// Fetches and reads one document, and remembers it.
+    fn loading<T: Send + Sync + 'static>(
+        self: &Arc<Self>,
+        kind: Kind,
+        url: Url,
+        parse: impl FnOnce(&[u8]) -> Result<T, UpstreamError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<Good<T>, UpstreamError>> {
+        let provider = Arc::clone(self);
+        Box::pin(async move {
+            let answer = provider.around.egress.send(get(&url)?).await.map_err(Outage::from)?;
+            if answer.status() != 200 {
+                return Err(Outage::Status(answer.status().as_u16()).into());
+            }
+            let value = Arc::new(parse(answer.body())?);
+            let fetched_at = provider.around.clock.now();
+            // What was parsed is UTF-8.
+            let text = String::from_utf8_lossy(answer.body()).into_owned();
+            provider.remember(kind, Document { text, fetched_at });
+            Ok(Good { value, fetched_at })
+        })
+    }
+
+    /// Notes a document and saves both, beside the caller: nobody waits for it.
+    fn remember(self: &Arc<Self>, kind: Kind, document: Document) {
+        let remembered = {
+            let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+            match kind {
+                Kind::Metadata => remembered.metadata = Some(document),
+                Kind::Keys => remembered.jwks = Some(document),
+            }
+            remembered.clone()
+        };
+        let provider = Arc::clone(self);
+        tokio::spawn(async move {
+            if !provider.forgotten.load(Ordering::Acquire) {
+                provider.around.memory.save(provider.connection, remembered).await;
+            }
+        });
+    }
+
+    /// Takes up what was saved before, once.
+    async fn recall(&self, connection: &Connection) {
+        self.recalled
+            .get_or_init(|| async {
+                let saved = self.around.memory.load(self.connection).await;
+                if let Some(saved) = saved.filter(|saved| saved.is_for(connection)) {
+                    self.take_up(saved, connection);
+                }
+            })
+            .await;
+    }
+
+    fn take_up(&self, saved: Remembered, connection: &Connection) {
+        if let Some(document) = &saved.metadata
+            && let Ok(metadata) = Metadata::parse(document.text.as_bytes(), &connection.issuer)
+        {
+            self.metadata.recall(Good { value: Arc::new(metadata), fetched_at: document.fetched_at });
+        }
+        if let Some(document) = &saved.jwks
+            && let Ok(keys) = JwkSet::parse(document.text.as_bytes())
+        {
+            self.keys.recall(Good { value: Arc::new(keys), fetched_at: document.fetched_at });
+        }
+        *self.remembered.lock().unwrap_or_else(PoisonError::into_inner) = saved;
+    }
+}
+
+/// Remembers nothing.
+struct Forgetful;
+
+impl Memory for Forgetful {
+    fn load(&self, _: ConnectionId) -> BoxFuture<'_, Option<Remembered>> {
+        Box::pin(std::future::ready(None))
+    }
+
+    fn save(&self, _: ConnectionId, _: Remembered) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+fn get(url: &Url) -> Result<Request<Bytes>, Outage> {
+    Request::get(url.as_str())
+        .header(ACCEPT, "application/json")
+        .body(Bytes::new())
+        .map_err(|_| Outage::Call(EgressError::InvalidUrl))
+}
+
+#[cfg(test)]
+mod tests;
