@@ -15,9 +15,11 @@
 //! * [`upstream`]: the relying-party side. The guarded client that connects out, metadata and keys of identity
 //!   providers, the request to them, the exchange of their codes, and every check of what they answer.
 
+pub mod app;
 pub mod config;
 pub mod crypto;
 pub mod flows;
+pub mod jobs;
 pub mod model;
 pub mod net;
 pub mod policy;

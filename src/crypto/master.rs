@@ -38,6 +38,11 @@ impl MasterKey {
         key
     }
 
+    /// The key whose 32 bytes these are.
+    pub const fn from_bytes(bytes: [u8; LEN]) -> Self {
+        Self(bytes)
+    }
+
     /// Reads a key as an operator's file or variable holds it: 64 hexadecimal digits, or base64 in either
     /// alphabet with or without padding. White space around it is ignored.
     pub fn from_text(text: &str) -> Result<Self, MasterKeyError> {

@@ -108,6 +108,11 @@ impl Broker {
         FlowError::Refused(Box::new(Refusal { code, receipt: event.receipt, app, retry_after: None }))
     }
 
+    /// Refuses a form that another site sent.
+    pub async fn refuse_cross_site(&self, visit: &Visit) -> FlowError {
+        self.refuse(visit, Event::new("form"), "cross_site", "cross_site").await
+    }
+
     /// Where the person can begin again, as far as it is known.
     pub(super) async fn app_link(&self, app: AppId) -> Option<AppLink> {
         let entry = self.directory.app_by_id(app).await.ok().flatten()?;

@@ -5,12 +5,22 @@
 //! Nothing here knows HTTP: who asks is a [`visit::Visit`], the answer an [`visit::Answer`]. Steps of a sign-in never
 //! route to each other; each ends in [`crate::policy::step::next_step`].
 
+pub mod authorize;
 pub mod cached;
+pub mod complete;
+pub mod consent;
+pub mod credentials;
 pub mod directory;
 pub mod error;
 pub mod evidence;
 pub mod flow_state;
+mod hint;
+mod memory;
+pub mod sessions;
+pub mod sign_in;
 pub mod signing;
+pub mod sso;
+pub mod upkeep;
 pub mod visit;
 
 use std::sync::Arc;
@@ -23,8 +33,10 @@ use crate::crypto::{CryptoError, MasterKey};
 use crate::model::{Clock, Random};
 use crate::policy::password::PasswordRules;
 use crate::store::{Database, StoreError};
+use crate::upstream::{EgressBuildError, Upstream, UpstreamSettings};
 
 use directory::Directory;
+use memory::StoreMemory;
 use signing::{SigningError, SigningKeys};
 
 /// What the use cases need to know of the configuration.
@@ -48,12 +60,16 @@ pub struct FlowSettings {
     pub refresh_max: Duration,
     /// What new passwords must be like.
     pub password_rules: PasswordRules,
+    /// The most accounts of an organization.
+    pub max_accounts: i64,
     /// How passwords are hashed.
     pub hasher: HasherSettings,
     /// How long a signing key signs before the next one does.
     pub rotate_every: Duration,
     /// How long a key is published before it signs.
     pub publish_before: Duration,
+    /// How the relying-party side behaves.
+    pub upstream: UpstreamSettings,
 }
 
 /// Everything that the use cases share.
@@ -68,6 +84,7 @@ pub struct Broker {
     passwords: PasswordHasher,
     signing: SigningKeys,
     directory: Directory,
+    upstream: Upstream,
 }
 
 /// Why the use cases cannot begin.
@@ -85,6 +102,9 @@ pub enum StartError {
     /// The hashing of passwords.
     #[error(transparent)]
     Passwords(#[from] PasswordError),
+    /// The outgoing client.
+    #[error(transparent)]
+    Upstream(#[from] EgressBuildError),
 }
 
 impl Broker {
@@ -97,7 +117,11 @@ impl Broker {
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
         let sealer = Sealer::new(master, &[], Arc::clone(&random))?;
+        let memory = StoreMemory { database: Arc::clone(&database), clock: Arc::clone(&clock) };
+        let upstream =
+            Upstream::new(&settings.upstream, Arc::clone(&clock), Arc::clone(&random), Arc::new(memory))?;
         let broker = Self {
+            upstream,
             directory: Directory::new(Arc::clone(&database), &clock),
             passwords: PasswordHasher::start(settings.hasher, Arc::clone(&random))?,
             network_mac: MacKey::derive(master, MacPurpose::NetworkAddress)?,

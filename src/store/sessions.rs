@@ -19,6 +19,9 @@ statements! {
               authenticated_at, amr, acr, upstream_sid, upstream_id_token_sealed, user_agent, created_at, last_seen_at, \
               idle_until, expires_at) \
               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15)";
+    RENEW = "UPDATE sessions SET token_hash = $3, profile_id = $4, connection_id = $5, authenticated_at = $6, amr = $7, \
+             acr = $8, upstream_sid = $9, upstream_id_token_sealed = $10, user_agent = $11, last_seen_at = $12, \
+             idle_until = $13, expires_at = $14, organization_id = $15 WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
     TOUCH = "UPDATE sessions SET last_seen_at = $2, idle_until = $3 WHERE id = $1 AND ended_at IS NULL";
     END = "UPDATE sessions SET ended_at = $3 WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
     END_OTHERS = "UPDATE sessions SET ended_at = $3 WHERE account_id = $1 AND id <> $2 AND ended_at IS NULL";
@@ -150,6 +153,32 @@ pub async fn insert_session(tx: &mut Tx, new: &NewSession) -> Result<(), StoreEr
         session.expires_at.unix_micros(),
     )?;
     Ok(())
+}
+
+/// Gives a session that goes on a new token and proof; `false` when it had ended.
+pub async fn renew_session(tx: &mut Tx, new: &NewSession) -> Result<bool, StoreError> {
+    let NewSession { session, token_hash, upstream_id_token_sealed } = new;
+    let proof = &session.proof;
+    let changed = execute!(
+        tx,
+        RENEW,
+        session.id.to_string(),
+        session.account.to_string(),
+        token_hash,
+        proof.profile.to_string(),
+        text(proof.connection.as_ref()),
+        proof.authenticated_at.unix_micros(),
+        proof.amr.join(" "),
+        &proof.acr,
+        &proof.upstream_sid,
+        upstream_id_token_sealed,
+        &session.user_agent,
+        session.last_seen_at.unix_micros(),
+        session.idle_until.unix_micros(),
+        session.expires_at.unix_micros(),
+        text::<OrganizationId>(session.organization.as_ref()),
+    )?;
+    Ok(changed == 1)
 }
 
 /// Notes that a session was used.

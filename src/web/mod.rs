@@ -4,12 +4,55 @@
 //! who may sign in, and nothing here reads or writes the database.
 
 pub mod asset;
+pub mod authorize;
+pub mod consent;
 pub mod cookies;
 pub mod errors;
+pub mod guard;
 pub mod headers;
 pub mod locale;
 pub mod pages;
 pub mod request;
 pub mod respond;
+pub mod sign_in;
+pub mod sso;
 pub mod state;
 pub mod text;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::get;
+use http::{HeaderMap, StatusCode};
+
+use crate::flows::error::FlowError;
+use request::Browser;
+use respond::{plain, refusal};
+use state::Web;
+
+/// Everything that browsers and apps reach, with the headers that every answer carries.
+pub fn router(web: Web) -> Router {
+    Router::new()
+        .merge(authorize::routes())
+        .merge(sign_in::routes())
+        .merge(consent::routes())
+        .merge(sso::routes())
+        .route("/assets/{file}", get(get_asset))
+        .fallback(get_nothing)
+        .method_not_allowed_fallback(use_other_method)
+        .layer(axum::middleware::from_fn_with_state(web.clone(), headers::security_headers))
+        .with_state(web)
+}
+
+async fn get_asset(State(web): State<Web>, Path(file): Path<String>, headers: HeaderMap) -> Response {
+    let found = web.pages.assets().respond(&file, &headers);
+    found.unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "There is no such file."))
+}
+
+async fn get_nothing(State(web): State<Web>, browser: Browser) -> Response {
+    refusal(&web, &browser, FlowError::refused("not_found"))
+}
+
+async fn use_other_method(State(web): State<Web>, browser: Browser) -> Response {
+    refusal(&web, &browser, FlowError::refused("method_not_allowed"))
+}

@@ -1,0 +1,252 @@
+//! The wiring: configuration → build → bind → serve → drain. The only place that joins rooms together, and the only
+//! one that reads the whole configuration.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, MasterKeyError, PasswordPolicy, Synchronous};
+use crate::crypto::MasterKey;
+use crate::crypto::password::HasherSettings;
+use crate::flows::{Broker, FlowSettings, StartError};
+use crate::jobs;
+use crate::model::{Clock, Random};
+use crate::net::{self, CertificateError, Certificates, Drain, Listener, Transport};
+use crate::policy::password::PasswordRules;
+use crate::store::{Database, OpenError, StoreSettings};
+use crate::telemetry::{Metrics, RequestLog};
+use crate::upstream::{EgressSettings, UpstreamSettings};
+use crate::web;
+use crate::web::headers::HeaderSettings;
+use crate::web::pages::Pages;
+use crate::web::state::Web;
+use crate::web::text::LocaleError;
+
+/// How often certificates are looked at for changes.
+const WATCH_CERTIFICATES: Duration = Duration::from_secs(2);
+
+/// How long a request waits for a database connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Time and randomness, which tests replace.
+#[derive(Clone)]
+pub struct Environment {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The source of randomness.
+    pub random: Arc<dyn Random>,
+}
+
+/// Why the broker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The master key.
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The use cases.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The certificates.
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
+    /// The texts of the pages.
+    #[error("the texts of the pages are broken: {0}")]
+    Locale(#[from] LocaleError),
+    /// A file that the configuration names.
+    #[error("{path} cannot be read: {cause}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// An address.
+    #[error("cannot listen on {address}: {cause}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+/// Opens the database, migrates it, and makes the use cases ready; for the server and for commands alike.
+pub async fn open_broker(config: &Config, environment: &Environment) -> Result<Arc<Broker>, AppError> {
+    let master = MasterKey::from_bytes(*config.secrets.load_or_create(&*environment.random)?);
+    let database = Arc::new(open_database(config).await?);
+    let settings = flow_settings(config)?;
+    let (clock, random) = (Arc::clone(&environment.clock), Arc::clone(&environment.random));
+    Ok(Arc::new(Broker::start(settings, database, &master, clock, random).await?))
+}
+
+/// Opens the database and brings its schema up to date.
+pub async fn open_database(config: &Config) -> Result<Database, OpenError> {
+    let settings = StoreSettings {
+        url: config.database.url.expose().to_owned(),
+        max_connections: config.database.max_connections,
+        synchronous_full: matches!(config.database.synchronous, Synchronous::Full),
+        acquire_timeout: ACQUIRE_TIMEOUT,
+    };
+    Database::open(&settings).await
+}
+
+fn flow_settings(config: &Config) -> Result<FlowSettings, AppError> {
+    let extra_ca = match &config.outbound.extra_ca_file {
+        None => None,
+        Some(path) => Some(fs::read(path).map_err(|cause| AppError::File { path: path.clone(), cause })?),
+    };
+    let defaults = EgressSettings::default();
+    let egress = EgressSettings {
+        allow: config.outbound.allow.clone(),
+        extra_ca,
+        total_timeout: config.outbound.timeout,
+        ..defaults
+    };
+    Ok(FlowSettings {
+        issuer: config.server.public_url.issuer().to_owned(),
+        session_idle: config.sessions.idle,
+        session_max: config.sessions.max,
+        code_lifetime: config.tokens.code,
+        access_token_lifetime: config.tokens.access,
+        id_token_lifetime: config.tokens.id,
+        refresh_idle: config.tokens.refresh_idle,
+        refresh_max: config.tokens.refresh_max,
+        password_rules: match config.passwords.policy {
+            PasswordPolicy::Classic => PasswordRules::Classic,
+            PasswordPolicy::Nist => PasswordRules::Nist,
+        },
+        max_accounts: config.limits.organization_accounts.into(),
+        hasher: HasherSettings {
+            threads: config.passwords.max_parallel,
+            queue: config.passwords.queue,
+            ..HasherSettings::default()
+        },
+        rotate_every: config.keys.rotate_every,
+        publish_before: config.keys.publish_before,
+        upstream: UpstreamSettings { egress, ..UpstreamSettings::default() },
+    })
+}
+
+/// A broker with its sockets open, not serving yet.
+pub struct App {
+    broker: Arc<Broker>,
+    web: Web,
+    metrics: Arc<Metrics>,
+    certificates: Arc<Certificates>,
+    public: Listener,
+    redirect: Option<Listener>,
+    management: Listener,
+    settings: net::Settings,
+    issuer: String,
+    patience: Duration,
+    random: Arc<dyn Random>,
+}
+
+impl App {
+    /// Builds everything and opens the sockets.
+    pub async fn bind(config: &Config, environment: Environment) -> Result<Self, AppError> {
+        let certificates = Arc::new(Certificates::load(&config.tls.certs_dir)?);
+        let broker = open_broker(config, &environment).await?;
+        let issuer = config.server.public_url.issuer().to_owned();
+        let host = config.server.public_url.authority();
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+        let web = Web {
+            broker: Arc::clone(&broker),
+            pages: Arc::new(Pages::embedded()?),
+            headers: HeaderSettings::for_host(host),
+        };
+        let redirect = match config.server.http_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        Ok(Self {
+            public: listen(config.server.listen).await?,
+            management: listen(config.server.management_listen).await?,
+            redirect,
+            settings: net::Settings {
+                header_bytes: config.limits.header_bytes,
+                body_bytes: config.limits.body_bytes,
+                sockets: config.limits.sockets,
+                sockets_per_address: config.limits.sockets_per_address,
+                trusted_proxies: config.server.trusted_proxies.clone(),
+                ..net::Settings::default()
+            },
+            metrics: Arc::new(Metrics::default()),
+            patience: config.server.drain_timeout,
+            random: environment.random,
+            broker,
+            web,
+            certificates,
+            issuer,
+        })
+    }
+
+    /// The address that serves people and apps.
+    pub fn public_addr(&self) -> SocketAddr {
+        self.public.local_addr()
+    }
+
+    /// The address that serves the operator.
+    pub fn management_addr(&self) -> SocketAddr {
+        self.management.local_addr()
+    }
+
+    /// The use cases.
+    pub fn broker(&self) -> Arc<Broker> {
+        Arc::clone(&self.broker)
+    }
+
+    /// Serves until `stop` resolves: then not ready first, what is under way finishes, and at the deadline the rest
+    /// is cut off.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let (drain, last) = (Drain::default(), Drain::default());
+        let _jobs = jobs::start(&self.broker);
+        let watch = tokio::spawn(Arc::clone(&self.certificates).watch(WATCH_CERTIFICATES));
+        let log = RequestLog::new(Arc::clone(&self.metrics), Arc::clone(&self.random));
+        let router = web::router(self.web).layer(log);
+        let tls = Transport::Tls(Arc::clone(&self.certificates));
+        let public = tokio::spawn(self.public.serve(tls, router, self.settings.clone(), drain.clone()));
+        let redirect = self.redirect.map(|listener| {
+            let handler = net::to_public_url(&self.issuer);
+            tokio::spawn(listener.serve(Transport::Plain, handler, self.settings.clone(), drain.clone()))
+        });
+        let management = {
+            let (broker, drain, metrics) =
+                (Arc::clone(&self.broker), drain.clone(), Arc::clone(&self.metrics));
+            let ready = move || {
+                let (broker, draining) = (Arc::clone(&broker), drain.has_begun());
+                async move { readiness(&broker, draining).await }
+            };
+            let handler = net::management(ready, move || metrics.render());
+            tokio::spawn(self.management.serve(Transport::Plain, handler, self.settings, last.clone()))
+        };
+        stop.await;
+        tracing::info!("draining");
+        drain.begin(self.patience);
+        let _ = public.await;
+        if let Some(redirect) = redirect {
+            let _ = redirect.await;
+        }
+        last.begin(Duration::from_secs(1));
+        let _ = management.await;
+        watch.abort();
+        self.broker.close().await;
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<Listener, AppError> {
+    Listener::bind(address).await.map_err(|cause| AppError::Bind { address, cause })
+}
+
+async fn readiness(broker: &Broker, draining: bool) -> Result<(), String> {
+    if draining {
+        return Err("draining".to_owned());
+    }
+    broker.is_ready().await.map_err(|_| "the database does not answer".to_owned())
+}

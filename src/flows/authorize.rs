@@ -1,0 +1,246 @@
+//! An app's request (`/oauth2/authorize`): checked before anything is shown, then answered by a session, a provider
+//! or the sign-in page.
+
+use std::sync::Arc;
+
+use super::Broker;
+use super::directory::{AppEntry, Name};
+use super::error::FlowError;
+use super::evidence::{Event, receipt_of};
+use super::sessions::CurrentSession;
+use super::visit::{Answer, Go, Visit};
+use crate::model::{
+    AccountId, App, Audience, AuthorizationRequest, ConnectionId, Email, Flow, FlowId, Handle, Prompt,
+    Target, Username,
+};
+use crate::policy::access::may_use;
+use crate::policy::route::{self, Destination, Hints, NamedBy};
+use crate::policy::session::{SessionFacts, Unsatisfied, satisfies};
+use crate::policy::{redirect, request};
+use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
+
+impl Broker {
+    /// Answers an authorization request (RFC 6749, section 4.1.1).
+    pub async fn begin_authorization(
+        &self,
+        visit: &Visit,
+        parameters: &Parameters,
+    ) -> Result<Answer, FlowError> {
+        let (entry, redirect_uri) = self.known_client(visit, parameters).await?;
+        let flow = FlowId::new(self.clock.now(), &*self.random);
+        let event = Event {
+            organization: Some(entry.organization.id),
+            app: Some(entry.app.id),
+            receipt: Some(receipt_of(flow)),
+            ..Event::new("authorize")
+        };
+        let checked = request::check(&entry.app, &redirect_uri, parameters);
+        let hinted = self.hinted_account(&entry.app, parameters).await?;
+        let request = match (checked, hinted) {
+            (Ok(request), Ok(hinted_account)) => AuthorizationRequest { hinted_account, ..request },
+            (Err(error), _) | (Ok(_), Err(error)) => {
+                self.record_refusal_alone(&visit.network(), &event, error.code.as_str()).await?;
+                let state = parameters.get("state").filter(|_| parameters.is_single("state"));
+                return Err(FlowError::Redirect(self.error_address(&redirect_uri, state, &error)));
+            }
+        };
+        let hints = self.hints(&entry.app, &request).await?;
+        let unsatisfied = match self.current_session(visit).await? {
+            None => Unsatisfied::Stale,
+            Some(current) => match self.satisfies(&entry, &request, &hints, &current) {
+                Ok(()) => {
+                    return self.resume(visit, flow, &request, &current.account, &current.session).await;
+                }
+                Err(unsatisfied) => unsatisfied,
+            },
+        };
+        if request.wants(Prompt::None) {
+            let error = silent_error(unsatisfied);
+            let reason = error.code.as_str();
+            return Err(self.refuse_to_app(visit, event, &request, error, reason).await);
+        }
+        self.begin_sign_in(visit, flow, request, &hints).await
+    }
+
+    /// The app and the address that its answer goes to. Whatever is wrong here is told on a page: nothing is ever
+    /// redirected to an address that is not registered.
+    async fn known_client(
+        &self,
+        visit: &Visit,
+        parameters: &Parameters,
+    ) -> Result<(Arc<AppEntry>, String), FlowError> {
+        let event = Event::new("authorize");
+        let Some(client_id) = parameters.get("client_id").filter(|_| parameters.is_single("client_id"))
+        else {
+            return Err(self.refuse(visit, event, "invalid_request", "client_id_missing_or_repeated").await);
+        };
+        let Some(entry) = self.directory.app(client_id).await? else {
+            return Err(self.refuse(visit, event, "unknown_client", "unknown_client").await);
+        };
+        let event = Event {
+            organization: Some(entry.organization.id),
+            app: Some(entry.app.id),
+            ..Event::new("authorize")
+        };
+        if !entry.is_enabled() {
+            return Err(self.refuse(visit, event, "unknown_client", "client_disabled").await);
+        }
+        let Some(uri) = parameters.get("redirect_uri").filter(|_| parameters.is_single("redirect_uri"))
+        else {
+            let reason = "redirect_uri_missing_or_repeated";
+            return Err(self.refuse(visit, event, "redirect_uri_mismatch", reason).await);
+        };
+        let settings = &entry.app.settings;
+        if !redirect::matches(uri, &settings.redirect_uris, settings.application_type) {
+            return Err(self.refuse(visit, event, "redirect_uri_mismatch", "redirect_uri_mismatch").await);
+        }
+        let uri = uri.to_owned();
+        Ok((entry, uri))
+    }
+
+    /// The account that `id_token_hint` names.
+    async fn hinted_account(
+        &self,
+        app: &App,
+        parameters: &Parameters,
+    ) -> Result<Result<Option<AccountId>, OAuthError>, FlowError> {
+        let Some(hint) = parameters.get("id_token_hint") else { return Ok(Ok(None)) };
+        let invalid = OAuthError::new(
+            ErrorCode::InvalidRequest,
+            "id_token_hint is no ID token of this issuer for this app",
+        );
+        let Some(claims) = self.read_id_token_hint(hint) else { return Ok(Err(invalid)) };
+        if claims.client_id != app.client_id {
+            return Ok(Err(invalid));
+        }
+        let mut tx = self.database.read().await?;
+        let account = crate::store::grants::find_account_of_subject(&mut tx, app.id, &claims.subject).await?;
+        Ok(account.map_or(Err(invalid), |account| Ok(Some(account))))
+    }
+
+    fn satisfies(
+        &self,
+        entry: &AppEntry,
+        request: &AuthorizationRequest,
+        hints: &Hints,
+        current: &CurrentSession,
+    ) -> Result<(), Unsatisfied> {
+        let account = &current.account;
+        let belongs =
+            current.organization.as_ref().map(|organization| (organization.id, &organization.handle));
+        let key = account.username.as_ref().map(Username::key);
+        let allowed = route::allowed_connections(hints);
+        let facts = SessionFacts {
+            session: &current.session,
+            active: true,
+            may_use_app: may_use(&entry.app, belongs),
+            username_key: key.as_deref(),
+            email: account.email.as_ref(),
+            allowed: allowed.as_deref(),
+        };
+        satisfies(request, facts, self.clock.now())
+    }
+
+    /// What the hints of a request lead to.
+    pub(super) async fn hints(&self, app: &App, request: &AuthorizationRequest) -> Result<Hints, FlowError> {
+        let mut hints = Hints::default();
+        if let Some(handle) = request.idp_hint.as_deref().and_then(|text| text.parse::<Handle>().ok()) {
+            hints.idp = Some(self.connections_for_app(app, &handle).await?);
+        }
+        if let Some(name) = request.domain_hint.as_deref().and_then(Name::parse) {
+            hints.domain = Some(self.connections_for_name(&name, NamedBy::App(app.organization)).await?);
+        }
+        if let Some(email) = request.login_hint.as_deref().and_then(|text| text.parse::<Email>().ok()) {
+            let name = Name::Domain(email.domain().clone());
+            hints.login = Some(self.connections_for_name(&name, NamedBy::PersonByDomain).await?);
+        }
+        if !app.settings.connections.is_empty() {
+            let mut allowed = Vec::new();
+            for handle in &app.settings.connections {
+                allowed.extend(self.connections_for_app(app, handle).await?);
+            }
+            hints.app = Some(allowed);
+        }
+        Ok(hints)
+    }
+
+    /// The connections with a handle in the organizations that an app serves.
+    async fn connections_for_app(&self, app: &App, handle: &Handle) -> Result<Vec<ConnectionId>, FlowError> {
+        let mut served = Vec::new();
+        for (organization, connection) in self.directory.connections_by_handle(handle).await?.iter() {
+            let serves = match &app.settings.audience {
+                Audience::Any => true,
+                Audience::Own => *organization == app.organization,
+                Audience::Organizations(_) => {
+                    let entry = self.directory.connection(*connection).await?;
+                    entry.is_some_and(|entry| {
+                        may_use(app, Some((entry.organization.id, &entry.organization.handle)))
+                    })
+                }
+            };
+            if serves {
+                served.push(*connection);
+            }
+        }
+        Ok(served)
+    }
+
+    /// The connections that a name leads to, as far as the asker may learn of them.
+    pub(super) async fn connections_for_name(
+        &self,
+        name: &Name,
+        by: NamedBy,
+    ) -> Result<Vec<ConnectionId>, FlowError> {
+        let route = self.directory.route(name).await?;
+        Ok(route::connections_of(route.as_deref(), by))
+    }
+
+    /// Sends the person to where they sign in.
+    async fn begin_sign_in(
+        &self,
+        visit: &Visit,
+        id: FlowId,
+        request: AuthorizationRequest,
+        hints: &Hints,
+    ) -> Result<Answer, FlowError> {
+        let login_hint = request.login_hint.clone();
+        let app = request.app;
+        let flow = Flow { id, ..self.new_flow(visit, Target::App(Box::new(request))) };
+        let handle = || self.flow_handle(id, Some(app));
+        let go = match route::decide(hints) {
+            Destination::Connection(connection) => {
+                return self.begin_leg(visit, flow, connection, login_hint.as_deref()).await;
+            }
+            Destination::Choice(_) => Go::Choose(handle()?, None),
+            Destination::Page => Go::SignIn(handle()?),
+        };
+        let cookies = self.keep_flow(visit, &flow).await?;
+        Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
+    }
+
+    /// Begins a sign-in of somebody who came without an app.
+    pub async fn begin_own_sign_in(&self, visit: &Visit) -> Result<Answer, FlowError> {
+        let flow = self.new_flow(visit, Target::Account);
+        let cookies = self.keep_flow(visit, &flow).await?;
+        let go = Go::SignIn(self.flow_handle(flow.id, None)?);
+        Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
+    }
+}
+
+/// What an app is told that allowed nothing to be shown (`OpenID` Connect Core, section 3.1.2.6).
+fn silent_error(unsatisfied: Unsatisfied) -> OAuthError {
+    match unsatisfied {
+        Unsatisfied::Selection => {
+            OAuthError::new(ErrorCode::AccountSelectionRequired, "the person must choose an account")
+        }
+        Unsatisfied::NotAllowed => {
+            OAuthError::new(ErrorCode::AccessDenied, "this account may not use this app")
+        }
+        Unsatisfied::Stale
+        | Unsatisfied::Inactive
+        | Unsatisfied::OtherAccount
+        | Unsatisfied::OtherConnection => {
+            OAuthError::new(ErrorCode::LoginRequired, "the person must sign in")
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The end of a sign-in: what is still due, and the code for the app.
+
+use super::Broker;
+use super::directory::AppEntry;
+use super::error::FlowError;
+use super::evidence::{Event, receipt_of};
+use super::flow_state::finish_mark;
+use super::sessions::{OpenedSession, SignIn};
+use super::visit::{Answer, CookieChange, Go, Visit};
+use crate::crypto::random;
+use crate::model::{
+    Account, AuthorizationRequest, FLOW_LIFETIME, Flow, FlowId, GrantId, Organization, Proof, ProvenFlow,
+    Secret, Session, SessionId, Target,
+};
+use crate::policy::access::{may_use, needs_consent};
+use crate::policy::step::{Facts, Step, next_step};
+use crate::protocol::oauth::{ErrorCode, OAuthError, add_to_query};
+use crate::store::grants::{Code, Grant};
+use crate::store::{StoreError, Tx, accounts, flows, grants, organizations};
+
+/// Somebody who has just proved who they are.
+pub(super) struct Proven {
+    /// Who.
+    pub account: Account,
+    /// How.
+    pub proof: Proof,
+    /// The provider's ID token, for its logout.
+    pub upstream_id_token: Option<Secret>,
+}
+
+/// What a sign-in that goes on stands on.
+struct Ground {
+    organization: Option<Organization>,
+    app: Option<std::sync::Arc<AppEntry>>,
+    step: Step,
+}
+
+impl Broker {
+    /// Completes a sign-in in the transaction that proved it, and commits. A flow ends once: whoever comes second is
+    /// told so.
+    pub(super) async fn complete_sign_in(
+        &self,
+        mut tx: Tx,
+        visit: &Visit,
+        flow: &Flow,
+        proven: Proven,
+    ) -> Result<Answer, FlowError> {
+        let event = Event {
+            organization: proven.account.organization,
+            actor: Some(proven.account.id),
+            connection: proven.proof.connection,
+            app: flow.target.app(),
+            receipt: Some(receipt_of(flow.id)),
+            ..Event::new("sign_in")
+        };
+        if !flows::spend(&mut tx, &finish_mark(flow.id), flow.started_at.after(FLOW_LIFETIME)).await? {
+            drop(tx);
+            return Err(self.refuse(visit, event, "flow_finished", "flow_finished").await);
+        }
+        let ground = self.ground(&mut tx, &proven.account, &proven.proof, &flow.target).await?;
+        if matches!(ground.step, Step::RefuseInactive | Step::RefuseAccess) {
+            drop(tx);
+            return Err(self.refuse_step(visit, event, ground.step, &flow.target).await);
+        }
+        self.record_success(&mut tx, &event).await?;
+        let Proven { account, proof, upstream_id_token } = proven;
+        let sign_in = SignIn {
+            account: account.id,
+            organization: ground.organization.as_ref(),
+            proof,
+            upstream_id_token,
+        };
+        let OpenedSession { session, token } = self.open_session(&mut tx, visit, sign_in).await?;
+        let cookies = [
+            CookieChange::SetSession(token),
+            CookieChange::ClearFlow(flow.id),
+            self.remember_browser(visit, account.id)?,
+        ];
+        let go = self.go_on(&mut tx, flow.id, &flow.target, &account, &session, &ground).await?;
+        tx.commit().await?;
+        Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
+    }
+
+    /// Goes on with a session that satisfies an app's request: consent, or the code.
+    pub(super) async fn resume(
+        &self,
+        visit: &Visit,
+        flow: FlowId,
+        request: &AuthorizationRequest,
+        account: &Account,
+        session: &Session,
+    ) -> Result<Answer, FlowError> {
+        let target = Target::App(Box::new(request.clone()));
+        let mut tx = self.database.write().await?;
+        let ground = self.ground(&mut tx, account, &session.proof, &target).await?;
+        let silent = request.wants(crate::model::Prompt::None);
+        let refused = match ground.step {
+            Step::RefuseInactive | Step::RefuseAccess => true,
+            Step::Consent => silent,
+            Step::Finish => false,
+        };
+        if refused {
+            drop(tx);
+            let event = self.authorize_event(flow, request, account, session);
+            if ground.step == Step::Consent {
+                let error =
+                    OAuthError::new(ErrorCode::ConsentRequired, "the person must be asked for consent");
+                return Err(self.refuse_to_app(visit, event, request, error, "consent_required").await);
+            }
+            return Err(self.refuse_step(visit, event, ground.step, &target).await);
+        }
+        let go = self.go_on(&mut tx, flow, &target, account, session, &ground).await?;
+        tx.commit().await?;
+        Ok(Answer::to(go))
+    }
+
+    /// Reads, inside the transaction, what decides over the next step.
+    async fn ground(
+        &self,
+        tx: &mut Tx,
+        account: &Account,
+        proof: &Proof,
+        target: &Target,
+    ) -> Result<Ground, FlowError> {
+        let app = match target.app() {
+            Some(id) => self.directory.app_by_id(id).await?,
+            None => None,
+        };
+        let standing = accounts::read_standing(tx, account.id, proof.connection, target.app()).await?;
+        let organization = match account.organization {
+            Some(id) => organizations::find_organization(tx, id).await?,
+            None => None,
+        };
+        let consented = match target.app() {
+            Some(id) => grants::find_consent(tx, account.id, id).await?,
+            None => None,
+        };
+        let belongs = organization.as_ref().map(|organization| (organization.id, &organization.handle));
+        let (may_use_app, needs_consent) = match (&app, target) {
+            (Some(entry), Target::App(request)) => (
+                may_use(&entry.app, belongs),
+                needs_consent(&entry.app, &request.scopes, consented.as_deref(), &request.prompt),
+            ),
+            (Some(entry), _) => (may_use(&entry.app, belongs), false),
+            (None, _) => (target.app().is_none(), false),
+        };
+        let facts =
+            Facts { active: standing.is_some_and(|standing| standing.is_good()), may_use_app, needs_consent };
+        Ok(Ground { organization, app, step: next_step(facts) })
+    }
+
+    /// Writes what the next step needs, and says where it is.
+    async fn go_on(
+        &self,
+        tx: &mut Tx,
+        flow: FlowId,
+        target: &Target,
+        account: &Account,
+        session: &Session,
+        ground: &Ground,
+    ) -> Result<Go, FlowError> {
+        match (target, &ground.app) {
+            (Target::App(request), Some(_)) if ground.step == Step::Consent => {
+                let proven = ProvenFlow {
+                    id: flow,
+                    target: target.clone(),
+                    account: account.id,
+                    session: session.id,
+                    proof: session.proof.clone(),
+                    started_at: self.clock.now(),
+                };
+                let expires_at = proven.started_at.after(FLOW_LIFETIME);
+                flows::insert_proven_flow(tx, &proven, expires_at).await?;
+                Ok(Go::Consent(self.flow_handle(flow, Some(request.app))?))
+            }
+            (Target::App(request), Some(entry)) => {
+                let url =
+                    self.issue_code(tx, flow, request, entry, account, session.id, &session.proof).await?;
+                Ok(Go::App(url))
+            }
+            (Target::Home(_), Some(entry)) => {
+                Ok(entry.app.settings.home_uri.clone().map_or(Go::Account, Go::App))
+            }
+            _ => Ok(Go::Account),
+        }
+    }
+
+    /// Grants what was asked and writes the code: the address of the app with it (RFC 6749, section 4.1.2; RFC 9207).
+    #[expect(clippy::too_many_arguments, reason = "each is one column of the grant")]
+    pub(super) async fn issue_code(
+        &self,
+        tx: &mut Tx,
+        flow: FlowId,
+        request: &AuthorizationRequest,
+        entry: &AppEntry,
+        account: &Account,
+        session: SessionId,
+        proof: &Proof,
+    ) -> Result<String, StoreError> {
+        let now = self.clock.now();
+        let lifetime = entry.app.settings.code_lifetime.unwrap_or(self.settings.code_lifetime);
+        let expires_at = now.after(lifetime);
+        let wanted = account.id.to_string();
+        let subject = grants::pin_subject(tx, request.app, account.id, &wanted, now).await?;
+        let grant = Grant {
+            id: GrantId::new(now, &*self.random),
+            organization: entry.organization.id,
+            app: request.app,
+            account: account.id,
+            session,
+            subject,
+            scopes: request.scopes.clone(),
+            resources: request.resources.clone(),
+            proof: proof.clone(),
+            created_at: now,
+            expires_at,
+            revoked_at: None,
+        };
+        let code = random::token(&*self.random);
+        let row = Code {
+            hash: random::hash_token(code.expose()),
+            grant: grant.id,
+            redirect_uri: request.redirect_uri.clone(),
+            code_challenge: request.code_challenge.clone(),
+            nonce: request.nonce.clone(),
+            expires_at,
+            used_at: None,
+        };
+        grants::insert_grant(tx, &grant).await?;
+        grants::insert_code(tx, &row).await?;
+        let event = Event {
+            organization: Some(entry.organization.id),
+            actor: Some(account.id),
+            connection: proof.connection,
+            app: Some(request.app),
+            receipt: Some(receipt_of(flow)),
+            ..Event::new("authorize")
+        };
+        self.record_success(tx, &event).await?;
+        let mut answer = vec![("code", code.expose())];
+        answer.extend(request.state.as_deref().map(|state| ("state", state)));
+        answer.push(("iss", &self.settings.issuer));
+        Ok(add_to_query(&request.redirect_uri, &answer))
+    }
+
+    fn authorize_event(
+        &self,
+        flow: FlowId,
+        request: &AuthorizationRequest,
+        account: &Account,
+        session: &Session,
+    ) -> Event {
+        Event {
+            organization: account.organization,
+            actor: Some(account.id),
+            connection: session.proof.connection,
+            app: Some(request.app),
+            receipt: Some(receipt_of(flow)),
+            ..Event::new("authorize")
+        }
+    }
+
+    /// Refuses somebody who was proved: who may not use the app is sent back to it, for the rest there is a page.
+    async fn refuse_step(&self, visit: &Visit, event: Event, step: Step, target: &Target) -> FlowError {
+        if let (Step::RefuseAccess, Target::App(request)) = (step, target) {
+            let error = OAuthError::new(ErrorCode::AccessDenied, "this account may not use this app");
+            return self.refuse_to_app(visit, event, request, error, "app_not_for_account").await;
+        }
+        match step {
+            Step::RefuseAccess => self.refuse(visit, event, "not_allowed", "app_not_for_account").await,
+            _ => self.refuse(visit, event, "account_disabled", "inactive").await,
+        }
+    }
+
+    /// Records a refusal and sends it to the app (RFC 6749, section 4.1.2.1).
+    pub(super) async fn refuse_to_app(
+        &self,
+        visit: &Visit,
+        event: Event,
+        request: &AuthorizationRequest,
+        error: OAuthError,
+        reason: &str,
+    ) -> FlowError {
+        if let Err(error) = self.record_refusal_alone(&visit.network(), &event, reason).await {
+            return error.into();
+        }
+        FlowError::Redirect(self.error_address(&request.redirect_uri, request.state.as_deref(), &error))
+    }
+
+    /// The address of an app with an error.
+    pub(super) fn error_address(
+        &self,
+        redirect_uri: &str,
+        state: Option<&str>,
+        error: &OAuthError,
+    ) -> String {
+        let mut answer = vec![("error", error.code.as_str()), ("error_description", &*error.description)];
+        answer.extend(state.map(|state| ("state", state)));
+        answer.push(("iss", &self.settings.issuer));
+        add_to_query(redirect_uri, &answer)
+    }
+}

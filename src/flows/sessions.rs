@@ -1,0 +1,158 @@
+//! Sessions: who a browser is signed in as, and how that begins.
+
+use std::time::Duration;
+
+use super::Broker;
+use super::error::FlowError;
+use super::visit::Visit;
+use crate::crypto::random;
+use crate::crypto::seal::Purpose;
+use crate::model::{Account, AccountId, Organization, Proof, Secret, Session, SessionId};
+use crate::store::sessions::NewSession;
+use crate::store::{StoreError, Tx, accounts, grants, organizations, sessions};
+
+/// A session's use is noted at most so often.
+const TOUCH_EVERY: Duration = Duration::from_mins(1);
+
+/// A session that is not over, of an account that is active now.
+#[derive(Debug, Clone)]
+pub struct CurrentSession {
+    /// The session.
+    pub session: Session,
+    /// Its account.
+    pub account: Account,
+    /// The account's organization.
+    pub organization: Option<Organization>,
+}
+
+/// A sign-in that opens a session.
+pub(super) struct SignIn<'a> {
+    /// Who.
+    pub account: AccountId,
+    /// The account's organization.
+    pub organization: Option<&'a Organization>,
+    /// How.
+    pub proof: Proof,
+    /// The provider's ID token, for its logout.
+    pub upstream_id_token: Option<Secret>,
+}
+
+/// A session that was opened, with the token that its cookie holds.
+pub(super) struct OpenedSession {
+    /// The session.
+    pub session: Session,
+    /// The cookie's token.
+    pub token: Secret,
+}
+
+impl Broker {
+    /// The session of a browser: not ended, not over, and everything that it stands on active now.
+    pub async fn current_session(&self, visit: &Visit) -> Result<Option<CurrentSession>, FlowError> {
+        let Some(token) = &visit.session else { return Ok(None) };
+        let now = self.clock.now();
+        let mut tx = self.database.read().await?;
+        let hash = random::hash_token(token.expose());
+        let Some(session) = sessions::find_session_by_token(&mut tx, &hash).await? else { return Ok(None) };
+        if session.is_over(now) {
+            return Ok(None);
+        }
+        let standing =
+            accounts::read_standing(&mut tx, session.account, session.proof.connection, None).await?;
+        let good = standing
+            .is_some_and(|standing| standing.is_good() && standing.organization_id == session.organization);
+        let account = accounts::find_account(&mut tx, session.account).await?;
+        let (Some(account), true) = (account, good) else { return Ok(None) };
+        let organization = match account.organization {
+            Some(id) => organizations::find_organization(&mut tx, id).await?,
+            None => None,
+        };
+        drop(tx);
+        if now.since(session.last_seen_at) >= TOUCH_EVERY {
+            let (idle, _) = self.session_spans(organization.as_ref());
+            let mut tx = self.database.write().await?;
+            sessions::touch_session(&mut tx, session.id, now, now.after(idle)).await?;
+            tx.commit().await?;
+        }
+        Ok(Some(CurrentSession { session, account, organization }))
+    }
+
+    /// How long a session lives without use, and at most.
+    fn session_spans(&self, organization: Option<&Organization>) -> (Duration, Duration) {
+        let policy = organization.map(|organization| &organization.policy);
+        let idle = policy.and_then(|policy| policy.session_idle).unwrap_or(self.settings.session_idle);
+        let max = policy.and_then(|policy| policy.session_max).unwrap_or(self.settings.session_max);
+        (idle, max)
+    }
+
+    /// Opens a session in the transaction that proved who signs in. The browser's session of the same account goes on
+    /// under a new token; that of another account ends.
+    pub(super) async fn open_session(
+        &self,
+        tx: &mut Tx,
+        visit: &Visit,
+        sign_in: SignIn<'_>,
+    ) -> Result<OpenedSession, FlowError> {
+        let now = self.clock.now();
+        let (idle, max) = self.session_spans(sign_in.organization);
+        let before = match &visit.session {
+            Some(token) => sessions::find_session_by_token(tx, &random::hash_token(token.expose())).await?,
+            None => None,
+        };
+        let kept = before.as_ref().filter(|old| old.account == sign_in.account && !old.is_over(now));
+        let id = kept.map_or_else(|| SessionId::new(now, &*self.random), |old| old.id);
+        let token = random::token(&*self.random);
+        let session = Session {
+            id,
+            account: sign_in.account,
+            organization: sign_in.organization.map(|organization| organization.id),
+            created_at: kept.map_or(now, |old| old.created_at),
+            last_seen_at: now,
+            idle_until: now.after(idle),
+            expires_at: now.after(max),
+            user_agent: visit.user_agent.clone(),
+            proof: sign_in.proof,
+        };
+        let new = NewSession {
+            token_hash: random::hash_token(token.expose()),
+            upstream_id_token_sealed: match &sign_in.upstream_id_token {
+                Some(text) => Some(self.seal_upstream_id_token(id, text)?),
+                None => None,
+            },
+            session: session.clone(),
+        };
+        match (&before, kept) {
+            (_, Some(_)) if sessions::renew_session(tx, &new).await? => {}
+            (Some(old), _) => {
+                self.end_session(tx, old).await?;
+                sessions::insert_session(tx, &new).await?;
+            }
+            (None, _) => sessions::insert_session(tx, &new).await?,
+        }
+        Ok(OpenedSession { session, token })
+    }
+
+    /// Ends a session with the grants that do not outlive it; `false` when it had ended.
+    pub(super) async fn end_session(&self, tx: &mut Tx, session: &Session) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let ended = sessions::end_session(tx, session.account, session.id, now).await?;
+        grants::revoke_grants_of_session(tx, session.id, now).await?;
+        Ok(ended)
+    }
+
+    fn seal_upstream_id_token(&self, session: SessionId, token: &Secret) -> Result<String, FlowError> {
+        let context = format!("sessions.upstream_id_token:{session}");
+        Ok(self.sealer.seal_text(Purpose::PersonalData, &context, token.expose().as_bytes())?)
+    }
+
+    /// The provider's ID token of a session, as a hint for its logout.
+    pub(super) async fn upstream_id_token(
+        &self,
+        tx: &mut Tx,
+        session: SessionId,
+    ) -> Result<Option<Secret>, StoreError> {
+        let Some(sealed) = sessions::find_upstream_id_token(tx, session).await? else { return Ok(None) };
+        let context = format!("sessions.upstream_id_token:{session}");
+        let plain = self.sealer.open_text(Purpose::PersonalData, &context, &sealed).ok();
+        Ok(plain.and_then(|plain| std::str::from_utf8(&plain).ok().map(Secret::new)))
+    }
+}

@@ -1,0 +1,369 @@
+//! The sign-in page: username and password, or the way to an identity provider.
+
+use super::Broker;
+use super::complete::Proven;
+use super::directory::Name;
+use super::error::{FlowError, Refusal};
+use super::evidence::{Event, receipt_of};
+use super::visit::{Answer, Visit};
+use crate::crypto::password::PasswordError;
+use crate::model::{
+    Account, ConnectionId, Email, Flow, LocalSignIn, Profile, ProfileKind, Proof, Secret, Target, Username,
+};
+use crate::policy::guesses::{Scope, Verdict, decide};
+use crate::policy::password::normalize;
+use crate::policy::route;
+use crate::policy::route::{Destination, Hints, NamedBy};
+use crate::store::guesses::{GuessCount, find_guesses, forgive_guesses, reserve_guess, return_guess};
+use crate::store::{accounts, organizations, profiles};
+
+/// How often a guess is counted anew that another one overtook.
+const ATTEMPTS: usize = 8;
+
+/// What the sign-in page shows.
+#[derive(Debug, Clone)]
+pub struct SignInView {
+    /// The flow's handle.
+    pub handle: String,
+    /// What its forms prove.
+    pub form_token: String,
+    /// The app that is waiting, by name.
+    pub app: Option<String>,
+    /// The code under which the attempt can be looked up.
+    pub receipt: String,
+    /// Who is expected.
+    pub username: Option<String>,
+    /// The connections to choose from.
+    pub connections: Vec<ConnectionView>,
+}
+
+/// A connection as a page offers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionView {
+    /// Its id.
+    pub id: ConnectionId,
+    /// Its handle.
+    pub handle: String,
+    /// Its name.
+    pub name: String,
+    /// The host of its issuer.
+    pub provider: String,
+}
+
+impl Broker {
+    /// What the sign-in page of a flow shows.
+    pub async fn view_sign_in(&self, visit: &Visit, handle: &str) -> Result<SignInView, FlowError> {
+        let flow = self.require_flow(visit, handle).await?;
+        let mut connections = Vec::new();
+        let mut username = None;
+        let mut app_name = None;
+        if let Target::App(request) = &flow.target {
+            username.clone_from(&request.login_hint);
+            if let Some(entry) = self.directory.app_by_id(request.app).await? {
+                app_name = Some(entry.app.name.clone());
+                let hints: Hints = self.hints(&entry.app, request).await?;
+                if let Destination::Choice(several) = route::decide(&hints) {
+                    connections = self.connection_views(&several).await?;
+                }
+            }
+        }
+        Ok(SignInView {
+            handle: handle.to_owned(),
+            form_token: self.form_token(&flow.id.to_string()),
+            app: app_name,
+            receipt: receipt_of(flow.id),
+            username,
+            connections,
+        })
+    }
+
+    /// The connections that a name leads to, for the page on which one is chosen. None are shown for a name that is
+    /// unknown, or that the asker may not learn of.
+    pub async fn view_choice(
+        &self,
+        visit: &Visit,
+        handle: &str,
+        entered: &str,
+    ) -> Result<SignInView, FlowError> {
+        let view = self.view_sign_in(visit, handle).await?;
+        let several = self.named_by_person(entered).await?;
+        Ok(SignInView { connections: self.connection_views(&several).await?, ..view })
+    }
+
+    async fn connection_views(&self, ids: &[ConnectionId]) -> Result<Vec<ConnectionView>, FlowError> {
+        let mut views = Vec::new();
+        for id in ids {
+            if let Some(entry) = self.directory.connection(*id).await? {
+                let connection = &entry.connection;
+                let issuer = url::Url::parse(&connection.issuer).ok();
+                views.push(ConnectionView {
+                    id: connection.id,
+                    handle: connection.handle.to_string(),
+                    name: connection.name.clone(),
+                    provider: issuer.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default(),
+                });
+            }
+        }
+        Ok(views)
+    }
+
+    async fn named_by_person(&self, entered: &str) -> Result<Vec<ConnectionId>, FlowError> {
+        match Name::parse(entered) {
+            None => Ok(Vec::new()),
+            Some(name @ Name::Handle(_)) => self.connections_for_name(&name, NamedBy::PersonByHandle).await,
+            Some(name @ Name::Domain(_)) => self.connections_for_name(&name, NamedBy::PersonByDomain).await,
+        }
+    }
+
+    /// Goes on by a name that the person entered: an organization's handle, a domain, or an email address.
+    pub async fn sign_in_by_name(
+        &self,
+        visit: &Visit,
+        handle: &str,
+        entered: &str,
+    ) -> Result<Answer, FlowError> {
+        let flow = self.require_flow(visit, handle).await?;
+        let several = self.named_by_person(entered).await?;
+        let login_hint = entered.trim().parse::<Email>().ok();
+        match several.as_slice() {
+            [] => Err(self.refuse(visit, self.sign_in_event(&flow), "unknown_domain", "unknown_name").await),
+            [only] => self.begin_leg(visit, flow, *only, login_hint.as_ref().map(Email::as_str)).await,
+            _ => Ok(Answer::to(super::visit::Go::Choose(handle.to_owned(), Some(entered.trim().to_owned())))),
+        }
+    }
+
+    /// Goes on at the provider that the person chose.
+    pub async fn sign_in_through(
+        &self,
+        visit: &Visit,
+        handle: &str,
+        connection: ConnectionId,
+    ) -> Result<Answer, FlowError> {
+        let flow = self.require_flow(visit, handle).await?;
+        let hint = match &flow.target {
+            Target::App(request) => request.login_hint.clone(),
+            Target::Account | Target::Home(_) => None,
+        };
+        self.begin_leg(visit, flow, connection, hint.as_deref()).await
+    }
+
+    /// Signs in by username and password. An email address whose domain is routed goes to its provider, whatever the
+    /// password field holds.
+    pub async fn sign_in_with_password(
+        &self,
+        visit: &Visit,
+        handle: &str,
+        entered: &str,
+        password: Secret,
+    ) -> Result<Answer, FlowError> {
+        let flow = self.require_flow(visit, handle).await?;
+        let entered = entered.trim();
+        if let Ok(email) = entered.parse::<Email>() {
+            let name = Name::Domain(email.domain().clone());
+            let routed = self.connections_for_name(&name, NamedBy::PersonByDomain).await?;
+            match routed.as_slice() {
+                [] => {}
+                [only] => return self.begin_leg(visit, flow, *only, Some(email.as_str())).await,
+                _ => return self.sign_in_by_name(visit, handle, entered).await,
+            }
+        }
+        let account = self.find_local_account(entered).await?;
+        let counters = self.counters(visit, entered, account.as_ref());
+        self.reserve(visit, &flow, &counters).await?;
+        let stored = match &account {
+            Some(account) => {
+                let mut tx = self.database.read().await?;
+                accounts::find_password(&mut tx, account.id).await?
+            }
+            None => None,
+        };
+        let normalized = Secret::new(normalize(password.expose()));
+        let verdict = match self.passwords.verify(normalized, stored.clone()).await {
+            Ok(verdict) => verdict,
+            Err(error) => return Err(self.hashing_failed(visit, &flow, &counters, error).await),
+        };
+        let Some(account) = account.filter(|_| verdict.matches) else {
+            return Err(self
+                .refuse(visit, self.sign_in_event(&flow), "bad_credentials", "bad_credentials")
+                .await);
+        };
+        if verdict.needs_rehash
+            && let Some(old) = stored
+        {
+            self.strengthen(&account, &old, password).await?;
+        }
+        self.complete_local(visit, &flow, account, &counters).await
+    }
+
+    async fn find_local_account(&self, entered: &str) -> Result<Option<Account>, FlowError> {
+        let Ok(username) = entered.parse::<Username>() else { return Ok(None) };
+        let mut tx = self.database.read().await?;
+        Ok(accounts::find_account_by_username(&mut tx, &username).await?)
+    }
+
+    /// The counters that a guess counts in: the account's (or, in a browser that it was used in, that browser's),
+    /// and the network's. Names that do not exist have counters too.
+    fn counters(&self, visit: &Visit, entered: &str, account: Option<&Account>) -> [(Scope, String); 2] {
+        let key = self.network_tag(&format!("username:{}", entered.to_ascii_lowercase()));
+        let known = account.and_then(|account| self.known_browser(visit, account.id));
+        let first = match known {
+            Some(browser) => (Scope::KnownBrowser, self.network_tag(&format!("{key}:{browser}"))),
+            None => (Scope::Account, key),
+        };
+        [first, (Scope::Network, self.network_tag(&visit.network()))]
+    }
+
+    /// Counts a guess before it is checked.
+    async fn reserve(
+        &self,
+        visit: &Visit,
+        flow: &Flow,
+        counters: &[(Scope, String)],
+    ) -> Result<(), FlowError> {
+        for _ in 0..ATTEMPTS {
+            let now = self.clock.now();
+            let mut tx = self.database.write().await?;
+            let mut overtaken = false;
+            for (scope, subject) in counters {
+                let seen = find_guesses(&mut tx, scope.as_str(), subject).await?;
+                let facts = seen.map(|seen| (seen.failures, seen.blocked_until, seen.updated_at));
+                match decide(*scope, facts, now) {
+                    Verdict::Wait { wait } => {
+                        drop(tx);
+                        return Err(self.too_many(visit, flow, *scope, wait).await);
+                    }
+                    Verdict::Check { failures, blocked_until } => {
+                        let next = GuessCount { failures, blocked_until, updated_at: now };
+                        if !reserve_guess(&mut tx, scope.as_str(), subject, seen, next).await? {
+                            overtaken = true;
+                            break;
+                        }
+                    }
+                }
+            }
+            if !overtaken {
+                return Ok(tx.commit().await?);
+            }
+        }
+        Err(self.too_many(visit, flow, Scope::Account, std::time::Duration::from_secs(1)).await)
+    }
+
+    async fn too_many(
+        &self,
+        visit: &Visit,
+        flow: &Flow,
+        scope: Scope,
+        wait: std::time::Duration,
+    ) -> FlowError {
+        let reason = match scope {
+            Scope::Account => "guesses_account",
+            Scope::KnownBrowser => "guesses_browser",
+            Scope::Network => "guesses_network",
+        };
+        let error = self.refuse(visit, self.sign_in_event(flow), "too_many_attempts", reason).await;
+        later(error, wait)
+    }
+
+    /// A password that was not checked was no guess.
+    async fn hashing_failed(
+        &self,
+        visit: &Visit,
+        flow: &Flow,
+        counters: &[(Scope, String)],
+        error: PasswordError,
+    ) -> FlowError {
+        let returned = async {
+            let mut tx = self.database.write().await?;
+            for (scope, subject) in counters {
+                return_guess(&mut tx, scope.as_str(), subject).await?;
+            }
+            tx.commit().await
+        };
+        if let Err(error) = returned.await {
+            return error.into();
+        }
+        let event = self.sign_in_event(flow);
+        match error {
+            PasswordError::TooLong => self.refuse(visit, event, "bad_credentials", "password_too_long").await,
+            PasswordError::Busy { retry_after } => {
+                later(self.refuse(visit, event, "busy", "hashing_busy").await, retry_after)
+            }
+            PasswordError::Phc(_) | PasswordError::Unavailable => FlowError::Unavailable(error.to_string()),
+        }
+    }
+
+    /// Hashes the same password anew, stronger.
+    async fn strengthen(&self, account: &Account, old: &str, password: Secret) -> Result<(), FlowError> {
+        let normalized = Secret::new(normalize(password.expose()));
+        // A full queue is no reason to refuse somebody whose password was right; the next sign-in tries again.
+        if let Ok(new) = self.passwords.hash(normalized).await {
+            let mut tx = self.database.write().await?;
+            accounts::replace_password_hash(&mut tx, account.id, old, &new).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn complete_local(
+        &self,
+        visit: &Visit,
+        flow: &Flow,
+        account: Account,
+        counters: &[(Scope, String); 2],
+    ) -> Result<Answer, FlowError> {
+        let now = self.clock.now();
+        let mut tx = self.database.write().await?;
+        let profile = local_profile(profiles::list_profiles(&mut tx, account.id).await?);
+        let allowed = match account.organization {
+            None => true,
+            Some(id) => {
+                let organization = organizations::find_organization(&mut tx, id).await?;
+                organization.is_some_and(|organization| match organization.policy.local_sign_in {
+                    LocalSignIn::All => true,
+                    LocalSignIn::BreakGlass => account.break_glass,
+                    LocalSignIn::None => false,
+                })
+            }
+        };
+        let (Some(profile), true) = (profile, allowed) else {
+            drop(tx);
+            let event = Event {
+                organization: account.organization,
+                actor: Some(account.id),
+                ..self.sign_in_event(flow)
+            };
+            return Err(self.refuse(visit, event, "bad_credentials", "local_sign_in_off").await);
+        };
+        let [(scope, subject), (network, address)] = counters;
+        forgive_guesses(&mut tx, scope.as_str(), subject).await?;
+        return_guess(&mut tx, network.as_str(), address).await?;
+        profiles::touch_profile(&mut tx, profile.id, now).await?;
+        let proof = Proof {
+            profile: profile.id,
+            connection: None,
+            authenticated_at: now,
+            amr: vec!["pwd".to_owned()],
+            acr: None,
+            upstream_sid: None,
+        };
+        self.complete_sign_in(tx, visit, flow, Proven { account, proof, upstream_id_token: None }).await
+    }
+
+    /// The record of a sign-in of somebody who has proved nothing yet.
+    pub(super) fn sign_in_event(&self, flow: &Flow) -> Event {
+        Event { app: flow.target.app(), receipt: Some(receipt_of(flow.id)), ..Event::new("sign_in") }
+    }
+}
+
+fn local_profile(profiles: Vec<Profile>) -> Option<Profile> {
+    profiles.into_iter().find(|profile| profile.kind == ProfileKind::Local)
+}
+
+fn later(error: FlowError, wait: std::time::Duration) -> FlowError {
+    match error {
+        FlowError::Refused(refusal) => {
+            FlowError::Refused(Box::new(Refusal { retry_after: Some(wait), ..*refusal }))
+        }
+        other => other,
+    }
+}

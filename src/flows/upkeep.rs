@@ -1,0 +1,83 @@
+//! What the broker does without being asked: forgetting what other nodes have changed, moving keys on, removing what
+//! has expired.
+
+use std::collections::BTreeSet;
+
+use super::Broker;
+use super::signing::{KEYS_TOPIC, SigningError};
+use crate::store::changes::{find_last_change, list_changes};
+use crate::store::{StoreError, housekeeping};
+
+/// The topic of a change to organizations, domains, connections, apps or accounts.
+pub const DIRECTORY_TOPIC: &str = "directory";
+
+/// Commits may come in another order than their numbers; so many numbers are looked at again.
+const OVERLAP: i64 = 1_000;
+
+/// How far a node has read the changes.
+#[derive(Debug, Default)]
+pub struct ChangeReader {
+    after: i64,
+    seen: BTreeSet<i64>,
+    started: bool,
+}
+
+impl Broker {
+    /// Reads what has changed since the last time and forgets it here. After an error everything is forgotten, since
+    /// nobody knows what was missed.
+    pub async fn forget_changes(&self, reader: &mut ChangeReader) -> Result<(), SigningError> {
+        match self.read_changes(reader).await {
+            Ok(topics) => {
+                if topics.iter().any(|topic| topic == KEYS_TOPIC) {
+                    self.reload_signing_keys().await?;
+                }
+                if topics.iter().any(|topic| topic == DIRECTORY_TOPIC) {
+                    self.directory.forget();
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.directory.forget();
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn read_changes(&self, reader: &mut ChangeReader) -> Result<Vec<String>, StoreError> {
+        let mut tx = self.database.read().await?;
+        if !reader.started {
+            reader.after = (find_last_change(&mut tx).await? - OVERLAP).max(0);
+        }
+        let mut topics = Vec::new();
+        for change in list_changes(&mut tx, reader.after).await? {
+            // What stood there at the start is in no cache yet; forgetting it once more costs nothing.
+            if reader.seen.insert(change.seq) {
+                topics.push(change.topic);
+            }
+        }
+        reader.started = true;
+        if let Some(newest) = reader.seen.last() {
+            reader.after = (newest - OVERLAP).max(reader.after);
+            reader.seen = reader.seen.split_off(&(reader.after + 1));
+        }
+        Ok(topics)
+    }
+
+    /// Removes what has expired, in bounded steps; gives how many rows went.
+    pub async fn sweep(&self) -> Result<u64, StoreError> {
+        let mut tx = self.database.write().await?;
+        let deleted = housekeeping::sweep(&mut tx, self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(deleted)
+    }
+
+    /// Whether the database answers.
+    pub async fn is_ready(&self) -> Result<(), StoreError> {
+        find_last_change(&mut self.database.read().await?).await.map(drop)
+    }
+
+    /// Lets what is under way finish, and closes the database.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+}

@@ -1,0 +1,68 @@
+//! What runs by itself, beside the requests. Each job is a loop that logs its failures and goes on.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::flows::Broker;
+use crate::flows::upkeep::ChangeReader;
+
+/// How often other nodes' changes are read.
+const READ_CHANGES: Duration = Duration::from_secs(1);
+
+/// How often keys move from one stage to the next.
+const MOVE_KEYS: Duration = Duration::from_secs(15);
+
+/// How often what has expired is removed.
+const SWEEP: Duration = Duration::from_mins(1);
+
+/// How often it is asked whether a signing key has had its time.
+const ROTATE: Duration = Duration::from_hours(1);
+
+/// Starts all jobs; they end when the set is dropped.
+pub fn start(broker: &Arc<Broker>) -> JoinSet<()> {
+    let mut jobs = JoinSet::new();
+    jobs.spawn(read_changes(Arc::clone(broker)));
+    jobs.spawn(every(MOVE_KEYS, "move_keys", Arc::clone(broker), |broker| async move {
+        Ok(broker.reload_signing_keys().await?)
+    }));
+    jobs.spawn(every(ROTATE, "rotate_keys", Arc::clone(broker), |broker| async move {
+        broker.rotate_signing_keys(true).await?;
+        Ok(())
+    }));
+    jobs.spawn(every(SWEEP, "sweep", Arc::clone(broker), |broker| async move {
+        broker.sweep().await?;
+        Ok(())
+    }));
+    jobs
+}
+
+async fn read_changes(broker: Arc<Broker>) {
+    let mut reader = ChangeReader::default();
+    let mut ticks = interval(READ_CHANGES);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = broker.forget_changes(&mut reader).await {
+            tracing::warn!(%error, "what other nodes have changed could not be read");
+        }
+    }
+}
+
+async fn every<F, T>(span: Duration, name: &'static str, broker: Arc<Broker>, run: F)
+where
+    F: Fn(Arc<Broker>) -> T + Send,
+    T: Future<Output = anyhow::Result<()>> + Send,
+{
+    let mut ticks = interval(span);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = run(Arc::clone(&broker)).await {
+            tracing::warn!(job = name, error = format!("{error:#}"), "a job failed");
+        }
+    }
+}

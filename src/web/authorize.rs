@@ -1,0 +1,28 @@
+//! The authorization endpoint (RFC 6749, section 3.1).
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+
+use super::request::{Browser, PostedForm};
+use super::respond::{outcome, see_other};
+use super::state::Web;
+
+/// Where apps send browsers.
+const AUTHORIZE: &str = "/oauth2/authorize";
+
+/// The routes of this file.
+pub fn routes() -> Router<Web> {
+    Router::new().route(AUTHORIZE, get(authorize).post(authorize_by_post))
+}
+
+async fn authorize(State(web): State<Web>, browser: Browser) -> Response {
+    let result = web.broker.begin_authorization(&browser.visit, &browser.query).await;
+    outcome(&web, &browser, result)
+}
+
+/// A post comes from the app's site, so without our cookies: the browser asks again by GET, which brings them.
+async fn authorize_by_post(PostedForm(form): PostedForm) -> Response {
+    see_other(&format!("{AUTHORIZE}?{}", form.to_text()))
+}

@@ -1,0 +1,51 @@
+//! The consent page.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use http::StatusCode;
+
+use super::guard::require_flow_form;
+use super::pages::{Consent, Form, Person, path};
+use super::request::{Browser, PostedForm};
+use super::respond::{outcome, page, refusal};
+use super::state::Web;
+use crate::flows::error::FlowError;
+
+/// The routes of this file.
+pub fn routes() -> Router<Web> {
+    Router::new().route(path::CONSENT, get(show_consent).post(post_consent))
+}
+
+async fn show_consent(State(web): State<Web>, browser: Browser) -> Response {
+    let handle = browser.query.get("flow").unwrap_or_default();
+    let view = match web.broker.view_consent(&browser.visit, handle).await {
+        Ok(view) => view,
+        Err(error) => return refusal(&web, &browser, error),
+    };
+    let mut frame = web.pages.frame(browser.locale, &browser.here);
+    frame.app = Some(view.app.clone());
+    let consent = Consent {
+        frame,
+        form: Form { token: view.form_token, flow: Some(view.handle) },
+        app: view.app,
+        app_organization: view.app_organization,
+        person: Person { label: view.person, switch: None },
+        scopes: view.scopes,
+    };
+    page(StatusCode::OK, &consent)
+}
+
+async fn post_consent(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
+    let handle = match require_flow_form(&web, &browser, &form).await {
+        Ok(handle) => handle,
+        Err(response) => return response,
+    };
+    let allowed = match form.get("decision") {
+        Some("allow") => true,
+        Some("deny") => false,
+        _ => return refusal(&web, &browser, FlowError::refused("invalid_request")),
+    };
+    outcome(&web, &browser, web.broker.answer_consent(&browser.visit, handle, allowed).await)
+}

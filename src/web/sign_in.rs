@@ -1,0 +1,189 @@
+//! The pages of a sign-in, before anybody has proved anything.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use http::{HeaderValue, StatusCode, header};
+
+use super::errors::find_reason;
+use super::guard::require_flow_form;
+use super::pages::{Choice, ConnectionChoice, DomainEntry, Failure, Form, Frame, SignIn, path};
+use super::request::{Browser, PostedForm};
+use super::respond::{answer, outcome, page, refusal, see_other};
+use super::state::Web;
+use crate::flows::error::{FlowError, Refusal};
+use crate::flows::sign_in::{ConnectionView, SignInView};
+use crate::model::Secret;
+
+/// The routes of this file.
+pub fn routes() -> Router<Web> {
+    Router::new()
+        .route("/", get(|| async { see_other(path::ACCOUNT) }))
+        .route(path::SIGN_IN, get(show_sign_in).post(post_sign_in))
+        .route(path::DOMAIN, get(show_domain).post(post_domain))
+        .route(path::CONNECTION, axum::routing::post(post_connection))
+}
+
+/// Refusals after which the form is shown again.
+const TRY_AGAIN: [&str; 3] = ["bad_credentials", "too_many_attempts", "busy"];
+
+async fn show_sign_in(State(web): State<Web>, browser: Browser) -> Response {
+    let Some(flow) = browser.query.get("flow") else {
+        return outcome(&web, &browser, web.broker.begin_own_sign_in(&browser.visit).await);
+    };
+    match web.broker.view_sign_in(&browser.visit, flow).await {
+        Ok(view) => {
+            let username = view.username.clone();
+            page(StatusCode::OK, &sign_in_page(&web, &browser, view, username, None))
+        }
+        Err(error) => refusal(&web, &browser, error),
+    }
+}
+
+async fn post_sign_in(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
+    let handle = match require_flow_form(&web, &browser, &form).await {
+        Ok(handle) => handle,
+        Err(response) => return response,
+    };
+    let entered = form.get("username").unwrap_or_default();
+    let password = Secret::new(form.get("password").unwrap_or_default());
+    let result = web.broker.sign_in_with_password(&browser.visit, handle, entered, password).await;
+    match result {
+        Err(FlowError::Refused(again)) if TRY_AGAIN.contains(&again.code) => {
+            sign_in_again(&web, &browser, handle, entered, *again).await
+        }
+        result => outcome(&web, &browser, result),
+    }
+}
+
+async fn sign_in_again(
+    web: &Web,
+    browser: &Browser,
+    handle: &str,
+    entered: &str,
+    again: Refusal,
+) -> Response {
+    let view = match web.broker.view_sign_in(&browser.visit, handle).await {
+        Ok(view) => view,
+        Err(error) => return refusal(web, browser, error),
+    };
+    let mut failure = Failure::new(again.code);
+    if let Some(span) = again.retry_after {
+        failure = failure.wait(span);
+    }
+    let here = path::with_query(path::SIGN_IN, "flow", handle);
+    let shown = Browser { here, ..browser.clone() };
+    let username = Some(entered.to_owned());
+    let status = find_reason(again.code).status;
+    let mut response = page(status, &sign_in_page(web, &shown, view, username, Some(failure)));
+    if let Some(span) = again.retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(span.as_secs().max(1)));
+    }
+    response
+}
+
+fn sign_in_page<'w>(
+    web: &'w Web,
+    browser: &Browser,
+    view: SignInView,
+    username: Option<String>,
+    failure: Option<Failure>,
+) -> SignIn<'w> {
+    SignIn {
+        frame: frame(web, browser, &view, failure.is_some()),
+        form: Form { token: view.form_token, flow: Some(view.handle) },
+        username,
+        connections: choices(view.connections),
+        failure,
+    }
+}
+
+/// A failed page shows the receipt; a page that asks something does not need one.
+fn frame<'w>(web: &'w Web, browser: &Browser, view: &SignInView, failed: bool) -> Frame<'w> {
+    let mut frame = web.pages.frame(browser.locale, &browser.here);
+    frame.app.clone_from(&view.app);
+    frame.receipt = failed.then(|| view.receipt.clone());
+    frame
+}
+
+fn choices(connections: Vec<ConnectionView>) -> Vec<ConnectionChoice> {
+    let choice = |view: ConnectionView| ConnectionChoice {
+        handle: view.handle,
+        value: view.id.to_string(),
+        name: view.name,
+        provider: view.provider,
+    };
+    connections.into_iter().map(choice).collect()
+}
+
+async fn show_domain(State(web): State<Web>, browser: Browser) -> Response {
+    let handle = browser.query.get("flow").unwrap_or_default();
+    let entered = browser.query.get("domain");
+    let view = match entered {
+        Some(entered) => web.broker.view_choice(&browser.visit, handle, entered).await,
+        None => web.broker.view_sign_in(&browser.visit, handle).await,
+    };
+    match (view, entered) {
+        (Err(error), _) => refusal(&web, &browser, error),
+        (Ok(view), Some(entered)) if !view.connections.is_empty() => {
+            let choice = Choice {
+                frame: frame(&web, &browser, &view, false),
+                form: Form { token: view.form_token, flow: Some(view.handle) },
+                entered: entered.to_owned(),
+                connections: choices(view.connections),
+            };
+            page(StatusCode::OK, &choice)
+        }
+        (Ok(view), entered) => page(StatusCode::OK, &domain_page(&web, &browser, view, entered, None)),
+    }
+}
+
+fn domain_page<'w>(
+    web: &'w Web,
+    browser: &Browser,
+    view: SignInView,
+    entered: Option<&str>,
+    failure: Option<Failure>,
+) -> DomainEntry<'w> {
+    DomainEntry {
+        frame: frame(web, browser, &view, failure.is_some()),
+        form: Form { token: view.form_token, flow: Some(view.handle) },
+        domain: entered.map(str::to_owned),
+        failure,
+    }
+}
+
+async fn post_domain(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
+    let handle = match require_flow_form(&web, &browser, &form).await {
+        Ok(handle) => handle,
+        Err(response) => return response,
+    };
+    let entered = form.get("domain").unwrap_or_default();
+    match web.broker.sign_in_by_name(&browser.visit, handle, entered).await {
+        Ok(next) => answer(&next),
+        Err(FlowError::Refused(unknown)) if unknown.code == "unknown_domain" => {
+            let view = match web.broker.view_sign_in(&browser.visit, handle).await {
+                Ok(view) => view,
+                Err(error) => return refusal(&web, &browser, error),
+            };
+            let here = path::with_query(path::DOMAIN, "flow", handle);
+            let shown = Browser { here, ..browser.clone() };
+            let failure = Some(Failure::new(unknown.code));
+            let again = domain_page(&web, &shown, view, Some(entered), failure);
+            page(find_reason(unknown.code).status, &again)
+        }
+        Err(error) => refusal(&web, &browser, error),
+    }
+}
+
+async fn post_connection(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
+    let handle = match require_flow_form(&web, &browser, &form).await {
+        Ok(handle) => handle,
+        Err(response) => return response,
+    };
+    let Some(connection) = form.get("connection").and_then(|text| text.parse().ok()) else {
+        return refusal(&web, &browser, FlowError::refused("invalid_request"));
+    };
+    outcome(&web, &browser, web.broker.sign_in_through(&browser.visit, handle, connection).await)
+}
