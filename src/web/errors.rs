@@ -106,7 +106,7 @@ mod tests {
              below, and mostly a receipt (`id=\"receipt\"`), a short code under which the audit log has what truly \
              happened. The status is that of a page which says nothing else; a form that is shown again keeps it.\n\n\
              This file is made from `src/web/errors.rs` and `src/web/locales/en/errors.ftl`; \
-             `COUNTERSIGN_WRITE=1 cargo test --lib web::errors` writes it anew.\n\n\
+             `UPDATE=1 cargo test --lib web::errors` writes it anew.\n\n\
              | code | status | what the page says | why | what to do now |\n|---|---|---|---|---|\n",
         );
         for Reason { code, status, helper } in REASONS {
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn the_table_of_errors_is_written_down() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md");
-        if std::env::var_os("COUNTERSIGN_WRITE").is_some() {
+        if std::env::var_os("UPDATE").is_some() {
             std::fs::write(&path, document()).unwrap();
         }
         assert_eq!(
