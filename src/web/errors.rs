@@ -13,28 +13,59 @@ pub struct Reason {
     pub code: &'static str,
     /// The status of the answer.
     pub status: StatusCode,
+    /// Who can look the receipt's code up and help; named only where there is a receipt.
+    pub helper: Option<Helper>,
+}
+
+/// Somebody to whom a person gives the receipt's code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Helper {
+    /// Those who run the app.
+    App,
+    /// The organization's administrator.
+    Administrator,
+    /// Those who run the broker.
+    Operator,
+}
+
+impl Helper {
+    /// The text that names them.
+    pub(super) const fn key(self) -> &'static str {
+        match self {
+            Self::App => "help-app",
+            Self::Administrator => "help-administrator",
+            Self::Operator => "help-operator",
+        }
+    }
 }
 
 const fn reason(code: &'static str, status: StatusCode) -> Reason {
-    Reason { code, status }
+    Reason { code, status, helper: None }
+}
+
+impl Reason {
+    const fn helped_by(self, helper: Helper) -> Self {
+        Self { helper: Some(helper), ..self }
+    }
 }
 
 /// What is said for a code that has no text of its own.
-pub const UNEXPECTED: Reason = reason("unexpected", StatusCode::INTERNAL_SERVER_ERROR);
+pub const UNEXPECTED: Reason =
+    reason("unexpected", StatusCode::INTERNAL_SERVER_ERROR).helped_by(Helper::Operator);
 
 /// Every reason, in the order of a sign-in.
 pub const REASONS: &[Reason] = &[
-    reason("invalid_request", StatusCode::BAD_REQUEST),
-    reason("unknown_client", StatusCode::BAD_REQUEST),
-    reason("redirect_uri_mismatch", StatusCode::BAD_REQUEST),
+    reason("invalid_request", StatusCode::BAD_REQUEST).helped_by(Helper::App),
+    reason("unknown_client", StatusCode::BAD_REQUEST).helped_by(Helper::App),
+    reason("redirect_uri_mismatch", StatusCode::BAD_REQUEST).helped_by(Helper::App),
     reason("bad_credentials", StatusCode::FORBIDDEN),
     reason("too_many_attempts", StatusCode::TOO_MANY_REQUESTS),
     reason("busy", StatusCode::TOO_MANY_REQUESTS),
     reason("unknown_domain", StatusCode::NOT_FOUND),
     reason("domain_has_no_connection", StatusCode::NOT_FOUND),
-    reason("idp_refused", StatusCode::FORBIDDEN),
-    reason("idp_unreachable", StatusCode::BAD_GATEWAY),
-    reason("idp_answer_invalid", StatusCode::BAD_REQUEST),
+    reason("idp_refused", StatusCode::FORBIDDEN).helped_by(Helper::Administrator),
+    reason("idp_unreachable", StatusCode::BAD_GATEWAY).helped_by(Helper::Administrator),
+    reason("idp_answer_invalid", StatusCode::BAD_REQUEST).helped_by(Helper::Administrator),
     reason("no_account", StatusCode::FORBIDDEN),
     reason("email_taken", StatusCode::CONFLICT),
     reason("not_allowed", StatusCode::FORBIDDEN),
@@ -75,14 +106,15 @@ mod tests {
              below, and mostly a receipt (`id=\"receipt\"`), a short code under which the audit log has what truly \
              happened. The status is that of a page which says nothing else; a form that is shown again keeps it.\n\n\
              This file is made from `src/web/errors.rs` and `src/web/locales/en/errors.ftl`; \
-             `COUNTERSIGN_WRITE=1 cargo test --lib web::errors` writes it anew.\n\n\
+             `UPDATE=1 cargo test --lib web::errors` writes it anew.\n\n\
              | code | status | what the page says | why | what to do now |\n|---|---|---|---|---|\n",
         );
-        for Reason { code, status } in REASONS {
+        for Reason { code, status, helper } in REASONS {
             let [what, why, next] =
                 ["", ".why", ".next"].map(|part| text.say(&format!("error-{code}{part}")));
             let what = what.trim_end_matches('.');
-            writeln!(document, "| `{code}` | {} | {what} | {why} | {next} |", status.as_u16()).unwrap();
+            let help = helper.map(|helper| format!(" {}", text.say(helper.key()))).unwrap_or_default();
+            writeln!(document, "| `{code}` | {} | {what} | {why} | {next}{help} |", status.as_u16()).unwrap();
         }
         document
     }
@@ -90,7 +122,7 @@ mod tests {
     #[test]
     fn the_table_of_errors_is_written_down() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md");
-        if std::env::var_os("COUNTERSIGN_WRITE").is_some() {
+        if std::env::var_os("UPDATE").is_some() {
             std::fs::write(&path, document()).unwrap();
         }
         assert_eq!(

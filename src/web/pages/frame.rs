@@ -111,11 +111,15 @@ impl<'a> Frame<'a> {
         self.text.say(&failure.key(".why"))
     }
 
-    /// What to do now.
+    /// What to do now; and who can help, where there is a code to give them.
     pub(super) fn next(&self, failure: &Failure) -> Cow<'a, str> {
-        match failure.wait {
+        let next = match failure.wait {
             Some(span) => Cow::Owned(self.text.wait(span)),
             None => self.text.say(&failure.key(".next")),
+        };
+        match (find_reason(&failure.code).helper, &self.receipt) {
+            (Some(helper), Some(_)) => Cow::Owned(format!("{next} {}", self.text.say(helper.key()))),
+            _ => next,
         }
     }
 }

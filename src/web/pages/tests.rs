@@ -224,7 +224,7 @@ impl<'a> Samples<'a> {
             assert_eq!(page.status(), reason.status);
             self.add(&format!("error-{}", reason.code), &page);
         }
-        let mut frame = self.failed_frame("/");
+        let mut frame = self.frame("/");
         frame.app = None;
         let page = ErrorPage { frame, failure: Failure::new(self.noun("brand_new")), app: None, retry: None };
         self.add("error-without-app", &page);
@@ -409,7 +409,7 @@ fn a_refused_password_says_that_the_organization_may_sign_in_elsewhere() {
         let shown = text(&document, "#error");
         assert!(
             shown.contains(
-                "Your organization may sign in through its own identity provider; use your organization"
+                "your organization may sign in through its own identity provider; use your organization's domain"
             ),
             "{shown}"
         );
@@ -418,6 +418,11 @@ fn a_refused_password_says_that_the_organization_may_sign_in_elsewhere() {
     assert!(text(&page("sign-in-paused"), "#error").contains("Try again in 3 minutes."));
     assert_eq!(select(&page("sign-in-refused"), "#username")[0].attr("value"), Some("bob"));
     assert_eq!(select(&page("sign-in-refused"), "#password")[0].attr("value"), Some(""));
+}
+
+#[test]
+fn the_domain_page_says_who_knows_the_domain() {
+    assert!(text(&page("domain"), "#domain-hint").contains("a colleague finds it in their profile"));
 }
 
 #[test]
@@ -435,7 +440,10 @@ fn the_error_page_names_its_reason_its_code_and_the_way_back_to_the_app() {
         (link.attr("href"), link.text().collect::<String>().as_str()),
         (Some("https://notes.acme.test/"), "Start again at Notes")
     );
+    let refused = text(&page("error-idp_refused"), "#error");
+    assert!(refused.contains("give the code below to your organization’s administrator"), "{refused}");
     let unknown = page("error-without-app");
+    assert!(!text(&unknown, "#error").contains("code below"), "there is no code");
     assert_eq!(select(&unknown, "#error")[0].attr("data-error"), Some("brand_new"));
     assert_eq!(text(&unknown, "h1"), "Something went wrong on our side");
 }

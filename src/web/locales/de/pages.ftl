@@ -53,7 +53,7 @@ use-custom-domain = Eigene Domain verwenden
 domain-title = Anmeldung Ihrer Organisation
 domain-intro = Wir bringen Sie dorthin, wo sich Ihre Organisation anmeldet. Ihr Passwort geben Sie dort ein, nicht hier.
 domain = Domain oder Name Ihrer Organisation
-domain-hint = Zum Beispiel acme.com oder acme. Kolleginnen und Kollegen finden die Domain in ihrem Profil.
+domain-hint = Zum Beispiel acme.com oder acme; Kolleginnen und Kollegen finden die Domain in ihrem Profil.
 domain-back = Stattdessen mit Passwort anmelden
 
 # Auswahl.

@@ -45,7 +45,7 @@ username = Username or email
 password = Password
 password-show = Show
 password-hide = Hide
-own-identity-provider = Your organization may sign in through its own identity provider; use your organization’s domain.
+own-identity-provider = Please note: your organization may sign in through its own identity provider; use your organization's domain.
 custom-domain-hint = Does your organization have its own sign-in?
 use-custom-domain = Use custom domain
 
@@ -53,7 +53,7 @@ use-custom-domain = Use custom domain
 domain-title = Use your organization’s sign-in
 domain-intro = We take you to where your organization signs in. You enter your password there, not here.
 domain = Domain or name of your organization
-domain-hint = For example acme.com or acme. A colleague finds it in their profile.
+domain-hint = For example acme.com or acme; a colleague finds it in their profile.
 domain-back = Sign in with a password instead
 
 # Choice.
