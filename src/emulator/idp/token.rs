@@ -1,0 +1,140 @@
+//! The token endpoint: a code becomes an ID token and an access token, once (RFC 6749, section 4.1.3; RFC 7636, section
+//! 4.6).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+
+use super::client_auth::ClientAuthError;
+use super::{Grant, Idp};
+use crate::crypto;
+use crate::emulator::html;
+use crate::emulator::parameters::Parameters;
+
+/// How long an access token lives.
+const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_hours(1);
+
+/// How long a spent code is remembered, so that its second use ends what it gave.
+const SPENT_LIFETIME: Duration = ACCESS_TOKEN_LIFETIME;
+
+/// Why there are no tokens (RFC 6749, section 5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TokenError {
+    InvalidRequest,
+    InvalidClient,
+    InvalidGrant,
+    UnsupportedGrantType,
+    Server,
+}
+
+impl TokenError {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidGrant => "invalid_grant",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::Server => "server_error",
+        }
+    }
+
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidClient => StatusCode::UNAUTHORIZED,
+            Self::Server => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl From<ClientAuthError> for TokenError {
+    fn from(error: ClientAuthError) -> Self {
+        match error {
+            ClientAuthError::Malformed => Self::InvalidRequest,
+            ClientAuthError::Refused => Self::InvalidClient,
+        }
+    }
+}
+
+impl Idp {
+    fn tokens(&self, headers: &HeaderMap, form: &Parameters) -> Result<Value, TokenError> {
+        if form.repeated().is_some() {
+            return Err(TokenError::InvalidRequest);
+        }
+        let client = self.authenticate(headers, form)?;
+        let field = |name| form.one(name).ok().flatten();
+        match field("grant_type") {
+            Some("authorization_code") => {}
+            Some(_) => return Err(TokenError::UnsupportedGrantType),
+            None => return Err(TokenError::InvalidRequest),
+        }
+        let code = field("code").ok_or(TokenError::InvalidRequest)?;
+        let grant = self.redeem(code)?;
+        if grant.client_id != client.client_id || field("redirect_uri") != Some(&grant.redirect_uri) {
+            return Err(TokenError::InvalidGrant);
+        }
+        verify_pkce(grant.code_challenge.as_deref(), field("code_verifier"))?;
+        self.issue(code, grant)
+    }
+
+    /// Takes the code away. A second use ends the access token of the first.
+    fn redeem(&self, code: &str) -> Result<Grant, TokenError> {
+        let now = self.now();
+        self.codes.take(code, now).ok_or_else(|| {
+            if let Some(access_token) = self.spent.take(code, now) {
+                self.tokens.take(&access_token, now);
+            }
+            TokenError::InvalidGrant
+        })
+    }
+
+    fn issue(&self, code: &str, grant: Grant) -> Result<Value, TokenError> {
+        let user = self.directory.user(&grant.session.username).ok_or(TokenError::InvalidGrant)?;
+        let access_token = self.token();
+        let claims = self.id_token_claims(&grant, user, &access_token);
+        let id_token = self.key.sign_jwt("JWT", None, &claims).map_err(|_| TokenError::Server)?;
+        let scope = grant.scopes.join(" ");
+        let now = self.now();
+        self.spent.put(code.to_owned(), access_token.clone(), now, SPENT_LIFETIME);
+        self.tokens.put(access_token.clone(), grant, now, ACCESS_TOKEN_LIFETIME);
+        Ok(json!({
+            "token_type": "Bearer",
+            "expires_in": ACCESS_TOKEN_LIFETIME.as_secs(),
+            "access_token": access_token,
+            "scope": scope,
+            "id_token": id_token,
+        }))
+    }
+}
+
+/// A challenge demands its verifier, and a verifier its challenge.
+fn verify_pkce(challenge: Option<&str>, verifier: Option<&str>) -> Result<(), TokenError> {
+    match (challenge, verifier) {
+        (None, None) => Ok(()),
+        (Some(challenge), Some(verifier)) if crypto::random::hash_token(verifier) == challenge => Ok(()),
+        _ => Err(TokenError::InvalidGrant),
+    }
+}
+
+pub(super) async fn post_token(State(idp): State<Arc<Idp>>, headers: HeaderMap, body: Bytes) -> Response {
+    match idp.tokens(&headers, &Parameters::parse(&body)) {
+        Ok(tokens) => html::json(StatusCode::OK, &tokens),
+        Err(error) => {
+            let builder = Response::builder()
+                .status(error.status())
+                .header(CONTENT_TYPE, "application/json")
+                .header(CACHE_CONTROL, "no-store");
+            let builder = match error {
+                TokenError::InvalidClient => builder.header(WWW_AUTHENTICATE, "Basic realm=\"token\""),
+                _ => builder,
+            };
+            html::finish(builder, Body::from(json!({ "error": error.code() }).to_string()))
+        }
+    }
+}
