@@ -7,12 +7,17 @@
 //! passes in. Users' passwords stand in a file in clear, so no real person's account belongs here.
 
 mod cookie;
+pub mod demo_plan;
 pub mod directory;
 pub mod fetch;
 mod html;
 pub mod idp;
 mod memory;
 mod parameters;
+pub mod sample_app;
+#[cfg(test)]
+mod testing;
+pub mod tour;
 pub mod vendor;
 
 pub use directory::{Client, Directory, DirectoryError, User};

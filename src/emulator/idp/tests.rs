@@ -10,6 +10,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::emulator::parameters::encode;
+use crate::emulator::testing::StandingClock;
 use crate::model::random::CountingRandom;
 use crate::protocol::jose::CompactJws;
 
@@ -37,20 +38,6 @@ const FILE: &str = r#"
     email = "bob@acme.test"
     groups = ["staff"]
 "#;
-
-struct StandingClock(std::sync::atomic::AtomicI64);
-
-impl StandingClock {
-    fn advance(&self, seconds: i64) {
-        self.0.fetch_add(seconds, std::sync::atomic::Ordering::Relaxed);
-    }
-}
-
-impl Clock for StandingClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_unix_seconds(self.0.load(std::sync::atomic::Ordering::Relaxed))
-    }
-}
 
 struct Fixture {
     router: Router,
@@ -87,7 +74,7 @@ impl Fixture {
     }
 
     fn with(vendor: Vendor, file: &str, response_iss: bool) -> Self {
-        let clock = Arc::new(StandingClock(1_800_000_000.into()));
+        let clock = Arc::new(StandingClock::at(1_800_000_000));
         let router = router(Settings {
             vendor,
             base_url: "https://localhost:9001".parse().unwrap(),
