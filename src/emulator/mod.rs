@@ -10,10 +10,10 @@ mod cookie;
 pub mod demo_plan;
 pub mod directory;
 pub mod fetch;
+mod form;
 mod html;
 pub mod idp;
 mod memory;
-mod parameters;
 pub mod sample_app;
 #[cfg(test)]
 mod testing;

@@ -6,10 +6,10 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::pages::{Body, Page};
-use super::request::{AuthorizeRequest, OAuthError, Refusal, ResponseMode, Target};
+use super::request::{AuthorizeRequest, Refusal, ResponseMode, Target};
 use super::{Grant, Idp, Session};
 use crate::emulator::html;
-use crate::emulator::parameters::with_query;
+use crate::protocol::oauth::{OAuthError, add_to_query};
 
 /// How long a code waits for its redemption.
 const CODE_LIFETIME: Duration = Duration::from_mins(1);
@@ -31,15 +31,15 @@ impl Idp {
     }
 
     /// Sends the browser back with an error.
-    pub(super) fn deny(&self, target: &Target, error: OAuthError) -> Response {
-        self.send(target, &[("error", error.code), ("error_description", error.description)], &[])
+    pub(super) fn deny(&self, target: &Target, error: &OAuthError) -> Response {
+        self.send(target, &[("error", error.code.as_str()), ("error_description", &error.description)], &[])
     }
 
     /// Answers a request that cannot be served.
     pub(super) fn refuse(&self, refusal: &Refusal) -> Response {
         match refusal {
             Refusal::Page(reason) => self.page(StatusCode::BAD_REQUEST, Body::Error { reason }),
-            Refusal::Redirect(target, error) => self.deny(target, *error),
+            Refusal::Redirect(target, error) => self.deny(target, error),
         }
     }
 
@@ -59,7 +59,7 @@ impl Idp {
         fields.extend(target.state.as_deref().map(|state| ("state", state)));
         fields.extend(self.response_iss.then_some(("iss", issuer.as_str())));
         match target.mode {
-            ResponseMode::Query => html::see_other(&with_query(&target.redirect_uri, fields), cookies),
+            ResponseMode::Query => html::see_other(&add_to_query(&target.redirect_uri, &fields), cookies),
             ResponseMode::FormPost => {
                 let body = Body::FormPost { action: &target.redirect_uri, fields: &fields };
                 self.page_with(StatusCode::OK, body, cookies)

@@ -8,11 +8,12 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 
 use super::pages::Body;
-use super::request::{AuthorizeRequest, OAuthError, Prompt};
+use super::request::{AuthorizeRequest, Prompt};
 use super::{Idp, Session, tenant_in};
 use crate::emulator::directory::Directory;
-use crate::emulator::parameters::Parameters;
+use crate::emulator::form;
 use crate::model::Timestamp;
+use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 
 /// What an authorization request comes to.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,11 +58,11 @@ impl Idp {
             Decision::Grant(session) => self.grant(&request, session, &[]),
             Decision::Ask => {
                 let username = request.login_hint.as_deref().unwrap_or_default();
-                self.ask(StatusCode::OK, tenant, &parameters.encode(), username, None)
+                self.ask(StatusCode::OK, tenant, &parameters.to_text(), username, None)
             }
             Decision::LoginRequired => {
                 let description = "Nobody is signed in here who may be answered for.";
-                self.deny(&request.target, OAuthError { code: "login_required", description })
+                self.deny(&request.target, &OAuthError::new(ErrorCode::LoginRequired, description))
             }
         }
     }
@@ -81,8 +82,7 @@ impl Idp {
 }
 
 pub(super) async fn get_authorize(State(idp): State<Arc<Idp>>, uri: Uri, headers: HeaderMap) -> Response {
-    let parameters = Parameters::parse(uri.query().unwrap_or_default().as_bytes());
-    idp.authorize(&parameters, tenant_in(uri.path()), &headers)
+    idp.authorize(&form::of_query(&uri), tenant_in(uri.path()), &headers)
 }
 
 pub(super) async fn post_authorize(
@@ -91,5 +91,5 @@ pub(super) async fn post_authorize(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    idp.authorize(&Parameters::parse(&body), tenant_in(uri.path()), &headers)
+    idp.authorize(&form::read(&body), tenant_in(uri.path()), &headers)
 }

@@ -11,9 +11,9 @@ use url::form_urlencoded;
 use super::Idp;
 use crate::crypto::{self, jws};
 use crate::emulator::directory::Client;
-use crate::emulator::parameters::Parameters;
 use crate::protocol::jose::{CompactJws, JwkSet};
 use crate::protocol::json::Claims;
+use crate::protocol::oauth::Parameters;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -39,9 +39,8 @@ impl Idp {
         headers: &HeaderMap,
         form: &Parameters,
     ) -> Result<&Client, ClientAuthError> {
-        let field = |name| form.one(name).map_err(|_| ClientAuthError::Malformed);
-        let (secret, assertion) = (field("client_secret")?, field("client_assertion")?);
-        let stated = field("client_id")?;
+        let (secret, assertion) = (form.get("client_secret"), form.get("client_assertion"));
+        let stated = form.get("client_id");
         let basic = headers.get(AUTHORIZATION).map(|header| basic(header.as_bytes()));
         match (basic, secret, assertion) {
             (Some(credentials), None, None) => {
@@ -52,7 +51,7 @@ impl Idp {
                 self.by_secret(&client_id, &secret)
             }
             (None, Some(secret), None) => self.by_secret(stated.ok_or(ClientAuthError::Malformed)?, secret),
-            (None, None, Some(assertion)) if field("client_assertion_type")? == Some(ASSERTION_TYPE) => {
+            (None, None, Some(assertion)) if form.get("client_assertion_type") == Some(ASSERTION_TYPE) => {
                 self.by_assertion(assertion, stated).ok_or(ClientAuthError::Refused)
             }
             (None, None, None) => Err(ClientAuthError::Refused),

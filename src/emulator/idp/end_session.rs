@@ -11,20 +11,20 @@ use super::Idp;
 use super::pages::Body;
 use crate::crypto::jws;
 use crate::emulator::directory::Client;
-use crate::emulator::parameters::{Parameters, with_query};
-use crate::emulator::{cookie, html};
+use crate::emulator::{cookie, form, html};
 use crate::protocol::jose::CompactJws;
 use crate::protocol::json::Claims;
+use crate::protocol::oauth::{Parameters, add_to_query};
 
 /// The longest hint that is read, in bytes.
 const MAX_HINT: usize = 16 * 1024;
 
 impl Idp {
     fn logout(&self, parameters: &Parameters, headers: &HeaderMap) -> Response {
-        if parameters.repeated().is_some() {
+        if parameters.first_repeated().is_some() {
             return self.page(StatusCode::BAD_REQUEST, Body::Error { reason: "A parameter is repeated." });
         }
-        let field = |name| parameters.one(name).ok().flatten();
+        let field = |name| parameters.get(name);
         let hinted = field("id_token_hint").map(|hint| self.client_of_hint(hint));
         if matches!(hinted, Some(None)) || self.habits.logout_needs_hint && hinted.is_none() {
             let reason = "The id_token_hint is missing, or none that this provider has issued.";
@@ -37,7 +37,11 @@ impl Idp {
         let cookies = [cookie::clear(&self.cookie)];
         match return_to(client, field("post_logout_redirect_uri")) {
             Some(uri) => {
-                html::see_other(&with_query(uri, field("state").map(|state| ("state", state))), &cookies)
+                let location = match field("state") {
+                    Some(state) => add_to_query(uri, &[("state", state)]),
+                    None => uri.to_owned(),
+                };
+                html::see_other(&location, &cookies)
             }
             None => self.page_with(StatusCode::OK, Body::SignedOut, &cookies),
         }
@@ -59,9 +63,9 @@ fn return_to<'a>(client: Option<&Client>, wanted: Option<&'a str>) -> Option<&'a
 }
 
 pub(super) async fn get_logout(State(idp): State<Arc<Idp>>, uri: Uri, headers: HeaderMap) -> Response {
-    idp.logout(&Parameters::parse(uri.query().unwrap_or_default().as_bytes()), &headers)
+    idp.logout(&form::of_query(&uri), &headers)
 }
 
 pub(super) async fn post_logout(State(idp): State<Arc<Idp>>, headers: HeaderMap, body: Bytes) -> Response {
-    idp.logout(&Parameters::parse(&body), &headers)
+    idp.logout(&form::read(&body), &headers)
 }

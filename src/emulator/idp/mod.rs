@@ -31,7 +31,6 @@ use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
 use url::Url;
 
-pub(super) use self::claims::at_hash;
 use super::directory::Directory;
 use super::memory::Shelf;
 use super::vendor::{Habits, TENANT, Vendor};

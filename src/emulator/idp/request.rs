@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::emulator::directory::Directory;
-use crate::emulator::parameters::Parameters;
+use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters, split_words};
 
 /// How the answer travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,66 +56,58 @@ pub(super) enum Refusal {
     Redirect(Target, OAuthError),
 }
 
-/// An error as the client sees it (RFC 6749, section 4.1.2.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct OAuthError {
-    pub(super) code: &'static str,
-    pub(super) description: &'static str,
-}
-
-const fn refused(code: &'static str, description: &'static str) -> OAuthError {
-    OAuthError { code, description }
-}
-
 impl AuthorizeRequest {
     /// Reads a request of one of the directory's clients.
     // Order matters: only after client and redirect URI are certain may an error be redirected.
     pub(super) fn read(parameters: &Parameters, directory: &Directory) -> Result<Self, Refusal> {
-        let client = parameters
-            .one("client_id")
-            .ok()
-            .flatten()
+        let single = |name| parameters.get(name).filter(|_| parameters.is_single(name));
+        let client = single("client_id")
             .and_then(|client_id| directory.client(client_id))
             .ok_or(Refusal::Page("No client of that client_id is registered here."))?;
-        let redirect_uri = parameters
-            .one("redirect_uri")
-            .ok()
-            .flatten()
+        let redirect_uri = single("redirect_uri")
             .filter(|uri| client.redirect_uris.iter().any(|registered| registered == uri))
             .ok_or(Refusal::Page("The redirect_uri is not one that the client has registered."))?;
         let target = Target {
             redirect_uri: redirect_uri.to_owned(),
-            mode: match parameters.one("response_mode") {
-                Ok(Some("form_post")) => ResponseMode::FormPost,
+            mode: match single("response_mode") {
+                Some("form_post") => ResponseMode::FormPost,
                 _ => ResponseMode::Query,
             },
-            state: parameters.one("state").ok().flatten().map(str::to_owned),
+            state: single("state").map(str::to_owned),
         };
         Self::read_rest(parameters, &client.client_id, &target)
             .map_err(|error| Refusal::Redirect(target, error))
     }
 
     fn read_rest(parameters: &Parameters, client_id: &str, target: &Target) -> Result<Self, OAuthError> {
-        if parameters.repeated().is_some() {
-            return Err(refused("invalid_request", "A parameter is repeated."));
+        if parameters.first_repeated().is_some() {
+            return Err(OAuthError::new(ErrorCode::InvalidRequest, "A parameter is repeated."));
         }
-        let one = |name| parameters.one(name).ok().flatten();
+        let one = |name| parameters.get(name);
         if one("request").is_some() {
-            return Err(refused("request_not_supported", "Request objects are not supported."));
+            return Err(OAuthError::new(
+                ErrorCode::RequestNotSupported,
+                "Request objects are not supported.",
+            ));
         }
         if one("request_uri").is_some() {
-            return Err(refused("request_uri_not_supported", "Request objects are not supported."));
+            return Err(OAuthError::new(
+                ErrorCode::RequestUriNotSupported,
+                "Request objects are not supported.",
+            ));
         }
         if one("response_type") != Some("code") {
-            return Err(refused("unsupported_response_type", "Only response_type=code is supported."));
+            return Err(OAuthError::new(
+                ErrorCode::UnsupportedResponseType,
+                "Only response_type=code is supported.",
+            ));
         }
         if !matches!(one("response_mode"), None | Some("query" | "form_post")) {
-            return Err(refused("invalid_request", "The response_mode is not supported."));
+            return Err(OAuthError::new(ErrorCode::InvalidRequest, "The response_mode is not supported."));
         }
-        let scopes: Vec<String> =
-            one("scope").unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
+        let scopes = split_words(one("scope").unwrap_or_default());
         if !scopes.iter().any(|scope| scope == "openid") {
-            return Err(refused("invalid_scope", "The scope must contain openid."));
+            return Err(OAuthError::new(ErrorCode::InvalidScope, "The scope must contain openid."));
         }
         Ok(Self {
             client_id: client_id.to_owned(),
@@ -134,7 +126,10 @@ fn code_challenge(challenge: Option<&str>, method: Option<&str>) -> Result<Optio
     match (challenge, method) {
         (None, None) => Ok(None),
         (Some(challenge), Some("S256")) if challenge.len() == 43 => Ok(Some(challenge.to_owned())),
-        _ => Err(refused("invalid_request", "PKCE needs a code_challenge with the method S256.")),
+        _ => Err(OAuthError::new(
+            ErrorCode::InvalidRequest,
+            "PKCE needs a code_challenge with the method S256.",
+        )),
     }
 }
 
@@ -143,12 +138,12 @@ fn prompt(text: Option<&str>) -> Result<Prompt, OAuthError> {
     match words[..] {
         ["none"] => return Ok(Prompt::Silent),
         _ if words.contains(&"none") => {
-            return Err(refused("invalid_request", "prompt=none goes with no other prompt."));
+            return Err(OAuthError::new(ErrorCode::InvalidRequest, "prompt=none goes with no other prompt."));
         }
         _ => {}
     }
     if words.iter().any(|word| !matches!(*word, "login" | "select_account" | "consent")) {
-        return Err(refused("invalid_request", "The prompt is not supported."));
+        return Err(OAuthError::new(ErrorCode::InvalidRequest, "The prompt is not supported."));
     }
     let asks = words.iter().any(|word| matches!(*word, "login" | "select_account"));
     Ok(if asks { Prompt::SignIn } else { Prompt::AsNeeded })
@@ -157,7 +152,7 @@ fn prompt(text: Option<&str>) -> Result<Prompt, OAuthError> {
 fn max_age(text: Option<&str>) -> Result<Option<Duration>, OAuthError> {
     text.map(|text| text.parse().map(Duration::from_secs))
         .transpose()
-        .map_err(|_| refused("invalid_request", "max_age is not a number of seconds."))
+        .map_err(|_| OAuthError::new(ErrorCode::InvalidRequest, "max_age is not a number of seconds."))
 }
 
 #[cfg(test)]
@@ -172,7 +167,7 @@ mod tests {
     "#;
 
     fn read(query: &str) -> Result<AuthorizeRequest, Refusal> {
-        AuthorizeRequest::read(&Parameters::parse(query.as_bytes()), &Directory::from_toml(FILE).unwrap())
+        AuthorizeRequest::read(&Parameters::parse(query), &Directory::from_toml(FILE).unwrap())
     }
 
     fn error_code(query: &str) -> &'static str {
@@ -181,7 +176,7 @@ mod tests {
         match read(&format!("{base}&{query}")) {
             Ok(_) => "",
             Err(Refusal::Page(_)) => "page",
-            Err(Refusal::Redirect(_, error)) => error.code,
+            Err(Refusal::Redirect(_, error)) => error.code.as_str(),
         }
     }
 
@@ -215,7 +210,7 @@ mod tests {
         for query in ["response_type=token", "response_type=code%20id_token", ""] {
             let read = read(&format!("client_id=broker&redirect_uri=https://broker.test/cb&{query}"));
             assert!(
-                matches!(read, Err(Refusal::Redirect(_, error)) if error.code == "unsupported_response_type")
+                matches!(read, Err(Refusal::Redirect(_, error)) if error.code == ErrorCode::UnsupportedResponseType)
             );
         }
     }

@@ -11,14 +11,14 @@ use super::pages::Body;
 use super::request::AuthorizeRequest;
 use super::{Idp, SESSION_LIFETIME, Session, tenant_in};
 use crate::crypto;
-use crate::emulator::cookie;
 use crate::emulator::directory::User;
-use crate::emulator::parameters::Parameters;
+use crate::emulator::{cookie, form};
+use crate::protocol::oauth::Parameters;
 
 impl Idp {
     fn sign_in(&self, form: &Parameters, tenant: &str, headers: &HeaderMap) -> Response {
-        let field = |name| form.one(name).ok().flatten().unwrap_or_default();
-        let parameters = Parameters::parse(field("request").as_bytes());
+        let field = |name| form.get(name).unwrap_or_default();
+        let parameters = Parameters::parse(field("request"));
         let request = match AuthorizeRequest::read(&parameters, &self.directory) {
             Ok(request) => request,
             Err(refusal) => return self.refuse(&refusal),
@@ -57,5 +57,5 @@ pub(super) async fn post_sign_in(
     if is_foreign(&headers) {
         return idp.page(StatusCode::FORBIDDEN, Body::Error { reason: "Another site has sent this form." });
     }
-    idp.sign_in(&Parameters::parse(&body), tenant_in(uri.path()), &headers)
+    idp.sign_in(&form::read(&body), tenant_in(uri.path()), &headers)
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::emulator::parameters::encode;
+use crate::emulator::form::write as encode;
 use crate::emulator::testing::StandingClock;
 use crate::model::random::CountingRandom;
 use crate::protocol::jose::CompactJws;

@@ -10,7 +10,7 @@ use url::form_urlencoded::byte_serialize;
 use super::checks::{self, Expected, TokenError};
 use super::{Session, Settings, SignIn};
 use crate::emulator::FetchError;
-use crate::emulator::parameters::encode;
+use crate::emulator::form;
 use crate::protocol::jose::{JwkSet, JwksError};
 use crate::protocol::json::{self, ClaimError, Claims, JsonError};
 
@@ -132,7 +132,7 @@ impl Broker<'_> {
             .header(AUTHORIZATION, self.credentials())
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Bytes::from(encode(fields)))?;
+            .body(Bytes::from(form::write(fields)))?;
         Ok(json::parse_object(&self.send(request).await?, MAX_ANSWER)?)
     }
 

@@ -24,10 +24,10 @@ use url::Url;
 use self::broker::{Broker, BrokerError};
 use self::pages::{Body, Page, Row};
 use super::memory::Shelf;
-use super::parameters::{Parameters, with_query};
-use super::{Fetch, cookie, html};
+use super::{Fetch, cookie, form, html};
 use crate::crypto;
 use crate::model::{Clock, Random, Secret, SigningAlg};
+use crate::protocol::oauth::{Parameters, add_to_query};
 
 /// How long a sign-in may be under way.
 const SIGN_IN_LIFETIME: Duration = Duration::from_mins(30);
@@ -73,7 +73,7 @@ pub struct Shortcut {
 
 impl Shortcut {
     fn link(&self) -> String {
-        with_query("/sign-in", [("domain_hint", self.domain_hint.as_str())])
+        add_to_query("/sign-in", &[("domain_hint", &self.domain_hint)])
     }
 }
 
@@ -160,9 +160,9 @@ impl SampleApp {
             ("code_challenge", &code_challenge),
             ("code_challenge_method", "S256"),
         ];
-        let hint = query.one("domain_hint").ok().flatten();
+        let hint = query.get("domain_hint");
         fields.extend(hint.map(|hint| ("domain_hint", hint)));
-        let location = with_query(&metadata.authorization_endpoint, fields);
+        let location = add_to_query(&metadata.authorization_endpoint, &fields);
         self.under_way.put(state, sign_in, self.settings.clock.now(), SIGN_IN_LIFETIME);
         Ok(html::see_other(&location, &[cookie::set(&self.sign_in_cookie, &browser)]))
     }
@@ -170,23 +170,25 @@ impl SampleApp {
     /// The answer to it: checks, redeems, checks again, and only then signs in.
     // Order matters: the answer must belong to this browser and come from the broker before its code is used.
     async fn finish(&self, query: &Parameters, headers: &HeaderMap) -> Result<Response, SignInError> {
-        let one = |name| query.one(name).map_err(|_| SignInError::Foreign);
+        if query.first_repeated().is_some() {
+            return Err(SignInError::Foreign);
+        }
         let now = self.settings.clock.now();
-        let state = one("state")?.ok_or(SignInError::Foreign)?;
+        let state = query.get("state").ok_or(SignInError::Foreign)?;
         let sign_in = self.under_way.take(state, now).ok_or(SignInError::Foreign)?;
         if cookie::read(headers, &self.sign_in_cookie) != Some(&sign_in.browser) {
             return Err(SignInError::Foreign);
         }
         let metadata = self.broker().metadata().await?;
-        let iss = one("iss")?;
+        let iss = query.get("iss");
         if iss.is_none() && metadata.promises_iss || iss.is_some_and(|iss| iss != self.settings.issuer) {
             return Err(SignInError::WrongIssuer);
         }
-        if let Some(code) = one("error")? {
-            let description = one("error_description")?.unwrap_or_default().to_owned();
+        if let Some(code) = query.get("error") {
+            let description = query.get("error_description").unwrap_or_default().to_owned();
             return Err(SignInError::Refused { code: code.to_owned(), description });
         }
-        let code = one("code")?.ok_or(SignInError::Foreign)?;
+        let code = query.get("code").ok_or(SignInError::Foreign)?;
         let session = self.broker().redeem(&metadata, code, &self.callback(), &sign_in).await?;
         let id = self.token();
         self.sessions.put(id.clone(), session, now, SESSION_LIFETIME);
@@ -203,7 +205,7 @@ impl SampleApp {
             ("client_id", &self.settings.client_id),
             ("post_logout_redirect_uri", &back),
         ];
-        let location = with_query(&metadata.end_session_endpoint, fields);
+        let location = add_to_query(&metadata.end_session_endpoint, &fields);
         Ok(html::see_other(&location, &[cookie::clear(&self.session_cookie)]))
     }
 }
@@ -239,12 +241,12 @@ async fn show_home(State(app): State<Arc<SampleApp>>, headers: HeaderMap) -> Res
 }
 
 async fn start_sign_in(State(app): State<Arc<SampleApp>>, uri: Uri) -> Response {
-    let query = Parameters::parse(uri.query().unwrap_or_default().as_bytes());
+    let query = form::of_query(&uri);
     app.start(&query).await.unwrap_or_else(|error| app.failed(&error))
 }
 
 async fn finish_sign_in(State(app): State<Arc<SampleApp>>, uri: Uri, headers: HeaderMap) -> Response {
-    let query = Parameters::parse(uri.query().unwrap_or_default().as_bytes());
+    let query = form::of_query(&uri);
     app.finish(&query, &headers).await.unwrap_or_else(|error| app.failed(&error))
 }
 

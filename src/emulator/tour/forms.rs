@@ -90,6 +90,12 @@ impl Document {
         self.find(id).map(|element| element.text.as_str())
     }
 
+    /// The text of the first `tag` after the start tag of that id.
+    pub(super) fn text_after(&self, id: &str, tag: &str) -> Option<&str> {
+        let mut after = self.0.iter().skip_while(|element| element.attribute("id") != Some(id)).skip(1);
+        after.find(|element| element.tag == tag).map(|element| element.text.as_str())
+    }
+
     /// An attribute of the element of that id.
     pub(super) fn attribute(&self, id: &str, name: &str) -> Option<&str> {
         self.find(id)?.attribute(name)
@@ -224,15 +230,12 @@ fn decode(text: &str) -> String {
     while let Some((before, after)) = rest.split_once('&') {
         decoded.push_str(before);
         let reference = after.split_once(';').and_then(|(name, rest)| Some((reference(name)?, rest)));
-        rest = match reference {
-            Some((character, rest)) => {
-                decoded.push(character);
-                rest
-            }
-            None => {
-                decoded.push('&');
-                after
-            }
+        rest = if let Some((character, rest)) = reference {
+            decoded.push(character);
+            rest
+        } else {
+            decoded.push('&');
+            after
         };
     }
     decoded.push_str(rest);
@@ -323,6 +326,8 @@ mod tests {
         assert_eq!(page.text("claim-sub"), Some("acc_1"));
         assert_eq!(page.texts("claim-").collect::<Vec<_>>(), [("sub", "acc_1"), ("iss", "a")]);
         assert_eq!(page.attribute("next", "href"), Some("/n?x=1&y=2"));
+        assert_eq!(page.text_after("claim-sub", "b"), Some("c"));
+        assert_eq!(page.text_after("claim-iss", "a"), None);
     }
 
     proptest::proptest! {

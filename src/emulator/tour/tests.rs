@@ -93,7 +93,7 @@ async fn a_server_that_does_not_answer_ends_the_tour() {
 
 #[tokio::test]
 async fn a_page_without_the_wanted_link_ends_the_tour_and_is_described() {
-    let html = "<title>Trouble</title><p id=error data-error=flow_expired>No.</p><p id=receipt>7F3K-Q2</p>";
+    let html = "<title>Trouble</title><p id=error data-error=flow_expired>No.</p><p id=receipt>Code <code>7F3K-Q2</code></p>";
     let app = Router::new().route("/", get(move || async move { page(html) }));
     let (result, _) = tour(Routers::default().with("localhost:9100", app)).await;
     let wanted = "https://localhost:9100/ has no usable `sign-in-with-countersign`; it is: Trouble, error: flow_expired, receipt: 7F3K-Q2";
@@ -170,9 +170,9 @@ fn each_demand_ends_the_walk_when_it_does_not_hold() {
     ];
     for (at, from, to, wanted) in changes {
         let mut urls = good();
-        let changed = urls[at].replacen(from, to, 1);
-        assert_ne!(urls[at], changed, "{from}");
-        urls[at] = changed;
+        let bent = urls[at].replacen(from, to, 1);
+        assert_ne!(urls[at], bent, "{from}");
+        urls[at] = bent;
         let (result, lines) = inspect(&urls);
         assert!(
             matches!(result, Err(TourError::Demand { demand, .. }) if demand == wanted),

@@ -10,7 +10,7 @@ use url::Url;
 use super::TourError;
 use super::forms::{Click, Document};
 use crate::emulator::fetch::Fetch;
-use crate::emulator::parameters::{encode, with_query};
+use crate::emulator::form;
 use crate::model::Clock;
 
 /// How many redirects may follow each other.
@@ -94,11 +94,11 @@ impl<'a> Walker<'a> {
             Click::Query(action, fields) => {
                 let mut url = resolve(&action)?;
                 url.set_query(None);
-                let url = resolve(&with_query(url.as_str(), pairs(&fields)))?;
+                url.query_pairs_mut().extend_pairs(&fields);
                 self.walk(Method::GET, url, String::new()).await
             }
             Click::Post(action, fields) => {
-                self.walk(Method::POST, resolve(&action)?, encode(pairs(&fields))).await
+                self.walk(Method::POST, resolve(&action)?, form::write(pairs(&fields))).await
             }
         }
     }
@@ -108,15 +108,11 @@ impl<'a> Walker<'a> {
         for _ in 0..=MAX_REDIRECTS {
             let (hop, body) = self.hop(&method, &url, &form).await?;
             self.watch.hop(&hop)?;
-            match hop.location {
-                Some(next) => {
-                    (method, url, form) = (Method::GET, next, String::new());
-                }
-                None => {
-                    let document = Document::parse(&String::from_utf8_lossy(&body));
-                    return Ok(Page { url, document });
-                }
-            }
+            let Some(next) = hop.location else {
+                let document = Document::parse(&String::from_utf8_lossy(&body));
+                return Ok(Page { url, document });
+            };
+            (method, url, form) = (Method::GET, next, String::new());
         }
         Err(TourError::Loop(shown(&url)))
     }
@@ -189,18 +185,13 @@ pub(super) fn shown(url: &Url) -> String {
 /// What a page says about itself when it is not the one that was wanted.
 fn found(page: &Page) -> String {
     let document = &page.document;
-    let mut found = document.title().unwrap_or("a page without a title").to_owned();
-    for (id, what) in
-        [("error", "error"), ("emulator-error", "provider's error"), ("app-error", "app's error")]
-    {
-        if document.has(id) {
-            let reason =
-                document.attribute(id, "data-error").or_else(|| document.text(id)).unwrap_or_default();
-            found.push_str(&format!(", {what}: {reason}"));
-        }
-    }
-    if let Some(receipt) = document.text("receipt") {
-        found.push_str(&format!(", receipt: {receipt}"));
-    }
-    found
+    let title = document.title().unwrap_or("a page without a title").to_owned();
+    let reasons = [("error", "error"), ("emulator-error", "provider's error"), ("app-error", "app's error")]
+        .map(|(id, what)| {
+            let reason = document.attribute(id, "data-error").or_else(|| document.text(id));
+            reason.map(|reason| format!("{what}: {reason}"))
+        });
+    let receipt = document.text_after("receipt", "code").map(|receipt| format!("receipt: {receipt}"));
+    let parts: Vec<String> = [Some(title)].into_iter().chain(reasons).chain([receipt]).flatten().collect();
+    parts.join(", ")
 }
