@@ -1,7 +1,7 @@
 //! One emulated identity provider: an `OpenID` Provider (`OpenID` Connect Core 1.0, authorization code flow) with the
 //! habits of one vendor.
 //!
-//! A request walks: [`router`] → the handler of its endpoint → what the provider remembers ([`Idp`]) → an answer. Codes,
+//! A request walks: [`router`] → the handler of its endpoint → what the provider remembers (`Idp`) → an answer. Codes,
 //! sessions and tokens live in memory and end with the process. There is one factor (a password from the directory), no
 //! guard against guessing and no refresh token: this is for rehearsals.
 

@@ -1,7 +1,7 @@
 //! The demo's relying app: it signs people in with the broker as any app would, and shows what it got.
 //!
 //! It knows nothing of the broker but the issuer and its own credentials; everything else it reads from metadata. What
-//! came back is shown only after all checks of [`checks`] have passed.
+//! came back is shown only after all checks of `checks` have passed.
 
 mod broker;
 mod checks;
