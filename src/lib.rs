@@ -6,6 +6,7 @@
 //! * [`web`]: what browsers and apps talk to: routes, pages, texts, looks.
 //! * [`net`]: listeners. TLS and SNI, limits, the client's real address, the redirect of plain HTTP, the way out.
 //! * [`flows`]: the use cases. Each reads, decides, calls out, commits, in this order.
+//! * [`emulator`]: identity providers with vendors' habits, a sample app and a scripted browser, for demo and tests.
 //! * [`store`]: `SQLite` and `PostgreSQL` behind one text of SQL. The only room that says `sqlx`.
 //! * [`crypto`]: keys, signatures, sealing, passwords, randomness. The only room that touches a key.
 //! * [`policy`]: decisions as pure functions. No I/O.
@@ -18,6 +19,7 @@
 pub mod app;
 pub mod config;
 pub mod crypto;
+pub mod emulator;
 pub mod flows;
 pub mod jobs;
 pub mod model;

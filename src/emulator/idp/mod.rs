@@ -1,0 +1,200 @@
+//! One emulated identity provider: an `OpenID` Provider (`OpenID` Connect Core 1.0, authorization code flow) with the
+//! habits of one vendor.
+//!
+//! A request walks: [`router`] → the handler of its endpoint → what the provider remembers (`Idp`) → an answer. Codes,
+//! sessions and tokens live in memory and end with the process. There is one factor (a password from the directory), no
+//! guard against guessing and no refresh token: this is for rehearsals.
+
+mod answer;
+mod authorize;
+mod claims;
+mod client_auth;
+mod end_session;
+mod metadata;
+mod pages;
+mod request;
+mod sign_in;
+mod token;
+mod userinfo;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::{HeaderMap, StatusCode};
+use url::Url;
+
+use super::directory::Directory;
+use super::memory::Shelf;
+use super::vendor::{Habits, TENANT, Vendor};
+use super::{cookie, html};
+use crate::crypto;
+use crate::crypto::keys::SigningKey;
+use crate::model::{Clock, Random, Timestamp};
+
+/// The largest form that is read, in bytes.
+const MAX_FORM: usize = 64 * 1024;
+
+/// How long a person stays signed in at the provider.
+const SESSION_LIFETIME: Duration = Duration::from_hours(8);
+
+/// What an emulated provider is made of.
+pub struct Settings {
+    /// Whose habits it has.
+    pub vendor: Vendor,
+    /// The origin under which browsers and clients reach it.
+    pub base_url: Url,
+    /// Whom it knows.
+    pub directory: Directory,
+    /// Whether authorization responses name their issuer (RFC 9207).
+    pub response_iss: bool,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where codes, tokens and session ids come from.
+    pub random: Arc<dyn Random>,
+    /// What signs its ID tokens: an RS256 key, as both vendors have.
+    pub key: SigningKey,
+}
+
+/// The provider as a service for one origin.
+pub fn router(settings: Settings) -> Router {
+    let idp = Arc::new(Idp::new(settings));
+    let paths = idp.habits.paths;
+    let metadata = format!("{}/.well-known/openid-configuration", idp.habits.issuer_path);
+    Router::new()
+        .route(&metadata, get(metadata::show_metadata))
+        .route(paths.keys, get(metadata::show_keys))
+        .route(paths.authorize, get(authorize::get_authorize).post(authorize::post_authorize))
+        .route(paths.sign_in, post(sign_in::post_sign_in))
+        .route(paths.token, post(token::post_token))
+        .route(paths.userinfo, get(userinfo::show_userinfo).post(userinfo::show_userinfo))
+        .route(paths.logout, get(end_session::get_logout).post(end_session::post_logout))
+        .layer(from_fn_with_state(Arc::clone(&idp), refuse_unknown_tenant))
+        .layer(DefaultBodyLimit::max(MAX_FORM))
+        .with_state(idp)
+}
+
+/// A provider at work.
+struct Idp {
+    habits: Habits,
+    origin: String,
+    tenant: String,
+    directory: Directory,
+    response_iss: bool,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    key: SigningKey,
+    cookie: String,
+    sessions: Shelf<Session>,
+    codes: Shelf<Grant>,
+    /// The access token that each spent code gave.
+    spent: Shelf<String>,
+    tokens: Shelf<Grant>,
+    assertions: Shelf<()>,
+}
+
+/// A browser in which somebody has signed in here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Session {
+    username: String,
+    auth_time: Timestamp,
+    sid: String,
+}
+
+/// What a client was given: the content of a code, then of an access token.
+#[derive(Debug, Clone)]
+struct Grant {
+    client_id: String,
+    redirect_uri: String,
+    nonce: Option<String>,
+    scopes: Vec<String>,
+    code_challenge: Option<String>,
+    session: Session,
+}
+
+impl Grant {
+    fn has_scope(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|granted| granted == scope)
+    }
+}
+
+impl Idp {
+    fn new(settings: Settings) -> Self {
+        let habits = settings.vendor.habits();
+        let example = habits.tenancy.map_or("", |tenancy| tenancy.example);
+        Self {
+            origin: settings.base_url.as_str().trim_end_matches('/').to_owned(),
+            tenant: settings.directory.tenant.clone().unwrap_or_else(|| example.to_owned()),
+            cookie: cookie::name(settings.vendor.as_str(), &settings.base_url),
+            habits,
+            directory: settings.directory,
+            response_iss: settings.response_iss,
+            clock: settings.clock,
+            random: settings.random,
+            key: settings.key,
+            sessions: Shelf::default(),
+            codes: Shelf::default(),
+            spent: Shelf::default(),
+            tokens: Shelf::default(),
+            assertions: Shelf::default(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// An unguessable name for a code, a token or a session.
+    fn token(&self) -> String {
+        crypto::random::token(self.random.as_ref()).expose().to_owned()
+    }
+
+    /// The URL of `path` for a tenant, or for one of the names that stand for any.
+    fn url(&self, path: &str, tenant: &str) -> String {
+        format!("{}{}", self.origin, path.replace(TENANT, tenant))
+    }
+
+    /// `iss` of tokens.
+    fn issuer(&self) -> String {
+        self.url(self.habits.issuer_path, &self.tenant)
+    }
+
+    /// Names that may stand where a path says which tenant.
+    fn tenant_names(&self) -> impl Iterator<Item = &str> {
+        let aliases = self.habits.tenancy.map_or(&[][..], |tenancy| tenancy.aliases);
+        aliases.iter().copied().chain([self.tenant.as_str()])
+    }
+
+    /// Whether `name` stands for any tenant.
+    fn is_alias(&self, name: &str) -> bool {
+        self.habits.tenancy.is_some_and(|tenancy| tenancy.aliases.contains(&name))
+    }
+
+    /// The session of the browser that sent these headers, while its person exists.
+    fn session(&self, headers: &HeaderMap) -> Option<Session> {
+        let id = cookie::read(headers, &self.cookie)?;
+        self.sessions.get(id, self.now()).filter(|session| self.directory.user(&session.username).is_some())
+    }
+}
+
+/// The name that stands for the tenant in a path: its first segment.
+fn tenant_in(path: &str) -> &str {
+    path.split('/').nth(1).unwrap_or_default()
+}
+
+async fn refuse_unknown_tenant(State(idp): State<Arc<Idp>>, request: Request, next: Next) -> Response {
+    let names_tenant =
+        request.extensions().get::<MatchedPath>().is_some_and(|route| route.as_str().contains(TENANT));
+    let name = tenant_in(request.uri().path());
+    if names_tenant && !idp.tenant_names().any(|known| known == name) {
+        return html::plain(StatusCode::NOT_FOUND, "This provider has no such tenant.");
+    }
+    next.run(request).await
+}

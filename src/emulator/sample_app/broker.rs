@@ -1,0 +1,166 @@
+//! The broker as the sample app sees it: metadata, token endpoint, keys, userinfo.
+
+use base64::Engine as _;
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{Request, StatusCode};
+use serde_json::{Map, Value};
+use url::form_urlencoded::byte_serialize;
+
+use super::checks::{self, Expected, TokenError};
+use super::{Session, Settings, SignIn};
+use crate::emulator::FetchError;
+use crate::emulator::form;
+use crate::protocol::jose::{JwkSet, JwksError};
+use crate::protocol::json::{self, ClaimError, Claims, JsonError};
+
+/// The largest answer that is read, in bytes.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// Why the broker's answers are of no use.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BrokerError {
+    /// No answer.
+    #[error("the broker does not answer: {0}")]
+    Fetch(#[from] FetchError),
+    /// A request that cannot be written.
+    #[error("the broker's metadata names an address that cannot be asked")]
+    Address(#[from] http::Error),
+    /// Another status than 200.
+    #[error("the broker answered {status}{error}")]
+    Status { status: StatusCode, error: String },
+    /// No strict JSON object.
+    #[error("the broker's answer is refused: {0}")]
+    Json(#[from] JsonError),
+    /// A member is missing or of the wrong type.
+    #[error("the broker's answer is refused: {0}")]
+    Member(#[from] ClaimError),
+    /// No key set.
+    #[error("the broker's keys are refused: {0}")]
+    Keys(#[from] JwksError),
+    /// The document of another issuer.
+    #[error("the metadata names another issuer")]
+    Issuer,
+    /// A token that does not pass.
+    #[error("the ID token is refused: {0}")]
+    Token(#[from] TokenError),
+    /// Userinfo about somebody else.
+    #[error("userinfo is about somebody else than the ID token")]
+    OtherSubject,
+}
+
+/// What the app needs of the metadata (`OpenID` Connect Discovery 1.0, section 3).
+pub(super) struct Metadata {
+    pub(super) authorization_endpoint: String,
+    pub(super) end_session_endpoint: String,
+    pub(super) promises_iss: bool,
+    token_endpoint: String,
+    userinfo_endpoint: String,
+    jwks_uri: String,
+}
+
+/// The broker, reached with the app's settings.
+pub(super) struct Broker<'a> {
+    pub(super) settings: &'a Settings,
+}
+
+impl Broker<'_> {
+    /// Reads the metadata anew; an app of more than a demo would keep it.
+    pub(super) async fn metadata(&self) -> Result<Metadata, BrokerError> {
+        let url = format!("{}/.well-known/openid-configuration", self.settings.issuer.trim_end_matches('/'));
+        let document = json::parse_object(&self.get(&url, None).await?, MAX_ANSWER)?;
+        let members = Claims::of(&document);
+        if members.required_string("issuer")? != self.settings.issuer {
+            return Err(BrokerError::Issuer);
+        }
+        let url = |name| members.required_string(name).map(str::to_owned);
+        Ok(Metadata {
+            authorization_endpoint: url("authorization_endpoint")?,
+            end_session_endpoint: url("end_session_endpoint")?,
+            promises_iss: members.bool("authorization_response_iss_parameter_supported")?.unwrap_or(false),
+            token_endpoint: url("token_endpoint")?,
+            userinfo_endpoint: url("userinfo_endpoint")?,
+            jwks_uri: url("jwks_uri")?,
+        })
+    }
+
+    /// Redeems a code and checks what it gave.
+    pub(super) async fn redeem(
+        &self,
+        metadata: &Metadata,
+        code: &str,
+        redirect_uri: &str,
+        sign_in: &SignIn,
+    ) -> Result<Session, BrokerError> {
+        let tokens = self.tokens(metadata, code, redirect_uri, &sign_in.code_verifier).await?;
+        let members = Claims::of(&tokens);
+        let id_token = members.required_string("id_token")?;
+        let access_token = members.required_string("access_token")?;
+        let keys = JwkSet::parse(&self.get(&metadata.jwks_uri, None).await?)?;
+        let expected = Expected {
+            issuer: &self.settings.issuer,
+            client_id: &self.settings.client_id,
+            nonce: &sign_in.nonce,
+            alg: self.settings.id_token_alg,
+            access_token,
+            now: self.settings.clock.now(),
+        };
+        let claims = checks::validate(id_token, &keys, &expected)?;
+        let bearer = format!("Bearer {access_token}");
+        let userinfo = self.get(&metadata.userinfo_endpoint, Some(&bearer)).await?;
+        let userinfo = json::parse_object(&userinfo, MAX_ANSWER)?;
+        if userinfo.get("sub") != claims.get("sub") {
+            return Err(BrokerError::OtherSubject);
+        }
+        Ok(Session { id_token: id_token.to_owned(), claims, userinfo })
+    }
+
+    async fn tokens(
+        &self,
+        metadata: &Metadata,
+        code: &str,
+        redirect_uri: &str,
+        code_verifier: &str,
+    ) -> Result<Map<String, Value>, BrokerError> {
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", redirect_uri),
+            ("code_verifier", code_verifier),
+        ];
+        let request = Request::post(&metadata.token_endpoint)
+            .header(AUTHORIZATION, self.credentials())
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Bytes::from(form::write(fields)))?;
+        Ok(json::parse_object(&self.send(request).await?, MAX_ANSWER)?)
+    }
+
+    /// The app's credentials, each form-encoded (RFC 6749, section 2.3.1).
+    fn credentials(&self) -> String {
+        let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+        let (client_id, secret) =
+            (encoded(&self.settings.client_id), encoded(self.settings.client_secret.expose()));
+        let credentials = format!("{client_id}:{secret}");
+        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
+    }
+
+    async fn get(&self, url: &str, authorization: Option<&str>) -> Result<Bytes, BrokerError> {
+        let mut builder = Request::get(url).header(ACCEPT, "application/json");
+        if let Some(authorization) = authorization {
+            builder = builder.header(AUTHORIZATION, authorization);
+        }
+        self.send(builder.body(Bytes::new())?).await
+    }
+
+    async fn send(&self, request: Request<Bytes>) -> Result<Bytes, BrokerError> {
+        let (parts, body) = self.settings.fetch.fetch(request).await?.into_parts();
+        if parts.status == StatusCode::OK {
+            return Ok(body);
+        }
+        let document = json::parse_object(&body, MAX_ANSWER).unwrap_or_default();
+        let error = Claims::of(&document).string("error").ok().flatten();
+        let error = error.map(|error| format!(" ({error})")).unwrap_or_default();
+        Err(BrokerError::Status { status: parts.status, error })
+    }
+}

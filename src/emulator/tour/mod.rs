@@ -1,0 +1,166 @@
+//! The tour: the demo's sign-ins done by a scripted browser, each hop printed with what was checked and how long it took.
+//!
+//! It goes through the same servers as a person's browser. What it does not find as it should be ends it with an error.
+
+mod forms;
+mod inspect;
+mod walker;
+
+#[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
+mod tests;
+
+use self::inspect::Inspector;
+use self::walker::{Page, Walker};
+use super::demo_plan::{DemoOrganization, DemoPerson, DemoPlan};
+use super::fetch::{Fetch, FetchError};
+use crate::model::Clock;
+
+/// Why the tour ended before its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TourError {
+    /// A server did not answer.
+    #[error("{url} does not answer: {error}")]
+    NoAnswer {
+        /// Which address, without its query.
+        url: String,
+        /// Why.
+        error: FetchError,
+    },
+    /// Another page than the one that has the wanted link, button or field.
+    #[error("{url} has no usable `{wanted}`; it is: {found}")]
+    Page {
+        /// Which address, without its query.
+        url: String,
+        /// The element that was wanted.
+        wanted: String,
+        /// What the page says about itself.
+        found: String,
+    },
+    /// Redirects that do not end, or lead nowhere.
+    #[error("the redirects from {0} lead nowhere")]
+    Loop(String),
+    /// A hop that is not as it must be.
+    #[error("at {url}: {demand} did not hold")]
+    Demand {
+        /// Which address, without its query.
+        url: String,
+        /// What had to hold.
+        demand: &'static str,
+    },
+    /// A claim in the token that the app has validated.
+    #[error("the app has got {name} = {found} instead of {wanted}")]
+    Claim {
+        /// Which claim.
+        name: &'static str,
+        /// What it had to be.
+        wanted: String,
+        /// What it is.
+        found: String,
+    },
+}
+
+/// One who is on the tour.
+struct Tour<'a> {
+    plan: &'a DemoPlan,
+    fetch: &'a dyn Fetch,
+    clock: &'a dyn Clock,
+    report: &'a mut (dyn FnMut(&str) + Send),
+}
+
+/// How a sign-in leaves the app.
+enum Start<'a> {
+    /// By the app's ordinary link; at the broker the person enters their organization's domain.
+    CustomDomain(&'a DemoOrganization),
+    /// By the app's link for that organization.
+    Shortcut(&'a DemoOrganization),
+}
+
+/// Does all of the demo's sign-ins, each in a browser of its own, and reports line by line.
+pub async fn run(
+    plan: &DemoPlan,
+    fetch: &dyn Fetch,
+    clock: &dyn Clock,
+    report: &mut (dyn FnMut(&str) + Send),
+) -> Result<(), TourError> {
+    let mut tour = Tour { plan, fetch, clock, report };
+    tour.brokered(&Start::CustomDomain(&plan.acme)).await?;
+    tour.brokered(&Start::Shortcut(&plan.globex)).await?;
+    tour.local().await?;
+    (tour.report)("The tour is done: every step worked.");
+    Ok(())
+}
+
+impl Tour<'_> {
+    /// A sign-in at the organization's own provider.
+    async fn brokered(&mut self, start: &Start<'_>) -> Result<(), TourError> {
+        let (Start::CustomDomain(organization) | Start::Shortcut(organization)) = start;
+        let provider = organization.vendor.habits().name;
+        let how = match start {
+            Start::CustomDomain(_) => "by \"Use custom domain\"",
+            Start::Shortcut(_) => "by the app's own link (domain_hint)",
+        };
+        (self.report)(&format!("{}: a sign-in at {provider}, {how}", organization.name));
+        let mut inspector = Inspector::new(self.plan, Some(organization), self.report);
+        let mut walker = Walker::new(self.fetch, self.clock, &mut inspector);
+        let home = walker.open(&self.plan.app).await?;
+        let sign_in = match start {
+            Start::CustomDomain(_) => {
+                let page = walker.click(&home, "sign-in-with-countersign", &[]).await?;
+                let page = walker.click(&page, "use-custom-domain", &[]).await?;
+                walker.click(&page, "continue", &[("domain", organization.domain)]).await?
+            }
+            Start::Shortcut(_) => {
+                walker.click(&home, &format!("sign-in-{}", organization.handle), &[]).await?
+            }
+        };
+        let person = &organization.person;
+        let filled = [("emulator-username", person.email), ("emulator-password", person.password.expose())];
+        let done = walker.click(&sign_in, "emulator-sign-in", &filled).await?;
+        inspector.finish()?;
+        self.validate(&done, person)
+    }
+
+    /// A sign-in with a password at the broker.
+    async fn local(&mut self) -> Result<(), TourError> {
+        let person = &self.plan.local;
+        (self.report)(&format!("{}: a sign-in with a password at the broker", self.plan.acme.name));
+        let mut inspector = Inspector::new(self.plan, None, self.report);
+        let mut walker = Walker::new(self.fetch, self.clock, &mut inspector);
+        let home = walker.open(&self.plan.app).await?;
+        let sign_in = walker.click(&home, "sign-in-with-countersign", &[]).await?;
+        let filled = [("username", person.username), ("password", person.password.expose())];
+        let done = walker.click(&sign_in, "sign-in", &filled).await?;
+        inspector.finish()?;
+        self.validate(&done, person)
+    }
+
+    /// Holds the claims that the app has validated against what they must be, and prints them. What the ID token leaves
+    /// out, userinfo may say.
+    fn validate(&mut self, page: &Page, person: &DemoPerson) -> Result<(), TourError> {
+        let wanted = [
+            ("iss", self.plan.issuer()),
+            ("aud", super::demo_plan::APP_CLIENT_ID),
+            ("email", person.email),
+            ("email_verified", "true"),
+        ];
+        if !page.document.has("sign-out") {
+            return Err(page.lacks("sign-out"));
+        }
+        for (name, wanted) in wanted {
+            let in_userinfo = || page.document.text(&format!("userinfo-{name}"));
+            let found =
+                page.document.text(&format!("claim-{name}")).or_else(in_userinfo).unwrap_or("missing");
+            if found != wanted {
+                let (wanted, found) = (wanted.to_owned(), found.to_owned());
+                return Err(TourError::Claim { name, wanted, found });
+            }
+        }
+        (self.report)("    the app validated an ID token (signature, iss, aud, exp, iat, nonce, at_hash):");
+        for (name, value) in page.document.texts("claim-") {
+            (self.report)(&format!("        {name} = {value}"));
+        }
+        Ok(())
+    }
+}

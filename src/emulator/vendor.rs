@@ -1,0 +1,158 @@
+//! The vendors that can be emulated, and their habits as data.
+//!
+//! A habit is what a relying party meets in the field and what the standards leave open: where the issuer lies, which
+//! claims the ID token has, what is honoured. The protocol code reads these tables and knows no vendor by name.
+
+use crate::model::words::words;
+
+words! {
+    /// A vendor that can be emulated.
+    Vendor {
+        /// Okta, as its org authorization server behaves.
+        Okta = "okta",
+        /// Microsoft Entra ID, v2.0 endpoints.
+        Entra = "entra",
+    }
+}
+
+impl Vendor {
+    /// What this vendor does.
+    pub const fn habits(self) -> Habits {
+        match self {
+            Self::Okta => OKTA,
+            Self::Entra => ENTRA,
+        }
+    }
+}
+
+/// Where the name of the tenant stands in paths and issuers.
+pub const TENANT: &str = "{tenantid}";
+
+/// How one vendor's provider behaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a table of habits that do not depend on each other")]
+pub struct Habits {
+    /// What its own sign-in page calls itself.
+    pub name: &'static str,
+    /// The one colour of its pages.
+    pub colour: &'static str,
+    /// Its tenants, if it has any.
+    pub tenancy: Option<Tenancy>,
+    /// What follows the origin in the issuer.
+    pub issuer_path: &'static str,
+    /// Its endpoints.
+    pub paths: Paths,
+    /// What its ID tokens hold.
+    pub id_token: IdTokenHabits,
+    /// Whether userinfo and ID tokens say `email_verified`.
+    pub says_email_verified: bool,
+    /// Whether `max_age` of a request counts.
+    pub honours_max_age: bool,
+    /// Whether metadata says that PKCE is understood. It is understood either way.
+    pub announces_pkce: bool,
+    /// Whether each published key says for which issuer it signs.
+    pub keys_name_issuer: bool,
+    /// Whether a client assertion may be meant for the issuer; for the token endpoint it always may.
+    pub issuer_as_assertion_audience: bool,
+    /// Whether a sign-out without `id_token_hint` is refused.
+    pub logout_needs_hint: bool,
+}
+
+/// How a vendor writes tenants. Paths begin with the tenant's id or one of the aliases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tenancy {
+    /// Names that stand for any tenant: their metadata has `{tenantid}` in the issuer, literally.
+    pub aliases: &'static [&'static str],
+    /// The tenant's id unless the directory says otherwise.
+    pub example: &'static str,
+}
+
+/// Paths below the origin, `{tenantid}` standing for the tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paths {
+    /// Authorization endpoint.
+    pub authorize: &'static str,
+    /// Where the provider's own sign-in page posts to.
+    pub sign_in: &'static str,
+    /// Token endpoint.
+    pub token: &'static str,
+    /// UserInfo endpoint.
+    pub userinfo: &'static str,
+    /// Published keys.
+    pub keys: &'static str,
+    /// End-session endpoint.
+    pub logout: &'static str,
+}
+
+/// What is in an ID token besides what every one must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a table of habits that do not depend on each other")]
+pub struct IdTokenHabits {
+    /// Whether it holds what the scopes ask for; a thin one leaves that to userinfo.
+    pub profile: bool,
+    /// Whether it has `auth_time` and `amr`.
+    pub authentication: bool,
+    /// Whether it has `at_hash`.
+    pub at_hash: bool,
+    /// Whether it has `nbf`, `tid`, `oid` and `ver: "2.0"`.
+    pub directory_ids: bool,
+}
+
+const OKTA: Habits = Habits {
+    name: "Okta, emulated",
+    colour: "#00297a",
+    tenancy: None,
+    issuer_path: "",
+    paths: Paths {
+        authorize: "/oauth2/v1/authorize",
+        sign_in: "/login/sign-in",
+        token: "/oauth2/v1/token",
+        userinfo: "/oauth2/v1/userinfo",
+        keys: "/oauth2/v1/keys",
+        logout: "/oauth2/v1/logout",
+    },
+    id_token: IdTokenHabits { profile: false, authentication: true, at_hash: true, directory_ids: false },
+    says_email_verified: true,
+    honours_max_age: true,
+    announces_pkce: true,
+    keys_name_issuer: false,
+    issuer_as_assertion_audience: false,
+    logout_needs_hint: true,
+};
+
+const ENTRA: Habits = Habits {
+    name: "Microsoft Entra ID, emulated",
+    colour: "#0f5a9c",
+    tenancy: Some(Tenancy {
+        aliases: &["common", "organizations"],
+        example: "72f3c1de-4b5a-4c8e-9d10-6a2b7f0e5c34",
+    }),
+    issuer_path: "/{tenantid}/v2.0",
+    paths: Paths {
+        authorize: "/{tenantid}/oauth2/v2.0/authorize",
+        sign_in: "/{tenantid}/login",
+        token: "/{tenantid}/oauth2/v2.0/token",
+        userinfo: "/oidc/userinfo",
+        keys: "/{tenantid}/discovery/v2.0/keys",
+        logout: "/{tenantid}/oauth2/v2.0/logout",
+    },
+    id_token: IdTokenHabits { profile: true, authentication: false, at_hash: false, directory_ids: true },
+    says_email_verified: false,
+    honours_max_age: false,
+    announces_pkce: false,
+    keys_name_issuer: true,
+    issuer_as_assertion_audience: true,
+    logout_needs_hint: false,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vendor_that_is_not_emulated_is_refused_with_those_that_are() {
+        let refused = "google".parse::<Vendor>().unwrap_err();
+        assert_eq!(refused.to_string(), "allowed here: okta, entra");
+        assert_eq!("entra".parse::<Vendor>(), Ok(Vendor::Entra));
+    }
+}
