@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -14,14 +15,17 @@ use tokio_rustls::server::TlsStream;
 
 use super::discovery::Metadata;
 use super::provider::{BoxFuture, Memory, Remembered};
-use crate::model::{Clock, Connection, ConnectionId, ConnectionSettings, OrganizationId, Timestamp, Vendor};
+use crate::model::{
+    Clock, Connection, ConnectionId, ConnectionSettings, OrganizationId, SigningAlg, Timestamp, Vendor,
+};
+use crate::protocol::base64url;
 
 /// When the tests play.
 pub(super) fn now() -> Timestamp {
     Timestamp::from_unix_seconds(1_800_000_000)
 }
 
-/// A connection to `issuer` with default settings.
+/// A connection to `issuer` with default settings, but that its ID tokens are signed by a [`Signer`].
 pub(super) fn connection(issuer: &str) -> Connection {
     Connection {
         id: ConnectionId::from_bytes([7; 16]),
@@ -31,7 +35,10 @@ pub(super) fn connection(issuer: &str) -> Connection {
         enabled: true,
         issuer: issuer.to_owned(),
         client_id: "countersign".to_owned(),
-        settings: ConnectionSettings::for_vendor(Vendor::Generic),
+        settings: ConnectionSettings {
+            id_token_alg: SigningAlg::EdDSA,
+            ..ConnectionSettings::for_vendor(Vendor::Generic)
+        },
         created_at: now(),
     }
 }
@@ -60,6 +67,13 @@ impl Hands {
     pub fn advance(&self, seconds: u64) {
         let mut time = self.0.lock().unwrap();
         *time = time.after(Duration::from_secs(seconds));
+    }
+}
+
+impl Hands {
+    pub fn set_back(&self, seconds: u64) {
+        let mut time = self.0.lock().unwrap();
+        *time = time.before(Duration::from_secs(seconds));
     }
 }
 
@@ -234,4 +248,49 @@ async fn read_request(stream: &mut TlsStream<TcpStream>) -> Option<Seen> {
         body.extend_from_slice(&buffer[..read]);
     }
     Some(Seen { path, headers, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+/// Signs tokens with any header, as no honest signer would. Ed25519, so that a seed is enough.
+pub(super) struct Signer {
+    pair: Ed25519KeyPair,
+    kid: Option<String>,
+}
+
+impl Signer {
+    pub fn new(seed: u8, kid: Option<&str>) -> Self {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+        Self { pair, kid: kid.map(str::to_owned) }
+    }
+
+    /// The key as a published set has it.
+    pub fn jwk(&self) -> Value {
+        let x = base64url::encode(self.pair.public_key().as_ref());
+        let mut jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "use": "sig" });
+        if let Some(kid) = &self.kid {
+            jwk["kid"] = kid.as_str().into();
+        }
+        jwk
+    }
+
+    pub fn header(&self) -> Value {
+        let mut header = json!({ "alg": "EdDSA", "typ": "JWT" });
+        if let Some(kid) = &self.kid {
+            header["kid"] = kid.as_str().into();
+        }
+        header
+    }
+
+    pub fn sign_text(&self, header: &str, claims: &str) -> String {
+        let input = format!("{}.{}", base64url::encode(header), base64url::encode(claims));
+        format!("{input}.{}", base64url::encode(self.pair.sign(input.as_bytes())))
+    }
+
+    pub fn sign(&self, header: &Value, claims: &Value) -> String {
+        self.sign_text(&header.to_string(), &claims.to_string())
+    }
+}
+
+/// A published set of these keys.
+pub(super) fn jwks(keys: &[Value]) -> Value {
+    json!({ "keys": keys })
 }

@@ -115,12 +115,16 @@ impl Provider {
         self.metadata.get(self.around.clock.now(), METADATA_FRESH, Duration::MAX, load).await
     }
 
-    /// The key set.
+    /// The key set. One that is too old to be believed, and cannot be fetched, is an outage of its own.
     pub async fn keys(self: &Arc<Self>, connection: &Connection) -> Result<Arc<JwkSet>, UpstreamError> {
         let metadata = self.metadata(connection).await?;
         let load = || self.loading_keys(&metadata);
-        let stale = self.around.jwks_max_stale;
-        self.keys.get(self.around.clock.now(), KEYS_FRESH, stale, load).await
+        let oldest = self.around.jwks_max_stale;
+        let got = self.keys.get(self.around.clock.now(), KEYS_FRESH, oldest, load).await;
+        got.map_err(|error| match error {
+            UpstreamError::Unavailable(_) if self.keys.is_filled() => Outage::KeysTooOld.into(),
+            error => error,
+        })
     }
 
     /// A key set that is newer than `seen`, for a key that is not in it; `None` when there is none to be had now.

@@ -76,6 +76,11 @@ impl<T: Send + Sync + 'static> Slot<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether there is a value, however old.
+    pub fn is_filled(&self) -> bool {
+        self.state().good.is_some()
+    }
+
     /// Puts a remembered value in, unless something newer is there.
     pub fn recall(&self, good: Good<T>) {
         let mut state = self.state();
