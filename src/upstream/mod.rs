@@ -34,7 +34,7 @@ use url::Url;
 
 pub use authorize::{AuthorizationInput, AuthorizationUrl};
 pub use credential::Credential;
-pub use egress::{Egress, EgressBuildError, EgressSettings};
+pub use egress::{Egress, EgressBuildError, EgressError, EgressSettings};
 pub use error::{Denial, Outage, Refusal, UpstreamError};
 pub use id_token::{FreshSignIn, IdTokenError};
 pub use identity::{AssertedEmail, ClaimSource, IdToken, VerifiedIdentity};
@@ -154,7 +154,9 @@ impl Upstream {
         let surroundings = (now, self.random.as_ref(), deadline);
         let tokens =
             exchange::redeem(&provider, connection, &metadata, credential, &request, surroundings).await?;
-        let claims = self.verified(&provider, connection, &tokens, redemption).await?;
+        let verifying = self.verified(&provider, connection, &tokens, redemption);
+        let in_time = tokio::time::timeout_at(deadline, verifying).await;
+        let claims = in_time.map_err(|_| Outage::from(EgressError::Timeout))??;
         let offered = metadata.userinfo_endpoint.is_some();
         let userinfo = if identity::needs_userinfo(connection, &claims.all, offered) {
             let token = &tokens.access_token;

@@ -88,7 +88,7 @@ impl Case {
 
 type Change = fn(&mut Case);
 
-fn flip(token: String, part: usize) -> String {
+fn flip(token: &str, part: usize) -> String {
     let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
     let first = if parts[part].starts_with('A') { "B" } else { "A" };
     parts[part].replace_range(0..1, first);
@@ -127,8 +127,8 @@ const MUTANTS: &[(&str, &str, Change)] = &[
     ("white space before", "token_header_encoding", |c| c.text = Some(|t| format!(" {t}"))),
     ("empty", "token_not_three_parts", |c| c.text = Some(|_| String::new())),
     // Signature.
-    ("flipped claims", "signature_bad", |c| c.text = Some(|t| flip(t, 1))),
-    ("flipped signature", "signature_bad", |c| c.text = Some(|t| flip(t, 2))),
+    ("flipped claims", "signature_bad", |c| c.text = Some(|t| flip(&t, 1))),
+    ("flipped signature", "signature_bad", |c| c.text = Some(|t| flip(&t, 2))),
     ("truncated signature", "signature_bad", |c| c.text = Some(|t| t[..t.len() - 2].to_owned())),
     ("another key", "signature_bad", |c| c.signer = Signer::new(2, Some("k1"))),
     ("a key in the header", "signature_bad", |c| {

@@ -4,7 +4,8 @@ use super::*;
 use crate::upstream::testing::{connection, now};
 
 fn object(value: Value) -> Map<String, Value> {
-    value.as_object().unwrap().clone()
+    let Value::Object(object) = value else { panic!("an object") };
+    object
 }
 
 fn map_with(

@@ -15,7 +15,7 @@ mod memory;
 mod slot;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,6 +58,7 @@ pub(super) struct Provider {
     connection: ConnectionId,
     remembered: Mutex<Remembered>,
     recalled: OnceCell<()>,
+    saving: tokio::sync::Mutex<()>,
     forgotten: AtomicBool,
     metadata: Arc<Slot<Metadata>>,
     keys: Arc<Slot<JwkSet>>,
@@ -78,6 +79,7 @@ impl Provider {
             connection: connection.id,
             remembered: Mutex::new(Remembered::nothing(connection)),
             recalled: OnceCell::new(),
+            saving: tokio::sync::Mutex::new(()),
             forgotten: AtomicBool::new(false),
             metadata: Arc::new(Slot::new()),
             keys: Arc::new(Slot::new()),
@@ -92,9 +94,13 @@ impl Provider {
         Self::new(connection, around)
     }
 
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether this was made for what the connection is now.
     pub fn is_for(&self, connection: &Connection) -> bool {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).is_for(connection)
+        self.remembered().is_for(connection)
     }
 
     /// Nothing that is still under way is remembered from here on.
@@ -192,21 +198,24 @@ impl Provider {
         })
     }
 
-    /// Notes a document and saves both, beside the caller: nobody waits for it.
+    /// Notes a document and saves both, beside the caller: nobody waits for it. One save follows the other, each with
+    /// what is known by then, so that an earlier one never overtakes a later one.
     fn remember(self: &Arc<Self>, kind: Kind, document: Document) {
-        let remembered = {
-            let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut remembered = self.remembered();
             match kind {
                 Kind::Metadata => remembered.metadata = Some(document),
                 Kind::Keys => remembered.jwks = Some(document),
             }
-            remembered.clone()
-        };
+        }
         let provider = Arc::clone(self);
         tokio::spawn(async move {
+            let turn = provider.saving.lock().await;
+            let remembered = provider.remembered().clone();
             if !provider.forgotten.load(Ordering::Acquire) {
                 provider.around.memory.save(provider.connection, remembered).await;
             }
+            drop(turn);
         });
     }
 
@@ -233,7 +242,7 @@ impl Provider {
         {
             self.keys.recall(Good { value: Arc::new(keys), fetched_at: document.fetched_at });
         }
-        *self.remembered.lock().unwrap_or_else(PoisonError::into_inner) = saved;
+        *self.remembered() = saved;
     }
 }
 
