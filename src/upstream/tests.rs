@@ -355,7 +355,7 @@ async fn a_forgotten_connection_starts_anew() {
 
 #[tokio::test]
 async fn a_hanging_token_endpoint_is_cut_off_and_then_left_alone() {
-    let stage = Stage::with(|settings| settings.egress.total_timeout = Duration::from_millis(500)).await;
+    let stage = Stage::with(|settings| settings.egress.total_timeout = Duration::from_secs(1)).await;
     stage.upstream.check_response_iss(&stage.connection, Some(&stage.server.origin())).await.unwrap();
     stage.server.on("/token", Reply::Hang(Vec::new()));
     for _ in 0..5 {

@@ -185,17 +185,31 @@ impl Provider {
     ) -> BoxFuture<'static, Result<Good<T>, UpstreamError>> {
         let provider = Arc::clone(self);
         Box::pin(async move {
-            let answer = provider.around.egress.send(get(&url)?).await.map_err(Outage::from)?;
-            if answer.status() != 200 {
-                return Err(Outage::Status(answer.status().as_u16()).into());
-            }
-            let value = Arc::new(parse(answer.body())?);
-            let fetched_at = provider.around.clock.now();
-            // What was parsed is UTF-8.
-            let text = String::from_utf8_lossy(answer.body()).into_owned();
-            provider.remember(kind, Document { text, fetched_at });
+            let fetched = provider.fetch(&url, parse).await;
+            let (value, document) = fetched.inspect_err(|error| {
+                // While the last good document serves, nobody else would tell.
+                let (connection, code) = (provider.connection, error.code());
+                tracing::warn!(%connection, %url, code, "a provider's document could not be fetched: {error}");
+            })?;
+            let fetched_at = document.fetched_at;
+            provider.remember(kind, document);
             Ok(Good { value, fetched_at })
         })
+    }
+
+    async fn fetch<T>(
+        &self,
+        url: &Url,
+        parse: impl FnOnce(&[u8]) -> Result<T, UpstreamError>,
+    ) -> Result<(Arc<T>, Document), UpstreamError> {
+        let answer = self.around.egress.send(get(url)?).await.map_err(Outage::from)?;
+        if answer.status() != 200 {
+            return Err(Outage::Status(answer.status().as_u16()).into());
+        }
+        let value = Arc::new(parse(answer.body())?);
+        // What was parsed is UTF-8.
+        let text = String::from_utf8_lossy(answer.body()).into_owned();
+        Ok((value, Document { text, fetched_at: self.around.clock.now() }))
     }
 
     /// Notes a document and saves both, beside the caller: nobody waits for it. One save follows the other, each with
