@@ -1,6 +1,6 @@
 //! What is known of one provider, as one connection sees it: metadata, keys, and whether it is well.
 //!
-//! Nothing is shared between connections, not even of one issuer. A [`Provider`] belongs to the issuer and discovery
+//! Nothing is shared between connections, not even of one issuer. A `Provider` belongs to the issuer and discovery
 //! URL for which it was made; when either changes, or the connection is forgotten, a new one takes its place, and a
 //! fetch that is still under way fills only the old one.
 //!

@@ -163,6 +163,17 @@ async fn unknown_keys_make_one_fetch_a_minute() {
 }
 
 #[tokio::test]
+async fn who_holds_an_older_set_gets_the_newer_one_without_a_fetch() {
+    let stage = Stage::new().await;
+    let old = stage.provider.keys(&stage.connection).await.unwrap();
+    stage.well(&["k2"]);
+    assert!(stage.seek().await);
+    let newer = stage.provider.newer_keys(&stage.connection, &old).await.unwrap();
+    assert_eq!(newer.keys[0].kid.as_deref(), Some("k2"));
+    assert_eq!(stage.fetches(KEYS), 2);
+}
+
+#[tokio::test]
 async fn parallel_seekers_of_unknown_keys_share_one_fetch() {
     let stage = Arc::new(Stage::new().await);
     let seen = stage.provider.keys(&stage.connection).await.unwrap();
