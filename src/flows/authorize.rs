@@ -166,7 +166,7 @@ impl Broker {
 
     /// The connections with a handle in the organizations that an app serves.
     async fn connections_for_app(&self, app: &App, handle: &Handle) -> Result<Vec<ConnectionId>, FlowError> {
-        let mut served = Vec::new();
+        let mut found = Vec::new();
         for (organization, connection) in self.directory.connections_by_handle(handle).await?.iter() {
             let serves = match &app.settings.audience {
                 Audience::Any => true,
@@ -179,10 +179,10 @@ impl Broker {
                 }
             };
             if serves {
-                served.push(*connection);
+                found.push(*connection);
             }
         }
-        Ok(served)
+        Ok(found)
     }
 
     /// The connections that a name leads to, as far as the asker may learn of them.

@@ -101,7 +101,7 @@ impl Broker {
         };
         if refused {
             drop(tx);
-            let event = self.authorize_event(flow, request, account, session);
+            let event = Self::authorize_event(flow, request, account, session);
             if ground.step == Step::Consent {
                 let error =
                     OAuthError::new(ErrorCode::ConsentRequired, "the person must be asked for consent");
@@ -244,7 +244,6 @@ impl Broker {
     }
 
     fn authorize_event(
-        &self,
         flow: FlowId,
         request: &AuthorizationRequest,
         account: &Account,

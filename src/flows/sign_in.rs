@@ -126,7 +126,7 @@ impl Broker {
         let several = self.named_by_person(entered).await?;
         let login_hint = entered.trim().parse::<Email>().ok();
         match several.as_slice() {
-            [] => Err(self.refuse(visit, self.sign_in_event(&flow), "unknown_domain", "unknown_name").await),
+            [] => Err(self.refuse(visit, Self::sign_in_event(&flow), "unknown_domain", "unknown_name").await),
             [only] => self.begin_leg(visit, flow, *only, login_hint.as_ref().map(Email::as_str)).await,
             _ => Ok(Answer::to(super::visit::Go::Choose(handle.to_owned(), Some(entered.trim().to_owned())))),
         }
@@ -184,7 +184,7 @@ impl Broker {
         };
         let Some(account) = account.filter(|_| verdict.matches) else {
             return Err(self
-                .refuse(visit, self.sign_in_event(&flow), "bad_credentials", "bad_credentials")
+                .refuse(visit, Self::sign_in_event(&flow), "bad_credentials", "bad_credentials")
                 .await);
         };
         if verdict.needs_rehash
@@ -260,7 +260,7 @@ impl Broker {
             Scope::KnownBrowser => "guesses_browser",
             Scope::Network => "guesses_network",
         };
-        let error = self.refuse(visit, self.sign_in_event(flow), "too_many_attempts", reason).await;
+        let error = self.refuse(visit, Self::sign_in_event(flow), "too_many_attempts", reason).await;
         later(error, wait)
     }
 
@@ -282,7 +282,7 @@ impl Broker {
         if let Err(error) = returned.await {
             return error.into();
         }
-        let event = self.sign_in_event(flow);
+        let event = Self::sign_in_event(flow);
         match error {
             PasswordError::TooLong => self.refuse(visit, event, "bad_credentials", "password_too_long").await,
             PasswordError::Busy { retry_after } => {
@@ -330,7 +330,7 @@ impl Broker {
             let event = Event {
                 organization: account.organization,
                 actor: Some(account.id),
-                ..self.sign_in_event(flow)
+                ..Self::sign_in_event(flow)
             };
             return Err(self.refuse(visit, event, "bad_credentials", "local_sign_in_off").await);
         };
@@ -350,7 +350,7 @@ impl Broker {
     }
 
     /// The record of a sign-in of somebody who has proved nothing yet.
-    pub(super) fn sign_in_event(&self, flow: &Flow) -> Event {
+    pub(super) fn sign_in_event(flow: &Flow) -> Event {
         Event { app: flow.target.app(), receipt: Some(receipt_of(flow.id)), ..Event::new("sign_in") }
     }
 }

@@ -51,7 +51,7 @@ impl Broker {
         };
         let flow = self.new_flow(visit, Target::Account);
         match connections.as_slice() {
-            [] => Err(self.refuse(visit, self.sign_in_event(&flow), "unknown_domain", "unknown_name").await),
+            [] => Err(self.refuse(visit, Self::sign_in_event(&flow), "unknown_domain", "unknown_name").await),
             [only] => self.begin_leg(visit, flow, *only, None).await,
             _ => {
                 let cookies = self.keep_flow(visit, &flow).await?;
@@ -81,7 +81,7 @@ impl Broker {
         connection: ConnectionId,
         login_hint: Option<&str>,
     ) -> Result<Answer, FlowError> {
-        let event = Event { connection: Some(connection), ..self.sign_in_event(&flow) };
+        let event = Event { connection: Some(connection), ..Self::sign_in_event(&flow) };
         let Some(entry) = self.directory.connection(connection).await? else {
             return Err(self.refuse(visit, event, "connection_disabled", "connection_unknown").await);
         };
@@ -264,13 +264,14 @@ impl Broker {
         let found =
             profiles::find_external_profile(&mut tx, connection, &identity.issuer, &identity.subject).await?;
         let (account, profile) = match found {
-            Some(profile) => match self.known_person(&mut tx, &profile, &identity, email.as_ref()).await? {
-                Some(account) => (account, profile.id),
-                None => {
+            Some(profile) => {
+                let known = self.known_person(&mut tx, &profile, &identity, email.as_ref()).await?;
+                let Some(account) = known else {
                     drop(tx);
                     return Err(self.refuse(visit, event, "no_account", "account_gone").await);
-                }
-            },
+                };
+                (account, profile.id)
+            }
             None => match self.new_person(&mut tx, entry, &identity, email.as_ref()).await {
                 Ok(made) => made,
                 Err(NewPersonError::Refused(reason)) => {

@@ -18,7 +18,7 @@ pub fn claims_for(account: &Account, app: &App, scopes: &[String]) -> Map<String
         put("name", contact.name.as_deref());
         put("given_name", contact.given_name.as_deref());
         put("family_name", contact.family_name.as_deref());
-        put("preferred_username", account.username.as_ref().map(|name| name.as_str()));
+        put("preferred_username", account.username.as_ref().map(crate::model::Username::as_str));
     }
     if has("phone") {
         put("phone_number", contact.phone.as_deref());

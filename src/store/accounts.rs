@@ -6,7 +6,7 @@ use super::row::{Row, text, time};
 use super::tx::{execute, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{
-    Account, AccountId, AppId, ConnectionId, Contact, OrganizationId, Role, Timestamp, Username,
+    Account, AccountId, AppId, ConnectionId, Contact, Email, OrganizationId, Role, Timestamp, Username,
 };
 
 statements! {
@@ -40,6 +40,7 @@ statements! {
 
 /// Whether everything that a sign-in stands on is enabled, read in one statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is the switch of one thing")]
 pub struct Standing {
     /// The organization that the account belongs to now.
     pub organization_id: Option<OrganizationId>,
@@ -93,6 +94,7 @@ struct PasswordRow {
 }
 
 #[derive(FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one column")]
 struct StandingRow {
     account: bool,
     organization_id: Option<String>,
@@ -202,8 +204,8 @@ async fn write(tx: &mut Tx, sql: &'static str, it: &Account, now: Timestamp) -> 
         text(it.organization.as_ref()),
         it.username.as_ref().map(Username::as_str),
         it.username.as_ref().map(Username::key),
-        it.email.as_ref().map(|email| email.as_str()),
-        it.email.as_ref().map(|email| email.canonical()),
+        it.email.as_ref().map(Email::as_str),
+        it.email.as_ref().map(Email::canonical),
         it.email_verified,
         &it.contact.name,
         &it.contact.given_name,

@@ -52,10 +52,9 @@ impl RequestOrigin {
         let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
         match (text("sec-fetch-site"), text("origin")) {
             (Some("same-origin" | "none"), _) => Self::Own,
-            (Some(_), _) => Self::Foreign,
             (None, Some(origin)) if origin == issuer => Self::Own,
-            (None, Some(_)) => Self::Foreign,
             (None, None) => Self::Unknown,
+            _ => Self::Foreign,
         }
     }
 }

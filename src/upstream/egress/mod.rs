@@ -172,6 +172,16 @@ impl Egress {
 
     /// Sends one request and reads its whole answer, whatever its status but a redirect.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, EgressError> {
+        let answer = self.send_as_browser(request).await?;
+        if answer.status().is_redirection() {
+            return Err(EgressError::Redirect(answer.status()));
+        }
+        Ok(answer)
+    }
+
+    /// The same, but a redirect is an answer like another. For the demo, whose scripted browser follows by itself;
+    /// each of its hops is vetted like any other call.
+    pub async fn send_as_browser(&self, request: Request<Bytes>) -> Result<Response<Bytes>, EgressError> {
         tokio::time::timeout(self.total_timeout, self.exchange(request))
             .await
             .map_err(|_| EgressError::Timeout)?
@@ -187,9 +197,6 @@ impl Egress {
     }
 
     async fn read(&self, answer: Response<Incoming>) -> Result<Response<Bytes>, EgressError> {
-        if answer.status().is_redirection() {
-            return Err(EgressError::Redirect(answer.status()));
-        }
         if answer.headers().get(CONTENT_ENCODING).is_some_and(|value| value != "identity") {
             return Err(EgressError::Encoded);
         }

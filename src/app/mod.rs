@@ -1,12 +1,17 @@
 //! The wiring: configuration → build → bind → serve → drain. The only place that joins rooms together, and the only
 //! one that reads the whole configuration.
 
+mod authority;
+pub mod emulate;
+
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::config::{Config, MasterKeyError, PasswordPolicy, Synchronous};
 use crate::crypto::MasterKey;
@@ -238,6 +243,15 @@ impl App {
         watch.abort();
         self.broker.close().await;
     }
+}
+
+/// The networks of this machine itself.
+fn loopback() -> Vec<IpNet> {
+    let networks = [
+        (std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8),
+        (std::net::IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), 128),
+    ];
+    networks.into_iter().filter_map(|(address, prefix)| IpNet::new(address, prefix).ok()).collect()
 }
 
 async fn listen(address: SocketAddr) -> Result<Listener, AppError> {

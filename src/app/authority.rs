@@ -1,0 +1,58 @@
+//! A certificate authority for one demo: fresh each time, its private key never written.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+/// The authority.
+pub(super) struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// Why certificates could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// A certificate.
+    #[error("the certificate cannot be made: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// A file.
+    #[error("the certificate cannot be written: {0}")]
+    File(#[from] io::Error),
+}
+
+impl Authority {
+    /// A new one.
+    pub(super) fn new() -> Result<Self, AuthorityError> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.distinguished_name.push(DnType::CommonName, "Countersign demo");
+        Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
+    }
+
+    /// Its own certificate.
+    pub(super) fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// Writes `default.crt` and `default.key` for one host into `folder`.
+    pub(super) fn issue(&self, folder: &Path, host: &str) -> Result<(), AuthorityError> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(vec![host.to_owned()])?;
+        params.distinguished_name.push(DnType::CommonName, host);
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join("default.crt"), certificate.pem())?;
+        write_private(&folder.join("default.key"), &key.serialize_pem())?;
+        Ok(())
+    }
+}
+
+/// Writes a file that only its owner may read.
+pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}

@@ -1,0 +1,175 @@
+//! The real broker on its real listener, with a clock that the test moves; and identity providers beside it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign::app::{App, Environment};
+use countersign::config::Config;
+use countersign::crypto::keys::SigningKey;
+use countersign::emulator::{self, Directory};
+use countersign::flows::Broker;
+use countersign::model::SigningAlg;
+use countersign::net::{self, Certificates, Drain, Listener, Transport};
+use countersign::store::Database;
+use countersign::store::audit::{AuditRecord, AuditSelection, list_audit};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use url::Url;
+
+use super::browser::{Browser, Network};
+use super::database::{Kind, TestDatabase};
+use super::pki::Authority;
+use super::time::{ManualClock, SeededRandom};
+
+/// The broker's issuer in tests.
+pub const ISSUER: &str = "https://id.test";
+
+/// The broker, serving.
+pub struct TestApp {
+    pub broker: Arc<Broker>,
+    pub network: Network,
+    pub clock: Arc<ManualClock>,
+    pub random: Arc<SeededRandom>,
+    pub management: std::net::SocketAddr,
+    authority: Authority,
+    database: TestDatabase,
+    folder: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    serving: Option<JoinHandle<()>>,
+}
+
+impl TestApp {
+    /// A broker on an empty database.
+    pub async fn new(kind: Kind) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new();
+        authority.issue(&folder.path().join("certs"), "id", &["id.test"]);
+        std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+        let database = TestDatabase::new(kind).await;
+        let config = write_config(&folder, &database);
+        let config = Config::load(Some(&config), std::iter::empty::<(String, String)>())
+            .unwrap_or_else(|errors| panic!("{errors}"));
+        let clock = Arc::new(ManualClock::new());
+        let random = Arc::new(SeededRandom::new(7));
+        let environment = Environment { clock: clock.clone(), random: random.clone() };
+        let app = App::bind(&config, environment).await.unwrap_or_else(|error| panic!("{error}"));
+        let mut network = Network::new(&authority.pem());
+        network.add("id.test", app.public_addr());
+        let (stop, stopped) = oneshot::channel();
+        let (broker, management) = (app.broker(), app.management_addr());
+        let serving = tokio::spawn(app.serve(async {
+            let _ = stopped.await;
+        }));
+        Self {
+            broker,
+            network,
+            clock,
+            random,
+            management,
+            authority,
+            database,
+            folder,
+            stop: Some(stop),
+            serving: Some(serving),
+        }
+    }
+
+    /// A browser that nobody has used yet.
+    pub fn browser(&self) -> Browser {
+        Browser::new(&self.network)
+    }
+
+    /// Declares organizations as the operator would.
+    pub async fn apply(&self, document: &str) {
+        let files = [("test.toml".to_owned(), document.to_owned())];
+        self.broker.apply(&files, false).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// A second connection to the same database, for evidence only.
+    pub async fn evidence(&self) -> Database {
+        self.database.open().await
+    }
+
+    /// The whole audit log, oldest first.
+    pub async fn audit(&self) -> Vec<AuditRecord> {
+        let database = self.evidence().await;
+        let mut tx = database.read().await.unwrap();
+        list_audit(&mut tx, AuditSelection::All, "", 10_000).await.unwrap()
+    }
+
+    /// The reasons of the refusals in the audit log, oldest first.
+    pub async fn refusals(&self) -> Vec<String> {
+        self.audit().await.into_iter().filter_map(|record| record.reason).collect()
+    }
+
+    /// Starts an emulated identity provider on `https://localhost:PORT`; gives its base URL.
+    pub async fn emulate(&mut self, vendor: emulator::Vendor, directory: impl FnOnce(&str) -> String) -> Url {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr();
+        let base = format!("https://localhost:{}", address.port());
+        let directory = Directory::from_toml(&directory(&base)).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let settings = emulator::idp::Settings {
+            vendor,
+            base_url: Url::parse(&base).unwrap(),
+            directory,
+            response_iss: true,
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            key: SigningKey::generate(SigningAlg::RS256, "idp-key".to_owned()).unwrap(),
+        };
+        let router = emulator::idp::router(settings);
+        let certs: PathBuf = self.folder.path().join(format!("idp-{}", address.port()));
+        self.authority.issue(&certs, "default", &["localhost"]);
+        let transport = Transport::Tls(Arc::new(Certificates::load(&certs).unwrap()));
+        tokio::spawn(listener.serve(transport, router, net::Settings::default(), Drain::default()));
+        self.network.add(&format!("localhost:{}", address.port()), address);
+        Url::parse(&base).unwrap()
+    }
+
+    /// Drains the broker.
+    pub async fn stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(serving) = self.serving.take() {
+            tokio::time::timeout(Duration::from_secs(20), serving).await.expect("drained").unwrap();
+        }
+    }
+}
+
+fn write_config(folder: &TempDir, database: &TestDatabase) -> PathBuf {
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let text = format!(
+        r#"
+[server]
+public_url = "{ISSUER}"
+listen = "127.0.0.1:0"
+management_listen = "127.0.0.1:0"
+drain_timeout = "5s"
+
+[tls]
+certs_dir = "{certs}"
+
+[database]
+url = "{url}"
+max_connections = 8
+synchronous = "normal"
+
+[secrets]
+master_key_file = "{master}"
+
+[outbound]
+allow = ["127.0.0.0/8", "::1/128"]
+extra_ca_file = "{ca}"
+"#,
+        certs = path("certs"),
+        url = database.settings.url,
+        master = path("master.key"),
+        ca = path("ca.pem"),
+    );
+    let file = folder.path().join("countersign.toml");
+    std::fs::write(&file, text).unwrap();
+    file
+}
