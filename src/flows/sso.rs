@@ -166,7 +166,7 @@ impl Broker {
                 let checked = self.upstream.check_response_iss(&entry.connection, iss).await;
                 checked.and_then(|()| Err(Denial::new(error, parameters.error_description.as_deref()).into()))
             }
-            (None, Some(code)) => self.redeem(&entry, flow, leg, code, parameters.iss.as_deref()).await?,
+            (None, Some(code)) => self.redeem(&entry, leg, code, parameters.iss.as_deref()).await?,
             (None, None) => {
                 return Err(self.refuse(visit, event, "idp_answer_invalid", "response_empty").await);
             }
@@ -219,7 +219,6 @@ impl Broker {
     async fn redeem(
         &self,
         entry: &ConnectionEntry,
-        flow: &Flow,
         leg: &UpstreamLeg,
         code: &str,
         iss: Option<&str>,
@@ -235,7 +234,6 @@ impl Broker {
         });
         // No request can make a context essential without the claims parameter; policy brings that later.
         let essential_acr: &[String] = &[];
-        debug_assert!(flow.leg.is_some());
         let redemption = Redemption {
             code,
             response_iss: iss,
@@ -414,7 +412,7 @@ impl Broker {
     ) -> FlowError {
         let event = Event { detail: Some(error.to_string()), ..event };
         let (page, towards_app) = match error {
-            UpstreamError::Refused(_) => ("idp_answer_invalid", None),
+            UpstreamError::Refused(refusal) => ("idp_answer_invalid", refusal_for_app(refusal.code())),
             UpstreamError::Denied(denial) => ("idp_refused", denial_for_app(denial)),
             UpstreamError::Unavailable(_) => ("idp_unreachable", None),
         };
@@ -441,6 +439,15 @@ enum NewPersonError {
 impl From<StoreError> for NewPersonError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+/// What an app is told when the provider's answer was in order but not what the app had asked for.
+fn refusal_for_app(code: &str) -> Option<ErrorCode> {
+    match code {
+        "id_token_auth_time_unknown" | "id_token_auth_time_too_old" => Some(ErrorCode::LoginRequired),
+        _ if code.starts_with("id_token_acr_") => Some(ErrorCode::UnmetAuthenticationRequirements),
+        _ => None,
     }
 }
 

@@ -66,8 +66,7 @@ pub fn page(status: StatusCode, template: &impl Template) -> Response {
 /// Where the browser goes next, with its cookies.
 pub fn answer(answer: &Answer) -> Response {
     let location = match &answer.go {
-        Go::SignIn(flow) => path::with_query(path::SIGN_IN, "flow", flow),
-        Go::Choose(flow, None) => path::with_query(path::SIGN_IN, "flow", flow),
+        Go::SignIn(flow) | Go::Choose(flow, None) => path::with_query(path::SIGN_IN, "flow", flow),
         Go::Choose(flow, Some(name)) => {
             path::with_query(&path::with_query(path::DOMAIN, "flow", flow), "domain", name)
         }
