@@ -6,3 +6,4 @@ pub mod database;
 pub mod pki;
 pub mod relying_app;
 pub mod time;
+pub mod world;
