@@ -2,6 +2,7 @@
 //! one that reads the whole configuration.
 
 mod authority;
+pub mod demo;
 pub mod emulate;
 
 use std::fs;
@@ -16,6 +17,7 @@ use ipnet::IpNet;
 use crate::config::{Config, MasterKeyError, PasswordPolicy, Synchronous};
 use crate::crypto::MasterKey;
 use crate::crypto::password::HasherSettings;
+use crate::flows::manage::Limits;
 use crate::flows::{Broker, FlowSettings, StartError};
 use crate::jobs;
 use crate::model::{Clock, Random};
@@ -127,6 +129,12 @@ fn flow_settings(config: &Config) -> Result<FlowSettings, AppError> {
             PasswordPolicy::Nist => PasswordRules::Nist,
         },
         max_accounts: config.limits.organization_accounts.into(),
+        limits: Limits {
+            connections: widen(config.limits.organization_connections),
+            domains: widen(config.limits.organization_domains),
+            apps: widen(config.limits.organization_apps),
+            redirect_uris: widen(config.limits.app_redirect_uris),
+        },
         hasher: HasherSettings {
             threads: config.passwords.max_parallel,
             queue: config.passwords.queue,
@@ -243,6 +251,11 @@ impl App {
         watch.abort();
         self.broker.close().await;
     }
+}
+
+/// A configured number as an amount in memory.
+fn widen(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// The networks of this machine itself.

@@ -5,8 +5,10 @@
 //! Nothing here knows HTTP: who asks is a [`visit::Visit`], the answer an [`visit::Answer`]. Steps of a sign-in never
 //! route to each other; each ends in [`crate::policy::step::next_step`].
 
+pub mod access_token;
 pub mod authorize;
 pub mod cached;
+pub mod clients;
 pub mod complete;
 pub mod consent;
 pub mod credentials;
@@ -15,12 +17,18 @@ pub mod error;
 pub mod evidence;
 pub mod flow_state;
 mod hint;
+pub mod introspect;
+pub mod manage;
 mod memory;
+pub mod metadata;
+pub mod revoke;
 pub mod sessions;
 pub mod sign_in;
 pub mod signing;
 pub mod sso;
+pub mod token;
 pub mod upkeep;
+pub mod userinfo;
 pub mod visit;
 
 use std::sync::Arc;
@@ -62,6 +70,8 @@ pub struct FlowSettings {
     pub password_rules: PasswordRules,
     /// The most accounts of an organization.
     pub max_accounts: i64,
+    /// How much an organization may have.
+    pub limits: manage::Limits,
     /// How passwords are hashed.
     pub hasher: HasherSettings,
     /// How long a signing key signs before the next one does.

@@ -11,6 +11,7 @@ pub mod errors;
 pub mod guard;
 pub mod headers;
 pub mod locale;
+pub mod oauth;
 pub mod pages;
 pub mod request;
 pub mod respond;
@@ -37,6 +38,7 @@ pub fn router(web: Web) -> Router {
         .merge(sign_in::routes())
         .merge(consent::routes())
         .merge(sso::routes())
+        .merge(oauth::routes())
         .route("/assets/{file}", get(get_asset))
         .fallback(get_nothing)
         .method_not_allowed_fallback(use_other_method)

@@ -1,0 +1,78 @@
+//! Reading access tokens that are presented: at userinfo, introspection and revocation (RFC 9068, section 4).
+
+use super::Broker;
+use super::error::EndpointError;
+use crate::model::{AccountId, ConnectionId, GrantId, Timestamp};
+use crate::protocol::jose::CompactJws;
+use crate::protocol::json::Claims;
+use crate::store::accounts;
+use crate::store::grants::{Grant, find_grant, is_dead};
+
+/// The longest token that is read, in bytes.
+const MAX_TOKEN: usize = 16 * 1024;
+
+/// What a signed access token of ours says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AccessClaims {
+    pub subject: String,
+    pub client_id: String,
+    pub audience: Vec<String>,
+    pub scope: String,
+    pub jti: String,
+    pub issued_at: Timestamp,
+    pub expires_at: Timestamp,
+    /// Absent in a token for an app itself.
+    pub grant: Option<GrantId>,
+}
+
+impl Broker {
+    /// Reads a token: signature, type, issuer, times. `None` for whatever is no access token of this broker that is
+    /// in time; an ID token is none.
+    pub(super) fn read_access_token(&self, token: &str) -> Option<AccessClaims> {
+        let jws = CompactJws::parse(token, MAX_TOKEN).ok()?;
+        let typ = jws.header().typ.as_deref()?;
+        if !["at+jwt", "application/at+jwt"].iter().any(|known| typ.eq_ignore_ascii_case(known)) {
+            return None;
+        }
+        self.signing_keys().ok()?.verify(&jws).ok()?;
+        let claims = jws.claims().ok()?;
+        let claims = Claims::of(&claims);
+        (claims.required_string("iss").ok()? == self.settings.issuer).then_some(())?;
+        let expires_at = claims.required_numeric_date("exp").ok()?;
+        (self.clock.now() < expires_at).then_some(())?;
+        let grant = match claims.string("grant_id").ok()? {
+            Some(text) => Some(text.parse().ok()?),
+            None => None,
+        };
+        Some(AccessClaims {
+            subject: claims.required_string("sub").ok()?.to_owned(),
+            client_id: claims.required_string("client_id").ok()?.to_owned(),
+            audience: claims.required_string_or_list("aud").ok()?.into_iter().map(str::to_owned).collect(),
+            scope: claims.required_string("scope").ok()?.to_owned(),
+            jti: claims.required_string("jti").ok()?.to_owned(),
+            issued_at: claims.required_numeric_date("iat").ok()?,
+            expires_at,
+            grant,
+        })
+    }
+
+    /// The grant of a token, if neither it nor anything it stands on has ended. `Some(None)` is a living token of an
+    /// app itself.
+    pub(super) async fn living_grant(
+        &self,
+        claims: &AccessClaims,
+    ) -> Result<Option<Option<Grant>>, EndpointError> {
+        let mut tx = self.database.read().await?;
+        if is_dead(&mut tx, &claims.jti).await? {
+            return Ok(None);
+        }
+        let Some(id) = claims.grant else { return Ok(Some(None)) };
+        let Some(grant) = find_grant(&mut tx, id).await?.filter(|grant| grant.revoked_at.is_none()) else {
+            return Ok(None);
+        };
+        let (account, connection): (AccountId, Option<ConnectionId>) =
+            (grant.account, grant.proof.connection);
+        let standing = accounts::read_standing(&mut tx, account, connection, Some(grant.app)).await?;
+        Ok(standing.is_some_and(|standing| standing.is_good()).then_some(Some(grant)))
+    }
+}

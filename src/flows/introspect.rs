@@ -1,0 +1,114 @@
+//! Introspection (RFC 7662): an app asks whether a token is good. About another organization's tokens it learns
+//! nothing.
+
+use serde_json::{Value, json};
+
+use super::Broker;
+use super::directory::AppEntry;
+use super::error::EndpointError;
+use crate::crypto::random;
+use crate::model::OrganizationId;
+use crate::protocol::oauth::{ErrorCode, OAuthError};
+use crate::store::grants::{Grant, find_grant, find_refresh_token};
+use crate::store::{accounts, sessions};
+
+impl Broker {
+    /// What a token is worth now, for an app that has proved itself.
+    pub async fn introspect(&self, client: &AppEntry, token: &str) -> Result<Value, EndpointError> {
+        if client.app.is_public() {
+            let error = OAuthError::new(ErrorCode::InvalidClient, "introspection needs an app with a secret");
+            return Err(EndpointError::Refused(error));
+        }
+        let found = match self.introspect_access(client.organization.id, token).await? {
+            Some(found) => Some(found),
+            None => self.introspect_refresh(client.organization.id, token).await?,
+        };
+        Ok(found.unwrap_or_else(|| json!({ "active": false })))
+    }
+
+    async fn introspect_access(
+        &self,
+        organization: OrganizationId,
+        token: &str,
+    ) -> Result<Option<Value>, EndpointError> {
+        let Some(claims) = self.read_access_token(token) else { return Ok(None) };
+        let Some(grant) = self.living_grant(&claims).await? else { return Ok(None) };
+        let owner = match &grant {
+            Some(grant) => Some(grant.organization),
+            None => {
+                let entry = self.directory.app(&claims.client_id).await?;
+                entry.filter(|entry| entry.is_enabled()).map(|entry| entry.organization.id)
+            }
+        };
+        if owner != Some(organization) {
+            return Ok(None);
+        }
+        let mut answer = json!({
+            "active": true,
+            "token_type": "Bearer",
+            "iss": self.settings.issuer,
+            "sub": claims.subject,
+            "client_id": claims.client_id,
+            "aud": claims.audience,
+            "scope": claims.scope,
+            "jti": claims.jti,
+            "iat": claims.issued_at.unix_seconds(),
+            "exp": claims.expires_at.unix_seconds(),
+        });
+        if let (Some(grant), Some(fields)) = (grant, answer.as_object_mut()) {
+            fields.insert("auth_time".to_owned(), grant.proof.authenticated_at.unix_seconds().into());
+        }
+        Ok(Some(answer))
+    }
+
+    async fn introspect_refresh(
+        &self,
+        organization: OrganizationId,
+        token: &str,
+    ) -> Result<Option<Value>, EndpointError> {
+        let now = self.clock.now();
+        let mut tx = self.database.read().await?;
+        let Some(row) = find_refresh_token(&mut tx, &random::hash_token(token)).await? else {
+            return Ok(None);
+        };
+        let Some(grant) = find_grant(&mut tx, row.grant).await? else { return Ok(None) };
+        let alive = row.used_at.is_none()
+            && now < row.expires_at
+            && grant.revoked_at.is_none()
+            && grant.organization == organization;
+        let standing =
+            accounts::read_standing(&mut tx, grant.account, grant.proof.connection, Some(grant.app)).await?;
+        if !alive
+            || !standing.is_some_and(|standing| standing.is_good())
+            || !session_allows(&mut tx, &grant, now).await?
+        {
+            return Ok(None);
+        }
+        drop(tx);
+        let entry = self.directory.app_by_id(grant.app).await?;
+        Ok(entry.map(|entry| {
+            json!({
+                "active": true,
+                "token_type": "refresh_token",
+                "iss": self.settings.issuer,
+                "sub": grant.subject,
+                "client_id": entry.app.client_id,
+                "scope": grant.scopes.join(" "),
+                "exp": row.expires_at.unix_seconds(),
+            })
+        }))
+    }
+}
+
+/// Whether the session still carries a grant that does not outlive it.
+async fn session_allows(
+    tx: &mut crate::store::Tx,
+    grant: &Grant,
+    now: crate::model::Timestamp,
+) -> Result<bool, EndpointError> {
+    if grant.scopes.iter().any(|scope| scope == "offline_access") {
+        return Ok(true);
+    }
+    let session = sessions::find_session(tx, grant.session).await?;
+    Ok(session.is_some_and(|session| !session.is_over(now)))
+}

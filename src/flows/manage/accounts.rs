@@ -1,0 +1,201 @@
+//! Looking after accounts and sessions.
+
+use crate::crypto::random;
+use crate::flows::Broker;
+use crate::flows::error::private_detail;
+use crate::flows::evidence::Event;
+use crate::flows::upkeep::DIRECTORY_TOPIC;
+use crate::model::{
+    Account, AccountId, Contact, Email, Handle, ProfileKind, Role, Secret, Session, SessionId, Username,
+};
+use crate::policy::password::{broken_rules, normalize};
+use crate::store::{StoreError, accounts, changes, organizations, profiles, sessions};
+
+/// Why nothing was done.
+#[derive(Debug, thiserror::Error)]
+pub enum ManageError {
+    /// There is no such thing.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// It may not be.
+    #[error("{0}")]
+    Refused(String),
+    /// Something that is needed is down.
+    #[error("nothing was done: {0}")]
+    Unavailable(String),
+}
+
+impl From<StoreError> for ManageError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict => {
+                Self::Refused("another change was first, or the name is taken".to_owned())
+            }
+            error => Self::Unavailable(private_detail(&error)),
+        }
+    }
+}
+
+/// An account with what belongs to it.
+#[derive(Debug, Clone)]
+pub struct AccountView {
+    /// The account.
+    pub account: Account,
+    /// The organization's handle.
+    pub organization: Option<Handle>,
+    /// How it can sign in: `password`, or the connection's id with issuer and subject.
+    pub profiles: Vec<String>,
+}
+
+/// A session of an account.
+#[derive(Debug, Clone)]
+pub struct SessionView {
+    /// The session.
+    pub session: Session,
+}
+
+/// An account that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// The organization that it belongs to; `None` makes an unattached account.
+    pub organization: Option<Handle>,
+    /// The username.
+    pub username: Username,
+    /// The email, which counts as proven.
+    pub email: Option<Email>,
+    /// Whether it administers its organization.
+    pub administrator: bool,
+    /// The password; `None` makes one.
+    pub password: Option<Secret>,
+}
+
+impl Broker {
+    /// The account of a username or id.
+    pub async fn find_account(&self, name: &str) -> Result<AccountView, ManageError> {
+        let mut tx = self.database.read().await?;
+        let found = match (name.parse::<AccountId>(), name.parse::<Username>()) {
+            (Ok(id), _) => accounts::find_account(&mut tx, id).await?,
+            (_, Ok(username)) => accounts::find_account_by_username(&mut tx, &username).await?,
+            _ => None,
+        };
+        let account = found.ok_or_else(|| ManageError::NotFound(format!("account {name}")))?;
+        let organization = match account.organization {
+            Some(id) => organizations::find_organization(&mut tx, id).await?.map(|found| found.handle),
+            None => None,
+        };
+        let profiles = profiles::list_profiles(&mut tx, account.id).await?.into_iter().map(|profile| {
+            match profile.kind {
+                ProfileKind::Local => "password".to_owned(),
+                ProfileKind::External { connection, issuer, subject, .. } => {
+                    format!("{connection} {issuer} {subject}")
+                }
+            }
+        });
+        Ok(AccountView { profiles: profiles.collect(), account, organization })
+    }
+
+    /// An organization's accounts, up to `limit`.
+    pub async fn list_accounts(&self, handle: &Handle, limit: i64) -> Result<Vec<Account>, ManageError> {
+        let mut tx = self.database.read().await?;
+        let organization = organizations::find_organization_by_handle(&mut tx, handle)
+            .await?
+            .ok_or_else(|| ManageError::NotFound(format!("organization {handle}")))?;
+        Ok(accounts::list_accounts(&mut tx, organization.id, "", limit).await?)
+    }
+
+    /// Makes an account with a password; gives the password when it was made here.
+    pub async fn create_account(&self, new: NewAccount) -> Result<(Account, Option<Secret>), ManageError> {
+        let (password, made) = match new.password {
+            Some(password) => (password, None),
+            None => {
+                let made = Secret::new(format!("{}Aa1", random::token(&*self.random).expose()));
+                (made.clone(), Some(made))
+            }
+        };
+        let broken = broken_rules(self.settings.password_rules, password.expose());
+        if let Some(rule) = broken.first() {
+            return Err(ManageError::Refused(format!("the password: {rule}")));
+        }
+        let normalized = Secret::new(normalize(password.expose()));
+        let hash = self.passwords.hash(normalized).await;
+        let hash = hash.map_err(|error| ManageError::Unavailable(error.to_string()))?;
+        let now = self.clock.now();
+        let mut tx = self.database.write().await?;
+        let organization = match &new.organization {
+            None => None,
+            Some(handle) => Some(
+                organizations::find_organization_by_handle(&mut tx, handle)
+                    .await?
+                    .ok_or_else(|| ManageError::NotFound(format!("organization {handle}")))?
+                    .id,
+            ),
+        };
+        let account = Account {
+            id: AccountId::new(now, &*self.random),
+            organization,
+            username: Some(new.username),
+            email_verified: new.email.is_some(),
+            email: new.email,
+            contact: Contact::default(),
+            roles: vec![if new.administrator { Role::Administrator } else { Role::Member }],
+            enabled: true,
+            break_glass: false,
+            created_at: now,
+            updated_at: now,
+        };
+        accounts::insert_account(&mut tx, &account).await.map_err(|error| match error {
+            StoreError::Conflict => ManageError::Refused("the username is taken".to_owned()),
+            error => error.into(),
+        })?;
+        self.apply_password(&mut tx, &account, &hash).await?;
+        let event = Event { organization, actor: Some(account.id), ..Event::new("account.create") };
+        self.record_success(&mut tx, &event).await?;
+        tx.commit().await?;
+        Ok((account, made))
+    }
+
+    /// Enables or disables an account. Disabled, it signs in nowhere, and its sessions and tokens end at once.
+    pub async fn set_account_enabled(&self, name: &str, enabled: bool) -> Result<Account, ManageError> {
+        let view = self.find_account(name).await?;
+        let now = self.clock.now();
+        let account = Account { enabled, updated_at: now, ..view.account };
+        let mut tx = self.database.write().await?;
+        accounts::update_account(&mut tx, &account, now).await?;
+        if !enabled {
+            for session in sessions::list_sessions(&mut tx, account.id, now).await? {
+                self.end_session(&mut tx, &session).await?;
+            }
+        }
+        let action = if enabled { "account.enable" } else { "account.disable" };
+        let event =
+            Event { organization: account.organization, actor: Some(account.id), ..Event::new(action) };
+        self.record_success(&mut tx, &event).await?;
+        changes::insert_change(&mut tx, DIRECTORY_TOPIC, now).await?;
+        tx.commit().await?;
+        Ok(account)
+    }
+
+    /// The living sessions of an account.
+    pub async fn list_account_sessions(&self, name: &str) -> Result<Vec<SessionView>, ManageError> {
+        let view = self.find_account(name).await?;
+        let mut tx = self.database.read().await?;
+        let found = sessions::list_sessions(&mut tx, view.account.id, self.clock.now()).await?;
+        Ok(found.into_iter().map(|session| SessionView { session }).collect())
+    }
+
+    /// Ends a session, for the operator.
+    pub async fn end_any_session(&self, id: SessionId) -> Result<(), ManageError> {
+        let mut tx = self.database.write().await?;
+        let session = sessions::find_session(&mut tx, id)
+            .await?
+            .ok_or_else(|| ManageError::NotFound(format!("living session {id}")))?;
+        self.end_session(&mut tx, &session).await?;
+        let event = Event {
+            organization: session.organization,
+            actor: Some(session.account),
+            ..Event::new("session.end")
+        };
+        self.record_success(&mut tx, &event).await?;
+        Ok(tx.commit().await?)
+    }
+}

@@ -1,0 +1,581 @@
+//! `apply`: makes the database say what the files say, all of it or nothing. What the files do not name stays.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use super::document::{
+    WantedAccount, WantedApp, WantedConnection, WantedDomain, WantedOrganization, WantedPassword,
+    WantedSecret,
+};
+use super::read::{Rules, read_files};
+use crate::crypto::certificate::Certificate;
+use crate::crypto::keys::SigningKey;
+use crate::flows::Broker;
+use crate::flows::credentials::CredentialPart;
+use crate::flows::error::private_detail;
+use crate::flows::evidence::Event;
+use crate::flows::upkeep::DIRECTORY_TOPIC;
+use crate::model::{
+    Account, AccountId, App, AppId, Connection, ConnectionId, Handle, LocalSignIn, Organization,
+    OrganizationId, Profile, ProfileId, ProfileKind, Secret, SigningAlg, UpstreamAuth, Username,
+};
+use crate::policy::password::normalize;
+use crate::protocol::document::Errors;
+use crate::store::connections::SealedCredential;
+use crate::store::domains::DomainRecord;
+use crate::store::{StoreError, Tx, accounts, apps, changes, connections, domains, organizations, profiles};
+
+/// How long the certificate of a connection's key is valid.
+const CERTIFICATE_LIFETIME: std::time::Duration = std::time::Duration::from_hours(24 * 365 * 10);
+
+/// What happened to an object, or would happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is new.
+    Created,
+    /// It said something else before.
+    Changed,
+    /// It said this already.
+    Unchanged,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Created => "created",
+            Self::Changed => "changed",
+            Self::Unchanged => "unchanged",
+        })
+    }
+}
+
+/// One object of the report; shown as one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// `organization`, `domain`, `connection`, `app`, `account`.
+    pub kind: &'static str,
+    /// `ORG`, or `ORG/NAME`.
+    pub name: String,
+    /// Its id, where it has one.
+    pub id: String,
+    /// What happened.
+    pub change: Change,
+    /// What has to be registered elsewhere.
+    pub notes: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [self.kind, &self.name, &self.id, &self.notes];
+        let shown: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        write!(f, "{} ({})", shown.join(" "), self.change)
+    }
+}
+
+/// What `apply` did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApplyReport {
+    /// One an object, in the order of the files.
+    pub lines: Vec<Line>,
+}
+
+/// Why nothing was applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The files are wrong.
+    #[error("{0}")]
+    Document(#[from] Errors),
+    /// The files do not fit what is there.
+    #[error("{0}")]
+    Refused(String),
+    /// Something that is needed is down.
+    #[error("nothing was applied: {0}")]
+    Unavailable(String),
+}
+
+impl From<StoreError> for ApplyError {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(private_detail(&error))
+    }
+}
+
+impl From<crate::crypto::CryptoError> for ApplyError {
+    fn from(error: crate::crypto::CryptoError) -> Self {
+        Self::Unavailable(private_detail(&error))
+    }
+}
+
+/// Turns a lost race or a taken name into a sentence.
+fn taken(error: StoreError, sentence: impl FnOnce() -> String) -> ApplyError {
+    match error {
+        StoreError::Conflict => ApplyError::Refused(sentence()),
+        error => error.into(),
+    }
+}
+
+impl Broker {
+    /// Applies files (name and text each). With `dry_run` nothing is kept, and the report says what would happen.
+    pub async fn apply(&self, files: &[(String, String)], dry_run: bool) -> Result<ApplyReport, ApplyError> {
+        let rules = Rules { passwords: self.settings.password_rules, limits: self.settings.limits };
+        let wanted = read_files(files, rules)?;
+        let passwords = self.changed_passwords(&wanted).await?;
+        let mut report = ApplyReport::default();
+        let mut tx = self.database.write().await?;
+        for organization in &wanted {
+            self.apply_organization(&mut tx, organization, &passwords, &mut report).await?;
+        }
+        if dry_run {
+            return Ok(report);
+        }
+        changes::insert_change(&mut tx, DIRECTORY_TOPIC, self.clock.now()).await?;
+        tx.commit().await?;
+        self.directory.forget();
+        let mut algorithms: Vec<SigningAlg> = Vec::new();
+        for app in wanted.iter().flat_map(|organization| &organization.apps) {
+            algorithms.extend([app.settings.id_token_alg, app.settings.access_token_alg]);
+        }
+        algorithms.sort_unstable();
+        algorithms.dedup();
+        self.ensure_signing_keys(&algorithms)
+            .await
+            .map_err(|error| ApplyError::Unavailable(private_detail(&error)))?;
+        Ok(report)
+    }
+
+    /// The hashes of the passwords that are not the stored ones already. Hashing is slow, so it happens before the
+    /// transaction.
+    async fn changed_passwords(
+        &self,
+        wanted: &[WantedOrganization],
+    ) -> Result<HashMap<String, String>, ApplyError> {
+        let unavailable =
+            |error: crate::crypto::password::PasswordError| ApplyError::Unavailable(error.to_string());
+        let mut hashes = HashMap::new();
+        for account in wanted.iter().flat_map(|organization| &organization.accounts) {
+            let stored = self.stored_password(&account.username).await?;
+            let new = match &account.password {
+                None => None,
+                Some(WantedPassword::Hash(hash)) => (stored.as_ref() != Some(hash)).then(|| hash.clone()),
+                Some(WantedPassword::Clear(password)) => {
+                    let password = Secret::new(normalize(password.expose()));
+                    let same = match stored {
+                        Some(stored) => {
+                            self.passwords
+                                .verify(password.clone(), Some(stored))
+                                .await
+                                .map_err(unavailable)?
+                                .matches
+                        }
+                        None => false,
+                    };
+                    if same { None } else { Some(self.passwords.hash(password).await.map_err(unavailable)?) }
+                }
+            };
+            if let Some(new) = new {
+                hashes.insert(account.username.key(), new);
+            }
+        }
+        Ok(hashes)
+    }
+
+    async fn stored_password(&self, username: &Username) -> Result<Option<String>, StoreError> {
+        let mut tx = self.database.read().await?;
+        match accounts::find_account_by_username(&mut tx, username).await? {
+            Some(account) => accounts::find_password(&mut tx, account.id).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn apply_organization(
+        &self,
+        tx: &mut Tx,
+        wanted: &WantedOrganization,
+        passwords: &HashMap<String, String>,
+        report: &mut ApplyReport,
+    ) -> Result<(), ApplyError> {
+        let now = self.clock.now();
+        let existing = match wanted.id {
+            Some(id) => organizations::find_organization(tx, id).await?,
+            None => organizations::find_organization_by_handle(tx, &wanted.handle).await?,
+        };
+        let organization = Organization {
+            id: existing
+                .as_ref()
+                .map(|old| old.id)
+                .or(wanted.id)
+                .unwrap_or_else(|| OrganizationId::new(now, &*self.random)),
+            handle: wanted.handle.clone(),
+            name: wanted.name.clone(),
+            plan: wanted.plan,
+            enabled: wanted.enabled,
+            policy: wanted.policy.clone(),
+            created_at: existing.as_ref().map_or(now, |old| old.created_at),
+        };
+        let change = compare(existing.as_ref(), &organization);
+        let handle = &wanted.handle;
+        let sentence = || format!("organization {handle}: the handle belongs to another organization");
+        match change {
+            Change::Created => organizations::insert_organization(tx, &organization).await,
+            Change::Changed => organizations::update_organization(tx, &organization, now).await,
+            Change::Unchanged => Ok(()),
+        }
+        .map_err(|error| taken(error, sentence))?;
+        let id = organization.id;
+        let line = Line {
+            kind: "organization",
+            name: handle.to_string(),
+            id: id.to_string(),
+            change,
+            notes: String::new(),
+        };
+        self.note(tx, id, line, report).await?;
+        for connection in &wanted.connections {
+            self.apply_connection(tx, &organization, connection, report).await?;
+        }
+        for domain in &wanted.domains {
+            self.apply_domain(tx, &organization, domain, report).await?;
+        }
+        for app in &wanted.apps {
+            self.apply_app(tx, &organization, app, report).await?;
+        }
+        for account in &wanted.accounts {
+            self.apply_account(tx, &organization, account, passwords, report).await?;
+        }
+        self.check_break_glass(tx, &organization).await
+    }
+
+    /// An organization whose passwords are for emergencies only needs two people who have one.
+    async fn check_break_glass(&self, tx: &mut Tx, organization: &Organization) -> Result<(), ApplyError> {
+        if organization.policy.local_sign_in != LocalSignIn::BreakGlass {
+            return Ok(());
+        }
+        let all = accounts::list_accounts(tx, organization.id, "", self.settings.max_accounts).await?;
+        let named = all.iter().filter(|account| account.break_glass && account.enabled).count();
+        if named >= 2 {
+            return Ok(());
+        }
+        let handle = &organization.handle;
+        Err(ApplyError::Refused(format!(
+            "organization {handle}: local_sign_in = \"break_glass\" needs two enabled accounts with break_glass = true at least"
+        )))
+    }
+
+    /// Writes the record of a change and the line of the report.
+    async fn note(
+        &self,
+        tx: &mut Tx,
+        organization: OrganizationId,
+        line: Line,
+        report: &mut ApplyReport,
+    ) -> Result<(), ApplyError> {
+        if line.change != Change::Unchanged {
+            let action = match line.kind {
+                "organization" => "apply.organization",
+                "domain" => "apply.domain",
+                "connection" => "apply.connection",
+                "app" => "apply.app",
+                _ => "apply.account",
+            };
+            let event = Event {
+                organization: Some(organization),
+                connection: line.id.parse::<ConnectionId>().ok(),
+                app: line.id.parse::<AppId>().ok(),
+                detail: Some(format!("{} {} {}", line.kind, line.id, line.change)),
+                ..Event::new(action)
+            };
+            self.record_success(tx, &event).await?;
+        }
+        report.lines.push(line);
+        Ok(())
+    }
+
+    async fn apply_connection(
+        &self,
+        tx: &mut Tx,
+        organization: &Organization,
+        wanted: &WantedConnection,
+        report: &mut ApplyReport,
+    ) -> Result<(), ApplyError> {
+        let now = self.clock.now();
+        let name = format!("{}/{}", organization.handle, wanted.handle);
+        let existing = match wanted.id {
+            Some(id) => connections::find_connection(tx, id).await?,
+            None => connections::find_connection_by_handle(tx, organization.id, &wanted.handle).await?,
+        };
+        if existing.as_ref().is_some_and(|old| old.connection.organization != organization.id) {
+            return Err(ApplyError::Refused(format!(
+                "connection {name}: the id belongs to another organization"
+            )));
+        }
+        let old = existing.as_ref().map(|record| &record.connection);
+        let connection = Connection {
+            id: old.map(|old| old.id).or(wanted.id).unwrap_or_else(|| ConnectionId::new(now, &*self.random)),
+            organization: organization.id,
+            handle: wanted.handle.clone(),
+            name: wanted.name.clone(),
+            enabled: wanted.enabled,
+            issuer: wanted.issuer.clone(),
+            client_id: wanted.client_id.clone(),
+            settings: wanted.settings.clone(),
+            created_at: old.map_or(now, |old| old.created_at),
+        };
+        let mut change = compare(old, &connection);
+        match change {
+            Change::Created => connections::insert_connection(tx, &connection).await,
+            Change::Changed => connections::update_connection(tx, &connection, now).await,
+            Change::Unchanged => Ok(()),
+        }
+        .map_err(|error| taken(error, || format!("connection {name}: the handle is used already")))?;
+        let before = existing.map(|record| record.credential).unwrap_or_default();
+        let credential = self.wanted_credential(&connection, wanted, &before)?;
+        if credential != before {
+            connections::update_credential(tx, organization.id, connection.id, &credential).await?;
+            change = if change == Change::Created { change } else { Change::Changed };
+        }
+        let id = connection.id;
+        let notes = format!(
+            "redirect_uri={} signed_out_uri={}",
+            self.callback_url(id),
+            self.url(&format!("/sso/signed-out/{id}"))
+        );
+        let line = Line { kind: "connection", name, id: id.to_string(), change, notes };
+        self.note(tx, organization.id, line, report).await
+    }
+
+    /// The credential that a connection gets: what the file says, over what is there. A secret that is the stored one
+    /// already keeps its sealed form.
+    fn wanted_credential(
+        &self,
+        connection: &Connection,
+        wanted: &WantedConnection,
+        before: &SealedCredential,
+    ) -> Result<SealedCredential, ApplyError> {
+        let part = |part, wanted: &Option<WantedSecret>, before: &Option<String>| match wanted {
+            None => Ok(before.clone()),
+            Some(WantedSecret::Sealed(sealed)) => self
+                .open_secret(connection.id, part, sealed)
+                .map(|_| Some(sealed.clone()))
+                .map_err(|error| ApplyError::Refused(format!("connection {}: {error}", connection.handle))),
+            Some(WantedSecret::Clear(secret)) => {
+                let stored =
+                    before.as_ref().and_then(|sealed| self.open_secret(connection.id, part, sealed).ok());
+                if stored.is_some_and(|stored| stored.expose() == secret.expose()) {
+                    return Ok(before.clone());
+                }
+                Ok(Some(self.seal_credential(connection.id, part, secret.expose().as_bytes())?))
+            }
+        };
+        let mut credential = SealedCredential {
+            secret: part(CredentialPart::Secret, &wanted.secret, &before.secret)?,
+            next_secret: part(CredentialPart::NextSecret, &wanted.next_secret, &before.next_secret)?,
+            secret_expires_at: wanted.secret_expires_at,
+            key: before.key.clone(),
+            certificate: before.certificate.clone(),
+        };
+        if connection.settings.auth == Some(UpstreamAuth::PrivateKeyJwt) {
+            if credential.key.is_none() {
+                let (key, certificate) = self.new_connection_key(connection.id)?;
+                credential.key = Some(key);
+                credential.certificate = Some(certificate);
+            }
+        } else {
+            credential.key = None;
+            credential.certificate = None;
+        }
+        Ok(credential)
+    }
+
+    fn new_connection_key(&self, id: ConnectionId) -> Result<(String, String), ApplyError> {
+        let key = SigningKey::generate(SigningAlg::RS256, id.to_string())?;
+        let now = self.clock.now();
+        let until = now.after(CERTIFICATE_LIFETIME);
+        let certificate = Certificate::self_signed(&key, &id.to_string(), now, until, &*self.random)?;
+        let sealed = self.seal_credential(id, CredentialPart::Key, &key.to_pkcs8()?)?;
+        Ok((sealed, certificate.to_pem().to_owned()))
+    }
+
+    async fn apply_domain(
+        &self,
+        tx: &mut Tx,
+        organization: &Organization,
+        wanted: &WantedDomain,
+        report: &mut ApplyReport,
+    ) -> Result<(), ApplyError> {
+        let name = wanted.domain.to_string();
+        let mut ids = Vec::new();
+        for handle in &wanted.connections {
+            ids.push(self.connection_of(tx, organization, handle, &name).await?);
+        }
+        let owner = domains::find_owner(tx, std::slice::from_ref(&name)).await?;
+        let before = domains::list_domain_connections(tx, organization.id, &wanted.domain).await?;
+        let record = DomainRecord {
+            domain: wanted.domain.clone(),
+            organization: organization.id,
+            proven_by: "operator".to_owned(),
+            proven_at: self.clock.now(),
+        };
+        domains::insert_domain(tx, &record)
+            .await
+            .map_err(|error| taken(error, || format!("domain {name}: it belongs to another organization")))?;
+        let change = match owner {
+            None => Change::Created,
+            Some(_) if before != ids => Change::Changed,
+            Some(_) => Change::Unchanged,
+        };
+        if change != Change::Unchanged {
+            domains::replace_domain_connections(tx, organization.id, &wanted.domain, &ids).await?;
+        }
+        let name = format!("{}/{name}", organization.handle);
+        let line = Line { kind: "domain", name, id: String::new(), change, notes: String::new() };
+        self.note(tx, organization.id, line, report).await
+    }
+
+    async fn connection_of(
+        &self,
+        tx: &mut Tx,
+        organization: &Organization,
+        handle: &Handle,
+        domain: &str,
+    ) -> Result<ConnectionId, ApplyError> {
+        let found = connections::find_connection_by_handle(tx, organization.id, handle).await?;
+        found.map(|record| record.connection.id).ok_or_else(|| {
+            let org = &organization.handle;
+            ApplyError::Refused(format!("domain {domain}: the organization {org} has no connection {handle}"))
+        })
+    }
+
+    async fn apply_app(
+        &self,
+        tx: &mut Tx,
+        organization: &Organization,
+        wanted: &WantedApp,
+        report: &mut ApplyReport,
+    ) -> Result<(), ApplyError> {
+        let now = self.clock.now();
+        let name = format!("{}/{}", organization.handle, wanted.client_id);
+        let existing = match wanted.id {
+            Some(id) => apps::find_app(tx, id).await?,
+            None => apps::find_app_by_client_id(tx, &wanted.client_id).await?,
+        };
+        let sentence = || format!("app {name}: the client id belongs to another organization");
+        if existing.as_ref().is_some_and(|old| old.organization != organization.id) {
+            return Err(ApplyError::Refused(sentence()));
+        }
+        let app = App {
+            id: existing
+                .as_ref()
+                .map(|old| old.id)
+                .or(wanted.id)
+                .unwrap_or_else(|| AppId::new(now, &*self.random)),
+            organization: organization.id,
+            client_id: wanted.client_id.clone(),
+            name: wanted.name.clone(),
+            enabled: wanted.enabled,
+            secret_hashes: wanted.secret_hashes.clone(),
+            settings: wanted.settings.clone(),
+            created_at: existing.as_ref().map_or(now, |old| old.created_at),
+        };
+        let change = compare(existing.as_ref(), &app);
+        match change {
+            Change::Created => apps::insert_app(tx, &app).await,
+            Change::Changed => apps::update_app(tx, &app, now).await,
+            Change::Unchanged => Ok(()),
+        }
+        .map_err(|error| taken(error, sentence))?;
+        let line = Line { kind: "app", name, id: app.id.to_string(), change, notes: String::new() };
+        self.note(tx, organization.id, line, report).await
+    }
+
+    async fn apply_account(
+        &self,
+        tx: &mut Tx,
+        organization: &Organization,
+        wanted: &WantedAccount,
+        passwords: &HashMap<String, String>,
+        report: &mut ApplyReport,
+    ) -> Result<(), ApplyError> {
+        let now = self.clock.now();
+        let name = format!("{}/{}", organization.handle, wanted.username);
+        let existing = match wanted.id {
+            Some(id) => accounts::find_account(tx, id).await?,
+            None => accounts::find_account_by_username(tx, &wanted.username).await?,
+        };
+        let sentence = || format!("account {name}: the username belongs to another account");
+        if existing.as_ref().is_some_and(|old| old.organization != Some(organization.id)) {
+            return Err(ApplyError::Refused(sentence()));
+        }
+        let mut account = Account {
+            id: existing
+                .as_ref()
+                .map(|old| old.id)
+                .or(wanted.id)
+                .unwrap_or_else(|| AccountId::new(now, &*self.random)),
+            organization: Some(organization.id),
+            username: Some(wanted.username.clone()),
+            email: wanted.email.clone(),
+            email_verified: wanted.email_verified && wanted.email.is_some(),
+            contact: wanted.contact.clone(),
+            roles: wanted.roles.clone(),
+            enabled: wanted.enabled,
+            break_glass: wanted.break_glass,
+            created_at: existing.as_ref().map_or(now, |old| old.created_at),
+            updated_at: existing.as_ref().map_or(now, |old| old.updated_at),
+        };
+        let mut before = existing;
+        if let Some(before) = &mut before {
+            before.roles.sort_unstable();
+        }
+        let mut change = compare(before.as_ref(), &account);
+        if change == Change::Created
+            && accounts::count_accounts(tx, organization.id).await? >= self.settings.max_accounts
+        {
+            let sentence = format!("organization {}: it has as many accounts as it may", organization.handle);
+            return Err(ApplyError::Refused(sentence));
+        }
+        if change == Change::Changed {
+            account.updated_at = now;
+        }
+        match change {
+            Change::Created => accounts::insert_account(tx, &account).await,
+            Change::Changed => accounts::update_account(tx, &account, now).await,
+            Change::Unchanged => Ok(()),
+        }
+        .map_err(|error| taken(error, sentence))?;
+        if let Some(hash) = passwords.get(&wanted.username.key()) {
+            self.apply_password(tx, &account, hash).await?;
+            change = if change == Change::Created { change } else { Change::Changed };
+        }
+        let line = Line { kind: "account", name, id: account.id.to_string(), change, notes: String::new() };
+        self.note(tx, organization.id, line, report).await
+    }
+
+    /// Sets a password, with the local profile that it belongs to.
+    pub(super) async fn apply_password(
+        &self,
+        tx: &mut Tx,
+        account: &Account,
+        hash: &str,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let known = profiles::list_profiles(tx, account.id).await?;
+        if !known.iter().any(|profile| profile.kind == ProfileKind::Local) {
+            let profile = Profile {
+                id: ProfileId::new(now, &*self.random),
+                account: account.id,
+                kind: ProfileKind::Local,
+                created_at: now,
+                last_used_at: None,
+            };
+            profiles::insert_profile(tx, account.organization, &profile).await?;
+        }
+        accounts::save_password(tx, account.id, hash, now).await
+    }
+}
+
+fn compare<T: PartialEq>(old: Option<&T>, new: &T) -> Change {
+    match old {
+        None => Change::Created,
+        Some(old) if old == new => Change::Unchanged,
+        Some(_) => Change::Changed,
+    }
+}

@@ -1,0 +1,84 @@
+//! What a file of `apply` says, in types: checked by itself, before the database is asked.
+
+use crate::model::{
+    AccountId, AppId, AppSettings, ConnectionId, ConnectionSettings, Contact, Email, Handle, OrganizationId,
+    OrganizationPolicy, OwnedDomain, Plan, Role, Secret, Username,
+};
+
+/// An organization with what it owns.
+#[derive(Debug, Clone)]
+pub struct WantedOrganization {
+    pub id: Option<OrganizationId>,
+    pub handle: Handle,
+    pub name: String,
+    pub plan: Plan,
+    pub enabled: bool,
+    pub policy: OrganizationPolicy,
+    pub domains: Vec<WantedDomain>,
+    pub connections: Vec<WantedConnection>,
+    pub apps: Vec<WantedApp>,
+    pub accounts: Vec<WantedAccount>,
+}
+
+/// A domain with the handles of the connections that it leads to.
+#[derive(Debug, Clone)]
+pub struct WantedDomain {
+    pub domain: OwnedDomain,
+    pub connections: Vec<Handle>,
+}
+
+/// A connection.
+#[derive(Debug, Clone)]
+pub struct WantedConnection {
+    pub id: Option<ConnectionId>,
+    pub handle: Handle,
+    pub name: String,
+    pub enabled: bool,
+    pub issuer: String,
+    pub client_id: String,
+    pub settings: ConnectionSettings,
+    /// `None` keeps what is there.
+    pub secret: Option<WantedSecret>,
+    pub next_secret: Option<WantedSecret>,
+    pub secret_expires_at: Option<crate::model::Timestamp>,
+}
+
+/// A secret in clear, or sealed as `export` wrote it.
+#[derive(Debug, Clone)]
+pub enum WantedSecret {
+    Clear(Secret),
+    Sealed(String),
+}
+
+/// An app.
+#[derive(Debug, Clone)]
+pub struct WantedApp {
+    pub id: Option<AppId>,
+    pub client_id: String,
+    pub name: String,
+    pub enabled: bool,
+    pub secret_hashes: Vec<String>,
+    pub settings: AppSettings,
+}
+
+/// An account.
+#[derive(Debug, Clone)]
+pub struct WantedAccount {
+    pub id: Option<AccountId>,
+    pub username: Username,
+    pub email: Option<Email>,
+    pub email_verified: bool,
+    pub contact: Contact,
+    pub roles: Vec<Role>,
+    pub enabled: bool,
+    pub break_glass: bool,
+    /// `None` keeps what is there.
+    pub password: Option<WantedPassword>,
+}
+
+/// A password in clear, or hashed as `export` wrote it.
+#[derive(Debug, Clone)]
+pub enum WantedPassword {
+    Clear(Secret),
+    Hash(String),
+}

@@ -1,0 +1,27 @@
+//! What the operator does: declares organizations, reads them back, looks after accounts, sessions, keys and evidence.
+
+mod accounts;
+mod apply;
+mod check;
+mod document;
+mod evidence;
+
+mod read;
+
+pub use accounts::{AccountView, ManageError, NewAccount, SessionView};
+pub use apply::{ApplyError, ApplyReport, Change, Line};
+pub use check::Check;
+pub use evidence::AuditLine;
+
+/// How much an organization may have.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections of an organization.
+    pub connections: usize,
+    /// Domains of an organization.
+    pub domains: usize,
+    /// Apps of an organization.
+    pub apps: usize,
+    /// Redirect URIs of an app.
+    pub redirect_uris: usize,
+}

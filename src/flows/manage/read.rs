@@ -1,0 +1,437 @@
+//! Reading the files of `apply`: every problem with file and line, and what to do.
+
+use std::fs;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::Limits;
+use super::document::{
+    WantedAccount, WantedApp, WantedConnection, WantedDomain, WantedOrganization, WantedPassword,
+    WantedSecret,
+};
+use crate::crypto::password::check_phc;
+use crate::crypto::secret_hash;
+use crate::model::{
+    AppAuthMethod, AppSettings, Audience, ClaimMapping, ConnectionSettings, Contact, Freshness, Handle,
+    OrganizationPolicy, Plan, Role, Routing, Secret, Timestamp, Waiver,
+};
+use crate::policy::password::{PasswordRules, broken_rules};
+use crate::policy::redirect::check_redirect_uri;
+use crate::protocol::document::{Complaint, Document, Errors, Problems, Table};
+
+/// Secrets of apps shorter than this can be guessed.
+const MIN_SECRET: usize = 16;
+
+/// What files are held against.
+#[derive(Clone, Copy)]
+pub(super) struct Rules {
+    pub passwords: PasswordRules,
+    pub limits: Limits,
+}
+
+/// Reads all files together.
+pub(super) fn read_files(
+    files: &[(String, String)],
+    rules: Rules,
+) -> Result<Vec<WantedOrganization>, Errors> {
+    let problems = Problems::default();
+    let mut wanted = Vec::new();
+    for (name, text) in files {
+        let document = Document::parse(name, text, &problems);
+        let root = document.root(&problems);
+        for table in root.tables("organizations") {
+            wanted.extend(organization(table, rules));
+        }
+        root.finish();
+    }
+    problems.finish(Some(wanted))
+}
+
+fn organization(table: Table<'_>, rules: Rules) -> Option<WantedOrganization> {
+    let defaults = OrganizationPolicy::default();
+    let wanted = WantedOrganization {
+        id: table.parsed("id"),
+        plan: table.parsed("plan").unwrap_or(Plan::Trial),
+        enabled: table.or("enabled", true),
+        policy: OrganizationPolicy {
+            linking: table.or("linking", defaults.linking),
+            routing: table.parsed("routing").unwrap_or(Routing::Open),
+            local_sign_in: table.parsed("local_sign_in").unwrap_or(defaults.local_sign_in),
+            session_idle: table.optional("session_idle"),
+            session_max: table.optional("session_max"),
+            upstream_recheck: table.optional("upstream_recheck"),
+        },
+        domains: at_most(&table, "domains", rules.limits.domains, domain),
+        connections: at_most(&table, "connections", rules.limits.connections, connection),
+        apps: at_most(&table, "apps", rules.limits.apps, |table| app(table, rules)),
+        accounts: table.tables("accounts").into_iter().filter_map(|table| account(table, rules)).collect(),
+        handle: table.required_parsed("handle")?,
+        name: name(&table)?,
+    };
+    table.finish();
+    Some(wanted)
+}
+
+/// The objects of a list that has a limit.
+fn at_most<'d, T>(
+    table: &Table<'d>,
+    key: &'static str,
+    limit: usize,
+    read: impl Fn(Table<'d>) -> Option<T>,
+) -> Vec<T> {
+    let tables = table.tables(key);
+    if tables.len() > limit {
+        let what = format!("has {} entries, and {limit} are allowed", tables.len());
+        table.refuse(key, Complaint::with_remedy(what, "remove some, or raise the limit in [limits]"));
+    }
+    tables.into_iter().filter_map(read).collect()
+}
+
+fn name(table: &Table<'_>) -> Option<String> {
+    let name: String = table.required("name")?;
+    let good = (1..=100).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    if !good {
+        table.refuse("name", Complaint::new("a name has 1 to 100 characters on one line"));
+    }
+    Some(name)
+}
+
+fn domain(table: Table<'_>) -> Option<WantedDomain> {
+    let mut connections: Vec<Handle> = table.parsed_list("connections");
+    connections.extend(table.parsed::<Handle>("connection"));
+    let domain = table.required_parsed("name");
+    table.finish();
+    Some(WantedDomain { domain: domain?, connections })
+}
+
+/// The end of a relaxation: a day, `2027-01-31`.
+struct EndDate(Timestamp);
+
+impl FromStr for EndDate {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let date: jiff::civil::Date = text.parse().map_err(|_| "write a day like 2027-01-31")?;
+        let time = date.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| "this day is out of range")?;
+        Ok(Self(Timestamp::from_unix_seconds(time.timestamp().as_second())))
+    }
+}
+
+fn connection(table: Table<'_>) -> Option<WantedConnection> {
+    let settings = connection_settings(&table);
+    let enabled = table.or("enabled", true);
+    let issuer: Option<String> = table.required("issuer");
+    if let Some(issuer) = &issuer {
+        check_issuer(&table, "issuer", issuer);
+        check_shared(&table, issuer, &settings, enabled);
+    }
+    let secret = secret(&table, ["client_secret", "client_secret_file", "client_secret_sealed"]);
+    let next_keys = ["next_client_secret", "next_client_secret_file", "next_client_secret_sealed"];
+    let wanted = WantedConnection {
+        id: table.parsed("id"),
+        enabled,
+        settings,
+        secret,
+        next_secret: self::secret(&table, next_keys),
+        secret_expires_at: table.parsed::<EndDate>("secret_expires").map(|end| end.0),
+        handle: table.required_parsed("handle")?,
+        name: name(&table)?,
+        client_id: table.required("client_id")?,
+        issuer: issuer?,
+    };
+    table.finish();
+    Some(wanted)
+}
+
+fn check_issuer(table: &Table<'_>, key: &str, issuer: &str) {
+    let plain = issuer.replace("{tenantid}", "tenantid");
+    let good = url::Url::parse(&plain).is_ok_and(|url| {
+        url.scheme() == "https"
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+    });
+    if !good {
+        table.refuse(key, Complaint::new("an https URL without query, as the provider's metadata says it"));
+    }
+}
+
+/// A provider that serves many organizations under one issuer says only by a claim whose person it is.
+fn check_shared(table: &Table<'_>, issuer: &str, settings: &ConnectionSettings, enabled: bool) {
+    let shared = issuer == "https://accounts.google.com"
+        || issuer.contains("{tenantid}")
+        || ["/common/", "/organizations/", "/consumers/"].iter().any(|part| issuer.contains(part));
+    if shared && enabled && settings.required_claims.is_empty() {
+        let what = "is shared by many organizations, so a claim must say which people are yours";
+        let remedy = "give required_claims, such as { hd = [\"example.com\"] } or { tid = [\"…\"] }";
+        table.refuse("issuer", Complaint::with_remedy(what, remedy));
+    }
+}
+
+fn connection_settings(table: &Table<'_>) -> ConnectionSettings {
+    let vendor = table.parsed("vendor").unwrap_or(crate::model::Vendor::Generic);
+    let mut settings = ConnectionSettings::for_vendor(vendor);
+    settings.discovery_url = table.optional("discovery_url");
+    if let Some(url) = &settings.discovery_url {
+        check_issuer(table, "discovery_url", url);
+    }
+    settings.auth = table.parsed("auth");
+    set(&mut settings.assertion_audience, table.parsed("assertion_audience"));
+    if table.has("scopes") {
+        settings.scopes = table.parsed_list("scopes");
+        if !settings.scopes.iter().any(|scope| scope == "openid") {
+            table.refuse("scopes", Complaint::new("openid must be among the scopes"));
+        }
+    }
+    settings.always_userinfo = table.or("always_userinfo", settings.always_userinfo);
+    settings.new_accounts = table.or("new_accounts", settings.new_accounts);
+    set(&mut settings.id_token_alg, table.parsed("id_token_alg"));
+    settings.trusted_audiences = table.parsed_list("trusted_audiences");
+    settings.tenants = table.parsed_list("tenants");
+    set(&mut settings.email_trust, table.parsed("email_trust"));
+    set(&mut settings.mfa, table.parsed("mfa"));
+    set(&mut settings.upstream_logout, table.parsed("upstream_logout"));
+    settings.acr_values = table.map::<String>("acr_values").into_iter().collect();
+    settings.required_claims = table.map::<Vec<String>>("required_claims").into_iter().collect();
+    if let Some(claims) = table.table("claims") {
+        claim_mapping(claims, &mut settings.claims);
+    }
+    waivers(table, &mut settings);
+    settings
+}
+
+fn claim_mapping(table: Table<'_>, claims: &mut ClaimMapping) {
+    for (key, place) in [
+        ("email", &mut claims.email),
+        ("email_verified", &mut claims.email_verified),
+        ("name", &mut claims.name),
+        ("given_name", &mut claims.given_name),
+        ("family_name", &mut claims.family_name),
+        ("phone", &mut claims.phone),
+    ] {
+        set(place, table.optional(key));
+    }
+    claims.groups = table.optional("groups");
+    claims.required = table.parsed_list("required");
+    table.finish();
+}
+
+/// Relaxations: each needs the day on which it ends.
+fn waivers(table: &Table<'_>, settings: &mut ConnectionSettings) {
+    set(&mut settings.freshness, table.parsed("freshness"));
+    let freshness_end = table.parsed::<EndDate>("freshness_until");
+    match (settings.freshness, freshness_end) {
+        (Freshness::RoundTrip, Some(end)) => {
+            settings.waivers.insert(Waiver::RoundTripFreshness, end.0);
+        }
+        (Freshness::RoundTrip, None) => {
+            let what = "\"round_trip\" relaxes a check, so it needs an end";
+            table.refuse("freshness", Complaint::with_remedy(what, "add freshness_until = \"2027-01-31\""));
+        }
+        (Freshness::AuthTime, _) => {}
+    }
+    if let Some(end) = table.parsed::<EndDate>("string_email_verified_until") {
+        settings.waivers.insert(Waiver::StringEmailVerified, end.0);
+    }
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+/// A secret given in one of three ways: in clear, in a file, sealed.
+fn secret(table: &Table<'_>, [clear, file, sealed]: [&'static str; 3]) -> Option<WantedSecret> {
+    let given = [clear, file, sealed].iter().filter(|key| table.has(key)).count();
+    if given > 1 {
+        table.refuse(clear, Complaint::new(format!("give only one of {clear}, {file} and {sealed}")));
+    }
+    let in_clear = table.optional::<Secret>(clear).or_else(|| secret_file(table, file));
+    let sealed = table.optional::<String>(sealed).map(WantedSecret::Sealed);
+    in_clear.map(WantedSecret::Clear).or(sealed)
+}
+
+fn secret_file(table: &Table<'_>, key: &'static str) -> Option<Secret> {
+    let path: PathBuf = table.optional(key)?;
+    match fs::read_to_string(&path) {
+        Ok(text) => Some(Secret::new(text.trim_end_matches(['\r', '\n']))),
+        Err(error) => {
+            table.refuse(key, Complaint::new(format!("{} cannot be read: {error}", path.display())));
+            None
+        }
+    }
+}
+
+fn app(table: Table<'_>, rules: Rules) -> Option<WantedApp> {
+    let mut secret_hashes = Vec::new();
+    for (clear, file, hash) in [
+        ("client_secret", "client_secret_file", "client_secret_hash"),
+        ("next_client_secret", "next_client_secret_file", "next_client_secret_hash"),
+    ] {
+        match secret(&table, [clear, file, hash]) {
+            Some(WantedSecret::Clear(secret)) => {
+                if secret.expose().len() < MIN_SECRET {
+                    let what = format!("has fewer than {MIN_SECRET} characters and can be guessed");
+                    let remedy = "make one with: openssl rand -base64 32";
+                    table.refuse(clear, Complaint::with_remedy(what, remedy));
+                }
+                secret_hashes.push(secret_hash::hash(&secret));
+            }
+            Some(WantedSecret::Sealed(hash)) => secret_hashes.push(hash),
+            None => {}
+        }
+    }
+    let settings = app_settings(&table, !secret_hashes.is_empty(), rules);
+    let wanted = WantedApp {
+        id: table.parsed("id"),
+        enabled: table.or("enabled", true),
+        secret_hashes,
+        settings,
+        client_id: table.required("client_id")?,
+        name: name(&table)?,
+    };
+    let shaped =
+        (1..=255).contains(&wanted.client_id.len()) && wanted.client_id.bytes().all(|b| b.is_ascii_graphic());
+    if !shaped {
+        table.refuse("client_id", Complaint::new("a client id has 1 to 255 visible ASCII characters"));
+    }
+    table.finish();
+    Some(wanted)
+}
+
+fn app_settings(table: &Table<'_>, has_secret: bool, rules: Rules) -> AppSettings {
+    let default = if has_secret { AppAuthMethod::ClientSecretBasic } else { AppAuthMethod::None };
+    let auth_method = table.parsed("auth_method").unwrap_or(default);
+    if has_secret == (auth_method == AppAuthMethod::None) {
+        let what = "client_secret_basic and client_secret_post need a client_secret, none has no use for one";
+        table.refuse("auth_method", Complaint::new(what));
+    }
+    let mut settings = AppSettings::for_auth(auth_method);
+    set(&mut settings.application_type, table.parsed("application_type"));
+    settings.redirect_uris = table.parsed_list("redirect_uris");
+    settings.post_logout_redirect_uris = table.parsed_list("post_logout_redirect_uris");
+    settings.home_uri = table.optional("home_uri");
+    for (key, uris) in [
+        ("redirect_uris", &settings.redirect_uris),
+        ("post_logout_redirect_uris", &settings.post_logout_redirect_uris),
+        ("home_uri", &settings.home_uri.iter().cloned().collect()),
+    ] {
+        check_uris(table, key, uris, &settings, rules);
+    }
+    if table.has("grant_types") {
+        settings.grant_types = table.parsed_list("grant_types");
+    }
+    settings.require_pkce = table.or("require_pkce", settings.require_pkce);
+    set(&mut settings.consent, table.parsed("consent"));
+    if table.has("scopes") {
+        settings.scopes = table.parsed_list("scopes");
+    }
+    settings.audience = audience(table);
+    settings.connections = table.parsed_list("connections");
+    set(&mut settings.id_token_alg, table.parsed("id_token_alg"));
+    set(&mut settings.access_token_alg, table.parsed("access_token_alg"));
+    for (key, alg) in
+        [("id_token_alg", settings.id_token_alg), ("access_token_alg", settings.access_token_alg)]
+    {
+        if !crate::crypto::keys::SigningKey::ALGS.contains(&alg) {
+            table.refuse(key, Complaint::new("the broker signs with RS256, PS256, ES256 or EdDSA"));
+        }
+    }
+    settings.code_lifetime = table.optional("code_lifetime");
+    if settings.code_lifetime.is_some_and(|span| span.as_secs() > 60 || span.is_zero()) {
+        table.refuse("code_lifetime", Complaint::new("a code lives 1 to 60 seconds"));
+    }
+    settings.access_token_lifetime = table.optional("access_token_lifetime");
+    settings.id_token_lifetime = table.optional("id_token_lifetime");
+    settings.refresh_token_lifetime = table.optional("refresh_token_lifetime");
+    settings.unproven_email = table.or("unproven_email", false);
+    settings
+}
+
+fn check_uris(table: &Table<'_>, key: &'static str, uris: &Vec<String>, app: &AppSettings, rules: Rules) {
+    if uris.len() > rules.limits.redirect_uris {
+        let what = format!("has {} entries, and {} are allowed", uris.len(), rules.limits.redirect_uris);
+        table.refuse(key, Complaint::new(what));
+    }
+    for uri in uris {
+        if let Err(error) = check_redirect_uri(uri, app.application_type) {
+            table.refuse(key, Complaint::new(format!("{uri} {error}")));
+        }
+    }
+}
+
+/// `"any"`, or a list of organizations' handles.
+fn audience(table: &Table<'_>) -> Audience {
+    match table.optional::<AudienceWord>("audience") {
+        None => Audience::Own,
+        Some(AudienceWord(audience)) => audience,
+    }
+}
+
+/// The value of `audience`.
+struct AudienceWord(Audience);
+
+impl crate::protocol::document::Setting for AudienceWord {
+    const NOTATION: crate::protocol::document::Notation = crate::protocol::document::Notation::Text;
+
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        if text == "any" {
+            return Ok(Self(Audience::Any));
+        }
+        Err(Complaint::new("takes \"any\", or a list of organizations' handles"))
+    }
+
+    fn from_value(value: &toml::de::DeValue<'_>) -> Result<Self, Complaint> {
+        if let Some(text) = value.as_str() {
+            return Self::from_text(text);
+        }
+        let wrong = || Complaint::new("takes \"any\", or a list of organizations' handles");
+        let items = value.as_array().ok_or_else(wrong)?;
+        let handles = items.iter().map(|item| item.get_ref().as_str().and_then(|text| text.parse().ok()));
+        Ok(Self(Audience::Organizations(handles.collect::<Option<_>>().ok_or_else(wrong)?)))
+    }
+}
+
+fn account(table: Table<'_>, rules: Rules) -> Option<WantedAccount> {
+    let password = secret(&table, ["password", "password_file", "password_hash"]);
+    let password = match password {
+        Some(WantedSecret::Clear(password)) => {
+            for rule in broken_rules(rules.passwords, password.expose()) {
+                table.refuse("password", Complaint::new(rule.to_string()));
+            }
+            Some(WantedPassword::Clear(password))
+        }
+        Some(WantedSecret::Sealed(hash)) => {
+            if check_phc(&hash).is_err() {
+                table.refuse("password_hash", Complaint::new("is no Argon2id hash that is accepted here"));
+            }
+            Some(WantedPassword::Hash(hash))
+        }
+        None => None,
+    };
+    let mut roles: Vec<Role> = table.parsed_list("roles");
+    if roles.is_empty() {
+        roles.push(Role::Member);
+    }
+    roles.sort_unstable();
+    roles.dedup();
+    let wanted = WantedAccount {
+        id: table.parsed("id"),
+        email: table.parsed("email"),
+        email_verified: table.or("email_verified", false),
+        contact: Contact {
+            name: table.optional("name"),
+            given_name: table.optional("given_name"),
+            family_name: table.optional("family_name"),
+            phone: table.optional("phone"),
+        },
+        roles,
+        enabled: table.or("enabled", true),
+        break_glass: table.or("break_glass", false),
+        password,
+        username: table.required_parsed("username")?,
+    };
+    table.finish();
+    Some(wanted)
+}

@@ -1,0 +1,31 @@
+//! The client credentials grant (RFC 6749, section 4.4): an app acts for itself.
+
+use super::{No, TokenAnswer, TokenRequest};
+use crate::flows::Broker;
+use crate::flows::error::EndpointError;
+use crate::policy::request::SCOPES;
+use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
+
+impl Broker {
+    /// Issues an access token to an app itself.
+    pub(super) async fn client_credentials(
+        &self,
+        request: &TokenRequest<'_>,
+    ) -> Result<TokenAnswer, EndpointError> {
+        let event = Self::token_event("token.client_credentials", request.client);
+        let scopes = request.form.get("scope").map(split_words).unwrap_or_default();
+        let allowed = &request.client.app.settings.scopes;
+        // The scopes of OpenID Connect are about people, and there is none here.
+        let good = |scope: &String| !SCOPES.contains(&scope.as_str()) && allowed.contains(scope);
+        if !scopes.iter().all(good) {
+            let description = "this app may not ask for this scope without a person";
+            let error = OAuthError::new(ErrorCode::InvalidScope, description);
+            return Err(self.say_no(request, event, No { error, reason: "scope_not_allowed" }).await);
+        }
+        let answer = self.sign_for_client(request.client, &scopes).await?;
+        let mut tx = self.database.write().await?;
+        self.record_success(&mut tx, &event).await?;
+        tx.commit().await?;
+        Ok(answer)
+    }
+}

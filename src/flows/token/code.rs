@@ -1,0 +1,83 @@
+//! The authorization code grant (RFC 6749, section 4.1.3; RFC 7636, section 4.6).
+
+use super::issue::Issue;
+use super::{No, TokenAnswer, TokenRequest, invalid_grant};
+use crate::crypto::{constant_time_eq, random};
+use crate::flows::Broker;
+use crate::flows::error::EndpointError;
+use crate::flows::evidence::Event;
+use crate::protocol::oauth::{ErrorCode, OAuthError};
+use crate::store::grants::{self, Code, Grant};
+
+impl Broker {
+    /// Redeems a code. A code that comes a second time takes everything with it that came of it.
+    pub(super) async fn redeem_code(&self, request: &TokenRequest<'_>) -> Result<TokenAnswer, EndpointError> {
+        let event = Self::token_event("token.code", request.client);
+        let Some(code) = request.form.get("code") else {
+            let error = OAuthError::new(ErrorCode::InvalidRequest, "code is missing");
+            return Err(EndpointError::Refused(error));
+        };
+        let hash = random::hash_token(code);
+        let found = {
+            let mut tx = self.database.read().await?;
+            match grants::find_code(&mut tx, &hash).await? {
+                Some(code) => grants::find_grant(&mut tx, code.grant).await?.map(|grant| (code, grant)),
+                None => None,
+            }
+        };
+        let Some((code, grant)) = found else {
+            return Err(self.say_no(request, event, invalid_grant("code_unknown")).await);
+        };
+        let event = Event { actor: Some(grant.account), connection: grant.proof.connection, ..event };
+        if let Err(no) = check_code(request, &code, &grant) {
+            return Err(self.say_no(request, event, no).await);
+        }
+        let now = self.clock.now();
+        let mut tx = self.database.write().await?;
+        if !grants::consume_code(&mut tx, &hash, now).await? {
+            // Read again: of two that came at once, the second finds it used by now.
+            let used = grants::find_code(&mut tx, &hash).await?.is_some_and(|code| code.used_at.is_some());
+            let reason = if used { "code_reused" } else { "code_expired" };
+            if used {
+                grants::revoke_grant(&mut tx, grant.id, now).await?;
+            }
+            self.record_refusal(&mut tx, &event, reason).await?;
+            tx.commit().await?;
+            return Err(EndpointError::Refused(invalid_grant(reason).error));
+        }
+        let issue = Issue {
+            client: request.client,
+            grant: &grant,
+            scopes: &grant.scopes,
+            nonce: code.nonce.as_deref(),
+            event,
+        };
+        self.issue(tx, issue).await
+    }
+}
+
+fn check_code(request: &TokenRequest<'_>, code: &Code, grant: &Grant) -> Result<(), No> {
+    if grant.app != request.client.app.id {
+        return Err(invalid_grant("code_of_another_app"));
+    }
+    if request.form.get("redirect_uri") != Some(&code.redirect_uri) {
+        return Err(invalid_grant("code_redirect_uri"));
+    }
+    match (&code.code_challenge, request.form.get("code_verifier")) {
+        (None, None) => Ok(()),
+        (Some(challenge), Some(verifier)) if is_verifier(verifier) => {
+            let computed = random::hash_token(verifier);
+            let fits = constant_time_eq(computed.as_bytes(), challenge.as_bytes());
+            if fits { Ok(()) } else { Err(invalid_grant("code_verifier_wrong")) }
+        }
+        (Some(_), None) => Err(invalid_grant("code_verifier_missing")),
+        (Some(_), Some(_)) => Err(invalid_grant("code_verifier_malformed")),
+        (None, Some(_)) => Err(invalid_grant("code_verifier_without_challenge")),
+    }
+}
+
+/// RFC 7636, section 4.1.
+fn is_verifier(text: &str) -> bool {
+    (43..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
+}

@@ -1,0 +1,104 @@
+//! The token endpoint (RFC 6749, section 3.2): one file a grant.
+
+mod client_credentials;
+mod code;
+mod issue;
+mod refresh;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Broker;
+use super::directory::AppEntry;
+use super::error::EndpointError;
+use super::evidence::Event;
+use crate::model::{GrantType, Secret};
+use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
+
+/// A successful answer (RFC 6749, section 5.1; `OpenID` Connect Core, section 3.1.3.3).
+#[derive(Debug, Clone, Serialize)]
+pub struct TokenAnswer {
+    /// The access token.
+    pub access_token: String,
+    /// Always `Bearer`.
+    pub token_type: &'static str,
+    /// Seconds that the access token lives.
+    pub expires_in: u64,
+    /// The refresh token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+    /// The ID token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_token: Option<String>,
+    /// The scopes of the access token.
+    pub scope: String,
+}
+
+/// A request to the token endpoint, of an app that has proved itself.
+pub struct TokenRequest<'a> {
+    /// The app.
+    pub client: &'a Arc<AppEntry>,
+    /// Where the request came from.
+    pub network: &'a str,
+    /// The form.
+    pub form: &'a Parameters,
+}
+
+/// Says no to a token request, for a reason that is recorded.
+pub(super) struct No {
+    error: OAuthError,
+    reason: &'static str,
+}
+
+/// `invalid_grant`, whatever is wrong: the app must not learn which part of it.
+const fn invalid_grant(reason: &'static str) -> No {
+    let description = "the code or token is unknown, expired, used, revoked, or not this app's; start again";
+    No { error: OAuthError::new(ErrorCode::InvalidGrant, description), reason }
+}
+
+impl Broker {
+    /// Answers a token request.
+    pub async fn issue_tokens(&self, request: &TokenRequest<'_>) -> Result<TokenAnswer, EndpointError> {
+        let refused = |code, description| Err(EndpointError::Refused(OAuthError::new(code, description)));
+        if let Some(name) = request.form.first_repeated() {
+            let description = format!("the parameter {name} came twice");
+            let error = OAuthError::naming(ErrorCode::InvalidRequest, &description);
+            return Err(EndpointError::Refused(error));
+        }
+        let Some(word) = request.form.get("grant_type") else {
+            return refused(ErrorCode::InvalidRequest, "grant_type is missing");
+        };
+        let Ok(grant_type) = word.parse::<GrantType>() else {
+            return refused(
+                ErrorCode::UnsupportedGrantType,
+                "grant_type is one of authorization_code, refresh_token, client_credentials",
+            );
+        };
+        if !request.client.app.may_use(grant_type) {
+            return refused(ErrorCode::UnauthorizedClient, "this app is not registered for this grant");
+        }
+        match grant_type {
+            GrantType::AuthorizationCode => self.redeem_code(request).await,
+            GrantType::RefreshToken => self.refresh(request).await,
+            GrantType::ClientCredentials => self.client_credentials(request).await,
+        }
+    }
+
+    /// Records a refusal that changes nothing, and answers it.
+    async fn say_no(&self, request: &TokenRequest<'_>, event: Event, no: No) -> EndpointError {
+        match self.record_refusal_alone(request.network, &event, no.reason).await {
+            Ok(()) => EndpointError::Refused(no.error),
+            Err(error) => error.into(),
+        }
+    }
+
+    fn token_event(action: &'static str, client: &AppEntry) -> Event {
+        Event { organization: Some(client.organization.id), app: Some(client.app.id), ..Event::new(action) }
+    }
+}
+
+/// A secret text for the one answer that carries it.
+fn reveal(secret: &Secret) -> String {
+    secret.expose().to_owned()
+}

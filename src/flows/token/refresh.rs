@@ -1,0 +1,94 @@
+//! The refresh token grant (RFC 6749, section 6): every use gives a new token, and a used one that comes again
+//! revokes the whole family (RFC 9700, section 4.14.2).
+
+use super::issue::Issue;
+use super::{No, TokenAnswer, TokenRequest, invalid_grant};
+use crate::crypto::random;
+use crate::flows::Broker;
+use crate::flows::error::EndpointError;
+use crate::flows::evidence::Event;
+use crate::policy::access::narrow_scopes;
+use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
+use crate::store::grants::{self, Grant};
+use crate::store::{StoreError, Tx, organizations, sessions};
+
+impl Broker {
+    /// Rotates a refresh token.
+    pub(super) async fn refresh(&self, request: &TokenRequest<'_>) -> Result<TokenAnswer, EndpointError> {
+        let event = Self::token_event("token.refresh", request.client);
+        let Some(token) = request.form.get("refresh_token") else {
+            let error = OAuthError::new(ErrorCode::InvalidRequest, "refresh_token is missing");
+            return Err(EndpointError::Refused(error));
+        };
+        let hash = random::hash_token(token);
+        let found = {
+            let mut tx = self.database.read().await?;
+            match grants::find_refresh_token(&mut tx, &hash).await? {
+                Some(token) => grants::find_grant(&mut tx, token.grant).await?,
+                None => None,
+            }
+        };
+        let Some(grant) = found else {
+            return Err(self.say_no(request, event, invalid_grant("refresh_unknown")).await);
+        };
+        let event = Event { actor: Some(grant.account), connection: grant.proof.connection, ..event };
+        if grant.app != request.client.app.id {
+            return Err(self.say_no(request, event, invalid_grant("refresh_of_another_app")).await);
+        }
+        let asked = request.form.get("scope").map(split_words);
+        let Some(scopes) = narrow_scopes(&grant.scopes, asked.as_deref()) else {
+            let description = "the scope is more than was granted";
+            let no =
+                No { error: OAuthError::new(ErrorCode::InvalidScope, description), reason: "scope_grown" };
+            return Err(self.say_no(request, event, no).await);
+        };
+        let now = self.clock.now();
+        let mut tx = self.database.write().await?;
+        if !grants::consume_refresh_token(&mut tx, &hash, now).await? {
+            let again = grants::find_refresh_token(&mut tx, &hash).await?;
+            let used = again.is_some_and(|token| token.used_at.is_some());
+            let reason = if used { "refresh_reused" } else { "refresh_expired" };
+            if used {
+                grants::revoke_grant(&mut tx, grant.id, now).await?;
+            }
+            self.record_refusal(&mut tx, &event, reason).await?;
+            tx.commit().await?;
+            return Err(EndpointError::Refused(invalid_grant(reason).error));
+        }
+        if let Some(reason) = self.family_end(&mut tx, &grant).await? {
+            self.record_refusal(&mut tx, &event, reason).await?;
+            tx.commit().await?;
+            return Err(EndpointError::Refused(invalid_grant(reason).error));
+        }
+        let issue = Issue { client: request.client, grant: &grant, scopes: &scopes, nonce: None, event };
+        self.issue(tx, issue).await
+    }
+
+    /// Why a family lives no longer, although its token does: its own end, its session's, or that of the sign-in at
+    /// the provider.
+    async fn family_end(&self, tx: &mut Tx, grant: &Grant) -> Result<Option<&'static str>, StoreError> {
+        let now = self.clock.now();
+        if now >= grant.created_at.after(self.settings.refresh_max) {
+            return Ok(Some("refresh_family_expired"));
+        }
+        let offline = grant.scopes.iter().any(|scope| scope == "offline_access");
+        if !offline {
+            let session = sessions::find_session(tx, grant.session).await?;
+            if session.is_none_or(|session| session.is_over(now)) {
+                return Ok(Some("refresh_session_ended"));
+            }
+        }
+        if grant.proof.connection.is_some() {
+            let account = crate::store::accounts::find_account(tx, grant.account).await?;
+            let organization = match account.and_then(|account| account.organization) {
+                Some(id) => organizations::find_organization(tx, id).await?,
+                None => None,
+            };
+            let recheck = organization.and_then(|organization| organization.policy.upstream_recheck);
+            if recheck.is_some_and(|span| now >= grant.proof.authenticated_at.after(span)) {
+                return Ok(Some("refresh_upstream_recheck"));
+            }
+        }
+        Ok(None)
+    }
+}

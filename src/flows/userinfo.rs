@@ -1,0 +1,34 @@
+//! Userinfo (`OpenID` Connect Core, section 5.3).
+
+use serde_json::{Map, Value};
+
+use super::Broker;
+use super::error::EndpointError;
+use crate::policy::claims::claims_for;
+use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
+use crate::store::accounts;
+
+const INVALID: OAuthError = OAuthError::new(
+    ErrorCode::InvalidToken,
+    "the access token is expired, revoked, malformed or not for userinfo",
+);
+
+impl Broker {
+    /// The claims that an access token stands for.
+    pub async fn userinfo(&self, token: &str) -> Result<Map<String, Value>, EndpointError> {
+        let invalid = || EndpointError::Refused(INVALID);
+        let claims = self.read_access_token(token).ok_or_else(invalid)?;
+        let grant = self.living_grant(&claims).await?.flatten().ok_or_else(invalid)?;
+        let scopes = split_words(&claims.scope);
+        if !scopes.iter().any(|scope| scope == "openid") {
+            let error = OAuthError::new(ErrorCode::InsufficientScope, "userinfo needs the scope openid");
+            return Err(EndpointError::Refused(error));
+        }
+        let entry = self.directory.app_by_id(grant.app).await?.ok_or_else(invalid)?;
+        let mut tx = self.database.read().await?;
+        let account = accounts::find_account(&mut tx, grant.account).await?.ok_or_else(invalid)?;
+        let mut answer = claims_for(&account, &entry.app, &scopes);
+        answer.insert("sub".to_owned(), grant.subject.into());
+        Ok(answer)
+    }
+}

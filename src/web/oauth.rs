@@ -1,0 +1,329 @@
+//! The endpoints for apps: tokens, userinfo, introspection, revocation, metadata, keys.
+//!
+//! Errors are JSON as RFC 6749, section 5.2, and RFC 6750, section 3, say. Browser apps reach the endpoints that they
+//! need across origins, without credentials; nothing here ever answers to a cookie.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{MethodRouter, get, post};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use url::form_urlencoded;
+
+use super::request::{Browser, PostedForm};
+use super::respond::no_store;
+use super::state::Web;
+use crate::flows::clients::ClientCredentials;
+use crate::flows::error::EndpointError;
+use crate::flows::token::TokenRequest;
+use crate::model::Secret;
+use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
+
+/// The routes of this file.
+pub fn routes() -> Router<Web> {
+    let with_cors = |methods: MethodRouter<Web>| {
+        methods.options(preflight).layer(axum::middleware::map_response(allow_any_origin))
+    };
+    Router::new()
+        .route("/.well-known/openid-configuration", with_cors(get(get_metadata)))
+        .route("/.well-known/oauth-authorization-server", with_cors(get(get_metadata)))
+        .route("/oauth2/jwks", with_cors(get(get_keys)))
+        .route("/oauth2/token", with_cors(post(post_token)))
+        .route("/oauth2/userinfo", with_cors(get(get_userinfo).post(post_userinfo)))
+        .route("/oauth2/revoke", with_cors(post(post_revoke)))
+        .route("/oauth2/introspect", post(post_introspect))
+}
+
+async fn preflight() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// Cross-origin requests may come from anywhere: what they carry is a token or a secret of the app's own.
+async fn allow_any_origin(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let set = [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "www-authenticate"),
+        (header::ACCESS_CONTROL_MAX_AGE, "3600"),
+    ];
+    for (name, value) in set {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn get_metadata(State(web): State<Web>) -> Response {
+    cacheable(web.broker.metadata())
+}
+
+async fn get_keys(State(web): State<Web>) -> Response {
+    cacheable(web.broker.public_keys())
+}
+
+/// Apps may keep metadata and keys for five minutes; a new key is published much longer before it signs.
+fn cacheable(result: Result<impl Serialize, EndpointError>) -> Response {
+    match result {
+        Ok(value) => {
+            let mut response = json(StatusCode::OK, &value);
+            let control = HeaderValue::from_static("public, max-age=300");
+            response.headers_mut().insert(header::CACHE_CONTROL, control);
+            response
+        }
+        Err(error) => refuse(error, false),
+    }
+}
+
+async fn post_token(
+    State(web): State<Web>,
+    browser: Browser,
+    headers: HeaderMap,
+    form: Result<PostedForm, Response>,
+) -> Response {
+    let form = match read_form(form) {
+        Ok(form) => form,
+        Err(response) => return response,
+    };
+    let network = browser.visit.network();
+    let (credentials, tried_basic) = match read_credentials(&headers, &form) {
+        Ok(read) => read,
+        Err(response) => return response,
+    };
+    let result = async {
+        let client = web.broker.authenticate_client(&network, &credentials).await?;
+        let request = TokenRequest { client: &client, network: &network, form: &form };
+        web.broker.issue_tokens(&request).await
+    };
+    match result.await {
+        Ok(answer) => no_store(json(StatusCode::OK, &answer)),
+        Err(error) => refuse(error, tried_basic),
+    }
+}
+
+async fn post_introspect(
+    State(web): State<Web>,
+    browser: Browser,
+    headers: HeaderMap,
+    form: Result<PostedForm, Response>,
+) -> Response {
+    let form = match read_form(form) {
+        Ok(form) => form,
+        Err(response) => return response,
+    };
+    let (credentials, tried_basic) = match read_credentials(&headers, &form) {
+        Ok(read) => read,
+        Err(response) => return response,
+    };
+    let result = async {
+        let client = web.broker.authenticate_client(&browser.visit.network(), &credentials).await?;
+        web.broker.introspect(&client, required(&form, "token")?).await
+    };
+    match result.await {
+        Ok(answer) => no_store(json(StatusCode::OK, &answer)),
+        Err(error) => refuse(error, tried_basic),
+    }
+}
+
+async fn post_revoke(
+    State(web): State<Web>,
+    browser: Browser,
+    headers: HeaderMap,
+    form: Result<PostedForm, Response>,
+) -> Response {
+    let form = match read_form(form) {
+        Ok(form) => form,
+        Err(response) => return response,
+    };
+    let (credentials, tried_basic) = match read_credentials(&headers, &form) {
+        Ok(read) => read,
+        Err(response) => return response,
+    };
+    let result = async {
+        let client = web.broker.authenticate_client(&browser.visit.network(), &credentials).await?;
+        web.broker.revoke(&client, required(&form, "token")?).await
+    };
+    match result.await {
+        Ok(()) => no_store(empty(StatusCode::OK)),
+        Err(error) => refuse(error, tried_basic),
+    }
+}
+
+async fn get_userinfo(State(web): State<Web>, headers: HeaderMap) -> Response {
+    userinfo(&web, bearer(&headers)).await
+}
+
+async fn post_userinfo(
+    State(web): State<Web>,
+    headers: HeaderMap,
+    form: Result<PostedForm, Response>,
+) -> Response {
+    // A body is optional here; one that is no form carries no token.
+    let form = form.map(|PostedForm(form)| form).unwrap_or_default();
+    let token = match (bearer(&headers), form.get("access_token")) {
+        (Some(_), Some(_)) => {
+            let error = OAuthError::new(ErrorCode::InvalidRequest, "send the access token in one place only");
+            return bearer_error(StatusCode::BAD_REQUEST, Some(&error));
+        }
+        (header, form) => header.or_else(|| form.map(Secret::new)),
+    };
+    userinfo(&web, token).await
+}
+
+async fn userinfo(web: &Web, token: Option<Secret>) -> Response {
+    let Some(token) = token else { return bearer_error(StatusCode::UNAUTHORIZED, None) };
+    match web.broker.userinfo(token.expose()).await {
+        Ok(claims) => no_store(json(StatusCode::OK, &claims)),
+        Err(EndpointError::Refused(error)) => {
+            let status = match error.code {
+                ErrorCode::InsufficientScope => StatusCode::FORBIDDEN,
+                _ => StatusCode::UNAUTHORIZED,
+            };
+            bearer_error(status, Some(&error))
+        }
+        Err(unavailable) => refuse(unavailable, false),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<Secret> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
+}
+
+/// RFC 6750, section 3.
+fn bearer_error(status: StatusCode, error: Option<&OAuthError>) -> Response {
+    let mut response = match error {
+        Some(error) => error_json(status, error),
+        None => empty(status),
+    };
+    let challenge = error.map_or_else(
+        || "Bearer".to_owned(),
+        |error| format!("Bearer error=\"{}\", error_description=\"{}\"", error.code, error.description),
+    );
+    if let Ok(value) = HeaderValue::try_from(challenge) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+    no_store(response)
+}
+
+fn read_form(form: Result<PostedForm, Response>) -> Result<Parameters, Response> {
+    match form {
+        Ok(PostedForm(form)) => Ok(form),
+        Err(_) => {
+            let description = "send the parameters as application/x-www-form-urlencoded in the body";
+            let error = OAuthError::new(ErrorCode::InvalidRequest, description);
+            Err(refuse(EndpointError::Refused(error), false))
+        }
+    }
+}
+
+fn required<'f>(form: &'f Parameters, name: &'f str) -> Result<&'f str, EndpointError> {
+    form.get(name).filter(|_| form.is_single(name)).ok_or_else(|| {
+        let description = format!("{name} is missing or repeated");
+        EndpointError::Refused(OAuthError::naming(ErrorCode::InvalidRequest, &description))
+    })
+}
+
+/// What the app presented, and whether it tried HTTP Basic.
+fn read_credentials(headers: &HeaderMap, form: &Parameters) -> Result<(ClientCredentials, bool), Response> {
+    let authorization = headers.get(header::AUTHORIZATION);
+    let basic = authorization.map(|value| decode_basic(value).ok_or(()));
+    let tried = basic.is_some();
+    let basic = basic.transpose().map_err(|()| {
+        let error = OAuthError::new(ErrorCode::InvalidClient, "the Authorization header is no HTTP Basic");
+        refuse(EndpointError::Refused(error), true)
+    })?;
+    let single = |name| form.get(name).filter(|_| form.is_single(name));
+    let credentials = ClientCredentials {
+        basic,
+        form_id: single("client_id").map(str::to_owned),
+        form_secret: single("client_secret").map(Secret::new),
+    };
+    Ok((credentials, tried))
+}
+
+/// RFC 6749, section 2.3.1: both parts are form-encoded before they are joined.
+fn decode_basic(value: &HeaderValue) -> Option<(String, Secret)> {
+    let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("basic").then_some(())?;
+    let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (id, secret) = text.split_once(':')?;
+    Some((form_decode(id)?, Secret::new(form_decode(secret)?)))
+}
+
+fn form_decode(text: &str) -> Option<String> {
+    // The separators of forms stand for themselves here.
+    let guarded = text.replace('&', "%26").replace('=', "%3D");
+    let mut pairs = form_urlencoded::parse(guarded.as_bytes());
+    let name = pairs.next().map_or_else(String::new, |(name, _)| name.into_owned());
+    pairs.next().is_none().then_some(name)
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    let Ok(text) = serde_json::to_vec(value) else { return empty(StatusCode::INTERNAL_SERVER_ERROR) };
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+fn error_json(status: StatusCode, error: &OAuthError) -> Response {
+    let body = serde_json::json!({ "error": error.code, "error_description": error.description });
+    json(status, &body)
+}
+
+/// The answer to an app whose request was not served.
+pub fn refuse(error: EndpointError, tried_basic: bool) -> Response {
+    let refused = match error {
+        EndpointError::Refused(refused) => refused,
+        EndpointError::Unavailable(detail) => {
+            tracing::error!(detail, "a request of an app could not be served");
+            let description = "something that is needed is down; try again";
+            let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
+            let mut response = error_json(StatusCode::SERVICE_UNAVAILABLE, &error);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+            return no_store(response);
+        }
+    };
+    let unauthorized = refused.code == ErrorCode::InvalidClient;
+    let status = if unauthorized { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
+    let mut response = error_json(status, &refused);
+    if unauthorized && tried_basic {
+        let challenge = HeaderValue::from_static("Basic realm=\"countersign\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response.headers_mut().insert(HeaderName::from_static("pragma"), HeaderValue::from_static("no-cache"));
+    no_store(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(plain: &str) -> Option<(String, String)> {
+        let value = format!("Basic {}", STANDARD.encode(plain)).parse().unwrap();
+        decode_basic(&value).map(|(id, secret)| (id, secret.expose().to_owned()))
+    }
+
+    #[test]
+    fn basic_credentials_are_form_decoded() {
+        let pair = |id: &str, secret: &str| Some((id.to_owned(), secret.to_owned()));
+        assert_eq!(decode("app:s3cret"), pair("app", "s3cret"));
+        assert_eq!(decode("a%3Ab:c%20d+e"), pair("a:b", "c d e"));
+        assert_eq!(decode("app:a&b=c:d"), pair("app", "a&b=c:d"));
+        assert_eq!(decode("app"), None);
+        assert!(decode_basic(&HeaderValue::from_static("Bearer x")).is_none());
+        assert!(decode_basic(&HeaderValue::from_static("Basic ???")).is_none());
+    }
+}
