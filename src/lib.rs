@@ -2,6 +2,7 @@
 //!
 //! The rooms, and what each is for (`docs/architecture.md` has the picture and the import rules):
 //!
+//! * [`cli`]: the commands, one file each.
 //! * [`app`]: the wiring. Configuration, build, bind, serve, drain.
 //! * [`config`]: the operator's settings, one file a section; read strictly, all errors at once.
 //! * [`web`]: what browsers and apps talk to: routes, pages, texts, looks.
@@ -19,6 +20,7 @@
 //! * [`model`]: the nouns. Ids, emails, organizations, accounts, connections, apps, sessions, the clock. No I/O.
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod crypto;
 pub mod emulator;

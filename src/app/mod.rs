@@ -103,6 +103,13 @@ pub async fn open_database(config: &Config) -> Result<Database, OpenError> {
     Database::open(&settings).await
 }
 
+/// The host names of the configured certificates, for people.
+pub fn certificate_names(config: &Config) -> Result<String, CertificateError> {
+    let (names, has_default) = Certificates::load(&config.tls.certs_dir)?.names();
+    let default = if has_default { ", and a default for clients that name no host" } else { "" };
+    Ok(format!("for {}{default}", names.join(", ")))
+}
+
 fn flow_settings(config: &Config) -> Result<FlowSettings, AppError> {
     let extra_ca = match &config.outbound.extra_ca_file {
         None => None,

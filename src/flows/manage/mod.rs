@@ -5,6 +5,7 @@ mod apply;
 mod check;
 mod document;
 mod evidence;
+mod export;
 
 mod read;
 

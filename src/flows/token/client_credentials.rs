@@ -22,7 +22,7 @@ impl Broker {
             let error = OAuthError::new(ErrorCode::InvalidScope, description);
             return Err(self.say_no(request, event, No { error, reason: "scope_not_allowed" }).await);
         }
-        let answer = self.sign_for_client(request.client, &scopes).await?;
+        let answer = self.sign_for_client(request.client, &scopes)?;
         let mut tx = self.database.write().await?;
         self.record_success(&mut tx, &event).await?;
         tx.commit().await?;

@@ -78,7 +78,7 @@ impl Broker {
         };
         grants::extend_grant(&mut tx, grant.id, good_until).await?;
         self.record_success(&mut tx, &issue.event).await?;
-        let ring = self.ring_for(&[settings.access_token_alg, settings.id_token_alg]).await?;
+        let ring = self.ring_for(&[settings.access_token_alg, settings.id_token_alg])?;
         let access_token = self.sign_access_token(&ring, &issue, organization, now, lifetime)?;
         let id_token = if grant.scopes.iter().any(|scope| scope == "openid") {
             Some(self.sign_id_token(&ring, &issue, organization, now, &access_token)?)
@@ -96,9 +96,8 @@ impl Broker {
         })
     }
 
-    /// The ring, with keys for these algorithms. A registration makes them; this is for a database that was changed
-    /// by other means.
-    async fn ring_for(&self, algorithms: &[SigningAlg]) -> Result<KeyRing, EndpointError> {
+    /// The ring, if it has keys for these algorithms; an app's registration makes them.
+    fn ring_for(&self, algorithms: &[SigningAlg]) -> Result<KeyRing, EndpointError> {
         let unavailable = |error| EndpointError::Unavailable(private_detail(&error));
         let ring = self.signing_keys().map_err(unavailable)?;
         if algorithms.iter().all(|alg| ring.signer(*alg).is_some()) {
@@ -183,7 +182,7 @@ impl Broker {
     }
 
     /// An access token for an app itself.
-    pub(super) async fn sign_for_client(
+    pub(super) fn sign_for_client(
         &self,
         client: &AppEntry,
         scopes: &[String],
@@ -191,7 +190,7 @@ impl Broker {
         let settings = &client.app.settings;
         let lifetime = settings.access_token_lifetime.unwrap_or(self.settings.access_token_lifetime);
         let now = self.clock.now();
-        let ring = self.ring_for(&[settings.access_token_alg]).await?;
+        let ring = self.ring_for(&[settings.access_token_alg])?;
         let claims = json!({
             "iss": self.settings.issuer,
             "sub": client.app.client_id,

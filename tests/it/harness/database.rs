@@ -61,13 +61,13 @@ async fn new_postgres_database() -> String {
 /// Declares a test that runs on both databases: `on_both_databases!(a_sentence, |kind| async move { … });`
 #[macro_export]
 macro_rules! on_both_databases {
-    ($(#[$attribute:meta])* async fn $name:ident($kind:ident: Kind) $body:block) => {
+    ($(#[$attribute:meta])* async fn $name:ident($kind:ident: $Kind:ty) $body:block) => {
         mod $name {
             #[allow(unused_imports)]
             use super::*;
 
             $(#[$attribute])*
-            async fn run($kind: $crate::harness::database::Kind) $body
+            async fn run($kind: $Kind) $body
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn sqlite() {

@@ -1,0 +1,113 @@
+//! `countersign account`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+use super::{Shared, read_file, say};
+use crate::flows::manage::{AccountView, NewAccount};
+use crate::model::{Account, Email, Handle, Secret, Username};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// List an organization's accounts.
+    List {
+        /// The organization's handle.
+        #[arg(long)]
+        organization: Handle,
+        /// So many at most.
+        #[arg(long, default_value_t = 1_000)]
+        limit: i64,
+    },
+    /// Show one account.
+    Show {
+        /// Username or id.
+        name: String,
+    },
+    /// Make an account with a password.
+    Create(Create),
+    /// Disable an account: it signs in nowhere, and its sessions end.
+    Disable {
+        /// Username or id.
+        name: String,
+    },
+    /// Enable an account again.
+    Enable {
+        /// Username or id.
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Create {
+    /// The username.
+    #[arg(long)]
+    username: Username,
+    /// The email address.
+    #[arg(long)]
+    email: Option<Email>,
+    /// The organization's handle; without it the account belongs to none.
+    #[arg(long)]
+    organization: Option<Handle>,
+    /// It administers its organization; without an organization it is the operator's.
+    #[arg(long)]
+    operator: bool,
+    /// A file with the password; without it one is made and printed once.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
+    let broker = shared.broker().await?;
+    match command {
+        Command::List { organization, limit } => {
+            for account in broker.list_accounts(&organization, limit).await? {
+                say(&line(&account));
+            }
+        }
+        Command::Show { name } => show(&broker.find_account(&name).await?),
+        Command::Create(create) => {
+            let password = match &create.password_file {
+                Some(path) => Some(Secret::new(read_file(path)?.trim_end_matches(['\r', '\n']))),
+                None => None,
+            };
+            if create.operator && create.organization.is_some() {
+                bail!("--operator makes an account of the operator's, which belongs to no organization");
+            }
+            let new = NewAccount {
+                organization: create.organization,
+                username: create.username,
+                email: create.email,
+                administrator: create.operator,
+                password,
+            };
+            let (account, made) = broker.create_account(new).await?;
+            say(&line(&account));
+            if let Some(password) = made {
+                say(&format!("password {}", password.expose()));
+            }
+        }
+        Command::Disable { name } => say(&line(&broker.set_account_enabled(&name, false).await?)),
+        Command::Enable { name } => say(&line(&broker.set_account_enabled(&name, true).await?)),
+    }
+    broker.close().await;
+    Ok(())
+}
+
+fn line(account: &Account) -> String {
+    let name = account.username.as_ref().map_or("-", Username::as_str);
+    let email = account.email.as_ref().map_or("-", Email::as_str);
+    let state = if account.enabled { "enabled" } else { "disabled" };
+    format!("{} {name} {email} {state}", account.id)
+}
+
+fn show(view: &AccountView) {
+    say(&line(&view.account));
+    let organization = view.organization.as_ref().map_or("none", Handle::as_str);
+    say(&format!("organization {organization}"));
+    let roles: Vec<&str> = view.account.roles.iter().map(|role| role.as_str()).collect();
+    say(&format!("roles {}", roles.join(" ")));
+    for profile in &view.profiles {
+        say(&format!("signs in by {profile}"));
+    }
+}

@@ -1,0 +1,41 @@
+//! `countersign apply` and `countersign export`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::{Shared, read_file, say};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The files, read together.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Say what would change, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn run(shared: &Shared, arguments: Arguments) -> Result<()> {
+    let mut files = Vec::new();
+    for path in &arguments.files {
+        files.push((path.display().to_string(), read_file(path)?));
+    }
+    let broker = shared.broker().await?;
+    let report = broker.apply(&files, arguments.dry_run).await?;
+    for line in &report.lines {
+        say(&line.to_string());
+    }
+    if arguments.dry_run {
+        say("nothing was changed: this was a dry run");
+    }
+    broker.close().await;
+    Ok(())
+}
+
+pub(super) async fn export(shared: &Shared) -> Result<()> {
+    let broker = shared.broker().await?;
+    say(broker.export().await?.trim_end());
+    broker.close().await;
+    Ok(())
+}

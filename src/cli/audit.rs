@@ -1,0 +1,34 @@
+//! `countersign audit`.
+
+use anyhow::Result;
+
+use super::{Shared, say};
+use crate::model::Handle;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Write the audit log as JSON Lines, oldest first.
+    Export {
+        /// Only an organization's records.
+        #[arg(long)]
+        organization: Option<Handle>,
+        /// Only what happened under the code that a person saw.
+        #[arg(long)]
+        receipt: Option<String>,
+    },
+}
+
+pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
+    let broker = shared.broker().await?;
+    let Command::Export { organization, receipt } = command;
+    let receipt = receipt.map(|code| code.trim().to_ascii_uppercase());
+    broker
+        .export_audit(organization.as_ref(), receipt.as_deref(), |line| {
+            if let Ok(text) = serde_json::to_string(line) {
+                say(&text);
+            }
+        })
+        .await?;
+    broker.close().await;
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! `countersign demo`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use tracing::level_filters::LevelFilter;
+
+use super::{asked_to_stop, environment, log_to_stderr, say};
+use crate::app::demo::{self, DemoSettings};
+use crate::telemetry::Format;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Do a brokered and a local sign-in without a browser, print every hop, and end.
+    #[arg(long)]
+    tour: bool,
+    /// Where the demo keeps its files.
+    #[arg(long, value_name = "DIR", default_value = "data/demo")]
+    data: PathBuf,
+}
+
+pub(super) async fn run(arguments: Arguments) -> Result<()> {
+    log_to_stderr(Format::Text, LevelFilter::WARN);
+    let settings = DemoSettings { data: arguments.data, tour: arguments.tour };
+    Ok(demo::run(&settings, environment(), asked_to_stop(), &mut |line: &str| say(line)).await?)
+}

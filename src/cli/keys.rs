@@ -1,0 +1,31 @@
+//! `countersign keys`.
+
+use anyhow::Result;
+
+use super::{Shared, say};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// List the signing keys with the times of their lives.
+    List,
+    /// Make a successor for every signing key: published now, signing later.
+    Rotate,
+}
+
+pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
+    let broker = shared.broker().await?;
+    match command {
+        Command::List => {}
+        Command::Rotate => {
+            for key in broker.rotate_signing_keys(false).await? {
+                say(&format!("new: {} {} signs from {}", key.id, key.algorithm, key.signs_from));
+            }
+        }
+    }
+    for (key, state) in broker.list_signing_keys().await? {
+        let until = key.signs_until.map(|time| format!(", until {time}")).unwrap_or_default();
+        say(&format!("{} {:<5} {state:?}, signs from {}{until}", key.id, key.algorithm, key.signs_from));
+    }
+    broker.close().await;
+    Ok(())
+}

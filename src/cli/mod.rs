@@ -1,0 +1,154 @@
+//! The commands: what the operator types. Each reads the configuration, opens the database that it names, and calls
+//! the same use cases as the server; a running server sees the change within a second.
+
+mod account;
+mod apply;
+mod audit;
+mod check;
+mod demo;
+mod emulate;
+mod keys;
+mod migrate;
+mod serve;
+mod session;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
+
+use crate::app::{Environment, open_broker};
+use crate::config::{Config, LogFormat, LogLevel};
+use crate::crypto::random::SystemRandom;
+use crate::flows::Broker;
+use crate::model::SystemClock;
+use crate::telemetry::{self, Format};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, about = "An OpenID Connect identity broker", long_about = None)]
+pub struct Arguments {
+    /// The configuration file; without it, the defaults and `COUNTERSIGN__SECTION__KEY` variables.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything on this machine, to try it: broker, two emulated identity providers, a sample app.
+    Demo(demo::Arguments),
+    /// Bring the database up to date, then serve.
+    Serve,
+    /// Declare organizations, domains, connections, apps and accounts from files.
+    Apply(apply::Arguments),
+    /// Write all organizations as a file that `apply` reads.
+    Export,
+    /// Look at configuration, certificates, database, keys and every connection.
+    Check,
+    /// The broker's own signing keys.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Accounts of people.
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Sessions of people.
+    #[command(subcommand)]
+    Session(session::Command),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Run one emulated identity provider.
+    Emulate(emulate::Arguments),
+    /// Bring the database up to date, and do nothing else.
+    Migrate,
+}
+
+/// Runs what was asked. An error is for people.
+pub async fn run(arguments: Arguments) -> Result<()> {
+    let shared = Shared { config: arguments.config };
+    match arguments.command {
+        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Serve => serve::run(&shared).await,
+        Command::Apply(arguments) => apply::run(&shared, arguments).await,
+        Command::Export => apply::export(&shared).await,
+        Command::Check => check::run(&shared).await,
+        Command::Keys(command) => keys::run(&shared, command).await,
+        Command::Account(command) => account::run(&shared, command).await,
+        Command::Session(command) => session::run(&shared, command).await,
+        Command::Audit(command) => audit::run(&shared, command).await,
+        Command::Emulate(arguments) => emulate::run(arguments).await,
+        Command::Migrate => migrate::run(&shared).await,
+    }
+}
+
+/// What all commands share.
+struct Shared {
+    config: Option<PathBuf>,
+}
+
+impl Shared {
+    fn config(&self) -> Result<Config> {
+        Config::load(self.config.as_deref(), std::env::vars_os())
+            .map_err(|errors| anyhow::anyhow!("the configuration has errors; nothing was started\n{errors}"))
+    }
+
+    /// The use cases, on the configured database.
+    async fn broker(&self) -> Result<Arc<Broker>> {
+        let config = self.config()?;
+        log_to_stderr(Format::Text, LevelFilter::WARN);
+        Ok(open_broker(&config, &environment()).await?)
+    }
+}
+
+/// The machine's clock and randomness.
+fn environment() -> Environment {
+    Environment { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+}
+
+/// Sends log lines to the standard error output. Whoever set a subscriber before keeps it.
+fn log_to_stderr(format: Format, level: LevelFilter) {
+    let _ = tracing::dispatcher::set_global_default(telemetry::subscriber(format, level, io::stderr));
+}
+
+fn log_as_configured(config: &Config) {
+    let format = match config.log.format {
+        LogFormat::Json => Format::Json,
+        LogFormat::Text => Format::Text,
+    };
+    let level = match config.log.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    log_to_stderr(format, level);
+}
+
+/// Prints a line. A reader that has gone away is no error.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Resolves when the process is asked to stop: Ctrl-C or SIGTERM.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Reads a whole file, naming it in the error.
+fn read_file(path: &std::path::Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
+}

@@ -1,0 +1,41 @@
+//! `countersign session`.
+
+use anyhow::Result;
+
+use super::{Shared, say};
+use crate::model::SessionId;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// List the living sessions of an account.
+    List {
+        /// Username or id of the account.
+        account: String,
+    },
+    /// End a session.
+    End {
+        /// The session's id.
+        session: SessionId,
+    },
+}
+
+pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
+    let broker = shared.broker().await?;
+    match command {
+        Command::List { account } => {
+            for view in broker.list_account_sessions(&account).await? {
+                let session = view.session;
+                say(&format!(
+                    "{} since {} last seen {}",
+                    session.id, session.created_at, session.last_seen_at
+                ));
+            }
+        }
+        Command::End { session } => {
+            broker.end_any_session(session).await?;
+            say(&format!("{session} ended"));
+        }
+    }
+    broker.close().await;
+    Ok(())
+}
