@@ -3,8 +3,16 @@
 //! `harness` starts the real thing on either database; the other folders hold the tests. Every test that touches the
 //! database runs on both, through [`on_both_databases!`]; without `COUNTERSIGN_TEST_POSTGRES` it fails rather than
 //! skips. `scripts/test` sets it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 mod harness;
+mod operation;
 mod sign_in;
 mod store;
