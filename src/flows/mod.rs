@@ -6,6 +6,7 @@
 //! route to each other; each ends in [`crate::policy::step::next_step`].
 
 pub mod access_token;
+pub mod account;
 pub mod authorize;
 pub mod cached;
 pub mod clients;
@@ -19,6 +20,7 @@ pub mod flow_state;
 mod hint;
 pub mod introspect;
 pub mod manage;
+pub mod logout;
 mod memory;
 pub mod metadata;
 pub mod revoke;
@@ -29,6 +31,7 @@ pub mod sso;
 pub mod token;
 pub mod upkeep;
 pub mod userinfo;
+pub mod upstream_logout;
 pub mod visit;
 
 use std::sync::Arc;
