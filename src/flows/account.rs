@@ -62,12 +62,13 @@ impl Broker {
             let via = self.connection_name(one.proof.connection).await?;
             rows.push(SessionView { current: one.id == session.id, via, session: one });
         }
-        let issuer = known.into_iter().find(|profile| profile.id == session.proof.profile).and_then(
-            |profile| match profile.kind {
-                ProfileKind::External { issuer, .. } => Some(issuer),
-                ProfileKind::Local => None,
-            },
-        );
+        let issuer =
+            known.into_iter().find(|profile| profile.id == session.proof.profile).and_then(|profile| {
+                match profile.kind {
+                    ProfileKind::External { issuer, .. } => Some(issuer),
+                    ProfileKind::Local => None,
+                }
+            });
         Ok(Some(AccountView {
             form_token: self.form_token(&session.id.to_string()),
             organization: organization.map(|organization| organization.name),

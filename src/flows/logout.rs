@@ -134,7 +134,8 @@ impl Broker {
     pub async fn signed_out_app(&self, client_id: Option<&str>) -> Result<Option<AppLink>, FlowError> {
         let Some(client_id) = client_id else { return Ok(None) };
         let entry = self.directory.app(client_id).await?.filter(|entry| entry.is_enabled());
-        Ok(entry.map(|entry| AppLink { name: entry.app.name.clone(), home: entry.app.settings.home_uri.clone() }))
+        Ok(entry
+            .map(|entry| AppLink { name: entry.app.name.clone(), home: entry.app.settings.home_uri.clone() }))
     }
 
     /// Reads an end-session request (section 2).

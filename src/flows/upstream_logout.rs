@@ -175,9 +175,7 @@ async fn named_sessions(
 ) -> Result<Vec<Session>, StoreError> {
     let issuer = &target.issuer;
     let of_subject = match &target.subject {
-        Some(subject) => {
-            Some(sessions::list_sessions_of_subject(tx, connection, issuer, subject).await?)
-        }
+        Some(subject) => Some(sessions::list_sessions_of_subject(tx, connection, issuer, subject).await?),
         None => None,
     };
     let Some(sid) = &target.sid else { return Ok(of_subject.unwrap_or_default()) };
