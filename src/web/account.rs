@@ -24,16 +24,10 @@ const OTHERS_ENDED: &str = "others-ended";
 /// The routes of this file.
 pub fn routes() -> Router<Web> {
     Router::new()
-        .route("/", get(show_start))
         .route(path::ACCOUNT, get(show_account))
         .route(path::END_SESSION, post(end_session))
         .route(path::END_OTHER_SESSIONS, post(end_other_sessions))
         .route(path::SIGN_OUT, post(sign_out))
-}
-
-/// Who opens the broker itself wants their own page.
-async fn show_start() -> Response {
-    see_other(path::ACCOUNT)
 }
 
 async fn show_account(State(web): State<Web>, browser: Browser) -> Response {
