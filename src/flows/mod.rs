@@ -6,6 +6,7 @@
 //! route to each other; each ends in [`crate::policy::step::next_step`].
 
 pub mod access_token;
+pub mod account;
 pub mod authorize;
 pub mod cached;
 pub mod clients;
@@ -18,6 +19,7 @@ pub mod evidence;
 pub mod flow_state;
 mod hint;
 pub mod introspect;
+pub mod logout;
 pub mod manage;
 mod memory;
 pub mod metadata;
@@ -28,6 +30,7 @@ pub mod signing;
 pub mod sso;
 pub mod token;
 pub mod upkeep;
+pub mod upstream_logout;
 pub mod userinfo;
 pub mod visit;
 

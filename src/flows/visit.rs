@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::model::{FlowId, Secret, SessionId};
+use crate::model::{FlowId, Secret};
 
 /// What a browser brought along.
 #[derive(Debug, Clone)]
@@ -76,8 +76,8 @@ pub enum Go {
     App(String),
     /// The profile page.
     Account,
-    /// The page that says that somebody is signed out; the app that sent them, if known.
-    SignedOut(Option<SessionId>),
+    /// The page that says that somebody is signed out; the client id of the app that sent them, if known.
+    SignedOut(Option<String>),
 }
 
 /// What a use case answers a browser.

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod claims;
 pub mod guesses;
+pub mod logout;
 pub mod password;
 pub mod redirect;
 pub mod request;

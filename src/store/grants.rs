@@ -16,6 +16,8 @@ statements! {
     REVOKE = "UPDATE grants SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
     REVOKE_OF_SESSION = "UPDATE grants SET revoked_at = $2 WHERE session_id = $1 AND revoked_at IS NULL \
                          AND (' ' || scopes || ' ') NOT LIKE '% offline_access %'";
+    REVOKE_OF_OTHERS = "UPDATE grants SET revoked_at = $3 WHERE account_id = $1 AND session_id <> $2 AND revoked_at IS NULL \
+                        AND (' ' || scopes || ' ') NOT LIKE '% offline_access %'";
     INSERT_CODE = "INSERT INTO codes (hash, grant_id, redirect_uri, code_challenge, nonce, expires_at) \
                    VALUES ($1, $2, $3, $4, $5, $6)";
     FIND_CODE = "SELECT * FROM codes WHERE hash = $1";
@@ -252,6 +254,16 @@ pub async fn revoke_grants_of_session(
     now: Timestamp,
 ) -> Result<u64, StoreError> {
     execute!(tx, REVOKE_OF_SESSION, session.to_string(), now.unix_micros())
+}
+
+/// Revokes the grants that end with the sessions of an account, but for those of the session `keep`.
+pub async fn revoke_grants_of_other_sessions(
+    tx: &mut Tx,
+    account: AccountId,
+    keep: SessionId,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    execute!(tx, REVOKE_OF_OTHERS, account.to_string(), keep.to_string(), now.unix_micros())
 }
 
 /// The apps that were given something in a session.

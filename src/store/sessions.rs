@@ -14,7 +14,8 @@ statements! {
             ORDER BY last_seen_at DESC, id LIMIT 100";
     LIST_UPSTREAM = "SELECT s.* FROM sessions s JOIN profiles p ON p.id = s.profile_id \
                      WHERE p.connection_id = $1 AND p.issuer = $2 AND p.subject = $3 AND s.ended_at IS NULL LIMIT 1000";
-    LIST_UPSTREAM_SID = "SELECT * FROM sessions WHERE connection_id = $1 AND upstream_sid = $2 AND ended_at IS NULL LIMIT 1000";
+    LIST_UPSTREAM_SID = "SELECT s.* FROM sessions s JOIN profiles p ON p.id = s.profile_id \
+                         WHERE s.connection_id = $1 AND p.issuer = $2 AND s.upstream_sid = $3 AND s.ended_at IS NULL LIMIT 1000";
     INSERT = "INSERT INTO sessions (id, token_hash, account_id, organization_id, profile_id, connection_id, \
               authenticated_at, amr, acr, upstream_sid, upstream_id_token_sealed, user_agent, created_at, last_seen_at, \
               idle_until, expires_at) \
@@ -119,13 +120,14 @@ pub async fn list_sessions_of_subject(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// The sessions that belong to a provider's session (`sid`).
+/// The sessions that belong to a provider's session (`sid`), which has meaning beside its issuer alone.
 pub async fn list_sessions_of_sid(
     tx: &mut Tx,
     connection: ConnectionId,
+    issuer: &str,
     sid: &str,
 ) -> Result<Vec<Session>, StoreError> {
-    let rows = fetch_all!(tx, SessionRow, LIST_UPSTREAM_SID, connection.to_string(), sid)?;
+    let rows = fetch_all!(tx, SessionRow, LIST_UPSTREAM_SID, connection.to_string(), issuer, sid)?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 

@@ -3,6 +3,7 @@
 //! Here live the pages with their texts and looks, and the headers that every answer carries. Nothing here decides
 //! who may sign in, and nothing here reads or writes the database.
 
+pub mod account;
 pub mod asset;
 pub mod authorize;
 pub mod consent;
@@ -11,6 +12,7 @@ pub mod errors;
 pub mod guard;
 pub mod headers;
 pub mod locale;
+pub mod logout;
 pub mod oauth;
 pub mod pages;
 pub mod request;
@@ -19,6 +21,7 @@ pub mod sign_in;
 pub mod sso;
 pub mod state;
 pub mod text;
+pub mod upstream_logout;
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -39,6 +42,9 @@ pub fn router(web: Web) -> Router {
         .merge(consent::routes())
         .merge(sso::routes())
         .merge(oauth::routes())
+        .merge(account::routes())
+        .merge(logout::routes())
+        .merge(upstream_logout::routes())
         .route("/assets/{file}", get(get_asset))
         .fallback(get_nothing)
         .method_not_allowed_fallback(use_other_method)

@@ -73,7 +73,8 @@ pub fn answer(answer: &Answer) -> Response {
         Go::Consent(flow) => path::with_query(path::CONSENT, "flow", flow),
         Go::Upstream(url) | Go::App(url) => url.clone(),
         Go::Account => path::ACCOUNT.to_owned(),
-        Go::SignedOut(_) => path::SIGNED_OUT.to_owned(),
+        Go::SignedOut(None) => path::SIGNED_OUT.to_owned(),
+        Go::SignedOut(Some(client)) => path::with_query(path::SIGNED_OUT, "client_id", client),
     };
     with_cookies(see_other(&location), &answer.cookies)
 }

@@ -14,5 +14,6 @@
 
 mod harness;
 mod operation;
+mod sessions;
 mod sign_in;
 mod store;

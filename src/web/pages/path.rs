@@ -20,8 +20,10 @@ pub const END_OTHER_SESSIONS: &str = "/account/sessions/end-others";
 pub const SIGN_OUT: &str = "/account/sign-out";
 /// The page that says that somebody is signed out.
 pub const SIGNED_OUT: &str = "/signed-out";
-/// RP-initiated logout; the confirmation posts here.
+/// RP-initiated logout; apps send people here.
 pub const LOGOUT: &str = "/oauth2/logout";
+/// Where the answer to the question is posted (a post to [`LOGOUT`] may come from anywhere).
+pub const CONFIRM_LOGOUT: &str = "/oauth2/logout/confirm";
 
 /// `path` with one more query parameter.
 pub fn with_query(path: &str, name: &str, value: &str) -> String {

@@ -1,0 +1,142 @@
+//! A person's own page (`/account`): who they are, how they came in, and their sessions.
+
+use super::Broker;
+use super::error::FlowError;
+use super::evidence::Event;
+use super::sessions::CurrentSession;
+use super::visit::{Answer, CookieChange, Go, Visit};
+use crate::model::{Account, ConnectionId, ProfileKind, Session, SessionId};
+use crate::store::{domains, grants, profiles, sessions};
+
+/// What the page shows.
+#[derive(Debug, Clone)]
+pub struct AccountView {
+    /// What its forms prove.
+    pub form_token: String,
+    /// Who is signed in.
+    pub account: Account,
+    /// The name of the account's organization.
+    pub organization: Option<String>,
+    /// The domains of the organization.
+    pub domains: Vec<String>,
+    /// Name of the connection through which this session was signed in and the issuer that answered; `None` for
+    /// username and password.
+    pub via: Option<(String, String)>,
+    /// The sessions, the current one first.
+    pub sessions: Vec<SessionView>,
+}
+
+/// One session of the person.
+#[derive(Debug, Clone)]
+pub struct SessionView {
+    /// The session.
+    pub session: Session,
+    /// Whether it is the one that asks.
+    pub current: bool,
+    /// The name of its connection.
+    pub via: Option<String>,
+}
+
+impl Broker {
+    /// What the forms of the signed-in person prove; `None` when nobody is signed in.
+    pub async fn own_form_subject(&self, visit: &Visit) -> Result<Option<String>, FlowError> {
+        Ok(self.current_session(visit).await?.map(|current| current.session.id.to_string()))
+    }
+
+    /// What the page shows; `None` when nobody is signed in.
+    pub async fn view_account(&self, visit: &Visit) -> Result<Option<AccountView>, FlowError> {
+        let Some(current) = self.current_session(visit).await? else { return Ok(None) };
+        let CurrentSession { session, account, organization } = current;
+        let now = self.clock.now();
+        let mut tx = self.database.read().await?;
+        let owned = match account.organization {
+            Some(id) => domains::list_domains(&mut tx, id).await?,
+            None => Vec::new(),
+        };
+        let mut all = sessions::list_sessions(&mut tx, account.id, now).await?;
+        let known = profiles::list_profiles(&mut tx, account.id).await?;
+        drop(tx);
+        all.sort_by_key(|one| one.id != session.id);
+        let mut rows = Vec::with_capacity(all.len());
+        for one in all {
+            let via = self.connection_name(one.proof.connection).await?;
+            rows.push(SessionView { current: one.id == session.id, via, session: one });
+        }
+        let issuer =
+            known.into_iter().find(|profile| profile.id == session.proof.profile).and_then(|profile| {
+                match profile.kind {
+                    ProfileKind::External { issuer, .. } => Some(issuer),
+                    ProfileKind::Local => None,
+                }
+            });
+        Ok(Some(AccountView {
+            form_token: self.form_token(&session.id.to_string()),
+            organization: organization.map(|organization| organization.name),
+            domains: owned.iter().map(|owned| owned.domain.to_string()).collect(),
+            via: self.connection_name(session.proof.connection).await?.zip(issuer),
+            sessions: rows,
+            account,
+        }))
+    }
+
+    /// The name of a connection, if it is there.
+    pub(super) async fn connection_name(
+        &self,
+        connection: Option<ConnectionId>,
+    ) -> Result<Option<String>, FlowError> {
+        let Some(id) = connection else { return Ok(None) };
+        Ok(self.directory.connection(id).await?.map(|entry| entry.connection.name.clone()))
+    }
+
+    /// Ends one of the person's own sessions. Another person's is answered like one that does not exist.
+    pub async fn end_own_session(&self, visit: &Visit, session: &str) -> Result<Answer, FlowError> {
+        let current = self.require_session(visit).await?;
+        let event = own_event("session.end", &current);
+        let Ok(id) = session.parse::<SessionId>() else {
+            return Err(self.refuse(visit, event, "not_found", "session_malformed").await);
+        };
+        let now = self.clock.now();
+        let mut tx = self.database.write().await?;
+        if !sessions::end_session(&mut tx, current.account.id, id, now).await? {
+            drop(tx);
+            return Err(self.refuse(visit, event, "not_found", "session_not_own").await);
+        }
+        grants::revoke_grants_of_session(&mut tx, id, now).await?;
+        let event = Event { detail: Some(format!("session={id}")), ..event };
+        self.record_success(&mut tx, &event).await?;
+        tx.commit().await?;
+        Ok(if id == current.session.id {
+            Answer::to(Go::SignedOut(None)).with(CookieChange::ClearSession)
+        } else {
+            Answer::to(Go::Account)
+        })
+    }
+
+    /// Ends all of the person's sessions but this one; gives how many.
+    pub async fn end_own_other_sessions(&self, visit: &Visit) -> Result<u64, FlowError> {
+        let current = self.require_session(visit).await?;
+        let (account, keep, now) = (current.account.id, current.session.id, self.clock.now());
+        let mut tx = self.database.write().await?;
+        let ended = sessions::end_other_sessions(&mut tx, account, keep, now).await?;
+        grants::revoke_grants_of_other_sessions(&mut tx, account, keep, now).await?;
+        let event = own_event("session.end_others", &current);
+        let event = Event { detail: Some(format!("ended={ended}")), ..event };
+        self.record_success(&mut tx, &event).await?;
+        tx.commit().await?;
+        Ok(ended)
+    }
+
+    async fn require_session(&self, visit: &Visit) -> Result<CurrentSession, FlowError> {
+        self.current_session(visit).await?.ok_or_else(|| FlowError::refused("session_ended"))
+    }
+}
+
+/// An event of somebody who is signed in.
+pub(super) fn own_event(action: &'static str, current: &CurrentSession) -> Event {
+    Event {
+        organization: current.account.organization,
+        actor: Some(current.account.id),
+        connection: current.session.proof.connection,
+        ..Event::new(action)
+    }
+}

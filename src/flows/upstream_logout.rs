@@ -1,0 +1,198 @@
+//! What identity providers start: signing a person out (`OpenID` Connect Back-Channel Logout 1.0, Front-Channel
+//! Logout 1.0), signing one in (`OpenID` Connect Core, section 4), and asking for a connection's public key.
+
+use std::sync::Arc;
+
+use super::Broker;
+use super::directory::ConnectionEntry;
+use super::error::{EndpointError, FlowError};
+use super::evidence::Event;
+use super::visit::{Answer, Visit};
+use crate::model::{Connection, ConnectionId, Session, Target};
+use crate::protocol::jose::Jwk;
+use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
+use crate::store::{StoreError, Tx, apps, grants, sessions};
+use crate::upstream::LogoutTarget;
+
+/// What stands in an issuer for the tenant.
+const TENANT: &str = "{tenantid}";
+
+impl Broker {
+    /// Takes a logout token: ends the sessions that it names, each token once.
+    pub async fn logout_by_token(
+        &self,
+        visit: &Visit,
+        connection: ConnectionId,
+        token: Option<&str>,
+    ) -> Result<(), EndpointError> {
+        let event = Event { connection: Some(connection), ..Event::new("logout.back_channel") };
+        let Some(entry) = self.directory.connection(connection).await? else {
+            return Err(self.refuse_logout(visit, &event, "connection_unknown").await);
+        };
+        let event = Event { organization: Some(entry.organization.id), ..event };
+        let Some(token) = token else {
+            return Err(self.refuse_logout(visit, &event, "logout_token_missing").await);
+        };
+        let target = match self.upstream.logout_token(&entry.connection, token).await {
+            Ok(target) => target,
+            Err(error) => return Err(self.refuse_logout(visit, &event, error.code()).await),
+        };
+        let mut tx = self.database.write().await?;
+        let mark = format!("logout:{connection}:{}", target.jti);
+        if !grants::kill_token(&mut tx, &mark, target.expires_at.after(CLOCK_SKEW)).await? {
+            drop(tx);
+            return Err(self.refuse_logout(visit, &event, "logout_token_replayed").await);
+        }
+        let named = named_sessions(&mut tx, connection, &target).await?;
+        let ended = self.end_all(&mut tx, &named).await?;
+        self.record_success(&mut tx, &Event { detail: Some(format!("ended={ended}")), ..event }).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn refuse_logout(&self, visit: &Visit, event: &Event, reason: &str) -> EndpointError {
+        match self.record_refusal_alone(&visit.network(), event, reason).await {
+            Ok(()) => EndpointError::Refused(OAuthError::new(
+                ErrorCode::InvalidRequest,
+                "this is no logout token for this connection",
+            )),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Takes a front-channel logout: ends the sessions of a provider's session. Gives the origin of the issuer, which
+    /// alone may frame the answer.
+    pub async fn logout_by_frame(
+        &self,
+        visit: &Visit,
+        connection: ConnectionId,
+        parameters: &Parameters,
+    ) -> Result<String, FlowError> {
+        let entry = self.require_connection(connection).await?;
+        let event = Event {
+            organization: Some(entry.organization.id),
+            connection: Some(connection),
+            ..Event::new("logout.front_channel")
+        };
+        let named = parameters.get("iss").zip(parameters.get("sid"));
+        let Some((issuer, sid)) = named.filter(|_| parameters.first_repeated().is_none()) else {
+            return Err(self.refuse(visit, event, "invalid_request", "iss_or_sid_missing").await);
+        };
+        if !is_issuer(&entry.connection, issuer) {
+            return Err(self.refuse(visit, event, "invalid_request", "iss_mismatch").await);
+        }
+        let open = {
+            let mut tx = self.database.read().await?;
+            sessions::list_sessions_of_sid(&mut tx, connection, issuer, sid).await?
+        };
+        if open.is_empty() {
+            self.record_refusal_alone(&visit.network(), &event, "session_unknown").await?;
+        } else {
+            let mut tx = self.database.write().await?;
+            let ended = self.end_all(&mut tx, &open).await?;
+            self.record_success(&mut tx, &Event { detail: Some(format!("ended={ended}")), ..event }).await?;
+            tx.commit().await?;
+        }
+        let origin = url::Url::parse(&entry.connection.issuer).map(|url| url.origin().ascii_serialization());
+        Ok(origin.unwrap_or_else(|_| "'none'".to_owned()))
+    }
+
+    /// Starts a sign-in that the provider or a portal of it asks for. It leads to the home of a registered app, else
+    /// to the person's own page.
+    pub async fn begin_by_provider(
+        &self,
+        visit: &Visit,
+        connection: ConnectionId,
+        parameters: &Parameters,
+    ) -> Result<Answer, FlowError> {
+        let entry = self.require_connection(connection).await?;
+        let event = Event {
+            organization: Some(entry.organization.id),
+            connection: Some(connection),
+            ..Event::new("sign_in")
+        };
+        if parameters.first_repeated().is_some() {
+            return Err(self.refuse(visit, event, "invalid_request", "parameter_repeated").await);
+        }
+        if parameters.get("iss").is_some_and(|issuer| !is_issuer(&entry.connection, issuer)) {
+            return Err(self.refuse(visit, event, "invalid_request", "iss_mismatch").await);
+        }
+        let target = match parameters.get("target_link_uri") {
+            None => Target::Account,
+            Some(uri) => match self.target_of(&entry, uri).await? {
+                Some(target) => target,
+                None => {
+                    return Err(self
+                        .refuse(visit, event, "invalid_request", "target_link_uri_unregistered")
+                        .await);
+                }
+            },
+        };
+        self.begin_connection(visit, connection, target, parameters.get("login_hint")).await
+    }
+
+    /// What a `target_link_uri` leads to: our own page, or an app of the organization that has it as its home.
+    async fn target_of(&self, entry: &ConnectionEntry, uri: &str) -> Result<Option<Target>, FlowError> {
+        if uri == self.settings.issuer || uri == self.url("/") || uri == self.url("/account") {
+            return Ok(Some(Target::Account));
+        }
+        let mut tx = self.database.read().await?;
+        let all = apps::list_apps(&mut tx, entry.organization.id).await?;
+        let found = all.into_iter().find(|app| app.enabled && app.settings.home_uri.as_deref() == Some(uri));
+        Ok(found.map(|app| Target::Home(app.id)))
+    }
+
+    /// The public key with which the broker proves itself at a connection's provider; `None` where it uses none.
+    pub async fn connection_key(&self, connection: ConnectionId) -> Result<Option<Jwk>, FlowError> {
+        let entry = self.require_connection(connection).await?;
+        let Some(sealed) = &entry.credential.key else { return Ok(None) };
+        let key = self
+            .open_connection_key(connection, sealed)
+            .map_err(|error| FlowError::Unavailable(error.to_string()))?;
+        Ok(Some(key.public_jwk().clone()))
+    }
+
+    async fn require_connection(&self, connection: ConnectionId) -> Result<Arc<ConnectionEntry>, FlowError> {
+        self.directory.connection(connection).await?.ok_or_else(|| FlowError::refused("not_found"))
+    }
+
+    async fn end_all(&self, tx: &mut Tx, open: &[Session]) -> Result<usize, StoreError> {
+        let mut ended = 0;
+        for session in open {
+            ended += usize::from(self.end_session(tx, session).await?);
+        }
+        Ok(ended)
+    }
+}
+
+/// How much longer than its life a token's id is kept, for clocks that differ.
+const CLOCK_SKEW: std::time::Duration = std::time::Duration::from_mins(2);
+
+/// The sessions that a logout token names: by `sid`, by `sub`, or by both.
+async fn named_sessions(
+    tx: &mut Tx,
+    connection: ConnectionId,
+    target: &LogoutTarget,
+) -> Result<Vec<Session>, StoreError> {
+    let issuer = &target.issuer;
+    let of_subject = match &target.subject {
+        Some(subject) => Some(sessions::list_sessions_of_subject(tx, connection, issuer, subject).await?),
+        None => None,
+    };
+    let Some(sid) = &target.sid else { return Ok(of_subject.unwrap_or_default()) };
+    let mut of_sid = sessions::list_sessions_of_sid(tx, connection, issuer, sid).await?;
+    if let Some(of_subject) = of_subject {
+        of_sid.retain(|session| of_subject.iter().any(|other| other.id == session.id));
+    }
+    Ok(of_sid)
+}
+
+/// Whether `issuer` is the connection's, or that of one of its tenants.
+fn is_issuer(connection: &Connection, issuer: &str) -> bool {
+    let known = &connection.issuer;
+    let tenants = &connection.settings.tenants;
+    if known.contains(TENANT) {
+        tenants.iter().any(|tenant| known.replace(TENANT, tenant) == issuer)
+    } else {
+        known == issuer
+    }
+}

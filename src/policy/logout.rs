@@ -1,0 +1,82 @@
+//! Signing out at an app's word: whether the person is asked first, and where it may lead
+//! (`OpenID` Connect RP-Initiated Logout 1.0, sections 2 and 3).
+
+/// What an `id_token_hint` that was verified says about the session of the browser at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hinted {
+    /// It was issued for the session's account.
+    pub account: bool,
+    /// It was issued in this session (`sid`).
+    pub session: bool,
+}
+
+/// What happens next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogoutStep {
+    /// Nobody is signed in: it goes on at once.
+    Pass,
+    /// The session ends at once.
+    End,
+    /// The person is asked.
+    Ask,
+}
+
+/// What happens next. Without a hint that names the very session, any site could sign people out, so they are asked.
+pub const fn decide(signed_in: bool, hint: Option<Hinted>) -> LogoutStep {
+    match (signed_in, hint) {
+        (false, _) => LogoutStep::Pass,
+        (true, Some(Hinted { account: true, session: true })) => LogoutStep::End,
+        (true, _) => LogoutStep::Ask,
+    }
+}
+
+/// Whether a sign-out may lead to `uri`: only where it was registered letter by letter.
+pub fn may_return(uri: &str, registered: &[String]) -> bool {
+    registered.iter().any(|known| known == uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_hint_of_this_very_session_spares_the_question() {
+        let hint = |account, session| Some(Hinted { account, session });
+        for (signed_in, hint, step) in [
+            (false, None, LogoutStep::Pass),
+            (false, hint(true, true), LogoutStep::Pass),
+            (false, hint(false, false), LogoutStep::Pass),
+            (true, None, LogoutStep::Ask),
+            (true, hint(false, false), LogoutStep::Ask),
+            (true, hint(true, false), LogoutStep::Ask),
+            (true, hint(false, true), LogoutStep::Ask),
+            (true, hint(true, true), LogoutStep::End),
+        ] {
+            assert_eq!(decide(signed_in, hint), step, "{signed_in} {hint:?}");
+        }
+    }
+
+    #[test]
+    fn a_return_address_is_compared_letter_by_letter() {
+        let registered = ["https://app.test/bye".to_owned(), "https://app.test/q?a=1".to_owned()];
+        for uri in ["https://app.test/bye", "https://app.test/q?a=1"] {
+            assert!(may_return(uri, &registered), "{uri}");
+        }
+        for uri in [
+            "",
+            "https://app.test/bye/",
+            "https://app.test/bye?x=1",
+            "https://app.test/BYE",
+            "https://APP.test/bye",
+            "https://app.test/bye#x",
+            "https://app.test/a/../bye",
+            "https://app.test:443/bye",
+            "https://app.test@evil.test/bye",
+            "https://app.test/q?a=1&b=2",
+            "//evil.test/bye",
+        ] {
+            assert!(!may_return(uri, &registered), "{uri}");
+        }
+        assert!(!may_return("https://app.test/bye", &[]));
+    }
+}

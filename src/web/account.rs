@@ -1,0 +1,126 @@
+//! A person's own page.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::StatusCode;
+
+use super::guard::require_own_form;
+use super::pages::account::Done;
+use super::pages::{Account, SessionRow, SignedInVia, path};
+use super::request::{Browser, PostedForm};
+use super::respond::{answer, outcome, page, refusal, see_other};
+use super::state::Web;
+use crate::flows::account::{AccountView, SessionView};
+use crate::flows::visit::Go;
+use crate::protocol::oauth::Parameters;
+
+/// The query parameter that says what was just done.
+const DONE: &str = "done";
+const SESSION_ENDED: &str = "session-ended";
+const OTHERS_ENDED: &str = "others-ended";
+
+/// The routes of this file.
+pub fn routes() -> Router<Web> {
+    Router::new()
+        .route(path::ACCOUNT, get(show_account))
+        .route(path::END_SESSION, post(end_session))
+        .route(path::END_OTHER_SESSIONS, post(end_other_sessions))
+        .route(path::SIGN_OUT, post(sign_out))
+}
+
+async fn show_account(State(web): State<Web>, browser: Browser) -> Response {
+    match web.broker.view_account(&browser.visit).await {
+        Ok(Some(view)) => page(StatusCode::OK, &account_page(&web, &browser, view)),
+        Ok(None) => outcome(&web, &browser, web.broker.begin_own_sign_in(&browser.visit).await),
+        Err(error) => refusal(&web, &browser, error),
+    }
+}
+
+fn account_page<'w>(web: &'w Web, browser: &Browser, view: AccountView) -> Account<'w> {
+    let mut frame = web.pages.frame(browser.locale, path::ACCOUNT);
+    frame.organization.clone_from(&view.organization);
+    Account {
+        frame,
+        form_token: view.form_token,
+        name: view.account.contact.name,
+        username: view.account.username.map(|username| username.to_string()),
+        email: view.account.email.map(|email| email.to_string()),
+        email_proven: view.account.email_verified,
+        organization: view.organization,
+        domains: view.domains,
+        via: view.via.map_or(SignedInVia::Local, |(name, issuer)| SignedInVia::Connection { name, issuer }),
+        sessions: view.sessions.into_iter().map(session_row).collect(),
+        done: match browser.query.get(DONE) {
+            Some(SESSION_ENDED) => Some(Done::SessionEnded),
+            Some(OTHERS_ENDED) => Some(Done::OthersEnded),
+            _ => None,
+        },
+        failure: None,
+    }
+}
+
+fn session_row(view: SessionView) -> SessionRow {
+    let session = view.session;
+    SessionRow {
+        value: session.id.to_string(),
+        current: view.current,
+        user_agent: Some(session.user_agent).filter(|agent| !agent.is_empty()),
+        address: None,
+        via: view.via,
+        signed_in: session.created_at,
+        last_used: session.last_seen_at,
+    }
+}
+
+async fn end_session(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
+    if let Err(response) = require_session_form(&web, &browser, &form).await {
+        return response;
+    }
+    let session = form.get("session").unwrap_or_default();
+    match web.broker.end_own_session(&browser.visit, session).await {
+        Ok(done) if done.go == Go::Account => {
+            see_other(&path::with_query(path::ACCOUNT, DONE, SESSION_ENDED))
+        }
+        other => outcome(&web, &browser, other),
+    }
+}
+
+async fn end_other_sessions(
+    State(web): State<Web>,
+    browser: Browser,
+    PostedForm(form): PostedForm,
+) -> Response {
+    if let Err(response) = require_session_form(&web, &browser, &form).await {
+        return response;
+    }
+    match web.broker.end_own_other_sessions(&browser.visit).await {
+        Ok(_) => see_other(&path::with_query(path::ACCOUNT, DONE, OTHERS_ENDED)),
+        Err(error) => refusal(&web, &browser, error),
+    }
+}
+
+async fn sign_out(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
+    if let Err(response) = require_session_form(&web, &browser, &form).await {
+        return response;
+    }
+    match web.broker.sign_out(&browser.visit).await {
+        Ok(Some(done)) => answer(&done),
+        // There is something to ask first, and one page that asks it.
+        Ok(None) => see_other(path::LOGOUT),
+        Err(error) => refusal(&web, &browser, error),
+    }
+}
+
+/// Refuses a form that is not the one that this session was shown. Nobody signed in has nothing to protect.
+pub(super) async fn require_session_form(
+    web: &Web,
+    browser: &Browser,
+    form: &Parameters,
+) -> Result<(), Response> {
+    match web.broker.own_form_subject(&browser.visit).await {
+        Ok(subject) => require_own_form(web, browser, form, subject.as_deref()).await,
+        Err(error) => Err(refusal(web, browser, error)),
+    }
+}

@@ -1,0 +1,78 @@
+//! RP-initiated logout (`OpenID` Connect RP-Initiated Logout 1.0), and the page after it.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::StatusCode;
+
+use super::account::require_session_form;
+use super::pages::{AppHome, Form, Logout as LogoutPage, Person, SignedOut, path};
+use super::request::{Browser, PostedForm};
+use super::respond::{answer, outcome, page, refusal, see_other};
+use super::state::Web;
+use crate::flows::error::FlowError;
+use crate::flows::logout::{Logout, LogoutView};
+
+/// The most bytes of a posted request that go on as a query.
+const MAX_QUERY: usize = 12 * 1024;
+
+/// The routes of this file.
+pub fn routes() -> Router<Web> {
+    Router::new()
+        .route(path::LOGOUT, get(logout).post(logout_by_post))
+        .route(path::CONFIRM_LOGOUT, post(confirm_logout))
+        .route(path::SIGNED_OUT, get(show_signed_out))
+}
+
+async fn logout(State(web): State<Web>, browser: Browser) -> Response {
+    match web.broker.begin_logout(&browser.visit, &browser.query).await {
+        Ok(Logout::Done(done)) => answer(&done),
+        Ok(Logout::Ask(view)) => page(StatusCode::OK, &logout_page(&web, &browser, view)),
+        Err(error) => refusal(&web, &browser, error),
+    }
+}
+
+fn logout_page<'w>(web: &'w Web, browser: &Browser, view: LogoutView) -> LogoutPage<'w> {
+    let mut frame = web.pages.frame(browser.locale, &browser.here);
+    frame.app = view.app;
+    LogoutPage {
+        frame,
+        form: Form { token: view.form_token, flow: Some(view.handle) },
+        person: Person { label: view.person, switch: None },
+        upstream: view.upstream,
+    }
+}
+
+/// A post comes from the app's site, so without our cookies: the browser asks again by GET, which brings them.
+async fn logout_by_post(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
+    let query = form.to_text();
+    if query.len() > MAX_QUERY {
+        return refusal(&web, &browser, FlowError::refused("invalid_request"));
+    }
+    see_other(&format!("{}?{query}", path::LOGOUT))
+}
+
+async fn confirm_logout(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
+    if let Err(response) = require_session_form(&web, &browser, &form).await {
+        return response;
+    }
+    let upstream = match form.get("scope") {
+        Some("upstream") => true,
+        Some("local") => false,
+        _ => return refusal(&web, &browser, FlowError::refused("invalid_request")),
+    };
+    let handle = form.get("flow").unwrap_or_default();
+    outcome(&web, &browser, web.broker.confirm_logout(&browser.visit, handle, upstream).await)
+}
+
+async fn show_signed_out(State(web): State<Web>, browser: Browser) -> Response {
+    match web.broker.signed_out_app(browser.query.get("client_id")).await {
+        Ok(link) => {
+            let frame = web.pages.frame(browser.locale, &browser.here);
+            let app = link.and_then(|link| link.home.map(|home| AppHome { name: link.name, home }));
+            page(StatusCode::OK, &SignedOut { frame, app })
+        }
+        Err(error) => refusal(&web, &browser, error),
+    }
+}

@@ -1,0 +1,136 @@
+//! What identity providers call or send browsers to, beside the callback.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use super::request::{Browser, PostedForm};
+use super::respond::{no_store, outcome, plain, refusal, see_other};
+use super::state::Web;
+use crate::flows::error::{EndpointError, FlowError};
+use crate::model::ConnectionId;
+
+/// The routes of this file.
+pub fn routes() -> Router<Web> {
+    Router::new()
+        .route("/sso/backchannel-logout/{connection}", post(logout_by_token))
+        .route("/sso/frontchannel-logout/{connection}", get(logout_by_frame))
+        .route("/sso/signed-out/{connection}", get(return_from_upstream))
+        .route("/sso/jwks/{connection}", get(get_connection_keys))
+        .route("/sso/initiate/{connection}", get(initiate).post(initiate_by_post))
+}
+
+/// `OpenID` Connect Back-Channel Logout 1.0, section 2.8: 200, or 400 whatever went wrong.
+async fn logout_by_token(
+    State(web): State<Web>,
+    Path(connection): Path<String>,
+    browser: Browser,
+    form: Result<PostedForm, Response>,
+) -> Response {
+    let (Ok(connection), Ok(PostedForm(form))) = (connection.parse::<ConnectionId>(), form) else {
+        return logout_error("invalid_request", "send a form to a connection's own address");
+    };
+    let token = form.get("logout_token").filter(|_| form.is_single("logout_token"));
+    match web.broker.logout_by_token(&browser.visit, connection, token).await {
+        Ok(()) => no_store(Response::new(Body::empty())),
+        Err(EndpointError::Refused(error)) => logout_error(error.code.as_str(), &error.description),
+        Err(EndpointError::Unavailable(detail)) => {
+            tracing::error!(detail, "a logout token could not be taken");
+            logout_error("temporarily_unavailable", "try again")
+        }
+    }
+}
+
+fn logout_error(code: &str, description: &str) -> Response {
+    let body = json!({ "error": code, "error_description": description });
+    let mut response = json_response(&body);
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    no_store(response)
+}
+
+fn json_response(body: &serde_json::Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// `OpenID` Connect Front-Channel Logout 1.0, section 2: shown in a hidden frame of the provider's page.
+async fn logout_by_frame(
+    State(web): State<Web>,
+    Path(connection): Path<String>,
+    browser: Browser,
+) -> Response {
+    let Ok(connection) = connection.parse::<ConnectionId>() else {
+        return refusal(&web, &browser, FlowError::refused("not_found"));
+    };
+    match web.broker.logout_by_frame(&browser.visit, connection, &browser.query).await {
+        Ok(origin) => framed_by(&origin),
+        Err(error) => refusal(&web, &browser, error),
+    }
+}
+
+/// An empty page that `origin` alone may frame.
+fn framed_by(origin: &str) -> Response {
+    let policy = format!("default-src 'none'; base-uri 'none'; frame-ancestors {origin}");
+    let Ok(policy) = HeaderValue::try_from(policy) else {
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be made.");
+    };
+    let mut response =
+        Response::new(Body::from("<!doctype html><html lang=\"en\"><title>Signed out</title></html>"));
+    let kind = HeaderValue::from_static("text/html; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    no_store(response)
+}
+
+async fn return_from_upstream(
+    State(web): State<Web>,
+    Path(connection): Path<String>,
+    browser: Browser,
+) -> Response {
+    let Ok(connection) = connection.parse::<ConnectionId>() else {
+        return refusal(&web, &browser, FlowError::refused("not_found"));
+    };
+    let state = browser.query.get("state").filter(|_| browser.query.is_single("state"));
+    outcome(&web, &browser, web.broker.return_from_upstream(connection, state).await)
+}
+
+async fn get_connection_keys(
+    State(web): State<Web>,
+    Path(connection): Path<String>,
+    browser: Browser,
+) -> Response {
+    let Ok(connection) = connection.parse::<ConnectionId>() else {
+        return refusal(&web, &browser, FlowError::refused("not_found"));
+    };
+    match web.broker.connection_key(connection).await {
+        Ok(key) => json_response(&json!({ "keys": key.into_iter().collect::<Vec<_>>() })),
+        Err(error) => refusal(&web, &browser, error),
+    }
+}
+
+/// `OpenID` Connect Core, section 4: a third party starts the sign-in.
+async fn initiate(State(web): State<Web>, Path(connection): Path<String>, browser: Browser) -> Response {
+    let Ok(connection) = connection.parse::<ConnectionId>() else {
+        return refusal(&web, &browser, FlowError::refused("not_found"));
+    };
+    outcome(&web, &browser, web.broker.begin_by_provider(&browser.visit, connection, &browser.query).await)
+}
+
+/// A post comes from another site, so without our cookies: the browser asks again by GET, which brings them.
+async fn initiate_by_post(
+    State(web): State<Web>,
+    Path(connection): Path<String>,
+    browser: Browser,
+    PostedForm(form): PostedForm,
+) -> Response {
+    match connection.parse::<ConnectionId>() {
+        Ok(connection) => see_other(&format!("/sso/initiate/{connection}?{}", form.to_text())),
+        Err(_) => refusal(&web, &browser, FlowError::refused("not_found")),
+    }
+}

@@ -1,0 +1,116 @@
+//! Sign-outs that go on to the provider, and what providers start.
+
+use crate::harness::database::Kind;
+use crate::harness::world::{ACME_IDP, World};
+use crate::on_both_databases;
+
+const LOGOUT: &str = "https://id.test/oauth2/logout";
+
+on_both_databases! {
+    async fn the_person_says_whether_the_provider_signs_them_out_as_well(kind: Kind) {
+        let world = World::new(kind).await;
+        let mut browser = world.browser();
+        world.brokered(&mut browser).await;
+        let page = browser.open(LOGOUT).await;
+        page.expect(200, "logout-local").expect(200, "logout-upstream");
+        let mut other = world.browser();
+        world.brokered(&mut other).await;
+        let asked = other.open(LOGOUT).await;
+        other.press(&asked, "logout-local", &[]).await.expect(200, "signed-out");
+        let onward = browser.press_only(&page, "logout-upstream", &[]).await;
+        let location = onward.location().unwrap();
+        assert_eq!(location.origin(), world.idp.origin());
+        let back = onward.location_parameter("post_logout_redirect_uri").unwrap();
+        assert_eq!(back, format!("https://id.test/sso/signed-out/{ACME_IDP}"));
+        assert!(onward.location_parameter("id_token_hint").is_some());
+        browser.follow(onward).await.expect(200, "signed-out");
+    }
+}
+
+on_both_databases! {
+    async fn a_connection_may_decide_for_the_person(kind: Kind) {
+        let world = World::with(kind, "", "upstream_logout = \"always\"").await;
+        let mut browser = world.browser();
+        world.brokered(&mut browser).await;
+        let page = browser.open(LOGOUT).await;
+        let onward = browser.press_only(&page, "logout-confirm", &[]).await;
+        assert_eq!(onward.location().unwrap().origin(), world.idp.origin());
+        let world = World::with(kind, "", "upstream_logout = \"never\"").await;
+        let mut browser = world.browser();
+        world.brokered(&mut browser).await;
+        let page = browser.open(LOGOUT).await;
+        browser.press(&page, "logout-confirm", &[]).await.expect(200, "signed-out");
+    }
+}
+
+on_both_databases! {
+    async fn what_is_no_logout_token_is_answered_by_400(kind: Kind) {
+        let world = World::new(kind).await;
+        let mut browser = world.browser();
+        world.brokered(&mut browser).await;
+        for (connection, body) in [
+            (ACME_IDP, "logout_token=x"),
+            (ACME_IDP, ""),
+            (ACME_IDP, "logout_token=a.b.c&logout_token=a.b.c"),
+            ("con_019000000000700080000000000000ff", "logout_token=x"),
+            ("nonsense", "logout_token=x"),
+        ] {
+            let url = format!("https://id.test/sso/backchannel-logout/{connection}").parse().unwrap();
+            let post = http::Method::POST;
+            let mut provider = world.browser();
+            let answer = provider.request(post, &url, Some(body.to_owned()), "", None).await;
+            assert_eq!(answer.status, 400, "{connection} {body}");
+            assert_eq!(answer.headers["cache-control"], "no-store");
+            assert!(answer.body.contains("\"error\""), "{}", answer.body);
+        }
+        assert!(browser.open("https://id.test/account").await.has("this-session"));
+    }
+}
+
+on_both_databases! {
+    async fn a_frame_answers_to_its_issuer_alone(kind: Kind) {
+        let world = World::new(kind).await;
+        let mut browser = world.browser();
+        let issuer = world.idp.as_str().trim_end_matches('/').to_owned();
+        let url = |issuer: &str| {
+            let query = url::form_urlencoded::Serializer::new(String::new())
+                .extend_pairs([("iss", issuer), ("sid", "unknown")])
+                .finish();
+            format!("https://id.test/sso/frontchannel-logout/{ACME_IDP}?{query}")
+        };
+        let page = browser.open(&url(&issuer)).await;
+        assert_eq!(page.status, 200);
+        let policy = page.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.ends_with(&format!("frame-ancestors {issuer}")), "{policy}");
+        assert!(!page.headers.contains_key("x-frame-options"));
+        assert_eq!(browser.open(&url("https://evil.test")).await.status, 400);
+    }
+}
+
+on_both_databases! {
+    async fn a_provider_starts_a_sign_in_to_registered_places_alone(kind: Kind) {
+        let world = World::new(kind).await;
+        let initiate = format!("https://id.test/sso/initiate/{ACME_IDP}");
+        for query in ["?iss=https://evil.test", "?target_link_uri=https://evil.test/"] {
+            let page = world.browser().open(&format!("{initiate}{query}")).await;
+            assert_eq!(page.error().as_deref(), Some("invalid_request"), "{query}");
+        }
+        let mut browser = world.browser();
+        let page = browser.open(&format!("{initiate}?target_link_uri=https://notes.acme.test/")).await;
+        let end = world.sign_in_at_provider(&mut browser, &page).await;
+        assert_eq!(end.location().unwrap().as_str(), "https://notes.acme.test/");
+        let url = initiate.parse().unwrap();
+        let post = http::Method::POST;
+        let posted = world.browser().request(post, &url, Some("login_hint=bob".to_owned()), "cross-site", None).await;
+        assert_eq!(posted.status, 303);
+        assert!(posted.location().unwrap().as_str().ends_with("?login_hint=bob"));
+    }
+}
+
+on_both_databases! {
+    async fn a_connection_without_a_key_publishes_none(kind: Kind) {
+        let world = World::new(kind).await;
+        let page = world.browser().open(&format!("https://id.test/sso/jwks/{ACME_IDP}")).await;
+        assert_eq!((page.status.as_u16(), page.body.as_str()), (200, "{\"keys\":[]}"));
+    }
+}
