@@ -28,6 +28,35 @@ const FAILED: OAuthError = OAuthError::new(
     "the client is unknown, disabled, or its authentication failed; check client_id, secret and method",
 );
 
+/// By which method an app presents itself, and with what.
+fn presented_method(
+    presented: &ClientCredentials,
+) -> Result<(&str, Option<&Secret>, AppAuthMethod), (OAuthError, &'static str)> {
+    match presented {
+        ClientCredentials { basic: Some(_), form_secret: Some(_), .. } => {
+            Err((TWO_METHODS, "client_two_methods"))
+        }
+        ClientCredentials { basic: Some((id, _)), form_id: Some(other), .. } if id != other => {
+            Err((TWO_METHODS, "client_two_methods"))
+        }
+        ClientCredentials { basic: Some((id, secret)), .. } => {
+            Ok((id, Some(secret), AppAuthMethod::ClientSecretBasic))
+        }
+        ClientCredentials { form_id: Some(id), form_secret: Some(secret), .. } => {
+            Ok((id, Some(secret), AppAuthMethod::ClientSecretPost))
+        }
+        ClientCredentials { form_id: Some(id), .. } => Ok((id, None, AppAuthMethod::None)),
+        ClientCredentials { form_id: None, .. } => Err((FAILED, "client_missing")),
+    }
+}
+
+/// Whether the secret is one of the app's. Every stored one is compared, and for an unknown app one that nothing fits,
+/// so that the time tells neither which it is nor whether the app exists.
+fn secret_fits(entry: Option<&AppEntry>, secret: &Secret) -> bool {
+    let Some(entry) = entry else { return secret_hash::matches(secret, "") };
+    entry.app.secret_hashes.iter().filter(|hash| secret_hash::matches(secret, hash)).count() > 0
+}
+
 impl Broker {
     /// The app that presented these credentials. `network` is where the request came from.
     pub async fn authenticate_client(
@@ -35,44 +64,27 @@ impl Broker {
         network: &str,
         presented: &ClientCredentials,
     ) -> Result<Arc<AppEntry>, EndpointError> {
-        let (client_id, secret, method) = match presented {
-            ClientCredentials { basic: Some(_), form_secret: Some(_), .. } => {
-                return Err(EndpointError::Refused(TWO_METHODS));
+        let event = Event::new("client_authentication");
+        let (client_id, secret, method) = match presented_method(presented) {
+            Ok(method) => method,
+            Err((error, reason)) => {
+                self.record_refusal_alone(network, &event, reason).await?;
+                return Err(EndpointError::Refused(error));
             }
-            ClientCredentials { basic: Some((id, _)), form_id: Some(other), .. } if id != other => {
-                return Err(EndpointError::Refused(TWO_METHODS));
-            }
-            ClientCredentials { basic: Some((id, secret)), .. } => {
-                (id, Some(secret), AppAuthMethod::ClientSecretBasic)
-            }
-            ClientCredentials { form_id: Some(id), form_secret: Some(secret), .. } => {
-                (id, Some(secret), AppAuthMethod::ClientSecretPost)
-            }
-            ClientCredentials { form_id: Some(id), .. } => (id, None, AppAuthMethod::None),
-            ClientCredentials { form_id: None, .. } => return Err(EndpointError::Refused(FAILED)),
         };
         let entry = self.directory.app(client_id).await?;
+        let fits = secret.is_none_or(|secret| secret_fits(entry.as_deref(), secret));
         let reason = match &entry {
             None => "unknown_client",
             Some(entry) if !entry.is_enabled() => "client_disabled",
             Some(entry) if entry.app.settings.auth_method != method => "client_auth_method",
-            Some(entry) => match secret {
-                None => return Ok(Arc::clone(entry)),
-                // Every stored secret is compared, so that the time does not tell which one it is.
-                Some(secret) => {
-                    let hashes = &entry.app.secret_hashes;
-                    let fits = hashes.iter().filter(|hash| secret_hash::matches(secret, hash)).count();
-                    if fits > 0 {
-                        return Ok(Arc::clone(entry));
-                    }
-                    "client_secret"
-                }
-            },
+            Some(entry) if fits => return Ok(Arc::clone(entry)),
+            Some(_) => "client_secret",
         };
         let event = Event {
             organization: entry.as_ref().map(|entry| entry.organization.id),
             app: entry.as_ref().map(|entry| entry.app.id),
-            ..Event::new("client_authentication")
+            ..event
         };
         self.record_refusal_alone(network, &event, reason).await?;
         Err(EndpointError::Refused(FAILED))

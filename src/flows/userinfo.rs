@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Broker;
+use super::access_token::AccessClaims;
 use super::error::EndpointError;
 use crate::policy::claims::claims_for;
 use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
@@ -17,7 +18,9 @@ impl Broker {
     /// The claims that an access token stands for.
     pub async fn userinfo(&self, token: &str) -> Result<Map<String, Value>, EndpointError> {
         let invalid = || EndpointError::Refused(INVALID);
-        let claims = self.read_access_token(token).ok_or_else(invalid)?;
+        // A token for a resource of its own (RFC 8707) is not one for the broker (RFC 9068, section 4).
+        let for_us = |claims: &AccessClaims| claims.audience.contains(&self.settings.issuer);
+        let claims = self.read_access_token(token).filter(for_us).ok_or_else(invalid)?;
         let grant = self.living_grant(&claims).await?.flatten().ok_or_else(invalid)?;
         let scopes = split_words(&claims.scope);
         if !scopes.iter().any(|scope| scope == "openid") {

@@ -165,7 +165,7 @@ async fn post_userinfo(
     // A body is optional here; one that is no form carries no token.
     let form = form.map(|PostedForm(form)| form).unwrap_or_default();
     let token = match (bearer(&headers), form.get("access_token")) {
-        (Some(_), Some(_)) => {
+        (header, Some(_)) if header.is_some() || !form.is_single("access_token") => {
             let error = OAuthError::new(ErrorCode::InvalidRequest, "send the access token in one place only");
             return bearer_error(StatusCode::BAD_REQUEST, Some(&error));
         }
@@ -212,7 +212,14 @@ fn bearer_error(status: StatusCode, error: Option<&OAuthError>) -> Response {
 
 fn read_form(form: Result<PostedForm, Response>) -> Result<Parameters, Response> {
     match form {
-        Ok(PostedForm(form)) => Ok(form),
+        Ok(PostedForm(form)) => match form.first_repeated() {
+            None => Ok(form),
+            Some(name) => {
+                let description = format!("the parameter {name} came twice");
+                let error = OAuthError::naming(ErrorCode::InvalidRequest, &description);
+                Err(refuse(EndpointError::Refused(error), false))
+            }
+        },
         Err(_) => {
             let description = "send the parameters as application/x-www-form-urlencoded in the body";
             let error = OAuthError::new(ErrorCode::InvalidRequest, description);
@@ -222,8 +229,8 @@ fn read_form(form: Result<PostedForm, Response>) -> Result<Parameters, Response>
 }
 
 fn required<'f>(form: &'f Parameters, name: &'f str) -> Result<&'f str, EndpointError> {
-    form.get(name).filter(|_| form.is_single(name)).ok_or_else(|| {
-        let description = format!("{name} is missing or repeated");
+    form.get(name).ok_or_else(|| {
+        let description = format!("{name} is missing");
         EndpointError::Refused(OAuthError::naming(ErrorCode::InvalidRequest, &description))
     })
 }
@@ -237,11 +244,10 @@ fn read_credentials(headers: &HeaderMap, form: &Parameters) -> Result<(ClientCre
         let error = OAuthError::new(ErrorCode::InvalidClient, "the Authorization header is no HTTP Basic");
         refuse(EndpointError::Refused(error), true)
     })?;
-    let single = |name| form.get(name).filter(|_| form.is_single(name));
     let credentials = ClientCredentials {
         basic,
-        form_id: single("client_id").map(str::to_owned),
-        form_secret: single("client_secret").map(Secret::new),
+        form_id: form.get("client_id").map(str::to_owned),
+        form_secret: form.get("client_secret").map(Secret::new),
     };
     Ok((credentials, tried))
 }

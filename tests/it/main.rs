@@ -14,6 +14,7 @@
 
 mod harness;
 mod operation;
+mod provider;
 mod sessions;
 mod sign_in;
 mod store;

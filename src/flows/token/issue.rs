@@ -78,9 +78,9 @@ impl Broker {
         };
         grants::extend_grant(&mut tx, grant.id, good_until).await?;
         self.record_success(&mut tx, &issue.event).await?;
-        let ring = self.ring_for(&[settings.access_token_alg, settings.id_token_alg])?;
+        let ring = self.ring()?;
         let access_token = self.sign_access_token(&ring, &issue, organization, now, lifetime)?;
-        let id_token = if grant.scopes.iter().any(|scope| scope == "openid") {
+        let id_token = if issue.scopes.iter().any(|scope| scope == "openid") {
             Some(self.sign_id_token(&ring, &issue, organization, now, &access_token)?)
         } else {
             None
@@ -96,14 +96,21 @@ impl Broker {
         })
     }
 
-    /// The ring, if it has keys for these algorithms; an app's registration makes them.
-    fn ring_for(&self, algorithms: &[SigningAlg]) -> Result<KeyRing, EndpointError> {
-        let unavailable = |error| EndpointError::Unavailable(private_detail(&error));
-        let ring = self.signing_keys().map_err(unavailable)?;
+    /// Makes sure that there are keys for the app's algorithms. A registration makes them; this is for a database that
+    /// was changed by other means. Not to be called while a transaction is open: it writes by one of its own.
+    pub(super) async fn ensure_keys_of(&self, client: &AppEntry) -> Result<(), EndpointError> {
+        let settings = &client.app.settings;
+        let algorithms = [settings.access_token_alg, settings.id_token_alg];
+        let ring = self.ring()?;
         if algorithms.iter().all(|alg| ring.signer(*alg).is_some()) {
-            return Ok(ring);
+            return Ok(());
         }
-        Err(EndpointError::Unavailable("there is no signing key for the app's algorithm".to_owned()))
+        let made = self.ensure_signing_keys(&algorithms).await;
+        made.map_err(|error| EndpointError::Unavailable(private_detail(&error)))
+    }
+
+    fn ring(&self) -> Result<KeyRing, EndpointError> {
+        self.signing_keys().map_err(|error| EndpointError::Unavailable(private_detail(&error)))
     }
 
     fn sign_access_token(
@@ -190,7 +197,7 @@ impl Broker {
         let settings = &client.app.settings;
         let lifetime = settings.access_token_lifetime.unwrap_or(self.settings.access_token_lifetime);
         let now = self.clock.now();
-        let ring = self.ring_for(&[settings.access_token_alg])?;
+        let ring = self.ring()?;
         let claims = json!({
             "iss": self.settings.issuer,
             "sub": client.app.client_id,

@@ -78,6 +78,7 @@ impl Broker {
         if !request.client.app.may_use(grant_type) {
             return refused(ErrorCode::UnauthorizedClient, "this app is not registered for this grant");
         }
+        self.ensure_keys_of(request.client).await?;
         match grant_type {
             GrantType::AuthorizationCode => self.redeem_code(request).await,
             GrantType::RefreshToken => self.refresh(request).await,

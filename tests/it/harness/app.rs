@@ -26,6 +26,12 @@ use super::time::{ManualClock, SeededRandom};
 /// The broker's issuer in tests.
 pub const ISSUER: &str = "https://id.test";
 
+/// Another node of the deployment; it drains when this is dropped.
+pub struct Node {
+    pub network: Network,
+    _stop: oneshot::Sender<()>,
+}
+
 /// The broker, serving.
 pub struct TestApp {
     pub broker: Arc<Broker>,
@@ -85,6 +91,23 @@ impl TestApp {
     pub async fn apply(&self, document: &str) {
         let files = [("test.toml".to_owned(), document.to_owned())];
         self.broker.apply(&files, false).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// A second node on the same database, reached under the same issuer through a network of its own.
+    pub async fn second_node(&self) -> Node {
+        let file = self.folder.path().join("countersign.toml");
+        let config = Config::load(Some(&file), std::iter::empty::<(String, String)>())
+            .unwrap_or_else(|errors| panic!("{errors}"));
+        let random = Arc::new(SeededRandom::new(8));
+        let environment = Environment { clock: self.clock.clone(), random };
+        let app = App::bind(&config, environment).await.unwrap_or_else(|error| panic!("{error}"));
+        let mut network = self.network.clone();
+        network.add("id.test", app.public_addr());
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(app.serve(async {
+            let _ = stopped.await;
+        }));
+        Node { network, _stop: stop }
     }
 
     /// A second connection to the same database, for evidence only.
