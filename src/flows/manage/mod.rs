@@ -5,7 +5,7 @@ mod apply;
 mod check;
 mod document;
 mod evidence;
-
+mod export;
 mod read;
 
 pub use accounts::{AccountView, ManageError, NewAccount, SessionView};
