@@ -286,9 +286,9 @@ fn secret(table: &Table<'_>, [clear, file, sealed]: [&'static str; 3]) -> Option
     if given > 1 {
         table.refuse(clear, Complaint::new(format!("give only one of {clear}, {file} and {sealed}")));
     }
-    let in_clear = table.optional::<Secret>(clear).or_else(|| secret_file(table, file));
+    let (in_clear, in_file) = (table.optional::<Secret>(clear), secret_file(table, file));
     let sealed = table.optional::<String>(sealed).map(WantedSecret::Sealed);
-    in_clear.map(WantedSecret::Clear).or(sealed)
+    in_clear.or(in_file).map(WantedSecret::Clear).or(sealed)
 }
 
 fn secret_file(table: &Table<'_>, key: &'static str) -> Option<Secret> {

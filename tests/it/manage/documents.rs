@@ -63,7 +63,7 @@ async fn a_shared_provider_may_wait_disabled_until_a_claim_says_whose_people_com
     ] {
         let issuer = format!("issuer = \"{issuer}\"");
         let error = office.try_apply(&document(&issuer)).await.unwrap_err();
-        assert!(error.to_string().contains("test.toml:7: organizations[0].connections[0].issuer"), "{error}");
+        assert!(error.to_string().contains("test.toml:8: organizations[0].connections[0].issuer"), "{error}");
         office.apply(&document(&format!("{issuer}\nenabled = false"))).await;
         office.apply(&document(&format!("{issuer}\nrequired_claims = {{ tid = [\"t\"] }}"))).await;
     }
