@@ -23,8 +23,7 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
     let broker = shared.broker().await?;
     match command {
         Command::List { account } => {
-            for view in broker.list_account_sessions(&account).await? {
-                let session = view.session;
+            for session in broker.list_account_sessions(&account).await? {
                 say(&format!(
                     "{} since {} last seen {}",
                     session.id, session.created_at, session.last_seen_at

@@ -13,6 +13,7 @@
 )]
 
 mod harness;
+mod manage;
 mod operation;
 mod provider;
 mod sessions;

@@ -6,10 +6,11 @@ use crate::flows::error::private_detail;
 use crate::flows::evidence::Event;
 use crate::flows::upkeep::DIRECTORY_TOPIC;
 use crate::model::{
-    Account, AccountId, Contact, Email, Handle, ProfileKind, Role, Secret, Session, SessionId, Username,
+    Account, AccountId, Contact, Email, Handle, OrganizationId, ProfileKind, Role, Secret, Session,
+    SessionId, Username,
 };
 use crate::policy::password::{broken_rules, normalize};
-use crate::store::{StoreError, accounts, changes, organizations, profiles, sessions};
+use crate::store::{StoreError, Tx, accounts, changes, organizations, profiles, sessions};
 
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error)]
@@ -45,13 +46,6 @@ pub struct AccountView {
     pub organization: Option<Handle>,
     /// How it can sign in: `password`, or the connection's id with issuer and subject.
     pub profiles: Vec<String>,
-}
-
-/// A session of an account.
-#[derive(Debug, Clone)]
-pub struct SessionView {
-    /// The session.
-    pub session: Session,
 }
 
 /// An account that is to be made.
@@ -123,12 +117,7 @@ impl Broker {
         let mut tx = self.database.write().await?;
         let organization = match &new.organization {
             None => None,
-            Some(handle) => Some(
-                organizations::find_organization_by_handle(&mut tx, handle)
-                    .await?
-                    .ok_or_else(|| ManageError::NotFound(format!("organization {handle}")))?
-                    .id,
-            ),
+            Some(handle) => Some(self.organization_with_room(&mut tx, handle).await?),
         };
         let account = Account {
             id: AccountId::new(now, &*self.random),
@@ -154,12 +143,32 @@ impl Broker {
         Ok((account, made))
     }
 
+    /// The organization with this handle, if it may have another account.
+    async fn organization_with_room(
+        &self,
+        tx: &mut Tx,
+        handle: &Handle,
+    ) -> Result<OrganizationId, ManageError> {
+        let found = organizations::find_organization_by_handle(tx, handle).await?;
+        let id = found.ok_or_else(|| ManageError::NotFound(format!("organization {handle}")))?.id;
+        if accounts::count_accounts(tx, id).await? >= self.settings.max_accounts {
+            return Err(ManageError::Refused(format!(
+                "organization {handle} has as many accounts as it may"
+            )));
+        }
+        Ok(id)
+    }
+
     /// Enables or disables an account. Disabled, it signs in nowhere, and its sessions and tokens end at once.
     pub async fn set_account_enabled(&self, name: &str, enabled: bool) -> Result<Account, ManageError> {
         let view = self.find_account(name).await?;
         let now = self.clock.now();
-        let account = Account { enabled, updated_at: now, ..view.account };
         let mut tx = self.database.write().await?;
+        // Read again: what another change wrote meanwhile is not to be undone.
+        let account = accounts::find_account(&mut tx, view.account.id)
+            .await?
+            .ok_or_else(|| ManageError::NotFound(format!("account {name}")))?;
+        let account = Account { enabled, updated_at: now, ..account };
         accounts::update_account(&mut tx, &account, now).await?;
         if !enabled {
             for session in sessions::list_sessions(&mut tx, account.id, now).await? {
@@ -176,11 +185,10 @@ impl Broker {
     }
 
     /// The living sessions of an account.
-    pub async fn list_account_sessions(&self, name: &str) -> Result<Vec<SessionView>, ManageError> {
+    pub async fn list_account_sessions(&self, name: &str) -> Result<Vec<Session>, ManageError> {
         let view = self.find_account(name).await?;
         let mut tx = self.database.read().await?;
-        let found = sessions::list_sessions(&mut tx, view.account.id, self.clock.now()).await?;
-        Ok(found.into_iter().map(|session| SessionView { session }).collect())
+        Ok(sessions::list_sessions(&mut tx, view.account.id, self.clock.now()).await?)
     }
 
     /// Ends a session, for the operator.

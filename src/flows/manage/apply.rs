@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::document::{
-    WantedAccount, WantedApp, WantedConnection, WantedDomain, WantedOrganization, WantedPassword,
+    WantedAccount, WantedApp, WantedConnection, WantedDomain, WantedKey, WantedOrganization, WantedPassword,
     WantedSecret,
 };
 use super::read::{Rules, read_files};
@@ -373,7 +373,13 @@ impl Broker {
             certificate: before.certificate.clone(),
         };
         if connection.settings.auth == Some(UpstreamAuth::PrivateKeyJwt) {
-            if credential.key.is_none() {
+            if let Some(WantedKey { sealed, certificate }) = &wanted.key {
+                self.open_connection_key(connection.id, sealed).map_err(|error| {
+                    ApplyError::Refused(format!("connection {}: {error}", connection.handle))
+                })?;
+                credential.key = Some(sealed.clone());
+                credential.certificate = Some(certificate.clone());
+            } else if credential.key.is_none() {
                 let (key, certificate) = self.new_connection_key(connection.id)?;
                 credential.key = Some(key);
                 credential.certificate = Some(certificate);

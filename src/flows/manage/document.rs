@@ -41,6 +41,15 @@ pub struct WantedConnection {
     pub secret: Option<WantedSecret>,
     pub next_secret: Option<WantedSecret>,
     pub secret_expires_at: Option<crate::model::Timestamp>,
+    /// `None` keeps what is there.
+    pub key: Option<WantedKey>,
+}
+
+/// A connection's key as `export` wrote it.
+#[derive(Debug, Clone)]
+pub struct WantedKey {
+    pub sealed: String,
+    pub certificate: String,
 }
 
 /// A secret in clear, or sealed as `export` wrote it.

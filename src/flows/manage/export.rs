@@ -1,217 +1,349 @@
-//! `export`: all organizations as a file that `apply` takes back. Secrets stay sealed or hashed.
+//! `export`: writes what `apply` takes back. Secrets stay sealed and hashed, so the files are worth something only
+//! beside the master key, and nobody reads a password from them.
+//!
+//! Accounts without a username are not written: they sign in through a provider only, and have nothing to declare.
 
-use toml::{Table, Value};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
 
 use super::accounts::ManageError;
 use crate::flows::Broker;
 use crate::model::{
-    Account, App, Audience, ConnectionSettings, Organization, ProfileKind, Timestamp, Waiver,
+    Account, App, AppSettings, Audience, Connection, ConnectionId, ConnectionSettings, Freshness, Handle,
+    Organization, Timestamp, Waiver,
 };
-use crate::store::connections::ConnectionRecord;
-use crate::store::{Tx, accounts, apps, connections, domains, organizations, profiles};
+use crate::store::connections::{ConnectionRecord, SealedCredential};
+use crate::store::{StoreError, Tx, accounts, apps, connections, domains, organizations};
 
-/// Organizations that are read at once.
-const PAGE: i64 = 100;
+/// Rows that are read at once.
+const PAGE: i64 = 500;
+
+#[derive(Serialize)]
+struct Exported {
+    organizations: Vec<ExportedOrganization>,
+}
+
+#[derive(Serialize)]
+struct ExportedOrganization {
+    id: String,
+    handle: String,
+    name: String,
+    plan: &'static str,
+    enabled: bool,
+    linking: bool,
+    routing: &'static str,
+    local_sign_in: &'static str,
+    session_idle: Option<String>,
+    session_max: Option<String>,
+    upstream_recheck: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    domains: Vec<ExportedDomain>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    connections: Vec<ExportedConnection>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    apps: Vec<ExportedApp>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    accounts: Vec<ExportedAccount>,
+}
+
+#[derive(Serialize)]
+struct ExportedDomain {
+    name: String,
+    connections: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ExportedConnection {
+    id: String,
+    handle: String,
+    name: String,
+    enabled: bool,
+    vendor: &'static str,
+    issuer: String,
+    discovery_url: Option<String>,
+    client_id: String,
+    auth: Option<&'static str>,
+    client_secret_sealed: Option<String>,
+    next_client_secret_sealed: Option<String>,
+    secret_expires: Option<String>,
+    private_key_sealed: Option<String>,
+    certificate: Option<String>,
+    assertion_audience: &'static str,
+    scopes: Vec<String>,
+    always_userinfo: bool,
+    new_accounts: bool,
+    id_token_alg: &'static str,
+    trusted_audiences: Vec<String>,
+    tenants: Vec<String>,
+    email_trust: &'static str,
+    mfa: &'static str,
+    upstream_logout: &'static str,
+    freshness: &'static str,
+    freshness_until: Option<String>,
+    string_email_verified_until: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    required_claims: BTreeMap<String, Vec<String>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    acr_values: BTreeMap<String, String>,
+    claims: ExportedClaims,
+}
+
+#[derive(Serialize)]
+struct ExportedClaims {
+    email: String,
+    email_verified: String,
+    name: String,
+    given_name: String,
+    family_name: String,
+    phone: String,
+    groups: Option<String>,
+    required: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ExportedApp {
+    id: String,
+    client_id: String,
+    name: String,
+    enabled: bool,
+    auth_method: &'static str,
+    client_secret_hash: Option<String>,
+    next_client_secret_hash: Option<String>,
+    application_type: &'static str,
+    redirect_uris: Vec<String>,
+    post_logout_redirect_uris: Vec<String>,
+    home_uri: Option<String>,
+    grant_types: Vec<&'static str>,
+    require_pkce: bool,
+    consent: &'static str,
+    scopes: Vec<String>,
+    audience: Option<ExportedAudience>,
+    connections: Vec<String>,
+    id_token_alg: &'static str,
+    access_token_alg: &'static str,
+    code_lifetime: Option<String>,
+    access_token_lifetime: Option<String>,
+    id_token_lifetime: Option<String>,
+    refresh_token_lifetime: Option<String>,
+    unproven_email: bool,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ExportedAudience {
+    Any(&'static str),
+    Organizations(Vec<String>),
+}
+
+#[derive(Serialize)]
+struct ExportedAccount {
+    id: String,
+    username: String,
+    email: Option<String>,
+    email_verified: bool,
+    name: Option<String>,
+    given_name: Option<String>,
+    family_name: Option<String>,
+    phone: Option<String>,
+    password_hash: Option<String>,
+    roles: Vec<&'static str>,
+    enabled: bool,
+    break_glass: bool,
+}
 
 impl Broker {
-    /// The whole directory as TOML.
+    /// All organizations, as a document for `apply`.
     pub async fn export(&self) -> Result<String, ManageError> {
-        let mut all = Vec::new();
+        let mut tx = self.database.read().await?;
+        let mut exported = Vec::new();
         let mut after = String::new();
         loop {
-            let mut tx = self.database.read().await?;
             let page = organizations::list_organizations(&mut tx, &after, PAGE).await?;
             let Some(last) = page.last() else { break };
             after = last.handle.to_string();
-            for organization in &page {
-                all.push(Value::Table(self.export_organization(&mut tx, organization).await?));
+            for organization in page {
+                exported.push(export_organization(&mut tx, organization).await?);
             }
         }
-        let mut root = Table::new();
-        root.insert("organizations".to_owned(), Value::Array(all));
-        toml::to_string(&root).map_err(|error| ManageError::Unavailable(error.to_string()))
+        let document = Exported { organizations: exported };
+        toml::to_string(&document).map_err(|error| ManageError::Refused(error.to_string()))
     }
+}
 
-    async fn export_organization(&self, tx: &mut Tx, it: &Organization) -> Result<Table, ManageError> {
-        let mut table = Table::new();
-        put(&mut table, "id", it.id.to_string());
-        put(&mut table, "handle", it.handle.to_string());
-        put(&mut table, "name", it.name.clone());
-        put(&mut table, "plan", it.plan.as_str());
-        put(&mut table, "enabled", it.enabled);
-        put(&mut table, "linking", it.policy.linking);
-        put(&mut table, "routing", it.policy.routing.as_str());
-        put(&mut table, "local_sign_in", it.policy.local_sign_in.as_str());
-        for (key, span) in [
-            ("session_idle", it.policy.session_idle),
-            ("session_max", it.policy.session_max),
-            ("upstream_recheck", it.policy.upstream_recheck),
-        ] {
-            put_some(&mut table, key, span.map(|span| format!("{}s", span.as_secs())));
+async fn export_organization(tx: &mut Tx, it: Organization) -> Result<ExportedOrganization, StoreError> {
+    let records = connections::list_connections(tx, it.id).await?;
+    let handles: BTreeMap<ConnectionId, String> =
+        records.iter().map(|record| (record.connection.id, record.connection.handle.to_string())).collect();
+    let mut owned = Vec::new();
+    for record in domains::list_domains(tx, it.id).await? {
+        let ids = domains::list_domain_connections(tx, it.id, &record.domain).await?;
+        let connections = ids.iter().filter_map(|id| handles.get(id).cloned()).collect();
+        owned.push(ExportedDomain { name: record.domain.to_string(), connections });
+    }
+    Ok(ExportedOrganization {
+        domains: owned,
+        connections: records.into_iter().map(export_connection).collect(),
+        apps: apps::list_apps(tx, it.id).await?.into_iter().map(export_app).collect(),
+        accounts: export_accounts(tx, &it).await?,
+        id: it.id.to_string(),
+        handle: it.handle.to_string(),
+        name: it.name,
+        plan: it.plan.as_str(),
+        enabled: it.enabled,
+        linking: it.policy.linking,
+        routing: it.policy.routing.as_str(),
+        local_sign_in: it.policy.local_sign_in.as_str(),
+        session_idle: it.policy.session_idle.map(span),
+        session_max: it.policy.session_max.map(span),
+        upstream_recheck: it.policy.upstream_recheck.map(span),
+    })
+}
+
+async fn export_accounts(
+    tx: &mut Tx,
+    organization: &Organization,
+) -> Result<Vec<ExportedAccount>, StoreError> {
+    let mut exported = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = accounts::list_accounts(tx, organization.id, &after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(exported) };
+        after = last.id.to_string();
+        for account in page {
+            let hash = accounts::find_password(tx, account.id).await?;
+            exported.extend(export_account(account, hash));
         }
-        let records = connections::list_connections(tx, it.id).await?;
-        let mut owned = Vec::new();
-        for domain in domains::list_domains(tx, it.id).await? {
-            let ids = domains::list_domain_connections(tx, it.id, &domain.domain).await?;
-            let handles =
-                ids.iter().filter_map(|id| records.iter().find(|record| record.connection.id == *id));
-            let mut entry = Table::new();
-            put(&mut entry, "name", domain.domain.to_string());
-            put(&mut entry, "connections", texts(handles.map(|record| record.connection.handle.to_string())));
-            owned.push(Value::Table(entry));
-        }
-        put(&mut table, "domains", owned);
-        let all: Vec<Value> = records.iter().map(|record| Value::Table(connection(record))).collect();
-        put(&mut table, "connections", all);
-        let all = apps::list_apps(tx, it.id).await?;
-        put(&mut table, "apps", all.iter().map(|it| Value::Table(app(it))).collect::<Vec<_>>());
-        let mut people = Vec::new();
-        for account in accounts::list_accounts(tx, it.id, "", self.settings.max_accounts).await? {
-            let known = profiles::list_profiles(tx, account.id).await?;
-            // People who come through a provider are not declared; they come back by signing in.
-            if known.iter().any(|profile| profile.kind == ProfileKind::Local) {
-                let hash = accounts::find_password(tx, account.id).await?;
-                people.push(Value::Table(person(&account, hash)));
+    }
+}
+
+fn export_account(it: Account, password_hash: Option<String>) -> Option<ExportedAccount> {
+    Some(ExportedAccount {
+        id: it.id.to_string(),
+        username: it.username?.to_string(),
+        email: it.email.map(|email| email.as_str().to_owned()),
+        email_verified: it.email_verified,
+        name: it.contact.name,
+        given_name: it.contact.given_name,
+        family_name: it.contact.family_name,
+        phone: it.contact.phone,
+        password_hash,
+        roles: it.roles.into_iter().map(crate::model::Role::as_str).collect(),
+        enabled: it.enabled,
+        break_glass: it.break_glass,
+    })
+}
+
+fn export_connection(record: ConnectionRecord) -> ExportedConnection {
+    let ConnectionRecord { connection, credential } = record;
+    let Connection { id, handle, name, enabled, issuer, client_id, settings, .. } = connection;
+    let SealedCredential { secret, next_secret, secret_expires_at, key, certificate } = credential;
+    let ConnectionSettings { claims, waivers, .. } = settings;
+    ExportedConnection {
+        id: id.to_string(),
+        handle: handle.to_string(),
+        name,
+        enabled,
+        vendor: settings.vendor.as_str(),
+        issuer,
+        discovery_url: settings.discovery_url,
+        client_id,
+        auth: settings.auth.map(crate::model::UpstreamAuth::as_str),
+        client_secret_sealed: secret,
+        next_client_secret_sealed: next_secret,
+        secret_expires: secret_expires_at.map(day),
+        private_key_sealed: key,
+        certificate,
+        assertion_audience: settings.assertion_audience.as_str(),
+        scopes: settings.scopes,
+        always_userinfo: settings.always_userinfo,
+        new_accounts: settings.new_accounts,
+        id_token_alg: settings.id_token_alg.as_str(),
+        trusted_audiences: settings.trusted_audiences,
+        tenants: settings.tenants,
+        email_trust: settings.email_trust.as_str(),
+        mfa: settings.mfa.as_str(),
+        upstream_logout: settings.upstream_logout.as_str(),
+        freshness: settings.freshness.as_str(),
+        freshness_until: match settings.freshness {
+            Freshness::RoundTrip => waivers.get(&Waiver::RoundTripFreshness).copied().map(day),
+            Freshness::AuthTime => None,
+        },
+        string_email_verified_until: waivers.get(&Waiver::StringEmailVerified).copied().map(day),
+        required_claims: settings.required_claims,
+        acr_values: settings.acr_values,
+        claims: ExportedClaims {
+            email: claims.email,
+            email_verified: claims.email_verified,
+            name: claims.name,
+            given_name: claims.given_name,
+            family_name: claims.family_name,
+            phone: claims.phone,
+            groups: claims.groups,
+            required: claims.required,
+        },
+    }
+}
+
+fn export_app(it: App) -> ExportedApp {
+    let App { id, client_id, name, enabled, secret_hashes, settings, .. } = it;
+    let mut hashes = secret_hashes.into_iter();
+    let AppSettings { audience, .. } = settings;
+    ExportedApp {
+        id: id.to_string(),
+        client_id,
+        name,
+        enabled,
+        auth_method: settings.auth_method.as_str(),
+        client_secret_hash: hashes.next(),
+        next_client_secret_hash: hashes.next(),
+        application_type: settings.application_type.as_str(),
+        redirect_uris: settings.redirect_uris,
+        post_logout_redirect_uris: settings.post_logout_redirect_uris,
+        home_uri: settings.home_uri,
+        grant_types: settings.grant_types.into_iter().map(crate::model::GrantType::as_str).collect(),
+        require_pkce: settings.require_pkce,
+        consent: settings.consent.as_str(),
+        scopes: settings.scopes,
+        audience: match audience {
+            Audience::Own => None,
+            Audience::Any => Some(ExportedAudience::Any("any")),
+            Audience::Organizations(handles) => {
+                Some(ExportedAudience::Organizations(handles.iter().map(Handle::to_string).collect()))
             }
-        }
-        put(&mut table, "accounts", people);
-        Ok(table)
+        },
+        connections: settings.connections.iter().map(Handle::to_string).collect(),
+        id_token_alg: settings.id_token_alg.as_str(),
+        access_token_alg: settings.access_token_alg.as_str(),
+        code_lifetime: settings.code_lifetime.map(span),
+        access_token_lifetime: settings.access_token_lifetime.map(span),
+        id_token_lifetime: settings.id_token_lifetime.map(span),
+        refresh_token_lifetime: settings.refresh_token_lifetime.map(span),
+        unproven_email: settings.unproven_email,
     }
 }
 
-fn connection(record: &ConnectionRecord) -> Table {
-    let (it, credential) = (&record.connection, &record.credential);
-    let mut table = Table::new();
-    put(&mut table, "id", it.id.to_string());
-    put(&mut table, "handle", it.handle.to_string());
-    put(&mut table, "name", it.name.clone());
-    put(&mut table, "enabled", it.enabled);
-    put(&mut table, "issuer", it.issuer.clone());
-    put(&mut table, "client_id", it.client_id.clone());
-    put_some(&mut table, "client_secret_sealed", credential.secret.clone());
-    put_some(&mut table, "next_client_secret_sealed", credential.next_secret.clone());
-    put_some(&mut table, "secret_expires", credential.secret_expires_at.map(day));
-    connection_settings(&mut table, &it.settings);
-    table
+/// A duration as documents write it.
+fn span(span: Duration) -> String {
+    if span.subsec_millis() == 0 { format!("{}s", span.as_secs()) } else { format!("{}ms", span.as_millis()) }
 }
 
-fn connection_settings(table: &mut Table, settings: &ConnectionSettings) {
-    put(table, "vendor", settings.vendor.as_str());
-    put_some(table, "discovery_url", settings.discovery_url.clone());
-    put_some(table, "auth", settings.auth.map(|auth| auth.as_str().to_owned()));
-    put(table, "assertion_audience", settings.assertion_audience.as_str());
-    put(table, "scopes", texts(settings.scopes.clone()));
-    put(table, "always_userinfo", settings.always_userinfo);
-    put(table, "new_accounts", settings.new_accounts);
-    put(table, "id_token_alg", settings.id_token_alg.as_str());
-    put(table, "trusted_audiences", texts(settings.trusted_audiences.clone()));
-    put(table, "tenants", texts(settings.tenants.clone()));
-    put(table, "email_trust", settings.email_trust.as_str());
-    put(table, "mfa", settings.mfa.as_str());
-    put(table, "upstream_logout", settings.upstream_logout.as_str());
-    put(table, "freshness", settings.freshness.as_str());
-    let until = |waiver| settings.waivers.get(&waiver).copied().map(day);
-    put_some(table, "freshness_until", until(Waiver::RoundTripFreshness));
-    put_some(table, "string_email_verified_until", until(Waiver::StringEmailVerified));
-    let mut required = Table::new();
-    for (claim, values) in &settings.required_claims {
-        put(&mut required, claim, texts(values.clone()));
-    }
-    put(table, "required_claims", required);
-    let mut acr = Table::new();
-    for (app, provider) in &settings.acr_values {
-        put(&mut acr, app, provider.clone());
-    }
-    put(table, "acr_values", acr);
-    let (claims, mut mapping) = (&settings.claims, Table::new());
-    for (key, claim) in [
-        ("email", &claims.email),
-        ("email_verified", &claims.email_verified),
-        ("name", &claims.name),
-        ("given_name", &claims.given_name),
-        ("family_name", &claims.family_name),
-        ("phone", &claims.phone),
-    ] {
-        put(&mut mapping, key, claim.clone());
-    }
-    put_some(&mut mapping, "groups", claims.groups.clone());
-    put(&mut mapping, "required", texts(claims.required.clone()));
-    put(table, "claims", mapping);
-}
-
-fn app(it: &App) -> Table {
-    let settings = &it.settings;
-    let mut table = Table::new();
-    put(&mut table, "id", it.id.to_string());
-    put(&mut table, "client_id", it.client_id.clone());
-    put(&mut table, "name", it.name.clone());
-    put(&mut table, "enabled", it.enabled);
-    let mut hashes = it.secret_hashes.iter().cloned();
-    put_some(&mut table, "client_secret_hash", hashes.next());
-    put_some(&mut table, "next_client_secret_hash", hashes.next());
-    put(&mut table, "auth_method", settings.auth_method.as_str());
-    put(&mut table, "application_type", settings.application_type.as_str());
-    put(&mut table, "redirect_uris", texts(settings.redirect_uris.clone()));
-    put(&mut table, "post_logout_redirect_uris", texts(settings.post_logout_redirect_uris.clone()));
-    put_some(&mut table, "home_uri", settings.home_uri.clone());
-    put(&mut table, "grant_types", texts(settings.grant_types.iter().map(ToString::to_string)));
-    put(&mut table, "require_pkce", settings.require_pkce);
-    put(&mut table, "consent", settings.consent.as_str());
-    put(&mut table, "scopes", texts(settings.scopes.clone()));
-    match &settings.audience {
-        Audience::Own => {}
-        Audience::Any => put(&mut table, "audience", "any"),
-        Audience::Organizations(handles) => {
-            put(&mut table, "audience", texts(handles.iter().map(ToString::to_string)));
-        }
-    }
-    put(&mut table, "connections", texts(settings.connections.iter().map(ToString::to_string)));
-    put(&mut table, "id_token_alg", settings.id_token_alg.as_str());
-    put(&mut table, "access_token_alg", settings.access_token_alg.as_str());
-    for (key, span) in [
-        ("code_lifetime", settings.code_lifetime),
-        ("access_token_lifetime", settings.access_token_lifetime),
-        ("id_token_lifetime", settings.id_token_lifetime),
-        ("refresh_token_lifetime", settings.refresh_token_lifetime),
-    ] {
-        put_some(&mut table, key, span.map(|span| format!("{}s", span.as_secs())));
-    }
-    put(&mut table, "unproven_email", settings.unproven_email);
-    table
-}
-
-fn person(it: &Account, hash: Option<String>) -> Table {
-    let mut table = Table::new();
-    put(&mut table, "id", it.id.to_string());
-    put_some(&mut table, "username", it.username.as_ref().map(ToString::to_string));
-    put_some(&mut table, "email", it.email.as_ref().map(ToString::to_string));
-    put(&mut table, "email_verified", it.email_verified);
-    put_some(&mut table, "name", it.contact.name.clone());
-    put_some(&mut table, "given_name", it.contact.given_name.clone());
-    put_some(&mut table, "family_name", it.contact.family_name.clone());
-    put_some(&mut table, "phone", it.contact.phone.clone());
-    put(&mut table, "roles", texts(it.roles.iter().map(ToString::to_string)));
-    put(&mut table, "enabled", it.enabled);
-    put(&mut table, "break_glass", it.break_glass);
-    put_some(&mut table, "password_hash", hash);
-    table
-}
-
-fn put(table: &mut Table, key: &str, value: impl Into<Value>) {
-    table.insert(key.to_owned(), value.into());
-}
-
-fn put_some(table: &mut Table, key: &str, value: Option<String>) {
-    if let Some(value) = value {
-        put(table, key, value);
-    }
-}
-
-fn texts(values: impl IntoIterator<Item = String>) -> Vec<Value> {
-    values.into_iter().map(Value::String).collect()
-}
-
-/// The day of a time, as relaxations and expiry dates are written.
+/// A day, or a point in time where it is not the day's beginning.
 fn day(time: Timestamp) -> String {
-    time.to_string().chars().take(10).collect()
+    let text = time.to_string();
+    text.strip_suffix("T00:00:00Z").map_or_else(|| text.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_days_are_written_as_they_are_read() {
+        assert_eq!(span(Duration::from_mins(10)), "600s");
+        assert_eq!(span(Duration::from_millis(1_500)), "1500ms");
+        assert_eq!(day(Timestamp::from_unix_seconds(86_400)), "1970-01-02");
+        assert_eq!(day(Timestamp::from_unix_seconds(86_401)), "1970-01-02T00:00:01Z");
+    }
 }

@@ -6,10 +6,9 @@ mod check;
 mod document;
 mod evidence;
 mod export;
-
 mod read;
 
-pub use accounts::{AccountView, ManageError, NewAccount, SessionView};
+pub use accounts::{AccountView, ManageError, NewAccount};
 pub use apply::{ApplyError, ApplyReport, Change, Line};
 pub use check::Check;
 pub use evidence::AuditLine;

@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use super::Limits;
 use super::document::{
-    WantedAccount, WantedApp, WantedConnection, WantedDomain, WantedOrganization, WantedPassword,
+    WantedAccount, WantedApp, WantedConnection, WantedDomain, WantedKey, WantedOrganization, WantedPassword,
     WantedSecret,
 };
+use crate::crypto::certificate::Certificate;
 use crate::crypto::password::check_phc;
 use crate::crypto::secret_hash;
 use crate::model::{
@@ -48,28 +49,40 @@ pub(super) fn read_files(
 }
 
 fn organization(table: Table<'_>, rules: Rules) -> Option<WantedOrganization> {
-    let defaults = OrganizationPolicy::default();
-    let wanted = WantedOrganization {
-        id: table.parsed("id"),
-        plan: table.parsed("plan").unwrap_or(Plan::Trial),
-        enabled: table.or("enabled", true),
-        policy: OrganizationPolicy {
-            linking: table.or("linking", defaults.linking),
-            routing: table.parsed("routing").unwrap_or(Routing::Open),
-            local_sign_in: table.parsed("local_sign_in").unwrap_or(defaults.local_sign_in),
-            session_idle: table.optional("session_idle"),
-            session_max: table.optional("session_max"),
-            upstream_recheck: table.optional("upstream_recheck"),
-        },
-        domains: at_most(&table, "domains", rules.limits.domains, domain),
-        connections: at_most(&table, "connections", rules.limits.connections, connection),
-        apps: at_most(&table, "apps", rules.limits.apps, |table| app(table, rules)),
-        accounts: table.tables("accounts").into_iter().filter_map(|table| account(table, rules)).collect(),
-        handle: table.required_parsed("handle")?,
-        name: name(&table)?,
-    };
+    let (handle, name) = (table.required_parsed("handle"), name(&table));
+    let id = table.parsed("id");
+    let plan = table.parsed("plan").unwrap_or(Plan::Trial);
+    let enabled = table.or("enabled", true);
+    let policy = organization_policy(&table);
+    let domains = at_most(&table, "domains", rules.limits.domains, domain);
+    let connections = at_most(&table, "connections", rules.limits.connections, connection);
+    let apps = at_most(&table, "apps", rules.limits.apps, |table| app(table, rules));
+    let accounts = table.tables("accounts").into_iter().filter_map(|table| account(table, rules)).collect();
     table.finish();
-    Some(wanted)
+    Some(WantedOrganization {
+        id,
+        handle: handle?,
+        name: name?,
+        plan,
+        enabled,
+        policy,
+        domains,
+        connections,
+        apps,
+        accounts,
+    })
+}
+
+fn organization_policy(table: &Table<'_>) -> OrganizationPolicy {
+    let defaults = OrganizationPolicy::default();
+    OrganizationPolicy {
+        linking: table.or("linking", defaults.linking),
+        routing: table.parsed("routing").unwrap_or(Routing::Open),
+        local_sign_in: table.parsed("local_sign_in").unwrap_or(defaults.local_sign_in),
+        session_idle: table.optional("session_idle"),
+        session_max: table.optional("session_max"),
+        upstream_recheck: table.optional("upstream_recheck"),
+    }
 }
 
 /// The objects of a list that has a limit.
@@ -104,13 +117,16 @@ fn domain(table: Table<'_>) -> Option<WantedDomain> {
     Some(WantedDomain { domain: domain?, connections })
 }
 
-/// The end of a relaxation: a day, `2027-01-31`.
+/// The end of a relaxation: a day, `2027-01-31`, or a point in time of RFC 3339.
 struct EndDate(Timestamp);
 
 impl FromStr for EndDate {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
+        if let Ok(time) = text.parse::<jiff::Timestamp>() {
+            return Ok(Self(Timestamp::from_unix_micros(time.as_microsecond())));
+        }
         let date: jiff::civil::Date = text.parse().map_err(|_| "write a day like 2027-01-31")?;
         let time = date.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| "this day is out of range")?;
         Ok(Self(Timestamp::from_unix_seconds(time.timestamp().as_second())))
@@ -125,22 +141,42 @@ fn connection(table: Table<'_>) -> Option<WantedConnection> {
         check_issuer(&table, "issuer", issuer);
         check_shared(&table, issuer, &settings, enabled);
     }
+    let id = table.parsed("id");
+    let (handle, name) = (table.required_parsed("handle"), name(&table));
+    let client_id = table.required("client_id");
     let secret = secret(&table, ["client_secret", "client_secret_file", "client_secret_sealed"]);
     let next_keys = ["next_client_secret", "next_client_secret_file", "next_client_secret_sealed"];
-    let wanted = WantedConnection {
-        id: table.parsed("id"),
+    let next_secret = self::secret(&table, next_keys);
+    let secret_expires_at = table.parsed::<EndDate>("secret_expires").map(|end| end.0);
+    let key = connection_key(&table);
+    table.finish();
+    Some(WantedConnection {
+        id,
+        handle: handle?,
+        name: name?,
         enabled,
+        issuer: issuer?,
+        client_id: client_id?,
         settings,
         secret,
-        next_secret: self::secret(&table, next_keys),
-        secret_expires_at: table.parsed::<EndDate>("secret_expires").map(|end| end.0),
-        handle: table.required_parsed("handle")?,
-        name: name(&table)?,
-        client_id: table.required("client_id")?,
-        issuer: issuer?,
-    };
-    table.finish();
-    Some(wanted)
+        next_secret,
+        secret_expires_at,
+        key,
+    })
+}
+
+/// The key that an export holds, with its certificate.
+fn connection_key(table: &Table<'_>) -> Option<WantedKey> {
+    let sealed = table.optional("private_key_sealed");
+    let certificate: Option<String> = table.optional("certificate");
+    if sealed.is_some() != certificate.is_some() {
+        let what = "private_key_sealed and certificate belong together; give both, as export wrote them";
+        table.refuse("private_key_sealed", Complaint::new(what));
+    }
+    if certificate.as_deref().is_some_and(|pem| Certificate::from_pem(pem).is_err()) {
+        table.refuse("certificate", Complaint::new("is no certificate in PEM"));
+    }
+    Some(WantedKey { sealed: sealed?, certificate: certificate? })
 }
 
 fn check_issuer(table: &Table<'_>, key: &str, issuer: &str) {
@@ -158,12 +194,15 @@ fn check_issuer(table: &Table<'_>, key: &str, issuer: &str) {
 
 /// A provider that serves many organizations under one issuer says only by a claim whose person it is.
 fn check_shared(table: &Table<'_>, issuer: &str, settings: &ConnectionSettings, enabled: bool) {
-    let shared = issuer == "https://accounts.google.com"
-        || issuer.contains("{tenantid}")
-        || ["/common/", "/organizations/", "/consumers/"].iter().any(|part| issuer.contains(part));
-    if shared && enabled && settings.required_claims.is_empty() {
+    let template = issuer.contains("{tenantid}");
+    let shared = template
+        || issuer.trim_end_matches('/') == "https://accounts.google.com"
+        || issuer.split('/').any(|part| matches!(part, "common" | "organizations" | "consumers"));
+    let bounded = !settings.required_claims.is_empty() || (template && !settings.tenants.is_empty());
+    if shared && enabled && !bounded {
         let what = "is shared by many organizations, so a claim must say which people are yours";
-        let remedy = "give required_claims, such as { hd = [\"example.com\"] } or { tid = [\"…\"] }";
+        let remedy = "give required_claims, such as { hd = [\"example.com\"] } or { tid = [\"…\"] }; \
+                      with {tenantid}, tenants does as well";
         table.refuse("issuer", Complaint::with_remedy(what, remedy));
     }
 }
@@ -247,9 +286,9 @@ fn secret(table: &Table<'_>, [clear, file, sealed]: [&'static str; 3]) -> Option
     if given > 1 {
         table.refuse(clear, Complaint::new(format!("give only one of {clear}, {file} and {sealed}")));
     }
-    let in_clear = table.optional::<Secret>(clear).or_else(|| secret_file(table, file));
+    let (in_clear, in_file) = (table.optional::<Secret>(clear), secret_file(table, file));
     let sealed = table.optional::<String>(sealed).map(WantedSecret::Sealed);
-    in_clear.map(WantedSecret::Clear).or(sealed)
+    in_clear.or(in_file).map(WantedSecret::Clear).or(sealed)
 }
 
 fn secret_file(table: &Table<'_>, key: &'static str) -> Option<Secret> {
@@ -283,21 +322,15 @@ fn app(table: Table<'_>, rules: Rules) -> Option<WantedApp> {
         }
     }
     let settings = app_settings(&table, !secret_hashes.is_empty(), rules);
-    let wanted = WantedApp {
-        id: table.parsed("id"),
-        enabled: table.or("enabled", true),
-        secret_hashes,
-        settings,
-        client_id: table.required("client_id")?,
-        name: name(&table)?,
-    };
-    let shaped =
-        (1..=255).contains(&wanted.client_id.len()) && wanted.client_id.bytes().all(|b| b.is_ascii_graphic());
-    if !shaped {
+    let (id, name) = (table.parsed("id"), name(&table));
+    let enabled = table.or("enabled", true);
+    let client_id: Option<String> = table.required("client_id");
+    let shaped = |id: &String| (1..=255).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    if client_id.as_ref().is_some_and(|id| !shaped(id)) {
         table.refuse("client_id", Complaint::new("a client id has 1 to 255 visible ASCII characters"));
     }
     table.finish();
-    Some(wanted)
+    Some(WantedApp { id, client_id: client_id?, name: name?, enabled, secret_hashes, settings })
 }
 
 fn app_settings(table: &Table<'_>, has_secret: bool, rules: Rules) -> AppSettings {
@@ -416,22 +449,28 @@ fn account(table: Table<'_>, rules: Rules) -> Option<WantedAccount> {
     }
     roles.sort_unstable();
     roles.dedup();
-    let wanted = WantedAccount {
-        id: table.parsed("id"),
-        email: table.parsed("email"),
-        email_verified: table.or("email_verified", false),
-        contact: Contact {
-            name: table.optional("name"),
-            given_name: table.optional("given_name"),
-            family_name: table.optional("family_name"),
-            phone: table.optional("phone"),
-        },
-        roles,
-        enabled: table.or("enabled", true),
-        break_glass: table.or("break_glass", false),
-        password,
-        username: table.required_parsed("username")?,
+    let id = table.parsed("id");
+    let username = table.required_parsed("username");
+    let email = table.parsed("email");
+    let email_verified = table.or("email_verified", false);
+    let contact = Contact {
+        name: table.optional("name"),
+        given_name: table.optional("given_name"),
+        family_name: table.optional("family_name"),
+        phone: table.optional("phone"),
     };
+    let enabled = table.or("enabled", true);
+    let break_glass = table.or("break_glass", false);
     table.finish();
-    Some(wanted)
+    Some(WantedAccount {
+        id,
+        username: username?,
+        email,
+        email_verified,
+        contact,
+        roles,
+        enabled,
+        break_glass,
+        password,
+    })
 }

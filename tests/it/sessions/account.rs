@@ -62,7 +62,7 @@ on_both_databases! {
         let mut gil = world.browser();
         world.local(&mut gil).await;
         let theirs = world.app.broker.list_account_sessions("globex/gil").await;
-        let theirs = theirs.unwrap().first().unwrap().session.id.to_string();
+        let theirs = theirs.unwrap().first().unwrap().id.to_string();
         let (mut here, mut there) = (world.browser(), world.browser());
         carol(&mut there).await;
         let page = carol(&mut here).await;
@@ -113,13 +113,13 @@ on_both_databases! {
         let mut browser = world.browser();
         carol(&mut browser).await;
         let mut old = browser.clone();
-        let before = world.app.broker.list_account_sessions("acme/carol").await.unwrap();
+        let before = world.app.broker.list_account_sessions("carol").await.unwrap();
         let page = browser.open(&world.notes.authorize_url(&[("prompt", "login")])).await;
         let end = browser.press(&page, "sign-in", &[("username", "carol"), ("password", PASSWORD)]).await;
         world.notes.code(&end);
-        let after = world.app.broker.list_account_sessions("acme/carol").await.unwrap();
-        let ids = |views: &[countersign::flows::manage::accounts::SessionView]| {
-            views.iter().map(|view| view.session.id).collect::<Vec<_>>()
+        let after = world.app.broker.list_account_sessions("carol").await.unwrap();
+        let ids = |sessions: &[countersign::model::Session]| {
+            sessions.iter().map(|session| session.id).collect::<Vec<_>>()
         };
         assert_eq!(ids(&before), ids(&after));
         assert!(is_signed_in(&mut browser).await);

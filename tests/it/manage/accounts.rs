@@ -1,0 +1,97 @@
+//! Accounts, sessions and evidence in the operator's hands.
+
+use countersign::flows::manage::{ManageError, NewAccount};
+use countersign::model::Secret;
+
+use super::{ACME, Office};
+use crate::harness::database::Kind;
+use crate::harness::world::World;
+use crate::on_both_databases;
+
+fn new_account(username: &str, password: Option<&str>) -> NewAccount {
+    NewAccount {
+        organization: Some("acme".parse().unwrap()),
+        username: username.parse().unwrap(),
+        email: None,
+        administrator: false,
+        password: password.map(Secret::new),
+    }
+}
+
+on_both_databases! {
+    async fn a_made_account_is_listed_once_and_its_name_is_taken(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply(ACME).await;
+        let (account, made) = office.broker.create_account(new_account("dora", None)).await.unwrap();
+        assert!(made.is_some(), "a password was made");
+        let all = office.broker.list_accounts(&"acme".parse().unwrap(), 100).await.unwrap();
+        assert_eq!(all.iter().filter(|found| found.id == account.id).count(), 1);
+        let error = office.broker.create_account(new_account("DORA", None)).await.unwrap_err();
+        assert_eq!(error.to_string(), "the username is taken");
+        let error = office.broker.create_account(new_account("eve", Some("short"))).await.unwrap_err();
+        assert!(matches!(&error, ManageError::Refused(why) if why.starts_with("the password:")), "{error}");
+    }
+}
+
+on_both_databases! {
+    async fn an_organization_that_is_full_gets_no_further_account(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply(ACME).await;
+        for username in ["third", "fourth"] {
+            office.broker.create_account(new_account(username, None)).await.unwrap();
+        }
+        let error = office.broker.create_account(new_account("fifth", None)).await.unwrap_err();
+        assert_eq!(error.to_string(), "organization acme has as many accounts as it may");
+    }
+}
+
+on_both_databases! {
+    async fn a_disabled_account_loses_its_sessions_at_once(kind: Kind) {
+        let world = World::new(kind).await;
+        world.local(&mut world.browser()).await;
+        let broker = &world.app.broker;
+        assert_eq!(broker.list_account_sessions("gil").await.unwrap().len(), 1);
+        let account = broker.set_account_enabled("gil", false).await.unwrap();
+        assert!(!account.enabled);
+        assert!(broker.list_account_sessions("gil").await.unwrap().is_empty());
+        let audit = world.app.audit().await;
+        assert!(audit.iter().any(|record| record.action == "account.disable" && record.succeeded));
+        assert!(broker.set_account_enabled("gil", true).await.unwrap().enabled);
+    }
+}
+
+on_both_databases! {
+    async fn a_session_that_the_operator_ends_is_over_and_is_ended_once(kind: Kind) {
+        let world = World::new(kind).await;
+        world.local(&mut world.browser()).await;
+        let broker = &world.app.broker;
+        let session = broker.list_account_sessions("gil").await.unwrap().remove(0).id;
+        broker.end_any_session(session).await.unwrap();
+        assert!(broker.list_account_sessions("gil").await.unwrap().is_empty());
+        let error = broker.end_any_session(session).await.unwrap_err();
+        assert!(matches!(error, ManageError::NotFound(_)), "{error}");
+    }
+}
+
+on_both_databases! {
+    async fn the_evidence_has_the_promised_keys_and_only_the_wanted_organization(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply(ACME).await;
+        office.apply("[[organizations]]\nhandle = \"globex\"\nname = \"Globex\"\n").await;
+        let mut lines = Vec::new();
+        let globex = "globex".parse().unwrap();
+        office
+            .broker
+            .export_audit(Some(&globex), None, |line| lines.push(serde_json::to_value(line).unwrap()))
+            .await
+            .unwrap();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let keys: Vec<&str> = lines[0].as_object().unwrap().keys().map(String::as_str).collect();
+        for key in
+            ["id", "time", "organization", "actor", "action", "outcome", "reason", "receipt", "connection", "app"]
+        {
+            assert!(keys.contains(&key), "{key} is missing");
+        }
+        assert_eq!((lines[0]["action"].as_str(), lines[0]["outcome"].as_str()), (Some("apply.organization"), Some("success")));
+    }
+}

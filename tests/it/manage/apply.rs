@@ -1,0 +1,183 @@
+//! `apply`: the same files twice change nothing, and it is all of them or nothing.
+
+use std::sync::Arc;
+
+use countersign::flows::manage::{ApplyError, Change};
+use tokio::sync::Barrier;
+
+use super::{ACME, Office, changes, files};
+use crate::harness::database::Kind;
+use crate::on_both_databases;
+
+on_both_databases! {
+    async fn the_same_file_twice_changes_nothing_the_second_time(kind: Kind) {
+        let office = Office::new(kind).await;
+        let first = office.apply(ACME).await;
+        assert!(changes(&first).iter().all(|change| *change == Change::Created), "{first:?}");
+        let before = (office.everything_stored().await.len(), office.audit().await.len(), office.export().await);
+        let second = office.apply(ACME).await;
+        assert!(changes(&second).iter().all(|change| *change == Change::Unchanged), "{second:?}");
+        assert_eq!(office.audit().await.len(), before.1, "what changes nothing is no evidence");
+        assert_eq!(office.export().await, before.2);
+        let ids = |lines: &[countersign::flows::manage::Line]| lines.iter().map(|l| l.id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(&first.lines), ids(&second.lines));
+    }
+}
+
+on_both_databases! {
+    async fn a_dry_run_says_what_would_happen_and_keeps_nothing(kind: Kind) {
+        let office = Office::new(kind).await;
+        let (empty, silent) = (office.export().await, office.audit().await);
+        let report = office.dry_run(ACME).await;
+        assert!(changes(&report).iter().all(|change| *change == Change::Created), "{report:?}");
+        assert_eq!((office.export().await, office.audit().await), (empty, silent));
+
+        office.apply(ACME).await;
+        let before = (office.export().await, office.audit().await);
+        let renamed = ACME.replace("name = \"Notes\"", "name = \"Better notes\"");
+        let report = office.dry_run(&renamed).await;
+        let changed: Vec<_> =
+            report.lines.iter().filter(|l| l.change == Change::Changed).map(|l| l.name.as_str()).collect();
+        assert_eq!(changed, ["acme/notes"]);
+        assert_eq!((office.export().await, office.audit().await), before);
+    }
+}
+
+on_both_databases! {
+    async fn each_changed_object_is_one_record_and_the_others_stay(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply(ACME).await;
+        let before = office.audit().await;
+        let changed = ACME
+            .replace("CANARYpassword1", "CANARYpassword2")
+            .replace("CANARY-upstream-secret-1", "CANARY-upstream-secret-3");
+        let report = office.apply(&changed).await;
+        let names: Vec<_> =
+            report.lines.iter().filter(|l| l.change == Change::Changed).map(|l| l.name.as_str()).collect();
+        assert_eq!(names, ["acme/okta", "acme/Bob"]);
+        let audit = office.audit().await;
+        let new: Vec<_> = audit.iter().filter(|line| !before.contains(line)).collect();
+        let mut actions: Vec<_> = new.iter().map(|line| line["action"].as_str().unwrap()).collect();
+        actions.sort_unstable();
+        assert_eq!(actions, ["apply.account", "apply.connection"]);
+        let connections: Vec<_> = new.iter().filter_map(|line| line["connection"].as_str()).collect();
+        assert!(connections.len() == 1 && connections[0].starts_with("con_"), "{connections:?}");
+    }
+}
+
+on_both_databases! {
+    async fn one_refused_object_leaves_nothing_of_the_others(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply("[[organizations]]\nhandle = \"globex\"\nname = \"Globex\"\ndomains = [{ name = \"acme.test\" }]\n").await;
+        let before = (office.export().await, office.audit().await);
+        let error = office.try_apply(ACME).await.unwrap_err();
+        assert!(matches!(error, ApplyError::Refused(_)), "{error:?}");
+        assert_eq!(error.to_string(), "domain acme.test: it belongs to another organization");
+        assert_eq!((office.export().await, office.audit().await), before);
+    }
+}
+
+on_both_databases! {
+    async fn what_the_files_do_not_name_stays(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply(ACME).await;
+        let before = office.export().await;
+        let only_the_name = "[[organizations]]\nhandle = \"globex\"\nname = \"Globex\"\n";
+        office.apply(only_the_name).await;
+        let after = office.export().await;
+        assert!(after.starts_with(before.trim_end()), "{after}");
+        assert!(after.contains("globex"));
+    }
+}
+
+on_both_databases! {
+    async fn a_domain_that_fifty_organizations_want_at_once_has_one_owner(kind: Kind) {
+        let office = Office::new(kind).await;
+        let other = office.another(99).await;
+        let barrier = Arc::new(Barrier::new(50));
+        let tasks: Vec<_> = (0..50).map(|number| {
+            let broker = Arc::clone(if number % 2 == 0 { &office.broker } else { &other });
+            let barrier = Arc::clone(&barrier);
+            tokio::spawn(async move {
+                let document = format!(
+                    "[[organizations]]\nhandle = \"org-{number}\"\nname = \"Org\"\ndomains = [{{ name = \"prize.test\" }}]\n"
+                );
+                barrier.wait().await;
+                broker.apply(&files(&document), false).await
+            })
+        }).collect();
+        let mut won = 0;
+        for task in tasks {
+            match task.await.unwrap() {
+                Ok(_) => won += 1,
+                Err(error) => assert_eq!(error.to_string(), "domain prize.test: it belongs to another organization"),
+            }
+        }
+        assert_eq!(won, 1);
+        let export = office.export().await;
+        assert_eq!(export.matches("prize.test").count(), 1);
+        assert_eq!(export.matches("[[organizations]]").count(), 1, "a loser leaves no organization behind");
+    }
+}
+
+on_both_databases! {
+    async fn a_connection_prints_what_its_provider_must_know(kind: Kind) {
+        let office = Office::new(kind).await;
+        let report = office.apply(ACME).await;
+        let line = report.lines.iter().find(|line| line.name == "acme/okta").unwrap();
+        let id = &line.id;
+        assert_eq!(
+            line.to_string(),
+            format!(
+                "connection acme/okta {id} redirect_uri=https://id.test/sso/callback/{id} \
+                 signed_out_uri=https://id.test/sso/signed-out/{id} (created)"
+            )
+        );
+    }
+}
+
+on_both_databases! {
+    async fn names_that_others_have_are_refused(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply(ACME).await;
+        let globex = "[[organizations]]\nhandle = \"globex\"\nname = \"Globex\"\n";
+        for (object, sentence) in [
+            (
+                "[[organizations.apps]]\nclient_id = \"notes\"\nname = \"N\"\nredirect_uris = [\"https://n.test/\"]\n",
+                "app globex/notes: the client id belongs to another organization",
+            ),
+            (
+                "[[organizations.accounts]]\nusername = \"BOB\"\n",
+                "account globex/BOB: the username belongs to another account",
+            ),
+        ] {
+            let error = office.try_apply(&format!("{globex}{object}")).await.unwrap_err();
+            assert_eq!(error.to_string(), sentence);
+        }
+        assert!(!office.export().await.contains("globex\"\nname"));
+    }
+}
+
+on_both_databases! {
+    async fn an_organization_that_keeps_passwords_for_emergencies_names_two_people(kind: Kind) {
+        let office = Office::new(kind).await;
+        let one = "[[organizations]]\nhandle = \"a\"\nname = \"A\"\nlocal_sign_in = \"break_glass\"\n\
+                   [[organizations.accounts]]\nusername = \"first\"\nbreak_glass = true\n";
+        let error = office.try_apply(one).await.unwrap_err();
+        assert!(error.to_string().contains("needs two enabled accounts"), "{error}");
+        office.apply(&format!("{one}[[organizations.accounts]]\nusername = \"second\"\nbreak_glass = true\n")).await;
+    }
+}
+
+on_both_databases! {
+    async fn an_organization_has_no_more_accounts_than_it_may(kind: Kind) {
+        let office = Office::new(kind).await;
+        let mut document = "[[organizations]]\nhandle = \"a\"\nname = \"A\"\n".to_owned();
+        for number in 0..5 {
+            document.push_str(&format!("[[organizations.accounts]]\nusername = \"person-{number}\"\n"));
+        }
+        let error = office.try_apply(&document).await.unwrap_err();
+        assert_eq!(error.to_string(), "organization a: it has as many accounts as it may");
+        assert!(!office.export().await.contains("handle"));
+    }
+}

@@ -1,0 +1,86 @@
+//! The files of `apply`: every problem at once, with file and line.
+
+use super::Office;
+use crate::harness::database::Kind;
+
+const WRONG: &str = r#"
+[[organizations]]
+handle = "Acme"
+nmae = "Acme"
+domains = [{ name = "gmail.com" }, { name = "co.uk" }]
+local_sign_in = "some"
+
+[[organizations.connections]]
+handle = "google"
+name = "Google"
+issuer = "https://accounts.google.com"
+client_id = "x"
+client_secret = "a"
+client_secret_file = "/nowhere"
+freshness = "round_trip"
+expects = 1
+
+[[organizations.connections]]
+handle = "plain"
+name = "Plain"
+issuer = "http://idp.acme.test"
+client_id = "x"
+
+[[organizations.apps]]
+client_id = "notes"
+name = "Notes"
+client_secret = "CANARY-short"
+redirect_uris = ["https://notes.acme.test/#fragment", "http://notes.acme.test/"]
+code_lifetime = "2m"
+
+[[organizations.accounts]]
+username = "x"
+password = "CANARY"
+"#;
+
+#[tokio::test]
+async fn all_that_is_wrong_is_said_at_once_with_file_and_line() {
+    let office = Office::new(Kind::Sqlite).await;
+    let error = office.try_apply(WRONG).await.unwrap_err().to_string();
+    insta::assert_snapshot!(error);
+    assert!(!error.contains("CANARY"));
+}
+
+#[tokio::test]
+async fn a_shared_provider_may_wait_disabled_until_a_claim_says_whose_people_come() {
+    let office = Office::new(Kind::Sqlite).await;
+    let document = |more: &str| {
+        format!(
+            "[[organizations]]\nhandle = \"a\"\nname = \"A\"\n[[organizations.connections]]\nhandle = \"shared\"\n\
+             name = \"S\"\nclient_id = \"x\"\n{more}\n"
+        )
+    };
+    for issuer in [
+        "https://accounts.google.com",
+        "https://login.microsoftonline.com/common/v2.0",
+        "https://login.microsoftonline.com/organizations",
+        "https://login.microsoftonline.com/{tenantid}/v2.0",
+    ] {
+        let issuer = format!("issuer = \"{issuer}\"");
+        let error = office.try_apply(&document(&issuer)).await.unwrap_err();
+        assert!(error.to_string().contains("test.toml:8: organizations[0].connections[0].issuer"), "{error}");
+        office.apply(&document(&format!("{issuer}\nenabled = false"))).await;
+        office.apply(&document(&format!("{issuer}\nrequired_claims = {{ tid = [\"t\"] }}"))).await;
+    }
+    let template = "issuer = \"https://login.microsoftonline.com/{tenantid}/v2.0\"";
+    office.apply(&document(&format!("{template}\ntenants = [\"t\"]"))).await;
+}
+
+#[tokio::test]
+async fn more_connections_than_an_organization_may_have_are_refused() {
+    let office = Office::new(Kind::Sqlite).await;
+    let mut document = "[[organizations]]\nhandle = \"a\"\nname = \"A\"\n".to_owned();
+    for number in 0..4 {
+        document.push_str(&format!(
+            "[[organizations.connections]]\nhandle = \"c{number}\"\nname = \"C\"\nissuer = \"https://c.test\"\n\
+             client_id = \"x\"\n"
+        ));
+    }
+    let error = office.try_apply(&document).await.unwrap_err();
+    assert!(error.to_string().contains("has 4 entries, and 3 are allowed"), "{error}");
+}

@@ -1,0 +1,180 @@
+//! What the operator does: apply, export, accounts, sessions, evidence.
+
+mod accounts;
+mod apply;
+mod documents;
+mod export;
+
+use std::sync::Arc;
+
+use countersign::app::{Environment, open_broker};
+use countersign::config::Config;
+use countersign::flows::Broker;
+use countersign::flows::manage::{ApplyError, ApplyReport, Change};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+
+use crate::harness::database::{Kind, TestDatabase};
+use crate::harness::time::{ManualClock, SeededRandom};
+
+/// The use cases on a database of their own, with no server around them.
+struct Office {
+    broker: Arc<Broker>,
+    clock: Arc<ManualClock>,
+    database: TestDatabase,
+    kind: Kind,
+}
+
+impl Office {
+    /// On an empty database. All offices have one master key.
+    async fn new(kind: Kind) -> Self {
+        let database = TestDatabase::new(kind).await;
+        let clock = Arc::new(ManualClock::new());
+        let broker = open(&database, &clock, 3).await;
+        Self { broker, clock, database, kind }
+    }
+
+    /// Another process on the same database.
+    async fn another(&self, seed: u64) -> Arc<Broker> {
+        open(&self.database, &self.clock, seed).await
+    }
+
+    async fn try_apply(&self, document: &str) -> Result<ApplyReport, ApplyError> {
+        self.broker.apply(&files(document), false).await
+    }
+
+    async fn apply(&self, document: &str) -> ApplyReport {
+        self.try_apply(document).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    async fn dry_run(&self, document: &str) -> ApplyReport {
+        self.broker.apply(&files(document), true).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    async fn export(&self) -> String {
+        self.broker.export().await.unwrap()
+    }
+
+    /// The audit log as it is exported, oldest first.
+    async fn audit(&self) -> Vec<serde_json::Value> {
+        let mut lines = Vec::new();
+        let write = |line: &_| lines.push(serde_json::to_value(line).unwrap());
+        self.broker.export_audit(None, None, write).await.unwrap();
+        lines
+    }
+
+    /// Every byte that the database has kept.
+    async fn everything_stored(&self) -> Vec<u8> {
+        match self.kind {
+            Kind::Sqlite => {
+                let path = self.database.settings.url.trim_start_matches("sqlite://").to_owned();
+                let mut bytes = std::fs::read(&path).unwrap();
+                bytes.extend(std::fs::read(format!("{path}-wal")).unwrap_or_default());
+                bytes
+            }
+            Kind::Postgres => {
+                let mut connection = PgConnection::connect(&self.database.settings.url).await.unwrap();
+                let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
+                let tables = sqlx::query(tables).fetch_all(&mut connection).await.unwrap();
+                let mut text = String::new();
+                for table in tables {
+                    let name: String = table.get(0);
+                    let rows = format!("SELECT row.*::text FROM {name} row");
+                    for row in sqlx::query(AssertSqlSafe(rows)).fetch_all(&mut connection).await.unwrap() {
+                        text.push_str(&row.get::<String, _>(0));
+                    }
+                }
+                text.into_bytes()
+            }
+        }
+    }
+}
+
+async fn open(database: &TestDatabase, clock: &Arc<ManualClock>, seed: u64) -> Arc<Broker> {
+    let variables = [
+        ("COUNTERSIGN__SERVER__PUBLIC_URL", "https://id.test"),
+        ("COUNTERSIGN__DATABASE__URL", &database.settings.url),
+        ("COUNTERSIGN__DATABASE__MAX_CONNECTIONS", "8"),
+        ("COUNTERSIGN__SECRETS__MASTER_KEY", "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc"),
+        ("COUNTERSIGN__LIMITS__ORGANIZATION_ACCOUNTS", "4"),
+        ("COUNTERSIGN__LIMITS__ORGANIZATION_CONNECTIONS", "3"),
+    ];
+    let config = Config::load(None, variables.into_iter()).unwrap_or_else(|errors| panic!("{errors}"));
+    let environment = Environment { clock: clock.clone(), random: Arc::new(SeededRandom::new(seed)) };
+    open_broker(&config, &environment).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn files(document: &str) -> [(String, String); 1] {
+    [("test.toml".to_owned(), document.to_owned())]
+}
+
+fn changes(report: &ApplyReport) -> Vec<Change> {
+    report.lines.iter().map(|line| line.change).collect()
+}
+
+/// An organization with one of each, and every kind of secret.
+const ACME: &str = r#"
+[[organizations]]
+handle = "acme"
+name = "Acme"
+plan = "enterprise"
+linking = true
+routing = "closed"
+session_idle = "90m"
+domains = [{ name = "acme.test", connection = "okta" }, { name = "*.acme.test", connections = ["entra", "okta"] }]
+
+[[organizations.connections]]
+handle = "okta"
+name = "Acme SSO"
+vendor = "okta"
+issuer = "https://acme.okta.test"
+client_id = "countersign"
+client_secret = "CANARY-upstream-secret-1"
+next_client_secret = "CANARY-upstream-secret-2"
+secret_expires = "2027-03-01"
+freshness = "round_trip"
+freshness_until = "2027-01-31"
+string_email_verified_until = "2027-02-28"
+acr_values = { "urn:mfa" = "phr" }
+claims = { groups = "groups", required = ["email"] }
+
+[[organizations.connections]]
+handle = "entra"
+name = "Acme Entra"
+vendor = "entra"
+issuer = "https://login.microsoftonline.test/{tenantid}/v2.0"
+client_id = "7a7a"
+auth = "private_key_jwt"
+tenants = ["11111111-2222-3333-4444-555555555555"]
+required_claims = { tid = ["11111111-2222-3333-4444-555555555555"] }
+
+[[organizations.apps]]
+client_id = "notes"
+name = "Notes"
+client_secret = "CANARY-app-secret-0001"
+next_client_secret = "CANARY-app-secret-0002"
+redirect_uris = ["https://notes.acme.test/callback"]
+home_uri = "https://notes.acme.test/"
+audience = ["globex"]
+connections = ["okta"]
+access_token_alg = "EdDSA"
+code_lifetime = "30s"
+
+[[organizations.apps]]
+client_id = "spa"
+name = "Single page"
+redirect_uris = ["https://spa.acme.test/callback"]
+audience = "any"
+
+[[organizations.accounts]]
+username = "Bob"
+email = "Bob@acme.test"
+email_verified = true
+name = "Bob Berger"
+phone = "+49 30 1"
+password = "CANARYpassword1"
+roles = ["auditor", "administrator"]
+
+[[organizations.accounts]]
+username = "carol"
+enabled = false
+"#;
