@@ -13,6 +13,7 @@
 )]
 
 mod harness;
+mod house;
 mod operation;
 mod provider;
 mod sessions;
