@@ -268,3 +268,48 @@ fn no_file_is_longer_than_a_reader_bears() {
     }
     assert!(wrong.is_empty(), "two things in one file:\n{}", wrong.join("\n"));
 }
+
+/// The tests in some files, by path: `module::name`, without the crate's name and without `tests` of their own file.
+fn tests_in(folder: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for source in rust_files(folder) {
+        let module = source.path.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::");
+        let lines: Vec<&str> = source.text.lines().map(str::trim).collect();
+        for pair in lines.windows(2) {
+            let marked = ["#[test]", "#[tokio::test]", "on_both_databases! {"].contains(&pair[0]);
+            let name = pair[1].trim_start_matches("async ").strip_prefix("fn ").and_then(first_name);
+            if let Some(name) = name.filter(|_| marked) {
+                found.insert(format!("{module}::{name}"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_test_that_the_conformance_page_names_exists() {
+    let tests: BTreeSet<String> = tests_in("tests/it").into_iter().chain(tests_in("src")).collect();
+    let page = fs::read_to_string(root().join("docs/conformance.md")).unwrap();
+    let mut rows = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ") && line.contains('`')) {
+        rows += 1;
+        let last = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let named: Vec<&str> = last.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty() || last == "*open*", "names no test and does not say *open*: {row}");
+        for name in named {
+            assert!(tests.contains(name), "docs/conformance.md names {name}, which is no test");
+        }
+    }
+    assert!(rows >= 50, "only {rows} rows were read");
+}
+
+#[test]
+fn every_dependency_is_explained() {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let page = fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
+    for section in ["dependencies", "dev-dependencies"] {
+        for name in manifest[section].as_table().unwrap().keys() {
+            assert!(page.contains(&format!("`{name}`")), "docs/dependencies.md does not speak of {name}");
+        }
+    }
+}

@@ -12,6 +12,7 @@
     missing_docs
 )]
 
+mod conformance;
 mod harness;
 mod house;
 mod operation;
