@@ -313,3 +313,21 @@ fn every_dependency_is_explained() {
         }
     }
 }
+
+#[test]
+fn every_link_between_the_pages_leads_somewhere() {
+    let mut pages: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "certs/README.md"]
+        .map(|page| root().join(page))
+        .to_vec();
+    pages.extend(fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    for page in pages.iter().filter(|page| page.extension().is_some_and(|ending| ending == "md")) {
+        let text = fs::read_to_string(page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap();
+            if !file.is_empty() && !file.contains("://") {
+                let target = page.parent().unwrap().join(file);
+                assert!(target.exists(), "{} links to {link}, which is not there", page.display());
+            }
+        }
+    }
+}
