@@ -12,7 +12,9 @@
     missing_docs
 )]
 
+mod conformance;
 mod harness;
+mod house;
 mod manage;
 mod operation;
 mod provider;

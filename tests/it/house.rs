@@ -1,0 +1,333 @@
+//! The house holds itself to its rules: who may import whom, how long a file may be, that each says what it is.
+//!
+//! Rust lets modules import each other in circles, so the compiler does not keep the rooms apart; these tests do. They
+//! read the source as text. `docs/architecture.md` explains the table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Who may import whom, downwards only: a room, then the rooms that it may name. What is not listed is forbidden.
+/// `model`, `protocol` and `telemetry` are for everybody who is not below them.
+const IMPORTS: [(&str, &[&str]); 16] = [
+    ("main", &["cli"]),
+    ("cli", &["app", "flows"]),
+    ("app", &["web", "proxy", "jobs", "net", "emulator", "config"]),
+    ("web", &["flows"]),
+    ("proxy", &["flows"]),
+    ("jobs", &["flows", "store"]),
+    ("net", &["crypto"]),
+    ("emulator", &["crypto"]),
+    ("flows", &["store", "upstream", "mail", "policy", "crypto"]),
+    ("store", &["crypto"]),
+    ("upstream", &["crypto"]),
+    ("mail", &["crypto"]),
+    ("crypto", &[]),
+    ("policy", &[]),
+    ("config", &[]),
+    ("telemetry", &[]),
+];
+
+/// Rooms that every room of [`IMPORTS`] may name besides.
+const SHARED: [&str; 3] = ["model", "protocol", "telemetry"];
+
+/// Macros that stand at the root of the crate, and the room that owns each.
+const ROOT_MACROS: [(&str, &str); 1] = [("words", "model")];
+
+/// The longest that a file of `src` may be, without its tests.
+const LONGEST_FILE: usize = 500;
+
+/// A file of `src`, read.
+struct Source {
+    /// Its path below `src`, with `/`.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The room that it belongs to: the first folder, or its own name.
+    fn room(&self) -> &str {
+        let first = self.path.split('/').next().unwrap();
+        first.strip_suffix(".rs").unwrap_or(first)
+    }
+
+    /// How many `super::` lead from its module to the root of the crate.
+    fn depth(&self) -> usize {
+        let folders = self.path.matches('/').count();
+        if self.path.ends_with("mod.rs") { folders } else { folders + 1 }
+    }
+
+    /// Whether all of it is compiled for tests alone.
+    fn is_test(&self) -> bool {
+        let stem = self.path.rsplit('/').next().unwrap();
+        stem == "tests.rs" || stem == "testing.rs" || self.path.contains("/tests/")
+    }
+
+    /// Its lines before the tests module, with their numbers from 1.
+    fn lines_without_tests(&self) -> impl Iterator<Item = (usize, &str)> {
+        let end = if self.is_test() { Some(0) } else { tests_begin(&self.text) };
+        self.text.lines().enumerate().map(|(at, line)| (at + 1, line)).take(end.unwrap_or(usize::MAX))
+    }
+}
+
+/// How many lines stand before the tests module that a file carries in itself, if it does.
+fn tests_begin(text: &str) -> Option<usize> {
+    let lines: Vec<&str> = text.lines().collect();
+    lines.iter().enumerate().position(|(at, line)| {
+        *line == "#[cfg(test)]"
+            && lines[at + 1..]
+                .iter()
+                .find(|next| !next.starts_with("#["))
+                .is_some_and(|next| *next == "mod tests {")
+    })
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every `.rs` file below a folder of the package, by path.
+fn rust_files(folder: &str) -> Vec<Source> {
+    fn walk(folder: &Path, base: &Path, found: &mut Vec<Source>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, base, found);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let below = path.strip_prefix(base).unwrap().to_str().unwrap().replace('\\', "/");
+                found.push(Source { path: below, text: fs::read_to_string(&path).unwrap() });
+            }
+        }
+    }
+    let mut found = Vec::new();
+    let base = root().join(folder);
+    walk(&base, &base, &mut found);
+    found.sort_by(|left, right| left.path.cmp(&right.path));
+    assert!(!found.is_empty(), "no source below {folder}");
+    found
+}
+
+/// The part of a line that is code: what stands before a comment.
+fn code(line: &str) -> &str {
+    if line.trim_start().starts_with("//") { "" } else { line.split(" // ").next().unwrap() }
+}
+
+/// The first segment of each path in a `{…}` group whose opening brace has been read.
+fn first_segments(group: &str) -> Vec<String> {
+    let (mut depth, mut names, mut starts) = (0, Vec::new(), true);
+    for (at, letter) in group.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => starts = true,
+            _ if depth == 0 && starts && !letter.is_whitespace() => {
+                names.extend(first_name(&group[at..]));
+                starts = false;
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+fn first_name(path: &str) -> Option<String> {
+    let name: String = path.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+    (!name.is_empty()).then_some(name)
+}
+
+/// The rooms that a file's own code names, with the number of a line where it does.
+fn edges(source: &Source) -> BTreeMap<String, usize> {
+    let text: Vec<(usize, &str)> = source.lines_without_tests().map(|(at, line)| (at, code(line))).collect();
+    let mut starts = Vec::new();
+    let mut whole = String::new();
+    for (at, line) in &text {
+        starts.push((whole.len(), *at));
+        whole.push_str(line);
+        whole.push('\n');
+    }
+    let line_of =
+        |offset: usize| starts.iter().rev().find(|(start, _)| *start <= offset).map_or(0, |(_, at)| *at);
+    let up = "super::".repeat(source.depth());
+    let mut found = BTreeMap::new();
+    for prefix in ["crate::", "countersign::", up.as_str()] {
+        for (offset, _) in whole.match_indices(prefix) {
+            // Part of a longer path, or of a longer run of `super`, which is met at its own start.
+            let before = whole[..offset].chars().next_back();
+            if before.is_some_and(|before| before.is_alphanumeric() || before == '_' || before == ':') {
+                continue;
+            }
+            let rest = &whole[offset + prefix.len()..];
+            let names =
+                rest.strip_prefix('{').map_or_else(|| first_name(rest).into_iter().collect(), first_segments);
+            for name in names {
+                let owner = ROOT_MACROS.iter().find(|(exported, _)| *exported == name).map(|(_, room)| *room);
+                found.entry(owner.map_or(name, str::to_owned)).or_insert(line_of(offset));
+            }
+        }
+    }
+    found.remove(source.room());
+    found
+}
+
+fn may_import(room: &str, other: &str) -> bool {
+    match room {
+        "lib" => true,
+        "model" => false,
+        "protocol" => other == "model",
+        _ => IMPORTS
+            .iter()
+            .find(|(from, _)| *from == room)
+            .is_some_and(|(_, to)| to.contains(&other) || SHARED.contains(&other)),
+    }
+}
+
+#[test]
+fn each_room_imports_only_what_the_table_lists() {
+    let mut wrong = Vec::new();
+    for source in rust_files("src") {
+        for (other, line) in edges(&source) {
+            if !may_import(source.room(), &other) {
+                wrong.push(format!("src/{}:{line}: {} may not import {other}", source.path, source.room()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "against the import table:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_room_stands_in_the_import_table() {
+    let listed: BTreeSet<&str> =
+        IMPORTS.iter().map(|(room, _)| *room).chain(["lib", "model", "protocol"]).collect();
+    for source in rust_files("src") {
+        assert!(listed.contains(source.room()), "src/{}: a room that the table does not know", source.path);
+    }
+}
+
+#[test]
+fn edges_are_read_from_every_way_to_write_them() {
+    let source = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+    let named = |path: &str, text: &str| edges(&source(path, text)).into_keys().collect::<Vec<_>>();
+    assert_eq!(
+        named("web/mod.rs", "use crate::flows::Broker;\nlet x = crate::store::open();"),
+        ["flows", "store"]
+    );
+    assert_eq!(named("web/a.rs", "use crate::{\n    flows::{self, Broker},\n    net,\n};"), ["flows", "net"]);
+    assert_eq!(named("web/a.rs", "use super::super::store::Tx;\nuse super::state::State;"), ["store"]);
+    assert_eq!(named("web/mod.rs", "pub use super::crypto;"), ["crypto"]);
+    assert_eq!(named("main.rs", "fn main() { countersign::cli::run() }"), ["cli"]);
+    assert_eq!(named("model/a.rs", "$crate::store::x!()"), ["store"]);
+    assert_eq!(named("policy/a.rs", "crate::words! {}"), ["model"]);
+    assert_eq!(named("web/a.rs", "// crate::store\nuse crate::web::x;\nlet a = b; // crate::store"), [""; 0]);
+    assert_eq!(named("web/a.rs", "#[cfg(test)]\nmod tests {\n    use crate::store::Tx;\n}"), [""; 0]);
+}
+
+#[test]
+fn the_table_has_no_circles() {
+    fn walk<'a>(room: &'a str, path: &mut Vec<&'a str>) {
+        assert!(!path.contains(&room), "a circle: {} → {room}", path.join(" → "));
+        path.push(room);
+        if let Some((_, below)) = IMPORTS.iter().find(|(from, _)| *from == room) {
+            for other in *below {
+                walk(other, path);
+            }
+        }
+        path.pop();
+    }
+    for (room, _) in IMPORTS {
+        walk(room, &mut Vec::new());
+    }
+}
+
+#[test]
+fn each_file_says_what_lives_in_it() {
+    for (folder, source) in ["src", "tests/it"]
+        .into_iter()
+        .flat_map(|folder| rust_files(folder).into_iter().map(move |source| (folder, source)))
+    {
+        // The tests beside a module are explained by the module.
+        if folder == "src" && source.is_test() && source.path.ends_with("tests.rs") {
+            continue;
+        }
+        let first = source.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        assert!(first.starts_with("//! "), "{folder}/{}: does not begin with `//!`", source.path);
+    }
+}
+
+#[test]
+fn no_file_is_longer_than_a_reader_bears() {
+    let mut wrong = Vec::new();
+    for source in rust_files("src") {
+        let lines = source.lines_without_tests().count();
+        if lines > LONGEST_FILE {
+            wrong.push(format!(
+                "src/{}: {lines} lines without its tests, {LONGEST_FILE} at most",
+                source.path
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "two things in one file:\n{}", wrong.join("\n"));
+}
+
+/// The tests in some files, by path: `module::name`, without the crate's name and without `tests` of their own file.
+fn tests_in(folder: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for source in rust_files(folder) {
+        let module = source.path.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::");
+        let lines: Vec<&str> = source.text.lines().map(str::trim).collect();
+        for pair in lines.windows(2) {
+            let marked = ["#[test]", "#[tokio::test]", "on_both_databases! {"].contains(&pair[0]);
+            let name = pair[1].trim_start_matches("async ").strip_prefix("fn ").and_then(first_name);
+            if let Some(name) = name.filter(|_| marked) {
+                found.insert(format!("{module}::{name}"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_test_that_the_conformance_page_names_exists() {
+    let tests: BTreeSet<String> = tests_in("tests/it").into_iter().chain(tests_in("src")).collect();
+    let page = fs::read_to_string(root().join("docs/conformance.md")).unwrap();
+    let mut rows = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ") && line.contains('`')) {
+        rows += 1;
+        let last = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let named: Vec<&str> = last.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty() || last == "*open*", "names no test and does not say *open*: {row}");
+        for name in named {
+            assert!(tests.contains(name), "docs/conformance.md names {name}, which is no test");
+        }
+    }
+    assert!(rows >= 50, "only {rows} rows were read");
+}
+
+#[test]
+fn every_dependency_is_explained() {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let page = fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
+    for section in ["dependencies", "dev-dependencies"] {
+        for name in manifest[section].as_table().unwrap().keys() {
+            assert!(page.contains(&format!("`{name}`")), "docs/dependencies.md does not speak of {name}");
+        }
+    }
+}
+
+#[test]
+fn every_link_between_the_pages_leads_somewhere() {
+    let mut pages: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "certs/README.md"]
+        .map(|page| root().join(page))
+        .to_vec();
+    pages.extend(fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    for page in pages.iter().filter(|page| page.extension().is_some_and(|ending| ending == "md")) {
+        let text = fs::read_to_string(page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap();
+            if !file.is_empty() && !file.contains("://") {
+                let target = page.parent().unwrap().join(file);
+                assert!(target.exists(), "{} links to {link}, which is not there", page.display());
+            }
+        }
+    }
+}
