@@ -6,6 +6,19 @@ use std::process::ExitCode;
 use clap::Parser;
 use countersign::cli::{Arguments, run};
 
+/// The error with its causes; what an error says already of its cause is not said again.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
+        if said.is_empty() {
+            cause
+        } else if said.contains(&cause) {
+            said
+        } else {
+            format!("{said}: {cause}")
+        }
+    })
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -16,7 +29,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "countersign: {error:#}");
+            let _ = writeln!(std::io::stderr(), "countersign: {}", sentence(&error));
             ExitCode::FAILURE
         }
     }

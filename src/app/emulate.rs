@@ -13,7 +13,8 @@ use super::authority::{Authority, AuthorityError};
 use super::{AppError, Environment, listen};
 use crate::crypto::CryptoError;
 use crate::crypto::keys::SigningKey;
-use crate::emulator::{Directory, DirectoryError, Vendor, idp};
+pub use crate::emulator::Vendor;
+use crate::emulator::{Directory, DirectoryError, idp};
 use crate::model::SigningAlg;
 use crate::net::{self, CertificateError, Certificates, Drain, Transport};
 

@@ -8,23 +8,27 @@ pub mod emulate;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::task::JoinSet;
+use tracing::level_filters::LevelFilter;
 
-use crate::config::{Config, MasterKeyError, PasswordPolicy, Synchronous};
+pub use crate::config::{Config, ConfigErrors};
+use crate::config::{LogFormat, LogLevel, MasterKeyError, PasswordPolicy, Synchronous};
 use crate::crypto::MasterKey;
 use crate::crypto::password::HasherSettings;
+use crate::crypto::random::SystemRandom;
 use crate::flows::manage::Limits;
 use crate::flows::{Broker, FlowSettings, StartError};
 use crate::jobs;
-use crate::model::{Clock, Random};
+use crate::model::{Clock, Random, SystemClock};
 use crate::net::{self, CertificateError, Certificates, Drain, Listener, Transport};
 use crate::policy::password::PasswordRules;
 use crate::store::{Database, OpenError, StoreSettings};
-use crate::telemetry::{Metrics, RequestLog};
+use crate::telemetry::{Format, Metrics, RequestLog};
 use crate::upstream::{EgressSettings, UpstreamSettings};
 use crate::web;
 use crate::web::headers::HeaderSettings;
@@ -45,6 +49,34 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// The source of randomness.
     pub random: Arc<dyn Random>,
+}
+
+impl Environment {
+    /// The machine's own clock and randomness.
+    pub fn of_this_machine() -> Self {
+        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+    }
+}
+
+/// Reads the configuration: a file, if one is named, under the variables of this process.
+pub fn load_config(path: Option<&Path>) -> Result<Config, ConfigErrors> {
+    Config::load(path, std::env::vars_os())
+}
+
+/// How much the configuration wants logged, and in which form.
+pub const fn log_settings(config: &Config) -> (Format, LevelFilter) {
+    let format = match config.log.format {
+        LogFormat::Json => Format::Json,
+        LogFormat::Text => Format::Text,
+    };
+    let level = match config.log.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    (format, level)
 }
 
 /// Why the broker does not start.
@@ -159,7 +191,8 @@ pub struct App {
     web: Web,
     metrics: Arc<Metrics>,
     certificates: Arc<Certificates>,
-    public: Listener,
+    public: Vec<Listener>,
+    public_addr: SocketAddr,
     redirect: Option<Listener>,
     management: Listener,
     settings: net::Settings,
@@ -185,8 +218,10 @@ impl App {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
+        let public = listen(config.server.listen).await?;
         Ok(Self {
-            public: listen(config.server.listen).await?,
+            public_addr: public.local_addr(),
+            public: vec![public],
             management: listen(config.server.management_listen).await?,
             redirect,
             settings: net::Settings {
@@ -209,12 +244,19 @@ impl App {
 
     /// The address that serves people and apps.
     pub fn public_addr(&self) -> SocketAddr {
-        self.public.local_addr()
+        self.public_addr
     }
 
     /// The address that serves the operator.
     pub fn management_addr(&self) -> SocketAddr {
         self.management.local_addr()
+    }
+
+    /// Listens on a further address too, where the machine has it.
+    pub async fn also_listen_if_possible(&mut self, address: SocketAddr) {
+        if let Ok(listener) = listen(address).await {
+            self.public.push(listener);
+        }
     }
 
     /// The use cases.
@@ -231,7 +273,11 @@ impl App {
         let log = RequestLog::new(Arc::clone(&self.metrics), Arc::clone(&self.random));
         let router = web::router(self.web).layer(log);
         let tls = Transport::Tls(Arc::clone(&self.certificates));
-        let public = tokio::spawn(self.public.serve(tls, router, self.settings.clone(), drain.clone()));
+        let mut public = JoinSet::new();
+        for listener in self.public {
+            let settings = self.settings.clone();
+            public.spawn(listener.serve(tls.clone(), router.clone(), settings, drain.clone()));
+        }
         let redirect = self.redirect.map(|listener| {
             let handler = net::to_public_url(&self.issuer);
             tokio::spawn(listener.serve(Transport::Plain, handler, self.settings.clone(), drain.clone()))
@@ -249,7 +295,7 @@ impl App {
         stop.await;
         tracing::info!("draining");
         drain.begin(self.patience);
-        let _ = public.await;
+        while public.join_next().await.is_some() {}
         if let Some(redirect) = redirect {
             let _ = redirect.await;
         }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use tracing::level_filters::LevelFilter;
 
-use super::{asked_to_stop, environment, log_to_stderr, say};
+use super::{asked_to_stop, log_to_stderr, say};
+use crate::app::Environment;
 use crate::app::demo::{self, DemoSettings};
 use crate::telemetry::Format;
 
@@ -22,5 +23,6 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> Result<()> {
     log_to_stderr(Format::Text, LevelFilter::WARN);
     let settings = DemoSettings { data: arguments.data, tour: arguments.tour };
-    Ok(demo::run(&settings, environment(), asked_to_stop(), &mut |line: &str| say(line)).await?)
+    Ok(demo::run(&settings, Environment::of_this_machine(), asked_to_stop(), &mut |line: &str| say(line))
+        .await?)
 }

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use tracing::level_filters::LevelFilter;
 
-use super::{asked_to_stop, environment, log_to_stderr, say};
-use crate::app::emulate::{self, EmulateSettings};
-use crate::emulator::Vendor;
+use super::{asked_to_stop, log_to_stderr, say};
+use crate::app::Environment;
+use crate::app::emulate::{self, EmulateSettings, Vendor};
 use crate::telemetry::Format;
 
 #[derive(Debug, clap::Args)]
@@ -34,5 +34,6 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
         users: arguments.users,
         certs: arguments.certs,
     };
-    Ok(emulate::run(&settings, &environment(), asked_to_stop(), &mut |line: &str| say(line)).await?)
+    Ok(emulate::run(&settings, &Environment::of_this_machine(), asked_to_stop(), &mut |line: &str| say(line))
+        .await?)
 }

@@ -20,11 +20,8 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::app::{Environment, open_broker};
-use crate::config::{Config, LogFormat, LogLevel};
-use crate::crypto::random::SystemRandom;
+use crate::app::{Config, Environment, load_config, open_broker};
 use crate::flows::Broker;
-use crate::model::SystemClock;
 use crate::telemetry::{self, Format};
 
 /// The command line.
@@ -93,7 +90,7 @@ struct Shared {
 
 impl Shared {
     fn config(&self) -> Result<Config> {
-        Config::load(self.config.as_deref(), std::env::vars_os())
+        load_config(self.config.as_deref())
             .map_err(|errors| anyhow::anyhow!("the configuration has errors; nothing was started\n{errors}"))
     }
 
@@ -101,33 +98,13 @@ impl Shared {
     async fn broker(&self) -> Result<Arc<Broker>> {
         let config = self.config()?;
         log_to_stderr(Format::Text, LevelFilter::WARN);
-        Ok(open_broker(&config, &environment()).await?)
+        Ok(open_broker(&config, &Environment::of_this_machine()).await?)
     }
-}
-
-/// The machine's clock and randomness.
-fn environment() -> Environment {
-    Environment { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
 }
 
 /// Sends log lines to the standard error output. Whoever set a subscriber before keeps it.
 fn log_to_stderr(format: Format, level: LevelFilter) {
     let _ = tracing::dispatcher::set_global_default(telemetry::subscriber(format, level, io::stderr));
-}
-
-fn log_as_configured(config: &Config) {
-    let format = match config.log.format {
-        LogFormat::Json => Format::Json,
-        LogFormat::Text => Format::Text,
-    };
-    let level = match config.log.level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    log_to_stderr(format, level);
 }
 
 /// Prints a line. A reader that has gone away is no error.

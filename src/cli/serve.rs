@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 
-use super::{Shared, asked_to_stop, environment, log_as_configured, say};
-use crate::app::App;
+use super::{Shared, asked_to_stop, log_to_stderr, say};
+use crate::app::{App, Environment, log_settings};
 
 pub(super) async fn run(shared: &Shared) -> Result<()> {
     let config = shared.config()?;
-    log_as_configured(&config);
-    let app = App::bind(&config, environment()).await?;
+    let (format, level) = log_settings(&config);
+    log_to_stderr(format, level);
+    let app = App::bind(&config, Environment::of_this_machine()).await?;
     say(&format!(
         "Countersign serves {} on {}; health and metrics on {}",
         config.server.public_url.issuer(),

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod apply;
+mod apply_members;
 mod check;
 mod document;
 mod evidence;

@@ -13,8 +13,8 @@ use crate::crypto::certificate::Certificate;
 use crate::crypto::password::check_phc;
 use crate::crypto::secret_hash;
 use crate::model::{
-    AppAuthMethod, AppSettings, Audience, ClaimMapping, ConnectionSettings, Contact, Freshness, Handle,
-    OrganizationPolicy, Plan, Role, Routing, Secret, Timestamp, Waiver,
+    AppAuthMethod, AppSettings, Audience, Capabilities, ClaimMapping, ConnectionSettings, Contact, Freshness,
+    Handle, OrganizationPolicy, Plan, Role, Routing, Secret, Timestamp, Waiver,
 };
 use crate::policy::password::{PasswordRules, broken_rules};
 use crate::policy::redirect::check_redirect_uri;
@@ -235,6 +235,9 @@ fn connection_settings(table: &Table<'_>) -> ConnectionSettings {
     if let Some(claims) = table.table("claims") {
         claim_mapping(claims, &mut settings.claims);
     }
+    if let Some(given) = table.table("capabilities") {
+        capabilities(given, &mut settings.capabilities);
+    }
     waivers(table, &mut settings);
     settings
 }
@@ -252,6 +255,19 @@ fn claim_mapping(table: Table<'_>, claims: &mut ClaimMapping) {
     }
     claims.groups = table.optional("groups");
     claims.required = table.parsed_list("required");
+    table.finish();
+}
+
+fn capabilities(table: Table<'_>, capabilities: &mut Capabilities) {
+    if table.has("prompts") {
+        capabilities.prompts = table.parsed_list("prompts");
+        if !capabilities.prompts.iter().all(|word| ["login", "select_account"].contains(&word.as_str())) {
+            table.refuse("prompts", Complaint::new("only login and select_account are ever passed on"));
+        }
+    }
+    set(&mut capabilities.max_age, table.optional("max_age"));
+    set(&mut capabilities.login_hint, table.optional("login_hint"));
+    set(&mut capabilities.honours_prompt_login, table.optional("honours_prompt_login"));
     table.finish();
 }
 

@@ -1,0 +1,138 @@
+//! The apps and accounts of an [`apply`](super::apply).
+
+use std::collections::HashMap;
+
+use super::apply::{ApplyError, ApplyReport, Change, Line, compare, taken};
+use super::document::{WantedAccount, WantedApp};
+use crate::flows::Broker;
+use crate::model::{Account, AccountId, App, AppId, Organization, Profile, ProfileId, ProfileKind};
+use crate::store::{StoreError, Tx, accounts, apps, profiles};
+
+impl Broker {
+    pub(super) async fn apply_app(
+        &self,
+        tx: &mut Tx,
+        organization: &Organization,
+        wanted: &WantedApp,
+        report: &mut ApplyReport,
+    ) -> Result<(), ApplyError> {
+        let now = self.clock.now();
+        let name = format!("{}/{}", organization.handle, wanted.client_id);
+        let existing = match wanted.id {
+            Some(id) => apps::find_app(tx, id).await?,
+            None => apps::find_app_by_client_id(tx, &wanted.client_id).await?,
+        };
+        let sentence = || format!("app {name}: the client id belongs to another organization");
+        if existing.as_ref().is_some_and(|old| old.organization != organization.id) {
+            return Err(ApplyError::Refused(sentence()));
+        }
+        let app = App {
+            id: existing
+                .as_ref()
+                .map(|old| old.id)
+                .or(wanted.id)
+                .unwrap_or_else(|| AppId::new(now, &*self.random)),
+            organization: organization.id,
+            client_id: wanted.client_id.clone(),
+            name: wanted.name.clone(),
+            enabled: wanted.enabled,
+            secret_hashes: wanted.secret_hashes.clone(),
+            settings: wanted.settings.clone(),
+            created_at: existing.as_ref().map_or(now, |old| old.created_at),
+        };
+        let change = compare(existing.as_ref(), &app);
+        match change {
+            Change::Created => apps::insert_app(tx, &app).await,
+            Change::Changed => apps::update_app(tx, &app, now).await,
+            Change::Unchanged => Ok(()),
+        }
+        .map_err(|error| taken(error, sentence))?;
+        let line = Line { kind: "app", name, id: app.id.to_string(), change, notes: String::new() };
+        self.note(tx, organization.id, line, report).await
+    }
+
+    pub(super) async fn apply_account(
+        &self,
+        tx: &mut Tx,
+        organization: &Organization,
+        wanted: &WantedAccount,
+        passwords: &HashMap<String, String>,
+        report: &mut ApplyReport,
+    ) -> Result<(), ApplyError> {
+        let now = self.clock.now();
+        let name = format!("{}/{}", organization.handle, wanted.username);
+        let existing = match wanted.id {
+            Some(id) => accounts::find_account(tx, id).await?,
+            None => accounts::find_account_by_username(tx, &wanted.username).await?,
+        };
+        let sentence = || format!("account {name}: the username belongs to another account");
+        if existing.as_ref().is_some_and(|old| old.organization != Some(organization.id)) {
+            return Err(ApplyError::Refused(sentence()));
+        }
+        let mut account = Account {
+            id: existing
+                .as_ref()
+                .map(|old| old.id)
+                .or(wanted.id)
+                .unwrap_or_else(|| AccountId::new(now, &*self.random)),
+            organization: Some(organization.id),
+            username: Some(wanted.username.clone()),
+            email: wanted.email.clone(),
+            email_verified: wanted.email_verified && wanted.email.is_some(),
+            contact: wanted.contact.clone(),
+            roles: wanted.roles.clone(),
+            enabled: wanted.enabled,
+            break_glass: wanted.break_glass,
+            created_at: existing.as_ref().map_or(now, |old| old.created_at),
+            updated_at: existing.as_ref().map_or(now, |old| old.updated_at),
+        };
+        let mut before = existing;
+        if let Some(before) = &mut before {
+            before.roles.sort_unstable();
+        }
+        let mut change = compare(before.as_ref(), &account);
+        if change == Change::Created
+            && accounts::count_accounts(tx, organization.id).await? >= self.settings.max_accounts
+        {
+            let sentence = format!("organization {}: it has as many accounts as it may", organization.handle);
+            return Err(ApplyError::Refused(sentence));
+        }
+        if change == Change::Changed {
+            account.updated_at = now;
+        }
+        match change {
+            Change::Created => accounts::insert_account(tx, &account).await,
+            Change::Changed => accounts::update_account(tx, &account, now).await,
+            Change::Unchanged => Ok(()),
+        }
+        .map_err(|error| taken(error, sentence))?;
+        if let Some(hash) = passwords.get(&wanted.username.key()) {
+            self.apply_password(tx, &account, hash).await?;
+            change = if change == Change::Created { change } else { Change::Changed };
+        }
+        let line = Line { kind: "account", name, id: account.id.to_string(), change, notes: String::new() };
+        self.note(tx, organization.id, line, report).await
+    }
+
+    /// Sets a password, with the local profile that it belongs to.
+    pub(super) async fn apply_password(
+        &self,
+        tx: &mut Tx,
+        account: &Account,
+        hash: &str,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let known = profiles::list_profiles(tx, account.id).await?;
+        if !known.iter().any(|profile| profile.kind == ProfileKind::Local) {
+            let profile = Profile {
+                id: ProfileId::new(now, &*self.random),
+                account: account.id,
+                kind: ProfileKind::Local,
+                created_at: now,
+                last_used_at: None,
+            };
+            profiles::insert_profile(tx, account.organization, &profile).await?;
+        }
+        accounts::save_password(tx, account.id, hash, now).await
+    }
+}
