@@ -110,6 +110,11 @@ impl TestApp {
         Node { network, _stop: stop }
     }
 
+    /// Runs one statement behind the broker's back, to break what it stands on.
+    pub async fn run_statement(&self, statement: &'static str) {
+        self.database.run(statement).await;
+    }
+
     /// A second connection to the same database, for evidence only.
     pub async fn evidence(&self) -> Database {
         self.database.open().await

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use countersign::store::{Database, StoreSettings};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
 /// Which database a test runs on.
@@ -37,6 +37,16 @@ impl TestDatabase {
             acquire_timeout: Duration::from_secs(30),
         };
         Self { settings, _folder: folder }
+    }
+
+    /// Runs one statement behind the broker's back.
+    pub async fn run(&self, statement: &'static str) {
+        let url = &self.settings.url;
+        if url.starts_with("postgres") {
+            PgConnection::connect(url).await.unwrap().execute(statement).await.unwrap();
+        } else {
+            SqliteConnection::connect(url).await.unwrap().execute(statement).await.unwrap();
+        }
     }
 
     pub async fn open(&self) -> Database {

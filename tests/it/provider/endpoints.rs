@@ -212,3 +212,51 @@ on_both_databases! {
         }
     }
 }
+
+on_both_databases! {
+    async fn while_the_database_fails_nothing_is_claimed_to_be_done(kind: Kind) {
+        let world = World::new(kind).await;
+        let wiki = &world.globex_app;
+        let tokens = tokens(&world).await;
+        let (access, refresh) = (text(&tokens, "access_token"), text(&tokens, "refresh_token"));
+        world.app.run_statement("ALTER TABLE refresh_tokens RENAME TO refresh_tokens_gone").await;
+        for token in [access, refresh, "unknown"] {
+            let (status, answer) = wiki.post("/oauth2/revoke", &[("token", token)]).await;
+            assert_eq!(
+                (status.as_u16(), &answer["error"]),
+                (503, &"temporarily_unavailable".into()),
+                "{token}"
+            );
+        }
+        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
+        assert_eq!(wiki.token(&form).await.0, StatusCode::SERVICE_UNAVAILABLE);
+        world.app.run_statement("ALTER TABLE dead_tokens RENAME TO dead_tokens_gone").await;
+        let bearer = format!("Bearer {access}");
+        let response =
+            send(&world, Method::GET, "/oauth2/userinfo", &[("authorization", &bearer)], "").await;
+        assert_eq!(response.status(), 503);
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
+        let (status, _) = wiki.post("/oauth2/introspect", &[("token", access)]).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        world.app.run_statement("ALTER TABLE refresh_tokens_gone RENAME TO refresh_tokens").await;
+        world.app.run_statement("ALTER TABLE dead_tokens_gone RENAME TO dead_tokens").await;
+        assert_eq!(wiki.userinfo(access).await.0, StatusCode::OK);
+        assert_eq!(wiki.token(&form).await.0, StatusCode::OK);
+    }
+}
+
+on_both_databases! {
+    async fn a_token_for_another_resource_is_none_for_userinfo(kind: Kind) {
+        let world = World::new(kind).await;
+        let wiki = &world.globex_app;
+        let mut browser = world.browser();
+        world.local(&mut browser).await;
+        let page = browser.open(&wiki.authorize_url(&[("resource", "https://api.globex.test/")])).await;
+        let (status, tokens) = wiki.redeem(&wiki.code(&page)).await;
+        assert_eq!(status, StatusCode::OK, "{tokens}");
+        assert_eq!(claims(text(&tokens, "access_token"))["aud"], "https://api.globex.test/");
+        assert_eq!(wiki.userinfo(text(&tokens, "access_token")).await.0, StatusCode::UNAUTHORIZED);
+        let form = [("token", text(&tokens, "access_token"))];
+        assert_eq!(wiki.post("/oauth2/introspect", &form).await.1["active"], true);
+    }
+}

@@ -130,3 +130,34 @@ on_both_databases! {
         assert_eq!(status, 200, "{answer}");
     }
 }
+
+on_both_databases! {
+    async fn a_used_refresh_token_stays_used_on_a_node_that_starts_later(kind: Kind) {
+        let mut world = World::new(kind).await;
+        let first = tokens(&world).await;
+        assert_eq!(refresh(&world.globex_app, &first["refresh_token"], &[]).await.0, 200);
+        world.app.stop().await;
+        let later = world.app.second_node().await;
+        let wiki = RelyingApp { network: later.network.clone(), ..world.globex_app.clone() };
+        let (status, answer) = refresh(&wiki, &first["refresh_token"], &[]).await;
+        assert_eq!((status, &answer["error"]), (400, &"invalid_grant".into()), "{answer}");
+    }
+}
+
+on_both_databases! {
+    async fn an_organization_bounds_how_long_a_providers_word_lasts(kind: Kind) {
+        let world = World::with(kind, "upstream_recheck = \"2h\"", "").await;
+        let notes = &world.notes;
+        let page = world.brokered(&mut world.browser()).await;
+        let (status, tokens) = notes.redeem(&notes.code(&page)).await;
+        assert_eq!(status, StatusCode::OK, "{tokens}");
+        world.app.clock.advance(Duration::from_secs(3_600));
+        let (status, tokens) = refresh(notes, &tokens["refresh_token"], &[]).await;
+        assert_eq!(status, 200, "{tokens}");
+        world.app.clock.advance(Duration::from_secs(3_601));
+        let (status, answer) = refresh(notes, &tokens["refresh_token"], &[]).await;
+        assert_eq!((status, &answer["error"]), (400, &"invalid_grant".into()), "{answer}");
+        let refusals = world.app.refusals().await;
+        assert_eq!(refusals.last().map(String::as_str), Some("refresh_upstream_recheck"));
+    }
+}
