@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::harness::browser::{Browser, Page};
-use crate::harness::database::Kind;
 use crate::harness::world::{PASSWORD, World};
 use crate::on_both_databases;
 
@@ -61,7 +60,7 @@ on_both_databases! {
         let world = World::new(kind).await;
         let mut gil = world.browser();
         world.local(&mut gil).await;
-        let theirs = world.app.broker.list_account_sessions("globex/gil").await;
+        let theirs = world.app.broker.list_account_sessions("gil").await;
         let theirs = theirs.unwrap().first().unwrap().id.to_string();
         let (mut here, mut there) = (world.browser(), world.browser());
         carol(&mut there).await;
@@ -118,10 +117,8 @@ on_both_databases! {
         let end = browser.press(&page, "sign-in", &[("username", "carol"), ("password", PASSWORD)]).await;
         world.notes.code(&end);
         let after = world.app.broker.list_account_sessions("carol").await.unwrap();
-        let ids = |sessions: &[countersign::model::Session]| {
-            sessions.iter().map(|session| session.id).collect::<Vec<_>>()
-        };
-        assert_eq!(ids(&before), ids(&after));
+        assert_eq!((before.len(), after.len()), (1, 1));
+        assert_eq!(before[0].id, after[0].id);
         assert!(is_signed_in(&mut browser).await);
         assert!(!is_signed_in(&mut old).await);
     }
@@ -150,7 +147,7 @@ on_both_databases! {
         let world = World::new(kind).await;
         let mut browser = world.browser();
         carol(&mut browser).await;
-        world.app.broker.set_account_enabled("acme/carol", false).await.unwrap();
+        world.app.broker.set_account_enabled("carol", false).await.unwrap();
         assert!(!is_signed_in(&mut browser).await);
     }
 }

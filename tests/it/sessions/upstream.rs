@@ -1,6 +1,5 @@
 //! Sign-outs that go on to the provider, and what providers start.
 
-use crate::harness::database::Kind;
 use crate::harness::world::{ACME_IDP, World};
 use crate::on_both_databases;
 
