@@ -1,5 +1,8 @@
 //! Sign-outs that go on to the provider, and what providers start.
 
+use countersign::store::{connections, organizations};
+
+use crate::harness::relying_app::claims;
 use crate::harness::world::{ACME_IDP, World};
 use crate::on_both_databases;
 
@@ -111,5 +114,52 @@ on_both_databases! {
         let world = World::new(kind).await;
         let page = world.browser().open(&format!("https://id.test/sso/jwks/{ACME_IDP}")).await;
         assert_eq!((page.status.as_u16(), page.body.as_str()), (200, "{\"keys\":[]}"));
+    }
+}
+
+on_both_databases! {
+    async fn a_frame_ends_the_sessions_of_the_provider_s_session(kind: Kind) {
+        let world = World::new(kind).await;
+        let mut browser = world.browser();
+        world.brokered(&mut browser).await;
+        let page = browser.open(LOGOUT).await;
+        let onward = browser.press_only(&page, "logout-upstream", &[]).await;
+        let hint = claims(&onward.location_parameter("id_token_hint").unwrap());
+        // The provider's session goes on, so it brings the person back without asking.
+        browser.open(&world.notes.authorize_url(&[("domain_hint", "acme.test")])).await;
+        assert!(browser.open("https://id.test/account").await.has("this-session"));
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([("iss", hint["iss"].as_str().unwrap()), ("sid", hint["sid"].as_str().unwrap())])
+            .finish();
+        let frame = format!("https://id.test/sso/frontchannel-logout/{ACME_IDP}?{query}");
+        assert_eq!(world.browser().open(&frame).await.status, 200);
+        assert!(!browser.open("https://id.test/account").await.has("this-session"));
+    }
+}
+
+on_both_databases! {
+    async fn a_disabled_connection_or_organization_ends_what_stands_on_it(kind: Kind) {
+        for disable_connection in [true, false] {
+            let world = World::new(kind).await;
+            let mut browser = world.browser();
+            world.brokered(&mut browser).await;
+            assert!(browser.open("https://id.test/account").await.has("this-session"));
+            let (database, now) = (world.app.evidence().await, countersign::model::Clock::now(&*world.app.clock));
+            let mut tx = database.write().await.unwrap();
+            let found = connections::find_connection(&mut tx, ACME_IDP.parse().unwrap()).await.unwrap();
+            let mut connection = found.unwrap().connection;
+            if disable_connection {
+                connection.enabled = false;
+                connections::update_connection(&mut tx, &connection, now).await.unwrap();
+            } else {
+                let id = connection.organization;
+                let found = organizations::find_organization(&mut tx, id).await.unwrap();
+                let mut organization = found.unwrap();
+                organization.enabled = false;
+                organizations::update_organization(&mut tx, &organization, now).await.unwrap();
+            }
+            tx.commit().await.unwrap();
+            assert!(!browser.open("https://id.test/account").await.has("this-session"));
+        }
     }
 }
