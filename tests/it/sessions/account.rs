@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::browser::{Browser, Page};
+use crate::harness::database::Kind;
 use crate::harness::world::{PASSWORD, World};
 use crate::on_both_databases;
 

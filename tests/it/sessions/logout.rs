@@ -7,6 +7,7 @@ use serde_json::json;
 use url::form_urlencoded::Serializer;
 
 use crate::harness::browser::{Browser, Page};
+use crate::harness::database::Kind;
 use crate::harness::relying_app::claims;
 use crate::harness::world::{PASSWORD, World};
 use crate::on_both_databases;
