@@ -39,6 +39,8 @@ pub struct TestApp {
     pub clock: Arc<ManualClock>,
     pub random: Arc<SeededRandom>,
     pub management: std::net::SocketAddr,
+    /// The key of the identity provider that was emulated last, to sign what it would sign.
+    pub idp_key: Option<SigningKey>,
     authority: Authority,
     database: TestDatabase,
     folder: TempDir,
@@ -74,6 +76,7 @@ impl TestApp {
             clock,
             random,
             management,
+            idp_key: None,
             authority,
             database,
             folder,
@@ -138,6 +141,9 @@ impl TestApp {
         let address = listener.local_addr();
         let base = format!("https://localhost:{}", address.port());
         let directory = Directory::from_toml(&directory(&base)).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let key = SigningKey::generate(SigningAlg::RS256, "idp-key".to_owned()).unwrap();
+        let pkcs8 = key.to_pkcs8().unwrap();
+        self.idp_key = Some(SigningKey::from_pkcs8(SigningAlg::RS256, "idp-key".to_owned(), &pkcs8).unwrap());
         let settings = emulator::idp::Settings {
             vendor,
             base_url: Url::parse(&base).unwrap(),
@@ -145,7 +151,7 @@ impl TestApp {
             response_iss: true,
             clock: self.clock.clone(),
             random: self.random.clone(),
-            key: SigningKey::generate(SigningAlg::RS256, "idp-key".to_owned()).unwrap(),
+            key,
         };
         let router = emulator::idp::router(settings);
         let certs: PathBuf = self.folder.path().join(format!("idp-{}", address.port()));

@@ -1,9 +1,9 @@
 //! The person's own page, and what ends a session.
 
-use crate::harness::database::Kind;
 use std::time::Duration;
 
 use crate::harness::browser::{Browser, Page};
+use crate::harness::database::Kind;
 use crate::harness::world::{PASSWORD, World};
 use crate::on_both_databases;
 
@@ -119,7 +119,7 @@ on_both_databases! {
         world.notes.code(&end);
         let after = world.app.broker.list_account_sessions("carol").await.unwrap();
         assert_eq!((before.len(), after.len()), (1, 1));
-        assert_eq!(before[0].session.id, after[0].session.id);
+        assert_eq!(before[0].id, after[0].id);
         assert!(is_signed_in(&mut browser).await);
         assert!(!is_signed_in(&mut old).await);
     }

@@ -1,5 +1,6 @@
 //! RP-initiated logout: the demands of the certification profile, and what must not lead anywhere.
 
+use crate::harness::database::Kind;
 use std::time::Duration;
 
 use countersign::model::SigningAlg;

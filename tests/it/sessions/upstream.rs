@@ -2,6 +2,7 @@
 
 use countersign::store::{connections, organizations};
 
+use crate::harness::database::Kind;
 use crate::harness::relying_app::claims;
 use crate::harness::world::{ACME_IDP, World};
 use crate::on_both_databases;
@@ -161,5 +162,37 @@ on_both_databases! {
             tx.commit().await.unwrap();
             assert!(!browser.open("https://id.test/account").await.has("this-session"));
         }
+    }
+}
+
+on_both_databases! {
+    async fn a_logout_token_ends_the_sessions_that_it_names_and_is_taken_once(kind: Kind) {
+        let world = World::new(kind).await;
+        let mut browser = world.browser();
+        world.brokered(&mut browser).await;
+        let page = browser.open(LOGOUT).await;
+        let onward = browser.press_only(&page, "logout-upstream", &[]).await;
+        let hint = claims(&onward.location_parameter("id_token_hint").unwrap());
+        let now = countersign::model::Clock::now(&*world.app.clock).unix_seconds();
+        let key = world.app.idp_key.as_ref().unwrap();
+        for (name, jti) in [("sub", "one"), ("sid", "two")] {
+            browser.open(&world.notes.authorize_url(&[("domain_hint", "acme.test")])).await;
+            assert!(browser.open("https://id.test/account").await.has("this-session"), "{name}");
+            let mut token = serde_json::json!({
+                "iss": hint["iss"], "aud": "countersign", "iat": now, "exp": now + 120, "jti": jti,
+                "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+            });
+            token[name] = hint[name].clone();
+            let token = key.sign_jwt("logout+jwt", None, &token).unwrap();
+            let url = format!("https://id.test/sso/backchannel-logout/{ACME_IDP}").parse().unwrap();
+            let mut provider = world.browser();
+            for status in [200, 400] {
+                let body = Some(format!("logout_token={token}"));
+                let answer = provider.request(http::Method::POST, &url, body, "", None).await;
+                assert_eq!(answer.status, status, "{name}: {}", answer.body);
+            }
+            assert!(!browser.open("https://id.test/account").await.has("this-session"), "{name}");
+        }
+        assert!(world.app.refusals().await.contains(&"logout_token_replayed".to_owned()));
     }
 }
