@@ -132,12 +132,26 @@ for (const kind of ["sqlite", "postgres"]) {
       await arrive(world.asks);
     });
 
-    test("an app's logout ends the session, here and at the provider", async () => {
-      await page.goto(`${world.notes.origin}/login?domain_hint=acme.test`);
-      await signInAtProvider(page);
+    test("an app's logout with the ID token as hint ends the session at once", async () => {
+      await page.goto(`${world.notes.origin}/login`);
+      await signInLocally(page, "carol", password);
       const { tokens } = await arrive(world.notes);
       const end = client.buildEndSessionUrl(world.notes.config, {
         id_token_hint: tokens.id_token,
+        post_logout_redirect_uri: `${world.notes.origin}/bye`,
+        state: "farewell",
+      });
+      await page.goto(end.href);
+      assert.equal(page.url(), `${world.notes.origin}/bye?state=farewell`);
+      await page.goto(`${world.notes.origin}/login?prompt=none`);
+      assert.match(await page.textContent("#app-error"), /^login_required/);
+    });
+
+    test("an app's logout can go on to the provider, and still ends at the app", async () => {
+      await page.goto(`${world.notes.origin}/login?domain_hint=acme.test`);
+      await signInAtProvider(page);
+      await arrive(world.notes);
+      const end = client.buildEndSessionUrl(world.notes.config, {
         post_logout_redirect_uri: `${world.notes.origin}/bye`,
         state: "farewell",
       });
