@@ -89,6 +89,12 @@ for (const kind of ["sqlite", "postgres"]) {
       await arrive(world.notes);
     });
 
+    test("somebody whom the provider refuses ends at the app with access_denied", async () => {
+      await page.goto(`${world.notes.origin}/login?domain_hint=acme.test`);
+      await signInAtProvider(page, "nobody");
+      assert.match(await page.textContent("#app-error"), /^access_denied/);
+    });
+
     test("without JavaScript everything works the same", async () => {
       await window.close();
       window = await openWindow(browser, { javaScriptEnabled: false });

@@ -88,7 +88,7 @@ export const pages = {
     "#error[data-error=idp_refused]",
     async (page, { notes }) => {
       await open(page, notes, "?domain_hint=acme.test");
-      await signInAtProvider(page, "nobody");
+      await signInAtProvider(page, "stranger");
     },
   ],
   "error-finished": [

@@ -17,7 +17,7 @@ async function readForm(request) {
 
 const page = (title, body) => `<!doctype html><html lang="en"><title>${title}</title><h1>${title}</h1>${body}</html>`;
 
-/** Its sign-in page: whoever gives a name that it knows is in. */
+/** Its sign-in page: whoever gives a name that it knows is in; `stranger` finds the broker itself refused. */
 function interactions(provider, seen) {
   return async (ctx, next) => {
     if (!ctx.path.startsWith("/interaction/")) return next();
@@ -33,9 +33,10 @@ function interactions(provider, seen) {
     }
     const form = await readForm(ctx.req);
     const accountId = form.get("user").split("@")[0];
+    const refusal = accountId === "stranger" ? "unauthorized_client" : "access_denied";
     const result = people[accountId]
       ? { login: { accountId } }
-      : { error: "access_denied", error_description: "nobody of that name" };
+      : { error: refusal, error_description: "nobody of that name" };
     ctx.respond = false;
     return provider.interactionFinished(ctx.req, ctx.res, result, { mergeWithLastSubmission: false });
   };
