@@ -1,0 +1,116 @@
+// Every page that people meet, and how a fresh window gets there.
+import { signInAtProvider, signInLocally, useDomain } from "./browser.mjs";
+import { password } from "./world.mjs";
+
+const open = (page, app, parameters = "") => page.goto(`${app.origin}/login${parameters}`);
+
+async function beCarol(page, world) {
+  await page.goto(`${world.broker.issuer}/account`);
+  await signInLocally(page, "carol", password);
+  await page.waitForURL(`${world.broker.issuer}/account`);
+}
+
+/** Name of a page → [what shows that it is there, the way]. */
+export const pages = {
+  "sign-in": ["#sign-in", (page, { notes }) => open(page, notes)],
+  "sign-in-refused": [
+    "#error[data-error=bad_credentials]",
+    async (page, { notes }) => {
+      await open(page, notes);
+      await signInLocally(page, "somebody", "Wrong7horse");
+    },
+  ],
+  domain: [
+    "#domain",
+    async (page, { notes }) => {
+      await open(page, notes);
+      await page.click("#use-custom-domain");
+    },
+  ],
+  "domain-unknown": [
+    "#error[data-error=unknown_domain]",
+    async (page, { notes }) => {
+      await open(page, notes);
+      await useDomain(page, "unknown.test");
+    },
+  ],
+  choice: [
+    "#connection-acme-second",
+    async (page, { notes }) => {
+      await open(page, notes);
+      await useDomain(page, "two.test");
+    },
+  ],
+  consent: [
+    "#consent-allow",
+    async (page, { asks }) => {
+      await open(page, asks, "?scope=openid+profile+email+offline_access");
+      await signInLocally(page, "carol", password);
+    },
+  ],
+  account: ["#signed-in-via", beCarol],
+  "account-brokered": [
+    "#signed-in-via",
+    async (page, { broker }) => {
+      await page.goto(`${broker.issuer}/sso/acme.test`);
+      await signInAtProvider(page);
+    },
+  ],
+  logout: [
+    "#logout-confirm",
+    async (page, world) => {
+      await beCarol(page, world);
+      await page.goto(`${world.broker.issuer}/oauth2/logout`);
+    },
+  ],
+  "logout-upstream": [
+    "#logout-upstream",
+    async (page, { broker }) => {
+      await page.goto(`${broker.issuer}/sso/acme.test`);
+      await signInAtProvider(page);
+      await page.waitForSelector("#signed-in-via");
+      await page.goto(`${broker.issuer}/oauth2/logout`);
+    },
+  ],
+  "signed-out": [
+    "#signed-out",
+    async (page, world) => {
+      await beCarol(page, world);
+      await page.goto(`${world.broker.issuer}/oauth2/logout`);
+      await page.click("#logout-confirm");
+    },
+  ],
+  "error-redirect-uri": [
+    "#error[data-error=redirect_uri_mismatch]",
+    (page, { notes }) => open(page, notes, "?redirect_uri=https%3A%2F%2Felsewhere.test%2F"),
+  ],
+  "error-provider": [
+    "#error[data-error=idp_refused]",
+    async (page, { notes }) => {
+      await open(page, notes, "?domain_hint=acme.test");
+      await signInAtProvider(page, "stranger");
+    },
+  ],
+  "error-finished": [
+    "#error",
+    async (page, { notes }) => {
+      await open(page, notes);
+      const asked = page.url();
+      await signInLocally(page, "carol", password);
+      await page.waitForSelector("#signed-in");
+      await page.goto(asked);
+    },
+  ],
+  "error-not-found": ["#error[data-error=not_found]", (page, { broker }) => page.goto(`${broker.issuer}/nothing`)],
+};
+
+/** Leads a window to a page. */
+export async function reach(name, window, world) {
+  const [sign, way] = pages[name];
+  await way(window.page, world);
+  try {
+    await window.page.waitForSelector(sign, { state: "attached" });
+  } catch {
+    throw new Error(`${name} is not reached; at ${window.page.url()}:\n${await window.page.content()}`);
+  }
+}
