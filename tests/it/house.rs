@@ -12,7 +12,13 @@ use std::path::{Path, PathBuf};
 const IMPORTS: [(&str, &[&str]); 16] = [
     ("main", &["cli"]),
     ("cli", &["app", "flows"]),
-    ("app", &["web", "proxy", "jobs", "net", "emulator", "config"]),
+    (
+        "app",
+        &[
+            "web", "proxy", "jobs", "net", "emulator", "config", "flows", "store", "upstream", "policy",
+            "crypto",
+        ],
+    ),
     ("web", &["flows"]),
     ("proxy", &["flows"]),
     ("jobs", &["flows", "store"]),
