@@ -35,6 +35,8 @@ pub struct SignInView {
     pub username: Option<String>,
     /// The connections to choose from.
     pub connections: Vec<ConnectionView>,
+    /// The page languages that the app asked for (`ui_locales`).
+    pub locale: Option<String>,
 }
 
 /// A connection as a page offers it.
@@ -74,6 +76,7 @@ impl Broker {
             receipt: receipt_of(flow.id),
             username,
             connections,
+            locale: flow.locale,
         })
     }
 

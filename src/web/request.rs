@@ -34,6 +34,16 @@ pub struct Browser {
     pub query: Parameters,
     /// Whether another site made the browser send this request.
     pub origin: RequestOrigin,
+    /// Its `Accept-Language`.
+    pub(super) accept_language: Option<String>,
+}
+
+impl Browser {
+    /// The language of a page in a flow: what this request asks for, then what the app asked for (`ui_locales`).
+    pub fn language(&self, asked_by_app: Option<&str>) -> Locale {
+        let wishes = [self.visit.locale.as_deref(), asked_by_app];
+        Locale::choose(wishes.into_iter().flatten(), self.accept_language.as_deref())
+    }
 }
 
 /// Where a request came from (`Sec-Fetch-Site`, else `Origin`).
@@ -81,6 +91,7 @@ impl FromRequestParts<Web> for Browser {
             },
             locale: Locale::choose(wish.as_deref(), accepted),
             origin: RequestOrigin::read(headers, web.broker.issuer()),
+            accept_language: accepted.map(str::to_owned),
             here,
             query,
         })

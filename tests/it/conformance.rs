@@ -197,9 +197,15 @@ on_both_databases! {
     async fn pages_speak_the_language_that_the_app_asks_for(kind: Kind) {
         let (world, suite) = world(kind).await;
         for (wish, language) in [("de", "de"), ("se de en", "de"), ("en", "en"), ("se", "en")] {
-            let page = ask(&mut world.browser(), &suite, &[("ui_locales", wish)]).await;
+            let mut browser = world.browser();
+            let page = ask(&mut browser, &suite, &[("ui_locales", wish)]).await;
             page.expect(200, "sign-in");
-            assert!(page.body.contains(&format!("<html lang=\"{language}\"")), "{wish}: {}", page.body);
+            let speaks = format!("<html lang=\"{language}\"");
+            assert!(page.body.contains(&speaks), "{wish}: {}", page.body);
+            let wrong = [("username", "pia"), ("password", "Wrong7horse")];
+            let again = browser.press(&page, "sign-in", &wrong).await;
+            again.expect(403, "error");
+            assert!(again.body.contains(&speaks), "{wish}: {}", again.body);
         }
     }
 }
