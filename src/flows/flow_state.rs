@@ -49,7 +49,7 @@ impl Broker {
         Ok(self.sealer.seal_text(Purpose::FlowCookie, "handle", &text)?)
     }
 
-    /// Reads [`flow_handle`](Self::flow_handle).
+    /// Reads the name of a flow back from one of our own addresses.
     pub fn read_handle(&self, handle: &str) -> Option<FlowName> {
         let text = self.sealer.open_text(Purpose::FlowCookie, "handle", handle).ok()?;
         let (id, rest) = text.split_first_chunk::<16>()?;

@@ -69,12 +69,13 @@ impl Broker {
                 let answer = Answer::to(self.leave(&request.leaving).await?);
                 Ok(Logout::Done(answer.with(CookieChange::ClearSession)))
             }
-            (Some(current), LogoutStep::End) => {
-                let upstream = self.upstream_wish(&current.session).await? == Some(UpstreamLogout::Always);
-                Ok(Logout::Done(self.leave_session(&current, &request.leaving, upstream).await?))
-            }
-            (Some(current), LogoutStep::Ask) => {
-                let asks = self.upstream_wish(&current.session).await? == Some(UpstreamLogout::Ask);
+            (Some(current), step) => {
+                let wish = self.upstream_wish(&current.session).await?;
+                let asks = wish == Some(UpstreamLogout::Ask);
+                if step == LogoutStep::End && !asks {
+                    let upstream = wish == Some(UpstreamLogout::Always);
+                    return Ok(Logout::Done(self.leave_session(&current, &request.leaving, upstream).await?));
+                }
                 let connection = current.session.proof.connection.filter(|_| asks);
                 Ok(Logout::Ask(LogoutView {
                     handle: self.seal_leaving("question", &request.leaving)?,

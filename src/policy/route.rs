@@ -103,13 +103,15 @@ pub fn allowed_connections(hints: &Hints) -> Option<Vec<ConnectionId>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use NamedBy::{App, Link, PersonByDomain, PersonByHandle};
+    use Routing::{Closed, Open};
 
     fn con(number: u8) -> ConnectionId {
         ConnectionId::from_bytes([number; 16])
     }
 
-    fn some(numbers: &[u8]) -> Option<Vec<ConnectionId>> {
-        Some(numbers.iter().map(|number| con(*number)).collect())
+    fn list(numbers: &[u8]) -> Vec<ConnectionId> {
+        numbers.iter().map(|number| con(*number)).collect()
     }
 
     #[test]
@@ -117,19 +119,28 @@ mod tests {
         let none = Hints::default();
         for (hints, destination) in [
             (none.clone(), Destination::Page),
-            (Hints { idp: some(&[1]), domain: some(&[2]), ..none.clone() }, Destination::Connection(con(1))),
-            (Hints { idp: some(&[]), domain: some(&[2]), ..none.clone() }, Destination::Connection(con(2))),
-            (Hints { domain: some(&[1, 2]), ..none.clone() }, Destination::Choice(vec![con(1), con(2)])),
             (
-                Hints { domain: some(&[1, 2]), login: some(&[2]), ..none.clone() },
+                Hints { idp: Some(list(&[1])), domain: Some(list(&[2])), ..none.clone() },
+                Destination::Connection(con(1)),
+            ),
+            (
+                Hints { idp: Some(list(&[])), domain: Some(list(&[2])), ..none.clone() },
                 Destination::Connection(con(2)),
             ),
             (
-                Hints { login: some(&[3]), app: some(&[1, 2]), ..none.clone() },
+                Hints { domain: Some(list(&[1, 2])), ..none.clone() },
+                Destination::Choice(vec![con(1), con(2)]),
+            ),
+            (
+                Hints { domain: Some(list(&[1, 2])), login: Some(list(&[2])), ..none.clone() },
+                Destination::Connection(con(2)),
+            ),
+            (
+                Hints { login: Some(list(&[3])), app: Some(list(&[1, 2])), ..none.clone() },
                 Destination::Connection(con(3)),
             ),
-            (Hints { app: some(&[1]), ..none.clone() }, Destination::Connection(con(1))),
-            (Hints { login: some(&[]), ..none }, Destination::Page),
+            (Hints { app: Some(list(&[1])), ..none.clone() }, Destination::Connection(con(1))),
+            (Hints { login: Some(list(&[])), ..none }, Destination::Page),
         ] {
             assert_eq!(decide(&hints), destination, "{hints:?}");
         }
@@ -139,12 +150,16 @@ mod tests {
     fn a_session_must_fit_app_and_hints_but_not_the_login_hint() {
         let none = Hints::default();
         assert_eq!(allowed_connections(&none), None);
-        assert_eq!(allowed_connections(&Hints { login: some(&[1]), ..none.clone() }), None);
+        assert_eq!(allowed_connections(&Hints { login: Some(list(&[1])), ..none.clone() }), None);
         assert_eq!(
-            allowed_connections(&Hints { app: some(&[1, 2]), idp: some(&[2, 3]), ..none.clone() }),
-            some(&[2])
+            allowed_connections(&Hints {
+                app: Some(list(&[1, 2])),
+                idp: Some(list(&[2, 3])),
+                ..none.clone()
+            }),
+            Some(list(&[2]))
         );
-        assert_eq!(allowed_connections(&Hints { idp: some(&[]), ..none }), some(&[]));
+        assert_eq!(allowed_connections(&Hints { idp: Some(list(&[])), ..none }), Some(list(&[])));
     }
 
     #[test]
@@ -157,8 +172,6 @@ mod tests {
             connections: vec![con(1)],
         };
         let known = |route: NamedRoute, by| !connections_of(Some(&route), by).is_empty();
-        use NamedBy::{App, Link, PersonByDomain, PersonByHandle};
-        use Routing::{Closed, Open};
         for (routing, proven, by, expected) in [
             (Open, true, PersonByDomain, true),
             (Open, true, PersonByHandle, true),

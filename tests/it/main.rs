@@ -9,6 +9,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::format_push_string,
+    clippy::unnecessary_to_owned,
     missing_docs
 )]
 

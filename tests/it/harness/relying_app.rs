@@ -91,7 +91,7 @@ impl RelyingApp {
             form.push(("client_id", &self.client_id));
         }
         let request = request.body(Full::new(Bytes::from(query(&form)))).unwrap();
-        answer(self.network.send(request).await)
+        answer(&self.network.send(request).await)
     }
 
     /// Asks userinfo.
@@ -101,7 +101,7 @@ impl RelyingApp {
             .header(header::AUTHORIZATION, format!("Bearer {access_token}"))
             .body(Full::default())
             .unwrap();
-        answer(self.network.send(request).await)
+        answer(&self.network.send(request).await)
     }
 }
 
@@ -109,7 +109,7 @@ fn query(pairs: &[(&str, &str)]) -> String {
     Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-fn answer(response: http::Response<Bytes>) -> (StatusCode, Value) {
+fn answer(response: &http::Response<Bytes>) -> (StatusCode, Value) {
     let value = serde_json::from_slice(response.body()).unwrap_or(Value::Null);
     (response.status(), value)
 }

@@ -151,7 +151,7 @@ on_both_databases! {
         let page = world.brokered(&mut world.browser()).await;
         let (status, tokens) = notes.redeem(&notes.code(&page)).await;
         assert_eq!(status, StatusCode::OK, "{tokens}");
-        world.app.clock.advance(Duration::from_secs(3_600));
+        world.app.clock.advance(Duration::from_hours(1));
         let (status, tokens) = refresh(notes, &tokens["refresh_token"], &[]).await;
         assert_eq!(status, 200, "{tokens}");
         world.app.clock.advance(Duration::from_secs(3_601));
