@@ -15,6 +15,8 @@ async function readForm(request) {
   return new URLSearchParams(Buffer.concat(chunks).toString());
 }
 
+const strange = "nobody of that name";
+
 const page = (title, body) => `<!doctype html><html lang="en"><title>${title}</title><h1>${title}</h1>${body}</html>`;
 
 /** Its sign-in page: whoever gives a name that it knows is in; `stranger` finds the broker itself refused. */
@@ -36,7 +38,7 @@ function interactions(provider, seen) {
     const refusal = accountId === "stranger" ? "unauthorized_client" : "access_denied";
     const result = people[accountId]
       ? { login: { accountId } }
-      : { error: refusal, error_description: "nobody of that name" };
+      : { error: refusal, error_description: strange };
     ctx.respond = false;
     return provider.interactionFinished(ctx.req, ctx.res, result, { mergeWithLastSubmission: false });
   };
@@ -81,7 +83,9 @@ export async function startProvider(clients) {
   const errors = [];
   provider.on("server_error", (_ctx, error) => errors.push(error));
   for (const kind of ["authorization", "grant", "userinfo", "end_session"]) {
-    provider.on(`${kind}.error`, (_ctx, error) => errors.push(error));
+    provider.on(`${kind}.error`, (_ctx, error) => {
+      if (error.error_description !== strange) errors.push(error);
+    });
   }
   provider.use(interactions(provider, seen));
   const server = await serve(provider.callback(), port);
