@@ -13,6 +13,7 @@ use crate::model::{
     Secret, Session, SessionId, Target,
 };
 use crate::policy::access::{may_use, needs_consent};
+use crate::policy::route::is_among;
 use crate::policy::step::{Facts, Step, next_step};
 use crate::protocol::oauth::{ErrorCode, OAuthError, add_to_query};
 use crate::store::grants::{Code, Grant};
@@ -58,7 +59,7 @@ impl Broker {
             return Err(self.refuse(visit, event, "flow_finished", "flow_finished").await);
         }
         let ground = self.ground(&mut tx, &proven.account, &proven.proof, &flow.target).await?;
-        if matches!(ground.step, Step::RefuseInactive | Step::RefuseAccess) {
+        if matches!(ground.step, Step::RefuseInactive | Step::RefuseOther | Step::RefuseAccess) {
             drop(tx);
             return Err(self.refuse_step(visit, event, ground.step, &flow.target).await);
         }
@@ -95,7 +96,7 @@ impl Broker {
         let ground = self.ground(&mut tx, account, &session.proof, &target).await?;
         let silent = request.wants(crate::model::Prompt::None);
         let refused = match ground.step {
-            Step::RefuseInactive | Step::RefuseAccess => true,
+            Step::RefuseInactive | Step::RefuseOther | Step::RefuseAccess => true,
             Step::Consent => silent,
             Step::Finish => false,
         };
@@ -138,14 +139,22 @@ impl Broker {
         let belongs = organization.as_ref().map(|organization| (organization.id, &organization.handle));
         let (may_use_app, needs_consent) = match (&app, target) {
             (Some(entry), Target::App(request)) => (
-                may_use(&entry.app, belongs),
+                may_use(&entry.app, belongs)
+                    && is_among(&self.hints(&entry.app, request).await?, proof.connection),
                 needs_consent(&entry.app, &request.scopes, consented.as_deref(), &request.prompt),
             ),
             (Some(entry), _) => (may_use(&entry.app, belongs), false),
             (None, _) => (target.app().is_none(), false),
         };
-        let facts =
-            Facts { active: standing.is_some_and(|standing| standing.is_good()), may_use_app, needs_consent };
+        let facts = Facts {
+            active: standing.is_some_and(|standing| standing.is_good()),
+            is_expected: match target {
+                Target::App(request) => request.hinted_account.is_none_or(|hinted| hinted == account.id),
+                Target::Account | Target::Home(_) => true,
+            },
+            may_use_app,
+            needs_consent,
+        };
         Ok(Ground { organization, app, step: next_step(facts) })
     }
 
@@ -261,12 +270,19 @@ impl Broker {
 
     /// Refuses somebody who was proved: who may not use the app is sent back to it, for the rest there is a page.
     async fn refuse_step(&self, visit: &Visit, event: Event, step: Step, target: &Target) -> FlowError {
+        if let (Step::RefuseOther, Target::App(request)) = (step, target) {
+            let description = "somebody else signed in than id_token_hint names";
+            let error = OAuthError::new(ErrorCode::LoginRequired, description);
+            return self.refuse_to_app(visit, event, request, error, "other_account").await;
+        }
         if let (Step::RefuseAccess, Target::App(request)) = (step, target) {
             let error = OAuthError::new(ErrorCode::AccessDenied, "this account may not use this app");
             return self.refuse_to_app(visit, event, request, error, "app_not_for_account").await;
         }
         match step {
-            Step::RefuseAccess => self.refuse(visit, event, "not_allowed", "app_not_for_account").await,
+            Step::RefuseOther | Step::RefuseAccess => {
+                self.refuse(visit, event, "not_allowed", "app_not_for_account").await
+            }
             _ => self.refuse(visit, event, "account_disabled", "inactive").await,
         }
     }

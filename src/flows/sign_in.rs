@@ -190,12 +190,15 @@ impl Broker {
                 .refuse(visit, Self::sign_in_event(&flow), "bad_credentials", "bad_credentials")
                 .await);
         };
+        let Some(mut checked) = stored else {
+            return Err(FlowError::Unavailable("a password without a hash has matched".to_owned()));
+        };
         if verdict.needs_rehash
-            && let Some(old) = stored
+            && let Some(stronger) = self.strengthen(&account, &checked, password).await?
         {
-            self.strengthen(&account, &old, password).await?;
+            checked = stronger;
         }
-        self.complete_local(visit, &flow, account, &counters).await
+        self.complete_local(visit, &flow, account, &counters, &checked).await
     }
 
     async fn find_local_account(&self, entered: &str) -> Result<Option<Account>, FlowError> {
@@ -295,24 +298,31 @@ impl Broker {
         }
     }
 
-    /// Hashes the same password anew, stronger.
-    async fn strengthen(&self, account: &Account, old: &str, password: Secret) -> Result<(), FlowError> {
+    /// Hashes the same password anew, stronger; gives the new hash when it took the old one's place.
+    async fn strengthen(
+        &self,
+        account: &Account,
+        old: &str,
+        password: Secret,
+    ) -> Result<Option<String>, FlowError> {
         let normalized = Secret::new(normalize(password.expose()));
         // A full queue is no reason to refuse somebody whose password was right; the next sign-in tries again.
-        if let Ok(new) = self.passwords.hash(normalized).await {
-            let mut tx = self.database.write().await?;
-            accounts::replace_password_hash(&mut tx, account.id, old, &new).await?;
-            tx.commit().await?;
-        }
-        Ok(())
+        let Ok(new) = self.passwords.hash(normalized).await else { return Ok(None) };
+        let mut tx = self.database.write().await?;
+        accounts::replace_password_hash(&mut tx, account.id, old, &new).await?;
+        let kept = accounts::find_password(&mut tx, account.id).await?;
+        tx.commit().await?;
+        Ok(kept.filter(|kept| *kept == new))
     }
 
+    /// Completes a sign-in whose password was held against `checked`.
     async fn complete_local(
         &self,
         visit: &Visit,
         flow: &Flow,
         account: Account,
         counters: &[(Scope, String); 2],
+        checked: &str,
     ) -> Result<Answer, FlowError> {
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
@@ -328,14 +338,17 @@ impl Broker {
                 })
             }
         };
-        let (Some(profile), true) = (profile, allowed) else {
+        // A password that was changed while the old one was being checked opens nothing.
+        let current = accounts::find_password(&mut tx, account.id).await?.is_some_and(|now| now == checked);
+        let (Some(profile), true) = (profile, allowed && current) else {
             drop(tx);
+            let reason = if current { "local_sign_in_off" } else { "password_changed" };
             let event = Event {
                 organization: account.organization,
                 actor: Some(account.id),
                 ..Self::sign_in_event(flow)
             };
-            return Err(self.refuse(visit, event, "bad_credentials", "local_sign_in_off").await);
+            return Err(self.refuse(visit, event, "bad_credentials", reason).await);
         };
         let [(scope, subject), (network, address)] = counters;
         forgive_guesses(&mut tx, scope.as_str(), subject).await?;

@@ -335,7 +335,7 @@ impl Broker {
             merge_contact(&mut account, identity);
             if account != before {
                 account.updated_at = now;
-                accounts::update_account(tx, &account, now).await?;
+                accounts::update_contact(tx, &account, now).await?;
             }
         }
         Ok(Some(account))

@@ -100,6 +100,16 @@ pub fn allowed_connections(hints: &Hints) -> Option<Vec<ConnectionId>> {
     allowed
 }
 
+/// Whether a sign-in through `connection` (`None`: by password) is what the request asked for: the app's own demand
+/// always holds, a hint as far as it leads anywhere.
+pub fn is_among(hints: &Hints, connection: Option<ConnectionId>) -> bool {
+    let inside = |list: &Vec<ConnectionId>| connection.is_some_and(|used| list.contains(&used));
+    let demanded = hints.app.as_ref().is_none_or(inside);
+    let hinted =
+        [&hints.idp, &hints.domain].into_iter().flatten().filter(|list| !list.is_empty()).all(inside);
+    demanded && hinted
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,6 +170,22 @@ mod tests {
             Some(list(&[2]))
         );
         assert_eq!(allowed_connections(&Hints { idp: Some(list(&[])), ..none }), Some(list(&[])));
+    }
+
+    #[test]
+    fn whoever_took_another_way_is_not_who_was_asked_for() {
+        let none = Hints::default();
+        assert!(is_among(&none, None) && is_among(&none, Some(con(1))));
+        let app = Hints { app: Some(list(&[1])), ..none.clone() };
+        assert!(is_among(&app, Some(con(1))) && !is_among(&app, Some(con(2))) && !is_among(&app, None));
+        let unknown = Hints { idp: Some(list(&[])), ..none.clone() };
+        assert!(is_among(&unknown, None));
+        let hinted = Hints { domain: Some(list(&[1, 2])), ..none };
+        assert!(
+            is_among(&hinted, Some(con(2))) && !is_among(&hinted, Some(con(3))) && !is_among(&hinted, None)
+        );
+        let nothing_left = Hints { app: Some(list(&[])), ..Hints::default() };
+        assert!(!is_among(&nothing_left, Some(con(1))));
     }
 
     #[test]

@@ -22,6 +22,8 @@ statements! {
     UPDATE = "UPDATE accounts SET organization_id = $2, username = $3, username_key = $4, email = $5, \
               email_canonical = $6, email_verified = $7, name = $8, given_name = $9, family_name = $10, phone = $11, \
               enabled = $12, break_glass = $13, updated_at = $14 WHERE id = $1";
+    UPDATE_CONTACT = "UPDATE accounts SET email = $2, email_canonical = $3, email_verified = $4, name = $5, given_name = $6, \
+                      family_name = $7, phone = $8, updated_at = $9 WHERE id = $1";
     DELETE_ROLES = "DELETE FROM account_roles WHERE account_id = $1";
     INSERT_ROLE = "INSERT INTO account_roles (organization_id, account_id, role) VALUES ($1, $2, $3)";
     FIND_PASSWORD = "SELECT hash FROM passwords WHERE account_id = $1";
@@ -193,6 +195,24 @@ pub async fn insert_account(tx: &mut Tx, new: &Account) -> Result<(), StoreError
 pub async fn update_account(tx: &mut Tx, changed: &Account, now: Timestamp) -> Result<(), StoreError> {
     execute!(tx, DELETE_ROLES, changed.id.to_string())?;
     write(tx, UPDATE, changed, now).await
+}
+
+/// Changes how a person is called and reached, and nothing that says what they may do.
+pub async fn update_contact(tx: &mut Tx, changed: &Account, now: Timestamp) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        UPDATE_CONTACT,
+        changed.id.to_string(),
+        changed.email.as_ref().map(Email::as_str),
+        changed.email.as_ref().map(Email::canonical),
+        changed.email_verified,
+        &changed.contact.name,
+        &changed.contact.given_name,
+        &changed.contact.family_name,
+        &changed.contact.phone,
+        now.unix_micros(),
+    )?;
+    Ok(())
 }
 
 async fn write(tx: &mut Tx, sql: &'static str, it: &Account, now: Timestamp) -> Result<(), StoreError> {

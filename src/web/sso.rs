@@ -56,6 +56,10 @@ async fn repost_sso(
     browser: Browser,
     PostedForm(form): PostedForm,
 ) -> Response {
+    // What stands in the path becomes the address of our own form, so it must be an id and nothing else.
+    let Ok(connection) = connection.parse::<ConnectionId>().map(|id| id.to_string()) else {
+        return refusal(&web, &browser, FlowError::refused("not_found"));
+    };
     if form.get(REPOSTED).is_some() {
         return finish(&web, &browser, &connection, &form).await;
     }
