@@ -12,12 +12,13 @@ use crate::model::{
     Account, AuthorizationRequest, FLOW_LIFETIME, Flow, FlowId, GrantId, Organization, Proof, ProvenFlow,
     Secret, Session, SessionId, Target,
 };
-use crate::policy::access::{may_use, needs_consent};
+use crate::policy::access::{may_use, needs_consent, within};
+use crate::policy::redirect;
 use crate::policy::route::is_among;
 use crate::policy::step::{Facts, Step, next_step};
 use crate::protocol::oauth::{ErrorCode, OAuthError, add_to_query};
 use crate::store::grants::{Code, Grant};
-use crate::store::{StoreError, Tx, accounts, flows, grants, organizations};
+use crate::store::{StoreError, Tx, accounts, flows, grants, organizations, sessions};
 
 /// Somebody who has just proved who they are.
 pub(super) struct Proven {
@@ -93,6 +94,11 @@ impl Broker {
     ) -> Result<Answer, FlowError> {
         let target = Target::App(Box::new(request.clone()));
         let mut tx = self.database.write().await?;
+        if !sessions::hold_session(&mut tx, session.id).await? {
+            drop(tx);
+            let event = Self::authorize_event(flow, request, account, session);
+            return Err(self.refuse(visit, event, "session_ended", "session_ended").await);
+        }
         let ground = self.ground(&mut tx, account, &session.proof, &target).await?;
         let silent = request.wants(crate::model::Prompt::None);
         let refused = match ground.step {
@@ -146,8 +152,13 @@ impl Broker {
             (Some(entry), _) => (may_use(&entry.app, belongs), false),
             (None, _) => (target.app().is_none(), false),
         };
+        // Nothing goes to an address that was taken from the app meanwhile, not even a refusal.
+        let still_registered = match (&app, target) {
+            (Some(entry), Target::App(request)) => is_still_registered(entry, request),
+            _ => true,
+        };
         let facts = Facts {
-            active: standing.is_some_and(|standing| standing.is_good()),
+            active: standing.is_some_and(|standing| standing.is_good()) && still_registered,
             is_expected: match target {
                 Target::App(request) => request.hinted_account.is_none_or(|hinted| hinted == account.id),
                 Target::Account | Target::Home(_) => true,
@@ -218,7 +229,7 @@ impl Broker {
             account: account.id,
             session,
             subject,
-            scopes: request.scopes.clone(),
+            scopes: within(&request.scopes, &entry.app.settings.scopes),
             resources: request.resources.clone(),
             proof: proof.clone(),
             created_at: now,
@@ -314,4 +325,10 @@ impl Broker {
         answer.push(("iss", &self.settings.issuer));
         add_to_query(redirect_uri, &answer)
     }
+}
+
+/// Whether the address of a request is one that the app has now.
+pub(super) fn is_still_registered(entry: &AppEntry, request: &AuthorizationRequest) -> bool {
+    let settings = &entry.app.settings;
+    redirect::matches(&request.redirect_uri, &settings.redirect_uris, settings.application_type)
 }

@@ -1,12 +1,13 @@
 //! Consent: the person says what an app may know.
 
 use super::Broker;
+use super::complete::is_still_registered;
 use super::error::{FlowError, Refusal};
 use super::evidence::{Event, receipt_of};
 use super::visit::{Answer, Go, Visit};
 use crate::model::{AuthorizationRequest, ProvenFlow, Target};
 use crate::protocol::oauth::{ErrorCode, OAuthError};
-use crate::store::{accounts, flows, grants};
+use crate::store::{accounts, flows, grants, sessions};
 
 /// What the consent page shows.
 #[derive(Debug, Clone)]
@@ -61,6 +62,9 @@ impl Broker {
         let Some(entry) = self.directory.app_by_id(request.app).await? else {
             return Err(FlowError::refused("flow_expired"));
         };
+        if !is_still_registered(&entry, &request) {
+            return Err(FlowError::refused("redirect_uri_mismatch"));
+        }
         let mut tx = self.database.write().await?;
         if !flows::consume_proven_flow(&mut tx, flow.id, now).await? {
             drop(tx);
@@ -84,7 +88,9 @@ impl Broker {
         let standing =
             accounts::read_standing(&mut tx, flow.account, flow.proof.connection, Some(request.app)).await?;
         let account = accounts::find_account(&mut tx, flow.account).await?;
-        let (Some(account), true) = (account, standing.is_some_and(|standing| standing.is_good())) else {
+        let good = standing.is_some_and(|standing| standing.is_good())
+            && sessions::hold_session(&mut tx, flow.session).await?;
+        let (Some(account), true) = (account, good) else {
             drop(tx);
             return Err(self.refuse(visit, event, "account_disabled", "inactive").await);
         };

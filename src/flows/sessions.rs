@@ -120,8 +120,16 @@ impl Broker {
             },
             session: session.clone(),
         };
+        let renewed = kept.is_some() && sessions::renew_session(tx, &new).await?;
+        let (new, session) = if kept.is_some() && !renewed {
+            // It ended a moment ago: this is another one.
+            let session = Session { id: SessionId::new(now, &*self.random), ..session };
+            (NewSession { session: session.clone(), upstream_id_token_sealed: None, ..new }, session)
+        } else {
+            (new, session)
+        };
         match (&before, kept) {
-            (_, Some(_)) if sessions::renew_session(tx, &new).await? => {}
+            (_, Some(_)) if renewed => {}
             (Some(old), _) => {
                 self.end_session(tx, old).await?;
                 sessions::insert_session(tx, &new).await?;
@@ -137,6 +145,14 @@ impl Broker {
         let ended = sessions::end_session(tx, session.account, session.id, now).await?;
         grants::revoke_grants_of_session(tx, session.id, now).await?;
         Ok(ended)
+    }
+
+    /// Ends everything that an account has open: sessions, and grants with all their tokens.
+    pub(super) async fn end_everything(&self, tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        sessions::end_all_sessions(tx, account, now).await?;
+        grants::revoke_grants_of_account(tx, account, now).await?;
+        Ok(())
     }
 
     fn seal_upstream_id_token(&self, session: SessionId, token: &Secret) -> Result<String, FlowError> {

@@ -6,7 +6,7 @@ use super::directory::Name;
 use super::error::{FlowError, Refusal};
 use super::evidence::{Event, receipt_of};
 use super::visit::{Answer, Visit};
-use crate::crypto::password::PasswordError;
+use crate::crypto::password::{MAX_PASSWORD_BYTES, PasswordError};
 use crate::model::{
     Account, ConnectionId, Email, Flow, LocalSignIn, Profile, ProfileKind, Proof, Secret, Target, Username,
 };
@@ -170,6 +170,10 @@ impl Broker {
                 _ => return self.sign_in_by_name(visit, handle, entered).await,
             }
         }
+        if password.expose().len() > MAX_PASSWORD_BYTES {
+            let event = Self::sign_in_event(&flow);
+            return Err(self.refuse(visit, event, "bad_credentials", "password_too_long").await);
+        }
         let account = self.find_local_account(entered).await?;
         let counters = self.counters(visit, entered, account.as_ref());
         self.reserve(visit, &flow, &counters).await?;
@@ -212,11 +216,14 @@ impl Broker {
     fn counters(&self, visit: &Visit, entered: &str, account: Option<&Account>) -> [(Scope, String); 2] {
         let key = self.network_tag(&format!("username:{}", entered.to_ascii_lowercase()));
         let known = account.and_then(|account| self.known_browser(visit, account.id));
+        let known_here = known.is_some();
         let first = match known {
             Some(browser) => (Scope::KnownBrowser, self.network_tag(&format!("{key}:{browser}"))),
             None => (Scope::Account, key),
         };
-        [first, (Scope::Network, self.network_tag(&visit.network()))]
+        // Somebody else's guesses from the same network do not stop a browser that the account was used in.
+        let network = if known_here { format!("known:{}", first.1) } else { visit.network() };
+        [first, (Scope::Network, self.network_tag(&network))]
     }
 
     /// Counts a guess before it is checked.

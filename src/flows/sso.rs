@@ -8,6 +8,7 @@ use super::directory::{ConnectionEntry, Name};
 use super::error::{FlowError, Refusal};
 use super::evidence::{Event, receipt_of};
 use super::visit::{Answer, Go, Visit};
+use crate::model::OwnedDomain;
 use crate::model::{
     Account, AccountId, Connection, ConnectionId, Email, FLOW_LIFETIME, Flow, Profile, ProfileId,
     ProfileKind, Prompt, Proof, Role, Target, UpstreamLeg,
@@ -308,8 +309,10 @@ impl Broker {
         identity: &VerifiedIdentity,
     ) -> Result<Option<(Email, bool)>, StoreError> {
         let Some(AssertedEmail { email, verified, .. }) = &identity.email else { return Ok(None) };
-        let owned = domains::list_domains(tx, entry.organization.id).await?;
-        let inside = owned.iter().any(|owned| owned.domain.covers(email.domain()));
+        // The most specific owner counts, as it does for routing: a wildcard of one organization does not reach into
+        // a name that another one owns.
+        let owner = domains::find_owner(tx, &OwnedDomain::candidates(email.domain())).await?;
+        let inside = owner.is_some_and(|owner| owner.organization == entry.organization.id);
         Ok(Some((email.clone(), *verified && inside)))
     }
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::Broker;
 use super::access_token::AccessClaims;
 use super::error::EndpointError;
+use crate::policy::access::within;
 use crate::policy::claims::claims_for;
 use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
 use crate::store::accounts;
@@ -19,7 +20,7 @@ impl Broker {
     pub async fn userinfo(&self, token: &str) -> Result<Map<String, Value>, EndpointError> {
         let invalid = || EndpointError::Refused(INVALID);
         // A token for a resource of its own (RFC 8707) is not one for the broker (RFC 9068, section 4).
-        let for_us = |claims: &AccessClaims| claims.audience.contains(&self.settings.issuer);
+        let for_us = |claims: &AccessClaims| claims.audience == [self.settings.issuer.as_str()];
         let claims = self.read_access_token(token).filter(for_us).ok_or_else(invalid)?;
         let grant = self.living_grant(&claims).await?.flatten().ok_or_else(invalid)?;
         let scopes = split_words(&claims.scope);
@@ -30,6 +31,7 @@ impl Broker {
         let entry = self.directory.app_by_id(grant.app).await?.ok_or_else(invalid)?;
         let mut tx = self.database.read().await?;
         let account = accounts::find_account(&mut tx, grant.account).await?.ok_or_else(invalid)?;
+        let scopes = within(&scopes, &entry.app.settings.scopes);
         let mut answer = claims_for(&account, &entry.app, &scopes);
         answer.insert("sub".to_owned(), grant.subject.into());
         Ok(answer)

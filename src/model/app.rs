@@ -118,6 +118,9 @@ pub struct AppSettings {
     pub consent: ConsentMode,
     /// The scopes that it may ask for.
     pub scopes: Vec<String>,
+    /// The resources that its access tokens may be for (RFC 8707).
+    #[serde(default)]
+    pub resources: Vec<String>,
     /// Whose accounts may use it.
     pub audience: Audience,
     /// Handles of the connections through which people must sign in; empty allows all, and passwords.
@@ -151,6 +154,7 @@ impl AppSettings {
             require_pkce: true,
             consent: ConsentMode::Implicit,
             scopes: ["openid", "profile", "email", "phone", "offline_access"].map(str::to_owned).to_vec(),
+            resources: Vec::new(),
             audience: Audience::Own,
             connections: Vec::new(),
             id_token_alg: SigningAlg::RS256,

@@ -29,6 +29,11 @@ pub fn needs_consent(app: &App, wanted: &[String], given: Option<&[String]>, pro
     app.settings.consent == ConsentMode::Explicit && !covered
 }
 
+/// Those of `scopes` that are allowed now: what an app may ask for can shrink after something was granted.
+pub fn within(scopes: &[String], allowed: &[String]) -> Vec<String> {
+    scopes.iter().filter(|scope| allowed.contains(scope)).cloned().collect()
+}
+
 /// The scopes of a refresh request: what was granted, or fewer. `None` when it asks for more.
 pub fn narrow_scopes(granted: &[String], asked: Option<&[String]>) -> Option<Vec<String>> {
     match asked {
@@ -80,6 +85,11 @@ mod tests {
             settings.redirect_uris = vec!["com.example.app:/cb".to_owned()];
         });
         assert!(needs_consent(&native, &scopes("openid"), Some(&scopes("openid")), &[]));
+    }
+
+    #[test]
+    fn a_scope_taken_from_the_app_is_taken_from_its_tokens() {
+        assert_eq!(within(&scopes("openid email"), &scopes("openid phone")), scopes("openid"));
     }
 
     #[test]

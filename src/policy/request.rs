@@ -40,7 +40,7 @@ pub fn check(
         hinted_account: None,
         domain_hint: parameters.get("domain_hint").map(str::to_owned),
         idp_hint: parameters.get("idp_hint").map(str::to_owned),
-        resources: resources(parameters)?,
+        resources: resources(app, parameters)?,
         scopes,
         code_challenge,
         prompt,
@@ -171,14 +171,13 @@ fn max_age(parameters: &Parameters) -> Result<Option<u32>, OAuthError> {
     if digits { text.parse().map(Some).map_err(|_| error) } else { Err(error) }
 }
 
-/// Resource indicators are absolute URIs without fragment (RFC 8707, section 2).
-fn resources(parameters: &Parameters) -> Result<Vec<String>, OAuthError> {
+/// Resource indicators (RFC 8707, section 2): of those that the app is registered for, so that no app gets a token
+/// for somebody else's API.
+fn resources(app: &App, parameters: &Parameters) -> Result<Vec<String>, OAuthError> {
     let mut resources = Vec::new();
     for resource in parameters.all("resource") {
-        let good =
-            url::Url::parse(resource).is_ok_and(|url| url.fragment().is_none()) && resource.len() <= 512;
-        if !good || resources.len() == 8 || resource.contains(' ') {
-            let description = "resource takes up to eight absolute URIs without fragment";
+        if resources.len() == 8 || !app.settings.resources.iter().any(|known| known == resource) {
+            let description = "resource takes up to eight of the resources that this app is registered for";
             return Err(OAuthError::new(ErrorCode::InvalidTarget, description));
         }
         resources.push(resource.to_owned());

@@ -56,8 +56,15 @@ crate::model::words::words! {
 }
 
 /// The parameters of a request, in the order in which they came.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Parameters(Vec<(String, String)>);
+
+impl std::fmt::Debug for Parameters {
+    /// Names only: values may be passwords, codes and secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
 
 impl Parameters {
     /// Reads `application/x-www-form-urlencoded` text, as queries and forms carry it.

@@ -18,6 +18,7 @@ statements! {
                          AND (' ' || scopes || ' ') NOT LIKE '% offline_access %'";
     REVOKE_OF_OTHERS = "UPDATE grants SET revoked_at = $3 WHERE account_id = $1 AND session_id <> $2 AND revoked_at IS NULL \
                         AND (' ' || scopes || ' ') NOT LIKE '% offline_access %'";
+    REVOKE_OF_ACCOUNT = "UPDATE grants SET revoked_at = $2 WHERE account_id = $1 AND revoked_at IS NULL";
     INSERT_CODE = "INSERT INTO codes (hash, grant_id, redirect_uri, code_challenge, nonce, expires_at) \
                    VALUES ($1, $2, $3, $4, $5, $6)";
     FIND_CODE = "SELECT * FROM codes WHERE hash = $1";
@@ -264,6 +265,15 @@ pub async fn revoke_grants_of_other_sessions(
     now: Timestamp,
 ) -> Result<u64, StoreError> {
     execute!(tx, REVOKE_OF_OTHERS, account.to_string(), keep.to_string(), now.unix_micros())
+}
+
+/// Revokes all grants of an account, those that outlive sessions included.
+pub async fn revoke_grants_of_account(
+    tx: &mut Tx,
+    account: AccountId,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    execute!(tx, REVOKE_OF_ACCOUNT, account.to_string(), now.unix_micros())
 }
 
 /// The apps that were given something in a session.

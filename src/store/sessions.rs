@@ -25,6 +25,8 @@ statements! {
              idle_until = $13, expires_at = $14, organization_id = $15 WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
     TOUCH = "UPDATE sessions SET last_seen_at = $2, idle_until = $3 WHERE id = $1 AND ended_at IS NULL";
     END = "UPDATE sessions SET ended_at = $3 WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
+    END_ALL = "UPDATE sessions SET ended_at = $2 WHERE account_id = $1 AND ended_at IS NULL";
+    HOLD = "UPDATE sessions SET last_seen_at = last_seen_at WHERE id = $1 AND ended_at IS NULL";
     END_OTHERS = "UPDATE sessions SET ended_at = $3 WHERE account_id = $1 AND id <> $2 AND ended_at IS NULL";
     FIND_UPSTREAM_ID_TOKEN = "SELECT upstream_id_token_sealed FROM sessions WHERE id = $1";
 }
@@ -212,6 +214,16 @@ pub async fn end_other_sessions(
     now: Timestamp,
 ) -> Result<u64, StoreError> {
     execute!(tx, END_OTHERS, account.to_string(), keep.to_string(), now.unix_micros())
+}
+
+/// Ends all sessions of an account; gives how many.
+pub async fn end_all_sessions(tx: &mut Tx, account: AccountId, now: Timestamp) -> Result<u64, StoreError> {
+    execute!(tx, END_ALL, account.to_string(), now.unix_micros())
+}
+
+/// Holds a session for the rest of the transaction, so that nobody ends it meanwhile; `false` when it has ended.
+pub async fn hold_session(tx: &mut Tx, id: SessionId) -> Result<bool, StoreError> {
+    Ok(execute!(tx, HOLD, id.to_string())? == 1)
 }
 
 /// The provider's ID token of a session, sealed, also after its end.

@@ -171,9 +171,7 @@ impl Broker {
         let account = Account { enabled, updated_at: now, ..account };
         accounts::update_account(&mut tx, &account, now).await?;
         if !enabled {
-            for session in sessions::list_sessions(&mut tx, account.id, now).await? {
-                self.end_session(&mut tx, &session).await?;
-            }
+            self.end_everything(&mut tx, account.id).await?;
         }
         let action = if enabled { "account.enable" } else { "account.disable" };
         let event =

@@ -106,8 +106,13 @@ impl Broker {
             Change::Unchanged => Ok(()),
         }
         .map_err(|error| taken(error, sentence))?;
+        if change == Change::Changed && !account.enabled {
+            self.end_everything(tx, account.id).await?;
+        }
         if let Some(hash) = passwords.get(&wanted.username.key()) {
             self.apply_password(tx, &account, hash).await?;
+            // Whoever knew the old password is out.
+            self.end_everything(tx, account.id).await?;
             change = if change == Change::Created { change } else { Change::Changed };
         }
         let line = Line { kind: "account", name, id: account.id.to_string(), change, notes: String::new() };

@@ -1,9 +1,10 @@
 //! What a file of `apply` says, in types: checked by itself, before the database is asked.
 
 use crate::model::{
-    AccountId, AppId, AppSettings, ConnectionId, ConnectionSettings, Contact, Email, Handle, OrganizationId,
-    OrganizationPolicy, OwnedDomain, Plan, Role, Secret, Username,
+    AccountId, AppId, AppSettings, Audience, ConnectionId, ConnectionSettings, Contact, Email, Handle,
+    OrganizationId, OrganizationPolicy, OwnedDomain, Plan, Role, Secret, Username,
 };
+use crate::protocol::document::{Complaint, Notation, Setting};
 
 /// An organization with what it owns.
 #[derive(Debug, Clone)]
@@ -90,4 +91,28 @@ pub struct WantedAccount {
 pub enum WantedPassword {
     Clear(Secret),
     Hash(String),
+}
+
+/// The value of `audience`.
+pub(super) struct AudienceWord(pub Audience);
+
+impl Setting for AudienceWord {
+    const NOTATION: Notation = Notation::Text;
+
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        if text == "any" {
+            return Ok(Self(Audience::Any));
+        }
+        Err(Complaint::new("takes \"any\", or a list of organizations' handles"))
+    }
+
+    fn from_value(value: &toml::de::DeValue<'_>) -> Result<Self, Complaint> {
+        if let Some(text) = value.as_str() {
+            return Self::from_text(text);
+        }
+        let wrong = || Complaint::new("takes \"any\", or a list of organizations' handles");
+        let items = value.as_array().ok_or_else(wrong)?;
+        let handles = items.iter().map(|item| item.get_ref().as_str().and_then(|text| text.parse().ok()));
+        Ok(Self(Audience::Organizations(handles.collect::<Option<_>>().ok_or_else(wrong)?)))
+    }
 }

@@ -119,6 +119,7 @@ struct ExportedApp {
     require_pkce: bool,
     consent: &'static str,
     scopes: Vec<String>,
+    resources: Vec<String>,
     audience: Option<ExportedAudience>,
     connections: Vec<String>,
     id_token_alg: &'static str,
@@ -306,6 +307,7 @@ fn export_app(it: App) -> ExportedApp {
         require_pkce: settings.require_pkce,
         consent: settings.consent.as_str(),
         scopes: settings.scopes,
+        resources: settings.resources,
         audience: match audience {
             Audience::Own => None,
             Audience::Any => Some(ExportedAudience::Any("any")),

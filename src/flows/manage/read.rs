@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use super::Limits;
 use super::document::{
-    WantedAccount, WantedApp, WantedConnection, WantedDomain, WantedKey, WantedOrganization, WantedPassword,
-    WantedSecret,
+    AudienceWord, WantedAccount, WantedApp, WantedConnection, WantedDomain, WantedKey, WantedOrganization,
+    WantedPassword, WantedSecret,
 };
 use crate::crypto::certificate::Certificate;
 use crate::crypto::password::check_phc;
@@ -376,6 +376,17 @@ fn app_settings(table: &Table<'_>, has_secret: bool, rules: Rules) -> AppSetting
     if table.has("scopes") {
         settings.scopes = table.parsed_list("scopes");
     }
+    settings.resources = table.parsed_list("resources");
+    for resource in &settings.resources {
+        let good =
+            url::Url::parse(resource).is_ok_and(|url| url.fragment().is_none()) && !resource.contains(' ');
+        if !good || resource.len() > 512 {
+            table.refuse(
+                "resources",
+                Complaint::new("a resource is an absolute URI without fragment (RFC 8707)"),
+            );
+        }
+    }
     settings.audience = audience(table);
     settings.connections = table.parsed_list("connections");
     set(&mut settings.id_token_alg, table.parsed("id_token_alg"));
@@ -415,30 +426,6 @@ fn audience(table: &Table<'_>) -> Audience {
     match table.optional::<AudienceWord>("audience") {
         None => Audience::Own,
         Some(AudienceWord(audience)) => audience,
-    }
-}
-
-/// The value of `audience`.
-struct AudienceWord(Audience);
-
-impl crate::protocol::document::Setting for AudienceWord {
-    const NOTATION: crate::protocol::document::Notation = crate::protocol::document::Notation::Text;
-
-    fn from_text(text: &str) -> Result<Self, Complaint> {
-        if text == "any" {
-            return Ok(Self(Audience::Any));
-        }
-        Err(Complaint::new("takes \"any\", or a list of organizations' handles"))
-    }
-
-    fn from_value(value: &toml::de::DeValue<'_>) -> Result<Self, Complaint> {
-        if let Some(text) = value.as_str() {
-            return Self::from_text(text);
-        }
-        let wrong = || Complaint::new("takes \"any\", or a list of organizations' handles");
-        let items = value.as_array().ok_or_else(wrong)?;
-        let handles = items.iter().map(|item| item.get_ref().as_str().and_then(|text| text.parse().ok()));
-        Ok(Self(Audience::Organizations(handles.collect::<Option<_>>().ok_or_else(wrong)?)))
     }
 }
 

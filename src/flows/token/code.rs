@@ -6,6 +6,7 @@ use crate::crypto::{constant_time_eq, random};
 use crate::flows::Broker;
 use crate::flows::error::EndpointError;
 use crate::flows::evidence::Event;
+use crate::policy::access::within;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::grants::{self, Code, Grant};
 
@@ -48,7 +49,7 @@ impl Broker {
         let issue = Issue {
             client: request.client,
             grant: &grant,
-            scopes: &grant.scopes,
+            scopes: &within(&grant.scopes, &request.client.app.settings.scopes),
             nonce: code.nonce.as_deref(),
             event,
         };

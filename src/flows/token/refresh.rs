@@ -7,7 +7,7 @@ use crate::crypto::random;
 use crate::flows::Broker;
 use crate::flows::error::EndpointError;
 use crate::flows::evidence::Event;
-use crate::policy::access::narrow_scopes;
+use crate::policy::access::{narrow_scopes, within};
 use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
 use crate::store::grants::{self, Grant};
 use crate::store::{StoreError, Tx, organizations, sessions};
@@ -42,6 +42,7 @@ impl Broker {
                 No { error: OAuthError::new(ErrorCode::InvalidScope, description), reason: "scope_grown" };
             return Err(self.say_no(request, event, no).await);
         };
+        let scopes = within(&scopes, &request.client.app.settings.scopes);
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         if !grants::consume_refresh_token(&mut tx, &hash, now).await? {

@@ -149,6 +149,7 @@ client_id = "wiki"
 name = "Wiki"
 client_secret = "wiki-secret-0123456789"
 redirect_uris = ["https://wiki.globex.test/callback"]
+resources = ["https://api.globex.test/"]
 home_uri = "https://wiki.globex.test/"
 
 [[organizations.accounts]]

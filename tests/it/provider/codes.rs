@@ -162,7 +162,7 @@ on_both_databases! {
         world.app.apply(DISABLED).await;
         let (status, answer) = wiki.redeem(&code).await;
         assert_eq!((status.as_u16(), &answer["error"]), (400, &"invalid_grant".into()), "{answer}");
-        assert_eq!(world.app.refusals().await.last().map(String::as_str), Some("inactive"));
+        assert_eq!(world.app.refusals().await.last().map(String::as_str), Some("grant_revoked"));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whole sign-ins through the real listener: brokered, local, resumed, refused.
 
+mod asked_for;
 mod brokered;
 mod local;
 mod requests;
