@@ -93,6 +93,7 @@ impl Broker {
         session: &Session,
     ) -> Result<Answer, FlowError> {
         let target = Target::App(Box::new(request.clone()));
+        self.warm(&target).await?;
         let mut tx = self.database.write().await?;
         if !sessions::hold_session(&mut tx, session.id).await? {
             drop(tx);
@@ -119,6 +120,17 @@ impl Broker {
         let go = self.go_on(&mut tx, flow, &target, account, session, &ground).await?;
         tx.commit().await?;
         Ok(Answer::to(go))
+    }
+
+    /// Brings what [`ground`](Self::ground) asks of the directory into its caches, before a transaction holds a
+    /// connection: with all connections held by such transactions, nobody could load it.
+    pub(super) async fn warm(&self, target: &Target) -> Result<(), FlowError> {
+        let Some(id) = target.app() else { return Ok(()) };
+        let entry = self.directory.app_by_id(id).await?;
+        if let (Some(entry), Target::App(request)) = (entry, target) {
+            self.hints(&entry.app, request).await?;
+        }
+        Ok(())
     }
 
     /// Reads, inside the transaction, what decides over the next step.

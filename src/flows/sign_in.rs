@@ -332,6 +332,7 @@ impl Broker {
         checked: &str,
     ) -> Result<Answer, FlowError> {
         let now = self.clock.now();
+        self.warm(&flow.target).await?;
         let mut tx = self.database.write().await?;
         let profile = local_profile(profiles::list_profiles(&mut tx, account.id).await?);
         let allowed = match account.organization {

@@ -257,6 +257,7 @@ impl Broker {
         identity: VerifiedIdentity,
         event: Event,
     ) -> Result<Answer, FlowError> {
+        self.warm(&flow.target).await?;
         let mut tx = self.database.write().await?;
         let email = self.trusted_email(&mut tx, entry, &identity).await?;
         let connection = entry.connection.id;

@@ -69,14 +69,16 @@ impl Broker {
         let Some(word) = request.form.get("grant_type") else {
             return refused(ErrorCode::InvalidRequest, "grant_type is missing");
         };
+        let event = Self::token_event("token", request.client);
         let Ok(grant_type) = word.parse::<GrantType>() else {
-            return refused(
-                ErrorCode::UnsupportedGrantType,
-                "grant_type is one of authorization_code, refresh_token, client_credentials",
-            );
+            let description = "grant_type is one of authorization_code, refresh_token, client_credentials";
+            let error = OAuthError::new(ErrorCode::UnsupportedGrantType, description);
+            return Err(self.say_no(request, event, No { error, reason: "unsupported_grant_type" }).await);
         };
         if !request.client.app.may_use(grant_type) {
-            return refused(ErrorCode::UnauthorizedClient, "this app is not registered for this grant");
+            let description = "this app is not registered for this grant";
+            let error = OAuthError::new(ErrorCode::UnauthorizedClient, description);
+            return Err(self.say_no(request, event, No { error, reason: "grant_type_not_allowed" }).await);
         }
         self.ensure_keys_of(request.client).await?;
         match grant_type {
