@@ -40,6 +40,26 @@ on_both_databases! {
         let mut brokered = world.browser();
         let page = brokered.open(&strict.authorize_url(&[])).await;
         strict.code(&world.sign_in_at_provider(&mut brokered, &page).await);
+        // With two providers to choose from, the page has the password form too; it leads nowhere for this app.
+        let issuer = world.idp.as_str().trim_end_matches('/');
+        world
+            .app
+            .apply(&format!(
+                "[[organizations]]\nhandle = \"acme\"\nname = \"Acme\"\n[[organizations.connections]]\n\
+                 handle = \"acme-two\"\nname = \"Acme Two\"\nvendor = \"okta\"\nissuer = \"{issuer}\"\n\
+                 client_id = \"countersign-2\"\nclient_secret = \"idp-secret-2-0123456789\"\n\
+                 [[organizations.apps]]\nclient_id = \"strict\"\nname = \"Strict\"\n\
+                 client_secret = \"strict-secret-0123456789\"\nconnections = [\"acme-idp\", \"acme-two\"]\n\
+                 redirect_uris = [\"https://strict.acme.test/callback\"]\n"
+            ))
+            .await;
+        let mut bypass = world.browser();
+        let page = bypass.open(&strict.authorize_url(&[])).await;
+        page.expect(200, "connection-acme-idp").expect(200, "sign-in");
+        let end = bypass.press(&page, "sign-in", &fields).await;
+        assert_eq!(end.location_parameter("error").as_deref(), Some("access_denied"), "{}", end.body);
+        assert_eq!(end.location_parameter("code"), None);
+        assert!(!bypass.cookies_of("id.test").contains_key("__Host-session"));
     }
 }
 
