@@ -42,7 +42,7 @@ impl Broker {
     fn audit_record(&self, event: &Event, reason: Option<&str>) -> AuditRecord {
         let at = self.clock.now();
         AuditRecord {
-            id: AuditId::new(at, &*self.random),
+            id: AuditId::in_sequence(&self.audit_ids, at, &*self.random),
             organization: event.organization,
             at,
             actor: event.actor,

@@ -41,7 +41,7 @@ use crate::crypto::mac::{MacKey, MacPurpose};
 use crate::crypto::password::{HasherSettings, PasswordError, PasswordHasher};
 use crate::crypto::seal::Sealer;
 use crate::crypto::{CryptoError, MasterKey};
-use crate::model::{Clock, Random};
+use crate::model::{Clock, IdSequence, Random};
 use crate::policy::password::PasswordRules;
 use crate::store::{Database, StoreError};
 use crate::upstream::{EgressBuildError, Upstream, UpstreamSettings};
@@ -90,6 +90,7 @@ pub struct Broker {
     database: Arc<Database>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    audit_ids: IdSequence,
     settings: FlowSettings,
     sealer: Sealer,
     network_mac: MacKey,
@@ -140,6 +141,7 @@ impl Broker {
             network_mac: MacKey::derive(master, MacPurpose::NetworkAddress)?,
             form_mac: MacKey::derive(master, MacPurpose::FormToken)?,
             signing: SigningKeys::default(),
+            audit_ids: IdSequence::default(),
             sealer,
             settings,
             database,

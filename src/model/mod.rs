@@ -30,8 +30,8 @@ pub use domain::{DomainError, DomainName, OwnedDomain};
 pub use email::{Email, EmailError};
 pub use flow::{AuthorizationRequest, FLOW_LIFETIME, Flow, Prompt, ProvenFlow, Target, UpstreamLeg};
 pub use id::{
-    AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, KeyId, OrganizationId, ProfileId,
-    SessionId,
+    AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, KeyId, OrganizationId,
+    ProfileId, SessionId,
 };
 pub use name::{Handle, NameError, Username};
 pub use organization::{LocalSignIn, Organization, OrganizationPolicy, Plan, Routing};

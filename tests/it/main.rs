@@ -14,6 +14,7 @@
     missing_docs
 )]
 
+mod attacks;
 mod conformance;
 mod harness;
 mod house;

@@ -118,6 +118,11 @@ impl TestApp {
         self.database.run(statement).await;
     }
 
+    /// How many rows each of these tables holds.
+    pub async fn count_rows(&self, tables: &[&'static str]) -> std::collections::BTreeMap<&'static str, i64> {
+        self.database.count_rows(tables).await
+    }
+
     /// A second connection to the same database, for evidence only.
     pub async fn evidence(&self) -> Database {
         self.database.open().await

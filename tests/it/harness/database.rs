@@ -1,5 +1,6 @@
 //! A database of its own for each test, of either kind.
 
+use std::collections::BTreeMap;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -47,6 +48,26 @@ impl TestDatabase {
         } else {
             SqliteConnection::connect(url).await.unwrap().execute(statement).await.unwrap();
         }
+    }
+
+    /// How many rows each of these tables holds.
+    pub async fn count_rows(&self, tables: &[&'static str]) -> BTreeMap<&'static str, i64> {
+        let url = &self.settings.url;
+        let mut counts = BTreeMap::new();
+        if url.starts_with("postgres") {
+            let mut connection = PgConnection::connect(url).await.unwrap();
+            for table in tables {
+                let query = sqlx::query_scalar(AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")));
+                counts.insert(*table, query.fetch_one(&mut connection).await.unwrap());
+            }
+        } else {
+            let mut connection = SqliteConnection::connect(url).await.unwrap();
+            for table in tables {
+                let query = sqlx::query_scalar(AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")));
+                counts.insert(*table, query.fetch_one(&mut connection).await.unwrap());
+            }
+        }
+        counts
     }
 
     pub async fn open(&self) -> Database {

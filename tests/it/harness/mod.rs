@@ -3,6 +3,7 @@
 pub mod app;
 pub mod browser;
 pub mod database;
+pub mod evidence;
 pub mod pki;
 pub mod relying_app;
 pub mod time;

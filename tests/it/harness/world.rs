@@ -49,6 +49,12 @@ impl World {
         Self { app, idp, notes, globex_app }
     }
 
+    /// Declares the world once more, with these further keys for the organization acme and for its connection.
+    pub async fn apply_with(&self, organization: &str, connection: &str) {
+        let issuer = self.idp.as_str().trim_end_matches('/').to_owned();
+        self.app.apply(&document(&issuer, organization, connection)).await;
+    }
+
     pub fn browser(&self) -> Browser {
         self.app.browser()
     }

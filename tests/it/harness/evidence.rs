@@ -1,0 +1,69 @@
+//! What a test left behind: rows of every table that a sign-in may touch, and the audit log, before and after.
+//!
+//! Each test of the attack catalogue ends with [`Evidence::changes`]: whatever was tried, exactly the expected rows
+//! came or went, and the audit log says exactly the expected things.
+
+use std::collections::BTreeMap;
+
+use super::app::TestApp;
+
+/// The tables that hold what an attacker wants, or the proof of what they did. `spent_flows` is left out: a burned
+/// state is what a refusal shall leave.
+const TABLES: [&str; 10] = [
+    "accounts",
+    "codes",
+    "consents",
+    "dead_tokens",
+    "grants",
+    "passwords",
+    "profiles",
+    "proven_flows",
+    "refresh_tokens",
+    "sessions",
+];
+
+/// The state of the world at one moment.
+pub struct Evidence {
+    rows: BTreeMap<&'static str, i64>,
+    records: usize,
+}
+
+/// What changed since: rows by table (unchanged tables left out), and the new audit records as
+/// `action outcome reason`, oldest first.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Changes {
+    pub rows: BTreeMap<&'static str, i64>,
+    pub audit: Vec<String>,
+}
+
+impl Evidence {
+    /// Photographs the database.
+    pub async fn now(app: &TestApp) -> Self {
+        Self { rows: app.count_rows(&TABLES).await, records: app.audit().await.len() }
+    }
+
+    /// What is different now.
+    pub async fn changes(&self, app: &TestApp) -> Changes {
+        let now = app.count_rows(&TABLES).await;
+        let rows = now
+            .into_iter()
+            .map(|(table, count)| (table, count - self.rows[table]))
+            .filter(|(_, difference)| *difference != 0)
+            .collect();
+        let audit = app.audit().await.split_off(self.records).into_iter().map(|record| {
+            let outcome = if record.succeeded { "done" } else { "refused" };
+            format!("{} {outcome} {}", record.action, record.reason.unwrap_or_default()).trim_end().to_owned()
+        });
+        Changes { rows, audit: audit.collect() }
+    }
+
+    /// Fails unless nothing but the audit log grew, by exactly these `action outcome reason` lines in any order.
+    pub async fn assert_only_refused(&self, app: &TestApp, expected: &[&str]) {
+        let mut changes = self.changes(app).await;
+        assert_eq!(changes.rows, BTreeMap::new(), "rows left behind; the audit log says {:?}", changes.audit);
+        changes.audit.sort();
+        let mut expected: Vec<String> = expected.iter().map(|line| (*line).to_owned()).collect();
+        expected.sort();
+        assert_eq!(changes.audit, expected);
+    }
+}
