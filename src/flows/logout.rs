@@ -28,7 +28,7 @@ struct Leaving {
 }
 
 /// What a sign-out that an app asked for comes to.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Logout {
     /// The person is asked.
     Ask(LogoutView),

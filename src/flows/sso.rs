@@ -22,7 +22,7 @@ use crate::upstream::{
 };
 
 /// What a provider's authorization response says (RFC 6749, section 4.1.2; RFC 9207).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct CallbackParameters {
     /// `state`.
     pub state: Option<String>,

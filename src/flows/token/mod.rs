@@ -17,7 +17,7 @@ use crate::model::{GrantType, Secret};
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 
 /// A successful answer (RFC 6749, section 5.1; `OpenID` Connect Core, section 3.1.3.3).
-#[derive(Debug, Clone, Serialize)]
+#[derive(Clone, Serialize)]
 pub struct TokenAnswer {
     /// The access token.
     pub access_token: String,
