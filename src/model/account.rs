@@ -94,3 +94,13 @@ pub enum ProfileKind {
         email_verified: bool,
     },
 }
+
+impl ProfileKind {
+    /// The connection of an external profile.
+    pub const fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Self::Local => None,
+            Self::External { connection, .. } => Some(*connection),
+        }
+    }
+}

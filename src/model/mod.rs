@@ -30,7 +30,7 @@ pub use connection::{
 };
 pub use domain::{DomainError, DomainName, OwnedDomain};
 pub use email::{Email, EmailError};
-pub use flow::{AuthorizationRequest, FLOW_LIFETIME, Flow, Prompt, ProvenFlow, Target, UpstreamLeg};
+pub use flow::{AuthorizationRequest, FLOW_LIFETIME, Flow, Naming, Prompt, ProvenFlow, Target, UpstreamLeg};
 pub use id::{
     AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, KeyId, OrganizationId,
     ProfileId, SessionId,

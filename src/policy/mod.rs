@@ -6,6 +6,7 @@ pub mod claims;
 pub mod guesses;
 pub mod logout;
 pub mod password;
+pub mod provision;
 pub mod redirect;
 pub mod request;
 pub mod route;
