@@ -10,4 +10,5 @@ pub mod redirect;
 pub mod request;
 pub mod route;
 pub mod session;
+pub mod signing;
 pub mod step;

@@ -126,6 +126,9 @@ impl Broker {
         if dry_run {
             return Ok(report);
         }
+        if wanted.iter().any(|organization| !organization.apps.is_empty()) {
+            self.extend_retired_keys(&mut tx).await?;
+        }
         changes::insert_change(&mut tx, DIRECTORY_TOPIC, self.clock.now()).await?;
         tx.commit().await?;
         self.directory.forget();

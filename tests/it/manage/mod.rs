@@ -4,6 +4,7 @@ mod accounts;
 mod apply;
 mod documents;
 mod export;
+mod keys;
 
 use std::sync::Arc;
 

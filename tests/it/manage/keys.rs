@@ -1,0 +1,58 @@
+//! The broker's own signing keys: how long each is of use.
+
+use std::time::Duration;
+
+use countersign::model::{KeyState, SigningAlg};
+
+use super::Office;
+use crate::harness::database::Kind;
+use crate::on_both_databases;
+
+/// An organization with an app whose access tokens live so long.
+fn app_with_tokens_of(lifetime: &str) -> String {
+    format!(
+        "[[organizations]]\nhandle = \"a\"\nname = \"A\"\n[[organizations.apps]]\nclient_id = \"slow\"\nname = \"Slow\"\n\
+         redirect_uris = [\"https://slow.test/\"]\naccess_token_lifetime = \"{lifetime}\"\n"
+    )
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+impl Office {
+    /// The states of the ES256 keys, oldest first.
+    async fn key_states(&self) -> Vec<KeyState> {
+        let mut keys = self.broker.list_signing_keys().await.unwrap();
+        keys.retain(|(key, _)| key.algorithm == SigningAlg::ES256);
+        keys.into_iter().map(|(_, state)| state).collect()
+    }
+}
+
+on_both_databases! {
+    async fn a_key_stays_published_while_a_token_of_the_most_patient_app_lives(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply(&app_with_tokens_of("20d")).await;
+        office.broker.rotate_signing_keys(false).await.unwrap();
+        office.clock.advance(DAY - Duration::from_secs(1));
+        assert_eq!(office.key_states().await, [KeyState::Active, KeyState::Published]);
+        // The last token by the old key is made now, and lives for 20 days.
+        office.clock.advance(20 * DAY);
+        assert_eq!(office.key_states().await, [KeyState::Retired, KeyState::Active]);
+        office.clock.advance(21 * DAY);
+        assert_eq!(office.key_states().await, [KeyState::Active]);
+    }
+}
+
+on_both_databases! {
+    async fn an_app_that_becomes_more_patient_after_a_rotation_keeps_the_old_key_longer(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply(&app_with_tokens_of("5m")).await;
+        office.broker.rotate_signing_keys(false).await.unwrap();
+        office.apply(&app_with_tokens_of("20d")).await;
+        office.clock.advance(20 * DAY);
+        assert_eq!(office.key_states().await, [KeyState::Retired, KeyState::Active]);
+        // A key that signs no longer stays as it is: its last token is out.
+        let before = office.broker.list_signing_keys().await.unwrap();
+        office.apply(&app_with_tokens_of("40d")).await;
+        assert_eq!(office.broker.list_signing_keys().await.unwrap(), before);
+    }
+}
