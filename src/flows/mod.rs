@@ -148,6 +148,7 @@ impl Broker {
             clock,
             random,
         };
+        broker.extend_keys_at_start().await?;
         broker.ensure_signing_keys(&signing::FIRST_ALGORITHMS).await?;
         Ok(broker)
     }

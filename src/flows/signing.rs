@@ -22,6 +22,9 @@ pub const FIRST_ALGORITHMS: [SigningAlg; 2] = [SigningAlg::RS256, SigningAlg::ES
 /// The topic of a change of keys.
 pub const KEYS_TOPIC: &str = "keys";
 
+/// How far the clocks of two nodes may be apart.
+const CLOCK_SKEW: Duration = Duration::from_mins(1);
+
 /// The ring of now; replaced as a whole.
 #[derive(Default)]
 pub struct SigningKeys(RwLock<Option<KeyRing>>);
@@ -82,7 +85,8 @@ impl Broker {
         Ok(SigningKey::from_pkcs8(record.algorithm, record.id.to_string(), &private)?)
     }
 
-    /// Makes a first key for each algorithm that has none, which signs at once, and loads the ring.
+    /// Makes a first key for each algorithm that has none, which signs at once, and loads the ring. Of nodes that do
+    /// this at the same time, one key for each algorithm wins.
     pub async fn ensure_signing_keys(&self, algorithms: &[SigningAlg]) -> Result<(), SigningError> {
         let now = self.clock.now();
         let known = list_keys(&mut self.database.read().await?).await?;
@@ -91,15 +95,19 @@ impl Broker {
         };
         let mut made = Vec::new();
         for algorithm in algorithms.iter().filter(missing) {
-            made.push(self.make_key(*algorithm, now, now)?);
+            // A node whose clock is a little behind signs by it too.
+            made.push(self.make_key(*algorithm, now, now.before(CLOCK_SKEW))?);
         }
         if !made.is_empty() {
             let mut tx = self.database.write().await?;
+            let mut inserted = false;
             for key in &made {
-                insert_key(&mut tx, key).await?;
+                inserted |= insert_key(&mut tx, key).await?;
             }
-            changes::insert_change(&mut tx, KEYS_TOPIC, now).await?;
-            tx.commit().await?;
+            if inserted {
+                changes::insert_change(&mut tx, KEYS_TOPIC, now).await?;
+                tx.commit().await?;
+            }
         }
         self.reload_signing_keys().await
     }
@@ -145,8 +153,9 @@ impl Broker {
                 retired(&old.times, switch, self.longest_token(&mut tx).await?, settings.session_max);
             set_ends(&mut tx, old.id, &times).await?;
             let new = self.make_key(old.algorithm, now, switch)?;
-            insert_key(&mut tx, &new).await?;
-            made.push(new);
+            if insert_key(&mut tx, &new).await? {
+                made.push(new);
+            }
         }
         delete_dead_keys(&mut tx, now).await?;
         if !made.is_empty() {
@@ -164,6 +173,18 @@ impl Broker {
     async fn longest_token(&self, tx: &mut Tx) -> Result<Duration, StoreError> {
         let own = find_longest_token_lifetime(tx).await?;
         Ok(own.max(self.settings.access_token_lifetime).max(self.settings.id_token_lifetime))
+    }
+
+    /// [`Self::extend_retired_keys`] at a start, which may have brought longer lifetimes.
+    pub(super) async fn extend_keys_at_start(&self) -> Result<(), SigningError> {
+        let now = self.clock.now();
+        let records = list_keys(&mut self.database.read().await?).await?;
+        if records.iter().any(|key| key.times.signs_until.is_some_and(|end| now < end)) {
+            let mut tx = self.database.write().await?;
+            self.extend_retired_keys(&mut tx).await?;
+            tx.commit().await?;
+        }
+        Ok(())
     }
 
     /// Lets the keys that have a successor and still sign live as long as the tokens of now: to be called in the

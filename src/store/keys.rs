@@ -9,7 +9,8 @@ use crate::model::{KeyId, KeyTimes, SigningAlg, Timestamp};
 
 statements! {
     LIST = "SELECT * FROM signing_keys ORDER BY signs_from, id LIMIT 1000";
-    INSERT = "INSERT INTO signing_keys (id, algorithm, private_sealed, created_at, signs_from) VALUES ($1, $2, $3, $4, $5)";
+    INSERT = "INSERT INTO signing_keys (id, algorithm, private_sealed, created_at, signs_from) VALUES ($1, $2, $3, $4, $5) \
+              ON CONFLICT DO NOTHING";
     SET_ENDS = "UPDATE signing_keys SET signs_until = $2, published_until = $3, verifies_until = $4 WHERE id = $1";
     HOLD = "UPDATE signing_keys SET created_at = created_at";
     FORGET = "DELETE FROM signing_keys WHERE verifies_until < $1";
@@ -67,9 +68,9 @@ pub async fn list_keys(tx: &mut Tx) -> Result<Vec<SigningKeyRecord>, StoreError>
     fetch_all!(tx, KeyRow, LIST)?.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Adds a key.
-pub async fn insert_key(tx: &mut Tx, new: &SigningKeyRecord) -> Result<(), StoreError> {
-    execute!(
+/// Adds a key; `false` when its algorithm has a key without a successor already.
+pub async fn insert_key(tx: &mut Tx, new: &SigningKeyRecord) -> Result<bool, StoreError> {
+    let added = execute!(
         tx,
         INSERT,
         new.id.to_string(),
@@ -78,7 +79,7 @@ pub async fn insert_key(tx: &mut Tx, new: &SigningKeyRecord) -> Result<(), Store
         new.created_at.unix_micros(),
         new.times.signs_from.unix_micros(),
     )?;
-    Ok(())
+    Ok(added == 1)
 }
 
 /// Holds all keys for the rest of the transaction: whoever retires one, or makes tokens live longer, waits meanwhile.

@@ -1,11 +1,15 @@
 //! The broker's own signing keys: how long each is of use.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::model::{KeyState, SigningAlg};
 
-use super::Office;
-use crate::harness::database::Kind;
+use tokio::task::JoinSet;
+
+use super::{Office, open};
+use crate::harness::database::{Kind, TestDatabase};
+use crate::harness::time::ManualClock;
 use crate::on_both_databases;
 
 /// An organization with an app whose access tokens live so long.
@@ -54,5 +58,27 @@ on_both_databases! {
         let before = office.broker.list_signing_keys().await.unwrap();
         office.apply(&app_with_tokens_of("40d")).await;
         assert_eq!(office.broker.list_signing_keys().await.unwrap(), before);
+    }
+}
+
+on_both_databases! {
+    async fn nodes_that_start_together_on_an_empty_database_make_one_key_of_each_kind(kind: Kind) {
+        let database = Arc::new(TestDatabase::new(kind).await);
+        let clock = Arc::new(ManualClock::new());
+        let starts = (0..8).map(|seed| {
+            let (database, clock) = (Arc::clone(&database), Arc::clone(&clock));
+            async move { open(&database, &clock, seed).await }
+        });
+        let nodes = starts.collect::<JoinSet<_>>().join_all().await;
+        let keys = nodes[0].list_signing_keys().await.unwrap();
+        let algorithms: Vec<SigningAlg> = keys.iter().map(|(key, _)| key.algorithm).collect();
+        assert_eq!(algorithms.len(), 2, "{algorithms:?}");
+        // Every node signs by it, whoever made it.
+        for algorithm in algorithms {
+            let kids = nodes.iter().map(|node| {
+                node.signing_keys().unwrap().signer(algorithm).unwrap().kid().to_owned()
+            });
+            assert_eq!(kids.collect::<std::collections::BTreeSet<_>>().len(), 1);
+        }
     }
 }
