@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::row::{Row, text, time};
+use super::row::{CountRow, Row, text, time};
 use super::tx::{execute, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{
@@ -13,7 +13,7 @@ statements! {
     FIND = "SELECT * FROM accounts WHERE id = $1";
     FIND_BY_USERNAME = "SELECT * FROM accounts WHERE username_key = $1";
     LIST = "SELECT * FROM accounts WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3";
-    COUNT = "SELECT COUNT(*) AS accounts FROM accounts WHERE organization_id = $1";
+    COUNT = "SELECT COUNT(*) AS amount FROM accounts WHERE organization_id = $1";
     LIST_BY_EMAIL = "SELECT * FROM accounts WHERE organization_id = $1 AND email_canonical = $2 ORDER BY id LIMIT 100";
     LIST_ROLES = "SELECT role FROM account_roles WHERE account_id = $1 ORDER BY role";
     INSERT = "INSERT INTO accounts (id, organization_id, username, username_key, email, email_canonical, email_verified, \
@@ -81,11 +81,6 @@ struct AccountRow {
     break_glass: bool,
     created_at: i64,
     updated_at: i64,
-}
-
-#[derive(FromRow)]
-struct CountRow {
-    accounts: i64,
 }
 
 #[derive(FromRow)]
@@ -183,7 +178,7 @@ pub async fn list_accounts(
 /// How many accounts an organization has.
 pub async fn count_accounts(tx: &mut Tx, organization: OrganizationId) -> Result<i64, StoreError> {
     let row = fetch_optional!(tx, CountRow, COUNT, organization.to_string())?;
-    Ok(row.map_or(0, |row| row.accounts))
+    Ok(row.map_or(0, |row| row.amount))
 }
 
 /// The accounts of an organization whose email has this canonical form, 100 at most.

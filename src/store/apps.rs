@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use sqlx::FromRow;
 
-use super::row::{Row, time, to_json};
+use super::row::{CountRow, Row, time, to_json};
 use super::tx::{execute, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{App, AppId, AppSettings, OrganizationId, Timestamp};
 
 statements! {
+    COUNT = "SELECT COUNT(*) AS amount FROM apps WHERE organization_id = $1";
     FIND = "SELECT * FROM apps WHERE id = $1";
     FIND_BY_CLIENT_ID = "SELECT * FROM apps WHERE client_id = $1";
     LIST = "SELECT * FROM apps WHERE organization_id = $1 ORDER BY client_id LIMIT 10000";
@@ -87,6 +88,12 @@ pub async fn find_longest_token_lifetime(tx: &mut Tx) -> Result<Duration, StoreE
             longest = longest.max(own.unwrap_or_default());
         }
     }
+}
+
+/// How many apps an organization has.
+pub async fn count_apps(tx: &mut Tx, organization: OrganizationId) -> Result<i64, StoreError> {
+    let row = fetch_optional!(tx, CountRow, COUNT, organization.to_string())?;
+    Ok(row.map_or(0, |row| row.amount))
 }
 
 /// Adds an app; a client id that is taken is a [`StoreError::Conflict`].

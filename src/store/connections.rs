@@ -2,12 +2,13 @@
 
 use sqlx::FromRow;
 
-use super::row::{Row, time, to_json};
+use super::row::{CountRow, Row, time, to_json};
 use super::tx::{execute, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{Connection, ConnectionId, Handle, OrganizationId, Timestamp};
 
 statements! {
+    COUNT = "SELECT COUNT(*) AS amount FROM connections WHERE organization_id = $1";
     FIND = "SELECT * FROM connections WHERE id = $1";
     FIND_BY_HANDLE = "SELECT * FROM connections WHERE organization_id = $1 AND handle = $2";
     LIST_BY_HANDLE = "SELECT * FROM connections WHERE handle = $1 ORDER BY id LIMIT 100";
@@ -131,6 +132,12 @@ pub async fn list_connections(
 ) -> Result<Vec<ConnectionRecord>, StoreError> {
     let rows = fetch_all!(tx, ConnectionRow, LIST, organization.to_string())?;
     rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// How many connections an organization has.
+pub async fn count_connections(tx: &mut Tx, organization: OrganizationId) -> Result<i64, StoreError> {
+    let row = fetch_optional!(tx, CountRow, COUNT, organization.to_string())?;
+    Ok(row.map_or(0, |row| row.amount))
 }
 
 /// Adds a connection without a credential; a handle that the organization uses already is a

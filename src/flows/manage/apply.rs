@@ -330,6 +330,10 @@ impl Broker {
             created_at: old.map_or(now, |old| old.created_at),
         };
         let mut change = compare(old, &connection);
+        if change == Change::Created {
+            let count = connections::count_connections(tx, organization.id).await?;
+            check_room(organization, count, self.settings.limits.connections, "connections")?;
+        }
         match change {
             Change::Created => connections::insert_connection(tx, &connection).await,
             Change::Changed => connections::update_connection(tx, &connection, now).await,
@@ -424,6 +428,10 @@ impl Broker {
         }
         let owner = domains::find_owner(tx, std::slice::from_ref(&name)).await?;
         let before = domains::list_domain_connections(tx, organization.id, &wanted.domain).await?;
+        if owner.is_none() {
+            let count = domains::count_domains(tx, organization.id).await?;
+            check_room(organization, count, self.settings.limits.domains, "domains")?;
+        }
         let record = DomainRecord {
             domain: wanted.domain.clone(),
             organization: organization.id,
@@ -459,6 +467,19 @@ impl Broker {
             ApplyError::Refused(format!("domain {domain}: the organization {org} has no connection {handle}"))
         })
     }
+}
+
+/// Refuses one more where there are as many as an organization may have.
+pub(super) fn check_room(
+    organization: &Organization,
+    count: i64,
+    limit: usize,
+    what: &str,
+) -> Result<(), ApplyError> {
+    if usize::try_from(count).is_ok_and(|count| count < limit) {
+        return Ok(());
+    }
+    Err(ApplyError::Refused(format!("organization {}: it has as many {what} as it may", organization.handle)))
 }
 
 pub(super) fn compare<T: PartialEq>(old: Option<&T>, new: &T) -> Change {

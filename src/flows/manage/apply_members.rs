@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::apply::{ApplyError, ApplyReport, Change, Line, compare, taken};
+use super::apply::{ApplyError, ApplyReport, Change, Line, check_room, compare, taken};
 use super::document::{WantedAccount, WantedApp};
 use crate::flows::Broker;
 use crate::model::{Account, AccountId, App, AppId, Organization, Profile, ProfileId, ProfileKind};
@@ -41,6 +41,10 @@ impl Broker {
             created_at: existing.as_ref().map_or(now, |old| old.created_at),
         };
         let change = compare(existing.as_ref(), &app);
+        if change == Change::Created {
+            let count = apps::count_apps(tx, organization.id).await?;
+            check_room(organization, count, self.settings.limits.apps, "apps")?;
+        }
         match change {
             Change::Created => apps::insert_app(tx, &app).await,
             Change::Changed => apps::update_app(tx, &app, now).await,

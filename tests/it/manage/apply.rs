@@ -181,3 +181,37 @@ on_both_databases! {
         assert!(!office.export().await.contains("handle"));
     }
 }
+
+on_both_databases! {
+    async fn limits_hold_for_the_organization_however_many_files_it_comes_in(kind: Kind) {
+        let office = Office::new(kind).await;
+        let organization = "[[organizations]]\nhandle = \"a\"\nname = \"A\"\n";
+        let connection = |name: &str| {
+            format!(
+                "[[organizations.connections]]\nhandle = \"{name}\"\nname = \"C\"\nissuer = \"https://c.test\"\n\
+                 client_id = \"x\"\n"
+            )
+        };
+        let app = |name: &str| {
+            format!(
+                "[[organizations.apps]]\nclient_id = \"{name}\"\nname = \"N\"\nredirect_uris = [\"https://n.test/\"]\n"
+            )
+        };
+        let domain = |name: &str| format!("domains = [{{ name = \"{name}.test\" }}]\n");
+        for (what, limit, object) in [
+            ("connections", 3, &connection as &dyn Fn(&str) -> String),
+            ("apps", 2, &app),
+            ("domains", 2, &domain),
+        ] {
+            for number in 0..limit {
+                office.apply(&format!("{organization}{}", object(&format!("n{number}")))).await;
+            }
+            let before = office.export().await;
+            let error = office.try_apply(&format!("{organization}{}", object("more"))).await.unwrap_err();
+            assert_eq!(error.to_string(), format!("organization a: it has as many {what} as it may"));
+            assert_eq!(office.export().await, before);
+            // What is there may still be changed.
+            office.apply(&format!("{organization}{}", object("n0"))).await;
+        }
+    }
+}

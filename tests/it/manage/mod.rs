@@ -98,6 +98,8 @@ async fn open(database: &TestDatabase, clock: &Arc<ManualClock>, seed: u64) -> A
         ("COUNTERSIGN__SECRETS__MASTER_KEY", "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc"),
         ("COUNTERSIGN__LIMITS__ORGANIZATION_ACCOUNTS", "4"),
         ("COUNTERSIGN__LIMITS__ORGANIZATION_CONNECTIONS", "3"),
+        ("COUNTERSIGN__LIMITS__ORGANIZATION_DOMAINS", "2"),
+        ("COUNTERSIGN__LIMITS__ORGANIZATION_APPS", "2"),
     ];
     let config = Config::load(None, variables.into_iter()).unwrap_or_else(|errors| panic!("{errors}"));
     let environment = Environment { clock: clock.clone(), random: Arc::new(SeededRandom::new(seed)) };
