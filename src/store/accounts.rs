@@ -14,6 +14,8 @@ statements! {
     FIND_BY_USERNAME = "SELECT * FROM accounts WHERE username_key = $1";
     LIST = "SELECT * FROM accounts WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     COUNT = "SELECT COUNT(*) AS amount FROM accounts WHERE organization_id = $1";
+    COUNT_BREAK_GLASS = "SELECT COUNT(*) AS amount FROM accounts a JOIN passwords p ON p.account_id = a.id \
+                         WHERE a.organization_id = $1 AND a.enabled AND a.break_glass";
     LIST_BY_EMAIL = "SELECT * FROM accounts WHERE organization_id = $1 AND email_canonical = $2 ORDER BY id LIMIT 100";
     LIST_ROLES = "SELECT role FROM account_roles WHERE account_id = $1 ORDER BY role";
     INSERT = "INSERT INTO accounts (id, organization_id, username, username_key, email, email_canonical, email_verified, \
@@ -178,6 +180,12 @@ pub async fn list_accounts(
 /// How many accounts an organization has.
 pub async fn count_accounts(tx: &mut Tx, organization: OrganizationId) -> Result<i64, StoreError> {
     let row = fetch_optional!(tx, CountRow, COUNT, organization.to_string())?;
+    Ok(row.map_or(0, |row| row.amount))
+}
+
+/// How many enabled accounts of an organization are named for emergencies and have a password.
+pub async fn count_break_glass(tx: &mut Tx, organization: OrganizationId) -> Result<i64, StoreError> {
+    let row = fetch_optional!(tx, CountRow, COUNT_BREAK_GLASS, organization.to_string())?;
     Ok(row.map_or(0, |row| row.amount))
 }
 

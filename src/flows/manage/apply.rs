@@ -15,9 +15,10 @@ use crate::flows::error::private_detail;
 use crate::flows::evidence::Event;
 use crate::flows::upkeep::DIRECTORY_TOPIC;
 use crate::model::{
-    Actor, AppId, Connection, ConnectionId, Handle, LocalSignIn, Organization, OrganizationId, Secret,
-    SigningAlg, UpstreamAuth, Username,
+    Actor, AppId, Connection, ConnectionId, Handle, Organization, OrganizationId, Secret, SigningAlg,
+    UpstreamAuth, Username,
 };
+use crate::policy::access::has_enough_break_glass;
 use crate::policy::password::normalize;
 use crate::protocol::document::Errors;
 use crate::store::connections::SealedCredential;
@@ -255,17 +256,14 @@ impl Broker {
 
     /// An organization whose passwords are for emergencies only needs two people who have one.
     async fn check_break_glass(&self, tx: &mut Tx, organization: &Organization) -> Result<(), ApplyError> {
-        if organization.policy.local_sign_in != LocalSignIn::BreakGlass {
-            return Ok(());
-        }
-        let all = accounts::list_accounts(tx, organization.id, "", self.settings.max_accounts).await?;
-        let named = all.iter().filter(|account| account.break_glass && account.enabled).count();
-        if named >= 2 {
+        let people = accounts::count_break_glass(tx, organization.id).await?;
+        if has_enough_break_glass(organization.policy.local_sign_in, people) {
             return Ok(());
         }
         let handle = &organization.handle;
         Err(ApplyError::Refused(format!(
-            "organization {handle}: local_sign_in = \"break_glass\" needs two enabled accounts with break_glass = true at least"
+            "organization {handle}: local_sign_in = \"break_glass\" needs two enabled accounts with \
+             break_glass = true and a password at least"
         )))
     }
 

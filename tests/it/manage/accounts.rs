@@ -3,6 +3,7 @@
 use countersign::flows::manage::{ManageError, NewAccount};
 use countersign::model::Secret;
 
+use super::apply::break_glass;
 use super::{ACME, Office};
 use crate::harness::database::Kind;
 use crate::harness::world::World;
@@ -93,5 +94,20 @@ on_both_databases! {
             assert!(keys.contains(&key), "{key} is missing");
         }
         assert_eq!((lines[0]["action"].as_str(), lines[0]["outcome"].as_str()), (Some("apply.organization"), Some("success")));
+    }
+}
+
+on_both_databases! {
+    async fn the_last_two_people_for_emergencies_cannot_be_disabled(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply(&break_glass(&[("first", true), ("second", true), ("third", true)])).await;
+        office.broker.set_account_enabled("first", false).await.unwrap();
+        let before = office.audit().await;
+        let error = office.broker.set_account_enabled("second", false).await.unwrap_err();
+        assert!(matches!(&error, ManageError::Refused(why) if why.contains("needs two people")), "{error}");
+        assert!(office.broker.find_account("second").await.unwrap().account.enabled);
+        assert_eq!(office.audit().await, before);
+        office.broker.set_account_enabled("first", true).await.unwrap();
+        office.broker.set_account_enabled("second", false).await.unwrap();
     }
 }

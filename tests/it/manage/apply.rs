@@ -158,14 +158,30 @@ on_both_databases! {
     }
 }
 
+/// An organization that keeps passwords for emergencies, with these people; `true` has a password.
+pub(super) fn break_glass(people: &[(&str, bool)]) -> String {
+    let mut document =
+        "[[organizations]]\nhandle = \"a\"\nname = \"A\"\nlocal_sign_in = \"break_glass\"\n".to_owned();
+    for (name, has_password) in people {
+        document.push_str(&format!("[[organizations.accounts]]\nusername = \"{name}\"\nbreak_glass = true\n"));
+        if *has_password {
+            document.push_str("password = \"Correct7horse\"\n");
+        }
+    }
+    document
+}
+
 on_both_databases! {
-    async fn an_organization_that_keeps_passwords_for_emergencies_names_two_people(kind: Kind) {
+    async fn an_organization_that_keeps_passwords_for_emergencies_names_two_people_who_have_one(kind: Kind) {
         let office = Office::new(kind).await;
-        let one = "[[organizations]]\nhandle = \"a\"\nname = \"A\"\nlocal_sign_in = \"break_glass\"\n\
-                   [[organizations.accounts]]\nusername = \"first\"\nbreak_glass = true\n";
-        let error = office.try_apply(one).await.unwrap_err();
+        for people in [&[("first", true)][..], &[("first", true), ("second", false)]] {
+            let error = office.try_apply(&break_glass(people)).await.unwrap_err();
+            assert!(error.to_string().contains("needs two enabled accounts"), "{error}");
+        }
+        office.apply(&break_glass(&[("first", true), ("second", true)])).await;
+        let disabled = format!("{}enabled = false\n", break_glass(&[("first", true), ("second", true)]));
+        let error = office.try_apply(&disabled).await.unwrap_err();
         assert!(error.to_string().contains("needs two enabled accounts"), "{error}");
-        office.apply(&format!("{one}[[organizations.accounts]]\nusername = \"second\"\nbreak_glass = true\n")).await;
     }
 }
 
