@@ -5,6 +5,7 @@ mod apply;
 mod documents;
 mod export;
 mod keys;
+mod upkeep;
 
 use std::sync::Arc;
 
