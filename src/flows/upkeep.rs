@@ -20,27 +20,31 @@ pub struct ChangeReader {
     after: i64,
     seen: BTreeSet<i64>,
     started: bool,
+    keys_are_stale: bool,
 }
 
 impl Broker {
     /// Reads what has changed since the last time and forgets it here. After an error everything is forgotten, since
-    /// nobody knows what was missed.
+    /// nobody knows what was missed, and keys that could not be read are tried again the next time.
     pub async fn forget_changes(&self, reader: &mut ChangeReader) -> Result<(), SigningError> {
-        match self.read_changes(reader).await {
-            Ok(topics) => {
-                if topics.iter().any(|topic| topic == KEYS_TOPIC) {
-                    self.reload_signing_keys().await?;
-                }
-                if topics.iter().any(|topic| topic == DIRECTORY_TOPIC) {
-                    self.directory.forget();
-                }
-                Ok(())
-            }
+        let topics = match self.read_changes(reader).await {
+            Ok(topics) => topics,
             Err(error) => {
                 self.directory.forget();
-                Err(error.into())
+                reader.keys_are_stale = true;
+                return Err(error.into());
             }
+        };
+        // Order matters: these notices are not read again, so none may wait behind something that fails.
+        if topics.iter().any(|topic| topic == DIRECTORY_TOPIC) {
+            self.directory.forget();
         }
+        reader.keys_are_stale |= topics.iter().any(|topic| topic == KEYS_TOPIC);
+        if reader.keys_are_stale {
+            self.reload_signing_keys().await?;
+            reader.keys_are_stale = false;
+        }
+        Ok(())
     }
 
     async fn read_changes(&self, reader: &mut ChangeReader) -> Result<Vec<String>, StoreError> {
