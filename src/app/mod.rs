@@ -2,6 +2,7 @@
 //! one that reads the whole configuration.
 
 mod authority;
+pub mod check;
 pub mod demo;
 pub mod emulate;
 
@@ -126,20 +127,16 @@ pub async fn open_broker(config: &Config, environment: &Environment) -> Result<A
 
 /// Opens the database and brings its schema up to date.
 pub async fn open_database(config: &Config) -> Result<Database, OpenError> {
-    let settings = StoreSettings {
+    Database::open(&store_settings(config)).await
+}
+
+fn store_settings(config: &Config) -> StoreSettings {
+    StoreSettings {
         url: config.database.url.expose().to_owned(),
         max_connections: config.database.max_connections,
         synchronous_full: matches!(config.database.synchronous, Synchronous::Full),
         acquire_timeout: ACQUIRE_TIMEOUT,
-    };
-    Database::open(&settings).await
-}
-
-/// The host names of the configured certificates, for people.
-pub fn certificate_names(config: &Config) -> Result<String, CertificateError> {
-    let (names, has_default) = Certificates::load(&config.tls.certs_dir)?.names();
-    let default = if has_default { ", and a default for clients that name no host" } else { "" };
-    Ok(format!("for {}{default}", names.join(", ")))
+    }
 }
 
 fn flow_settings(config: &Config) -> Result<FlowSettings, AppError> {

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod claims;
+pub mod deadline;
 pub mod guesses;
 pub mod logout;
 pub mod password;

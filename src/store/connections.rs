@@ -13,6 +13,9 @@ statements! {
     FIND_BY_HANDLE = "SELECT * FROM connections WHERE organization_id = $1 AND handle = $2";
     LIST_BY_HANDLE = "SELECT * FROM connections WHERE handle = $1 ORDER BY id LIMIT 100";
     LIST = "SELECT * FROM connections WHERE organization_id = $1 ORDER BY handle LIMIT 1000";
+    LIST_ENDING_SECRETS = "SELECT c.* FROM connections c JOIN organizations o \
+                           ON o.id = c.organization_id WHERE c.secret_expires_at < $1 AND c.enabled AND o.enabled \
+                           ORDER BY c.secret_expires_at LIMIT 1000";
     INSERT = "INSERT INTO connections (id, organization_id, handle, name, enabled, issuer, client_id, settings, created_at, \
               updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)";
     UPDATE = "UPDATE connections SET handle = $3, name = $4, enabled = $5, issuer = $6, client_id = $7, settings = $8, \
@@ -131,6 +134,15 @@ pub async fn list_connections(
     organization: OrganizationId,
 ) -> Result<Vec<ConnectionRecord>, StoreError> {
     let rows = fetch_all!(tx, ConnectionRow, LIST, organization.to_string())?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// The enabled connections whose client secret ends before `time`, the first to end first.
+pub async fn list_ending_secrets(
+    tx: &mut Tx,
+    time: Timestamp,
+) -> Result<Vec<ConnectionRecord>, StoreError> {
+    let rows = fetch_all!(tx, ConnectionRow, LIST_ENDING_SECRETS, time.unix_micros())?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 

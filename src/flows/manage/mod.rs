@@ -11,7 +11,7 @@ mod read;
 
 pub use accounts::{AccountView, ManageError, NewAccount};
 pub use apply::{ApplyError, ApplyReport, Change, Line};
-pub use check::Check;
+pub use check::{Check, Verdict};
 pub use evidence::AuditLine;
 
 /// How much an organization may have.

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod apply;
+mod check;
 mod documents;
 mod export;
 mod keys;
@@ -17,6 +18,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use crate::harness::database::{Kind, TestDatabase};
 use crate::harness::time::{ManualClock, SeededRandom};
+
+/// The master key of all offices.
+const MASTER_KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
 
 /// The use cases on a database of their own, with no server around them.
 struct Office {
@@ -96,7 +100,7 @@ async fn open(database: &TestDatabase, clock: &Arc<ManualClock>, seed: u64) -> A
         ("COUNTERSIGN__SERVER__PUBLIC_URL", "https://id.test"),
         ("COUNTERSIGN__DATABASE__URL", &database.settings.url),
         ("COUNTERSIGN__DATABASE__MAX_CONNECTIONS", "8"),
-        ("COUNTERSIGN__SECRETS__MASTER_KEY", "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc"),
+        ("COUNTERSIGN__SECRETS__MASTER_KEY", MASTER_KEY),
         ("COUNTERSIGN__LIMITS__ORGANIZATION_ACCOUNTS", "4"),
         ("COUNTERSIGN__LIMITS__ORGANIZATION_CONNECTIONS", "3"),
         ("COUNTERSIGN__LIMITS__ORGANIZATION_DOMAINS", "2"),
