@@ -379,7 +379,11 @@ impl Broker {
         };
         let mut credential = SealedCredential {
             secret: part(CredentialPart::Secret, &wanted.secret, &before.secret)?,
-            next_secret: part(CredentialPart::NextSecret, &wanted.next_secret, &before.next_secret)?,
+            // Absent, it is taken away: the change to it is over, or was given up.
+            next_secret: match &wanted.next_secret {
+                None => None,
+                next => part(CredentialPart::NextSecret, next, &before.next_secret)?,
+            },
             secret_expires_at: wanted.secret_expires_at,
             key: before.key.clone(),
             certificate: before.certificate.clone(),

@@ -333,7 +333,13 @@ fn app(table: Table<'_>, rules: Rules) -> Option<WantedApp> {
                 }
                 secret_hashes.push(secret_hash::hash(&secret));
             }
-            Some(WantedSecret::Sealed(hash)) => secret_hashes.push(hash),
+            Some(WantedSecret::Sealed(value)) => {
+                if !secret_hash::is_hash(&value) {
+                    let remedy = format!("export writes it; give the secret itself as {clear}");
+                    table.refuse(hash, Complaint::with_remedy("is no SHA-256 in base64url", remedy));
+                }
+                secret_hashes.push(value);
+            }
             None => {}
         }
     }

@@ -231,3 +231,21 @@ on_both_databases! {
         }
     }
 }
+
+on_both_databases! {
+    async fn a_secret_for_the_change_over_goes_when_the_file_names_none(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply(ACME).await;
+        let export = office.export().await;
+        assert!(export.contains("next_client_secret_sealed") && export.contains("next_client_secret_hash"), "{export}");
+        let without: String =
+            ACME.lines().filter(|line| !line.starts_with("next_client_secret")).map(|line| format!("{line}\n")).collect();
+        let report = office.apply(&without).await;
+        let changed: Vec<_> =
+            report.lines.iter().filter(|l| l.change == Change::Changed).map(|l| l.name.as_str()).collect();
+        assert_eq!(changed, ["acme/okta", "acme/notes"]);
+        let export = office.export().await;
+        assert!(!export.contains("next_client_secret"), "{export}");
+        assert!(export.contains("client_secret_sealed") && export.contains("client_secret_hash"));
+    }
+}

@@ -84,3 +84,15 @@ async fn more_connections_than_an_organization_may_have_are_refused() {
     let error = office.try_apply(&document).await.unwrap_err();
     assert!(error.to_string().contains("has 4 entries, and 3 are allowed"), "{error}");
 }
+
+#[tokio::test]
+async fn a_hash_of_a_secret_that_is_none_is_refused_with_its_line() {
+    let office = Office::new(Kind::Sqlite).await;
+    let app = "[[organizations]]\nhandle = \"a\"\nname = \"A\"\n[[organizations.apps]]\nclient_id = \"n\"\n\
+               name = \"N\"\nredirect_uris = [\"https://n.test/\"]\n";
+    for key in ["client_secret_hash", "next_client_secret_hash"] {
+        let error = office.try_apply(&format!("{app}{key} = \"my-secret-in-clear\"\n")).await.unwrap_err();
+        let expected = format!("test.toml:8: organizations[0].apps[0].{key}: is no SHA-256 in base64url");
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+}
