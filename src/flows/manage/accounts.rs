@@ -58,7 +58,7 @@ pub struct NewAccount {
     pub username: Username,
     /// The email, which counts as proven.
     pub email: Option<Email>,
-    /// Whether it administers its organization.
+    /// Whether it administers its organization; without one, the deployment: the operator's account.
     pub administrator: bool,
     /// The password; `None` makes one.
     pub password: Option<Secret>,
@@ -98,6 +98,12 @@ impl Broker {
         Ok(accounts::list_accounts(&mut tx, organization.id, "", limit).await?)
     }
 
+    /// The accounts that belong to no organization, the operators' among them, up to `limit`.
+    pub async fn list_unattached_accounts(&self, limit: i64) -> Result<Vec<Account>, ManageError> {
+        let mut tx = self.database.read().await?;
+        Ok(accounts::list_unattached_accounts(&mut tx, "", limit).await?)
+    }
+
     /// Makes an account with a password; gives the password when it was made here.
     pub async fn create_account(&self, new: NewAccount) -> Result<(Account, Option<Secret>), ManageError> {
         let (password, made) = match new.password {
@@ -127,7 +133,12 @@ impl Broker {
             email_verified: new.email.is_some(),
             email: new.email,
             contact: Contact::default(),
-            roles: vec![if new.administrator { Role::Administrator } else { Role::Member }],
+            roles: match (new.administrator, organization) {
+                (true, Some(_)) => vec![Role::Administrator],
+                (true, None) => vec![Role::Operator],
+                (false, Some(_)) => vec![Role::Member],
+                (false, None) => Vec::new(),
+            },
             enabled: true,
             break_glass: false,
             created_at: now,

@@ -456,6 +456,11 @@ fn account(table: Table<'_>, rules: Rules) -> Option<WantedAccount> {
     if roles.is_empty() {
         roles.push(Role::Member);
     }
+    if roles.contains(&Role::Operator) {
+        let what = "operator is no role in an organization";
+        let remedy = "make the account with: countersign account create --operator";
+        table.refuse("roles", Complaint::with_remedy(what, remedy));
+    }
     roles.sort_unstable();
     roles.dedup();
     let id = table.parsed("id");
