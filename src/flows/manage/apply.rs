@@ -64,11 +64,21 @@ pub struct Line {
     pub notes: String,
 }
 
+/// What the object is called and has to be known by; what happened to it is told apart.
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [self.kind, &self.name, &self.id, &self.notes];
         let shown: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        write!(f, "{} ({})", shown.join(" "), self.change)
+        f.write_str(&shown.join(" "))
+    }
+}
+
+/// How many objects were created, changed and left as they were.
+impl fmt::Display for ApplyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |change| self.lines.iter().filter(|line| line.change == change).count();
+        let (created, changed) = (count(Change::Created), count(Change::Changed));
+        write!(f, "{created} created, {changed} changed, {} unchanged", count(Change::Unchanged))
     }
 }
 

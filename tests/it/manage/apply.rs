@@ -130,9 +130,10 @@ on_both_databases! {
             line.to_string(),
             format!(
                 "connection acme/okta {id} redirect_uri=https://id.test/sso/callback/{id} \
-                 signed_out_uri=https://id.test/sso/signed-out/{id} (created)"
+                 signed_out_uri=https://id.test/sso/signed-out/{id}"
             )
         );
+        assert_eq!(report.to_string(), "9 created, 0 changed, 0 unchanged");
     }
 }
 
