@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Config, Environment, flow_settings, store_settings};
+use super::{Config, Environment, first_certificate, flow_settings, store_settings};
 use crate::crypto::MasterKey;
 use crate::flows::Broker;
 use crate::flows::manage::{Check, Verdict};
@@ -11,9 +11,13 @@ use crate::net::Certificates;
 use crate::policy::deadline::deadline;
 use crate::store::{Database, keys};
 
-/// What a start would find.
-pub async fn check(config: &Config, environment: &Environment) -> Vec<Check> {
-    let mut checks = check_certificates(config, environment.clock.now());
+/// What a start would find; `embedded`: a start without a configuration file.
+pub async fn check(config: &Config, environment: &Environment, embedded: bool) -> Vec<Check> {
+    let mut checks = if embedded && first_certificate::is_due(config) {
+        vec![Check::new("certificates", Verdict::Good, "none yet; the first start makes one to try it")]
+    } else {
+        check_certificates(config, environment.clock.now())
+    };
     match look(config, environment, &mut checks).await {
         Ok(()) => {}
         Err(error) => checks.push(Check::new("database", Verdict::Bad, format!("{error:#}"))),

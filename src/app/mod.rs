@@ -5,6 +5,7 @@ mod authority;
 pub mod check;
 pub mod demo;
 pub mod emulate;
+pub mod first_certificate;
 
 use std::fs;
 use std::io;

@@ -12,7 +12,7 @@ pub(super) async fn run(shared: &Shared) -> Result<()> {
     let config = shared.config()?;
     log_to_stderr(Format::Text, LevelFilter::WARN);
     say("ok   configuration: has no errors");
-    let checks = check::check(&config, &Environment::of_this_machine()).await;
+    let checks = check::check(&config, &Environment::of_this_machine(), shared.config.is_none()).await;
     for check in &checks {
         say(&format!("{:<4} {}: {}", check.verdict, check.what, check.finding));
     }
