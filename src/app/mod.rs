@@ -179,7 +179,8 @@ fn flow_settings(config: &Config) -> Result<FlowSettings, AppError> {
         },
         rotate_every: config.keys.rotate_every,
         publish_before: config.keys.publish_before,
-        upstream: UpstreamSettings { egress, ..UpstreamSettings::default() },
+        state_bytes: config.limits.state_bytes,
+        upstream: UpstreamSettings { egress, jwks_max_stale: config.outbound.jwks_max_stale },
     })
 }
 
@@ -327,4 +328,24 @@ async fn readiness(broker: &Broker, draining: bool) -> Result<(), String> {
         return Err("draining".to_owned());
     }
     broker.is_ready().await.map_err(|_| "the database does not answer".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_and_spans_of_the_configuration_reach_the_use_cases() {
+        let variables = [
+            ("COUNTERSIGN__OUTBOUND__JWKS_MAX_STALE", "90m"),
+            ("COUNTERSIGN__OUTBOUND__TIMEOUT", "3s"),
+            ("COUNTERSIGN__LIMITS__STATE_BYTES", "100"),
+            ("COUNTERSIGN__LIMITS__ORGANIZATION_APPS", "7"),
+        ];
+        let config = Config::load(None, variables.into_iter()).unwrap();
+        let settings = flow_settings(&config).unwrap();
+        assert_eq!(settings.upstream.jwks_max_stale, Duration::from_mins(90));
+        assert_eq!(settings.upstream.egress.total_timeout, Duration::from_secs(3));
+        assert_eq!((settings.state_bytes, settings.limits.apps), (100, 7));
+    }
 }
