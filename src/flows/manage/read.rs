@@ -36,16 +36,17 @@ pub(super) fn read_files(
     rules: Rules,
 ) -> Result<Vec<WantedOrganization>, Errors> {
     let problems = Problems::default();
-    let mut wanted = Vec::new();
-    for (name, text) in files {
-        let document = Document::parse(name, text, &problems);
-        let root = document.root(&problems);
-        for table in root.tables("organizations") {
-            wanted.extend(organization(table, rules));
-        }
-        root.finish();
-    }
+    let wanted = files.iter().flat_map(|(name, text)| read_file(name, text, rules, &problems)).collect();
     problems.finish(Some(wanted))
+}
+
+fn read_file(name: &str, text: &str, rules: Rules, problems: &Problems) -> Vec<WantedOrganization> {
+    let document = Document::parse(name, text, problems);
+    let root = document.root(problems);
+    let tables = root.tables("organizations").into_iter();
+    let wanted = tables.filter_map(|table| organization(table, rules)).collect();
+    root.finish();
+    wanted
 }
 
 fn organization(table: Table<'_>, rules: Rules) -> Option<WantedOrganization> {
@@ -488,3 +489,6 @@ fn account(table: Table<'_>, rules: Rules) -> Option<WantedAccount> {
         password,
     })
 }
+
+#[cfg(test)]
+mod tests;
