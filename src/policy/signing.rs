@@ -63,9 +63,9 @@ mod tests {
 
     #[test]
     fn a_key_goes_through_its_stages_in_order() {
+        use KeyState::{Active, Published, Retired, VerifyOnly};
         let key = retired(&SIGNING, at(200), seconds(10), seconds(50));
         let stages = [99, 100, 199, 200, 219, 220, 249, 250].map(|now| stage(&key, at(now)));
-        use KeyState::{Active, Published, Retired, VerifyOnly};
         let expected = [Published, Active, Active, Retired, Retired, VerifyOnly, VerifyOnly].map(Some);
         assert_eq!(stages[..7], expected);
         assert_eq!(stages[7], None);
