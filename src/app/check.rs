@@ -52,7 +52,8 @@ async fn look(config: &Config, environment: &Environment, checks: &mut Vec<Check
     let engine = database.engine_name();
     let missing = database.count_missing_migrations().await?;
     if missing > 0 {
-        let finding = format!("{engine} answers; {missing} migrations are due, and the next start makes them");
+        let finding =
+            format!("{engine} answers; {missing} migrations are due, and the next start makes them");
         checks.push(Check::new("database", Verdict::Good, finding));
         return Ok(());
     }

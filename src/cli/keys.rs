@@ -24,7 +24,10 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
     }
     for (key, state) in broker.list_signing_keys().await? {
         let until = key.times.signs_until.map(|time| format!(", until {time}")).unwrap_or_default();
-        say(&format!("{} {:<5} {state:?}, signs from {}{until}", key.id, key.algorithm, key.times.signs_from));
+        say(&format!(
+            "{} {:<5} {state:?}, signs from {}{until}",
+            key.id, key.algorithm, key.times.signs_from
+        ));
     }
     broker.close().await;
     Ok(())

@@ -44,7 +44,9 @@ mod tests {
         let hash = hash(&Secret::new("s3cret"));
         assert!(is_hash(&hash));
         let shorter = hash.get(1..).unwrap_or_default();
-        for other in ["", "s3cret", shorter, &format!("{hash}A"), &format!("{hash}="), &hash.replace(|_| true, "+")] {
+        for other in
+            ["", "s3cret", shorter, &format!("{hash}A"), &format!("{hash}="), &hash.replace(|_| true, "+")]
+        {
             assert!(!is_hash(other), "{other}");
         }
     }

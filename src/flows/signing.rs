@@ -11,9 +11,7 @@ use crate::crypto::seal::{Purpose, Unsealable};
 use crate::model::{Actor, KeyId, KeyState, KeyTimes, SigningAlg, Timestamp};
 use crate::policy::signing::{is_due, retired, stage};
 use crate::store::apps::find_longest_token_lifetime;
-use crate::store::keys::{
-    SigningKeyRecord, delete_dead_keys, hold_keys, insert_key, list_keys, set_ends,
-};
+use crate::store::keys::{SigningKeyRecord, delete_dead_keys, hold_keys, insert_key, list_keys, set_ends};
 use crate::store::{StoreError, Tx, changes};
 
 /// The algorithms that every deployment has from the start: ID tokens by RS256, access tokens by ES256.
@@ -91,7 +89,9 @@ impl Broker {
         let now = self.clock.now();
         let known = list_keys(&mut self.database.read().await?).await?;
         let missing = |alg: &&SigningAlg| {
-            !known.iter().any(|key| key.algorithm == **alg && stage(&key.times, now) == Some(KeyState::Active))
+            !known
+                .iter()
+                .any(|key| key.algorithm == **alg && stage(&key.times, now) == Some(KeyState::Active))
         };
         let mut made = Vec::new();
         for algorithm in algorithms.iter().filter(missing) {
@@ -149,8 +149,7 @@ impl Broker {
             if succeeded || (only_due && !due) {
                 continue;
             }
-            let times =
-                retired(&old.times, switch, self.longest_token(&mut tx).await?, settings.session_max);
+            let times = retired(&old.times, switch, self.longest_token(&mut tx).await?, settings.session_max);
             set_ends(&mut tx, old.id, &times).await?;
             let new = self.make_key(old.algorithm, now, switch)?;
             if insert_key(&mut tx, &new).await? {

@@ -138,10 +138,7 @@ pub async fn list_connections(
 }
 
 /// The enabled connections whose client secret ends before `time`, the first to end first.
-pub async fn list_ending_secrets(
-    tx: &mut Tx,
-    time: Timestamp,
-) -> Result<Vec<ConnectionRecord>, StoreError> {
+pub async fn list_ending_secrets(tx: &mut Tx, time: Timestamp) -> Result<Vec<ConnectionRecord>, StoreError> {
     let rows = fetch_all!(tx, ConnectionRow, LIST_ENDING_SECRETS, time.unix_micros())?;
     rows.into_iter().map(TryInto::try_into).collect()
 }

@@ -60,7 +60,10 @@ async fn serve_without_a_configuration_works_from_an_empty_folder() {
 
     let (serving, said) = serve(&folder);
     assert_eq!(said.len(), 2, "{said:?}");
-    assert!(said[0].contains("one for localhost was made") && said[0].contains("data/certs/ca.pem"), "{said:?}");
+    assert!(
+        said[0].contains("one for localhost was made") && said[0].contains("data/certs/ca.pem"),
+        "{said:?}"
+    );
     let address = said[1].split_once(" on ").unwrap().1.split_once(';').unwrap().0;
     let authority = std::fs::read_to_string(folder.path().join("data/certs/ca.pem")).unwrap();
     let mut network = Network::new(&authority);

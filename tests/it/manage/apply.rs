@@ -164,7 +164,8 @@ pub(super) fn break_glass(people: &[(&str, bool)]) -> String {
     let mut document =
         "[[organizations]]\nhandle = \"a\"\nname = \"A\"\nlocal_sign_in = \"break_glass\"\n".to_owned();
     for (name, has_password) in people {
-        document.push_str(&format!("[[organizations.accounts]]\nusername = \"{name}\"\nbreak_glass = true\n"));
+        document
+            .push_str(&format!("[[organizations.accounts]]\nusername = \"{name}\"\nbreak_glass = true\n"));
         if *has_password {
             document.push_str("password = \"Correct7horse\"\n");
         }
@@ -239,8 +240,9 @@ on_both_databases! {
         office.apply(ACME).await;
         let export = office.export().await;
         assert!(export.contains("next_client_secret_sealed") && export.contains("next_client_secret_hash"), "{export}");
-        let without: String =
-            ACME.lines().filter(|line| !line.starts_with("next_client_secret")).map(|line| format!("{line}\n")).collect();
+        let lines: Vec<&str> =
+            ACME.lines().filter(|line| !line.starts_with("next_client_secret")).collect();
+        let without = lines.join("\n");
         let report = office.apply(&without).await;
         let changed: Vec<_> =
             report.lines.iter().filter(|l| l.change == Change::Changed).map(|l| l.name.as_str()).collect();

@@ -36,10 +36,10 @@ on_both_databases! {
         let office = Office::new(kind).await;
         office.apply(&app_with_tokens_of("20d")).await;
         office.broker.rotate_signing_keys(false).await.unwrap();
-        office.clock.advance(DAY - Duration::from_secs(1));
+        office.clock.advance(Duration::from_hours(23));
         assert_eq!(office.key_states().await, [KeyState::Active, KeyState::Published]);
         // The last token by the old key is made now, and lives for 20 days.
-        office.clock.advance(20 * DAY);
+        office.clock.advance(20 * DAY + Duration::from_hours(1));
         assert_eq!(office.key_states().await, [KeyState::Retired, KeyState::Active]);
         office.clock.advance(21 * DAY);
         assert_eq!(office.key_states().await, [KeyState::Active]);

@@ -2,8 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-const EXAMPLE: &str =
-    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/organizations.example.toml"));
+const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/organizations.example.toml"));
 
 /// Tables whose keys are the writer's own.
 const OPEN: [&str; 2] = ["required_claims", "acr_values"];
@@ -38,12 +37,12 @@ fn collect(path: &str, value: &toml::Value, keys: &mut BTreeSet<String>) {
 fn with_all_keys() -> String {
     let lines = EXAMPLE.lines().map(|line| {
         let rest = line.strip_prefix("# ").unwrap_or(line);
-        let is_key = rest.split_once(" = ").is_some_and(|(key, _)| {
-            key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-        });
+        let is_key = rest
+            .split_once(" = ")
+            .is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
         if is_key { rest } else { line }
     });
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
