@@ -40,5 +40,5 @@ pub use organization::{LocalSignIn, Organization, OrganizationPolicy, Plan, Rout
 pub use random::Random;
 pub use secret::Secret;
 pub use session::{Proof, Session};
-pub use signing::SigningAlg;
+pub use signing::{KeyState, KeyTimes, SigningAlg};
 pub use time::{Clock, SystemClock, Timestamp};

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod claims;
+pub mod deadline;
 pub mod guesses;
 pub mod logout;
 pub mod password;
@@ -11,4 +12,5 @@ pub mod redirect;
 pub mod request;
 pub mod route;
 pub mod session;
+pub mod signing;
 pub mod step;
