@@ -19,7 +19,7 @@ use crate::crypto::CryptoError;
 use crate::crypto::keys::SigningKey;
 use crate::emulator::demo_plan::{DemoOrganization, DemoPlan, DemoPorts};
 use crate::emulator::tour::{self, TourError};
-use crate::emulator::{Fetch, FetchError, Fetched, idp, sample_app};
+use crate::emulator::{Faults, Fetch, FetchError, Fetched, idp, sample_app};
 use crate::flows::manage::ApplyError;
 use crate::model::SigningAlg;
 use crate::net::{self, CertificateError, Certificates, Drain, Listener, Transport};
@@ -218,6 +218,7 @@ impl Helpers<'_> {
             base_url: organization.provider.clone(),
             directory: plan.directory(organization),
             response_iss: false,
+            faults: Faults::default(),
             clock: Arc::clone(&self.environment.clock),
             random: Arc::clone(&self.environment.random),
             key,

@@ -213,6 +213,12 @@ impl App {
             pages: Arc::new(Pages::embedded()?),
             headers: HeaderSettings::for_host(host),
         };
+        let mut metrics = Metrics::default();
+        metrics.registry_mut().register(
+            "directory_loads",
+            "Reads of the directory from the database",
+            broker.directory_loads(),
+        );
         let redirect = match config.server.http_listen {
             Some(address) => Some(listen(address).await?),
             None => None,
@@ -231,7 +237,7 @@ impl App {
                 trusted_proxies: config.server.trusted_proxies.clone(),
                 ..net::Settings::default()
             },
-            metrics: Arc::new(Metrics::default()),
+            metrics: Arc::new(metrics),
             patience: config.server.drain_timeout,
             random: environment.random,
             broker,

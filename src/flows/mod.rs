@@ -168,6 +168,11 @@ impl Broker {
         })
     }
 
+    /// How often the directory's caches asked the database, for the operator's metrics.
+    pub fn directory_loads(&self) -> directory::DirectoryLoads {
+        self.directory.loads()
+    }
+
     /// The broker's issuer.
     pub fn issuer(&self) -> &str {
         &self.settings.issuer
