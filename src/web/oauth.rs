@@ -153,12 +153,13 @@ async fn post_revoke(
     }
 }
 
-async fn get_userinfo(State(web): State<Web>, headers: HeaderMap) -> Response {
-    userinfo(&web, bearer(&headers)).await
+async fn get_userinfo(State(web): State<Web>, browser: Browser, headers: HeaderMap) -> Response {
+    userinfo(&web, &browser, bearer(&headers)).await
 }
 
 async fn post_userinfo(
     State(web): State<Web>,
+    browser: Browser,
     headers: HeaderMap,
     form: Result<PostedForm, Response>,
 ) -> Response {
@@ -171,12 +172,12 @@ async fn post_userinfo(
         }
         (header, form) => header.or_else(|| form.map(Secret::new)),
     };
-    userinfo(&web, token).await
+    userinfo(&web, &browser, token).await
 }
 
-async fn userinfo(web: &Web, token: Option<Secret>) -> Response {
+async fn userinfo(web: &Web, browser: &Browser, token: Option<Secret>) -> Response {
     let Some(token) = token else { return bearer_error(StatusCode::UNAUTHORIZED, None) };
-    match web.broker.userinfo(token.expose()).await {
+    match web.broker.userinfo(&browser.visit.network(), token.expose()).await {
         Ok(claims) => no_store(json(StatusCode::OK, &claims)),
         Err(EndpointError::Refused(error)) => {
             let status = match error.code {
