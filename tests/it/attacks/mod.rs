@@ -3,4 +3,10 @@
 //! Each ends with [`crate::harness::evidence::Evidence`]: exactly the expected rows changed, exactly the expected
 //! records were written. Rows that do not apply are named in `docs/security.md` with the reason.
 
+mod authorization;
 mod identity;
+mod redirects;
+mod shown_tokens;
+mod tenancy;
+mod tokens;
+mod tools;

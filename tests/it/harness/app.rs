@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use countersign::app::{App, Environment};
@@ -28,6 +29,7 @@ pub const ISSUER: &str = "https://id.test";
 
 /// Another node of the deployment; it drains when this is dropped.
 pub struct Node {
+    pub broker: Arc<Broker>,
     pub network: Network,
     _stop: oneshot::Sender<()>,
 }
@@ -43,6 +45,8 @@ pub struct TestApp {
     pub idp_key: Option<SigningKey>,
     authority: Authority,
     database: TestDatabase,
+    settings: Vec<(String, String)>,
+    nodes: AtomicU64,
     folder: TempDir,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<()>>,
@@ -51,13 +55,20 @@ pub struct TestApp {
 impl TestApp {
     /// A broker on an empty database.
     pub async fn new(kind: Kind) -> Self {
+        Self::configured(kind, &[]).await
+    }
+
+    /// With further settings, as `COUNTERSIGN__…` variables.
+    pub async fn configured(kind: Kind, settings: &[(&str, &str)]) -> Self {
+        let settings: Vec<(String, String)> =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new();
         authority.issue(&folder.path().join("certs"), "id", &["id.test"]);
         std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
         let database = TestDatabase::new(kind).await;
         let config = write_config(&folder, &database);
-        let config = Config::load(Some(&config), std::iter::empty::<(String, String)>())
+        let config = Config::load(Some(&config), settings.clone().into_iter())
             .unwrap_or_else(|errors| panic!("{errors}"));
         let clock = Arc::new(ManualClock::new());
         let random = Arc::new(SeededRandom::new(7));
@@ -79,6 +90,8 @@ impl TestApp {
             idp_key: None,
             authority,
             database,
+            settings,
+            nodes: AtomicU64::new(0),
             folder,
             stop: Some(stop),
             serving: Some(serving),
@@ -99,18 +112,20 @@ impl TestApp {
     /// A second node on the same database, reached under the same issuer through a network of its own.
     pub async fn second_node(&self) -> Node {
         let file = self.folder.path().join("countersign.toml");
-        let config = Config::load(Some(&file), std::iter::empty::<(String, String)>())
+        let config = Config::load(Some(&file), self.settings.clone().into_iter())
             .unwrap_or_else(|errors| panic!("{errors}"));
-        let random = Arc::new(SeededRandom::new(8));
+        // No two nodes make the same ids.
+        let random = Arc::new(SeededRandom::new(8 + self.nodes.fetch_add(1, Ordering::SeqCst)));
         let environment = Environment { clock: self.clock.clone(), random };
         let app = App::bind(&config, environment).await.unwrap_or_else(|error| panic!("{error}"));
         let mut network = self.network.clone();
         network.add("id.test", app.public_addr());
         let (stop, stopped) = oneshot::channel();
+        let broker = app.broker();
         tokio::spawn(app.serve(async {
             let _ = stopped.await;
         }));
-        Node { network, _stop: stop }
+        Node { broker, network, _stop: stop }
     }
 
     /// Runs one statement behind the broker's back, to break what it stands on.
@@ -165,6 +180,13 @@ impl TestApp {
         tokio::spawn(listener.serve(transport, router, net::Settings::default(), Drain::default()));
         self.network.add(&format!("localhost:{}", address.port()), address);
         Url::parse(&base).unwrap()
+    }
+
+    /// Ends the broker without a word: nothing is drained, nothing is closed.
+    pub fn kill(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.abort();
+        }
     }
 
     /// Drains the broker.
