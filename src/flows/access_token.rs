@@ -26,19 +26,34 @@ pub(super) struct AccessClaims {
 }
 
 impl Broker {
-    /// Reads a token: signature, type, issuer, times. Otherwise why it is no access token of this broker that is in
-    /// time; an ID token is none.
-    pub(super) fn read_access_token(&self, token: &str) -> Result<AccessClaims, &'static str> {
-        let jws = CompactJws::parse(token, MAX_TOKEN).map_err(|_| "token_malformed")?;
-        let typ = jws.header().typ.as_deref().unwrap_or_default();
+    /// Reads a token: signature, type, issuer, times. `None` for whatever is no access token of this broker that is
+    /// in time; an ID token is none.
+    pub(super) fn read_access_token(&self, token: &str) -> Option<AccessClaims> {
+        let jws = CompactJws::parse(token, MAX_TOKEN).ok()?;
+        let typ = jws.header().typ.as_deref()?;
         if !["at+jwt", "application/at+jwt"].iter().any(|known| typ.eq_ignore_ascii_case(known)) {
-            return Err("token_of_another_kind");
+            return None;
         }
-        let keys = self.signing_keys().map_err(|_| "token_signature")?;
-        keys.verify(&jws).map_err(|_| "token_signature")?;
-        let claims = jws.claims().map_err(|_| "token_malformed")?;
-        let claims = read_claims(Claims::of(&claims), &self.settings.issuer).ok_or("token_claims")?;
-        if self.clock.now() < claims.expires_at { Ok(claims) } else { Err("token_expired") }
+        self.signing_keys().ok()?.verify(&jws).ok()?;
+        let claims = jws.claims().ok()?;
+        let claims = Claims::of(&claims);
+        (claims.required_string("iss").ok()? == self.settings.issuer).then_some(())?;
+        let expires_at = claims.required_numeric_date("exp").ok()?;
+        (self.clock.now() < expires_at).then_some(())?;
+        let grant = match claims.string("grant_id").ok()? {
+            Some(text) => Some(text.parse().ok()?),
+            None => None,
+        };
+        Some(AccessClaims {
+            subject: claims.required_string("sub").ok()?.to_owned(),
+            client_id: claims.required_string("client_id").ok()?.to_owned(),
+            audience: claims.required_string_or_list("aud").ok()?.into_iter().map(str::to_owned).collect(),
+            scope: claims.required_string("scope").ok()?.to_owned(),
+            jti: claims.required_string("jti").ok()?.to_owned(),
+            issued_at: claims.required_numeric_date("iat").ok()?,
+            expires_at,
+            grant,
+        })
     }
 
     /// The grant of a token, if neither it nor anything it stands on has ended. `Some(None)` is a living token of an
@@ -60,22 +75,4 @@ impl Broker {
         let standing = accounts::read_standing(&mut tx, account, connection, Some(grant.app)).await?;
         Ok(standing.is_some_and(|standing| standing.is_good()).then_some(Some(grant)))
     }
-}
-
-fn read_claims(claims: Claims<'_>, issuer: &str) -> Option<AccessClaims> {
-    (claims.required_string("iss").ok()? == issuer).then_some(())?;
-    let grant = match claims.string("grant_id").ok()? {
-        Some(text) => Some(text.parse().ok()?),
-        None => None,
-    };
-    Some(AccessClaims {
-        subject: claims.required_string("sub").ok()?.to_owned(),
-        client_id: claims.required_string("client_id").ok()?.to_owned(),
-        audience: claims.required_string_or_list("aud").ok()?.into_iter().map(str::to_owned).collect(),
-        scope: claims.required_string("scope").ok()?.to_owned(),
-        jti: claims.required_string("jti").ok()?.to_owned(),
-        issued_at: claims.required_numeric_date("iat").ok()?,
-        expires_at: claims.required_numeric_date("exp").ok()?,
-        grant,
-    })
 }

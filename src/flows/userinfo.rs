@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Broker;
+use super::access_token::AccessClaims;
 use super::error::EndpointError;
 use super::evidence::Event;
 use crate::policy::access::within;
@@ -18,51 +19,29 @@ const INVALID: OAuthError = OAuthError::new(
 impl Broker {
     /// The claims that an access token stands for. `network` is where the request came from.
     pub async fn userinfo(&self, network: &str, token: &str) -> Result<Map<String, Value>, EndpointError> {
-        let claims = match self.read_access_token(token) {
-            Ok(claims) => claims,
-            Err(reason) => return Err(self.refuse_token(network, Event::new("userinfo"), reason).await),
-        };
+        let event = Event::new("userinfo");
         // A token for a resource of its own (RFC 8707) is not one for the broker (RFC 9068, section 4).
-        if claims.audience != [self.settings.issuer.as_str()] {
-            return Err(self
-                .refuse_token(network, Event::new("userinfo"), "token_of_another_resource")
-                .await);
-        }
+        let for_us = |claims: &AccessClaims| claims.audience == [self.settings.issuer.as_str()];
+        let Some(claims) = self.read_access_token(token).filter(for_us) else {
+            return Err(self.refuse_endpoint(network, &event, "token_invalid", INVALID).await);
+        };
         let Some(grant) = self.living_grant(&claims).await?.flatten() else {
-            return Err(self.refuse_token(network, Event::new("userinfo"), "token_ended").await);
+            return Err(self.refuse_endpoint(network, &event, "token_revoked", INVALID).await);
         };
-        let event = Event {
-            organization: Some(grant.organization),
-            actor: Some(grant.account),
-            connection: grant.proof.connection,
-            app: Some(grant.app),
-            ..Event::new("userinfo")
-        };
+        let event = Event { organization: Some(grant.organization), app: Some(grant.app), ..event };
         let scopes = split_words(&claims.scope);
         if !scopes.iter().any(|scope| scope == "openid") {
-            self.record_refusal_alone(network, &event, "scope_missing").await?;
             let error = OAuthError::new(ErrorCode::InsufficientScope, "userinfo needs the scope openid");
-            return Err(EndpointError::Refused(error));
+            return Err(self.refuse_endpoint(network, &event, "scope_missing", error).await);
         }
         let entry = self.directory.app_by_id(grant.app).await?;
-        let account = {
-            let mut tx = self.database.read().await?;
-            accounts::find_account(&mut tx, grant.account).await?
-        };
+        let account = accounts::find_account(&mut self.database.read().await?, grant.account).await?;
         let (Some(entry), Some(account)) = (entry, account) else {
-            return Err(self.refuse_token(network, event, "token_ended").await);
+            return Err(self.refuse_endpoint(network, &event, "token_revoked", INVALID).await);
         };
         let scopes = within(&scopes, &entry.app.settings.scopes);
         let mut answer = claims_for(&account, &entry.app, &scopes);
         answer.insert("sub".to_owned(), grant.subject.into());
         Ok(answer)
-    }
-
-    /// Records that a token is worth nothing, and answers it: the same, whatever the reason.
-    async fn refuse_token(&self, network: &str, event: Event, reason: &str) -> EndpointError {
-        match self.record_refusal_alone(network, &event, reason).await {
-            Ok(()) => EndpointError::Refused(INVALID),
-            Err(error) => error.into(),
-        }
     }
 }

@@ -123,8 +123,8 @@ on_both_databases! {
         let expected = [
             "token.refresh refused refresh_session_ended",
             "token.refresh refused grant_revoked",
-            "userinfo refused token_ended",
-            "userinfo refused token_ended",
+            "userinfo refused token_revoked",
+            "userinfo refused token_revoked",
             "token.code refused grant_revoked",
             "authorize refused login_required",
             "authorize refused login_required",
