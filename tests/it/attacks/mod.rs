@@ -4,9 +4,13 @@
 //! records were written. Rows that do not apply are named in `docs/security.md` with the reason.
 
 mod authorization;
+mod credentials;
+mod evidence;
 mod identity;
 mod redirects;
+mod session;
 mod shown_tokens;
+mod steps;
 mod tenancy;
 mod tokens;
 mod tools;

@@ -299,6 +299,8 @@ on_both_databases! {
         assert_eq!(page.location_parameter("error").as_deref(), Some("access_denied"));
         let refused = [
             "session.end refused session_not_own",
+            "token.revoke refused token_of_another_app",
+            "token.revoke refused token_of_another_app",
             "token.refresh refused refresh_of_another_app",
             "token.code refused code_of_another_app",
             "authorize refused invalid_request",

@@ -133,6 +133,11 @@ impl TestApp {
         self.database.run(statement).await;
     }
 
+    /// Every byte that the database has kept.
+    pub async fn everything_stored(&self) -> Vec<u8> {
+        self.database.everything_stored().await
+    }
+
     /// How many rows each of these tables holds.
     pub async fn count_rows(&self, tables: &[&'static str]) -> std::collections::BTreeMap<&'static str, i64> {
         self.database.count_rows(tables).await

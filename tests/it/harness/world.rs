@@ -33,6 +33,11 @@ impl World {
         Self::inside(TestApp::new(kind).await, organization, connection).await
     }
 
+    /// On a broker with further settings.
+    pub async fn configured(kind: Kind, settings: &[(&str, &str)]) -> Self {
+        Self::inside(TestApp::configured(kind, settings).await, "", "").await
+    }
+
     async fn inside(mut app: TestApp, organization: &str, connection: &str) -> Self {
         let idp = app.emulate(Vendor::Okta, |_| provider_directory()).await;
         let issuer = idp.as_str().trim_end_matches('/').to_owned();
