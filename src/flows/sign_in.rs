@@ -200,7 +200,7 @@ impl Broker {
         }
         if password.expose().len() > MAX_PASSWORD_BYTES {
             let event = Self::sign_in_event(&flow);
-            return Err(self.refuse(visit, event, "bad_credentials", "password_too_long").await);
+            return Err(self.refuse(visit, event, "password_too_long", "password_too_long").await);
         }
         let found = self.find_local_account(entered).await?;
         let counters = self.counters(visit, entered, found.as_ref());
@@ -352,7 +352,9 @@ impl Broker {
         }
         let event = Self::sign_in_event(flow);
         match error {
-            PasswordError::TooLong => self.refuse(visit, event, "bad_credentials", "password_too_long").await,
+            PasswordError::TooLong => {
+                self.refuse(visit, event, "password_too_long", "password_too_long").await
+            }
             PasswordError::Busy { retry_after } => {
                 self.refuse(visit, event, "busy", "hashing_busy").await.retry_after(retry_after)
             }

@@ -59,6 +59,7 @@ pub const REASONS: &[Reason] = &[
     reason("unknown_client", StatusCode::BAD_REQUEST).helped_by(Helper::App),
     reason("redirect_uri_mismatch", StatusCode::BAD_REQUEST).helped_by(Helper::App),
     reason("bad_credentials", StatusCode::FORBIDDEN),
+    reason("password_too_long", StatusCode::UNPROCESSABLE_ENTITY),
     reason("too_many_attempts", StatusCode::TOO_MANY_REQUESTS),
     reason("busy", StatusCode::TOO_MANY_REQUESTS),
     reason("unknown_domain", StatusCode::NOT_FOUND),

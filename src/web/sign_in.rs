@@ -26,7 +26,7 @@ pub fn routes() -> Router<Web> {
 }
 
 /// Refusals after which the form is shown again.
-const TRY_AGAIN: [&str; 3] = ["bad_credentials", "too_many_attempts", "busy"];
+const TRY_AGAIN: [&str; 4] = ["bad_credentials", "password_too_long", "too_many_attempts", "busy"];
 
 async fn show_sign_in(State(web): State<Web>, browser: Browser) -> Response {
     let Some(flow) = browser.query.get("flow") else {

@@ -3,10 +3,11 @@
 use super::apply::{ApplyError, ApplyReport, Change, Line, check_room, compare, taken};
 use super::document::{WantedConnection, WantedKey, WantedSecret};
 use crate::crypto::certificate::Certificate;
+use crate::crypto::constant_time_eq;
 use crate::crypto::keys::SigningKey;
 use crate::flows::Broker;
 use crate::flows::credentials::CredentialPart;
-use crate::model::{Connection, ConnectionId, Organization, SigningAlg, UpstreamAuth};
+use crate::model::{Connection, ConnectionId, Organization, Secret, SigningAlg, UpstreamAuth};
 use crate::store::connections::SealedCredential;
 use crate::store::{Tx, connections};
 
@@ -98,7 +99,10 @@ impl Broker {
             Some(WantedSecret::Clear(secret)) => {
                 let stored =
                     before.as_ref().and_then(|sealed| self.open_secret(connection.id, part, sealed).ok());
-                if stored.is_some_and(|stored| stored.expose() == secret.expose()) {
+                let same = |stored: &Secret| {
+                    constant_time_eq(stored.expose().as_bytes(), secret.expose().as_bytes())
+                };
+                if stored.as_ref().is_some_and(same) {
                     return Ok(before.clone());
                 }
                 Ok(Some(self.seal_credential(connection.id, part, secret.expose().as_bytes())?))

@@ -1,11 +1,8 @@
 //! `apply`: the same files twice change nothing, and it is all of them or nothing.
 
-use std::sync::Arc;
-
 use countersign::flows::manage::{ApplyError, Change};
-use tokio::sync::Barrier;
 
-use super::{ACME, Office, changes, files};
+use super::{ACME, Office, changes};
 use crate::harness::database::Kind;
 use crate::on_both_databases;
 
@@ -87,36 +84,6 @@ on_both_databases! {
         let after = office.export().await;
         assert!(after.starts_with(before.trim_end()), "{after}");
         assert!(after.contains("globex"));
-    }
-}
-
-on_both_databases! {
-    async fn a_domain_that_fifty_organizations_want_at_once_has_one_owner(kind: Kind) {
-        let office = Office::new(kind).await;
-        let other = office.another(99).await;
-        let barrier = Arc::new(Barrier::new(50));
-        let tasks: Vec<_> = (0..50).map(|number| {
-            let broker = Arc::clone(if number % 2 == 0 { &office.broker } else { &other });
-            let barrier = Arc::clone(&barrier);
-            tokio::spawn(async move {
-                let document = format!(
-                    "[[organizations]]\nhandle = \"org-{number}\"\nname = \"Org\"\ndomains = [{{ name = \"prize.test\" }}]\n"
-                );
-                barrier.wait().await;
-                broker.apply(&files(&document), false).await
-            })
-        }).collect();
-        let mut won = 0;
-        for task in tasks {
-            match task.await.unwrap() {
-                Ok(_) => won += 1,
-                Err(error) => assert_eq!(error.to_string(), "domain prize.test: it belongs to another organization"),
-            }
-        }
-        assert_eq!(won, 1);
-        let export = office.export().await;
-        assert_eq!(export.matches("prize.test").count(), 1);
-        assert_eq!(export.matches("[[organizations]]").count(), 1, "a loser leaves no organization behind");
     }
 }
 

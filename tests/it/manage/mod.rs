@@ -14,7 +14,6 @@ use countersign::app::{Environment, open_broker};
 use countersign::config::Config;
 use countersign::flows::Broker;
 use countersign::flows::manage::{ApplyError, ApplyReport, Change};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use crate::harness::database::{Kind, TestDatabase};
 use crate::harness::time::{ManualClock, SeededRandom};
@@ -27,7 +26,6 @@ struct Office {
     broker: Arc<Broker>,
     clock: Arc<ManualClock>,
     database: TestDatabase,
-    kind: Kind,
 }
 
 impl Office {
@@ -36,7 +34,7 @@ impl Office {
         let database = TestDatabase::new(kind).await;
         let clock = Arc::new(ManualClock::new());
         let broker = open(&database, &clock, 3).await;
-        Self { broker, clock, database, kind }
+        Self { broker, clock, database }
     }
 
     /// Another process on the same database.
@@ -70,28 +68,7 @@ impl Office {
 
     /// Every byte that the database has kept.
     async fn everything_stored(&self) -> Vec<u8> {
-        match self.kind {
-            Kind::Sqlite => {
-                let path = self.database.settings.url.trim_start_matches("sqlite://").to_owned();
-                let mut bytes = std::fs::read(&path).unwrap();
-                bytes.extend(std::fs::read(format!("{path}-wal")).unwrap_or_default());
-                bytes
-            }
-            Kind::Postgres => {
-                let mut connection = PgConnection::connect(&self.database.settings.url).await.unwrap();
-                let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
-                let tables = sqlx::query(tables).fetch_all(&mut connection).await.unwrap();
-                let mut text = String::new();
-                for table in tables {
-                    let name: String = table.get(0);
-                    let rows = format!("SELECT row.*::text FROM {name} row");
-                    for row in sqlx::query(AssertSqlSafe(rows)).fetch_all(&mut connection).await.unwrap() {
-                        text.push_str(&row.get::<String, _>(0));
-                    }
-                }
-                text.into_bytes()
-            }
-        }
+        self.database.everything_stored().await
     }
 }
 
