@@ -39,16 +39,23 @@ fn get(uri: &str) -> Request<Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn too_large_a_head_is_431_and_nobody_is_asked() {
+async fn too_large_a_head_is_431_too_long_a_line_414_and_nobody_is_asked() {
     let listener = TestListener::start(Transport::Plain, Settings::default()).await;
     let long = "x".repeat(16_384);
-    for head in [
-        format!("GET / HTTP/1.1\r\nHost: a.test\r\nX-Long: {long}\r\n\r\n"),
-        format!("GET /{long} HTTP/1.1\r\nHost: a.test\r\n\r\n"),
-        format!("GET / HTTP/1.1\r\nHost: a.test\r\n{}\r\n", "X: y\r\n".repeat(200)),
+    let get = |target: &str, headers: &str| format!("GET {target} HTTP/1.1\r\nHost: a.test\r\n{headers}\r\n");
+    for (status, head) in [
+        (431, get("/", &format!("X-Long: {long}\r\n"))),
+        (431, get("/", &"X: y\r\n".repeat(200))),
+        (431, get("/", &format!("X-Long: {}\r\n", long.repeat(8)))),
+        (431, get(&format!("/{}", &long[..16_000]), &format!("X-Long: {}\r\n", &long[..1_000]))),
+        (414, get(&format!("/{long}"), "")),
+        (414, get(&format!("/?{}", long.repeat(3)), "")),
+        // Beyond its buffer nobody reads on to see where the line ends.
+        (431, get(&format!("/{}", long.repeat(8)), "")),
     ] {
         let answer = listener.say(&head).await;
-        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{status}: {answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
     }
     assert_eq!(listener.requests(), 0);
     let fits =
@@ -222,6 +229,22 @@ async fn a_storm_of_resets_ends_its_connection_and_no_other() {
     assert!(listener.requests() < 1_000, "{} of 2000 were served", listener.requests());
     let mut sender = h2(&authority, &listener, "a.test").await;
     assert_eq!(send(&mut sender, get("https://a.test/")).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_client_that_opens_no_window_for_its_answer_is_cut_off() {
+    let authority = Authority::of(&[("a", &["a.test"])]);
+    let mut settings = impatient();
+    settings.timeouts.idle = Duration::from_millis(100);
+    let listener = TestListener::start(authority.transport(), settings).await;
+    let mut attacker = connect_tls(authority.client(&["h2"]), listener.address, "a.test").await.unwrap();
+    // SETTINGS_INITIAL_WINDOW_SIZE (4) is 0; then one request (RFC 9113, section 6.9.2).
+    let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0".to_vec();
+    frames.extend(b"\0\0\x0b\x01\x05\0\0\0\x01\x82\x87\x84\x41\x06a.test");
+    // Reads until the listener ends the connection; one that waited for a window would keep it for ever.
+    let ended = tokio::time::timeout(Duration::from_secs(30), say(&mut attacker, frames)).await;
+    assert!(ended.is_ok_and(|said| !said.contains("hello")));
+    assert_eq!(listener.requests(), 1);
 }
 
 #[tokio::test]

@@ -186,6 +186,7 @@ fn write_config(folder: &TempDir, database: &TestDatabase) -> PathBuf {
 public_url = "{ISSUER}"
 listen = "127.0.0.1:0"
 management_listen = "127.0.0.1:0"
+drain_notice = "0s"
 drain_timeout = "5s"
 
 [tls]

@@ -1,7 +1,8 @@
 //! A browser without a screen: keeps cookies, follows redirects, fills in forms that it finds in the HTML.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,15 +12,20 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use scraper::{Html, Selector};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use url::Url;
+
+/// What went wrong on the way to a server.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The way to servers: their addresses by host and port, and whom to trust.
 #[derive(Clone)]
 pub struct Network {
     hosts: BTreeMap<String, SocketAddr>,
-    tls: Arc<ClientConfig>,
+    pub tls: Arc<ClientConfig>,
+    source: IpAddr,
 }
 
 impl Network {
@@ -32,7 +38,7 @@ impl Network {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Self { hosts: BTreeMap::new(), tls: Arc::new(tls) }
+        Self { hosts: BTreeMap::new(), tls: Arc::new(tls), source: Ipv4Addr::LOCALHOST.into() }
     }
 
     pub fn add(&mut self, authority: &str, address: SocketAddr) {
@@ -43,24 +49,48 @@ impl Network {
         self.hosts.contains_key(url.authority())
     }
 
+    /// The same way, from another address of this machine.
+    pub fn from_address(&self, source: [u8; 4]) -> Self {
+        Self { source: source.into(), ..self.clone() }
+    }
+
+    /// A connection to a server, before anything was said.
+    pub async fn socket(&self, authority: &str) -> io::Result<TcpStream> {
+        let address = self.hosts.get(authority).unwrap_or_else(|| panic!("unknown host {authority}"));
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((self.source, 0).into()).unwrap();
+        socket.connect(*address).await
+    }
+
+    /// A TLS connection to a server, for clients that say every byte themselves.
+    pub async fn connect(&self, authority: &str, alpn: &[&str]) -> io::Result<TlsStream<TcpStream>> {
+        let socket = self.socket(authority).await?;
+        let mut tls = ClientConfig::clone(&self.tls);
+        tls.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let host = authority.split(':').next().unwrap().to_owned();
+        TlsConnector::from(Arc::new(tls)).connect(ServerName::try_from(host).unwrap(), socket).await
+    }
+
     /// Sends one request on a connection of its own.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> http::Response<Bytes> {
         let url = Url::parse(&request.uri().to_string()).unwrap();
-        let address = self.hosts.get(url.authority()).unwrap_or_else(|| panic!("unknown host in {url}"));
-        let socket = TcpStream::connect(address).await.unwrap();
-        let name = ServerName::try_from(url.host_str().unwrap().to_owned()).unwrap();
-        let socket = TlsConnector::from(Arc::clone(&self.tls)).connect(name, socket).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.unwrap();
+        self.try_send(request).await.unwrap_or_else(|error| panic!("{url}: {error}"))
+    }
+
+    /// [`send`](Self::send), where the server may be gone.
+    pub async fn try_send(&self, request: Request<Full<Bytes>>) -> Result<http::Response<Bytes>, BoxError> {
+        let url = Url::parse(&request.uri().to_string()).unwrap();
+        let socket = self.connect(url.authority(), &[]).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
         let task = tokio::spawn(connection);
         let (mut parts, body) = request.into_parts();
         parts.headers.insert(header::HOST, url.authority().parse().unwrap());
         parts.uri = parts.uri.path_and_query().unwrap().as_str().parse().unwrap();
-        let response = sender.send_request(Request::from_parts(parts, body)).await.unwrap();
+        let response = sender.send_request(Request::from_parts(parts, body)).await?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
+        let body = body.collect().await?.to_bytes();
         task.abort();
-        http::Response::from_parts(parts, body)
+        Ok(http::Response::from_parts(parts, body))
     }
 }
 
