@@ -63,12 +63,18 @@ impl Broker {
         Ok(topics)
     }
 
-    /// Removes what has expired, in bounded steps; gives how many rows went.
+    /// Removes what has expired, in bounded steps, until nothing is left of it; gives how many rows went.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
-        let mut tx = self.database.write().await?;
-        let deleted = housekeeping::sweep(&mut tx, self.clock.now()).await?;
-        tx.commit().await?;
-        Ok(deleted)
+        let mut deleted = 0;
+        loop {
+            let mut tx = self.database.write().await?;
+            let swept = housekeeping::sweep(&mut tx, self.clock.now()).await?;
+            tx.commit().await?;
+            deleted += swept.rows;
+            if !swept.more {
+                return Ok(deleted);
+            }
+        }
     }
 
     /// Whether the database answers.

@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Watched};
 use super::address::is_trusted;
+use super::body::Turns;
 use super::request::{Handler, Origin, answer};
 use super::sockets::{Socket, Sockets};
 use super::{Certificates, Drain, Settings, Timeouts, tls};
@@ -213,6 +214,7 @@ impl<H: Handler> Server<H> {
             certificates,
             settings: Arc::clone(&settings),
             activity: Arc::clone(&activity),
+            turns: Turns::default(),
         });
         let handler = self.handler;
         let service = service_fn(move |request| answer(Arc::clone(&origin), handler.clone(), request));

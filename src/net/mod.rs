@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use address::client_address;
 pub use body::{BodyError, BoxError, RequestBody};
 pub use certificates::{CertificateError, Certificates};
 pub use descriptors::sockets_within_descriptors;

@@ -14,7 +14,7 @@ use tower::{Service, ServiceExt as _};
 
 use super::activity::{Activity, Running};
 use super::address::client_address;
-use super::body::{BoxError, RequestBody, ResponseBody, Verdict};
+use super::body::{BoxError, RequestBody, ResponseBody, Turns, Verdict};
 use super::{Certificates, Settings};
 use crate::protocol::Peer;
 
@@ -55,6 +55,7 @@ pub(super) struct Origin {
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) settings: Arc<Settings>,
     pub(super) activity: Arc<Activity>,
+    pub(super) turns: Turns,
 }
 
 /// Checks a request, hands it to `handler`, and lets the body's verdict overrule the answer.
@@ -76,7 +77,8 @@ pub(super) async fn answer<H: Handler>(
     });
     let verdict = Verdict::default();
     let settings = &origin.settings;
-    let body = RequestBody::new(body, settings.body_bytes, settings.timeouts.body, verdict.clone());
+    let (limit, patience) = (settings.body_bytes, settings.timeouts.body);
+    let body = RequestBody::new(body, &origin.turns, limit, patience, verdict.clone());
     let response = handler.oneshot(Request::from_parts(parts, body)).await?;
     if let Some(status) = verdict.status() {
         return Ok(refusal(status, version, running));

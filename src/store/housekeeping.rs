@@ -40,17 +40,31 @@ const SWEEPS: &[&str] = &[
     DELETE_SESSIONS,
 ];
 
-/// Deletes up to a thousand rows of each kind that expired before `now`; gives how many. Guess counters are kept for
-/// two days after their last change, changes for an hour.
-pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<u64, StoreError> {
-    let mut deleted = 0;
+/// So many rows the statements above delete at most: the writer has others to serve.
+const STEP: u64 = 1_000;
+
+/// What one step deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    /// How many rows.
+    pub rows: u64,
+    /// Whether there may be more to delete.
+    pub more: bool,
+}
+
+/// Deletes up to a thousand rows of each kind that expired before `now`. Guess counters are kept for two days after
+/// their last change, changes for an hour.
+pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
+    let mut swept = Swept { rows: 0, more: false };
     for statement in SWEEPS {
-        deleted += execute!(tx, *statement, now.unix_micros())?;
+        let rows = execute!(tx, *statement, now.unix_micros())?;
+        swept.rows += rows;
+        swept.more |= rows >= STEP;
     }
     let days = std::time::Duration::from_hours(48);
-    deleted += execute!(tx, DELETE_GUESSES, now.before(days).unix_micros())?;
+    swept.rows += execute!(tx, DELETE_GUESSES, now.before(days).unix_micros())?;
     let hour = now.before(std::time::Duration::from_hours(1));
-    deleted += execute!(tx, DELETE_FLOODS, hour.unix_seconds().div_euclid(60))?;
-    deleted += execute!(tx, DELETE_CHANGES, hour.unix_micros())?;
-    Ok(deleted)
+    swept.rows += execute!(tx, DELETE_FLOODS, hour.unix_seconds().div_euclid(60))?;
+    swept.rows += execute!(tx, DELETE_CHANGES, hour.unix_micros())?;
+    Ok(swept)
 }

@@ -51,7 +51,7 @@ pub struct StoreSettings {
     /// Whether an acknowledged write survives a power cut on `SQLite` (`synchronous=FULL`); without, only a crash
     /// of the process.
     pub synchronous_full: bool,
-    /// How long a request waits for a connection before it fails.
+    /// How long a request waits for a connection, or for its turn to write, before it fails.
     pub acquire_timeout: Duration,
 }
 
@@ -147,7 +147,7 @@ async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
         .test_before_acquire(false)
         .connect_with(options.create_if_missing(false).read_only(true))
         .await?;
-    Ok(Engine::Sqlite { writer: Writer::new(connection), readers })
+    Ok(Engine::Sqlite { writer: Writer::new(connection, settings.acquire_timeout), readers })
 }
 
 async fn open_postgres(settings: &StoreSettings) -> Result<Engine, OpenError> {

@@ -13,6 +13,7 @@ pub use accounts::{AccountView, ManageError, NewAccount};
 pub use apply::{ApplyError, ApplyReport, Change, Line};
 pub use check::Check;
 pub use evidence::AuditLine;
+pub use read::{Rules, read_files};
 
 /// How much an organization may have.
 #[derive(Debug, Clone, Copy)]

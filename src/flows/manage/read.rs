@@ -13,8 +13,8 @@ use crate::crypto::certificate::Certificate;
 use crate::crypto::password::check_phc;
 use crate::crypto::secret_hash;
 use crate::model::{
-    AppAuthMethod, AppSettings, Audience, Capabilities, ClaimMapping, ConnectionSettings, Contact, Freshness,
-    Handle, OrganizationPolicy, Plan, Role, Routing, Secret, Timestamp, Waiver,
+    App, AppAuthMethod, AppSettings, Audience, Capabilities, ClaimMapping, ConnectionSettings, Contact,
+    Freshness, Handle, OrganizationPolicy, Plan, Role, Routing, Secret, Timestamp, Waiver,
 };
 use crate::policy::password::{PasswordRules, broken_rules};
 use crate::policy::redirect::check_redirect_uri;
@@ -25,16 +25,18 @@ const MIN_SECRET: usize = 16;
 
 /// What files are held against.
 #[derive(Clone, Copy)]
-pub(super) struct Rules {
+pub struct Rules {
+    /// What a password must be like.
     pub passwords: PasswordRules,
+    /// How much there may be.
     pub limits: Limits,
 }
 
-/// Reads all files together.
-pub(super) fn read_files(
-    files: &[(String, String)],
-    rules: Rules,
-) -> Result<Vec<WantedOrganization>, Errors> {
+/// Reads all files, each a name and its text, together.
+///
+/// # Errors
+/// All problems of all files, each with its place.
+pub fn read_files(files: &[(String, String)], rules: Rules) -> Result<Vec<WantedOrganization>, Errors> {
     let problems = Problems::default();
     let mut wanted = Vec::new();
     for (name, text) in files {
@@ -341,8 +343,7 @@ fn app(table: Table<'_>, rules: Rules) -> Option<WantedApp> {
     let (id, name) = (table.parsed("id"), name(&table));
     let enabled = table.or("enabled", true);
     let client_id: Option<String> = table.required("client_id");
-    let shaped = |id: &String| (1..=255).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-    if client_id.as_ref().is_some_and(|id| !shaped(id)) {
+    if client_id.as_ref().is_some_and(|id| !App::is_client_id(id)) {
         table.refuse("client_id", Complaint::new("a client id has 1 to 255 visible ASCII characters"));
     }
     table.finish();

@@ -108,6 +108,43 @@ async fn too_large_a_body_is_413_on_h2_and_the_connection_stays() {
 }
 
 #[tokio::test]
+async fn half_sent_bodies_of_one_connection_are_few_and_the_others_wait_for_their_turn() {
+    let authority = Authority::of(&[("a", &["a.test"])]);
+    let mut settings = impatient();
+    settings.timeouts.body = Duration::from_millis(500);
+    settings.timeouts.idle = Duration::from_millis(500);
+    let listener = TestListener::start(authority.transport(), settings).await;
+    let mut sender = h2(&authority, &listener, "a.test").await;
+    let post =
+        |length: usize| Request::post("https://a.test/body").body(Full::from(vec![b'x'; length])).unwrap();
+    // More bodies than turns, all of them whole: each is read.
+    let answers: Vec<_> = (0..50).map(|_| tokio::spawn(sender.send_request(post(1_000)))).collect();
+    for answer in answers {
+        assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::OK);
+    }
+    // As many half-sent ones as there are turns, on a connection of their own: what comes behind them waits, in vain
+    // while they last; the next connection does not.
+    let mut attacker = connect_tls(authority.client(&["h2"]), listener.address, "a.test").await.unwrap();
+    let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    for stream in (1_u32..20).step_by(2) {
+        // :method POST, :scheme https, :path /body, :authority a.test; then one byte of the body, and no end.
+        let block = b"\x83\x87\x04\x05/body\x41\x06a.test";
+        frames.extend([0, 0, 17, 1, 4]);
+        frames.extend(stream.to_be_bytes());
+        frames.extend(block);
+        frames.extend([0, 0, 1, 0, 0]);
+        frames.extend(stream.to_be_bytes());
+        frames.push(b'x');
+    }
+    let attack = tokio::spawn(async move { say(&mut attacker, frames).await });
+    let mut sender = h2(&authority, &listener, "a.test").await;
+    assert_eq!(send(&mut sender, post(65_536)).await, (StatusCode::OK, "65536".to_owned()));
+    // Those who wait for a turn run out of time as those who have one; then their connection is idle, and ends.
+    attack.await.unwrap();
+    assert_eq!(listener.requests(), 61);
+}
+
+#[tokio::test]
 async fn a_slow_head_is_cut_off_and_a_slow_body_is_408() {
     let listener = TestListener::start(Transport::Plain, impatient()).await;
     assert_eq!(listener.say("GET / HTTP/1.1\r\nHost: a.te").await, "");
