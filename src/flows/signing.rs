@@ -59,7 +59,8 @@ fn stage(key: &SigningKeyRecord, now: Timestamp) -> Option<KeyState> {
         Some(KeyState::VerifyOnly)
     } else if ended(key.signs_until) {
         Some(KeyState::Retired)
-    } else if key.signs_from <= now {
+    } else if key.signs_from <= now || key.signs_from <= key.created_at {
+        // A first key signs from its making on, also after the clock was set back behind that.
         Some(KeyState::Active)
     } else {
         Some(KeyState::Published)
