@@ -1,6 +1,7 @@
 //! The real broker on its real listener, with a clock that the test moves; and identity providers beside it.
 
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use countersign::config::Config;
 use countersign::crypto::keys::SigningKey;
 use countersign::emulator::{self, Directory};
 use countersign::flows::Broker;
-use countersign::model::SigningAlg;
+use countersign::model::{Clock, Random, SigningAlg};
 use countersign::net::{self, Certificates, Drain, Listener, Transport};
 use countersign::store::Database;
 use countersign::store::audit::{AuditRecord, AuditSelection, list_audit};
@@ -42,7 +43,7 @@ pub struct TestApp {
     /// The key of the identity provider that was emulated last, to sign what it would sign.
     pub idp_key: Option<SigningKey>,
     authority: Authority,
-    database: TestDatabase,
+    pub database: TestDatabase,
     folder: TempDir,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<()>>,
@@ -51,12 +52,18 @@ pub struct TestApp {
 impl TestApp {
     /// A broker on an empty database.
     pub async fn new(kind: Kind) -> Self {
+        let database = TestDatabase::new(kind).await;
+        let url = database.settings.url.clone();
+        Self::on(database, &url).await
+    }
+
+    /// A broker that reaches its database by this URL, which may lead through something that fails.
+    pub async fn on(database: TestDatabase, url: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new();
         authority.issue(&folder.path().join("certs"), "id", &["id.test"]);
         std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-        let database = TestDatabase::new(kind).await;
-        let config = write_config(&folder, &database);
+        let config = write_config(&folder, url);
         let config = Config::load(Some(&config), std::iter::empty::<(String, String)>())
             .unwrap_or_else(|errors| panic!("{errors}"));
         let clock = Arc::new(ManualClock::new());
@@ -83,6 +90,13 @@ impl TestApp {
             stop: Some(stop),
             serving: Some(serving),
         }
+    }
+
+    /// Puts a new certificate for these hosts where the broker looks for its own; gives the pair's folder.
+    pub fn issue_certificate(&self, name: &str, hosts: &[&str]) -> PathBuf {
+        let folder = self.folder.path().join("certs");
+        self.authority.issue(&folder, name, hosts);
+        folder
     }
 
     /// A browser that nobody has used yet.
@@ -142,29 +156,17 @@ impl TestApp {
 
     /// Starts an emulated identity provider on `https://localhost:PORT`; gives its base URL.
     pub async fn emulate(&mut self, vendor: emulator::Vendor, directory: impl FnOnce(&str) -> String) -> Url {
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let address = listener.local_addr();
-        let base = format!("https://localhost:{}", address.port());
-        let directory = Directory::from_toml(&directory(&base)).unwrap_or_else(|errors| panic!("{errors:?}"));
-        let key = SigningKey::generate(SigningAlg::RS256, "idp-key".to_owned()).unwrap();
-        let pkcs8 = key.to_pkcs8().unwrap();
-        self.idp_key = Some(SigningKey::from_pkcs8(SigningAlg::RS256, "idp-key".to_owned(), &pkcs8).unwrap());
-        let settings = emulator::idp::Settings {
+        let (url, key) = start_provider(
             vendor,
-            base_url: Url::parse(&base).unwrap(),
             directory,
-            response_iss: true,
-            clock: self.clock.clone(),
-            random: self.random.clone(),
-            key,
-        };
-        let router = emulator::idp::router(settings);
-        let certs: PathBuf = self.folder.path().join(format!("idp-{}", address.port()));
-        self.authority.issue(&certs, "default", &["localhost"]);
-        let transport = Transport::Tls(Arc::new(Certificates::load(&certs).unwrap()));
-        tokio::spawn(listener.serve(transport, router, net::Settings::default(), Drain::default()));
-        self.network.add(&format!("localhost:{}", address.port()), address);
-        Url::parse(&base).unwrap()
+            (self.clock.clone(), self.random.clone()),
+            &self.authority,
+            self.folder.path(),
+        )
+        .await;
+        self.idp_key = Some(key);
+        self.network.add(url.authority(), (Ipv4Addr::LOCALHOST, url.port().unwrap()).into());
+        url
     }
 
     /// Drains the broker.
@@ -178,7 +180,40 @@ impl TestApp {
     }
 }
 
-fn write_config(folder: &TempDir, database: &TestDatabase) -> PathBuf {
+/// Starts an emulated identity provider; gives its base URL, and its key once more.
+pub(super) async fn start_provider(
+    vendor: emulator::Vendor,
+    directory: impl FnOnce(&str) -> String,
+    (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
+    authority: &Authority,
+    folder: &Path,
+) -> (Url, SigningKey) {
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let port = listener.local_addr().port();
+    let base = format!("https://localhost:{port}");
+    let directory = Directory::from_toml(&directory(&base)).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let key = SigningKey::generate(SigningAlg::RS256, "idp-key".to_owned()).unwrap();
+    let pkcs8 = key.to_pkcs8().unwrap();
+    let same_key = SigningKey::from_pkcs8(SigningAlg::RS256, "idp-key".to_owned(), &pkcs8).unwrap();
+    let base_url = Url::parse(&base).unwrap();
+    let settings = emulator::idp::Settings {
+        vendor,
+        base_url: base_url.clone(),
+        directory,
+        response_iss: true,
+        clock,
+        random,
+        key,
+    };
+    let router = emulator::idp::router(settings);
+    let certs = folder.join(format!("idp-{port}"));
+    authority.issue(&certs, "default", &["localhost"]);
+    let transport = Transport::Tls(Arc::new(Certificates::load(&certs).unwrap()));
+    tokio::spawn(listener.serve(transport, router, net::Settings::default(), Drain::default()));
+    (base_url, same_key)
+}
+
+pub(super) fn write_config(folder: &TempDir, url: &str) -> PathBuf {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let text = format!(
         r#"
@@ -205,7 +240,6 @@ allow = ["127.0.0.0/8", "::1/128"]
 extra_ca_file = "{ca}"
 "#,
         certs = path("certs"),
-        url = database.settings.url,
         master = path("master.key"),
         ca = path("ca.pem"),
     );

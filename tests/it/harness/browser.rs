@@ -45,6 +45,12 @@ impl Network {
         self.hosts.insert(authority.to_owned(), address);
     }
 
+    /// Reaches a further host where another one is.
+    pub fn also(&mut self, authority: &str, like: &str) {
+        let address = self.hosts[like];
+        self.add(authority, address);
+    }
+
     pub fn knows(&self, url: &Url) -> bool {
         self.hosts.contains_key(url.authority())
     }
@@ -183,6 +189,19 @@ impl Browser {
         site: &str,
         origin: Option<&str>,
     ) -> Page {
+        let page = self.try_request(method, url, body, site, origin).await;
+        page.unwrap_or_else(|error| panic!("{url}: {error}"))
+    }
+
+    /// [`request`](Self::request), where the server may be gone.
+    pub async fn try_request(
+        &mut self,
+        method: Method,
+        url: &Url,
+        body: Option<String>,
+        site: &str,
+        origin: Option<&str>,
+    ) -> Result<Page, BoxError> {
         let mut builder = Request::builder().method(method).uri(url.as_str());
         builder = builder.header(header::ACCEPT_LANGUAGE, self.language);
         builder = builder.header(header::USER_AGENT, "Test/1.0");
@@ -202,11 +221,11 @@ impl Browser {
             builder = builder.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         }
         let request = builder.body(Full::new(Bytes::from(body.unwrap_or_default()))).unwrap();
-        let response = self.network.send(request).await;
+        let response = self.network.try_send(request).await?;
         self.keep_cookies(&host, response.headers());
         let (parts, body) = response.into_parts();
         let body = String::from_utf8_lossy(&body).into_owned();
-        Page { url: url.clone(), status: parts.status, headers: parts.headers, body }
+        Ok(Page { url: url.clone(), status: parts.status, headers: parts.headers, body })
     }
 
     fn keep_cookies(&mut self, host: &str, headers: &HeaderMap) {
@@ -225,16 +244,27 @@ impl Browser {
 
     /// Opens an address as if it were typed, and follows redirects as far as the network knows the way.
     pub async fn open(&mut self, url: &str) -> Page {
-        let page = self.request(Method::GET, &Url::parse(url).unwrap(), None, "none", None).await;
-        self.follow(page).await
+        self.try_open(url).await.unwrap_or_else(|error| panic!("{url}: {error}"))
+    }
+
+    /// [`open`](Self::open), where the server may be gone.
+    pub async fn try_open(&mut self, url: &str) -> Result<Page, BoxError> {
+        let page = self.try_request(Method::GET, &Url::parse(url).unwrap(), None, "none", None).await?;
+        self.try_follow(page).await
     }
 
     /// Follows redirects as far as the network knows the way.
-    pub async fn follow(&mut self, mut page: Page) -> Page {
+    pub async fn follow(&mut self, page: Page) -> Page {
+        let url = page.url.clone();
+        self.try_follow(page).await.unwrap_or_else(|error| panic!("after {url}: {error}"))
+    }
+
+    /// [`follow`](Self::follow), where the server may be gone.
+    pub async fn try_follow(&mut self, mut page: Page) -> Result<Page, BoxError> {
         for _ in 0..20 {
-            let Some(next) = page.location().filter(|url| self.network.knows(url)) else { return page };
+            let Some(next) = page.location().filter(|url| self.network.knows(url)) else { return Ok(page) };
             let site = if next.origin() == page.url.origin() { "same-origin" } else { "cross-site" };
-            page = self.request(Method::GET, &next, None, site, None).await;
+            page = self.try_request(Method::GET, &next, None, site, None).await?;
         }
         panic!("too many redirects at {}", page.url);
     }
@@ -248,12 +278,33 @@ impl Browser {
 
     /// [`press`](Self::press), without following the answer.
     pub async fn press_only(&mut self, page: &Page, button: &str, fields: &[(&str, &str)]) -> Page {
+        let pressed = self.try_press_only(page, button, fields).await;
+        pressed.unwrap_or_else(|error| panic!("{}: {error}", page.url))
+    }
+
+    /// [`press`](Self::press), where the server may be gone.
+    pub async fn try_press(
+        &mut self,
+        page: &Page,
+        button: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<Page, BoxError> {
+        let posted = self.try_press_only(page, button, fields).await?;
+        self.try_follow(posted).await
+    }
+
+    async fn try_press_only(
+        &mut self,
+        page: &Page,
+        button: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<Page, BoxError> {
         let (action, body) = filled_form(page, button, fields);
         let url = page.url.join(&action).unwrap();
         let same = url.origin() == page.url.origin();
         let site = if same { "same-origin" } else { "cross-site" };
         let origin = page.url.origin().ascii_serialization();
-        self.request(Method::POST, &url, Some(body), site, Some(&origin)).await
+        self.try_request(Method::POST, &url, Some(body), site, Some(&origin)).await
     }
 
     /// Follows the link with this id.

@@ -5,6 +5,8 @@ pub mod browser;
 pub mod database;
 pub mod evidence;
 pub mod pki;
+pub mod program;
+pub mod proxy;
 pub mod relying_app;
 pub mod time;
 pub mod world;
