@@ -90,7 +90,7 @@ impl Broker {
 
     /// Ends one of the person's own sessions. Another person's is answered like one that does not exist.
     pub async fn end_own_session(&self, visit: &Visit, session: &str) -> Result<Answer, FlowError> {
-        let current = self.require_session(visit).await?;
+        let current = self.require_session(visit, "session.end").await?;
         let event = own_event("session.end", &current);
         let Ok(id) = session.parse::<SessionId>() else {
             return Err(self.refuse(visit, event, "not_found", "session_malformed").await);
@@ -114,7 +114,7 @@ impl Broker {
 
     /// Ends all of the person's sessions but this one; gives how many.
     pub async fn end_own_other_sessions(&self, visit: &Visit) -> Result<u64, FlowError> {
-        let current = self.require_session(visit).await?;
+        let current = self.require_session(visit, "session.end_others").await?;
         let (account, keep, now) = (current.account.id, current.session.id, self.clock.now());
         let mut tx = self.database.write().await?;
         let ended = sessions::end_other_sessions(&mut tx, account, keep, now).await?;
@@ -126,8 +126,15 @@ impl Broker {
         Ok(ended)
     }
 
-    async fn require_session(&self, visit: &Visit) -> Result<CurrentSession, FlowError> {
-        self.current_session(visit).await?.ok_or_else(|| FlowError::refused("session_ended"))
+    async fn require_session(
+        &self,
+        visit: &Visit,
+        action: &'static str,
+    ) -> Result<CurrentSession, FlowError> {
+        match self.current_session(visit).await? {
+            Some(current) => Ok(current),
+            None => Err(self.refuse(visit, Event::new(action), "session_ended", "no_session").await),
+        }
     }
 }
 
@@ -135,7 +142,7 @@ impl Broker {
 pub(super) fn own_event(action: &'static str, current: &CurrentSession) -> Event {
     Event {
         organization: current.account.organization,
-        actor: Some(current.account.id),
+        actor: Some(current.account.id.into()),
         connection: current.session.proof.connection,
         ..Event::new(action)
     }

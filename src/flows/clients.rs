@@ -28,6 +28,9 @@ const FAILED: OAuthError = OAuthError::new(
     "the client is unknown, disabled, or its authentication failed; check client_id, secret and method",
 );
 
+/// Said at introspection and revocation.
+pub(super) const TOKEN_MISSING: OAuthError = OAuthError::new(ErrorCode::InvalidRequest, "token is missing");
+
 /// By which method an app presents itself, and with what.
 fn presented_method(
     presented: &ClientCredentials,
@@ -58,6 +61,30 @@ fn secret_fits(entry: Option<&AppEntry>, secret: &Secret) -> bool {
 }
 
 impl Broker {
+    /// Refuses a request of an app that could not even be read.
+    pub async fn refuse_request(
+        &self,
+        network: &str,
+        reason: &'static str,
+        error: OAuthError,
+    ) -> EndpointError {
+        self.refuse_endpoint(network, &Event::new("app_request"), reason, error).await
+    }
+
+    /// Records a refusal that changes nothing, and makes the answer to the app.
+    pub(super) async fn refuse_endpoint(
+        &self,
+        network: &str,
+        event: &Event,
+        reason: &str,
+        error: OAuthError,
+    ) -> EndpointError {
+        match self.record_refusal_alone(network, event, reason).await {
+            Ok(()) => EndpointError::Refused(error),
+            Err(unavailable) => unavailable.into(),
+        }
+    }
+
     /// The app that presented these credentials. `network` is where the request came from.
     pub async fn authenticate_client(
         &self,
@@ -67,10 +94,7 @@ impl Broker {
         let event = Event::new("client_authentication");
         let (client_id, secret, method) = match presented_method(presented) {
             Ok(method) => method,
-            Err((error, reason)) => {
-                self.record_refusal_alone(network, &event, reason).await?;
-                return Err(EndpointError::Refused(error));
-            }
+            Err((error, reason)) => return Err(self.refuse_endpoint(network, &event, reason, error).await),
         };
         let entry = self.directory.app(client_id).await?;
         let fits = secret.is_none_or(|secret| secret_fits(entry.as_deref(), secret));
@@ -86,7 +110,6 @@ impl Broker {
             app: entry.as_ref().map(|entry| entry.app.id),
             ..event
         };
-        self.record_refusal_alone(network, &event, reason).await?;
-        Err(EndpointError::Refused(FAILED))
+        Err(self.refuse_endpoint(network, &event, reason, FAILED).await)
     }
 }

@@ -12,7 +12,7 @@ use crate::model::{
     Account, AuthorizationRequest, FLOW_LIFETIME, Flow, FlowId, GrantId, Organization, Proof, ProvenFlow,
     Secret, Session, SessionId, Target,
 };
-use crate::policy::access::{may_use, needs_consent, within};
+use crate::policy::access::{may_use, may_use_password, needs_consent, within};
 use crate::policy::redirect;
 use crate::policy::route::is_among;
 use crate::policy::step::{Facts, Step, next_step};
@@ -49,7 +49,7 @@ impl Broker {
     ) -> Result<Answer, FlowError> {
         let event = Event {
             organization: proven.account.organization,
-            actor: Some(proven.account.id),
+            actor: Some(proven.account.id.into()),
             connection: proven.proof.connection,
             app: flow.target.app(),
             receipt: Some(receipt_of(flow.id)),
@@ -170,7 +170,9 @@ impl Broker {
             _ => true,
         };
         let facts = Facts {
-            active: standing.is_some_and(|standing| standing.is_good()) && still_registered,
+            active: standing.is_some_and(|standing| standing.is_good())
+                && still_registered
+                && (proof.connection.is_some() || may_use_password(account, organization.as_ref())),
             is_expected: match target {
                 Target::App(request) => request.hinted_account.is_none_or(|hinted| hinted == account.id),
                 Target::Account | Target::Home(_) => true,
@@ -262,7 +264,7 @@ impl Broker {
         grants::insert_code(tx, &row).await?;
         let event = Event {
             organization: Some(entry.organization.id),
-            actor: Some(account.id),
+            actor: Some(account.id.into()),
             connection: proof.connection,
             app: Some(request.app),
             receipt: Some(receipt_of(flow)),
@@ -283,7 +285,7 @@ impl Broker {
     ) -> Event {
         Event {
             organization: account.organization,
-            actor: Some(account.id),
+            actor: Some(account.id.into()),
             connection: session.proof.connection,
             app: Some(request.app),
             receipt: Some(receipt_of(flow)),

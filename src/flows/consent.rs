@@ -35,7 +35,7 @@ impl Broker {
         let entry = self.directory.app_by_id(request.app).await?;
         let account = accounts::find_account(&mut self.database.read().await?, flow.account).await?;
         let (Some(entry), Some(account)) = (entry, account) else {
-            return Err(FlowError::refused("flow_expired"));
+            return Err(self.refuse(visit, consent_event(&flow), "flow_expired", "app_unknown").await);
         };
         let person = account.email.as_ref().map(ToString::to_string);
         let username = account.username.as_ref().map(ToString::to_string);
@@ -60,24 +60,17 @@ impl Broker {
         let (flow, request) = self.require_proven(visit, handle).await?;
         let now = self.clock.now();
         let Some(entry) = self.directory.app_by_id(request.app).await? else {
-            return Err(FlowError::refused("flow_expired"));
+            return Err(self.refuse(visit, consent_event(&flow), "flow_expired", "app_unknown").await);
         };
+        let event = Event { organization: Some(entry.organization.id), ..consent_event(&flow) };
         if !is_still_registered(&entry, &request) {
-            return Err(FlowError::refused("redirect_uri_mismatch"));
+            return Err(self.refuse(visit, event, "redirect_uri_mismatch", "redirect_uri_withdrawn").await);
         }
         let mut tx = self.database.write().await?;
         if !flows::consume_proven_flow(&mut tx, flow.id, now).await? {
             drop(tx);
             return Err(self.finished(&flow).await);
         }
-        let event = Event {
-            organization: Some(entry.organization.id),
-            actor: Some(flow.account),
-            connection: flow.proof.connection,
-            app: Some(request.app),
-            receipt: Some(receipt_of(flow.id)),
-            ..Event::new("consent")
-        };
         if !allowed {
             self.record_refusal(&mut tx, &event, "consent_denied").await?;
             tx.commit().await?;
@@ -127,7 +120,9 @@ impl Broker {
         }
         match flow.target.clone() {
             Target::App(request) => Ok((flow, *request)),
-            Target::Account | Target::Home(_) => Err(FlowError::refused("flow_expired")),
+            Target::Account | Target::Home(_) => {
+                Err(self.refuse(visit, consent_event(&flow), "flow_expired", "flow_of_no_app").await)
+            }
         }
     }
 
@@ -138,5 +133,16 @@ impl Broker {
         };
         let receipt = Some(receipt_of(flow.id));
         FlowError::Refused(Box::new(Refusal { code: "flow_finished", receipt, app, retry_after: None }))
+    }
+}
+
+/// An event of the consent step of a flow.
+fn consent_event(flow: &ProvenFlow) -> Event {
+    Event {
+        actor: Some(flow.account.into()),
+        connection: flow.proof.connection,
+        app: flow.target.app(),
+        receipt: Some(receipt_of(flow.id)),
+        ..Event::new("consent")
     }
 }

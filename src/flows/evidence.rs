@@ -5,7 +5,7 @@ use aws_lc_rs::digest;
 use super::Broker;
 use super::error::{AppLink, FlowError, Refusal};
 use super::visit::Visit;
-use crate::model::{AccountId, AppId, AuditId, ConnectionId, FlowId, OrganizationId, Random};
+use crate::model::{AccountId, Actor, AppId, AuditId, ConnectionId, FlowId, OrganizationId, Random};
 use crate::store::audit::{AuditRecord, insert_anonymous_refusal, insert_audit};
 use crate::store::{StoreError, Tx};
 
@@ -20,7 +20,7 @@ pub struct Event {
     /// Whose log it stands in.
     pub organization: Option<OrganizationId>,
     /// Whose doing it was.
-    pub actor: Option<AccountId>,
+    pub actor: Option<Actor>,
     /// The connection that was involved.
     pub connection: Option<ConnectionId>,
     /// The app that was involved.
@@ -35,6 +35,20 @@ impl Event {
     /// An event of which only the action is known.
     pub fn new(action: &'static str) -> Self {
         Self { action, ..Self::default() }
+    }
+
+    /// What the operator did to an organization's account.
+    pub fn by_operator(
+        action: &'static str,
+        organization: Option<OrganizationId>,
+        account: AccountId,
+    ) -> Self {
+        Self {
+            organization,
+            actor: Some(Actor::Operator),
+            detail: Some(format!("account={account}")),
+            ..Self::new(action)
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::evidence::{Event, receipt_of};
 use super::visit::{CookieChange, Visit};
 use crate::crypto::seal::Purpose;
 use crate::crypto::{constant_time_eq, random};
-use crate::model::{AppId, FLOW_LIFETIME, Flow, FlowId, Target};
+use crate::model::{AccountId, AppId, FLOW_LIFETIME, Flow, FlowId, Target, Timestamp};
 use crate::store::flows;
 
 /// The most bytes of a cookie's value.
@@ -159,32 +159,42 @@ impl Broker {
     pub(super) fn remember_browser(
         &self,
         visit: &Visit,
-        account: crate::model::AccountId,
+        account: AccountId,
     ) -> Result<CookieChange, FlowError> {
         let mut known = self.read_known(visit);
         let browser = known.browser.unwrap_or_else(|| random::token(&*self.random).expose().to_owned());
-        known.accounts.retain(|id| *id != account);
-        known.accounts.insert(0, account);
+        known.accounts.retain(|(id, _)| *id != account);
+        known.accounts.insert(0, (account, self.clock.now()));
         known.accounts.truncate(MAX_FLOWS);
-        let list = (browser, known.accounts.iter().map(|id| id.into_bytes()).collect::<Vec<_>>());
+        let entries = known.accounts.iter().map(|(id, at)| (id.into_bytes(), at.unix_micros()));
+        let list = (browser, entries.collect::<Vec<_>>());
         let text = postcard::to_allocvec(&list)
             .map_err(|_| FlowError::Unavailable("the list of accounts cannot be written".to_owned()))?;
         Ok(CookieChange::SetKnown(self.sealer.seal_text(Purpose::FlowCookie, "known", &text)?))
     }
 
-    /// The browser's own name in guess counters, if the account was used in it before.
-    pub(super) fn known_browser(&self, visit: &Visit, account: crate::model::AccountId) -> Option<String> {
+    /// The browser's own name in guess counters, if the account was used in it since its password was set: whoever
+    /// knew an older one is a stranger.
+    pub(super) fn known_browser(
+        &self,
+        visit: &Visit,
+        account: AccountId,
+        password_since: Option<Timestamp>,
+    ) -> Option<String> {
         let known = self.read_known(visit);
-        known.accounts.contains(&account).then_some(known.browser).flatten()
+        let (_, used_at) = known.accounts.iter().find(|(id, _)| *id == account)?;
+        known.browser.filter(|_| password_since.is_none_or(|since| *used_at >= since))
     }
 
     fn read_known(&self, visit: &Visit) -> Known {
         let open = |sealed: &String| self.sealer.open_text(Purpose::FlowCookie, "known", sealed).ok();
         let text = visit.known.as_ref().and_then(open);
-        let list: Option<(String, Vec<[u8; 16]>)> = text.and_then(|text| postcard::from_bytes(&text).ok());
+        let list: Option<(String, Vec<([u8; 16], i64)>)> =
+            text.and_then(|text| postcard::from_bytes(&text).ok());
+        let entry = |(id, at)| (AccountId::from_bytes(id), Timestamp::from_unix_micros(at));
         list.map_or_else(Known::default, |(browser, accounts)| Known {
             browser: Some(browser),
-            accounts: accounts.into_iter().map(crate::model::AccountId::from_bytes).collect(),
+            accounts: accounts.into_iter().map(entry).collect(),
         })
     }
 
@@ -209,7 +219,8 @@ impl Broker {
 #[derive(Default)]
 struct Known {
     browser: Option<String>,
-    accounts: Vec<crate::model::AccountId>,
+    /// Which accounts, and when each was last signed in to.
+    accounts: Vec<(AccountId, Timestamp)>,
 }
 
 /// The random part of a `state` that came back.

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::Broker;
+use super::clients::TOKEN_MISSING;
 use super::directory::AppEntry;
 use super::error::EndpointError;
 use crate::crypto::random;
@@ -13,12 +14,21 @@ use crate::store::grants::{Grant, find_grant, find_refresh_token};
 use crate::store::{accounts, sessions};
 
 impl Broker {
-    /// What a token is worth now, for an app that has proved itself.
-    pub async fn introspect(&self, client: &AppEntry, token: &str) -> Result<Value, EndpointError> {
+    /// What a token is worth now, for an app that has proved itself. `network` is where the request came from.
+    pub async fn introspect(
+        &self,
+        client: &AppEntry,
+        network: &str,
+        token: Option<&str>,
+    ) -> Result<Value, EndpointError> {
+        let event = Self::token_event("token.introspect", client);
         if client.app.is_public() {
             let error = OAuthError::new(ErrorCode::InvalidClient, "introspection needs an app with a secret");
-            return Err(EndpointError::Refused(error));
+            return Err(self.refuse_endpoint(network, &event, "public_app", error).await);
         }
+        let Some(token) = token else {
+            return Err(self.refuse_endpoint(network, &event, "token_missing", TOKEN_MISSING).await);
+        };
         let found = match self.introspect_access(client.organization.id, token).await? {
             Some(found) => Some(found),
             None => self.introspect_refresh(client.organization.id, token).await?,

@@ -28,7 +28,7 @@ struct Leaving {
 }
 
 /// What a sign-out that an app asked for comes to.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Logout {
     /// The person is asked.
     Ask(LogoutView),
@@ -66,6 +66,7 @@ impl Broker {
         let step = logout::decide(current.is_some(), request.hint);
         match (current, step) {
             (None, _) | (_, LogoutStep::Pass) => {
+                self.end_presented_session(visit).await?;
                 let answer = Answer::to(self.leave(&request.leaving).await?);
                 Ok(Logout::Done(answer.with(CookieChange::ClearSession)))
             }
@@ -97,6 +98,7 @@ impl Broker {
     ) -> Result<Answer, FlowError> {
         let leaving = self.open_leaving("question", handle).unwrap_or_default();
         let Some(current) = self.current_session(visit).await? else {
+            self.end_presented_session(visit).await?;
             return Ok(Answer::to(self.leave(&leaving).await?).with(CookieChange::ClearSession));
         };
         let upstream = match self.upstream_wish(&current.session).await? {
@@ -110,6 +112,7 @@ impl Broker {
     /// Signs out on the person's own page; `None` when there is something to ask first.
     pub async fn sign_out(&self, visit: &Visit) -> Result<Option<Answer>, FlowError> {
         let Some(current) = self.current_session(visit).await? else {
+            self.end_presented_session(visit).await?;
             return Ok(Some(Answer::to(Go::SignedOut(None)).with(CookieChange::ClearSession)));
         };
         let wish = self.upstream_wish(&current.session).await?;

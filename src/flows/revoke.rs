@@ -1,6 +1,7 @@
 //! Revocation (RFC 7009): an app gives a token of its own back.
 
 use super::Broker;
+use super::clients::TOKEN_MISSING;
 use super::directory::AppEntry;
 use super::error::EndpointError;
 use super::evidence::Event;
@@ -9,29 +10,47 @@ use crate::store::grants::{find_grant, find_refresh_token, kill_token, revoke_gr
 
 impl Broker {
     /// Revokes a token of the app's own: a refresh token with its family, an access token alone. A token that is
-    /// unknown, or another app's, changes nothing, and the app is not told (RFC 7009, section 2.2).
-    pub async fn revoke(&self, client: &AppEntry, token: &str) -> Result<(), EndpointError> {
-        let event = Event {
-            organization: Some(client.organization.id),
-            app: Some(client.app.id),
-            ..Event::new("token.revoke")
+    /// unknown, or another app's, changes nothing, and the app is not told (RFC 7009, section 2.2); the log is.
+    /// `network` is where the request came from.
+    pub async fn revoke(
+        &self,
+        client: &AppEntry,
+        network: &str,
+        token: Option<&str>,
+    ) -> Result<(), EndpointError> {
+        let event = Self::token_event("token.revoke", client);
+        let Some(token) = token else {
+            return Err(self.refuse_endpoint(network, &event, "token_missing", TOKEN_MISSING).await);
         };
         let mut tx = self.database.write().await?;
         let now = self.clock.now();
-        if let Some(row) = find_refresh_token(&mut tx, &random::hash_token(token)).await? {
-            let grant = find_grant(&mut tx, row.grant).await?;
-            if let Some(grant) = grant.filter(|grant| grant.app == client.app.id)
-                && revoke_grant(&mut tx, grant.id, now).await?
-            {
-                let event = Event { actor: Some(grant.account), ..event };
-                self.record_success(&mut tx, &event).await?;
+        let refused = if let Some(row) = find_refresh_token(&mut tx, &random::hash_token(token)).await? {
+            match find_grant(&mut tx, row.grant).await? {
+                Some(grant) if grant.app == client.app.id => {
+                    if revoke_grant(&mut tx, grant.id, now).await? {
+                        let event = Event { actor: Some(grant.account.into()), ..event.clone() };
+                        self.record_success(&mut tx, &event).await?;
+                    }
+                    None
+                }
+                _ => Some("token_of_another_app"),
             }
-        } else if let Some(claims) = self.read_access_token(token)
-            && claims.client_id == client.app.client_id
-            && kill_token(&mut tx, &claims.jti, claims.expires_at).await?
-        {
-            self.record_success(&mut tx, &event).await?;
+        } else {
+            match self.read_access_token(token) {
+                Some(claims) if claims.client_id == client.app.client_id => {
+                    if kill_token(&mut tx, &claims.jti, claims.expires_at).await? {
+                        self.record_success(&mut tx, &event).await?;
+                    }
+                    None
+                }
+                Some(_) => Some("token_of_another_app"),
+                None => None,
+            }
+        };
+        tx.commit().await?;
+        if let Some(reason) = refused {
+            self.record_refusal_alone(network, &event, reason).await?;
         }
-        Ok(tx.commit().await?)
+        Ok(())
     }
 }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::Broker;
 use super::error::FlowError;
+use super::evidence::Event;
 use super::visit::Visit;
 use crate::crypto::random;
 use crate::crypto::seal::Purpose;
 use crate::model::{Account, AccountId, Organization, Proof, Secret, Session, SessionId};
+use crate::policy::access::may_use_password;
 use crate::store::sessions::NewSession;
 use crate::store::{StoreError, Tx, accounts, grants, organizations, sessions};
 
@@ -72,6 +74,9 @@ impl Broker {
             None => None,
         };
         drop(tx);
+        if session.proof.connection.is_none() && !may_use_password(&account, organization.as_ref()) {
+            return Ok(None);
+        }
         if now.since(session.last_seen_at) >= TOUCH_EVERY {
             let (idle, _) = self.session_spans(organization.as_ref());
             let mut tx = self.database.write().await?;
@@ -79,6 +84,21 @@ impl Broker {
             tx.commit().await?;
         }
         Ok(Some(CurrentSession { session, account, organization }))
+    }
+
+    /// Ends the session that a browser presents although it stands on nothing now (its account, connection or
+    /// organization is disabled): enabled again, it must not come back to somebody who signed out.
+    pub(super) async fn end_presented_session(&self, visit: &Visit) -> Result<(), FlowError> {
+        let Some(token) = &visit.session else { return Ok(()) };
+        let hash = random::hash_token(token.expose());
+        let found = sessions::find_session_by_token(&mut self.database.read().await?, &hash).await?;
+        let Some(session) = found else { return Ok(()) };
+        let mut tx = self.database.write().await?;
+        if self.end_session(&mut tx, &session).await? {
+            self.record_success(&mut tx, &session_event("logout", &session, "scope=local")).await?;
+            tx.commit().await?;
+        }
+        Ok(())
     }
 
     /// How long a session lives without use, and at most.
@@ -136,7 +156,9 @@ impl Broker {
         match (&before, kept) {
             (_, Some(_)) if renewed => {}
             (Some(old), _) => {
-                self.end_session(tx, old).await?;
+                if self.end_session(tx, old).await? {
+                    self.record_success(tx, &session_event("session.end", old, "replaced")).await?;
+                }
                 sessions::insert_session(tx, &new).await?;
             }
             (None, _) => sessions::insert_session(tx, &new).await?,
@@ -175,5 +197,16 @@ impl Broker {
         let context = format!("sessions.upstream_id_token:{session}");
         let plain = self.sealer.open_text(Purpose::PersonalData, &context, &sealed).ok();
         Ok(plain.and_then(|plain| std::str::from_utf8(&plain).ok().map(Secret::new)))
+    }
+}
+
+/// An event of a session's own account.
+fn session_event(action: &'static str, session: &Session, detail: &str) -> Event {
+    Event {
+        organization: session.organization,
+        actor: Some(session.account.into()),
+        connection: session.proof.connection,
+        detail: Some(detail.to_owned()),
+        ..Event::new(action)
     }
 }

@@ -8,12 +8,14 @@ use super::evidence::{Event, receipt_of};
 use super::visit::{Answer, Visit};
 use crate::crypto::password::{MAX_PASSWORD_BYTES, PasswordError};
 use crate::model::{
-    Account, ConnectionId, Email, Flow, LocalSignIn, Profile, ProfileKind, Proof, Secret, Target, Username,
+    Account, ConnectionId, Email, Flow, Profile, ProfileKind, Proof, Secret, Target, Username,
 };
+use crate::policy::access::may_use_password;
 use crate::policy::guesses::{Scope, Verdict, decide};
 use crate::policy::password::normalize;
 use crate::policy::route;
 use crate::policy::route::{Destination, Hints, NamedBy};
+use crate::store::accounts::StoredPassword;
 use crate::store::guesses::{GuessCount, find_guesses, forgive_guesses, reserve_guess, return_guess};
 use crate::store::{accounts, organizations, profiles};
 
@@ -174,16 +176,11 @@ impl Broker {
             let event = Self::sign_in_event(&flow);
             return Err(self.refuse(visit, event, "bad_credentials", "password_too_long").await);
         }
-        let account = self.find_local_account(entered).await?;
-        let counters = self.counters(visit, entered, account.as_ref());
+        let found = self.find_local_account(entered).await?;
+        let counters = self.counters(visit, entered, found.as_ref());
         self.reserve(visit, &flow, &counters).await?;
-        let stored = match &account {
-            Some(account) => {
-                let mut tx = self.database.read().await?;
-                accounts::find_password(&mut tx, account.id).await?
-            }
-            None => None,
-        };
+        let (account, stored) = found.map_or((None, None), |(account, stored)| (Some(account), stored));
+        let stored = stored.map(|stored| stored.hash);
         let normalized = Secret::new(normalize(password.expose()));
         let verdict = match self.passwords.verify(normalized, stored.clone()).await {
             Ok(verdict) => verdict,
@@ -205,17 +202,31 @@ impl Broker {
         self.complete_local(visit, &flow, account, &counters, &checked).await
     }
 
-    async fn find_local_account(&self, entered: &str) -> Result<Option<Account>, FlowError> {
+    async fn find_local_account(
+        &self,
+        entered: &str,
+    ) -> Result<Option<(Account, Option<StoredPassword>)>, FlowError> {
         let Ok(username) = entered.parse::<Username>() else { return Ok(None) };
         let mut tx = self.database.read().await?;
-        Ok(accounts::find_account_by_username(&mut tx, &username).await?)
+        let Some(account) = accounts::find_account_by_username(&mut tx, &username).await? else {
+            return Ok(None);
+        };
+        let stored = accounts::find_password(&mut tx, account.id).await?;
+        Ok(Some((account, stored)))
     }
 
-    /// The counters that a guess counts in: the account's (or, in a browser that it was used in, that browser's),
-    /// and the network's. Names that do not exist have counters too.
-    fn counters(&self, visit: &Visit, entered: &str, account: Option<&Account>) -> [(Scope, String); 2] {
+    /// The counters that a guess counts in: the account's (or, in a browser that it was used in since its password
+    /// was set, that browser's), and the network's. Names that do not exist have counters too.
+    fn counters(
+        &self,
+        visit: &Visit,
+        entered: &str,
+        found: Option<&(Account, Option<StoredPassword>)>,
+    ) -> [(Scope, String); 2] {
         let key = self.network_tag(&format!("username:{}", entered.to_ascii_lowercase()));
-        let known = account.and_then(|account| self.known_browser(visit, account.id));
+        let known = found.and_then(|(account, stored)| {
+            self.known_browser(visit, account.id, stored.as_ref().map(|stored| stored.changed_at))
+        });
         let known_here = known.is_some();
         let first = match known {
             Some(browser) => (Scope::KnownBrowser, self.network_tag(&format!("{key}:{browser}"))),
@@ -319,7 +330,7 @@ impl Broker {
         accounts::replace_password_hash(&mut tx, account.id, old, &new).await?;
         let kept = accounts::find_password(&mut tx, account.id).await?;
         tx.commit().await?;
-        Ok(kept.filter(|kept| *kept == new))
+        Ok(kept.map(|kept| kept.hash).filter(|kept| *kept == new))
     }
 
     /// Completes a sign-in whose password was held against `checked`.
@@ -335,25 +346,20 @@ impl Broker {
         self.warm(&flow.target).await?;
         let mut tx = self.database.write().await?;
         let profile = local_profile(profiles::list_profiles(&mut tx, account.id).await?);
-        let allowed = match account.organization {
-            None => true,
-            Some(id) => {
-                let organization = organizations::find_organization(&mut tx, id).await?;
-                organization.is_some_and(|organization| match organization.policy.local_sign_in {
-                    LocalSignIn::All => true,
-                    LocalSignIn::BreakGlass => account.break_glass,
-                    LocalSignIn::None => false,
-                })
-            }
+        let organization = match account.organization {
+            Some(id) => organizations::find_organization(&mut tx, id).await?,
+            None => None,
         };
+        let allowed = may_use_password(&account, organization.as_ref());
         // A password that was changed while the old one was being checked opens nothing.
-        let current = accounts::find_password(&mut tx, account.id).await?.is_some_and(|now| now == checked);
+        let current =
+            accounts::find_password(&mut tx, account.id).await?.is_some_and(|now| now.hash == checked);
         let (Some(profile), true) = (profile, allowed && current) else {
             drop(tx);
             let reason = if current { "local_sign_in_off" } else { "password_changed" };
             let event = Event {
                 organization: account.organization,
-                actor: Some(account.id),
+                actor: Some(account.id.into()),
                 ..Self::sign_in_event(flow)
             };
             return Err(self.refuse(visit, event, "bad_credentials", reason).await);

@@ -3,10 +3,11 @@
 use std::sync::{PoisonError, RwLock};
 
 use super::Broker;
+use super::evidence::Event;
 use crate::crypto::CryptoError;
 use crate::crypto::keys::{KeyRing, KeyState, RingError, SigningKey};
 use crate::crypto::seal::{Purpose, Unsealable};
-use crate::model::{KeyId, SigningAlg, Timestamp};
+use crate::model::{Actor, KeyId, SigningAlg, Timestamp};
 use crate::store::keys::{SigningKeyRecord, delete_dead_keys, insert_key, list_keys, retire_key};
 use crate::store::{StoreError, changes};
 
@@ -166,7 +167,8 @@ impl Broker {
         delete_dead_keys(&mut tx, now).await?;
         if !made.is_empty() {
             changes::insert_change(&mut tx, KEYS_TOPIC, now).await?;
-            let event = super::evidence::Event::new("keys.rotate");
+            let actor = (!only_due).then_some(Actor::Operator);
+            let event = Event { actor, ..Event::new("keys.rotate") };
             self.record_success(&mut tx, &event).await?;
         }
         tx.commit().await?;

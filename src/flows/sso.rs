@@ -16,13 +16,13 @@ use crate::model::{
 use crate::policy::route::NamedBy;
 use crate::protocol::base64url;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
-use crate::store::{StoreError, Tx, accounts, domains, flows, profiles};
+use crate::store::{StoreError, Tx, accounts, domains, flows, organizations, profiles};
 use crate::upstream::{
     AssertedEmail, AuthorizationInput, Denial, FreshSignIn, Redemption, UpstreamError, VerifiedIdentity,
 };
 
 /// What a provider's authorization response says (RFC 6749, section 4.1.2; RFC 9207).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct CallbackParameters {
     /// `state`.
     pub state: Option<String>,
@@ -363,6 +363,7 @@ impl Broker {
         if elsewhere.is_some() {
             return Err(NewPersonError::Refused("subject_of_another_connection"));
         }
+        organizations::hold_organization(tx, organization).await?;
         if accounts::count_accounts(tx, organization).await? >= self.settings.max_accounts {
             return Err(NewPersonError::Refused("too_many_accounts"));
         }
@@ -398,7 +399,7 @@ impl Broker {
         profiles::insert_profile(tx, Some(organization), &profile).await?;
         let event = Event {
             organization: Some(organization),
-            actor: Some(account.id),
+            actor: Some(account.id.into()),
             connection: Some(entry.connection.id),
             ..Event::new("account.create")
         };

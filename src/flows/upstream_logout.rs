@@ -67,7 +67,7 @@ impl Broker {
         connection: ConnectionId,
         parameters: &Parameters,
     ) -> Result<String, FlowError> {
-        let entry = self.require_connection(connection).await?;
+        let entry = self.require_connection(visit, connection, "logout.front_channel").await?;
         let event = Event {
             organization: Some(entry.organization.id),
             connection: Some(connection),
@@ -104,7 +104,7 @@ impl Broker {
         connection: ConnectionId,
         parameters: &Parameters,
     ) -> Result<Answer, FlowError> {
-        let entry = self.require_connection(connection).await?;
+        let entry = self.require_connection(visit, connection, "sign_in").await?;
         let event = Event {
             organization: Some(entry.organization.id),
             connection: Some(connection),
@@ -141,18 +141,27 @@ impl Broker {
         Ok(found.map(|app| Target::Home(app.id)))
     }
 
-    /// The public key with which the broker proves itself at a connection's provider; `None` where it uses none.
-    pub async fn connection_key(&self, connection: ConnectionId) -> Result<Option<Jwk>, FlowError> {
-        let entry = self.require_connection(connection).await?;
-        let Some(sealed) = &entry.credential.key else { return Ok(None) };
+    /// The public keys with which the broker proves itself at a connection's provider, one at most; `None` where there
+    /// is no such connection.
+    pub async fn connection_keys(&self, connection: ConnectionId) -> Result<Option<Vec<Jwk>>, FlowError> {
+        let Some(entry) = self.directory.connection(connection).await? else { return Ok(None) };
+        let Some(sealed) = &entry.credential.key else { return Ok(Some(Vec::new())) };
         let key = self
             .open_connection_key(connection, sealed)
             .map_err(|error| FlowError::Unavailable(error.to_string()))?;
-        Ok(Some(key.public_jwk().clone()))
+        Ok(Some(vec![key.public_jwk().clone()]))
     }
 
-    async fn require_connection(&self, connection: ConnectionId) -> Result<Arc<ConnectionEntry>, FlowError> {
-        self.directory.connection(connection).await?.ok_or_else(|| FlowError::refused("not_found"))
+    async fn require_connection(
+        &self,
+        visit: &Visit,
+        connection: ConnectionId,
+        action: &'static str,
+    ) -> Result<Arc<ConnectionEntry>, FlowError> {
+        match self.directory.connection(connection).await? {
+            Some(entry) => Ok(entry),
+            None => Err(self.refuse(visit, Event::new(action), "not_found", "connection_unknown").await),
+        }
     }
 
     async fn end_all(&self, tx: &mut Tx, open: &[Session]) -> Result<usize, StoreError> {

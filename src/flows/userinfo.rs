@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::Broker;
 use super::access_token::AccessClaims;
 use super::error::EndpointError;
+use super::evidence::Event;
 use crate::policy::access::within;
 use crate::policy::claims::claims_for;
 use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
@@ -16,21 +17,28 @@ const INVALID: OAuthError = OAuthError::new(
 );
 
 impl Broker {
-    /// The claims that an access token stands for.
-    pub async fn userinfo(&self, token: &str) -> Result<Map<String, Value>, EndpointError> {
-        let invalid = || EndpointError::Refused(INVALID);
+    /// The claims that an access token stands for. `network` is where the request came from.
+    pub async fn userinfo(&self, network: &str, token: &str) -> Result<Map<String, Value>, EndpointError> {
+        let event = Event::new("userinfo");
         // A token for a resource of its own (RFC 8707) is not one for the broker (RFC 9068, section 4).
         let for_us = |claims: &AccessClaims| claims.audience == [self.settings.issuer.as_str()];
-        let claims = self.read_access_token(token).filter(for_us).ok_or_else(invalid)?;
-        let grant = self.living_grant(&claims).await?.flatten().ok_or_else(invalid)?;
+        let Some(claims) = self.read_access_token(token).filter(for_us) else {
+            return Err(self.refuse_endpoint(network, &event, "token_invalid", INVALID).await);
+        };
+        let Some(grant) = self.living_grant(&claims).await?.flatten() else {
+            return Err(self.refuse_endpoint(network, &event, "token_revoked", INVALID).await);
+        };
+        let event = Event { organization: Some(grant.organization), app: Some(grant.app), ..event };
         let scopes = split_words(&claims.scope);
         if !scopes.iter().any(|scope| scope == "openid") {
             let error = OAuthError::new(ErrorCode::InsufficientScope, "userinfo needs the scope openid");
-            return Err(EndpointError::Refused(error));
+            return Err(self.refuse_endpoint(network, &event, "scope_missing", error).await);
         }
-        let entry = self.directory.app_by_id(grant.app).await?.ok_or_else(invalid)?;
-        let mut tx = self.database.read().await?;
-        let account = accounts::find_account(&mut tx, grant.account).await?.ok_or_else(invalid)?;
+        let entry = self.directory.app_by_id(grant.app).await?;
+        let account = accounts::find_account(&mut self.database.read().await?, grant.account).await?;
+        let (Some(entry), Some(account)) = (entry, account) else {
+            return Err(self.refuse_endpoint(network, &event, "token_revoked", INVALID).await);
+        };
         let scopes = within(&scopes, &entry.app.settings.scopes);
         let mut answer = claims_for(&account, &entry.app, &scopes);
         answer.insert("sub".to_owned(), grant.subject.into());

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::model::{FlowId, Secret};
 
 /// What a browser brought along.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Visit {
     /// Its address, as trusted proxies told it.
     pub address: IpAddr,
@@ -47,7 +47,7 @@ impl Visit {
 }
 
 /// A change to the browser's cookies.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum CookieChange {
     /// Keep a flow.
     SetFlow(FlowId, String),
@@ -62,7 +62,7 @@ pub enum CookieChange {
 }
 
 /// Where the browser goes next.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Go {
     /// The sign-in page of a flow.
     SignIn(String),
@@ -81,7 +81,7 @@ pub enum Go {
 }
 
 /// What a use case answers a browser.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Answer {
     /// Where to.
     pub go: Go,

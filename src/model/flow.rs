@@ -3,6 +3,7 @@
 //! Until somebody has proved something, a [`Flow`] travels sealed in a cookie of its own. From the first proven
 //! credential on, it is a database row ([`ProvenFlow`]).
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -112,7 +113,7 @@ super::words::words! {
 }
 
 /// What was sent to an identity provider.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamLeg {
     /// Through which connection.
     pub connection: ConnectionId,
@@ -130,6 +131,13 @@ pub struct UpstreamLeg {
     pub not_before: Option<Timestamp>,
     /// Whether `prompt=login` was passed on.
     pub forced: bool,
+}
+
+impl fmt::Debug for UpstreamLeg {
+    /// Without what a provider's answer is held against.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpstreamLeg").field("connection", &self.connection).finish_non_exhaustive()
+    }
 }
 
 /// A flow in which somebody has proved who they are.

@@ -5,6 +5,7 @@
 //! a *flow* is one attempt of one browser to get from an app's request to a code.
 
 pub mod account;
+mod actor;
 pub mod app;
 pub mod connection;
 pub mod domain;
@@ -21,6 +22,7 @@ pub mod time;
 pub mod words;
 
 pub use account::{Account, Contact, MAX_PROFILES, Profile, ProfileKind, Role};
+pub use actor::Actor;
 pub use app::{App, AppAuthMethod, AppSettings, ApplicationType, Audience, ConsentMode, GrantType};
 pub use connection::{
     AssertionAudience, Capabilities, ClaimMapping, Connection, ConnectionSettings, EmailTrust, Freshness,

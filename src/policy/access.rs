@@ -1,6 +1,8 @@
 //! Who may use an app, and with which scopes.
 
-use crate::model::{App, Audience, ConsentMode, Handle, OrganizationId, Prompt};
+use crate::model::{
+    Account, App, Audience, ConsentMode, Handle, LocalSignIn, Organization, OrganizationId, Prompt,
+};
 
 /// Whether accounts of an organization may use an app. An unattached account may use an app that is open to any.
 pub fn may_use(app: &App, account: Option<(OrganizationId, &Handle)>) -> bool {
@@ -11,6 +13,16 @@ pub fn may_use(app: &App, account: Option<(OrganizationId, &Handle)>) -> bool {
         (Audience::Organizations(handles), Some((organization, handle))) => {
             organization == app.organization || handles.contains(handle)
         }
+    }
+}
+
+/// Whether an account may be signed in by its password, and stay so, in its organization as it is now.
+pub fn may_use_password(account: &Account, organization: Option<&Organization>) -> bool {
+    match organization.map(|organization| organization.policy.local_sign_in) {
+        None => account.organization.is_none(),
+        Some(LocalSignIn::All) => true,
+        Some(LocalSignIn::BreakGlass) => account.break_glass,
+        Some(LocalSignIn::None) => false,
     }
 }
 

@@ -24,9 +24,12 @@ statements! {
               enabled = $12, break_glass = $13, updated_at = $14 WHERE id = $1";
     UPDATE_CONTACT = "UPDATE accounts SET email = $2, email_canonical = $3, email_verified = $4, name = $5, given_name = $6, \
                       family_name = $7, phone = $8, updated_at = $9 WHERE id = $1";
+    SET_ENABLED = "UPDATE accounts SET enabled = $2, updated_at = $3 WHERE id = $1";
+    HOLD = "UPDATE accounts SET updated_at = updated_at WHERE id = $1";
+    HOLD_BY_USERNAME = "UPDATE accounts SET updated_at = updated_at WHERE username_key = $1";
     DELETE_ROLES = "DELETE FROM account_roles WHERE account_id = $1";
     INSERT_ROLE = "INSERT INTO account_roles (organization_id, account_id, role) VALUES ($1, $2, $3)";
-    FIND_PASSWORD = "SELECT hash FROM passwords WHERE account_id = $1";
+    FIND_PASSWORD = "SELECT hash, changed_at FROM passwords WHERE account_id = $1";
     SAVE_PASSWORD = "INSERT INTO passwords (account_id, hash, changed_at) VALUES ($1, $2, $3) \
                      ON CONFLICT (account_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
     REPLACE_PASSWORD_HASH = "UPDATE passwords SET hash = $3 WHERE account_id = $1 AND hash = $2";
@@ -93,6 +96,16 @@ struct RoleRow {
 #[derive(FromRow)]
 struct PasswordRow {
     hash: String,
+    changed_at: i64,
+}
+
+/// An account's password, as it is kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredPassword {
+    /// The PHC string.
+    pub hash: String,
+    /// Since when this password is in force; a stronger hash of the same password does not change it.
+    pub changed_at: Timestamp,
 }
 
 #[derive(FromRow)]
@@ -215,6 +228,29 @@ pub async fn update_contact(tx: &mut Tx, changed: &Account, now: Timestamp) -> R
     Ok(())
 }
 
+/// Switches an account on or off, and changes nothing else.
+pub async fn set_enabled(
+    tx: &mut Tx,
+    id: AccountId,
+    enabled: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    execute!(tx, SET_ENABLED, id.to_string(), enabled, now.unix_micros())?;
+    Ok(())
+}
+
+/// Holds an account for the rest of the transaction: what is read after this is still true when it is written.
+pub async fn hold_account(tx: &mut Tx, id: AccountId) -> Result<(), StoreError> {
+    execute!(tx, HOLD, id.to_string())?;
+    Ok(())
+}
+
+/// [`hold_account`], by username without regard to case.
+pub async fn hold_account_by_username(tx: &mut Tx, username: &Username) -> Result<(), StoreError> {
+    execute!(tx, HOLD_BY_USERNAME, username.key())?;
+    Ok(())
+}
+
 async fn write(tx: &mut Tx, sql: &'static str, it: &Account, now: Timestamp) -> Result<(), StoreError> {
     let id = it.id.to_string();
     execute!(
@@ -243,9 +279,10 @@ async fn write(tx: &mut Tx, sql: &'static str, it: &Account, now: Timestamp) -> 
     Ok(())
 }
 
-/// The PHC string of an account's password.
-pub async fn find_password(tx: &mut Tx, id: AccountId) -> Result<Option<String>, StoreError> {
-    Ok(fetch_optional!(tx, PasswordRow, FIND_PASSWORD, id.to_string())?.map(|row| row.hash))
+/// An account's password.
+pub async fn find_password(tx: &mut Tx, id: AccountId) -> Result<Option<StoredPassword>, StoreError> {
+    let row = fetch_optional!(tx, PasswordRow, FIND_PASSWORD, id.to_string())?;
+    Ok(row.map(|row| StoredPassword { hash: row.hash, changed_at: time(row.changed_at) }))
 }
 
 /// Sets an account's password.

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use super::row::{Row, text, time};
 use super::tx::{execute, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
-use crate::model::{AccountId, AppId, AuditId, ConnectionId, OrganizationId, Timestamp};
+use crate::model::{Actor, AppId, AuditId, ConnectionId, OrganizationId, Timestamp};
 
 statements! {
     INSERT = "INSERT INTO audit (id, organization_id, at, actor, action, outcome, reason, receipt, connection_id, app_id, \
@@ -30,7 +30,7 @@ pub struct AuditRecord {
     /// When it was decided.
     pub at: Timestamp,
     /// Whose doing it was, if that is known.
-    pub actor: Option<AccountId>,
+    pub actor: Option<Actor>,
     /// What was to be done: `sign_in`, `authorize`, `token.code`, ….
     pub action: String,
     /// Whether it was.

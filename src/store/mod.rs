@@ -42,7 +42,7 @@ use tx::{PostgresLink, SqliteLink};
 use writer::Writer;
 
 /// How a database is opened.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StoreSettings {
     /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`.
     pub url: String,

@@ -4,6 +4,7 @@
 //! who may sign in, and nothing here reads or writes the database.
 
 pub mod account;
+pub mod app_request;
 pub mod asset;
 pub mod authorize;
 pub mod consent;

@@ -8,20 +8,17 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
-use url::form_urlencoded;
 
+use super::app_request::AppRequest;
 use super::request::{Browser, PostedForm};
 use super::respond::no_store;
 use super::state::Web;
-use crate::flows::clients::ClientCredentials;
 use crate::flows::error::EndpointError;
 use crate::flows::token::TokenRequest;
 use crate::model::Secret;
-use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
+use crate::protocol::oauth::{ErrorCode, OAuthError};
 
 /// The routes of this file.
 pub fn routes() -> Router<Web> {
@@ -79,86 +76,38 @@ fn cacheable(result: Result<impl Serialize, EndpointError>) -> Response {
     }
 }
 
-async fn post_token(
-    State(web): State<Web>,
-    browser: Browser,
-    headers: HeaderMap,
-    form: Result<PostedForm, Response>,
-) -> Response {
-    let form = match read_form(form) {
-        Ok(form) => form,
-        Err(response) => return response,
-    };
-    let network = browser.visit.network();
-    let (credentials, tried_basic) = match read_credentials(&headers, &form) {
-        Ok(read) => read,
-        Err(response) => return response,
-    };
-    let result = async {
-        let client = web.broker.authenticate_client(&network, &credentials).await?;
-        let request = TokenRequest { client: &client, network: &network, form: &form };
-        web.broker.issue_tokens(&request).await
-    };
-    match result.await {
+async fn post_token(State(web): State<Web>, request: AppRequest) -> Response {
+    let AppRequest { client, form, network, tried_basic } = &request;
+    let request = TokenRequest { client, network, form };
+    match web.broker.issue_tokens(&request).await {
         Ok(answer) => no_store(json(StatusCode::OK, &answer)),
-        Err(error) => refuse(error, tried_basic),
+        Err(error) => refuse(error, *tried_basic),
     }
 }
 
-async fn post_introspect(
-    State(web): State<Web>,
-    browser: Browser,
-    headers: HeaderMap,
-    form: Result<PostedForm, Response>,
-) -> Response {
-    let form = match read_form(form) {
-        Ok(form) => form,
-        Err(response) => return response,
-    };
-    let (credentials, tried_basic) = match read_credentials(&headers, &form) {
-        Ok(read) => read,
-        Err(response) => return response,
-    };
-    let result = async {
-        let client = web.broker.authenticate_client(&browser.visit.network(), &credentials).await?;
-        web.broker.introspect(&client, required(&form, "token")?).await
-    };
-    match result.await {
+async fn post_introspect(State(web): State<Web>, request: AppRequest) -> Response {
+    let token = request.form.get("token");
+    match web.broker.introspect(&request.client, &request.network, token).await {
         Ok(answer) => no_store(json(StatusCode::OK, &answer)),
-        Err(error) => refuse(error, tried_basic),
+        Err(error) => refuse(error, request.tried_basic),
     }
 }
 
-async fn post_revoke(
-    State(web): State<Web>,
-    browser: Browser,
-    headers: HeaderMap,
-    form: Result<PostedForm, Response>,
-) -> Response {
-    let form = match read_form(form) {
-        Ok(form) => form,
-        Err(response) => return response,
-    };
-    let (credentials, tried_basic) = match read_credentials(&headers, &form) {
-        Ok(read) => read,
-        Err(response) => return response,
-    };
-    let result = async {
-        let client = web.broker.authenticate_client(&browser.visit.network(), &credentials).await?;
-        web.broker.revoke(&client, required(&form, "token")?).await
-    };
-    match result.await {
+async fn post_revoke(State(web): State<Web>, request: AppRequest) -> Response {
+    let token = request.form.get("token");
+    match web.broker.revoke(&request.client, &request.network, token).await {
         Ok(()) => no_store(empty(StatusCode::OK)),
-        Err(error) => refuse(error, tried_basic),
+        Err(error) => refuse(error, request.tried_basic),
     }
 }
 
-async fn get_userinfo(State(web): State<Web>, headers: HeaderMap) -> Response {
-    userinfo(&web, bearer(&headers)).await
+async fn get_userinfo(State(web): State<Web>, browser: Browser, headers: HeaderMap) -> Response {
+    userinfo(&web, &browser, bearer(&headers)).await
 }
 
 async fn post_userinfo(
     State(web): State<Web>,
+    browser: Browser,
     headers: HeaderMap,
     form: Result<PostedForm, Response>,
 ) -> Response {
@@ -167,16 +116,21 @@ async fn post_userinfo(
     let token = match (bearer(&headers), form.get("access_token")) {
         (header, Some(_)) if header.is_some() || !form.is_single("access_token") => {
             let error = OAuthError::new(ErrorCode::InvalidRequest, "send the access token in one place only");
-            return bearer_error(StatusCode::BAD_REQUEST, Some(&error));
+            let network = browser.visit.network();
+            return match web.broker.refuse_request(&network, "token_in_two_places", error).await {
+                EndpointError::Refused(error) => bearer_error(StatusCode::BAD_REQUEST, Some(&error)),
+                unavailable @ EndpointError::Unavailable(_) => refuse(unavailable, false),
+            };
         }
         (header, form) => header.or_else(|| form.map(Secret::new)),
     };
-    userinfo(&web, token).await
+    userinfo(&web, &browser, token).await
 }
 
-async fn userinfo(web: &Web, token: Option<Secret>) -> Response {
+async fn userinfo(web: &Web, browser: &Browser, token: Option<Secret>) -> Response {
+    // Nothing was presented, so nothing was decided: the answer only says how to ask (RFC 6750, section 3.1).
     let Some(token) = token else { return bearer_error(StatusCode::UNAUTHORIZED, None) };
-    match web.broker.userinfo(token.expose()).await {
+    match web.broker.userinfo(&browser.visit.network(), token.expose()).await {
         Ok(claims) => no_store(json(StatusCode::OK, &claims)),
         Err(EndpointError::Refused(error)) => {
             let status = match error.code {
@@ -208,65 +162,6 @@ fn bearer_error(status: StatusCode, error: Option<&OAuthError>) -> Response {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
     }
     no_store(response)
-}
-
-fn read_form(form: Result<PostedForm, Response>) -> Result<Parameters, Response> {
-    match form {
-        Ok(PostedForm(form)) => match form.first_repeated() {
-            None => Ok(form),
-            Some(name) => {
-                let description = format!("the parameter {name} came twice");
-                let error = OAuthError::naming(ErrorCode::InvalidRequest, &description);
-                Err(refuse(EndpointError::Refused(error), false))
-            }
-        },
-        Err(_) => {
-            let description = "send the parameters as application/x-www-form-urlencoded in the body";
-            let error = OAuthError::new(ErrorCode::InvalidRequest, description);
-            Err(refuse(EndpointError::Refused(error), false))
-        }
-    }
-}
-
-fn required<'f>(form: &'f Parameters, name: &'f str) -> Result<&'f str, EndpointError> {
-    form.get(name).ok_or_else(|| {
-        let description = format!("{name} is missing");
-        EndpointError::Refused(OAuthError::naming(ErrorCode::InvalidRequest, &description))
-    })
-}
-
-/// What the app presented, and whether it tried HTTP Basic.
-fn read_credentials(headers: &HeaderMap, form: &Parameters) -> Result<(ClientCredentials, bool), Response> {
-    let authorization = headers.get(header::AUTHORIZATION);
-    let basic = authorization.map(|value| decode_basic(value).ok_or(()));
-    let tried = basic.is_some();
-    let basic = basic.transpose().map_err(|()| {
-        let error = OAuthError::new(ErrorCode::InvalidClient, "the Authorization header is no HTTP Basic");
-        refuse(EndpointError::Refused(error), true)
-    })?;
-    let credentials = ClientCredentials {
-        basic,
-        form_id: form.get("client_id").map(str::to_owned),
-        form_secret: form.get("client_secret").map(Secret::new),
-    };
-    Ok((credentials, tried))
-}
-
-/// RFC 6749, section 2.3.1: both parts are form-encoded before they are joined.
-fn decode_basic(value: &HeaderValue) -> Option<(String, Secret)> {
-    let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("basic").then_some(())?;
-    let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
-    let (id, secret) = text.split_once(':')?;
-    Some((form_decode(id)?, Secret::new(form_decode(secret)?)))
-}
-
-fn form_decode(text: &str) -> Option<String> {
-    // The separators of forms stand for themselves here.
-    let guarded = text.replace('&', "%26").replace('=', "%3D");
-    let mut pairs = form_urlencoded::parse(guarded.as_bytes());
-    let name = pairs.next().map_or_else(String::new, |(name, _)| name.into_owned());
-    pairs.next().is_none().then_some(name)
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response {
@@ -311,25 +206,4 @@ pub fn refuse(error: EndpointError, tried_basic: bool) -> Response {
     }
     response.headers_mut().insert(HeaderName::from_static("pragma"), HeaderValue::from_static("no-cache"));
     no_store(response)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn decode(plain: &str) -> Option<(String, String)> {
-        let value = format!("Basic {}", STANDARD.encode(plain)).parse().unwrap();
-        decode_basic(&value).map(|(id, secret)| (id, secret.expose().to_owned()))
-    }
-
-    #[test]
-    fn basic_credentials_are_form_decoded() {
-        let pair = |id: &str, secret: &str| Some((id.to_owned(), secret.to_owned()));
-        assert_eq!(decode("app:s3cret"), pair("app", "s3cret"));
-        assert_eq!(decode("a%3Ab:c%20d+e"), pair("a:b", "c d e"));
-        assert_eq!(decode("app:a&b=c:d"), pair("app", "a&b=c:d"));
-        assert_eq!(decode("app"), None);
-        assert!(decode_basic(&HeaderValue::from_static("Bearer x")).is_none());
-        assert!(decode_basic(&HeaderValue::from_static("Basic ???")).is_none());
-    }
 }

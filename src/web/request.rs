@@ -22,7 +22,7 @@ use crate::protocol::oauth::Parameters;
 const MAX_USER_AGENT: usize = 200;
 
 /// A request of a browser: who it is, and how to answer it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Browser {
     /// Who asks.
     pub visit: Visit,

@@ -108,8 +108,9 @@ async fn get_connection_keys(
     let Ok(connection) = connection.parse::<ConnectionId>() else {
         return refusal(&web, &browser, FlowError::refused("not_found"));
     };
-    match web.broker.connection_key(connection).await {
-        Ok(key) => json_response(&json!({ "keys": key.into_iter().collect::<Vec<_>>() })),
+    match web.broker.connection_keys(connection).await {
+        Ok(Some(keys)) => json_response(&json!({ "keys": keys })),
+        Ok(None) => refusal(&web, &browser, FlowError::refused("not_found")),
         Err(error) => refusal(&web, &browser, error),
     }
 }

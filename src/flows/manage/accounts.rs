@@ -137,7 +137,7 @@ impl Broker {
             error => error.into(),
         })?;
         self.apply_password(&mut tx, &account, &hash).await?;
-        let event = Event { organization, actor: Some(account.id), ..Event::new("account.create") };
+        let event = Event::by_operator("account.create", organization, account.id);
         self.record_success(&mut tx, &event).await?;
         tx.commit().await?;
         Ok((account, made))
@@ -151,6 +151,7 @@ impl Broker {
     ) -> Result<OrganizationId, ManageError> {
         let found = organizations::find_organization_by_handle(tx, handle).await?;
         let id = found.ok_or_else(|| ManageError::NotFound(format!("organization {handle}")))?.id;
+        organizations::hold_organization(tx, id).await?;
         if accounts::count_accounts(tx, id).await? >= self.settings.max_accounts {
             return Err(ManageError::Refused(format!(
                 "organization {handle} has as many accounts as it may"
@@ -164,18 +165,15 @@ impl Broker {
         let view = self.find_account(name).await?;
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
-        // Read again: what another change wrote meanwhile is not to be undone.
+        accounts::set_enabled(&mut tx, view.account.id, enabled, now).await?;
         let account = accounts::find_account(&mut tx, view.account.id)
             .await?
             .ok_or_else(|| ManageError::NotFound(format!("account {name}")))?;
-        let account = Account { enabled, updated_at: now, ..account };
-        accounts::update_account(&mut tx, &account, now).await?;
         if !enabled {
             self.end_everything(&mut tx, account.id).await?;
         }
         let action = if enabled { "account.enable" } else { "account.disable" };
-        let event =
-            Event { organization: account.organization, actor: Some(account.id), ..Event::new(action) };
+        let event = Event::by_operator(action, account.organization, account.id);
         self.record_success(&mut tx, &event).await?;
         changes::insert_change(&mut tx, DIRECTORY_TOPIC, now).await?;
         tx.commit().await?;
@@ -196,11 +194,7 @@ impl Broker {
             .await?
             .ok_or_else(|| ManageError::NotFound(format!("living session {id}")))?;
         self.end_session(&mut tx, &session).await?;
-        let event = Event {
-            organization: session.organization,
-            actor: Some(session.account),
-            ..Event::new("session.end")
-        };
+        let event = Event::by_operator("session.end", session.organization, session.account);
         self.record_success(&mut tx, &event).await?;
         Ok(tx.commit().await?)
     }

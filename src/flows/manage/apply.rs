@@ -15,8 +15,8 @@ use crate::flows::error::private_detail;
 use crate::flows::evidence::Event;
 use crate::flows::upkeep::DIRECTORY_TOPIC;
 use crate::model::{
-    AppId, Connection, ConnectionId, Handle, LocalSignIn, Organization, OrganizationId, Secret, SigningAlg,
-    UpstreamAuth, Username,
+    Actor, AppId, Connection, ConnectionId, Handle, LocalSignIn, Organization, OrganizationId, Secret,
+    SigningAlg, UpstreamAuth, Username,
 };
 use crate::policy::password::normalize;
 use crate::protocol::document::Errors;
@@ -179,10 +179,10 @@ impl Broker {
 
     async fn stored_password(&self, username: &Username) -> Result<Option<String>, StoreError> {
         let mut tx = self.database.read().await?;
-        match accounts::find_account_by_username(&mut tx, username).await? {
-            Some(account) => accounts::find_password(&mut tx, account.id).await,
-            None => Ok(None),
-        }
+        let Some(account) = accounts::find_account_by_username(&mut tx, username).await? else {
+            return Ok(None);
+        };
+        Ok(accounts::find_password(&mut tx, account.id).await?.map(|stored| stored.hash))
     }
 
     async fn apply_organization(
@@ -193,9 +193,16 @@ impl Broker {
         report: &mut ApplyReport,
     ) -> Result<(), ApplyError> {
         let now = self.clock.now();
+        // Held before it is read: two operators at once change it one after the other.
         let existing = match wanted.id {
-            Some(id) => organizations::find_organization(tx, id).await?,
-            None => organizations::find_organization_by_handle(tx, &wanted.handle).await?,
+            Some(id) => {
+                organizations::hold_organization(tx, id).await?;
+                organizations::find_organization(tx, id).await?
+            }
+            None => {
+                organizations::hold_organization_by_handle(tx, &wanted.handle).await?;
+                organizations::find_organization_by_handle(tx, &wanted.handle).await?
+            }
         };
         let organization = Organization {
             id: existing
@@ -277,6 +284,7 @@ impl Broker {
             };
             let event = Event {
                 organization: Some(organization),
+                actor: Some(Actor::Operator),
                 connection: line.id.parse::<ConnectionId>().ok(),
                 app: line.id.parse::<AppId>().ok(),
                 detail: Some(format!("{} {} {}", line.kind, line.id, line.change)),

@@ -61,9 +61,16 @@ impl Broker {
     ) -> Result<(), ApplyError> {
         let now = self.clock.now();
         let name = format!("{}/{}", organization.handle, wanted.username);
+        // Held before it is read: somebody who disables the account meanwhile waits, and is not undone.
         let existing = match wanted.id {
-            Some(id) => accounts::find_account(tx, id).await?,
-            None => accounts::find_account_by_username(tx, &wanted.username).await?,
+            Some(id) => {
+                accounts::hold_account(tx, id).await?;
+                accounts::find_account(tx, id).await?
+            }
+            None => {
+                accounts::hold_account_by_username(tx, &wanted.username).await?;
+                accounts::find_account_by_username(tx, &wanted.username).await?
+            }
         };
         let sentence = || format!("account {name}: the username belongs to another account");
         if existing.as_ref().is_some_and(|old| old.organization != Some(organization.id)) {

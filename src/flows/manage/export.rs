@@ -213,7 +213,7 @@ async fn export_accounts(
         let Some(last) = page.last() else { return Ok(exported) };
         after = last.id.to_string();
         for account in page {
-            let hash = accounts::find_password(tx, account.id).await?;
+            let hash = accounts::find_password(tx, account.id).await?.map(|stored| stored.hash);
             exported.extend(export_account(account, hash));
         }
     }

@@ -16,7 +16,8 @@ impl Broker {
         let event = Self::token_event("token.code", request.client);
         let Some(code) = request.form.get("code") else {
             let error = OAuthError::new(ErrorCode::InvalidRequest, "code is missing");
-            return Err(EndpointError::Refused(error));
+            let no = No { error, reason: "code_missing" };
+            return Err(self.say_no(request, event, no).await);
         };
         let hash = random::hash_token(code);
         let found = {
@@ -29,7 +30,7 @@ impl Broker {
         let Some((code, grant)) = found else {
             return Err(self.say_no(request, event, invalid_grant("code_unknown")).await);
         };
-        let event = Event { actor: Some(grant.account), connection: grant.proof.connection, ..event };
+        let event = Event { actor: Some(grant.account.into()), connection: grant.proof.connection, ..event };
         if let Err(no) = check_code(request, &code, &grant) {
             return Err(self.say_no(request, event, no).await);
         }

@@ -17,7 +17,7 @@ use crate::model::{GrantType, Secret};
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 
 /// A successful answer (RFC 6749, section 5.1; `OpenID` Connect Core, section 3.1.3.3).
-#[derive(Debug, Clone, Serialize)]
+#[derive(Clone, Serialize)]
 pub struct TokenAnswer {
     /// The access token.
     pub access_token: String,
@@ -60,16 +60,11 @@ const fn invalid_grant(reason: &'static str) -> No {
 impl Broker {
     /// Answers a token request.
     pub async fn issue_tokens(&self, request: &TokenRequest<'_>) -> Result<TokenAnswer, EndpointError> {
-        let refused = |code, description| Err(EndpointError::Refused(OAuthError::new(code, description)));
-        if let Some(name) = request.form.first_repeated() {
-            let description = format!("the parameter {name} came twice");
-            let error = OAuthError::naming(ErrorCode::InvalidRequest, &description);
-            return Err(EndpointError::Refused(error));
-        }
-        let Some(word) = request.form.get("grant_type") else {
-            return refused(ErrorCode::InvalidRequest, "grant_type is missing");
-        };
         let event = Self::token_event("token", request.client);
+        let Some(word) = request.form.get("grant_type") else {
+            let error = OAuthError::new(ErrorCode::InvalidRequest, "grant_type is missing");
+            return Err(self.say_no(request, event, No { error, reason: "grant_type_missing" }).await);
+        };
         let Ok(grant_type) = word.parse::<GrantType>() else {
             let description = "grant_type is one of authorization_code, refresh_token, client_credentials";
             let error = OAuthError::new(ErrorCode::UnsupportedGrantType, description);
@@ -90,13 +85,11 @@ impl Broker {
 
     /// Records a refusal that changes nothing, and answers it.
     async fn say_no(&self, request: &TokenRequest<'_>, event: Event, no: No) -> EndpointError {
-        match self.record_refusal_alone(request.network, &event, no.reason).await {
-            Ok(()) => EndpointError::Refused(no.error),
-            Err(error) => error.into(),
-        }
+        self.refuse_endpoint(request.network, &event, no.reason, no.error).await
     }
 
-    fn token_event(action: &'static str, client: &AppEntry) -> Event {
+    /// An event of an app at an endpoint of its own.
+    pub(super) fn token_event(action: &'static str, client: &AppEntry) -> Event {
         Event { organization: Some(client.organization.id), app: Some(client.app.id), ..Event::new(action) }
     }
 }

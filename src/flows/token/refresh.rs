@@ -7,10 +7,10 @@ use crate::crypto::random;
 use crate::flows::Broker;
 use crate::flows::error::EndpointError;
 use crate::flows::evidence::Event;
-use crate::policy::access::{narrow_scopes, within};
+use crate::policy::access::{may_use_password, narrow_scopes, within};
 use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
 use crate::store::grants::{self, Grant};
-use crate::store::{StoreError, Tx, organizations, sessions};
+use crate::store::{StoreError, Tx, accounts, organizations, sessions};
 
 impl Broker {
     /// Rotates a refresh token.
@@ -18,25 +18,28 @@ impl Broker {
         let event = Self::token_event("token.refresh", request.client);
         let Some(token) = request.form.get("refresh_token") else {
             let error = OAuthError::new(ErrorCode::InvalidRequest, "refresh_token is missing");
-            return Err(EndpointError::Refused(error));
+            let no = No { error, reason: "refresh_missing" };
+            return Err(self.say_no(request, event, no).await);
         };
         let hash = random::hash_token(token);
         let found = {
             let mut tx = self.database.read().await?;
             match grants::find_refresh_token(&mut tx, &hash).await? {
-                Some(token) => grants::find_grant(&mut tx, token.grant).await?,
+                Some(token) => grants::find_grant(&mut tx, token.grant).await?.map(|grant| (token, grant)),
                 None => None,
             }
         };
-        let Some(grant) = found else {
+        let Some((row, grant)) = found else {
             return Err(self.say_no(request, event, invalid_grant("refresh_unknown")).await);
         };
-        let event = Event { actor: Some(grant.account), connection: grant.proof.connection, ..event };
+        let event = Event { actor: Some(grant.account.into()), connection: grant.proof.connection, ..event };
         if grant.app != request.client.app.id {
             return Err(self.say_no(request, event, invalid_grant("refresh_of_another_app")).await);
         }
         let asked = request.form.get("scope").map(split_words);
-        let Some(scopes) = narrow_scopes(&grant.scopes, asked.as_deref()) else {
+        let narrowed = narrow_scopes(&grant.scopes, asked.as_deref());
+        // A token that was used before is reuse, whatever else is wrong with the request.
+        let Some(scopes) = narrowed.or_else(|| row.used_at.map(|_| Vec::new())) else {
             let description = "the scope is more than was granted";
             let no =
                 No { error: OAuthError::new(ErrorCode::InvalidScope, description), reason: "scope_grown" };
@@ -81,16 +84,19 @@ impl Broker {
                 return Ok(Some("refresh_session_ended"));
             }
         }
-        if grant.proof.connection.is_some() {
-            let account = crate::store::accounts::find_account(tx, grant.account).await?;
-            let organization = match account.and_then(|account| account.organization) {
-                Some(id) => organizations::find_organization(tx, id).await?,
-                None => None,
-            };
-            let recheck = organization.and_then(|organization| organization.policy.upstream_recheck);
-            if recheck.is_some_and(|span| now >= grant.proof.authenticated_at.after(span)) {
-                return Ok(Some("refresh_upstream_recheck"));
-            }
+        let Some(account) = accounts::find_account(tx, grant.account).await? else {
+            return Ok(Some("inactive"));
+        };
+        let organization = match account.organization {
+            Some(id) => organizations::find_organization(tx, id).await?,
+            None => None,
+        };
+        if grant.proof.connection.is_none() {
+            return Ok((!may_use_password(&account, organization.as_ref())).then_some("local_sign_in_off"));
+        }
+        let recheck = organization.and_then(|organization| organization.policy.upstream_recheck);
+        if recheck.is_some_and(|span| now >= grant.proof.authenticated_at.after(span)) {
+            return Ok(Some("refresh_upstream_recheck"));
         }
         Ok(None)
     }

@@ -1,0 +1,127 @@
+//! What an app sends to an endpoint of its own: a form, and the proof that it is the app (RFC 6749, section 2.3).
+//!
+//! Whatever cannot be read is refused here once, in the words of RFC 6749, section 5.2, and recorded.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderValue, header};
+use url::form_urlencoded;
+
+use super::oauth::refuse;
+use super::request::{Browser, PostedForm};
+use super::state::Web;
+use crate::flows::clients::ClientCredentials;
+use crate::flows::directory::AppEntry;
+use crate::model::Secret;
+use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
+
+/// A request of an app that has proved itself.
+pub struct AppRequest {
+    /// The app.
+    pub client: Arc<AppEntry>,
+    /// The form; no parameter but `resource` came twice.
+    pub form: Parameters,
+    /// Where the request came from.
+    pub network: String,
+    /// Whether HTTP Basic was tried: a refusal then names it.
+    pub tried_basic: bool,
+}
+
+impl FromRequest<Web> for AppRequest {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let browser = Browser::from_request_parts(&mut parts, web)
+            .await
+            .map_err(axum::response::IntoResponse::into_response)?;
+        let network = browser.visit.network();
+        let credentials = basic_credentials(&parts.headers);
+        let tried_basic = parts.headers.contains_key(header::AUTHORIZATION);
+        let form = PostedForm::from_request(Request::from_parts(parts, body), web).await;
+        let read = match (form, credentials) {
+            (Err(_), _) => Err(("form_unreadable", not_a_form())),
+            (Ok(PostedForm(form)), _) if form.first_repeated().is_some() => {
+                Err(("parameter_repeated", repeated(form.first_repeated().unwrap_or_default())))
+            }
+            (Ok(_), Err(error)) => Err(("authorization_unreadable", error)),
+            (Ok(PostedForm(form)), Ok(basic)) => Ok((form, basic)),
+        };
+        let (form, basic) = match read {
+            Ok(read) => read,
+            Err((reason, error)) => {
+                let error = web.broker.refuse_request(&network, reason, error).await;
+                return Err(refuse(error, tried_basic));
+            }
+        };
+        let credentials = ClientCredentials {
+            basic,
+            form_id: form.get("client_id").map(str::to_owned),
+            form_secret: form.get("client_secret").map(Secret::new),
+        };
+        match web.broker.authenticate_client(&network, &credentials).await {
+            Ok(client) => Ok(Self { client, form, network, tried_basic }),
+            Err(error) => Err(refuse(error, tried_basic)),
+        }
+    }
+}
+
+fn not_a_form() -> OAuthError {
+    let description = "send the parameters as application/x-www-form-urlencoded in the body";
+    OAuthError::new(ErrorCode::InvalidRequest, description)
+}
+
+fn repeated(name: &str) -> OAuthError {
+    OAuthError::naming(ErrorCode::InvalidRequest, &format!("the parameter {name} came twice"))
+}
+
+/// Client id and secret of HTTP Basic, if the request has an `Authorization` header.
+fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, Secret)>, OAuthError> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    match decode_basic(value) {
+        Some(pair) => Ok(Some(pair)),
+        None => Err(OAuthError::new(ErrorCode::InvalidClient, "the Authorization header is no HTTP Basic")),
+    }
+}
+
+/// RFC 6749, section 2.3.1: both parts are form-encoded before they are joined.
+fn decode_basic(value: &HeaderValue) -> Option<(String, Secret)> {
+    let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("basic").then_some(())?;
+    let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (id, secret) = text.split_once(':')?;
+    Some((form_decode(id)?, Secret::new(form_decode(secret)?)))
+}
+
+fn form_decode(text: &str) -> Option<String> {
+    // The separators of forms stand for themselves here.
+    let guarded = text.replace('&', "%26").replace('=', "%3D");
+    let mut pairs = form_urlencoded::parse(guarded.as_bytes());
+    let name = pairs.next().map_or_else(String::new, |(name, _)| name.into_owned());
+    pairs.next().is_none().then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(plain: &str) -> Option<(String, String)> {
+        let value = format!("Basic {}", STANDARD.encode(plain)).parse().unwrap();
+        decode_basic(&value).map(|(id, secret)| (id, secret.expose().to_owned()))
+    }
+
+    #[test]
+    fn basic_credentials_are_form_decoded() {
+        let pair = |id: &str, secret: &str| Some((id.to_owned(), secret.to_owned()));
+        assert_eq!(decode("app:s3cret"), pair("app", "s3cret"));
+        assert_eq!(decode("a%3Ab:c%20d+e"), pair("a:b", "c d e"));
+        assert_eq!(decode("app:a&b=c:d"), pair("app", "a&b=c:d"));
+        assert_eq!(decode("app"), None);
+        assert!(decode_basic(&HeaderValue::from_static("Bearer x")).is_none());
+        assert!(decode_basic(&HeaderValue::from_static("Basic ???")).is_none());
+    }
+}
