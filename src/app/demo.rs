@@ -188,7 +188,8 @@ fn demo_config(root: &Path, plan: &DemoPlan) -> String {
     let database = toml::Value::String(format!("sqlite://{}", root.join("demo.db").display()));
     format!(
         "# Written by `countersign demo`; made anew at each start.\n\
-         [server]\npublic_url = \"{}\"\nlisten = \"127.0.0.1:{port}\"\nmanagement_listen = \"127.0.0.1:9090\"\n\n\
+         [server]\npublic_url = \"{}\"\nlisten = \"127.0.0.1:{port}\"\nmanagement_listen = \"127.0.0.1:9090\"\n\
+         drain_notice = \"0s\"\n\n\
          [tls]\ncerts_dir = {}\n\n[database]\nurl = {database}\n\n[secrets]\nmaster_key_file = {}\n\n\
          [outbound]\nallow = [\"127.0.0.0/8\", \"::1/128\"]\nextra_ca_file = {}\n\n[log]\nlevel = \"warn\"\n",
         plan.issuer(),

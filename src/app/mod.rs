@@ -196,6 +196,7 @@ pub struct App {
     management: Listener,
     settings: net::Settings,
     issuer: String,
+    notice: Duration,
     patience: Duration,
     random: Arc<dyn Random>,
 }
@@ -232,12 +233,13 @@ impl App {
             settings: net::Settings {
                 header_bytes: config.limits.header_bytes,
                 body_bytes: config.limits.body_bytes,
-                sockets: config.limits.sockets,
+                sockets: net::sockets_within_descriptors(config.limits.sockets),
                 sockets_per_address: config.limits.sockets_per_address,
                 trusted_proxies: config.server.trusted_proxies.clone(),
                 ..net::Settings::default()
             },
             metrics: Arc::new(metrics),
+            notice: config.server.drain_notice,
             patience: config.server.drain_timeout,
             random: environment.random,
             broker,
@@ -269,10 +271,10 @@ impl App {
         Arc::clone(&self.broker)
     }
 
-    /// Serves until `stop` resolves: then not ready first, what is under way finishes, and at the deadline the rest
-    /// is cut off.
+    /// Serves until `stop` resolves: then it is not ready first, for as long as load balancers need to notice; then
+    /// what is under way finishes, and at the deadline the rest is cut off.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let (drain, last) = (Drain::default(), Drain::default());
+        let (leaving, drain, last) = (Drain::default(), Drain::default(), Drain::default());
         let _jobs = jobs::start(&self.broker);
         let watch = tokio::spawn(Arc::clone(&self.certificates).watch(WATCH_CERTIFICATES));
         let log = RequestLog::new(Arc::clone(&self.metrics), Arc::clone(&self.random));
@@ -288,10 +290,10 @@ impl App {
             tokio::spawn(listener.serve(Transport::Plain, handler, self.settings.clone(), drain.clone()))
         });
         let management = {
-            let (broker, drain, metrics) =
-                (Arc::clone(&self.broker), drain.clone(), Arc::clone(&self.metrics));
+            let (broker, leaving, metrics) =
+                (Arc::clone(&self.broker), leaving.clone(), Arc::clone(&self.metrics));
             let ready = move || {
-                let (broker, draining) = (Arc::clone(&broker), drain.has_begun());
+                let (broker, draining) = (Arc::clone(&broker), leaving.has_begun());
                 async move { readiness(&broker, draining).await }
             };
             let handler = net::management(ready, move || metrics.render());
@@ -299,6 +301,8 @@ impl App {
         };
         stop.await;
         tracing::info!("draining");
+        leaving.begin(self.notice);
+        leaving.expired().await;
         drain.begin(self.patience);
         while public.join_next().await.is_some() {}
         if let Some(redirect) = redirect {

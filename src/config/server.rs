@@ -24,7 +24,10 @@ section! {
         key management_listen: SocketAddr = "127.0.0.1:9090";
         /// Networks of the proxies in front, whose `X-Forwarded-For` is believed. From anybody else it is ignored.
         key trusted_proxies: Vec<IpNet> = "";
-        /// How long requests that have begun may take when the broker is told to stop.
+        /// When the broker is told to stop: how long it only says that it is not ready, and serves as before, so that
+        /// load balancers send nobody any more.
+        key drain_notice: Duration = "2s";
+        /// After that: how long requests that have begun may take.
         key drain_timeout: Duration = "30s";
     }
 }

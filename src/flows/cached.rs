@@ -99,9 +99,10 @@ where
     }
 
     fn is_good(&self, entry: &Entry<V>) -> bool {
-        entry.outcome.is_ok()
-            && entry.generation == self.generation.load(Ordering::SeqCst)
-            && self.clock.now() < entry.good_until
+        let now = self.clock.now();
+        // A value from the future is old: the clock was set back.
+        let in_time = now < entry.good_until && entry.good_until.since(now) <= self.ceiling;
+        entry.outcome.is_ok() && in_time && entry.generation == self.generation.load(Ordering::SeqCst)
     }
 }
 
@@ -167,6 +168,8 @@ mod tests {
         assert_eq!((fixture.get("a").await, fixture.get("a").await), (Some(1), Some(1)));
         fixture.clock.0.store(60, Ordering::SeqCst);
         assert_eq!(fixture.get("a").await, Some(2));
+        fixture.clock.0.store(-3_600, Ordering::SeqCst);
+        assert_eq!(fixture.get("a").await, Some(3), "a clock that is set back lengthens nothing");
     }
 
     #[tokio::test]

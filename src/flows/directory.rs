@@ -143,8 +143,12 @@ impl Directory {
         self.generation.load(Ordering::SeqCst)
     }
 
-    /// The app with this client id.
+    /// The app with this client id. What can be none is not looked for: the cache keeps what it did not find too, and
+    /// whoever asks chooses how long that is.
     pub async fn app(&self, client_id: &str) -> Result<Option<Arc<AppEntry>>, StoreError> {
+        if !App::is_client_id(client_id) {
+            return Ok(None);
+        }
         let load = || {
             let (database, client_id) = (Arc::clone(&self.database), client_id.to_owned());
             async move {
@@ -250,4 +254,31 @@ async fn load_route(tx: &mut Tx, name: &Name) -> Result<Option<NamedRoute>, Stor
         has_proven_domain,
         connections: wanted.into_iter().filter(enabled).collect(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::SystemClock;
+    use crate::store::StoreSettings;
+
+    #[tokio::test]
+    async fn what_can_be_no_client_id_is_neither_looked_for_nor_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = StoreSettings {
+            url: format!("sqlite://{}", folder.path().join("test.db").display()),
+            max_connections: 1,
+            synchronous_full: false,
+            acquire_timeout: std::time::Duration::from_secs(1),
+        };
+        let database = Arc::new(Database::open(&settings).await.unwrap());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let directory = Directory::new(Arc::clone(&database), &clock);
+        assert!(directory.app(&"x".repeat(255)).await.unwrap().is_none());
+        database.close().await;
+        for text in ["x".repeat(256), String::new(), "a b".to_owned(), "\u{e9}".to_owned()] {
+            assert!(directory.app(&text).await.unwrap().is_none(), "{text}");
+        }
+        assert!(directory.app(&"y".repeat(255)).await.is_err(), "others would be looked for");
+    }
 }

@@ -56,6 +56,11 @@ impl Broker {
         let hash = random::hash_token(token.expose());
         let Some(session) = sessions::find_session_by_token(&mut tx, &hash).await? else { return Ok(None) };
         if session.is_over(now) {
+            drop(tx);
+            // What was over once stays so, also when the clock is set back.
+            let mut tx = self.database.write().await?;
+            self.end_session(&mut tx, &session).await?;
+            tx.commit().await?;
             return Ok(None);
         }
         let standing =

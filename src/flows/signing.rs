@@ -126,8 +126,13 @@ impl Broker {
             id,
             algorithm,
             private_sealed,
-            created_at: now,
-            times: KeyTimes { signs_from, signs_until: None, published_until: None, verifies_until: None },
+            times: KeyTimes {
+                created_at: now,
+                signs_from,
+                signs_until: None,
+                published_until: None,
+                verifies_until: None,
+            },
         })
     }
 

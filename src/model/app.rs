@@ -85,6 +85,11 @@ pub struct App {
 }
 
 impl App {
+    /// Whether a text has the form of a client id: 1 to 255 visible ASCII characters (RFC 6749, appendix A.1).
+    pub fn is_client_id(text: &str) -> bool {
+        (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    }
+
     /// Whether the app has no secret (RFC 6749, section 2.1).
     pub const fn is_public(&self) -> bool {
         matches!(self.settings.auth_method, AppAuthMethod::None)

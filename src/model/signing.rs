@@ -50,6 +50,8 @@ impl KeyState {
 /// The times of a signing key's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyTimes {
+    /// When it was made.
+    pub created_at: Timestamp,
     /// When it begins to sign.
     pub signs_from: Timestamp,
     /// When it stops to sign; `None` while it has no successor.

@@ -11,7 +11,7 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 /// The client's address: the network peer's, unless that is a trusted proxy. Then the list is walked from its end, as
 /// long as the hops are trusted themselves; the first that is not is the client, whatever stands before it. An entry
 /// that is no address ends the walk at the network peer: what cannot be read must not be believed in part.
-pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     if !is_trusted(peer, trusted) {
         return peer;
     }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
 use super::activity::Running;
@@ -54,19 +55,62 @@ impl Verdict {
     }
 }
 
+/// How many bodies of one connection are read at once. The streams of HTTP/2 beyond that wait, unread, behind the
+/// connection's window: so a client cannot make us keep as many half-sent bodies as it has streams.
+const BODIES: usize = 8;
+
+/// The turns of one connection's bodies.
+#[derive(Debug, Clone)]
+pub(super) struct Turns(Arc<Semaphore>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(BODIES)))
+    }
+}
+
+type Turn = Result<OwnedSemaphorePermit, AcquireError>;
+
+/// Whether a body may be read yet.
+enum Place {
+    Waiting(Pin<Box<dyn Future<Output = Turn> + Send>>),
+    Taken(#[expect(dead_code, reason = "held until the body is dropped")] Turn),
+}
+
 /// A request body within its limits.
-#[derive(Debug)]
 pub struct RequestBody {
     incoming: Incoming,
+    place: Place,
     left: usize,
     patience: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
     verdict: Verdict,
 }
 
+impl std::fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RequestBody").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, limit: usize, patience: Duration, verdict: Verdict) -> Self {
-        Self { incoming, left: limit, patience, deadline: None, verdict }
+    pub(super) fn new(
+        incoming: Incoming,
+        turns: &Turns,
+        limit: usize,
+        patience: Duration,
+        verdict: Verdict,
+    ) -> Self {
+        let place = Place::Waiting(Box::pin(Arc::clone(&turns.0).acquire_owned()));
+        Self { incoming, place, left: limit, patience, deadline: None, verdict }
+    }
+
+    /// The next frame, once it is this body's turn.
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Place::Waiting(turn) = &mut self.place {
+            self.place = Place::Taken(std::task::ready!(turn.as_mut().poll(cx)));
+        }
+        Pin::new(&mut self.incoming).poll_frame(cx)
     }
 }
 
@@ -78,7 +122,7 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        match self.poll_incoming(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 let Some(left) = self.left.checked_sub(length) else {

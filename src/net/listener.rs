@@ -22,9 +22,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Watched};
 use super::address::is_trusted;
+use super::body::Turns;
 use super::request::{Handler, Origin, answer};
 use super::sockets::{Socket, Sockets};
-use super::{Certificates, Drain, Settings, tls};
+use super::{Certificates, Drain, Settings, Timeouts, tls};
 
 /// How long to wait when the system has no more descriptors to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -213,11 +214,13 @@ impl<H: Handler> Server<H> {
             certificates,
             settings: Arc::clone(&settings),
             activity: Arc::clone(&activity),
+            turns: Turns::default(),
         });
         let handler = self.handler;
         let service = service_fn(move |request| answer(Arc::clone(&origin), handler.clone(), request));
         let outcome = if h2 {
-            let connection = http2(Streams(self.drain.clone()), &settings).serve_connection(io, service);
+            let streams = Streams::new(&self.drain, &settings.timeouts);
+            let connection = http2(streams, &settings).serve_connection(io, service);
             run(connection, &activity, &self.drain).await
         } else {
             run(http1(&settings).serve_connection(io, service), &activity, &self.drain).await
@@ -237,7 +240,9 @@ fn report(ended: Result<(), JoinError>) {
 
 fn http1(settings: &Settings) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(None).max_header_size(settings.header_bytes);
+    // How large a head may be is checked with the request, where a long line can be told from many headers; hyper
+    // itself answers 431 to a head that does not fit its buffer.
+    builder.timer(TokioTimer::new()).header_read_timeout(None);
     builder.max_buf_size(BUFFER.max(settings.header_bytes));
     builder
 }
@@ -298,17 +303,28 @@ async fn run<C: GracefulConnection>(
     .await
 }
 
-/// Runs the streams of an HTTP/2 connection as tasks, and ends them when the drain's patience is over.
+/// Runs the streams of an HTTP/2 connection as tasks, and ends them when the drain's patience is over, or their own:
+/// a client that opens no window for its answer (`SETTINGS_INITIAL_WINDOW_SIZE` 0) would otherwise hold it for ever.
 #[derive(Clone)]
-struct Streams(Drain);
+struct Streams {
+    drain: Drain,
+    lifetime: Duration,
+}
+
+impl Streams {
+    fn new(drain: &Drain, timeouts: &Timeouts) -> Self {
+        Self { drain: drain.clone(), lifetime: timeouts.body + timeouts.idle }
+    }
+}
 
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        let drain = self.0.clone();
+        let Self { drain, lifetime } = self.clone();
         tokio::spawn(async move {
             tokio::select! {
                 _ = stream => {}
                 () = drain.expired() => {}
+                () = tokio::time::sleep(lifetime) => tracing::debug!("a stream took too long"),
             }
         });
     }

@@ -8,6 +8,7 @@ mod activity;
 mod address;
 mod body;
 mod certificates;
+mod descriptors;
 mod drain;
 mod listener;
 mod management;
@@ -25,8 +26,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use address::client_address;
 pub use body::{BodyError, BoxError, RequestBody};
 pub use certificates::{CertificateError, Certificates};
+pub use descriptors::sockets_within_descriptors;
 pub use drain::Drain;
 pub use listener::{Listener, Transport};
 pub use management::management;
@@ -36,7 +39,8 @@ pub use request::Handler;
 /// What a listener allows.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Bytes of a request line and its headers together; more is 431. At least 8,192.
+    /// Bytes of a request line and its headers together; more is 431, or 414 when the line alone has more. At least
+    /// 8,192.
     pub header_bytes: usize,
     /// Bytes of a request body; more is 413.
     pub body_bytes: usize,

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::uri::Authority;
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use tower::{Service, ServiceExt as _};
 
 use super::activity::{Activity, Running};
 use super::address::client_address;
-use super::body::{BoxError, RequestBody, ResponseBody, Verdict};
+use super::body::{BoxError, RequestBody, ResponseBody, Turns, Verdict};
 use super::{Certificates, Settings};
 use crate::protocol::Peer;
 
@@ -55,6 +55,7 @@ pub(super) struct Origin {
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) settings: Arc<Settings>,
     pub(super) activity: Arc<Activity>,
+    pub(super) turns: Turns,
 }
 
 /// Checks a request, hands it to `handler`, and lets the body's verdict overrule the answer.
@@ -76,7 +77,8 @@ pub(super) async fn answer<H: Handler>(
     });
     let verdict = Verdict::default();
     let settings = &origin.settings;
-    let body = RequestBody::new(body, settings.body_bytes, settings.timeouts.body, verdict.clone());
+    let (limit, patience) = (settings.body_bytes, settings.timeouts.body);
+    let body = RequestBody::new(body, &origin.turns, limit, patience, verdict.clone());
     let response = handler.oneshot(Request::from_parts(parts, body)).await?;
     if let Some(status) = verdict.status() {
         return Ok(refusal(status, version, running));
@@ -85,6 +87,7 @@ pub(super) async fn answer<H: Handler>(
 }
 
 fn check(origin: &Origin, request: &Request<Incoming>) -> Result<(), StatusCode> {
+    check_head(request, origin.settings.header_bytes)?;
     let host = host_of(request)?;
     if let (Some(sni), Some(certificates)) = (&origin.sni, &origin.certificates) {
         let host = host.as_deref().map(|host| host.trim_end_matches('.')).unwrap_or_default();
@@ -97,6 +100,20 @@ fn check(origin: &Origin, request: &Request<Incoming>) -> Result<(), StatusCode>
         return Err(StatusCode::PAYLOAD_TOO_LARGE);
     }
     Ok(())
+}
+
+/// The line and the headers together have `limit` bytes at most; a line that alone has more is 414, else it is 431
+/// (RFC 9110, section 15.5.15; RFC 6585, section 5).
+fn check_head<B>(request: &Request<B>, limit: usize) -> Result<(), StatusCode> {
+    let target = request.uri().path_and_query().map_or(1, |target| target.as_str().len());
+    let line = request.method().as_str().len() + target + " HTTP/1.1 \r\n".len();
+    if line > limit {
+        return Err(StatusCode::URI_TOO_LONG);
+    }
+    let header =
+        |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
+    let headers: usize = request.headers().iter().map(header).sum();
+    if line + headers > limit { Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) } else { Ok(()) }
 }
 
 /// The one host that a request names, in lower case and without its port (RFC 9112, section 3.2; RFC 9113, section
@@ -128,6 +145,8 @@ fn refusal<B>(status: StatusCode, version: Version, running: Running) -> Respons
     let text = match status {
         StatusCode::MISDIRECTED_REQUEST => "This connection does not serve that host.\n",
         StatusCode::PAYLOAD_TOO_LARGE => "The request is too large.\n",
+        StatusCode::URI_TOO_LONG => "The address is too long.\n",
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "The request's headers are too large.\n",
         StatusCode::REQUEST_TIMEOUT => "The request took too long.\n",
         _ => "The request is malformed.\n",
     };

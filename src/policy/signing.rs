@@ -13,7 +13,8 @@ pub fn stage(key: &KeyTimes, now: Timestamp) -> Option<KeyState> {
         Some(KeyState::VerifyOnly)
     } else if ended(key.signs_until) {
         Some(KeyState::Retired)
-    } else if key.signs_from <= now {
+    } else if key.signs_from <= now || key.signs_from <= key.created_at {
+        // A first key signs from its making on, also after the clock was set back behind that.
         Some(KeyState::Active)
     } else {
         Some(KeyState::Published)
@@ -39,6 +40,7 @@ pub fn retired(
     let verifies_until = signs_until.after(longest_session).max(published_until);
     // What was promised once is never shortened.
     KeyTimes {
+        created_at: key.created_at,
         signs_from: key.signs_from,
         signs_until: Some(signs_until),
         published_until: key.published_until.max(Some(published_until)),
@@ -58,8 +60,20 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    const SIGNING: KeyTimes =
-        KeyTimes { signs_from: at(100), signs_until: None, published_until: None, verifies_until: None };
+    const SIGNING: KeyTimes = KeyTimes {
+        created_at: at(50),
+        signs_from: at(100),
+        signs_until: None,
+        published_until: None,
+        verifies_until: None,
+    };
+
+    #[test]
+    fn a_first_key_signs_also_when_the_clock_was_set_back_behind_its_making() {
+        let first = KeyTimes { signs_from: SIGNING.created_at, ..SIGNING };
+        assert_eq!(stage(&first, at(10)), Some(KeyState::Active));
+        assert_eq!(stage(&SIGNING, at(60)), Some(KeyState::Published));
+    }
 
     #[test]
     fn a_key_goes_through_its_stages_in_order() {

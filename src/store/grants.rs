@@ -23,9 +23,11 @@ statements! {
                    VALUES ($1, $2, $3, $4, $5, $6)";
     FIND_CODE = "SELECT * FROM codes WHERE hash = $1";
     CONSUME_CODE = "UPDATE codes SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
+    BURY_CODE = "UPDATE codes SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
     INSERT_REFRESH = "INSERT INTO refresh_tokens (hash, grant_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
     FIND_REFRESH = "SELECT * FROM refresh_tokens WHERE hash = $1";
     CONSUME_REFRESH = "UPDATE refresh_tokens SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
+    BURY_REFRESH = "UPDATE refresh_tokens SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
     INSERT_DEAD = "INSERT INTO dead_tokens (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
     FIND_DEAD = "SELECT id FROM dead_tokens WHERE id = $1";
     FIND_CONSENT = "SELECT scopes FROM consents WHERE account_id = $1 AND app_id = $2";
@@ -309,6 +311,11 @@ pub async fn consume_code(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<boo
     Ok(execute!(tx, CONSUME_CODE, hash, now.unix_micros())? == 1)
 }
 
+/// Lets a code that has expired stay so, whatever the clock will say.
+pub async fn bury_code(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, BURY_CODE, hash, now.unix_micros()).map(drop)
+}
+
 /// Records a refresh token.
 pub async fn insert_refresh_token(tx: &mut Tx, new: &RefreshToken, now: Timestamp) -> Result<(), StoreError> {
     let (created, expires) = (now.unix_micros(), new.expires_at.unix_micros());
@@ -324,6 +331,11 @@ pub async fn find_refresh_token(tx: &mut Tx, hash: &str) -> Result<Option<Refres
 /// Uses a refresh token up; `false` when it was used before or is over.
 pub async fn consume_refresh_token(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<bool, StoreError> {
     Ok(execute!(tx, CONSUME_REFRESH, hash, now.unix_micros())? == 1)
+}
+
+/// Lets a refresh token that has expired stay so, whatever the clock will say.
+pub async fn bury_refresh_token(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, BURY_REFRESH, hash, now.unix_micros()).map(drop)
 }
 
 /// Marks a single token, by its `jti`, as revoked or used until it would have expired; `false` when it was marked

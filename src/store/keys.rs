@@ -25,8 +25,6 @@ pub struct SigningKeyRecord {
     pub algorithm: SigningAlg,
     /// The private key (PKCS #8), sealed.
     pub private_sealed: String,
-    /// When it was made, and published.
-    pub created_at: Timestamp,
     /// The times of its life.
     pub times: KeyTimes,
 }
@@ -51,8 +49,8 @@ impl TryFrom<KeyRow> for SigningKeyRecord {
         Ok(Self {
             id: at.parse("id", &row.id)?,
             algorithm: at.parse("algorithm", &row.algorithm)?,
-            created_at: time(row.created_at),
             times: KeyTimes {
+                created_at: time(row.created_at),
                 signs_from: time(row.signs_from),
                 signs_until: row.signs_until.map(time),
                 published_until: row.published_until.map(time),
@@ -76,7 +74,7 @@ pub async fn insert_key(tx: &mut Tx, new: &SigningKeyRecord) -> Result<bool, Sto
         new.id.to_string(),
         new.algorithm.as_str(),
         &new.private_sealed,
-        new.created_at.unix_micros(),
+        new.times.created_at.unix_micros(),
         new.times.signs_from.unix_micros(),
     )?;
     Ok(added == 1)

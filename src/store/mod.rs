@@ -56,7 +56,7 @@ pub struct StoreSettings {
     /// Whether an acknowledged write survives a power cut on `SQLite` (`synchronous=FULL`); without, only a crash
     /// of the process.
     pub synchronous_full: bool,
-    /// How long a request waits for a connection before it fails.
+    /// How long a request waits for a connection, or for its turn to write, before it fails.
     pub acquire_timeout: Duration,
 }
 
@@ -93,7 +93,7 @@ impl Database {
         if !options.get_filename().exists() {
             return Ok(None);
         }
-        let writer = Writer::new(options.clone().connect().await?);
+        let writer = Writer::new(options.clone().connect().await?, settings.acquire_timeout);
         let readers = sqlite_readers(settings, options).await?;
         Ok(Some(Self { engine: Engine::Sqlite { writer, readers } }))
     }
@@ -203,7 +203,7 @@ async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
     let mut connection = options.clone().connect().await?;
     migrator(Dialect::Sqlite).run_direct(None, &mut connection, false).await?;
     let readers = sqlite_readers(settings, options).await?;
-    Ok(Engine::Sqlite { writer: Writer::new(connection), readers })
+    Ok(Engine::Sqlite { writer: Writer::new(connection, settings.acquire_timeout), readers })
 }
 
 /// Makes the folder of a database file, for its owner alone.

@@ -7,6 +7,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{Connection, Executor, SqliteConnection};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
@@ -20,6 +21,7 @@ const GROUP_LIMIT: usize = 64;
 /// The writer; dropping it ends its task.
 pub(super) struct Writer {
     shared: Arc<Shared>,
+    patience: Duration,
     flusher: JoinHandle<()>,
 }
 
@@ -39,8 +41,8 @@ struct Group {
 }
 
 impl Writer {
-    /// Takes the connection over.
-    pub(super) fn new(connection: SqliteConnection) -> Self {
+    /// Takes the connection over. Nobody waits longer than `patience` for a turn.
+    pub(super) fn new(connection: SqliteConnection, patience: Duration) -> Self {
         let group = Group { connection, open: false, unreleased: false, waiting: Vec::new() };
         let shared = Arc::new(Shared { group: Arc::new(Mutex::new(group)), wake: Notify::new() });
         let for_task = Arc::clone(&shared);
@@ -50,15 +52,16 @@ impl Writer {
                 for_task.group.lock().await.flush().await;
             }
         });
-        Self { shared, flusher }
+        Self { shared, patience, flusher }
     }
 
     /// Waits for its turn and begins a logical transaction. Runs as a task of its own, so that a caller that goes
     /// away leaves the connection in a known state.
     pub(super) async fn begin(&self) -> Result<Held, StoreError> {
-        let shared = Arc::clone(&self.shared);
+        let (shared, patience) = (Arc::clone(&self.shared), self.patience);
         tokio::spawn(async move {
-            let mut group = Arc::clone(&shared.group).lock_owned().await;
+            let turn = tokio::time::timeout(patience, Arc::clone(&shared.group).lock_owned()).await;
+            let mut group = turn.map_err(|_| StoreError::Unavailable("the writer is busy"))?;
             group.begin().await?;
             Ok(Held { group: Some(group), shared })
         })

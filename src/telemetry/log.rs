@@ -28,7 +28,9 @@ where
 {
     let others = level.min(LevelFilter::WARN);
     let filter = Targets::new().with_target(env!("CARGO_PKG_NAME"), level).with_default(others);
-    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer);
+    // A line that cannot be written is lost. It must not be complained of on the same full disk, by a macro that panics.
+    let layer =
+        tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
     match format {
         Format::Json => dispatch(registry.with(layer.json().flatten_event(true).with_span_list(false))),

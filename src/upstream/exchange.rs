@@ -224,13 +224,17 @@ impl<'c> AsyncHttpClient<'c> for Caller<'_> {
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(async move {
             let answer = self.provider.call(request.map(Bytes::from), self.deadline).await?;
-            strict(&answer)?;
+            check_answer(&answer)?;
             Ok(answer.map(|body| body.to_vec()))
         })
     }
 }
 
-fn strict(answer: &Response<Bytes>) -> Result<(), TokenAnswerError> {
+/// Whether an answer of the token endpoint is strict JSON: tokens with 200, an error code with any other status.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_answer(answer: &Response<Bytes>) -> Result<(), TokenAnswerError> {
     let checked = if is_json(answer.headers()) {
         json::parse_object(answer.body(), MAX_BYTES).map_err(TokenAnswerError::from)
     } else {

@@ -88,7 +88,11 @@ fn request(metadata: &Metadata, access_token: &Secret) -> Result<Request<Bytes>,
         .map_err(|_| UserInfoError::AccessToken)
 }
 
-fn read(answer: &Response<Bytes>, subject: &str) -> Result<Map<String, Value>, UserInfoError> {
+/// The claims of an answer, if they are those of `subject`.
+///
+/// # Errors
+/// The answer is no strict JSON, or is about somebody else.
+pub fn read(answer: &Response<Bytes>, subject: &str) -> Result<Map<String, Value>, UserInfoError> {
     if answer.status() != StatusCode::OK {
         return Err(UserInfoError::Status(answer.status().as_u16()));
     }

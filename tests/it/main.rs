@@ -17,6 +17,7 @@
 mod attacks;
 mod commands;
 mod conformance;
+mod faults;
 mod harness;
 mod house;
 mod manage;

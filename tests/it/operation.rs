@@ -91,3 +91,15 @@ on_both_databases! {
         assert!(report.lines.len() > 8 && changed.is_empty(), "{changed:?}");
     }
 }
+
+on_both_databases! {
+    async fn what_has_expired_goes_however_much_it_is(kind: Kind) {
+        let world = World::new(kind).await;
+        world.app.run_statement(
+            "INSERT INTO spent_flows (id, expires_at) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n \
+             WHERE i < 3500) SELECT 'flow-' || CAST(i AS TEXT), 1 FROM n",
+        ).await;
+        assert!(world.app.broker.sweep().await.unwrap() >= 3_500);
+        assert_eq!(world.app.count_rows(&["spent_flows"]).await["spent_flows"], 0);
+    }
+}

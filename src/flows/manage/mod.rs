@@ -15,6 +15,7 @@ pub use accounts::{AccountView, ManageError, NewAccount};
 pub use apply::{ApplyError, ApplyReport, Change, Line};
 pub use check::{Check, Verdict};
 pub use evidence::AuditLine;
+pub use read::{Rules, read_files};
 
 /// How much an organization may have.
 #[derive(Debug, Clone, Copy)]

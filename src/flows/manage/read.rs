@@ -21,16 +21,18 @@ use crate::protocol::document::{Complaint, Document, Errors, Problems, Table};
 
 /// What files are held against.
 #[derive(Clone, Copy)]
-pub(super) struct Rules {
+pub struct Rules {
+    /// What a password must be like.
     pub passwords: PasswordRules,
+    /// How much there may be.
     pub limits: Limits,
 }
 
-/// Reads all files together.
-pub(super) fn read_files(
-    files: &[(String, String)],
-    rules: Rules,
-) -> Result<Vec<WantedOrganization>, Errors> {
+/// Reads all files, each a name and its text, together.
+///
+/// # Errors
+/// All problems of all files, each with its place.
+pub fn read_files(files: &[(String, String)], rules: Rules) -> Result<Vec<WantedOrganization>, Errors> {
     let problems = Problems::default();
     let wanted = files.iter().flat_map(|(name, text)| read_file(name, text, rules, &problems)).collect();
     problems.finish(Some(wanted))

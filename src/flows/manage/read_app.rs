@@ -3,7 +3,7 @@
 use super::document::{AudienceWord, WantedApp, WantedSecret};
 use super::read::{Rules, name, secret, set};
 use crate::crypto::secret_hash;
-use crate::model::{AppAuthMethod, AppSettings, Audience};
+use crate::model::{App, AppAuthMethod, AppSettings, Audience};
 use crate::policy::redirect::check_redirect_uri;
 use crate::protocol::document::{Complaint, Table};
 
@@ -39,8 +39,7 @@ pub(super) fn app(table: Table<'_>, rules: Rules) -> Option<WantedApp> {
     let (id, name) = (table.parsed("id"), name(&table));
     let enabled = table.or("enabled", true);
     let client_id: Option<String> = table.required("client_id");
-    let shaped = |id: &String| (1..=255).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-    if client_id.as_ref().is_some_and(|id| !shaped(id)) {
+    if client_id.as_ref().is_some_and(|id| !App::is_client_id(id)) {
         table.refuse("client_id", Complaint::new("a client id has 1 to 255 visible ASCII characters"));
     }
     table.finish();

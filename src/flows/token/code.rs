@@ -42,6 +42,8 @@ impl Broker {
             let reason = if used { "code_reused" } else { "code_expired" };
             if used {
                 grants::revoke_grant(&mut tx, grant.id, now).await?;
+            } else {
+                grants::bury_code(&mut tx, &hash, now).await?;
             }
             self.record_refusal(&mut tx, &event, reason).await?;
             tx.commit().await?;

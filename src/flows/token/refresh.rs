@@ -54,6 +54,8 @@ impl Broker {
             let reason = if used { "refresh_reused" } else { "refresh_expired" };
             if used {
                 grants::revoke_grant(&mut tx, grant.id, now).await?;
+            } else {
+                grants::bury_refresh_token(&mut tx, &hash, now).await?;
             }
             self.record_refusal(&mut tx, &event, reason).await?;
             tx.commit().await?;

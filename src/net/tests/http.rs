@@ -39,16 +39,23 @@ fn get(uri: &str) -> Request<Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn too_large_a_head_is_431_and_nobody_is_asked() {
+async fn too_large_a_head_is_431_too_long_a_line_414_and_nobody_is_asked() {
     let listener = TestListener::start(Transport::Plain, Settings::default()).await;
     let long = "x".repeat(16_384);
-    for head in [
-        format!("GET / HTTP/1.1\r\nHost: a.test\r\nX-Long: {long}\r\n\r\n"),
-        format!("GET /{long} HTTP/1.1\r\nHost: a.test\r\n\r\n"),
-        format!("GET / HTTP/1.1\r\nHost: a.test\r\n{}\r\n", "X: y\r\n".repeat(200)),
+    let get = |target: &str, headers: &str| format!("GET {target} HTTP/1.1\r\nHost: a.test\r\n{headers}\r\n");
+    for (status, head) in [
+        (431, get("/", &format!("X-Long: {long}\r\n"))),
+        (431, get("/", &"X: y\r\n".repeat(200))),
+        (431, get("/", &format!("X-Long: {}\r\n", long.repeat(8)))),
+        (431, get(&format!("/{}", &long[..16_000]), &format!("X-Long: {}\r\n", &long[..1_000]))),
+        (414, get(&format!("/{long}"), "")),
+        (414, get(&format!("/?{}", long.repeat(3)), "")),
+        // Beyond its buffer nobody reads on to see where the line ends.
+        (431, get(&format!("/{}", long.repeat(8)), "")),
     ] {
         let answer = listener.say(&head).await;
-        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{status}: {answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
     }
     assert_eq!(listener.requests(), 0);
     let fits =
@@ -98,6 +105,43 @@ async fn too_large_a_body_is_413_on_h2_and_the_connection_stays() {
         |length: usize| Request::post("https://a.test/body").body(Full::from(vec![b'x'; length])).unwrap();
     assert_eq!(send(&mut sender, post(65_537)).await.0, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(send(&mut sender, post(65_536)).await, (StatusCode::OK, "65536".to_owned()));
+}
+
+#[tokio::test]
+async fn half_sent_bodies_of_one_connection_are_few_and_the_others_wait_for_their_turn() {
+    let authority = Authority::of(&[("a", &["a.test"])]);
+    let mut settings = impatient();
+    settings.timeouts.body = Duration::from_millis(500);
+    settings.timeouts.idle = Duration::from_millis(500);
+    let listener = TestListener::start(authority.transport(), settings).await;
+    let mut sender = h2(&authority, &listener, "a.test").await;
+    let post =
+        |length: usize| Request::post("https://a.test/body").body(Full::from(vec![b'x'; length])).unwrap();
+    // More bodies than turns, all of them whole: each is read.
+    let answers: Vec<_> = (0..50).map(|_| tokio::spawn(sender.send_request(post(1_000)))).collect();
+    for answer in answers {
+        assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::OK);
+    }
+    // As many half-sent ones as there are turns, on a connection of their own: what comes behind them waits, in vain
+    // while they last; the next connection does not.
+    let mut attacker = connect_tls(authority.client(&["h2"]), listener.address, "a.test").await.unwrap();
+    let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    for stream in (1_u32..20).step_by(2) {
+        // :method POST, :scheme https, :path /body, :authority a.test; then one byte of the body, and no end.
+        let block = b"\x83\x87\x04\x05/body\x41\x06a.test";
+        frames.extend([0, 0, 17, 1, 4]);
+        frames.extend(stream.to_be_bytes());
+        frames.extend(block);
+        frames.extend([0, 0, 1, 0, 0]);
+        frames.extend(stream.to_be_bytes());
+        frames.push(b'x');
+    }
+    let attack = tokio::spawn(async move { say(&mut attacker, frames).await });
+    let mut sender = h2(&authority, &listener, "a.test").await;
+    assert_eq!(send(&mut sender, post(65_536)).await, (StatusCode::OK, "65536".to_owned()));
+    // Those who wait for a turn run out of time as those who have one; then their connection is idle, and ends.
+    attack.await.unwrap();
+    assert_eq!(listener.requests(), 61);
 }
 
 #[tokio::test]
@@ -222,6 +266,22 @@ async fn a_storm_of_resets_ends_its_connection_and_no_other() {
     assert!(listener.requests() < 1_000, "{} of 2000 were served", listener.requests());
     let mut sender = h2(&authority, &listener, "a.test").await;
     assert_eq!(send(&mut sender, get("https://a.test/")).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_client_that_opens_no_window_for_its_answer_is_cut_off() {
+    let authority = Authority::of(&[("a", &["a.test"])]);
+    let mut settings = impatient();
+    settings.timeouts.idle = Duration::from_millis(100);
+    let listener = TestListener::start(authority.transport(), settings).await;
+    let mut attacker = connect_tls(authority.client(&["h2"]), listener.address, "a.test").await.unwrap();
+    // SETTINGS_INITIAL_WINDOW_SIZE (4) is 0; then one request (RFC 9113, section 6.9.2).
+    let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0".to_vec();
+    frames.extend(b"\0\0\x0b\x01\x05\0\0\0\x01\x82\x87\x84\x41\x06a.test");
+    // Reads until the listener ends the connection; one that waited for a window would keep it for ever.
+    let ended = tokio::time::timeout(Duration::from_secs(30), say(&mut attacker, frames)).await;
+    assert!(ended.is_ok_and(|said| !said.contains("hello")));
+    assert_eq!(listener.requests(), 1);
 }
 
 #[tokio::test]

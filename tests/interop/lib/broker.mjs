@@ -43,6 +43,7 @@ export class Broker {
 public_url = "${broker.issuer}"
 listen = "127.0.0.1:${broker.port}"
 management_listen = "127.0.0.1:${await freePort()}"
+drain_notice = "0s"
 drain_timeout = "2s"
 
 [tls]

@@ -14,4 +14,5 @@ mod steps;
 mod tenancy;
 mod tokens;
 mod tools;
+mod transport;
 mod upstream;

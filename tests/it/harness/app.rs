@@ -1,6 +1,7 @@
 //! The real broker on its real listener, with a clock that the test moves; and identity providers beside it.
 
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use countersign::config::Config;
 use countersign::crypto::keys::SigningKey;
 use countersign::emulator::{self, Directory};
 use countersign::flows::Broker;
-use countersign::model::SigningAlg;
+use countersign::model::{Clock, Random, SigningAlg};
 use countersign::net::{self, Certificates, Drain, Listener, Transport};
 use countersign::store::Database;
 use countersign::store::audit::{AuditRecord, AuditSelection, list_audit};
@@ -29,7 +30,7 @@ use super::time::{ManualClock, SeededRandom};
 pub const ISSUER: &str = "https://id.test";
 
 /// Outgoing calls may reach this machine.
-const LOOPBACK: &str = "allow = [\"127.0.0.0/8\", \"::1/128\"]";
+pub(super) const LOOPBACK: &str = "allow = [\"127.0.0.0/8\", \"::1/128\"]";
 
 /// Another node of the deployment; it drains when this is dropped.
 pub struct Node {
@@ -50,7 +51,7 @@ pub struct TestApp {
     /// What goes wrong at the identity providers that were emulated.
     pub idp_faults: emulator::Faults,
     authority: Authority,
-    database: TestDatabase,
+    pub database: TestDatabase,
     settings: Vec<(String, String)>,
     nodes: AtomicU64,
     folder: TempDir,
@@ -75,14 +76,24 @@ impl TestApp {
     }
 
     async fn start(kind: Kind, outbound: &str, settings: &[(&str, &str)]) -> Self {
+        let database = TestDatabase::new(kind).await;
+        let url = database.settings.url.clone();
+        Self::begin(database, &url, outbound, settings).await
+    }
+
+    /// A broker that reaches its database by this URL, which may lead through something that fails.
+    pub async fn on(database: TestDatabase, url: &str) -> Self {
+        Self::begin(database, url, LOOPBACK, &[]).await
+    }
+
+    async fn begin(database: TestDatabase, url: &str, outbound: &str, settings: &[(&str, &str)]) -> Self {
         let settings: Vec<(String, String)> =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new();
         authority.issue(&folder.path().join("certs"), "id", &["id.test"]);
         std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-        let database = TestDatabase::new(kind).await;
-        let config = write_config(&folder, &database, outbound);
+        let config = write_config(&folder, url, outbound);
         let config = Config::load(Some(&config), settings.clone().into_iter())
             .unwrap_or_else(|errors| panic!("{errors}"));
         let clock = Arc::new(ManualClock::new());
@@ -112,6 +123,13 @@ impl TestApp {
             stop: Some(stop),
             serving: Some(serving),
         }
+    }
+
+    /// Puts a new certificate for these hosts where the broker looks for its own; gives the pair's folder.
+    pub fn issue_certificate(&self, name: &str, hosts: &[&str]) -> PathBuf {
+        let folder = self.folder.path().join("certs");
+        self.authority.issue(&folder, name, hosts);
+        folder
     }
 
     /// A browser that nobody has used yet.
@@ -178,30 +196,17 @@ impl TestApp {
 
     /// Starts an emulated identity provider on `https://localhost:PORT`; gives its base URL.
     pub async fn emulate(&mut self, vendor: emulator::Vendor, directory: impl FnOnce(&str) -> String) -> Url {
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let address = listener.local_addr();
-        let base = format!("https://localhost:{}", address.port());
-        let directory = Directory::from_toml(&directory(&base)).unwrap_or_else(|errors| panic!("{errors:?}"));
-        let key = SigningKey::generate(SigningAlg::RS256, "idp-key".to_owned()).unwrap();
-        let pkcs8 = key.to_pkcs8().unwrap();
-        self.idp_key = Some(SigningKey::from_pkcs8(SigningAlg::RS256, "idp-key".to_owned(), &pkcs8).unwrap());
-        let settings = emulator::idp::Settings {
-            vendor,
-            base_url: Url::parse(&base).unwrap(),
+        let (url, key) = start_provider(
+            (vendor, self.idp_faults.clone()),
             directory,
-            response_iss: true,
-            faults: self.idp_faults.clone(),
-            clock: self.clock.clone(),
-            random: self.random.clone(),
-            key,
-        };
-        let router = emulator::idp::router(settings);
-        let certs: PathBuf = self.folder.path().join(format!("idp-{}", address.port()));
-        self.authority.issue(&certs, "default", &["localhost"]);
-        let transport = Transport::Tls(Arc::new(Certificates::load(&certs).unwrap()));
-        tokio::spawn(listener.serve(transport, router, net::Settings::default(), Drain::default()));
-        self.network.add(&format!("localhost:{}", address.port()), address);
-        Url::parse(&base).unwrap()
+            (self.clock.clone(), self.random.clone()),
+            &self.authority,
+            self.folder.path(),
+        )
+        .await;
+        self.idp_key = Some(key);
+        self.network.add(url.authority(), (Ipv4Addr::LOCALHOST, url.port().unwrap()).into());
+        url
     }
 
     /// Starts a hostile identity provider on `https://localhost:PORT`.
@@ -230,7 +235,41 @@ impl TestApp {
     }
 }
 
-fn write_config(folder: &TempDir, database: &TestDatabase, outbound: &str) -> PathBuf {
+/// Starts an emulated identity provider; gives its base URL, and its key once more.
+pub(super) async fn start_provider(
+    (vendor, faults): (emulator::Vendor, emulator::Faults),
+    directory: impl FnOnce(&str) -> String,
+    (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
+    authority: &Authority,
+    folder: &Path,
+) -> (Url, SigningKey) {
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let port = listener.local_addr().port();
+    let base = format!("https://localhost:{port}");
+    let directory = Directory::from_toml(&directory(&base)).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let key = SigningKey::generate(SigningAlg::RS256, "idp-key".to_owned()).unwrap();
+    let pkcs8 = key.to_pkcs8().unwrap();
+    let same_key = SigningKey::from_pkcs8(SigningAlg::RS256, "idp-key".to_owned(), &pkcs8).unwrap();
+    let base_url = Url::parse(&base).unwrap();
+    let settings = emulator::idp::Settings {
+        vendor,
+        base_url: base_url.clone(),
+        directory,
+        response_iss: true,
+        faults,
+        clock,
+        random,
+        key,
+    };
+    let router = emulator::idp::router(settings);
+    let certs = folder.join(format!("idp-{port}"));
+    authority.issue(&certs, "default", &["localhost"]);
+    let transport = Transport::Tls(Arc::new(Certificates::load(&certs).unwrap()));
+    tokio::spawn(listener.serve(transport, router, net::Settings::default(), Drain::default()));
+    (base_url, same_key)
+}
+
+pub(super) fn write_config(folder: &TempDir, url: &str, outbound: &str) -> PathBuf {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let text = format!(
         r#"
@@ -238,6 +277,7 @@ fn write_config(folder: &TempDir, database: &TestDatabase, outbound: &str) -> Pa
 public_url = "{ISSUER}"
 listen = "127.0.0.1:0"
 management_listen = "127.0.0.1:0"
+drain_notice = "0s"
 drain_timeout = "5s"
 
 [tls]
@@ -256,7 +296,6 @@ master_key_file = "{master}"
 extra_ca_file = "{ca}"
 "#,
         certs = path("certs"),
-        url = database.settings.url,
         master = path("master.key"),
         ca = path("ca.pem"),
     );

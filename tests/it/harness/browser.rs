@@ -1,7 +1,8 @@
 //! A browser without a screen: keeps cookies, follows redirects, fills in forms that it finds in the HTML.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,15 +13,20 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use scraper::{Html, Selector};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use url::Url;
+
+/// What went wrong on the way to a server.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The way to servers: their addresses by host and port, and whom to trust.
 #[derive(Clone)]
 pub struct Network {
     hosts: BTreeMap<String, SocketAddr>,
-    tls: Arc<ClientConfig>,
+    pub tls: Arc<ClientConfig>,
+    source: IpAddr,
 }
 
 impl Network {
@@ -33,39 +39,84 @@ impl Network {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Self { hosts: BTreeMap::new(), tls: Arc::new(tls) }
+        Self { hosts: BTreeMap::new(), tls: Arc::new(tls), source: Ipv4Addr::LOCALHOST.into() }
     }
 
     pub fn add(&mut self, authority: &str, address: SocketAddr) {
         self.hosts.insert(authority.to_owned(), address);
     }
 
+    /// Reaches a further host where another one is.
+    pub fn also(&mut self, authority: &str, like: &str) {
+        let address = self.hosts[like];
+        self.add(authority, address);
+    }
+
     pub fn knows(&self, url: &Url) -> bool {
         self.hosts.contains_key(url.authority())
     }
 
+    /// The same way, from another address of this machine.
+    pub fn from_address(&self, source: [u8; 4]) -> Self {
+        Self { source: source.into(), ..self.clone() }
+    }
+
+    /// A connection to a server, before anything was said.
+    pub async fn socket(&self, authority: &str) -> io::Result<TcpStream> {
+        let address = self.hosts.get(authority).unwrap_or_else(|| panic!("unknown host {authority}"));
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((self.source, 0).into()).unwrap();
+        socket.connect(*address).await
+    }
+
+    /// A TLS connection to a server, for clients that say every byte themselves.
+    pub async fn connect(&self, authority: &str, alpn: &[&str]) -> io::Result<TlsStream<TcpStream>> {
+        let socket = self.socket(authority).await?;
+        let mut tls = ClientConfig::clone(&self.tls);
+        tls.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let host = authority.split(':').next().unwrap().to_owned();
+        TlsConnector::from(Arc::new(tls)).connect(ServerName::try_from(host).unwrap(), socket).await
+    }
+
     /// Sends one request on a connection of its own.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> http::Response<Bytes> {
-        let mut line = self.dial(&Url::parse(&request.uri().to_string()).unwrap()).await;
-        line.send(request).await
+        let url = Url::parse(&request.uri().to_string()).unwrap();
+        self.try_send(request).await.unwrap_or_else(|error| panic!("{url}: {error}"))
+    }
+
+    /// [`send`](Self::send), where the server may be gone.
+    pub async fn try_send(&self, request: Request<Full<Bytes>>) -> Result<http::Response<Bytes>, BoxError> {
+        let url = Url::parse(&request.uri().to_string()).unwrap();
+        let mut sender = self.open(url.authority()).await?;
+        exchange(&mut sender, url.authority(), request).await
     }
 
     /// A connection to the server of `url`, kept open for many requests one after another.
     pub async fn dial(&self, url: &Url) -> Line {
-        let sender = self.connect(url).await;
+        let sender = self.open(url.authority()).await.unwrap_or_else(|error| panic!("{url}: {error}"));
         Line { network: self.clone(), server: url.clone(), sender }
     }
 
-    async fn connect(&self, url: &Url) -> SendRequest<Full<Bytes>> {
-        let address = self.hosts.get(url.authority()).unwrap_or_else(|| panic!("unknown host in {url}"));
-        let socket = TcpStream::connect(address).await.unwrap();
-        let name = ServerName::try_from(url.host_str().unwrap().to_owned()).unwrap();
-        let socket = TlsConnector::from(Arc::clone(&self.tls)).connect(name, socket).await.unwrap();
-        let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.unwrap();
+    async fn open(&self, authority: &str) -> Result<SendRequest<Full<Bytes>>, BoxError> {
+        let socket = self.connect(authority, &[]).await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
         // It ends when the sender is dropped.
         tokio::spawn(connection);
-        sender
+        Ok(sender)
     }
+}
+
+async fn exchange(
+    sender: &mut SendRequest<Full<Bytes>>,
+    authority: &str,
+    request: Request<Full<Bytes>>,
+) -> Result<http::Response<Bytes>, BoxError> {
+    let (mut parts, body) = request.into_parts();
+    parts.headers.insert(header::HOST, authority.parse().unwrap());
+    parts.uri = parts.uri.path_and_query().unwrap().as_str().parse().unwrap();
+    let response = sender.send_request(Request::from_parts(parts, body)).await?;
+    let (parts, body) = response.into_parts();
+    Ok(http::Response::from_parts(parts, body.collect().await?.to_bytes()))
 }
 
 /// A connection for many requests; one that the server has closed is opened anew.
@@ -78,15 +129,11 @@ pub struct Line {
 impl Line {
     /// Sends one request.
     pub async fn send(&mut self, request: Request<Full<Bytes>>) -> http::Response<Bytes> {
+        let authority = self.server.authority();
         if self.sender.ready().await.is_err() {
-            self.sender = self.network.connect(&self.server).await;
+            self.sender = self.network.open(authority).await.unwrap();
         }
-        let (mut parts, body) = request.into_parts();
-        parts.headers.insert(header::HOST, self.server.authority().parse().unwrap());
-        parts.uri = parts.uri.path_and_query().unwrap().as_str().parse().unwrap();
-        let response = self.sender.send_request(Request::from_parts(parts, body)).await.unwrap();
-        let (parts, body) = response.into_parts();
-        http::Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
+        exchange(&mut self.sender, authority, request).await.unwrap()
     }
 }
 
@@ -179,6 +226,19 @@ impl Browser {
         site: &str,
         origin: Option<&str>,
     ) -> Page {
+        let page = self.try_request(method, url, body, site, origin).await;
+        page.unwrap_or_else(|error| panic!("{url}: {error}"))
+    }
+
+    /// [`request`](Self::request), where the server may be gone.
+    pub async fn try_request(
+        &mut self,
+        method: Method,
+        url: &Url,
+        body: Option<String>,
+        site: &str,
+        origin: Option<&str>,
+    ) -> Result<Page, BoxError> {
         let mut builder = Request::builder().method(method).uri(url.as_str());
         builder = builder.header(header::ACCEPT_LANGUAGE, self.language);
         builder = builder.header(header::USER_AGENT, "Test/1.0");
@@ -198,11 +258,11 @@ impl Browser {
             builder = builder.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         }
         let request = builder.body(Full::new(Bytes::from(body.unwrap_or_default()))).unwrap();
-        let response = self.network.send(request).await;
+        let response = self.network.try_send(request).await?;
         self.keep_cookies(&host, response.headers());
         let (parts, body) = response.into_parts();
         let body = String::from_utf8_lossy(&body).into_owned();
-        Page { url: url.clone(), status: parts.status, headers: parts.headers, body }
+        Ok(Page { url: url.clone(), status: parts.status, headers: parts.headers, body })
     }
 
     fn keep_cookies(&mut self, host: &str, headers: &HeaderMap) {
@@ -221,16 +281,27 @@ impl Browser {
 
     /// Opens an address as if it were typed, and follows redirects as far as the network knows the way.
     pub async fn open(&mut self, url: &str) -> Page {
-        let page = self.request(Method::GET, &Url::parse(url).unwrap(), None, "none", None).await;
-        self.follow(page).await
+        self.try_open(url).await.unwrap_or_else(|error| panic!("{url}: {error}"))
+    }
+
+    /// [`open`](Self::open), where the server may be gone.
+    pub async fn try_open(&mut self, url: &str) -> Result<Page, BoxError> {
+        let page = self.try_request(Method::GET, &Url::parse(url).unwrap(), None, "none", None).await?;
+        self.try_follow(page).await
     }
 
     /// Follows redirects as far as the network knows the way.
-    pub async fn follow(&mut self, mut page: Page) -> Page {
+    pub async fn follow(&mut self, page: Page) -> Page {
+        let url = page.url.clone();
+        self.try_follow(page).await.unwrap_or_else(|error| panic!("after {url}: {error}"))
+    }
+
+    /// [`follow`](Self::follow), where the server may be gone.
+    pub async fn try_follow(&mut self, mut page: Page) -> Result<Page, BoxError> {
         for _ in 0..20 {
-            let Some(next) = page.location().filter(|url| self.network.knows(url)) else { return page };
+            let Some(next) = page.location().filter(|url| self.network.knows(url)) else { return Ok(page) };
             let site = if next.origin() == page.url.origin() { "same-origin" } else { "cross-site" };
-            page = self.request(Method::GET, &next, None, site, None).await;
+            page = self.try_request(Method::GET, &next, None, site, None).await?;
         }
         panic!("too many redirects at {}", page.url);
     }
@@ -244,12 +315,33 @@ impl Browser {
 
     /// [`press`](Self::press), without following the answer.
     pub async fn press_only(&mut self, page: &Page, button: &str, fields: &[(&str, &str)]) -> Page {
+        let pressed = self.try_press_only(page, button, fields).await;
+        pressed.unwrap_or_else(|error| panic!("{}: {error}", page.url))
+    }
+
+    /// [`press`](Self::press), where the server may be gone.
+    pub async fn try_press(
+        &mut self,
+        page: &Page,
+        button: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<Page, BoxError> {
+        let posted = self.try_press_only(page, button, fields).await?;
+        self.try_follow(posted).await
+    }
+
+    async fn try_press_only(
+        &mut self,
+        page: &Page,
+        button: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<Page, BoxError> {
         let (action, body) = filled_form(page, button, fields);
         let url = page.url.join(&action).unwrap();
         let same = url.origin() == page.url.origin();
         let site = if same { "same-origin" } else { "cross-site" };
         let origin = page.url.origin().ascii_serialization();
-        self.request(Method::POST, &url, Some(body), site, Some(&origin)).await
+        self.try_request(Method::POST, &url, Some(body), site, Some(&origin)).await
     }
 
     /// Follows the link with this id.

@@ -29,8 +29,21 @@ impl TestDatabase {
         let folder = tempfile::tempdir().unwrap();
         let url = match kind {
             Kind::Sqlite => format!("sqlite://{}", folder.path().join("test.db").display()),
-            Kind::Postgres => new_postgres_database().await,
+            Kind::Postgres => {
+                let server = std::env::var("COUNTERSIGN_TEST_POSTGRES")
+                    .expect("set COUNTERSIGN_TEST_POSTGRES, or run scripts/test, which starts a server");
+                new_postgres_database(&server).await
+            }
         };
+        Self::at(url, folder)
+    }
+
+    /// A fresh database on a `PostgreSQL` server of the test's own.
+    pub async fn on_server(server: &str) -> Self {
+        Self::at(new_postgres_database(server).await, tempfile::tempdir().unwrap())
+    }
+
+    fn at(url: String, folder: TempDir) -> Self {
         let settings = StoreSettings {
             url,
             max_connections: 8,
@@ -50,7 +63,7 @@ impl TestDatabase {
         }
     }
 
-    /// How many rows each of these tables holds.
+    /// How many rows there are: `TABLE`, or `TABLE WHERE …`.
     pub async fn count_rows(&self, tables: &[&'static str]) -> BTreeMap<&'static str, i64> {
         let url = &self.settings.url;
         let mut counts = BTreeMap::new();
@@ -97,14 +110,11 @@ impl TestDatabase {
     }
 }
 
-/// Makes a database on the server that `COUNTERSIGN_TEST_POSTGRES` names. Databases of earlier runs are left to the
-/// throw-away server.
-async fn new_postgres_database() -> String {
-    let server = std::env::var("COUNTERSIGN_TEST_POSTGRES")
-        .expect("set COUNTERSIGN_TEST_POSTGRES, or run scripts/test, which starts a server");
+/// Makes a database on a server. Databases of earlier runs are left to the throw-away server.
+async fn new_postgres_database(server: &str) -> String {
     let number = NUMBER.fetch_add(1, Ordering::SeqCst);
     let name = format!("test_{}_{number}", process::id());
-    let mut connection = PgConnection::connect(&server).await.expect("the test server answers");
+    let mut connection = PgConnection::connect(server).await.expect("the test server answers");
     connection.execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name}"))).await.unwrap();
     connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0"))).await.unwrap();
     let (base, _) = server.rsplit_once('/').unwrap();

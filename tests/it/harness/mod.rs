@@ -7,6 +7,8 @@ pub mod database;
 pub mod evidence;
 pub mod hostile;
 pub mod pki;
+pub mod program;
+pub mod proxy;
 pub mod relying_app;
 pub mod time;
 pub mod world;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use url::form_urlencoded::Serializer;
 
 use super::app::ISSUER;
-use super::browser::{Network, Page};
+use super::browser::{BoxError, Network, Page};
 
 /// The PKCE verifier of RFC 7636, appendix B, and its challenge.
 pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -68,17 +68,33 @@ impl RelyingApp {
 
     /// Redeems a code.
     pub async fn redeem(&self, code: &str) -> (StatusCode, Value) {
-        self.token(&[
+        self.try_redeem(code).await.unwrap_or_else(|error| panic!("redeeming a code: {error}"))
+    }
+
+    /// [`redeem`](Self::redeem), where the broker may be gone.
+    pub async fn try_redeem(&self, code: &str) -> Result<(StatusCode, Value), BoxError> {
+        let form = [
             ("grant_type", "authorization_code"),
             ("code", code),
             ("redirect_uri", &self.redirect_uri),
             ("code_verifier", VERIFIER),
-        ])
-        .await
+        ];
+        self.try_post("/oauth2/token", &form).await
+    }
+
+    /// Exchanges a refresh token, where the broker may be gone.
+    pub async fn try_refresh(&self, token: &str) -> Result<(StatusCode, Value), BoxError> {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
+        self.try_post("/oauth2/token", &form).await
     }
 
     /// Posts a form to the broker, authenticated as this app.
     pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> (StatusCode, Value) {
+        self.try_post(path, form).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// [`post`](Self::post), where the broker may be gone.
+    pub async fn try_post(&self, path: &str, form: &[(&str, &str)]) -> Result<(StatusCode, Value), BoxError> {
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(format!("{ISSUER}{path}"))
@@ -91,7 +107,7 @@ impl RelyingApp {
             form.push(("client_id", &self.client_id));
         }
         let request = request.body(Full::new(Bytes::from(query(&form)))).unwrap();
-        answer(&self.network.send(request).await)
+        Ok(answer(&self.network.try_send(request).await?))
     }
 
     /// Asks userinfo.

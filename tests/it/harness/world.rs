@@ -4,7 +4,7 @@ use countersign::emulator::Vendor;
 use url::Url;
 
 use super::app::TestApp;
-use super::browser::{Browser, Page};
+use super::browser::{Browser, Network, Page};
 use super::database::Kind;
 use super::relying_app::RelyingApp;
 
@@ -30,30 +30,20 @@ impl World {
 
     /// With further keys for the organization acme and for its connection.
     pub async fn with(kind: Kind, organization: &str, connection: &str) -> Self {
-        Self::inside(TestApp::new(kind).await, organization, connection).await
+        Self::on(TestApp::new(kind).await, organization, connection).await
     }
 
     /// On a broker with further settings.
     pub async fn configured(kind: Kind, settings: &[(&str, &str)]) -> Self {
-        Self::inside(TestApp::configured(kind, settings).await, "", "").await
+        Self::on(TestApp::configured(kind, settings).await, "", "").await
     }
 
-    async fn inside(mut app: TestApp, organization: &str, connection: &str) -> Self {
+    /// The world on a broker that a test has started.
+    pub async fn on(mut app: TestApp, organization: &str, connection: &str) -> Self {
         let idp = app.emulate(Vendor::Okta, |_| provider_directory()).await;
         let issuer = idp.as_str().trim_end_matches('/').to_owned();
         app.apply(&document(&issuer, organization, connection)).await;
-        let notes = RelyingApp::new(
-            &app.network,
-            "notes",
-            Some("notes-secret-0123456789"),
-            "https://notes.acme.test/callback",
-        );
-        let globex_app = RelyingApp::new(
-            &app.network,
-            "wiki",
-            Some("wiki-secret-0123456789"),
-            "https://wiki.globex.test/callback",
-        );
+        let (notes, globex_app) = relying_apps(&app.network);
         Self { app, idp, notes, globex_app }
     }
 
@@ -88,7 +78,16 @@ impl World {
     }
 }
 
-fn provider_directory() -> String {
+/// The apps notes and wiki.
+pub(super) fn relying_apps(network: &Network) -> (RelyingApp, RelyingApp) {
+    let app = |id: &str, organization: &str| {
+        let redirect_uri = format!("https://{id}.{organization}.test/callback");
+        RelyingApp::new(network, id, Some(&format!("{id}-secret-0123456789")), &redirect_uri)
+    };
+    (app("notes", "acme"), app("wiki", "globex"))
+}
+
+pub(super) fn provider_directory() -> String {
     format!(
         r#"
 [[clients]]
@@ -112,7 +111,7 @@ email_verified = true
     )
 }
 
-fn document(issuer: &str, organization: &str, connection: &str) -> String {
+pub(super) fn document(issuer: &str, organization: &str, connection: &str) -> String {
     format!(
         r#"
 [[organizations]]

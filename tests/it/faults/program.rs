@@ -1,0 +1,237 @@
+//! The real program, killed, out of disk, and asked to leave.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{Method, Request, StatusCode, header};
+use http_body_util::Full;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use url::Url;
+
+use super::rows::assert_whole;
+use crate::harness::browser::{BoxError, Browser, Network};
+use crate::harness::program::Program;
+use crate::harness::relying_app::RelyingApp;
+use crate::harness::world::PASSWORD;
+
+const SIGN_INS: usize = 200;
+
+/// What people and apps were told was done.
+#[derive(Default)]
+struct Acknowledged {
+    signed_in: Vec<Browser>,
+    /// Browsers with the flow cookie that was used up, and the callback that used it up.
+    callbacks: Vec<(Browser, Url)>,
+    redeemed: Vec<(RelyingApp, String)>,
+    /// The old and the new refresh token.
+    refreshed: Vec<(RelyingApp, String, String)>,
+}
+
+/// Whoever signs in.
+#[derive(Clone)]
+struct People {
+    network: Network,
+    notes: RelyingApp,
+    wiki: RelyingApp,
+    acknowledged: Arc<Mutex<Acknowledged>>,
+    done: Arc<AtomicUsize>,
+}
+
+impl People {
+    fn of(program: &Program) -> Self {
+        Self {
+            network: program.network.clone(),
+            notes: program.notes.clone(),
+            wiki: program.wiki.clone(),
+            acknowledged: Arc::default(),
+            done: Arc::default(),
+        }
+    }
+
+    /// Signs in again and again until there were enough; who finds nobody tries again.
+    async fn sign_in(self, mut number: usize) {
+        while self.done.load(Ordering::SeqCst) < SIGN_INS {
+            number += 1;
+            let attempt = if number % 4 == 0 { self.local().await } else { self.brokered().await };
+            if attempt.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
+    async fn brokered(&self) -> Result<(), BoxError> {
+        let mut browser = Browser::new(&self.network);
+        let page = browser.try_open(&self.notes.authorize_url(&[("domain_hint", "acme.test")])).await?;
+        if !page.has("emulator-sign-in") {
+            return Err(page.body.into());
+        }
+        let before = browser.clone();
+        let fields = [("username", "bob"), ("password", "idp-password")];
+        let end = browser.try_press(&page, "emulator-sign-in", &fields).await?;
+        let code = end.location_parameter("code").ok_or(end.body)?;
+        self.acknowledged.lock().await.callbacks.push((before, end.url));
+        self.with_code(browser, &self.notes, code).await
+    }
+
+    async fn local(&self) -> Result<(), BoxError> {
+        let mut browser = Browser::new(&self.network);
+        let page = browser.try_open(&self.wiki.authorize_url(&[])).await?;
+        if !page.has("sign-in") {
+            return Err(page.body.into());
+        }
+        let fields = [("username", "gil"), ("password", PASSWORD)];
+        let end = browser.try_press(&page, "sign-in", &fields).await?;
+        let code = end.location_parameter("code").ok_or(end.body)?;
+        self.with_code(browser, &self.wiki, code).await
+    }
+
+    async fn with_code(&self, browser: Browser, app: &RelyingApp, code: String) -> Result<(), BoxError> {
+        self.done.fetch_add(1, Ordering::SeqCst);
+        self.acknowledged.lock().await.signed_in.push(browser);
+        let (status, tokens) = app.try_redeem(&code).await?;
+        assert_eq!(status, StatusCode::OK, "a code that was acknowledged is there: {tokens}");
+        self.acknowledged.lock().await.redeemed.push((app.clone(), code));
+        let old = tokens["refresh_token"].as_str().unwrap().to_owned();
+        let (status, tokens) = app.try_refresh(&old).await?;
+        assert_eq!(status, StatusCode::OK, "a refresh token that was acknowledged is there: {tokens}");
+        let new = tokens["refresh_token"].as_str().unwrap().to_owned();
+        self.acknowledged.lock().await.refreshed.push((app.clone(), old, new));
+        Ok(())
+    }
+}
+
+/// Everything acknowledged is there, and everything used up stays used up.
+async fn assert_kept(acknowledged: Acknowledged, program: &Program) {
+    for mut browser in acknowledged.signed_in {
+        assert!(browser.open("https://id.test/account").await.has("this-session"), "a session was lost");
+    }
+    let sessions = program.count("sessions").await;
+    for (mut browser, callback) in acknowledged.callbacks {
+        let page = browser.request(Method::GET, &callback, None, "cross-site", None).await;
+        assert_eq!(page.error().as_deref(), Some("flow_finished"), "{}", page.body);
+    }
+    assert_eq!(program.count("sessions").await, sessions);
+    for (app, old, new) in acknowledged.refreshed {
+        let (status, tokens) = app.try_refresh(&new).await.unwrap();
+        assert_eq!(status, StatusCode::OK, "{tokens}");
+        let (status, answer) = app.try_refresh(&old).await.unwrap();
+        assert_eq!((status, &answer["error"]), (StatusCode::BAD_REQUEST, &"invalid_grant".into()));
+    }
+    for (app, code) in acknowledged.redeemed {
+        let (status, answer) = app.redeem(&code).await;
+        assert_eq!((status, &answer["error"]), (StatusCode::BAD_REQUEST, &"invalid_grant".into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_at_random_points_of_200_sign_ins_loses_nothing_that_was_acknowledged() {
+    let mut program = Program::start().await;
+    let people = People::of(&program);
+    let workers: Vec<_> = (0..4).map(|number| tokio::spawn(people.clone().sign_in(number))).collect();
+    let mut random = StdRng::seed_from_u64(11);
+    let mut kills = 0;
+    while people.done.load(Ordering::SeqCst) < SIGN_INS {
+        tokio::time::sleep(Duration::from_millis(random.random_range(50..1_500))).await;
+        program.kill().await;
+        kills += 1;
+        program.restart().await;
+    }
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    program.kill().await;
+    program.restart().await;
+    assert!(kills >= 3, "{kills}");
+
+    assert_whole(&program.database).await;
+    assert_eq!(program.count("pragma_integrity_check WHERE integrity_check <> 'ok'").await, 0);
+    assert_eq!(program.count("pragma_foreign_key_check").await, 0);
+    assert_eq!(program.count("profiles WHERE issuer <> 'local'").await, 1, "bob came many times and is one");
+    let acknowledged = std::mem::take(&mut *people.acknowledged.lock().await);
+    assert!(acknowledged.signed_in.len() >= SIGN_INS && acknowledged.refreshed.len() > SIGN_INS / 2);
+    assert_kept(acknowledged, &program).await;
+    assert_whole(&program.database).await;
+}
+
+/// How large a file of the program may become.
+fn limit_files(program: &Program, bytes: Option<u64>) {
+    let process = Pid::from_raw(i32::try_from(program.id()).unwrap());
+    let maximum = rustix::process::getrlimit(Resource::Fsize).maximum;
+    prlimit(process, Resource::Fsize, Rlimit { current: bytes, maximum }).unwrap();
+}
+
+async fn get(network: &Network, path: &str) -> StatusCode {
+    let request = Request::get(format!("https://id.test{path}")).body(Full::default()).unwrap();
+    network.send(request).await.status()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_stops_what_must_be_written_and_nothing_else() {
+    let program = Program::start().await;
+    let mut browser = program.browser();
+    let page = browser.open(&program.wiki.authorize_url(&[])).await;
+    let fields = [("username", "gil"), ("password", PASSWORD)];
+    let end = browser.press(&page, "sign-in", &fields).await;
+    let code = program.wiki.code(&end);
+    let mut other = program.browser();
+    let page = other.open(&program.wiki.authorize_url(&[])).await;
+    let rows = ["sessions", "codes WHERE used_at IS NOT NULL", "audit", "guesses"];
+    let before = program.database.count_rows(&rows).await;
+
+    // No file can grow any more: neither the database nor, as it is a file here, the log.
+    limit_files(&program, Some(4_096));
+    for _ in 0..3 {
+        for password in [PASSWORD, "a wrong one"] {
+            let fields = [("username", "gil"), ("password", password)];
+            let refused = other.press(&page, "sign-in", &fields).await;
+            assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{password}: {}", refused.body);
+            assert!(refused.headers.contains_key(header::RETRY_AFTER));
+            assert_eq!(refused.error().as_deref(), Some("temporarily_unavailable"));
+        }
+        let (status, answer) = program.wiki.redeem(&code).await;
+        assert_eq!((status.as_u16(), &answer["error"]), (503, &"temporarily_unavailable".into()));
+        for path in ["/oauth2/jwks", "/.well-known/openid-configuration"] {
+            assert_eq!(get(&program.network, path).await, StatusCode::OK, "{path}");
+        }
+    }
+    assert_eq!(program.database.count_rows(&rows).await, before);
+
+    limit_files(&program, None);
+    let (status, tokens) = program.wiki.redeem(&code).await;
+    assert_eq!(status, StatusCode::OK, "{tokens}");
+    let end = other.press(&page, "sign-in", &fields).await;
+    assert!(end.location_parameter("code").is_some(), "{}", end.body);
+    assert_whole(&program.database).await;
+}
+
+/// What `/readyz` says, if anybody is there.
+async fn readiness(program: &Program) -> Option<String> {
+    let mut socket = TcpStream::connect(program.management).await.ok()?;
+    let ask = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    socket.write_all(ask).await.ok()?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_asked_to_leave_says_so_first_and_serves_on_for_a_while() {
+    let mut program = Program::start().await;
+    assert!(readiness(&program).await.unwrap().starts_with("HTTP/1.1 200"));
+    kill_process(Pid::from_raw(i32::try_from(program.id()).unwrap()).unwrap(), Signal::TERM).unwrap();
+    let mut answer = readiness(&program).await.unwrap();
+    while answer.starts_with("HTTP/1.1 200") {
+        answer = readiness(&program).await.unwrap();
+    }
+    assert!(answer.ends_with("not ready: draining\n"), "{answer}");
+    // A load balancer that has not noticed yet still sends people.
+    assert_eq!(get(&program.network, "/.well-known/openid-configuration").await, StatusCode::OK);
+    assert!(program.ended().await.success());
+    assert!(program.network.socket("id.test").await.is_err());
+}
