@@ -237,13 +237,13 @@ mod tests {
     #[tokio::test]
     async fn what_can_be_no_client_id_is_neither_looked_for_nor_remembered() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::open(&StoreSettings {
+        let settings = StoreSettings {
             url: format!("sqlite://{}", folder.path().join("test.db").display()),
             max_connections: 1,
             synchronous_full: false,
             acquire_timeout: std::time::Duration::from_secs(1),
-        });
-        let database = Arc::new(database.await.unwrap());
+        };
+        let database = Arc::new(Database::open(&settings).await.unwrap());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let directory = Directory::new(Arc::clone(&database), &clock);
         assert!(directory.app(&"x".repeat(255)).await.unwrap().is_none());

@@ -30,6 +30,9 @@ pub struct FlowName {
     pub app: Option<AppId>,
 }
 
+/// What the cookie of a known browser holds: its own id, and whose password was last used in it when.
+type KnownList = (String, Vec<([u8; 16], i64)>);
+
 impl Broker {
     /// A new flow to `target`.
     pub(super) fn new_flow(&self, visit: &Visit, target: Target) -> Flow {
@@ -189,8 +192,7 @@ impl Broker {
     fn read_known(&self, visit: &Visit) -> Known {
         let open = |sealed: &String| self.sealer.open_text(Purpose::FlowCookie, "known", sealed).ok();
         let text = visit.known.as_ref().and_then(open);
-        let list: Option<(String, Vec<([u8; 16], i64)>)> =
-            text.and_then(|text| postcard::from_bytes(&text).ok());
+        let list: Option<KnownList> = text.and_then(|text| postcard::from_bytes(&text).ok());
         let entry = |(id, at)| (AccountId::from_bytes(id), Timestamp::from_unix_micros(at));
         list.map_or_else(Known::default, |(browser, accounts)| Known {
             browser: Some(browser),
