@@ -57,8 +57,11 @@ pub enum Verdict {
 /// Decides on one guess. `seen` is (failures, `blocked_until`, last change), if anything was counted.
 pub fn decide(scope: Scope, seen: Option<(i64, Timestamp, Timestamp)>, now: Timestamp) -> Verdict {
     let failures = match seen {
-        Some((_, blocked_until, _)) if now < blocked_until => {
-            return Verdict::Wait { wait: blocked_until.since(now) };
+        // Never longer than this many failures cost: a clock that was set back is nobody's guess.
+        Some((failures, blocked_until, _))
+            if now < blocked_until && wait_after(scope, failures) > Duration::ZERO =>
+        {
+            return Verdict::Wait { wait: blocked_until.since(now).min(wait_after(scope, failures)) };
         }
         // A day without a failure, or the end of a day's stop, begins anew.
         Some((failures, _, changed)) if now.since(changed) < DAY => failures,
@@ -117,8 +120,16 @@ mod tests {
 
     #[test]
     fn a_blocked_guess_is_not_checked_and_not_counted() {
-        let verdict = decide(Scope::Account, Some((12, at(8), at(0))), at(3));
+        let verdict = decide(Scope::Account, Some((13, at(8), at(0))), at(3));
         assert_eq!(verdict, Verdict::Wait { wait: Duration::from_secs(5) });
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_blocks_nobody_who_was_not_blocked() {
+        let verdict = decide(Scope::Account, Some((3, at(3_600), at(3_600))), at(0));
+        assert_eq!(verdict, Verdict::Check { failures: 4, blocked_until: at(0) });
+        let verdict = decide(Scope::Account, Some((12, at(3_608), at(3_600))), at(0));
+        assert_eq!(verdict, Verdict::Wait { wait: Duration::from_secs(4) });
     }
 
     #[test]

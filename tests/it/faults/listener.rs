@@ -57,7 +57,7 @@ async fn certificates_change_and_break_and_no_connection_is_dropped() {
     for number in 0..400_u16 {
         // Of one address there may be fewer.
         let source = [127, 0, 1, u8::try_from(number / 100).unwrap() + 1];
-        let mut stream = network.from_address(source).connect("id.test", &["http/1.1"]).await.unwrap();
+        let mut stream = network.speaking_from(source).connect("id.test", &["http/1.1"]).await.unwrap();
         assert_answers(&mut stream).await;
         open.push(stream);
     }

@@ -58,7 +58,7 @@ impl People {
     async fn sign_in(self, mut number: usize) {
         while self.done.load(Ordering::SeqCst) < SIGN_INS {
             number += 1;
-            let attempt = if number % 4 == 0 { self.local().await } else { self.brokered().await };
+            let attempt = if number.is_multiple_of(4) { self.local().await } else { self.brokered().await };
             if attempt.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -109,7 +109,7 @@ impl People {
 /// Everything acknowledged is there, and everything used up stays used up.
 async fn assert_kept(acknowledged: Acknowledged, program: &Program) {
     for mut browser in acknowledged.signed_in {
-        assert!(browser.open("https://id.test/account").await.has("this-session"), "a session was lost");
+        assert!(browser.open("https://id.test/account").await.has("sign-out"), "a session was lost");
     }
     let sessions = program.count("sessions").await;
     for (mut browser, callback) in acknowledged.callbacks {
@@ -135,8 +135,9 @@ async fn kill_9_at_random_points_of_200_sign_ins_loses_nothing_that_was_acknowle
     let people = People::of(&program);
     let workers: Vec<_> = (0..4).map(|number| tokio::spawn(people.clone().sign_in(number))).collect();
     let mut random = StdRng::seed_from_u64(11);
+    // So often at most that whoever is not in the middle of something gets through, however slow the machine.
     let mut kills = 0;
-    while people.done.load(Ordering::SeqCst) < SIGN_INS {
+    while people.done.load(Ordering::SeqCst) < SIGN_INS && kills < 20 {
         tokio::time::sleep(Duration::from_millis(random.random_range(50..1_500))).await;
         program.kill().await;
         kills += 1;

@@ -57,7 +57,7 @@ impl Network {
     }
 
     /// The same way, from another address of this machine.
-    pub fn from_address(&self, source: [u8; 4]) -> Self {
+    pub fn speaking_from(&self, source: [u8; 4]) -> Self {
         Self { source: source.into(), ..self.clone() }
     }
 

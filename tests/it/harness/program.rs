@@ -90,7 +90,7 @@ impl Program {
         let log = std::fs::File::options().create(true).append(true).open(self.log()).unwrap();
         let mut child = self.command(&["serve"]).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await.expect("it starts");
+        let line = tokio::time::timeout(Duration::from_mins(1), lines.next_line()).await.expect("it starts");
         let line = line.unwrap().unwrap_or_default();
         assert!(line.contains("serves"), "{line}: {}", std::fs::read_to_string(self.log()).unwrap());
         self.child = Some(child);
@@ -113,7 +113,7 @@ impl Program {
     /// Waits for the process to end by itself.
     pub async fn ended(&mut self) -> std::process::ExitStatus {
         let mut child = self.child.take().unwrap();
-        tokio::time::timeout(Duration::from_secs(60), child.wait()).await.expect("it ends").unwrap()
+        tokio::time::timeout(Duration::from_mins(1), child.wait()).await.expect("it ends").unwrap()
     }
 
     pub fn browser(&self) -> Browser {
