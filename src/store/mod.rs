@@ -3,8 +3,8 @@
 //! * [`Database`] opens, migrates, and hands out [`Tx`]: [`Database::read`] for short reads,
 //!   [`Database::write`] for everything that must be durable together.
 //! * One file an aggregate: `find_*` gives an `Option`, `list_*` many, `insert_*`, `consume_*` and `revoke_*` change.
-//! * The database referees: a single-use thing is one guarded `UPDATE … RETURNING` or `INSERT … ON CONFLICT DO
-//!   NOTHING`, uniqueness is a constraint, the 25 profiles are a guarded counter with a CHECK.
+//! * The database referees: a single-use thing is one guarded `UPDATE` or `INSERT … ON CONFLICT DO NOTHING`,
+//!   of which the rows are counted, uniqueness is a constraint, the 25 profiles are a guarded counter with a CHECK.
 //! * Statements are constants; a test prepares every one on both databases.
 
 pub mod accounts;

@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::accounts::ManageError;
 use crate::flows::Broker;
 use crate::model::{
-    Account, App, AppSettings, Audience, Connection, ConnectionId, ConnectionSettings, Freshness, Handle,
-    Organization, Timestamp, Waiver,
+    Account, App, AppSettings, Audience, Capabilities, ClaimMapping, Connection, ConnectionId,
+    ConnectionSettings, Freshness, Handle, Organization, Timestamp, Waiver,
 };
 use crate::store::connections::{ConnectionRecord, SealedCredential};
 use crate::store::{StoreError, Tx, accounts, apps, connections, domains, organizations};
@@ -283,22 +283,30 @@ fn export_connection(record: ConnectionRecord) -> ExportedConnection {
         string_email_verified_until: waivers.get(&Waiver::StringEmailVerified).copied().map(day),
         required_claims: settings.required_claims,
         acr_values: settings.acr_values,
-        claims: ExportedClaims {
-            email: claims.email,
-            email_verified: claims.email_verified,
-            name: claims.name,
-            given_name: claims.given_name,
-            family_name: claims.family_name,
-            phone: claims.phone,
-            groups: claims.groups,
-            required: claims.required,
-        },
-        capabilities: ExportedCapabilities {
-            prompts: capabilities.prompts,
-            max_age: capabilities.max_age,
-            login_hint: capabilities.login_hint,
-            honours_prompt_login: capabilities.honours_prompt_login,
-        },
+        claims: export_claims(claims),
+        capabilities: export_capabilities(capabilities),
+    }
+}
+
+fn export_claims(it: ClaimMapping) -> ExportedClaims {
+    ExportedClaims {
+        email: it.email,
+        email_verified: it.email_verified,
+        name: it.name,
+        given_name: it.given_name,
+        family_name: it.family_name,
+        phone: it.phone,
+        groups: it.groups,
+        required: it.required,
+    }
+}
+
+fn export_capabilities(it: Capabilities) -> ExportedCapabilities {
+    ExportedCapabilities {
+        prompts: it.prompts,
+        max_age: it.max_age,
+        login_hint: it.login_hint,
+        honours_prompt_login: it.honours_prompt_login,
     }
 }
 

@@ -317,6 +317,22 @@ fn secret_file(table: &Table<'_>, key: &'static str) -> Option<Secret> {
     }
 }
 
+/// The roles of an account in its organization, in their order.
+fn roles(table: &Table<'_>) -> Vec<Role> {
+    let mut roles: Vec<Role> = table.parsed_list("roles");
+    if roles.is_empty() {
+        roles.push(Role::Member);
+    }
+    if roles.contains(&Role::Operator) {
+        let what = "operator is no role in an organization";
+        let remedy = "make the account with: countersign account create --operator";
+        table.refuse("roles", Complaint::with_remedy(what, remedy));
+    }
+    roles.sort_unstable();
+    roles.dedup();
+    roles
+}
+
 fn account(table: Table<'_>, rules: Rules) -> Option<WantedAccount> {
     let password = secret(&table, ["password", "password_file", "password_hash"]);
     let password = match password {
@@ -334,17 +350,7 @@ fn account(table: Table<'_>, rules: Rules) -> Option<WantedAccount> {
         }
         None => None,
     };
-    let mut roles: Vec<Role> = table.parsed_list("roles");
-    if roles.is_empty() {
-        roles.push(Role::Member);
-    }
-    if roles.contains(&Role::Operator) {
-        let what = "operator is no role in an organization";
-        let remedy = "make the account with: countersign account create --operator";
-        table.refuse("roles", Complaint::with_remedy(what, remedy));
-    }
-    roles.sort_unstable();
-    roles.dedup();
+    let roles = roles(&table);
     let id = table.parsed("id");
     let username = table.required_parsed("username");
     let email = table.parsed("email");

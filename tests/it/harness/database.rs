@@ -16,7 +16,7 @@ pub enum Kind {
     Postgres,
 }
 
-/// A fresh database; it goes when this is dropped.
+/// A fresh database. SQLite's file goes when this is dropped; PostgreSQL's stays until the throw-away server goes.
 pub struct TestDatabase {
     pub settings: StoreSettings,
     _folder: TempDir,
@@ -121,7 +121,7 @@ async fn new_postgres_database(server: &str) -> String {
     format!("{base}/{name}")
 }
 
-/// Declares a test that runs on both databases: `on_both_databases!(a_sentence, |kind| async move { … });`
+/// Declares a test that runs on both databases: `on_both_databases! { async fn a_sentence(kind: Kind) { … } }`
 #[macro_export]
 macro_rules! on_both_databases {
     ($(#[$attribute:meta])* async fn $name:ident($kind:ident: $Kind:ty) $body:block) => {

@@ -52,8 +52,6 @@ on_both_databases! {
             ("code_verifier_wrong", wiki, uri, Some("eBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")),
         ];
         for (reason, app, redirect_uri, verifier) in cases {
-            // The audit log is in the order of time.
-            world.app.clock.advance(Duration::from_millis(1));
             let mut form =
                 vec![("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", redirect_uri)];
             form.extend(verifier.map(|verifier| ("code_verifier", verifier)));
