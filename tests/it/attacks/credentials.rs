@@ -162,7 +162,7 @@ on_both_databases! {
         assert!((1..=10).contains(&checked), "{checked}");
         let changes = before.changes(&world.app).await;
         assert!(changes.rows.is_empty(), "{changes:?}");
-        let recorded = changes.audit.iter().filter(|line| *line == "sign_in refused bad_credentials").count();
+        let recorded = changes.audit.iter().filter(|line| *line == "sign_in refused wrong_password").count();
         assert_eq!(recorded, checked);
         // The right password waits like any other.
         let start = &starts[0];
@@ -394,7 +394,7 @@ on_both_databases! {
                 let page = guess(&mut app.browser(), &start, &name, wrong).await;
                 assert_eq!(page.error().as_deref(), Some("bad_credentials"), "{wrong:?}");
             }
-            before.assert_only_refused(&app, &vec!["sign_in refused bad_credentials"; wrong.len()]).await;
+            before.assert_only_refused(&app, &vec!["sign_in refused wrong_password"; wrong.len()]).await;
             // Nor is the name: one letter more, fewer or other is another name.
             for other in [&name[1..], &format!("{name}n"), &format!("{}m", &name[1..])] {
                 let page = guess(&mut app.browser(), &start, other, password).await;
