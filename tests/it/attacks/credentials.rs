@@ -41,8 +41,11 @@ async fn guess(browser: &mut Browser, start: &str, username: &str, password: &st
     browser.press(&page, "sign-in", &[("username", username), ("password", password)]).await
 }
 
+/// Status, `Retry-After` and page.
+type Bare = (u16, Option<String>, String);
+
 /// An answer without what is new in each: sealed values, the receipt, and what was entered.
-fn bare(page: &Page, entered: &str) -> (u16, Option<String>, String) {
+fn bare(page: &Page, entered: &str) -> Bare {
     let receipt = page.text("receipt").unwrap_or_default();
     let code = receipt.split_whitespace().last().unwrap_or("no receipt");
     let body = page.body.replace(code, "RECEIPT").replace(&format!("value=\"{entered}\""), "ENTERED");
@@ -64,7 +67,7 @@ on_both_databases! {
         world.app.apply(PEOPLE).await;
         let start = world.globex_app.authorize_url(&[]);
         let names = ["gil", "carol", "nobody", "sso-only", "switched-off", "no such name", "x", "bob@nowhere.test", "\u{fc}ber"];
-        let mut seen: Vec<BTreeMap<(u16, Option<String>, String), Vec<&str>>> = vec![BTreeMap::new(); 13];
+        let mut seen: Vec<BTreeMap<Bare, Vec<&str>>> = vec![BTreeMap::new(); 13];
         for name in names {
             // Until and past the point at which the name is stopped.
             for answers in &mut seen {
