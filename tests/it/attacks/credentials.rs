@@ -41,8 +41,11 @@ async fn guess(browser: &mut Browser, start: &str, username: &str, password: &st
     browser.press(&page, "sign-in", &[("username", username), ("password", password)]).await
 }
 
+/// Status, `Retry-After` and page.
+type Bare = (u16, Option<String>, String);
+
 /// An answer without what is new in each: sealed values, the receipt, and what was entered.
-fn bare(page: &Page, entered: &str) -> (u16, Option<String>, String) {
+fn bare(page: &Page, entered: &str) -> Bare {
     let receipt = page.text("receipt").unwrap_or_default();
     let code = receipt.split_whitespace().last().unwrap_or("no receipt");
     let body = page.body.replace(code, "RECEIPT").replace(&format!("value=\"{entered}\""), "ENTERED");
@@ -64,7 +67,7 @@ on_both_databases! {
         world.app.apply(PEOPLE).await;
         let start = world.globex_app.authorize_url(&[]);
         let names = ["gil", "carol", "nobody", "sso-only", "switched-off", "no such name", "x", "bob@nowhere.test", "\u{fc}ber"];
-        let mut seen: Vec<BTreeMap<(u16, Option<String>, String), Vec<&str>>> = vec![BTreeMap::new(); 13];
+        let mut seen: Vec<BTreeMap<Bare, Vec<&str>>> = vec![BTreeMap::new(); 13];
         for name in names {
             // Until and past the point at which the name is stopped.
             for answers in &mut seen {
@@ -162,7 +165,7 @@ on_both_databases! {
         assert!((1..=10).contains(&checked), "{checked}");
         let changes = before.changes(&world.app).await;
         assert!(changes.rows.is_empty(), "{changes:?}");
-        let recorded = changes.audit.iter().filter(|line| *line == "sign_in refused bad_credentials").count();
+        let recorded = changes.audit.iter().filter(|line| *line == "sign_in refused wrong_password").count();
         assert_eq!(recorded, checked);
         // The right password waits like any other.
         let start = &starts[0];
@@ -394,7 +397,7 @@ on_both_databases! {
                 let page = guess(&mut app.browser(), &start, &name, wrong).await;
                 assert_eq!(page.error().as_deref(), Some("bad_credentials"), "{wrong:?}");
             }
-            before.assert_only_refused(&app, &vec!["sign_in refused bad_credentials"; wrong.len()]).await;
+            before.assert_only_refused(&app, &vec!["sign_in refused wrong_password"; wrong.len()]).await;
             // Nor is the name: one letter more, fewer or other is another name.
             for other in [&name[1..], &format!("{name}n"), &format!("{}m", &name[1..])] {
                 let page = guess(&mut app.browser(), &start, other, password).await;

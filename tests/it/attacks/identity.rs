@@ -128,8 +128,8 @@ on_both_databases! {
             "token.code refused grant_revoked",
             "authorize refused login_required",
             "authorize refused login_required",
-            "sign_in refused inactive",
-            "sign_in refused inactive",
+            "sign_in refused account_disabled",
+            "sign_in refused account_disabled",
         ];
         before.assert_only_refused(&world.app, &expected).await;
         // Enabled again, they may sign in anew; nothing that was ended comes back.
