@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use url::Url;
 
 use super::browser::{Browser, Network};
-use super::database::{Kind, TestDatabase};
+use super::database::{Held, Kind, TestDatabase};
 use super::pki::Authority;
 use super::time::{ManualClock, SeededRandom};
 
@@ -116,6 +116,16 @@ impl TestApp {
     /// Runs one statement behind the broker's back, to break what it stands on.
     pub async fn run_statement(&self, statement: &'static str) {
         self.database.run(statement).await;
+    }
+
+    /// Runs statements behind the broker's back in one transaction, and leaves it open.
+    pub async fn hold(&self, statements: &[&'static str]) -> Held {
+        self.database.hold(statements).await
+    }
+
+    /// The file that the broker was configured by, for commands on the same database.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join("countersign.toml")
     }
 
     /// How many rows each of these tables holds.
