@@ -230,3 +230,47 @@ on_both_databases! {
         switched.code(&browser.open(&switched.authorize_url(&[])).await);
     }
 }
+
+on_both_databases! {
+    async fn what_an_app_may_ask_for_no_longer_is_taken_from_what_it_was_granted(kind: Kind) {
+        let world = World::new(kind).await;
+        world.app.apply(&globex(&app_table("greedy", ""))).await;
+        let greedy = app_named(&world, "greedy");
+        let mut browser = world.browser();
+        let first = tokens(&greedy, &by_password(&mut browser, &greedy, "gil").await).await;
+        assert!(greedy.userinfo(text(&first, "access_token")).await.1["email"].is_string());
+        let code = greedy.code(&browser.open(&greedy.authorize_url(&[])).await);
+        world.app.apply(&globex(&app_table("greedy", "scopes = [\"openid\"]"))).await;
+        // In tokens that it has, that it renews, and that a code brings.
+        let (status, about) = greedy.userinfo(text(&first, "access_token")).await;
+        assert!(status == 200 && about.get("email").is_none(), "{about}");
+        let (status, renewed) = refresh(&greedy, text(&first, "refresh_token"), &[]).await;
+        assert_eq!((status, &renewed["scope"]), (200, &"openid".into()), "{renewed}");
+        let (status, late) = greedy.redeem(&code).await;
+        assert_eq!((status.as_u16(), &late["scope"]), (200, &"openid".into()), "{late}");
+        for tokens in [&renewed, &late] {
+            assert!(claims(text(tokens, "id_token")).get("email").is_none());
+            assert!(greedy.userinfo(text(tokens, "access_token")).await.1.get("email").is_none());
+        }
+    }
+}
+
+on_both_databases! {
+    async fn a_consent_sends_nothing_to_an_address_that_was_taken_from_the_app(kind: Kind) {
+        let world = World::new(kind).await;
+        world.app.apply(&globex(&app_table("polite", "consent = \"explicit\""))).await;
+        let polite = app_named(&world, "polite");
+        let mut browser = world.browser();
+        let page = by_password(&mut browser, &polite, "gil").await;
+        page.expect(200, "consent-allow");
+        let moved = app_table("polite", "consent = \"explicit\"").replace("/callback", "/elsewhere");
+        world.app.apply(&globex(&moved)).await;
+        for button in ["consent-allow", "consent-deny"] {
+            let before = Evidence::now(&world.app).await;
+            let end = browser.clone().press(&page, button, &[]).await;
+            assert!(end.location().is_none(), "{button} {:?}", end.location());
+            assert_eq!(end.error().as_deref(), Some("redirect_uri_mismatch"), "{button}");
+            before.assert_only_refused(&world.app, &["consent refused redirect_uri_withdrawn"]).await;
+        }
+    }
+}

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{acme, by_password, error_at_app, is_signed_in, keep_what_is_cached, refresh, text, tokens};
+use super::{
+    acme, by_password, error_at_app, globex, is_signed_in, keep_what_is_cached, refresh, text, tokens,
+};
 use crate::harness::browser::Browser;
 use crate::harness::database::Kind;
 use crate::harness::evidence::Evidence;
@@ -115,6 +117,39 @@ on_both_databases! {
             world.apply_with("", "").await;
             assert!(!is_signed_in(&mut thief).await, "{path}");
             assert!(is_signed_in(&mut stays).await, "{path}");
+        }
+    }
+}
+
+on_both_databases! {
+    async fn what_an_account_had_open_when_it_was_disabled_does_not_come_back(kind: Kind) {
+        let world = World::new(kind).await;
+        let wiki = &world.globex_app;
+        let gil = |enabled: bool| {
+            globex(&format!(
+                "[[organizations.accounts]]\nusername = \"gil\"\nemail = \"gil@globex.test\"\n\
+                 email_verified = true\nenabled = {enabled}\n"
+            ))
+        };
+        for by_apply in [true, false] {
+            let mut browser = world.browser();
+            let page = browser.open(&wiki.authorize_url(&[("scope", "openid offline_access")])).await;
+            let end = browser.press(&page, "sign-in", &[("username", "gil"), ("password", PASSWORD)]).await;
+            let tokens = tokens(wiki, &end).await;
+            let code = wiki.code(&browser.open(&wiki.authorize_url(&[])).await);
+            for enabled in [false, true] {
+                if by_apply {
+                    world.app.apply(&gil(enabled)).await;
+                } else {
+                    world.app.broker.set_account_enabled("gil", enabled).await.unwrap();
+                }
+            }
+            assert!(!is_signed_in(&mut browser).await);
+            assert_eq!(wiki.userinfo(text(&tokens, "access_token")).await.0, 401);
+            assert_eq!(refresh(wiki, text(&tokens, "refresh_token"), &[]).await.1["error"], "invalid_grant");
+            assert_eq!(wiki.redeem(&code).await.1["error"], "invalid_grant");
+            // The password is as good as before.
+            wiki.code(&by_password(&mut browser, wiki, "gil").await);
         }
     }
 }
