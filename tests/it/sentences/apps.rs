@@ -7,7 +7,8 @@ use countersign::protocol::jose::{CompactJws, JwkSet};
 use serde_json::json;
 
 use super::{
-    app_named, app_table, at_provider, by_password, error_at_app, globex, is_signed_in, refresh, text, tokens,
+    app_named, app_table, assert_one_refusal, at_provider, by_password, error_at_app, globex, is_signed_in,
+    refresh, text, tokens,
 };
 use crate::harness::database::Kind;
 use crate::harness::evidence::Evidence;
@@ -200,7 +201,7 @@ on_both_databases! {
         let before = Evidence::now(&world.app).await;
         let refused = by_password(&mut world.browser(), &shared, "carol").await;
         assert_eq!(refused.location_parameter("code"), None);
-        before.assert_only_refused(&world.app, &["sign_in refused inactive"]).await;
+        assert_one_refusal(&world, &before, "sign_in").await;
     }
 }
 

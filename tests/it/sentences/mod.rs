@@ -13,6 +13,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::harness::browser::{Browser, Page};
+use crate::harness::evidence::Evidence;
 use crate::harness::relying_app::RelyingApp;
 use crate::harness::world::{ACME_OTHER, PASSWORD, World};
 
@@ -147,6 +148,14 @@ async fn is_signed_in(browser: &mut Browser) -> bool {
 
 fn error_at_app(page: &Page) -> Option<String> {
     page.location_parameter("error")
+}
+
+/// Fails unless nothing but one refusal of this action was recorded, whatever its reason, and nothing else changed.
+async fn assert_one_refusal(world: &World, before: &Evidence, action: &str) {
+    let changes = before.changes(&world.app).await;
+    assert!(changes.rows.is_empty(), "{changes:?}");
+    let start = format!("{action} refused ");
+    assert!(matches!(changes.audit.as_slice(), [only] if only.starts_with(&start)), "{changes:?}");
 }
 
 /// Lets no change that was made so far be read by the job that forgets what other nodes have changed: what the caches
