@@ -19,7 +19,7 @@ use crate::crypto::CryptoError;
 use crate::crypto::keys::SigningKey;
 use crate::emulator::demo_plan::{DemoOrganization, DemoPlan, DemoPorts};
 use crate::emulator::tour::{self, TourError};
-use crate::emulator::{Fetch, FetchError, Fetched, idp, sample_app};
+use crate::emulator::{Faults, Fetch, FetchError, Fetched, idp, sample_app};
 use crate::flows::manage::ApplyError;
 use crate::model::SigningAlg;
 use crate::net::{self, CertificateError, Certificates, Drain, Listener, Transport};
@@ -49,7 +49,7 @@ pub enum DemoError {
     /// The certificates.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
-    /// The certificates, once more.
+    /// A certificate that was written cannot be read.
     #[error(transparent)]
     Certificates(#[from] CertificateError),
     /// A key.
@@ -164,7 +164,7 @@ impl Folder {
                 _ => {}
             }
         }
-        let authority = Authority::new()?;
+        let authority = Authority::new("Countersign demo")?;
         authority.issue(&root.join("certs"), "localhost")?;
         let ca = root.join("ca.pem");
         fs::write(&ca, authority.pem()).map_err(at(&ca))?;
@@ -218,6 +218,7 @@ impl Helpers<'_> {
             base_url: organization.provider.clone(),
             directory: plan.directory(organization),
             response_iss: false,
+            faults: Faults::default(),
             clock: Arc::clone(&self.environment.clock),
             random: Arc::clone(&self.environment.random),
             key,

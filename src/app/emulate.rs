@@ -13,8 +13,8 @@ use super::authority::{Authority, AuthorityError};
 use super::{AppError, Environment, listen};
 use crate::crypto::CryptoError;
 use crate::crypto::keys::SigningKey;
-pub use crate::emulator::Vendor;
 use crate::emulator::{Directory, DirectoryError, idp};
+pub use crate::emulator::{Fault, Vendor};
 use crate::model::SigningAlg;
 use crate::net::{self, CertificateError, Certificates, Drain, Transport};
 
@@ -30,6 +30,8 @@ pub struct EmulateSettings {
     /// The folder with its certificate (`default.crt`, `default.key`); made, with an authority (`ca.pem`), when there
     /// is none.
     pub certs: PathBuf,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
 }
 
 /// Why it does not run.
@@ -77,7 +79,7 @@ pub async fn run(
 ) -> Result<(), EmulateError> {
     let directory = read_directory(&settings.users)?;
     if !settings.certs.join("default.crt").exists() {
-        let authority = Authority::new()?;
+        let authority = Authority::new("Countersign emulator")?;
         authority.issue(&settings.certs, "localhost")?;
         let ca = settings.certs.join("ca.pem");
         fs::write(&ca, authority.pem()).map_err(|cause| EmulateError::File { path: ca, cause })?;
@@ -86,11 +88,15 @@ pub async fn run(
     let listener = listen(settings.listen).await?;
     let base_url: Url = format!("https://localhost:{}", listener.local_addr().port()).parse()?;
     say(&format!("Emulating {} at {base_url}", settings.vendor));
+    for fault in &settings.faults {
+        say(&format!("Fault {fault}: {}", fault.sentence()));
+    }
     let router = idp::router(idp::Settings {
         vendor: settings.vendor,
         base_url,
         directory,
         response_iss: false,
+        faults: settings.faults.iter().copied().collect(),
         clock: Arc::clone(&environment.clock),
         random: Arc::clone(&environment.random),
         key: SigningKey::generate(SigningAlg::RS256, "emulator-1".to_owned())?,

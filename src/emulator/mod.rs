@@ -9,6 +9,7 @@
 mod cookie;
 pub mod demo_plan;
 pub mod directory;
+pub mod fault;
 pub mod fetch;
 mod form;
 mod html;
@@ -21,5 +22,6 @@ pub mod tour;
 pub mod vendor;
 
 pub use directory::{Client, Directory, DirectoryError, User};
+pub use fault::{Fault, Faults};
 pub use fetch::{Fetch, FetchError, Fetched};
 pub use vendor::Vendor;

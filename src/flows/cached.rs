@@ -4,6 +4,9 @@
 //! flight when something changed would put the old value back after the change, so each value carries the generation
 //! that was current before it was read, and counts only while that generation is the current one. The end of a
 //! value's life stands in the value and is compared with the broker's clock, since moka's own cannot be set.
+//!
+//! An entry that no longer counts is replaced in one step, not removed and loaded: of many callers who all saw it
+//! expired, a late one would remove what the first has just loaded.
 
 use std::future::Future;
 use std::hash::Hash;
@@ -12,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::future::Cache;
+use prometheus_client::metrics::counter::Counter;
 
 use crate::model::{Clock, Timestamp};
 use crate::store::StoreError;
@@ -25,17 +29,19 @@ pub struct Cached<K, V> {
     generation: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
     ceiling: Duration,
+    loads: Counter,
 }
 
 struct Entry<V> {
-    value: Option<Arc<V>>,
+    /// A load that failed is kept for those who waited for it, and counts for nobody else.
+    outcome: Result<Option<Arc<V>>, Arc<StoreError>>,
     generation: u64,
     good_until: Timestamp,
 }
 
 impl<V> Clone for Entry<V> {
     fn clone(&self) -> Self {
-        Self { value: self.value.clone(), generation: self.generation, good_until: self.good_until }
+        Self { outcome: self.outcome.clone(), generation: self.generation, good_until: self.good_until }
     }
 }
 
@@ -44,9 +50,16 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// An empty cache of at most `capacity` keys. No value is served that is older than `ceiling`.
-    pub fn new(capacity: u64, ceiling: Duration, generation: Arc<AtomicU64>, clock: Arc<dyn Clock>) -> Self {
-        Self { entries: Cache::new(capacity), generation, clock, ceiling }
+    /// An empty cache of at most `capacity` keys. No value is served that is older than `ceiling`. `loads` counts how
+    /// often the source was asked.
+    pub fn new(
+        capacity: u64,
+        ceiling: Duration,
+        generation: Arc<AtomicU64>,
+        clock: Arc<dyn Clock>,
+        loads: Counter,
+    ) -> Self {
+        Self { entries: Cache::new(capacity), generation, clock, ceiling, loads }
     }
 
     /// What `key` leads to, loaded by `load` when the cache does not know it. The load runs as a task of its own, so
@@ -57,34 +70,38 @@ where
         L: Future<Output = Result<Option<V>, StoreError>> + Send + 'static,
     {
         for _ in 0..ATTEMPTS {
-            if let Some(entry) = self.entries.get(&key).await {
-                if self.is_good(&entry) {
-                    return Ok(entry.value);
+            let entry = match self.entries.get(&key).await.filter(|entry| self.is_good(entry)) {
+                Some(entry) => entry,
+                None => {
+                    let outdated = |entry: &Entry<V>| !self.is_good(entry);
+                    let place = self.entries.entry(key.clone());
+                    place.or_insert_with_if(self.entry(load()), outdated).await.into_value()
                 }
-                self.entries.invalidate(&key).await;
-            }
-            let loaded = self.entries.try_get_with(key.clone(), self.entry(load())).await;
-            let entry = loaded.map_err(|error| again(&error))?;
-            if self.is_good(&entry) {
-                return Ok(entry.value);
+            };
+            if self.is_good(&entry) || entry.outcome.is_err() {
+                return entry.outcome.map_err(|error| again(&error));
             }
         }
         // Changes come faster than loads: answer from the source.
+        self.loads.inc();
         Ok(load().await?.map(Arc::new))
     }
 
-    async fn entry<L>(&self, load: L) -> Result<Entry<V>, StoreError>
+    async fn entry<L>(&self, load: L) -> Entry<V>
     where
         L: Future<Output = Result<Option<V>, StoreError>> + Send + 'static,
     {
         let generation = self.generation.load(Ordering::SeqCst);
         let good_until = self.clock.now().after(self.ceiling);
-        let value = tokio::spawn(load).await.map_err(|_| StoreError::Unavailable("a load was ended"))??;
-        Ok(Entry { value: value.map(Arc::new), generation, good_until })
+        self.loads.inc();
+        let loaded = tokio::spawn(load).await.unwrap_or(Err(StoreError::Unavailable("a load was ended")));
+        Entry { outcome: loaded.map(|value| value.map(Arc::new)).map_err(Arc::new), generation, good_until }
     }
 
     fn is_good(&self, entry: &Entry<V>) -> bool {
-        entry.generation == self.generation.load(Ordering::SeqCst) && self.clock.now() < entry.good_until
+        entry.outcome.is_ok()
+            && entry.generation == self.generation.load(Ordering::SeqCst)
+            && self.clock.now() < entry.good_until
     }
 }
 
@@ -125,7 +142,9 @@ mod tests {
 
     fn fixture(capacity: u64) -> Fixture {
         let (generation, clock) = (Arc::new(AtomicU64::new(0)), Arc::new(Hand(AtomicI64::new(0))));
-        let cache = Cached::new(capacity, Duration::from_mins(1), Arc::clone(&generation), clock.clone());
+        let minute = Duration::from_mins(1);
+        let counter = Counter::default();
+        let cache = Cached::new(capacity, minute, Arc::clone(&generation), clock.clone(), counter);
         Fixture { cache: Arc::new(cache), generation, clock, loads: Arc::default() }
     }
 
@@ -201,6 +220,46 @@ mod tests {
             assert_eq!(task.await.unwrap(), Some(0));
         }
         assert_eq!(fixture.loads.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_thousand_that_find_it_expired_or_outdated_load_once() {
+        let fixture = Arc::new(fixture(10));
+        fixture.get("a").await;
+        for round in 1..=20 {
+            if round % 2 == 0 {
+                fixture.clock.0.fetch_add(60, Ordering::SeqCst);
+            } else {
+                fixture.generation.fetch_add(1, Ordering::SeqCst);
+            }
+            let barrier = Arc::new(Barrier::new(1_000));
+            let tasks: Vec<_> = (0..1_000)
+                .map(|_| {
+                    let (fixture, barrier) = (Arc::clone(&fixture), Arc::clone(&barrier));
+                    tokio::spawn(async move {
+                        barrier.wait().await;
+                        fixture.get("a").await
+                    })
+                })
+                .collect();
+            for task in tasks {
+                assert_eq!(task.await.unwrap(), Some(round));
+            }
+            assert_eq!(fixture.loads.load(Ordering::SeqCst), round + 1);
+            assert_eq!(fixture.cache.loads.get(), u64::try_from(round).unwrap() + 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_load_that_fails_is_tried_again_by_the_next() {
+        let fixture = fixture(10);
+        for _ in 0..2 {
+            let failing = || async { Err(StoreError::Unavailable("down")) };
+            let failed = fixture.cache.get("a".to_owned(), failing).await;
+            assert!(matches!(failed, Err(StoreError::Unavailable("down"))));
+        }
+        assert_eq!(fixture.get("a").await, Some(0));
+        assert_eq!(fixture.cache.loads.get(), 3);
     }
 
     #[tokio::test]

@@ -7,6 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+
 use super::cached::Cached;
 use crate::model::{
     App, AppId, Clock, Connection, ConnectionId, DomainName, Email, Handle, Organization, OrganizationId,
@@ -79,6 +83,16 @@ impl Name {
     }
 }
 
+/// Reads of the directory from the database, by cache.
+pub type DirectoryLoads = Family<DirectoryLoad, Counter>;
+
+/// Which cache did not know.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DirectoryLoad {
+    /// What it keeps: `apps`, `apps_by_id`, `connections`, `names` or `handles`.
+    pub cache: &'static str,
+}
+
 /// The cached directory.
 pub struct Directory {
     database: Arc<Database>,
@@ -88,31 +102,45 @@ pub struct Directory {
     connections: Cached<ConnectionId, ConnectionEntry>,
     names: Cached<Name, NamedRoute>,
     handles: Cached<Handle, Vec<(OrganizationId, ConnectionId)>>,
+    loads: DirectoryLoads,
 }
 
 impl Directory {
     /// An empty one.
     pub fn new(database: Arc<Database>, clock: &Arc<dyn Clock>) -> Self {
         let generation = Arc::new(AtomicU64::new(0));
+        let loads = DirectoryLoads::default();
         macro_rules! cached {
-            () => {
-                Cached::new(CAPACITY, STALENESS_CEILING, Arc::clone(&generation), Arc::clone(clock))
-            };
+            ($cache:literal) => {{
+                let loads = loads.get_or_create(&DirectoryLoad { cache: $cache }).clone();
+                Cached::new(CAPACITY, STALENESS_CEILING, Arc::clone(&generation), Arc::clone(clock), loads)
+            }};
         }
         Self {
-            apps: cached!(),
-            apps_by_id: cached!(),
-            connections: cached!(),
-            names: cached!(),
-            handles: cached!(),
+            apps: cached!("apps"),
+            apps_by_id: cached!("apps_by_id"),
+            connections: cached!("connections"),
+            names: cached!("names"),
+            handles: cached!("handles"),
             database,
             generation,
+            loads,
         }
+    }
+
+    /// How often the database was asked, for the operator's metrics.
+    pub fn loads(&self) -> DirectoryLoads {
+        self.loads.clone()
     }
 
     /// Forgets everything, loads in flight included. Called after every committed change, before it is acknowledged.
     pub fn forget(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Counts the changes: what was read under another number may be outdated.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
     /// The app with this client id.

@@ -119,7 +119,7 @@ impl IdTokenError {
             Self::Form(error) => error.code(),
             Self::Type => "id_token_type",
             Self::Signature(error) => error.code(),
-            Self::Json(error) => error.code(),
+            Self::Json(_) => "id_token_json",
             Self::Claim(error) => claim_code(error),
             Self::Issuer => "id_token_iss_mismatch",
             Self::TenantMismatch => "id_token_tenant_mismatch",
@@ -432,7 +432,7 @@ fn half_hash(alg: SigningAlg, text: &str) -> String {
 /// The claims that the connection requires (`hd`, `tid`): a text among its values.
 fn check_required(claims: Claims<'_>, connection: &Connection) -> Result<(), IdTokenError> {
     for (name, values) in &connection.settings.required_claims {
-        let stated = claims.string(name)?;
+        let stated = claims.string(name).ok().flatten();
         if !stated.is_some_and(|stated| values.iter().any(|value| value == stated)) {
             return Err(IdTokenError::RequiredClaim(name.clone()));
         }

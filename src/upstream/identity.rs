@@ -85,8 +85,8 @@ pub enum IdentityError {
     #[error("the claim {0} is missing")]
     Missing(String),
     /// A mapped claim is of the wrong type.
-    #[error("{0}")]
-    Claim(#[from] ClaimError),
+    #[error("{1}")]
+    Malformed(Mapped, ClaimError),
     /// The provider says that the person has more groups than it lists.
     #[error(
         "the provider left the groups out because there are too many; limit the groups that it sends to those assigned to the app"
@@ -97,12 +97,31 @@ pub enum IdentityError {
     TooManyGroups,
 }
 
+/// What a claim is mapped to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mapped {
+    /// The full name.
+    Name,
+    /// The given name.
+    GivenName,
+    /// The family name.
+    FamilyName,
+    /// The phone number.
+    Phone,
+    /// The groups.
+    Groups,
+}
+
 impl IdentityError {
     /// The stable name of the reason, as audit records carry it.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Missing(_) => "identity_claim_missing",
-            Self::Claim(_) => "identity_claim_malformed",
+            Self::Malformed(Mapped::Name, _) => "identity_name_malformed",
+            Self::Malformed(Mapped::GivenName, _) => "identity_given_name_malformed",
+            Self::Malformed(Mapped::FamilyName, _) => "identity_family_name_malformed",
+            Self::Malformed(Mapped::Phone, _) => "identity_phone_malformed",
+            Self::Malformed(Mapped::Groups, _) => "identity_groups_malformed",
             Self::GroupsOverage => "identity_groups_overage",
             Self::TooManyGroups => "identity_too_many_groups",
         }
@@ -135,10 +154,10 @@ pub(super) fn map(
         return Err(IdentityError::Missing(name.clone()));
     }
     let contact = Contact {
-        name: documents.text(&mapping.name)?,
-        given_name: documents.text(&mapping.given_name)?,
-        family_name: documents.text(&mapping.family_name)?,
-        phone: documents.text(&mapping.phone)?,
+        name: documents.text(Mapped::Name, &mapping.name)?,
+        given_name: documents.text(Mapped::GivenName, &mapping.given_name)?,
+        family_name: documents.text(Mapped::FamilyName, &mapping.family_name)?,
+        phone: documents.text(Mapped::Phone, &mapping.phone)?,
     };
     let email = documents.email(connection, now);
     let groups = documents.groups(mapping)?;
@@ -182,9 +201,9 @@ impl<'a> Documents<'a> {
     }
 
     /// A text for people: without control characters, capped; empty is absent.
-    fn text(self, name: &str) -> Result<Option<String>, ClaimError> {
+    fn text(self, mapped: Mapped, name: &str) -> Result<Option<String>, IdentityError> {
         let Some(found) = self.find(name) else { return Ok(None) };
-        let text = found.as_str().ok_or_else(|| ClaimError::WrongType(name.to_owned()))?;
+        let text = found.as_str().ok_or_else(|| malformed(mapped, name))?;
         let clean: String = text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
         Ok(Some(clean.trim().to_owned()).filter(|text| !text.is_empty()))
     }
@@ -217,7 +236,7 @@ impl<'a> Documents<'a> {
         if overage(self.id_token) || self.userinfo.is_some_and(overage) {
             return Err(IdentityError::GroupsOverage);
         }
-        let wrong = || ClaimError::WrongType(name.clone());
+        let wrong = || malformed(Mapped::Groups, name);
         let groups: Vec<String> = match self.find(name) {
             None => Vec::new(),
             Some(Value::String(text)) => {
@@ -227,10 +246,14 @@ impl<'a> Documents<'a> {
                 let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
                 texts.collect::<Option<_>>().ok_or_else(wrong)?
             }
-            Some(_) => return Err(wrong().into()),
+            Some(_) => return Err(wrong()),
         };
         if groups.len() > MAX_GROUPS { Err(IdentityError::TooManyGroups) } else { Ok(groups) }
     }
+}
+
+fn malformed(mapped: Mapped, name: &str) -> IdentityError {
+    IdentityError::Malformed(mapped, ClaimError::WrongType(name.to_owned()))
 }
 
 /// The email of one document with that document's own word about it. A text that is no address is none.

@@ -183,7 +183,8 @@ async fn post_connection(State(web): State<Web>, browser: Browser, PostedForm(fo
         Err(response) => return response,
     };
     let Some(connection) = form.get("connection").and_then(|text| text.parse().ok()) else {
-        return refusal(&web, &browser, FlowError::refused("invalid_request"));
+        let refused = web.broker.refuse_form(&browser.visit, "connection_malformed").await;
+        return refusal(&web, &browser, refused);
     };
     outcome(&web, &browser, web.broker.sign_in_through(&browser.visit, handle, connection).await)
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Grant, Idp};
 use crate::crypto::{self, jws};
 use crate::emulator::directory::User;
+use crate::emulator::fault::Fault;
 use crate::protocol::base64url;
 
 /// How long an ID token lives.
@@ -49,6 +50,9 @@ impl Idp {
         if habits.profile {
             claims.extend(self.profile(grant, user));
         }
+        if self.faults.has(Fault::WrongClaims) {
+            claims.insert("aud".to_owned(), json!("somebody-else"));
+        }
         claims
     }
 
@@ -56,6 +60,9 @@ impl Idp {
     pub(super) fn userinfo_claims(&self, grant: &Grant, user: &User) -> Map<String, Value> {
         let mut claims = object(json!({ "sub": self.subject(grant, user) }));
         claims.extend(self.profile(grant, user));
+        if self.faults.has(Fault::WrongClaims) {
+            claims.insert("sub".to_owned(), json!("somebody-else"));
+        }
         claims
     }
 

@@ -15,6 +15,7 @@ mod pages;
 mod request;
 mod sign_in;
 mod token;
+mod trouble;
 mod userinfo;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ use http::{HeaderMap, StatusCode};
 use url::Url;
 
 use super::directory::Directory;
+use super::fault::{Fault, Faults};
 use super::memory::Shelf;
 use super::vendor::{Habits, TENANT, Vendor};
 use super::{cookie, html};
@@ -41,6 +43,12 @@ use crate::model::{Clock, Random, Timestamp};
 
 /// The largest form that is read, in bytes.
 const MAX_FORM: usize = 64 * 1024;
+
+/// Where the metadata lies, below the issuer.
+const METADATA: &str = "/.well-known/openid-configuration";
+
+/// How far a clock that is off is ahead.
+const CLOCK_OFF: Duration = Duration::from_hours(1);
 
 /// How long a person stays signed in at the provider.
 const SESSION_LIFETIME: Duration = Duration::from_hours(8);
@@ -61,13 +69,15 @@ pub struct Settings {
     pub random: Arc<dyn Random>,
     /// What signs its ID tokens: an RS256 key, as both vendors have.
     pub key: SigningKey,
+    /// What goes wrong.
+    pub faults: Faults,
 }
 
 /// The provider as a service for one origin.
 pub fn router(settings: Settings) -> Router {
     let idp = Arc::new(Idp::new(settings));
     let paths = idp.habits.paths;
-    let metadata = format!("{}/.well-known/openid-configuration", idp.habits.issuer_path);
+    let metadata = format!("{}{METADATA}", idp.habits.issuer_path);
     Router::new()
         .route(&metadata, get(metadata::show_metadata))
         .route(paths.keys, get(metadata::show_keys))
@@ -77,6 +87,7 @@ pub fn router(settings: Settings) -> Router {
         .route(paths.userinfo, get(userinfo::show_userinfo).post(userinfo::show_userinfo))
         .route(paths.logout, get(end_session::get_logout).post(end_session::post_logout))
         .layer(from_fn_with_state(Arc::clone(&idp), refuse_unknown_tenant))
+        .layer(from_fn_with_state(Arc::clone(&idp), trouble::trouble))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .with_state(idp)
 }
@@ -91,6 +102,8 @@ struct Idp {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     key: SigningKey,
+    unpublished: trouble::Unpublished,
+    faults: Faults,
     cookie: String,
     sessions: Shelf<Session>,
     codes: Shelf<Grant>,
@@ -139,6 +152,8 @@ impl Idp {
             clock: settings.clock,
             random: settings.random,
             key: settings.key,
+            unpublished: trouble::Unpublished::default(),
+            faults: settings.faults,
             sessions: Shelf::default(),
             codes: Shelf::default(),
             spent: Shelf::default(),
@@ -148,7 +163,8 @@ impl Idp {
     }
 
     fn now(&self) -> Timestamp {
-        self.clock.now()
+        let now = self.clock.now();
+        if self.faults.has(Fault::ClockOff) { now.after(CLOCK_OFF) } else { now }
     }
 
     /// An unguessable name for a code, a token or a session.

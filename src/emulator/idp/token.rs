@@ -69,7 +69,8 @@ impl Idp {
         let user = self.directory.user(&grant.session.username).ok_or(ErrorCode::InvalidGrant)?;
         let access_token = self.token();
         let claims = self.id_token_claims(&grant, user, &access_token);
-        let id_token = self.key.sign_jwt("JWT", None, &claims).map_err(|_| ErrorCode::ServerError)?;
+        let key = self.signing_key().map_err(|_| ErrorCode::ServerError)?;
+        let id_token = key.sign_jwt("JWT", None, &claims).map_err(|_| ErrorCode::ServerError)?;
         let scope = grant.scopes.join(" ");
         let now = self.now();
         self.spent.put(code.to_owned(), access_token.clone(), now, SPENT_LIFETIME);

@@ -30,6 +30,7 @@ fn provider(port: u16, response_iss: bool) -> Router {
         clock: Arc::new(StandingClock::at(1_800_000_000)),
         random: Arc::new(CountingRandom::default()),
         key: SigningKey::generate(SigningAlg::RS256, "k".to_owned()).unwrap(),
+        faults: crate::emulator::Faults::default(),
     })
 }
 

@@ -258,7 +258,7 @@ impl JwksError {
     /// The stable name of the reason, as audit records carry it.
     pub const fn code(self) -> &'static str {
         match self {
-            Self::Json(error) => error.code(),
+            Self::Json(_) => "jwks_json",
             Self::NoKeys => "jwks_no_keys",
             Self::TooManyKeys => "jwks_too_many_keys",
         }

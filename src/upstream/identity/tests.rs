@@ -139,7 +139,7 @@ fn claims_come_by_the_mapping_and_from_userinfo_where_the_token_is_thin() {
     assert_eq!(identity.contact.family_name, None);
     assert_eq!(identity.mapped_acr.as_deref(), Some("gold"));
     let wrong = map_with(|_| {}, json!({ "name": 7 }), None);
-    assert_eq!(wrong.unwrap_err().code(), "identity_claim_malformed");
+    assert_eq!(wrong.unwrap_err().code(), "identity_name_malformed");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn groups_come_as_array_text_or_comma_separated_list() {
     assert_eq!(groups(json!({ "groups": "a" })), Ok(vec!["a".to_owned()]));
     assert_eq!(groups(json!({})), Ok(Vec::new()));
     for wrong in [json!(1), json!({}), json!(["a", 1])] {
-        assert_eq!(groups(json!({ "groups": wrong })), Err("identity_claim_malformed"));
+        assert_eq!(groups(json!({ "groups": wrong })), Err("identity_groups_malformed"));
     }
     let unmapped = map_with(|_| {}, json!({ "groups": ["owner"] }), None).unwrap();
     assert!(unmapped.groups.is_empty());

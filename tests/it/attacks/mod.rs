@@ -4,3 +4,4 @@
 //! records were written. Rows that do not apply are named in `docs/security.md` with the reason.
 
 mod identity;
+mod upstream;

@@ -20,6 +20,7 @@ use url::Url;
 
 use super::browser::{Browser, Network};
 use super::database::{Held, Kind, TestDatabase};
+use super::hostile::Hostile;
 use super::pki::Authority;
 use super::time::{ManualClock, SeededRandom};
 
@@ -29,6 +30,7 @@ pub const ISSUER: &str = "https://id.test";
 /// Another node of the deployment; it drains when this is dropped.
 pub struct Node {
     pub network: Network,
+    pub broker: Arc<Broker>,
     _stop: oneshot::Sender<()>,
 }
 
@@ -41,6 +43,8 @@ pub struct TestApp {
     pub management: std::net::SocketAddr,
     /// The key of the identity provider that was emulated last, to sign what it would sign.
     pub idp_key: Option<SigningKey>,
+    /// What goes wrong at the identity providers that were emulated.
+    pub idp_faults: emulator::Faults,
     authority: Authority,
     database: TestDatabase,
     folder: TempDir,
@@ -49,14 +53,19 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    /// A broker on an empty database.
+    /// A broker on an empty database. It may call this machine.
     pub async fn new(kind: Kind) -> Self {
+        Self::with_outbound(kind, "allow = [\"127.0.0.0/8\", \"::1/128\"]").await
+    }
+
+    /// The same, with these rules for outgoing calls.
+    pub async fn with_outbound(kind: Kind, outbound: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new();
         authority.issue(&folder.path().join("certs"), "id", &["id.test"]);
         std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
         let database = TestDatabase::new(kind).await;
-        let config = write_config(&folder, &database);
+        let config = write_config(&folder, &database, outbound);
         let config = Config::load(Some(&config), std::iter::empty::<(String, String)>())
             .unwrap_or_else(|errors| panic!("{errors}"));
         let clock = Arc::new(ManualClock::new());
@@ -77,6 +86,7 @@ impl TestApp {
             random,
             management,
             idp_key: None,
+            idp_faults: emulator::Faults::default(),
             authority,
             database,
             folder,
@@ -106,11 +116,12 @@ impl TestApp {
         let app = App::bind(&config, environment).await.unwrap_or_else(|error| panic!("{error}"));
         let mut network = self.network.clone();
         network.add("id.test", app.public_addr());
+        let broker = app.broker();
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(app.serve(async {
             let _ = stopped.await;
         }));
-        Node { network, _stop: stop }
+        Node { network, broker, _stop: stop }
     }
 
     /// Runs one statement behind the broker's back, to break what it stands on.
@@ -164,6 +175,7 @@ impl TestApp {
             base_url: Url::parse(&base).unwrap(),
             directory,
             response_iss: true,
+            faults: self.idp_faults.clone(),
             clock: self.clock.clone(),
             random: self.random.clone(),
             key,
@@ -177,6 +189,14 @@ impl TestApp {
         Url::parse(&base).unwrap()
     }
 
+    /// Starts a hostile identity provider on `https://localhost:PORT`.
+    pub async fn hostile(&mut self) -> Hostile {
+        let hostile = Hostile::start(&self.authority, &self.clock).await;
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], hostile.port));
+        self.network.add(&format!("localhost:{}", hostile.port), address);
+        hostile
+    }
+
     /// Drains the broker.
     pub async fn stop(&mut self) {
         if let Some(stop) = self.stop.take() {
@@ -188,7 +208,7 @@ impl TestApp {
     }
 }
 
-fn write_config(folder: &TempDir, database: &TestDatabase) -> PathBuf {
+fn write_config(folder: &TempDir, database: &TestDatabase, outbound: &str) -> PathBuf {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let text = format!(
         r#"
@@ -210,7 +230,7 @@ synchronous = "normal"
 master_key_file = "{master}"
 
 [outbound]
-allow = ["127.0.0.0/8", "::1/128"]
+{outbound}
 extra_ca_file = "{ca}"
 "#,
         certs = path("certs"),

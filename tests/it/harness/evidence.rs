@@ -3,7 +3,7 @@
 //! Each test of the attack catalogue ends with [`Evidence::changes`]: whatever was tried, exactly the expected rows
 //! came or went, and the audit log says exactly the expected things.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::app::TestApp;
 
@@ -25,7 +25,7 @@ const TABLES: [&str; 10] = [
 /// The state of the world at one moment.
 pub struct Evidence {
     rows: BTreeMap<&'static str, i64>,
-    records: usize,
+    records: BTreeSet<String>,
 }
 
 /// What changed since: rows by table (unchanged tables left out), and the new audit records as
@@ -39,7 +39,8 @@ pub struct Changes {
 impl Evidence {
     /// Photographs the database.
     pub async fn now(app: &TestApp) -> Self {
-        Self { rows: app.count_rows(&TABLES).await, records: app.audit().await.len() }
+        let records = app.audit().await.iter().map(|record| record.id.to_string()).collect();
+        Self { rows: app.count_rows(&TABLES).await, records }
     }
 
     /// What is different now.
@@ -50,7 +51,10 @@ impl Evidence {
             .map(|(table, count)| (table, count - self.rows[table]))
             .filter(|(_, difference)| *difference != 0)
             .collect();
-        let audit = app.audit().await.split_off(self.records).into_iter().map(|record| {
+        // Ids of two nodes do not follow each other, so the new ones are found by name.
+        let new =
+            app.audit().await.into_iter().filter(|record| !self.records.contains(&record.id.to_string()));
+        let audit = new.map(|record| {
             let outcome = if record.succeeded { "done" } else { "refused" };
             format!("{} {outcome} {}", record.action, record.reason.unwrap_or_default()).trim_end().to_owned()
         });

@@ -1,9 +1,11 @@
 //! What the tests stand on.
 
 pub mod app;
+pub mod beta;
 pub mod browser;
 pub mod database;
 pub mod evidence;
+pub mod hostile;
 pub mod pki;
 pub mod relying_app;
 pub mod time;

@@ -2,8 +2,11 @@
 
 mod accounts;
 mod apply;
+mod check;
 mod documents;
 mod export;
+mod keys;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -15,6 +18,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use crate::harness::database::{Kind, TestDatabase};
 use crate::harness::time::{ManualClock, SeededRandom};
+
+/// The master key of all offices.
+const MASTER_KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
 
 /// The use cases on a database of their own, with no server around them.
 struct Office {
@@ -94,9 +100,11 @@ async fn open(database: &TestDatabase, clock: &Arc<ManualClock>, seed: u64) -> A
         ("COUNTERSIGN__SERVER__PUBLIC_URL", "https://id.test"),
         ("COUNTERSIGN__DATABASE__URL", &database.settings.url),
         ("COUNTERSIGN__DATABASE__MAX_CONNECTIONS", "8"),
-        ("COUNTERSIGN__SECRETS__MASTER_KEY", "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc"),
+        ("COUNTERSIGN__SECRETS__MASTER_KEY", MASTER_KEY),
         ("COUNTERSIGN__LIMITS__ORGANIZATION_ACCOUNTS", "4"),
         ("COUNTERSIGN__LIMITS__ORGANIZATION_CONNECTIONS", "3"),
+        ("COUNTERSIGN__LIMITS__ORGANIZATION_DOMAINS", "2"),
+        ("COUNTERSIGN__LIMITS__ORGANIZATION_APPS", "2"),
     ];
     let config = Config::load(None, variables.into_iter()).unwrap_or_else(|errors| panic!("{errors}"));
     let environment = Environment { clock: clock.clone(), random: Arc::new(SeededRandom::new(seed)) };
@@ -111,7 +119,7 @@ fn changes(report: &ApplyReport) -> Vec<Change> {
     report.lines.iter().map(|line| line.change).collect()
 }
 
-/// An organization with one of each, and every kind of secret.
+/// An organization with one of each, every kind of secret, and every setting at another value than its default.
 const ACME: &str = r#"
 [[organizations]]
 handle = "acme"
@@ -119,7 +127,10 @@ name = "Acme"
 plan = "enterprise"
 linking = true
 routing = "closed"
+local_sign_in = "all"
 session_idle = "90m"
+session_max = "5h"
+upstream_recheck = "9d"
 domains = [{ name = "acme.test", connection = "okta" }, { name = "*.acme.test", connections = ["entra", "okta"] }]
 
 [[organizations.connections]]
@@ -135,7 +146,33 @@ freshness = "round_trip"
 freshness_until = "2027-01-31"
 string_email_verified_until = "2027-02-28"
 acr_values = { "urn:mfa" = "phr" }
-claims = { groups = "groups", required = ["email"] }
+discovery_url = "https://acme.okta.test/elsewhere"
+auth = "client_secret_post"
+assertion_audience = "issuer"
+scopes = ["openid", "groups"]
+always_userinfo = true
+new_accounts = false
+id_token_alg = "ES256"
+trusted_audiences = ["other"]
+email_trust = "authoritative"
+mfa = "attested"
+upstream_logout = "never"
+
+[organizations.connections.claims]
+email = "mail"
+email_verified = "mail_verified"
+name = "display_name"
+given_name = "first"
+family_name = "last"
+phone = "tel"
+groups = "groups"
+required = ["mail"]
+
+[organizations.connections.capabilities]
+prompts = ["login"]
+max_age = false
+login_hint = false
+honours_prompt_login = true
 
 [[organizations.connections]]
 handle = "entra"
@@ -156,13 +193,26 @@ redirect_uris = ["https://notes.acme.test/callback"]
 home_uri = "https://notes.acme.test/"
 audience = ["globex"]
 connections = ["okta"]
+auth_method = "client_secret_post"
+post_logout_redirect_uris = ["https://notes.acme.test/bye"]
+grant_types = ["authorization_code"]
+require_pkce = false
+consent = "explicit"
+scopes = ["openid"]
+resources = ["https://api.acme.test/"]
+id_token_alg = "ES256"
 access_token_alg = "EdDSA"
 code_lifetime = "30s"
+access_token_lifetime = "2m"
+id_token_lifetime = "3m"
+refresh_token_lifetime = "4d"
+unproven_email = true
 
 [[organizations.apps]]
 client_id = "spa"
-name = "Single page"
-redirect_uris = ["https://spa.acme.test/callback"]
+name = "Native"
+application_type = "native"
+redirect_uris = ["http://127.0.0.1/callback"]
 audience = "any"
 
 [[organizations.accounts]]
@@ -170,7 +220,10 @@ username = "Bob"
 email = "Bob@acme.test"
 email_verified = true
 name = "Bob Berger"
+given_name = "Bob"
+family_name = "Berger"
 phone = "+49 30 1"
+break_glass = true
 password = "CANARYpassword1"
 roles = ["auditor", "administrator"]
 

@@ -1,0 +1,98 @@
+//! What can be made to go wrong at an emulated provider, so that a rehearsal shows what people then see.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::model::words::words;
+
+words! {
+    /// Something that goes wrong.
+    Fault {
+        /// Its endpoints answer after half a minute.
+        Slow = "slow",
+        /// Every page and endpoint answers 503.
+        Down = "down",
+        /// Its endpoints answer with what is no JSON.
+        Garbage = "garbage",
+        /// It signs with a key that it does not publish.
+        RotatedKeys = "rotated-keys",
+        /// Its ID tokens and userinfo are about somebody else.
+        WrongClaims = "wrong-claims",
+        /// Its clock is an hour ahead.
+        ClockOff = "clock-off",
+    }
+}
+
+impl Fault {
+    /// A sentence for whoever chooses one.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Slow => "Metadata, keys, token and userinfo endpoint answer after 30 seconds",
+            Self::Down => "Every page and endpoint answers with status 503",
+            Self::Garbage => "Metadata, keys, token and userinfo endpoint answer with what is no JSON",
+            Self::RotatedKeys => "ID tokens are signed with a new key that is not among the published ones",
+            Self::WrongClaims => "ID tokens name another client, and userinfo another person",
+            Self::ClockOff => "The provider's clock is an hour ahead, and its ID tokens with it",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Slow => 1,
+            Self::Down => 1 << 1,
+            Self::Garbage => 1 << 2,
+            Self::RotatedKeys => 1 << 3,
+            Self::WrongClaims => 1 << 4,
+            Self::ClockOff => 1 << 5,
+        }
+    }
+}
+
+/// What is going wrong now. Clones are one set, so that a fault can begin and end while the provider runs.
+#[derive(Debug, Clone, Default)]
+pub struct Faults(Arc<AtomicU8>);
+
+impl Faults {
+    /// From here on this goes wrong too.
+    pub fn begin(&self, fault: Fault) {
+        self.0.fetch_or(fault.bit(), Ordering::SeqCst);
+    }
+
+    /// From here on this goes wrong no longer.
+    pub fn end(&self, fault: Fault) {
+        self.0.fetch_and(!fault.bit(), Ordering::SeqCst);
+    }
+
+    /// Whether this goes wrong.
+    pub fn has(&self, fault: Fault) -> bool {
+        self.0.load(Ordering::SeqCst) & fault.bit() != 0
+    }
+}
+
+impl FromIterator<Fault> for Faults {
+    fn from_iter<I: IntoIterator<Item = Fault>>(faults: I) -> Self {
+        let set = Self::default();
+        for fault in faults {
+            set.begin(fault);
+        }
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_begin_and_end_apart_from_each_other() {
+        let faults: Faults = Fault::ALL.iter().copied().collect();
+        for (number, fault) in Fault::ALL.iter().enumerate() {
+            faults.clone().end(*fault);
+            for (other, known) in Fault::ALL.iter().enumerate() {
+                assert_eq!(faults.has(*known), other > number, "{known}");
+            }
+        }
+        faults.begin(Fault::Down);
+        assert!(faults.has(Fault::Down) && !faults.has(Fault::Slow));
+    }
+}
