@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{app_named, app_table, assert_one_refusal, by_password, callback_of_bob, globex, is_signed_in};
+use super::{
+    app_named, app_table, assert_one_refusal, by_password, callback_of_bob, error_at_app, globex,
+    is_signed_in,
+};
 use super::{keep_what_is_cached, text, tokens};
 use crate::harness::browser::{Browser, Page};
 use crate::harness::database::Kind;
@@ -212,6 +215,19 @@ on_both_databases! {
             assert_eq!(changes.audit, ["authorize refused session_ended"]);
         }
         assert!(!is_signed_in(&mut browser).await);
+    }
+}
+
+on_both_databases! {
+    async fn a_silent_request_shows_nothing_even_when_its_session_ends_meanwhile(kind: Kind) {
+        let world = World::new(kind).await;
+        let mut browser = world.browser();
+        world.local(&mut browser).await;
+        let before = Evidence::now(&world.app).await;
+        let url = world.globex_app.authorize_url(&[("prompt", "none")]);
+        let (_, end) = open_while(&world, &browser, &url, &["UPDATE sessions SET ended_at = 1"]).await;
+        assert_eq!(error_at_app(&end).as_deref(), Some("login_required"), "{}", end.body);
+        assert_one_refusal(&world, &before, "authorize").await;
     }
 }
 

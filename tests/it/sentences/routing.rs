@@ -174,3 +174,41 @@ on_both_databases! {
         }
     }
 }
+
+on_both_databases! {
+    async fn a_closed_organization_with_several_connections_is_reached_by_its_link_and_its_apps_hints(kind: Kind) {
+        let world = World::with(kind, "routing = \"closed\"", "").await;
+        let domains = "routing = \"closed\"\n\
+                       domains = [{ name = \"acme.test\", connections = [\"acme-idp\", \"acme-two\"] }]\n";
+        let connection = second_connection(&issuer(&world), "vendor = \"okta\"");
+        world.app.apply(&acme(&format!("{domains}{connection}"))).await;
+        for start in [
+            "https://id.test/sso/acme".to_owned(),
+            "https://id.test/sso/acme.test".to_owned(),
+            world.notes.authorize_url(&[("domain_hint", "acme")]),
+            world.notes.authorize_url(&[("domain_hint", "acme.test")]),
+        ] {
+            let mut browser = world.browser();
+            let page = browser.open(&start).await;
+            page.expect(200, "connection-acme-idp").expect(200, "connection-acme-two");
+            // A reload shows the same.
+            let page = browser.open(page.url.as_str()).await;
+            page.expect(200, "connection-acme-idp").expect(200, "connection-acme-two");
+            for (button, client) in [("connection-acme-idp", "countersign"), ("connection-acme-two", "countersign-2")] {
+                let chosen = browser.clone().press(&page, button, &[]).await;
+                assert!(chosen.url.as_str().contains(&format!("client_id={client}&")), "{start}: {}", chosen.url);
+            }
+        }
+        // The shared page knows neither the name nor what a link of somebody else leads to.
+        let mut browser = world.browser();
+        let page = browser.open(&world.globex_app.authorize_url(&[])).await;
+        let page = browser.click(&page, "use-custom-domain").await;
+        let unknown = browser.press(&page, "continue", &[("domain", "acme")]).await;
+        assert_eq!(unknown.error().as_deref(), Some("unknown_domain"));
+        for name in ["acme", "acme.test"] {
+            let url = format!("{}&domain={name}", page.url);
+            let shown = browser.open(&url).await;
+            assert!(!shown.has("connection-acme-idp") && !shown.body.contains("Acme Two"), "{}", shown.body);
+        }
+    }
+}

@@ -154,6 +154,36 @@ on_both_databases! {
     }
 }
 
+on_both_databases! {
+    async fn introspection_calls_a_refresh_token_active_only_while_it_could_be_used(kind: Kind) {
+        for (policy, later, offline) in [
+            ("local_sign_in = \"none\"", Duration::ZERO, true),
+            ("session_idle = \"1h\"", Duration::from_mins(61), false),
+            ("upstream_recheck = \"2h\"", Duration::from_mins(121), true),
+        ] {
+            let world = World::with(kind, if offline { "" } else { policy }, "").await;
+            let notes = &world.notes;
+            let scope = [("scope", if offline { "openid offline_access" } else { "openid" })];
+            let mut browser = world.browser();
+            let end = if policy.starts_with("upstream") {
+                let page = browser.open(&notes.authorize_url(&[scope[0], ("domain_hint", "acme.test")])).await;
+                world.sign_in_at_provider(&mut browser, &page).await
+            } else {
+                let page = browser.open(&notes.authorize_url(&scope)).await;
+                browser.press(&page, "sign-in", &[("username", "carol"), ("password", PASSWORD)]).await
+            };
+            let tokens = tokens(notes, &end).await;
+            let token = text(&tokens, "refresh_token");
+            let active = async || notes.post("/oauth2/introspect", &[("token", token)]).await.1["active"].clone();
+            assert_eq!(active().await, true, "{policy}");
+            world.apply_with(policy, "").await;
+            world.app.clock.advance(later);
+            assert_eq!(active().await, false, "{policy}");
+            assert_eq!(refresh(notes, token, &[]).await.1["error"], "invalid_grant", "{policy}");
+        }
+    }
+}
+
 async fn published_keys(browser: &mut Browser) -> Vec<String> {
     let page = browser.open("https://id.test/oauth2/jwks").await;
     let set: Value = serde_json::from_str(&page.body).unwrap();
