@@ -23,6 +23,7 @@ mod house;
 mod manage;
 mod operation;
 mod provider;
+mod sentences;
 mod sessions;
 mod sign_in;
 mod store;

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use url::Url;
 
 use super::browser::{Browser, Network};
-use super::database::{Kind, TestDatabase};
+use super::database::{Held, Kind, TestDatabase};
 use super::hostile::Hostile;
 use super::pki::Authority;
 use super::time::{ManualClock, SeededRandom};
@@ -170,6 +170,16 @@ impl TestApp {
     /// Every byte that the database has kept.
     pub async fn everything_stored(&self) -> Vec<u8> {
         self.database.everything_stored().await
+    }
+
+    /// Runs statements behind the broker's back in one transaction, and leaves it open.
+    pub async fn hold(&self, statements: &[&'static str]) -> Held {
+        self.database.hold(statements).await
+    }
+
+    /// The file that the broker was configured by, for commands on the same database.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join("countersign.toml")
     }
 
     /// How many rows each of these tables holds.

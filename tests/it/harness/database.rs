@@ -22,6 +22,43 @@ pub struct TestDatabase {
     _folder: TempDir,
 }
 
+/// A transaction behind the broker's back that is still open: what it changed, the broker waits for.
+pub enum Held {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Held {
+    /// Returns when the broker waits for this transaction. `PostgreSQL` tells; `SQLite` cannot be asked, so there the
+    /// broker is given a moment, and a test's verdict must hold whichever of the two comes first.
+    pub async fn wait_for_the_broker(&mut self) {
+        match self {
+            Self::Sqlite(_) => tokio::time::sleep(Duration::from_millis(300)).await,
+            Self::Postgres(connection) => {
+                let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+                               AND wait_event_type = 'Lock'";
+                for _ in 0..1_000 {
+                    let count: i64 = sqlx::query_scalar(waiting).fetch_one(&mut *connection).await.unwrap();
+                    if count > 0 {
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                panic!("the broker never waits for this transaction");
+            }
+        }
+    }
+
+    /// Commits.
+    pub async fn release(mut self) {
+        match &mut self {
+            Self::Sqlite(connection) => connection.execute("COMMIT").await.map(drop),
+            Self::Postgres(connection) => connection.execute("COMMIT").await.map(drop),
+        }
+        .unwrap();
+    }
+}
+
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 impl TestDatabase {
@@ -60,6 +97,26 @@ impl TestDatabase {
             PgConnection::connect(url).await.unwrap().execute(statement).await.unwrap();
         } else {
             SqliteConnection::connect(url).await.unwrap().execute(statement).await.unwrap();
+        }
+    }
+
+    /// Runs statements behind the broker's back in one transaction, and leaves it open.
+    pub async fn hold(&self, statements: &[&'static str]) -> Held {
+        let url = &self.settings.url;
+        if url.starts_with("postgres") {
+            let mut connection = PgConnection::connect(url).await.unwrap();
+            connection.execute("BEGIN").await.unwrap();
+            for statement in statements {
+                connection.execute(*statement).await.unwrap();
+            }
+            Held::Postgres(connection)
+        } else {
+            let mut connection = SqliteConnection::connect(url).await.unwrap();
+            connection.execute("BEGIN IMMEDIATE").await.unwrap();
+            for statement in statements {
+                connection.execute(*statement).await.unwrap();
+            }
+            Held::Sqlite(connection)
         }
     }
 
