@@ -257,8 +257,7 @@ impl Broker {
         identity: VerifiedIdentity,
         event: Event,
     ) -> Result<Answer, FlowError> {
-        self.warm(&flow.target).await?;
-        let mut tx = self.database.write().await?;
+        let (mut tx, known) = self.begin_completion(&flow.target).await?;
         let email = self.trusted_email(&mut tx, entry, &identity).await?;
         let connection = entry.connection.id;
         let found =
@@ -299,7 +298,7 @@ impl Broker {
             upstream_sid: identity.upstream_sid,
         };
         let proven = Proven { account, proof, upstream_id_token: Some(identity.id_token.0) };
-        self.complete_sign_in(tx, visit, flow, proven).await
+        self.complete_sign_in(tx, visit, flow, proven, known).await
     }
 
     /// The asserted email, and whether it is proven: only inside domains that the organization owns.
