@@ -16,6 +16,7 @@
 
 mod attacks;
 mod conformance;
+mod faults;
 mod harness;
 mod house;
 mod manage;
