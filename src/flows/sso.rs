@@ -173,7 +173,7 @@ impl Broker {
             }
         };
         match outcome {
-            Ok(identity) => self.sign_in_as(visit, flow, leg, &entry, identity, event).await,
+            Ok(identity) => Box::pin(self.sign_in_as(visit, flow, leg, &entry, identity, event)).await,
             Err(error) => Err(self.upstream_failed(visit, event, flow, &error).await),
         }
     }
