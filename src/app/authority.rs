@@ -1,4 +1,4 @@
-//! A certificate authority for one demo: fresh each time, its private key never written.
+//! A certificate authority of the broker's own, to try it: made once, its private key never written.
 
 use std::fs;
 use std::io;
@@ -23,11 +23,11 @@ pub enum AuthorityError {
 }
 
 impl Authority {
-    /// A new one.
-    pub(super) fn new() -> Result<Self, AuthorityError> {
+    /// A new one; people see its name where they trust it.
+    pub(super) fn new(name: &str) -> Result<Self, AuthorityError> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.distinguished_name.push(DnType::CommonName, "Countersign demo");
+        params.distinguished_name.push(DnType::CommonName, name);
         Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
     }
 

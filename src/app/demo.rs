@@ -49,7 +49,7 @@ pub enum DemoError {
     /// The certificates.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
-    /// The certificates, once more.
+    /// A certificate that was written cannot be read.
     #[error(transparent)]
     Certificates(#[from] CertificateError),
     /// A key.
@@ -164,7 +164,7 @@ impl Folder {
                 _ => {}
             }
         }
-        let authority = Authority::new()?;
+        let authority = Authority::new("Countersign demo")?;
         authority.issue(&root.join("certs"), "localhost")?;
         let ca = root.join("ca.pem");
         fs::write(&ca, authority.pem()).map_err(at(&ca))?;

@@ -79,7 +79,7 @@ pub async fn run(
 ) -> Result<(), EmulateError> {
     let directory = read_directory(&settings.users)?;
     if !settings.certs.join("default.crt").exists() {
-        let authority = Authority::new()?;
+        let authority = Authority::new("Countersign emulator")?;
         authority.issue(&settings.certs, "localhost")?;
         let ca = settings.certs.join("ca.pem");
         fs::write(&ca, authority.pem()).map_err(|cause| EmulateError::File { path: ca, cause })?;

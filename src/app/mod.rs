@@ -2,8 +2,10 @@
 //! one that reads the whole configuration.
 
 mod authority;
+pub mod check;
 pub mod demo;
 pub mod emulate;
+pub mod first_certificate;
 
 use std::fs;
 use std::io;
@@ -126,20 +128,16 @@ pub async fn open_broker(config: &Config, environment: &Environment) -> Result<A
 
 /// Opens the database and brings its schema up to date.
 pub async fn open_database(config: &Config) -> Result<Database, OpenError> {
-    let settings = StoreSettings {
+    Database::open(&store_settings(config)).await
+}
+
+fn store_settings(config: &Config) -> StoreSettings {
+    StoreSettings {
         url: config.database.url.expose().to_owned(),
         max_connections: config.database.max_connections,
         synchronous_full: matches!(config.database.synchronous, Synchronous::Full),
         acquire_timeout: ACQUIRE_TIMEOUT,
-    };
-    Database::open(&settings).await
-}
-
-/// The host names of the configured certificates, for people.
-pub fn certificate_names(config: &Config) -> Result<String, CertificateError> {
-    let (names, has_default) = Certificates::load(&config.tls.certs_dir)?.names();
-    let default = if has_default { ", and a default for clients that name no host" } else { "" };
-    Ok(format!("for {}{default}", names.join(", ")))
+    }
 }
 
 fn flow_settings(config: &Config) -> Result<FlowSettings, AppError> {
@@ -181,7 +179,8 @@ fn flow_settings(config: &Config) -> Result<FlowSettings, AppError> {
         },
         rotate_every: config.keys.rotate_every,
         publish_before: config.keys.publish_before,
-        upstream: UpstreamSettings { egress, ..UpstreamSettings::default() },
+        state_bytes: config.limits.state_bytes,
+        upstream: UpstreamSettings { egress, jwks_max_stale: config.outbound.jwks_max_stale },
     })
 }
 
@@ -335,4 +334,24 @@ async fn readiness(broker: &Broker, draining: bool) -> Result<(), String> {
         return Err("draining".to_owned());
     }
     broker.is_ready().await.map_err(|_| "the database does not answer".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_and_spans_of_the_configuration_reach_the_use_cases() {
+        let variables = [
+            ("COUNTERSIGN__OUTBOUND__JWKS_MAX_STALE", "90m"),
+            ("COUNTERSIGN__OUTBOUND__TIMEOUT", "3s"),
+            ("COUNTERSIGN__LIMITS__STATE_BYTES", "100"),
+            ("COUNTERSIGN__LIMITS__ORGANIZATION_APPS", "7"),
+        ];
+        let config = Config::load(None, variables.into_iter()).unwrap();
+        let settings = flow_settings(&config).unwrap();
+        assert_eq!(settings.upstream.jwks_max_stale, Duration::from_mins(90));
+        assert_eq!(settings.upstream.egress.total_timeout, Duration::from_secs(3));
+        assert_eq!((settings.state_bytes, settings.limits.apps), (100, 7));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::{Shared, read_file, say};
 use crate::flows::manage::{AccountView, NewAccount};
@@ -10,11 +10,11 @@ use crate::model::{Account, Email, Handle, Secret, Username};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// List an organization's accounts.
+    /// List an organization's accounts, or those that belong to none, such as the operators'.
     List {
-        /// The organization's handle.
+        /// The organization's handle; without it the accounts that belong to none.
         #[arg(long)]
-        organization: Handle,
+        organization: Option<Handle>,
         /// So many at most.
         #[arg(long, default_value_t = 1_000)]
         limit: i64,
@@ -49,9 +49,12 @@ pub(super) struct Create {
     /// The organization's handle; without it the account belongs to none.
     #[arg(long)]
     organization: Option<Handle>,
-    /// It administers its organization; without an organization it is the operator's.
-    #[arg(long)]
+    /// It is an operator's: it administers the deployment, and belongs to no organization.
+    #[arg(long, conflicts_with_all = ["organization", "administrator"])]
     operator: bool,
+    /// It administers its organization.
+    #[arg(long, requires = "organization")]
+    administrator: bool,
     /// A file with the password; without it one is made and printed once.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
@@ -61,8 +64,12 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
     let broker = shared.broker().await?;
     match command {
         Command::List { organization, limit } => {
-            for account in broker.list_accounts(&organization, limit).await? {
-                say(&line(&account));
+            let accounts = match &organization {
+                Some(handle) => broker.list_accounts(handle, limit).await?,
+                None => broker.list_unattached_accounts(limit).await?,
+            };
+            for account in &accounts {
+                say(&line(account));
             }
         }
         Command::Show { name } => show(&broker.find_account(&name).await?),
@@ -71,14 +78,11 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
                 Some(path) => Some(Secret::new(read_file(path)?.trim_end_matches(['\r', '\n']))),
                 None => None,
             };
-            if create.operator && create.organization.is_some() {
-                bail!("--operator makes an account of the operator's, which belongs to no organization");
-            }
             let new = NewAccount {
                 organization: create.organization,
                 username: create.username,
                 email: create.email,
-                administrator: create.operator,
+                administrator: create.operator || create.administrator,
                 password,
             };
             let (account, made) = broker.create_account(new).await?;
@@ -98,15 +102,19 @@ fn line(account: &Account) -> String {
     let name = account.username.as_ref().map_or("-", Username::as_str);
     let email = account.email.as_ref().map_or("-", Email::as_str);
     let state = if account.enabled { "enabled" } else { "disabled" };
-    format!("{} {name} {email} {state}", account.id)
+    format!("{} {name} {email} {state} {}", account.id, roles(account))
+}
+
+fn roles(account: &Account) -> String {
+    let roles: Vec<&str> = account.roles.iter().map(|role| role.as_str()).collect();
+    if roles.is_empty() { "-".to_owned() } else { roles.join(",") }
 }
 
 fn show(view: &AccountView) {
     say(&line(&view.account));
     let organization = view.organization.as_ref().map_or("none", Handle::as_str);
     say(&format!("organization {organization}"));
-    let roles: Vec<&str> = view.account.roles.iter().map(|role| role.as_str()).collect();
-    say(&format!("roles {}", roles.join(" ")));
+    say(&format!("roles {}", roles(&view.account)));
     for profile in &view.profiles {
         say(&format!("signs in by {profile}"));
     }

@@ -24,8 +24,13 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> Result<()> {
     let broker = shared.broker().await?;
     let report = broker.apply(&files, arguments.dry_run).await?;
     for line in &report.lines {
-        say(&line.to_string());
+        if arguments.dry_run {
+            say(&format!("{:<9} {line}", line.change));
+        } else {
+            say(&line.to_string());
+        }
     }
+    say(&report.to_string());
     if arguments.dry_run {
         say("nothing was changed: this was a dry run");
     }

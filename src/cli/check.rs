@@ -1,31 +1,22 @@
 //! `countersign check`.
 
 use anyhow::{Result, bail};
+use tracing::level_filters::LevelFilter;
 
-use super::{Shared, say};
-use crate::app::certificate_names;
+use super::{Shared, log_to_stderr, say};
+use crate::app::{Environment, check};
+use crate::flows::manage::Verdict;
+use crate::telemetry::Format;
 
 pub(super) async fn run(shared: &Shared) -> Result<()> {
     let config = shared.config()?;
-    let mut failed = 0;
-    let mut tell = |what: &str, good: bool, finding: &str| {
-        failed += usize::from(!good);
-        say(&format!("{:<4} {what}: {finding}", if good { "ok" } else { "FAIL" }));
-    };
-    tell("configuration", true, "has no errors");
-    match certificate_names(&config) {
-        Ok(names) => tell("certificates", true, &names),
-        Err(error) => tell("certificates", false, &error.to_string()),
+    log_to_stderr(Format::Text, LevelFilter::WARN);
+    say("ok   configuration: has no errors");
+    let checks = check::check(&config, &Environment::of_this_machine(), shared.config.is_none()).await;
+    for check in &checks {
+        say(&format!("{:<4} {}: {}", check.verdict, check.what, check.finding));
     }
-    match shared.broker().await {
-        Ok(broker) => {
-            for check in broker.check().await? {
-                tell(&check.what, check.good, &check.finding);
-            }
-            broker.close().await;
-        }
-        Err(error) => tell("database", false, &format!("{error:#}")),
-    }
+    let failed = checks.iter().filter(|check| check.verdict == Verdict::Bad).count();
     if failed > 0 {
         bail!("{failed} of the checks failed");
     }

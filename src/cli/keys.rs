@@ -18,13 +18,16 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
         Command::List => {}
         Command::Rotate => {
             for key in broker.rotate_signing_keys(false).await? {
-                say(&format!("new: {} {} signs from {}", key.id, key.algorithm, key.signs_from));
+                say(&format!("new: {} {} signs from {}", key.id, key.algorithm, key.times.signs_from));
             }
         }
     }
     for (key, state) in broker.list_signing_keys().await? {
-        let until = key.signs_until.map(|time| format!(", until {time}")).unwrap_or_default();
-        say(&format!("{} {:<5} {state:?}, signs from {}{until}", key.id, key.algorithm, key.signs_from));
+        let until = key.times.signs_until.map(|time| format!(", until {time}")).unwrap_or_default();
+        say(&format!(
+            "{} {:<5} {state:?}, signs from {}{until}",
+            key.id, key.algorithm, key.times.signs_from
+        ));
     }
     broker.close().await;
     Ok(())

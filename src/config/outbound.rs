@@ -16,6 +16,8 @@ section! {
         optional extra_ca_file: PathBuf = "/etc/countersign/extra-ca.pem";
         /// How long a call may take, from the connection to the last byte.
         key timeout: Duration = "5s";
+        /// How long the last good keys of an identity provider serve while new ones cannot be fetched.
+        key jwks_max_stale: Duration = "24h";
     }
 }
 

@@ -17,7 +17,7 @@ section! {
     /// What passwords must be like, and what hashing them may cost.
     pub struct Passwords in "passwords" {
         /// The rules for new passwords: `classic` (8 to 64 characters, upper and lower case and a digit) or `nist`
-        /// (15 or more, no composition rules). An organization may be stricter.
+        /// (15 or more, no composition rules).
         key policy: PasswordPolicy = "classic";
         /// Passwords hashed at once; absent: as many as there are processor cores.
         optional max_parallel: usize = "2";

@@ -66,27 +66,39 @@ pub enum MasterKeyError {
 }
 
 impl Secrets {
+    /// The master key that is there: the configured one, or the one in `master_key_file`.
+    ///
+    /// # Errors
+    /// The file is readable by others, malformed, or out of reach.
+    pub fn load(&self) -> Result<Option<Zeroizing<[u8; 32]>>, MasterKeyError> {
+        if let Some(key) = &self.master_key {
+            return decode(key.expose()).map(Some).ok_or(MasterKeyError::Malformed);
+        }
+        let path = &self.master_key_file;
+        match File::open(path) {
+            Ok(file) => read(path, file).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(MasterKeyError::Io { path: path.clone(), error }),
+        }
+    }
+
     /// The master key: the configured one, or the one in `master_key_file`, which is made from `random` when there is
     /// none (mode 0600, its folder 0700).
     ///
     /// # Errors
     /// The file is readable by others, malformed, or out of reach.
     pub fn load_or_create(&self, random: &dyn Random) -> Result<Zeroizing<[u8; 32]>, MasterKeyError> {
-        if let Some(key) = &self.master_key {
-            return decode(key.expose()).ok_or(MasterKeyError::Malformed);
+        if let Some(key) = self.load()? {
+            return Ok(key);
         }
         let path = &self.master_key_file;
         let io = |error| MasterKeyError::Io { path: path.clone(), error };
-        match File::open(path) {
-            Ok(file) => read(path, file),
-            Err(error) if error.kind() == ErrorKind::NotFound => match create(path, random) {
-                // Another process was quicker: its key is the one.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    read(path, File::open(path).map_err(io)?)
-                }
-                created => created.map_err(io),
-            },
-            Err(error) => Err(io(error)),
+        match create(path, random) {
+            // Another process was quicker: its key is the one.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                read(path, File::open(path).map_err(io)?)
+            }
+            created => created.map_err(io),
         }
     }
 }

@@ -10,7 +10,7 @@ section! {
         /// The folder with pairs `NAME.crt` (a PEM chain) and `NAME.key`. Which host names a pair serves is read from
         /// its certificate; `default.crt` serves clients that name no host, or an unknown one. Changed files are
         /// taken over without a restart.
-        key certs_dir: PathBuf = "certs";
+        key certs_dir: PathBuf = "data/certs";
     }
 }
 

@@ -32,8 +32,8 @@ pub enum Purpose {
     FlowCookie,
     /// The `state` that goes to identity providers.
     UpstreamState,
-    /// Authorization codes.
-    AuthorizationCode,
+    /// Which accounts were used in a browser.
+    KnownBrowser,
     /// Secrets that this broker must present to others: client secrets of connections, mail passwords.
     Credential,
     /// Private keys.
@@ -46,7 +46,7 @@ impl Purpose {
     const ALL: [Self; 6] = [
         Self::FlowCookie,
         Self::UpstreamState,
-        Self::AuthorizationCode,
+        Self::KnownBrowser,
         Self::Credential,
         Self::PrivateKey,
         Self::PersonalData,
@@ -56,7 +56,7 @@ impl Purpose {
         match self {
             Self::FlowCookie => b"seal flow cookie",
             Self::UpstreamState => b"seal upstream state",
-            Self::AuthorizationCode => b"seal authorization code",
+            Self::KnownBrowser => b"seal known browser",
             Self::Credential => b"seal credential",
             Self::PrivateKey => b"seal private key",
             Self::PersonalData => b"seal personal data",

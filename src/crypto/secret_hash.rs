@@ -5,10 +5,18 @@
 
 use super::{constant_time_eq, random};
 use crate::model::Secret;
+use crate::protocol::base64url;
+
+const SHA256_BYTES: usize = 32;
 
 /// What the database keeps of a client secret: its SHA-256 as base64url.
 pub fn hash(secret: &Secret) -> String {
     random::hash_token(secret.expose())
+}
+
+/// Whether this text has the shape of what [`hash`] makes.
+pub fn is_hash(text: &str) -> bool {
+    base64url::decode(text).is_ok_and(|bytes| bytes.len() == SHA256_BYTES)
 }
 
 /// Whether `presented` is the secret behind `stored`. The time taken says nothing about how much of it is
@@ -29,5 +37,17 @@ mod tests {
             assert!(!matches(&Secret::new(other), &stored), "{other}");
         }
         assert!(!matches(&Secret::new("s3cret"), ""));
+    }
+
+    #[test]
+    fn a_hash_is_known_by_its_shape() {
+        let hash = hash(&Secret::new("s3cret"));
+        assert!(is_hash(&hash));
+        let shorter = hash.get(1..).unwrap_or_default();
+        for other in
+            ["", "s3cret", shorter, &format!("{hash}A"), &format!("{hash}="), &hash.replace(|_| true, "+")]
+        {
+            assert!(!is_hash(other), "{other}");
+        }
     }
 }

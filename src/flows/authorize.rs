@@ -59,7 +59,7 @@ impl Broker {
             let reason = error.code.as_str();
             return Err(self.refuse_to_app(visit, event, &request, error, reason).await);
         }
-        self.begin_sign_in(visit, flow, request, &hints).await
+        self.begin_sign_in(visit, event, flow, request, &hints).await
     }
 
     /// The app and the address that its answer goes to. Whatever is wrong here is told on a page: nothing is ever
@@ -199,13 +199,15 @@ impl Broker {
     async fn begin_sign_in(
         &self,
         visit: &Visit,
+        event: Event,
         id: FlowId,
         request: AuthorizationRequest,
         hints: &Hints,
     ) -> Result<Answer, FlowError> {
         let login_hint = request.login_hint.clone();
         let app = request.app;
-        let flow = Flow { id, ..self.new_flow(visit, Target::App(Box::new(request))) };
+        let target = Target::App(Box::new(request));
+        let flow = Flow { id, ..self.new_flow(target) };
         let handle = || self.flow_handle(id, Some(app));
         let go = match route::decide(hints) {
             Destination::Connection(connection) => {
@@ -213,6 +215,12 @@ impl Broker {
             }
             Destination::Choice(_) => Go::Choose(handle()?, None),
             Destination::Page => Go::SignIn(handle()?),
+            Destination::Nowhere => {
+                let Target::App(request) = &flow.target else { return Ok(Answer::to(Go::Account)) };
+                let description = "no connection satisfies what the app, idp_hint and domain_hint ask for";
+                let error = OAuthError::new(ErrorCode::AccessDenied, description);
+                return Err(self.refuse_to_app(visit, event, request, error, "hints_lead_nowhere").await);
+            }
         };
         let cookies = self.keep_flow(visit, &flow).await?;
         Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
@@ -220,7 +228,7 @@ impl Broker {
 
     /// Begins a sign-in of somebody who came without an app.
     pub async fn begin_own_sign_in(&self, visit: &Visit) -> Result<Answer, FlowError> {
-        let flow = self.new_flow(visit, Target::Account);
+        let flow = self.new_flow(Target::Account);
         let cookies = self.keep_flow(visit, &flow).await?;
         let go = Go::SignIn(self.flow_handle(flow.id, None)?);
         Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))

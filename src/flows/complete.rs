@@ -15,7 +15,7 @@ use crate::model::{
 use crate::policy::access::{may_use, may_use_password, needs_consent, within};
 use crate::policy::redirect;
 use crate::policy::route::{Hints, is_among};
-use crate::policy::step::{Facts, Step, next_step};
+use crate::policy::step::{Facts, Step, Withdrawn, next_step};
 use crate::protocol::oauth::{ErrorCode, OAuthError, add_to_query};
 use crate::store::grants::{Code, Grant};
 use crate::store::{StoreError, Tx, accounts, flows, grants, organizations, sessions};
@@ -42,10 +42,11 @@ pub(super) struct Known {
 }
 
 /// What a sign-in that goes on stands on.
-struct Ground {
+pub(super) struct Ground {
     organization: Option<Organization>,
     app: Option<std::sync::Arc<AppEntry>>,
-    step: Step,
+    /// What is due next.
+    pub(super) step: Step,
 }
 
 impl Broker {
@@ -72,7 +73,7 @@ impl Broker {
             return Err(self.refuse(visit, event, "flow_finished", "flow_finished").await);
         }
         let ground = self.ground(&mut tx, &proven.account, &proven.proof, &flow.target, known).await?;
-        if matches!(ground.step, Step::RefuseInactive | Step::RefuseOther | Step::RefuseAccess) {
+        if !matches!(ground.step, Step::Consent | Step::Finish) {
             drop(tx);
             return Err(self.refuse_step(visit, event, ground.step, &flow.target).await);
         }
@@ -109,24 +110,31 @@ impl Broker {
         if !sessions::hold_session(&mut tx, session.id).await? {
             drop(tx);
             let event = Self::authorize_event(flow, request, account, session);
-            return Err(self.refuse(visit, event, "session_ended", "session_ended").await);
+            return Err(if request.wants(crate::model::Prompt::None) {
+                self.refuse_to_app(visit, event, request, LOGIN_REQUIRED, "session_ended").await
+            } else {
+                self.refuse(visit, event, "session_ended", "session_ended").await
+            });
         }
         let ground = self.ground(&mut tx, account, &session.proof, &target, known).await?;
         let silent = request.wants(crate::model::Prompt::None);
-        let refused = match ground.step {
-            Step::RefuseInactive | Step::RefuseOther | Step::RefuseAccess => true,
-            Step::Consent => silent,
-            Step::Finish => false,
-        };
-        if refused {
-            drop(tx);
-            let event = Self::authorize_event(flow, request, account, session);
-            if ground.step == Step::Consent {
+        let event = Self::authorize_event(flow, request, account, session);
+        match (ground.step, silent) {
+            (Step::Finish, _) | (Step::Consent, false) => {}
+            (Step::Consent, true) => {
+                drop(tx);
                 let error =
                     OAuthError::new(ErrorCode::ConsentRequired, "the person must be asked for consent");
                 return Err(self.refuse_to_app(visit, event, request, error, "consent_required").await);
             }
-            return Err(self.refuse_step(visit, event, ground.step, &target).await);
+            (Step::RefuseWithdrawn(what), true) if what != Withdrawn::RedirectUri => {
+                drop(tx);
+                return Err(self.refuse_to_app(visit, event, request, LOGIN_REQUIRED, what.reason()).await);
+            }
+            (step, _) => {
+                drop(tx);
+                return Err(self.refuse_step(visit, event, step, &target).await);
+            }
         }
         let go = self.go_on(&mut tx, flow, &target, account, session, &ground).await?;
         tx.commit().await?;
@@ -158,8 +166,9 @@ impl Broker {
         Ok(Known { app, hints })
     }
 
-    /// Reads, inside the transaction, what decides over the next step.
-    async fn ground(
+    /// What decides over the next step: standing and consent as they are in this transaction, the app as the
+    /// directory knew it when the transaction began.
+    pub(super) async fn ground(
         &self,
         tx: &mut Tx,
         account: &Account,
@@ -187,15 +196,22 @@ impl Broker {
             (Some(entry), _) => (may_use(&entry.app, belongs), false),
             (None, _) => (target.app().is_none(), false),
         };
-        // Nothing goes to an address that was taken from the app meanwhile, not even a refusal.
         let still_registered = match (&app, target) {
             (Some(entry), Target::App(request)) => is_still_registered(entry, request),
             _ => true,
         };
+        let may_stay = proof.connection.is_some() || may_use_password(account, organization.as_ref());
         let facts = Facts {
-            active: standing.is_some_and(|standing| standing.is_good())
-                && still_registered
-                && (proof.connection.is_some() || may_use_password(account, organization.as_ref())),
+            withdrawn: match standing {
+                None => Some(Withdrawn::Account),
+                Some(standing) if !standing.account => Some(Withdrawn::Account),
+                Some(standing) if !standing.organization => Some(Withdrawn::Organization),
+                Some(standing) if !standing.connection => Some(Withdrawn::Connection),
+                Some(standing) if !standing.app => Some(Withdrawn::App),
+                // Nothing goes to an address that was taken from the app meanwhile, not even a refusal.
+                Some(_) if !still_registered => Some(Withdrawn::RedirectUri),
+                Some(_) => (!may_stay).then_some(Withdrawn::LocalSignIn),
+            },
             is_expected: match target {
                 Target::App(request) => request.hinted_account.is_none_or(|hinted| hinted == account.id),
                 Target::Account | Target::Home(_) => true,
@@ -317,7 +333,13 @@ impl Broker {
     }
 
     /// Refuses somebody who was proved: who may not use the app is sent back to it, for the rest there is a page.
-    async fn refuse_step(&self, visit: &Visit, event: Event, step: Step, target: &Target) -> FlowError {
+    pub(super) async fn refuse_step(
+        &self,
+        visit: &Visit,
+        event: Event,
+        step: Step,
+        target: &Target,
+    ) -> FlowError {
         if let (Step::RefuseOther, Target::App(request)) = (step, target) {
             let description = "somebody else signed in than id_token_hint names";
             let error = OAuthError::new(ErrorCode::LoginRequired, description);
@@ -328,10 +350,8 @@ impl Broker {
             return self.refuse_to_app(visit, event, request, error, "app_not_for_account").await;
         }
         match step {
-            Step::RefuseOther | Step::RefuseAccess => {
-                self.refuse(visit, event, "not_allowed", "app_not_for_account").await
-            }
-            _ => self.refuse(visit, event, "account_disabled", "inactive").await,
+            Step::RefuseWithdrawn(what) => self.refuse(visit, event, public_code(what), what.reason()).await,
+            _ => self.refuse(visit, event, "not_allowed", "app_not_for_account").await,
         }
     }
 
@@ -361,6 +381,21 @@ impl Broker {
         answer.extend(state.map(|state| ("state", state)));
         answer.push(("iss", &self.settings.issuer));
         add_to_query(redirect_uri, &answer)
+    }
+}
+
+/// Said to an app that allowed nothing to be shown.
+const LOGIN_REQUIRED: OAuthError = OAuthError::new(ErrorCode::LoginRequired, "the person must sign in");
+
+/// What a person is told of something that was withdrawn.
+const fn public_code(what: Withdrawn) -> &'static str {
+    match what {
+        Withdrawn::Account => "account_disabled",
+        Withdrawn::Organization => "organization_disabled",
+        Withdrawn::Connection => "connection_disabled",
+        Withdrawn::App => "unknown_client",
+        Withdrawn::RedirectUri => "redirect_uri_mismatch",
+        Withdrawn::LocalSignIn => "bad_credentials",
     }
 }
 

@@ -6,6 +6,7 @@ use super::error::{FlowError, Refusal};
 use super::evidence::{Event, receipt_of};
 use super::visit::{Answer, Go, Visit};
 use crate::model::{AuthorizationRequest, ProvenFlow, Target};
+use crate::policy::step::Step;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::{accounts, flows, grants, sessions};
 
@@ -26,6 +27,8 @@ pub struct ConsentView {
     pub scopes: Vec<String>,
     /// The code under which the attempt can be looked up.
     pub receipt: String,
+    /// The page languages that the app asked for (`ui_locales`).
+    pub locale: Option<String>,
 }
 
 impl Broker {
@@ -46,6 +49,7 @@ impl Broker {
             app_organization: entry.organization.name.clone(),
             person: person.or(username).or(account.contact.name).unwrap_or_default(),
             scopes: request.scopes,
+            locale: request.ui_locales,
             receipt: receipt_of(flow.id),
         })
     }
@@ -66,7 +70,7 @@ impl Broker {
         if !is_still_registered(&entry, &request) {
             return Err(self.refuse(visit, event, "redirect_uri_mismatch", "redirect_uri_withdrawn").await);
         }
-        let mut tx = self.database.write().await?;
+        let (mut tx, known) = self.begin_completion(&flow.target).await?;
         if !flows::consume_proven_flow(&mut tx, flow.id, now).await? {
             drop(tx);
             return Err(self.finished(&flow).await);
@@ -78,20 +82,23 @@ impl Broker {
             let url = self.error_address(&request.redirect_uri, request.state.as_deref(), &error);
             return Ok(Answer::to(Go::App(url)));
         }
-        let standing =
-            accounts::read_standing(&mut tx, flow.account, flow.proof.connection, Some(request.app)).await?;
         let account = accounts::find_account(&mut tx, flow.account).await?;
-        let good = standing.is_some_and(|standing| standing.is_good())
-            && sessions::hold_session(&mut tx, flow.session).await?;
-        let (Some(account), true) = (account, good) else {
+        let held = sessions::hold_session(&mut tx, flow.session).await?;
+        let Some(account) = account.filter(|_| held) else {
             drop(tx);
-            return Err(self.refuse(visit, event, "account_disabled", "inactive").await);
+            return Err(self.refuse(visit, event, "session_ended", "session_ended").await);
         };
         let given = grants::find_consent(&mut tx, account.id, request.app).await?.unwrap_or_default();
         let mut scopes = request.scopes.clone();
         scopes.extend(given.into_iter().filter(|scope| !request.scopes.contains(scope)));
         let organization = entry.organization.id;
         grants::save_consent(&mut tx, organization, account.id, request.app, &scopes, now).await?;
+        let ground = self.ground(&mut tx, &account, &flow.proof, &flow.target, known).await?;
+        // Consent was the step before; `prompt=consent` would ask for it for ever.
+        if !matches!(ground.step, Step::Consent | Step::Finish) {
+            drop(tx);
+            return Err(self.refuse_step(visit, event, ground.step, &flow.target).await);
+        }
         self.record_success(&mut tx, &event).await?;
         let url =
             self.issue_code(&mut tx, flow.id, &request, &entry, &account, flow.session, &flow.proof).await?;
@@ -132,7 +139,7 @@ impl Broker {
             None => None,
         };
         let receipt = Some(receipt_of(flow.id));
-        FlowError::Refused(Box::new(Refusal { code: "flow_finished", receipt, app, retry_after: None }))
+        FlowError::Refused(Box::new(Refusal { receipt, app, ..Refusal::new("flow_finished") }))
     }
 }
 

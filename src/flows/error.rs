@@ -25,6 +25,15 @@ pub struct Refusal {
     pub app: Option<AppLink>,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// The name of the connection through which to sign in instead.
+    pub instead: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal of which only the code is known.
+    pub const fn new(code: &'static str) -> Self {
+        Self { code, receipt: None, app: None, retry_after: None, instead: None }
+    }
 }
 
 /// Why a use case for people did not do what was asked.
@@ -44,7 +53,18 @@ pub enum FlowError {
 impl FlowError {
     /// A refusal without app and receipt.
     pub fn refused(code: &'static str) -> Self {
-        Self::Refused(Box::new(Refusal { code, receipt: None, app: None, retry_after: None }))
+        Self::Refused(Box::new(Refusal::new(code)))
+    }
+
+    /// The same refusal, to be tried again after `wait`; other errors stay as they are.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        match self {
+            Self::Refused(refusal) => {
+                Self::Refused(Box::new(Refusal { retry_after: Some(wait), ..*refusal }))
+            }
+            other => other,
+        }
     }
 }
 

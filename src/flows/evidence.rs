@@ -119,12 +119,17 @@ impl Broker {
             Some(app) => self.app_link(app).await,
             None => None,
         };
-        FlowError::Refused(Box::new(Refusal { code, receipt: event.receipt, app, retry_after: None }))
+        FlowError::Refused(Box::new(Refusal { receipt: event.receipt, app, ..Refusal::new(code) }))
     }
 
     /// Refuses a form that another site sent.
     pub async fn refuse_cross_site(&self, visit: &Visit) -> FlowError {
         self.refuse(visit, Event::new("form"), "cross_site", "cross_site").await
+    }
+
+    /// Refuses a form that none of our pages sends.
+    pub async fn refuse_form(&self, visit: &Visit, reason: &'static str) -> FlowError {
+        self.refuse(visit, Event::new("form"), "invalid_request", reason).await
     }
 
     /// Where the person can begin again, as far as it is known.

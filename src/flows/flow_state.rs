@@ -7,9 +7,9 @@ use super::Broker;
 use super::error::{FlowError, Refusal};
 use super::evidence::{Event, receipt_of};
 use super::visit::{CookieChange, Visit};
+use crate::crypto::constant_time_eq;
 use crate::crypto::seal::Purpose;
-use crate::crypto::{constant_time_eq, random};
-use crate::model::{AccountId, AppId, FLOW_LIFETIME, Flow, FlowId, Target, Timestamp};
+use crate::model::{AppId, FLOW_LIFETIME, Flow, FlowId, Target};
 use crate::store::flows;
 
 /// The most bytes of a cookie's value.
@@ -32,15 +32,9 @@ pub struct FlowName {
 
 impl Broker {
     /// A new flow to `target`.
-    pub(super) fn new_flow(&self, visit: &Visit, target: Target) -> Flow {
+    pub(super) fn new_flow(&self, target: Target) -> Flow {
         let now = self.clock.now();
-        Flow {
-            id: FlowId::new(now, &*self.random),
-            started_at: now,
-            target,
-            locale: visit.locale.clone(),
-            leg: None,
-        }
+        Flow { id: FlowId::new(now, &*self.random), started_at: now, target, named: None, leg: None }
     }
 
     /// The name of a flow in our own addresses.
@@ -142,7 +136,7 @@ impl Broker {
             None => None,
         };
         let receipt = Some(receipt_of(name.id));
-        FlowError::Refused(Box::new(Refusal { code, receipt, app, retry_after: None }))
+        FlowError::Refused(Box::new(Refusal { receipt, app, ..Refusal::new(code) }))
     }
 
     /// The proof that a form of a flow is ours.
@@ -153,49 +147,6 @@ impl Broker {
     /// Whether a form's token is the one for `subject`.
     pub fn is_form_token(&self, subject: &str, token: &str) -> bool {
         self.form_mac.verify(&[subject.as_bytes()], token)
-    }
-
-    /// The sealed list of accounts that were used in a browser, with `account` in it, newest first.
-    pub(super) fn remember_browser(
-        &self,
-        visit: &Visit,
-        account: AccountId,
-    ) -> Result<CookieChange, FlowError> {
-        let mut known = self.read_known(visit);
-        let browser = known.browser.unwrap_or_else(|| random::token(&*self.random).expose().to_owned());
-        known.accounts.retain(|(id, _)| *id != account);
-        known.accounts.insert(0, (account, self.clock.now()));
-        known.accounts.truncate(MAX_FLOWS);
-        let entries = known.accounts.iter().map(|(id, at)| (id.into_bytes(), at.unix_micros()));
-        let list = (browser, entries.collect::<Vec<_>>());
-        let text = postcard::to_allocvec(&list)
-            .map_err(|_| FlowError::Unavailable("the list of accounts cannot be written".to_owned()))?;
-        Ok(CookieChange::SetKnown(self.sealer.seal_text(Purpose::FlowCookie, "known", &text)?))
-    }
-
-    /// The browser's own name in guess counters, if the account was used in it since its password was set: whoever
-    /// knew an older one is a stranger.
-    pub(super) fn known_browser(
-        &self,
-        visit: &Visit,
-        account: AccountId,
-        password_since: Option<Timestamp>,
-    ) -> Option<String> {
-        let known = self.read_known(visit);
-        let (_, used_at) = known.accounts.iter().find(|(id, _)| *id == account)?;
-        known.browser.filter(|_| password_since.is_none_or(|since| *used_at >= since))
-    }
-
-    fn read_known(&self, visit: &Visit) -> Known {
-        let open = |sealed: &String| self.sealer.open_text(Purpose::FlowCookie, "known", sealed).ok();
-        let text = visit.known.as_ref().and_then(open);
-        let list: Option<(String, Vec<([u8; 16], i64)>)> =
-            text.and_then(|text| postcard::from_bytes(&text).ok());
-        let entry = |(id, at)| (AccountId::from_bytes(id), Timestamp::from_unix_micros(at));
-        list.map_or_else(Known::default, |(browser, accounts)| Known {
-            browser: Some(browser),
-            accounts: accounts.into_iter().map(entry).collect(),
-        })
     }
 
     /// The `state` of a leg to a provider.
@@ -214,13 +165,6 @@ impl Broker {
         let app = (*app != [0; 16]).then(|| AppId::from_bytes(*app));
         Some((FlowName { id: FlowId::from_bytes(*id), app }, StateProof(*random)))
     }
-}
-
-#[derive(Default)]
-struct Known {
-    browser: Option<String>,
-    /// Which accounts, and when each was last signed in to.
-    accounts: Vec<(AccountId, Timestamp)>,
 }
 
 /// The random part of a `state` that came back.

@@ -10,8 +10,8 @@ use super::error::EndpointError;
 use crate::crypto::random;
 use crate::model::OrganizationId;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
-use crate::store::grants::{Grant, find_grant, find_refresh_token};
-use crate::store::{accounts, sessions};
+use crate::store::accounts;
+use crate::store::grants::{find_grant, find_refresh_token};
 
 impl Broker {
     /// What a token is worth now, for an app that has proved itself. `network` is where the request came from.
@@ -90,7 +90,7 @@ impl Broker {
             accounts::read_standing(&mut tx, grant.account, grant.proof.connection, Some(grant.app)).await?;
         if !alive
             || !standing.is_some_and(|standing| standing.is_good())
-            || !session_allows(&mut tx, &grant, now).await?
+            || self.family_end(&mut tx, &grant).await?.is_some()
         {
             return Ok(None);
         }
@@ -108,17 +108,4 @@ impl Broker {
             })
         }))
     }
-}
-
-/// Whether the session still carries a grant that does not outlive it.
-async fn session_allows(
-    tx: &mut crate::store::Tx,
-    grant: &Grant,
-    now: crate::model::Timestamp,
-) -> Result<bool, EndpointError> {
-    if grant.scopes.iter().any(|scope| scope == "offline_access") {
-        return Ok(true);
-    }
-    let session = sessions::find_session(tx, grant.session).await?;
-    Ok(session.is_some_and(|session| !session.is_over(now)))
 }

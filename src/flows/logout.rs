@@ -16,9 +16,6 @@ use crate::protocol::oauth::{Parameters, add_to_query};
 use crate::store::grants;
 use crate::upstream::EndSession;
 
-/// The longest `state` that is given back, in bytes.
-const MAX_STATE: usize = 2_048;
-
 /// Where a sign-out leads in the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Leaving {
@@ -151,7 +148,8 @@ impl Broker {
     ) -> Result<Request, FlowError> {
         let event = Event::new("logout");
         let state = parameters.get("state");
-        if parameters.first_repeated().is_some() || state.is_some_and(|state| state.len() > MAX_STATE) {
+        let longest = self.settings.state_bytes;
+        if parameters.first_repeated().is_some() || state.is_some_and(|state| state.len() > longest) {
             return Err(self.refuse(visit, event, "invalid_request", "parameter_repeated_or_too_long").await);
         }
         let hint = parameters.get("id_token_hint");

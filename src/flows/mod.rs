@@ -19,10 +19,12 @@ pub mod evidence;
 pub mod flow_state;
 mod hint;
 pub mod introspect;
+mod known_browser;
 pub mod logout;
 pub mod manage;
 mod memory;
 pub mod metadata;
+mod provision;
 pub mod revoke;
 pub mod sessions;
 pub mod sign_in;
@@ -75,6 +77,8 @@ pub struct FlowSettings {
     pub max_accounts: i64,
     /// How much an organization may have.
     pub limits: manage::Limits,
+    /// The longest `state` of an app, in bytes.
+    pub state_bytes: usize,
     /// How passwords are hashed.
     pub hasher: HasherSettings,
     /// How long a signing key signs before the next one does.
@@ -130,11 +134,25 @@ impl Broker {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
+        let broker = Self::new(settings, database, master, clock, random)?;
+        broker.extend_keys_at_start().await?;
+        broker.ensure_signing_keys(&signing::FIRST_ALGORITHMS).await?;
+        Ok(broker)
+    }
+
+    /// As [`Self::start`], without touching the database: nothing can be signed yet.
+    pub fn new(
+        settings: FlowSettings,
+        database: Arc<Database>,
+        master: &MasterKey,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, StartError> {
         let sealer = Sealer::new(master, &[], Arc::clone(&random))?;
         let memory = StoreMemory { database: Arc::clone(&database), clock: Arc::clone(&clock) };
         let upstream =
             Upstream::new(&settings.upstream, Arc::clone(&clock), Arc::clone(&random), Arc::new(memory))?;
-        let broker = Self {
+        Ok(Self {
             upstream,
             directory: Directory::new(Arc::clone(&database), &clock),
             passwords: PasswordHasher::start(settings.hasher, Arc::clone(&random))?,
@@ -147,9 +165,7 @@ impl Broker {
             database,
             clock,
             random,
-        };
-        broker.ensure_signing_keys(&signing::FIRST_ALGORITHMS).await?;
-        Ok(broker)
+        })
     }
 
     /// How often the directory's caches asked the database, for the operator's metrics.

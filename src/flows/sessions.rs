@@ -96,12 +96,14 @@ impl Broker {
         Ok(())
     }
 
-    /// How long a session lives without use, and at most.
+    /// How long a session lives without use, and at most. An organization may be stricter than the deployment, never
+    /// laxer.
     fn session_spans(&self, organization: Option<&Organization>) -> (Duration, Duration) {
         let policy = organization.map(|organization| &organization.policy);
-        let idle = policy.and_then(|policy| policy.session_idle).unwrap_or(self.settings.session_idle);
-        let max = policy.and_then(|policy| policy.session_max).unwrap_or(self.settings.session_max);
-        (idle, max)
+        let (idle, max) = (self.settings.session_idle, self.settings.session_max);
+        let own_idle = policy.and_then(|policy| policy.session_idle);
+        let own_max = policy.and_then(|policy| policy.session_max);
+        (own_idle.map_or(idle, |own| own.min(idle)), own_max.map_or(max, |own| own.min(max)))
     }
 
     /// Opens a session in the transaction that proved who signs in. The browser's session of the same account goes on

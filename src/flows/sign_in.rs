@@ -3,12 +3,12 @@
 use super::Broker;
 use super::complete::Proven;
 use super::directory::Name;
-use super::error::{FlowError, Refusal};
+use super::error::FlowError;
 use super::evidence::{Event, receipt_of};
-use super::visit::{Answer, Visit};
+use super::visit::{Answer, Go, Visit};
 use crate::crypto::password::{MAX_PASSWORD_BYTES, PasswordError};
 use crate::model::{
-    Account, ConnectionId, Email, Flow, Profile, ProfileKind, Proof, Secret, Target, Username,
+    Account, ConnectionId, Email, Flow, Naming, Profile, ProfileKind, Proof, Secret, Target, Username,
 };
 use crate::policy::access::may_use_password;
 use crate::policy::guesses::{Scope, Verdict, decide};
@@ -58,6 +58,10 @@ impl Broker {
     /// What the sign-in page of a flow shows.
     pub async fn view_sign_in(&self, visit: &Visit, handle: &str) -> Result<SignInView, FlowError> {
         let flow = self.require_flow(visit, handle).await?;
+        self.view_of(handle, &flow).await
+    }
+
+    async fn view_of(&self, handle: &str, flow: &Flow) -> Result<SignInView, FlowError> {
         let mut connections = Vec::new();
         let mut username = None;
         let mut app_name = None;
@@ -78,7 +82,7 @@ impl Broker {
             receipt: receipt_of(flow.id),
             username,
             connections,
-            locale: flow.locale,
+            locale: flow.target.ui_locales().map(str::to_owned),
         })
     }
 
@@ -90,8 +94,13 @@ impl Broker {
         handle: &str,
         entered: &str,
     ) -> Result<SignInView, FlowError> {
-        let view = self.view_sign_in(visit, handle).await?;
-        let several = self.named_by_person(entered).await?;
+        let flow = self.require_flow(visit, handle).await?;
+        let view = self.view_of(handle, &flow).await?;
+        let by_link = flow.named.as_ref().is_some_and(|named| named.by_link && named.name == entered);
+        let several = match Name::parse(entered) {
+            Some(name) if by_link => self.connections_for_name(&name, NamedBy::Link).await?,
+            _ => self.named_by_person(entered).await?,
+        };
         Ok(SignInView { connections: self.connection_views(&several).await?, ..view })
     }
 
@@ -133,8 +142,22 @@ impl Broker {
         match several.as_slice() {
             [] => Err(self.refuse(visit, Self::sign_in_event(&flow), "unknown_domain", "unknown_name").await),
             [only] => self.begin_leg(visit, flow, *only, login_hint.as_ref().map(Email::as_str)).await,
-            _ => Ok(Answer::to(super::visit::Go::Choose(handle.to_owned(), Some(entered.trim().to_owned())))),
+            _ => self.offer_choice(visit, flow, entered.trim(), false).await,
         }
+    }
+
+    /// Lets the person choose among the connections of a name, which the flow remembers.
+    pub(super) async fn offer_choice(
+        &self,
+        visit: &Visit,
+        mut flow: Flow,
+        name: &str,
+        by_link: bool,
+    ) -> Result<Answer, FlowError> {
+        flow.named = Some(Naming { name: name.to_owned(), by_link });
+        let cookies = self.keep_flow(visit, &flow).await?;
+        let go = Go::Choose(self.flow_handle(flow.id, flow.target.app())?, Some(name.to_owned()));
+        Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
     }
 
     /// Goes on at the provider that the person chose.
@@ -145,10 +168,13 @@ impl Broker {
         connection: ConnectionId,
     ) -> Result<Answer, FlowError> {
         let flow = self.require_flow(visit, handle).await?;
-        let hint = match &flow.target {
+        let asked = match &flow.target {
             Target::App(request) => request.login_hint.clone(),
             Target::Account | Target::Home(_) => None,
         };
+        // Whoever typed an email address and was offered several providers need not type it again there.
+        let typed = flow.named.as_ref().and_then(|named| named.name.parse::<Email>().ok());
+        let hint = typed.map(|email| email.as_str().to_owned()).or(asked);
         self.begin_leg(visit, flow, connection, hint.as_deref()).await
     }
 
@@ -174,7 +200,7 @@ impl Broker {
         }
         if password.expose().len() > MAX_PASSWORD_BYTES {
             let event = Self::sign_in_event(&flow);
-            return Err(self.refuse(visit, event, "bad_credentials", "password_too_long").await);
+            return Err(self.refuse(visit, event, "password_too_long", "password_too_long").await);
         }
         let found = self.find_local_account(entered).await?;
         let counters = self.counters(visit, entered, found.as_ref());
@@ -186,10 +212,9 @@ impl Broker {
             Ok(verdict) => verdict,
             Err(error) => return Err(self.hashing_failed(visit, &flow, &counters, error).await),
         };
-        let Some(account) = account.filter(|_| verdict.matches) else {
-            return Err(self
-                .refuse(visit, Self::sign_in_event(&flow), "bad_credentials", "bad_credentials")
-                .await);
+        let account = match account {
+            Some(account) if verdict.matches => account,
+            refused => return Err(self.refuse_password(visit, &flow, refused.as_ref()).await),
         };
         let Some(mut checked) = stored else {
             return Err(FlowError::Unavailable("a password without a hash has matched".to_owned()));
@@ -272,6 +297,25 @@ impl Broker {
         Err(self.too_many(visit, flow, Scope::Account, std::time::Duration::from_secs(1)).await)
     }
 
+    /// The same answer for whatever was wrong; the log has what it was, where those who may help look.
+    async fn refuse_password(&self, visit: &Visit, flow: &Flow, account: Option<&Account>) -> FlowError {
+        let reason = if account.is_some() { "wrong_password" } else { "unknown_username" };
+        let event = match self.event_of_app(flow).await {
+            Ok(event) => event,
+            Err(error) => return error,
+        };
+        let organization = account.and_then(|account| account.organization).or(event.organization);
+        self.refuse(visit, Event { organization, ..event }, "bad_credentials", reason).await
+    }
+
+    /// An event of somebody who has proved nothing, in the log of the app's organization.
+    async fn event_of_app(&self, flow: &Flow) -> Result<Event, FlowError> {
+        let event = Self::sign_in_event(flow);
+        let Some(app) = event.app else { return Ok(event) };
+        let entry = self.directory.app_by_id(app).await?;
+        Ok(Event { organization: entry.map(|entry| entry.organization.id), ..event })
+    }
+
     async fn too_many(
         &self,
         visit: &Visit,
@@ -285,7 +329,7 @@ impl Broker {
             Scope::Network => "guesses_network",
         };
         let error = self.refuse(visit, Self::sign_in_event(flow), "too_many_attempts", reason).await;
-        later(error, wait)
+        error.retry_after(wait)
     }
 
     /// A password that was not checked was no guess.
@@ -308,9 +352,11 @@ impl Broker {
         }
         let event = Self::sign_in_event(flow);
         match error {
-            PasswordError::TooLong => self.refuse(visit, event, "bad_credentials", "password_too_long").await,
+            PasswordError::TooLong => {
+                self.refuse(visit, event, "password_too_long", "password_too_long").await
+            }
             PasswordError::Busy { retry_after } => {
-                later(self.refuse(visit, event, "busy", "hashing_busy").await, retry_after)
+                self.refuse(visit, event, "busy", "hashing_busy").await.retry_after(retry_after)
             }
             PasswordError::Phc(_) | PasswordError::Unavailable => FlowError::Unavailable(error.to_string()),
         }
@@ -387,13 +433,4 @@ impl Broker {
 
 fn local_profile(profiles: Vec<Profile>) -> Option<Profile> {
     profiles.into_iter().find(|profile| profile.kind == ProfileKind::Local)
-}
-
-fn later(error: FlowError, wait: std::time::Duration) -> FlowError {
-    match error {
-        FlowError::Refused(refusal) => {
-            FlowError::Refused(Box::new(Refusal { retry_after: Some(wait), ..*refusal }))
-        }
-        other => other,
-    }
 }

@@ -1,21 +1,27 @@
 //! The broker's own signing keys: made, published before they are used, kept until the last token has expired.
 
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use super::Broker;
 use super::evidence::Event;
 use crate::crypto::CryptoError;
-use crate::crypto::keys::{KeyRing, KeyState, RingError, SigningKey};
+use crate::crypto::keys::{KeyRing, RingError, SigningKey};
 use crate::crypto::seal::{Purpose, Unsealable};
-use crate::model::{Actor, KeyId, SigningAlg, Timestamp};
-use crate::store::keys::{SigningKeyRecord, delete_dead_keys, insert_key, list_keys, retire_key};
-use crate::store::{StoreError, changes};
+use crate::model::{Actor, KeyId, KeyState, KeyTimes, SigningAlg, Timestamp};
+use crate::policy::signing::{is_due, retired, stage};
+use crate::store::apps::find_longest_token_lifetime;
+use crate::store::keys::{SigningKeyRecord, delete_dead_keys, hold_keys, insert_key, list_keys, set_ends};
+use crate::store::{StoreError, Tx, changes};
 
 /// The algorithms that every deployment has from the start: ID tokens by RS256, access tokens by ES256.
 pub const FIRST_ALGORITHMS: [SigningAlg; 2] = [SigningAlg::RS256, SigningAlg::ES256];
 
 /// The topic of a change of keys.
 pub const KEYS_TOPIC: &str = "keys";
+
+/// How far the clocks of two nodes may be apart.
+const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 /// The ring of now; replaced as a whole.
 #[derive(Default)]
@@ -51,22 +57,6 @@ impl SigningKeys {
     }
 }
 
-/// The stage of a key at a time; `None` when it verifies nothing any more.
-fn stage(key: &SigningKeyRecord, now: Timestamp) -> Option<KeyState> {
-    let ended = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
-    if ended(key.verifies_until) {
-        None
-    } else if ended(key.published_until) {
-        Some(KeyState::VerifyOnly)
-    } else if ended(key.signs_until) {
-        Some(KeyState::Retired)
-    } else if key.signs_from <= now {
-        Some(KeyState::Active)
-    } else {
-        Some(KeyState::Published)
-    }
-}
-
 impl Broker {
     /// The ring of now.
     pub fn signing_keys(&self) -> Result<KeyRing, SigningError> {
@@ -79,7 +69,7 @@ impl Broker {
         let now = self.clock.now();
         let mut keys = Vec::with_capacity(records.len());
         for record in records {
-            if let Some(state) = stage(&record, now) {
+            if let Some(state) = stage(&record.times, now) {
                 keys.push((self.open_key(&record)?, state));
             }
         }
@@ -93,24 +83,31 @@ impl Broker {
         Ok(SigningKey::from_pkcs8(record.algorithm, record.id.to_string(), &private)?)
     }
 
-    /// Makes a first key for each algorithm that has none, which signs at once, and loads the ring.
+    /// Makes a first key for each algorithm that has none, which signs at once, and loads the ring. Of nodes that do
+    /// this at the same time, one key for each algorithm wins.
     pub async fn ensure_signing_keys(&self, algorithms: &[SigningAlg]) -> Result<(), SigningError> {
         let now = self.clock.now();
         let known = list_keys(&mut self.database.read().await?).await?;
         let missing = |alg: &&SigningAlg| {
-            !known.iter().any(|key| key.algorithm == **alg && stage(key, now) == Some(KeyState::Active))
+            !known
+                .iter()
+                .any(|key| key.algorithm == **alg && stage(&key.times, now) == Some(KeyState::Active))
         };
         let mut made = Vec::new();
         for algorithm in algorithms.iter().filter(missing) {
-            made.push(self.make_key(*algorithm, now, now)?);
+            // A node whose clock is a little behind signs by it too.
+            made.push(self.make_key(*algorithm, now, now.before(CLOCK_SKEW))?);
         }
         if !made.is_empty() {
             let mut tx = self.database.write().await?;
+            let mut inserted = false;
             for key in &made {
-                insert_key(&mut tx, key).await?;
+                inserted |= insert_key(&mut tx, key).await?;
             }
-            changes::insert_change(&mut tx, KEYS_TOPIC, now).await?;
-            tx.commit().await?;
+            if inserted {
+                changes::insert_change(&mut tx, KEYS_TOPIC, now).await?;
+                tx.commit().await?;
+            }
         }
         self.reload_signing_keys().await
     }
@@ -130,10 +127,7 @@ impl Broker {
             algorithm,
             private_sealed,
             created_at: now,
-            signs_from,
-            signs_until: None,
-            published_until: None,
-            verifies_until: None,
+            times: KeyTimes { signs_from, signs_until: None, published_until: None, verifies_until: None },
         })
     }
 
@@ -145,21 +139,20 @@ impl Broker {
         let settings = &self.settings;
         let switch = now.after(settings.publish_before);
         let mut tx = self.database.write().await?;
+        hold_keys(&mut tx).await?;
         let records = list_keys(&mut tx).await?;
         let mut made = Vec::new();
-        for old in records.iter().filter(|key| key.signs_until.is_none()) {
-            let due =
-                now.since(old.signs_from).saturating_add(settings.publish_before) >= settings.rotate_every;
-            let succeeded = records.iter().any(|key| key.algorithm == old.algorithm && key.signs_from > now);
+        for old in records.iter().filter(|key| key.times.signs_until.is_none()) {
+            let due = is_due(&old.times, now, settings.rotate_every, settings.publish_before);
+            let succeeded =
+                records.iter().any(|key| key.algorithm == old.algorithm && key.times.signs_from > now);
             if succeeded || (only_due && !due) {
                 continue;
             }
-            let longest = settings.access_token_lifetime.max(settings.id_token_lifetime);
-            let published_until = switch.after(longest.saturating_mul(2));
-            let verifies_until = switch.after(settings.session_max).max(published_until);
-            if retire_key(&mut tx, old.id, switch, published_until, verifies_until).await? {
-                let new = self.make_key(old.algorithm, now, switch)?;
-                insert_key(&mut tx, &new).await?;
+            let times = retired(&old.times, switch, self.longest_token(&mut tx).await?, settings.session_max);
+            set_ends(&mut tx, old.id, &times).await?;
+            let new = self.make_key(old.algorithm, now, switch)?;
+            if insert_key(&mut tx, &new).await? {
                 made.push(new);
             }
         }
@@ -175,10 +168,50 @@ impl Broker {
         Ok(made)
     }
 
+    /// The longest life of a token of any app.
+    async fn longest_token(&self, tx: &mut Tx) -> Result<Duration, StoreError> {
+        let own = find_longest_token_lifetime(tx).await?;
+        Ok(own.max(self.settings.access_token_lifetime).max(self.settings.id_token_lifetime))
+    }
+
+    /// [`Self::extend_retired_keys`] at a start, which may have brought longer lifetimes.
+    pub(super) async fn extend_keys_at_start(&self) -> Result<(), SigningError> {
+        let now = self.clock.now();
+        let records = list_keys(&mut self.database.read().await?).await?;
+        if records.iter().any(|key| key.times.signs_until.is_some_and(|end| now < end)) {
+            let mut tx = self.database.write().await?;
+            self.extend_retired_keys(&mut tx).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the keys that have a successor and still sign live as long as the tokens of now: to be called in the
+    /// transaction that may have made tokens live longer, after its last change of an app.
+    pub(super) async fn extend_retired_keys(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        hold_keys(tx).await?;
+        let mut records = list_keys(tx).await?;
+        records.retain(|key| key.times.signs_until.is_some_and(|end| now < end));
+        if records.is_empty() {
+            return Ok(());
+        }
+        let longest = self.longest_token(tx).await?;
+        for key in records {
+            let end = key.times.signs_until.unwrap_or(now);
+            let times = retired(&key.times, end, longest, self.settings.session_max);
+            if times != key.times {
+                set_ends(tx, key.id, &times).await?;
+                changes::insert_change(tx, KEYS_TOPIC, now).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// All keys with the times of their lives, for the operator.
     pub async fn list_signing_keys(&self) -> Result<Vec<(SigningKeyRecord, KeyState)>, SigningError> {
         let now = self.clock.now();
         let records = list_keys(&mut self.database.read().await?).await?;
-        Ok(records.into_iter().filter_map(|key| stage(&key, now).map(|state| (key, state))).collect())
+        Ok(records.into_iter().filter_map(|key| stage(&key.times, now).map(|state| (key, state))).collect())
     }
 }

@@ -7,18 +7,15 @@ use super::complete::Proven;
 use super::directory::{ConnectionEntry, Name};
 use super::error::{FlowError, Refusal};
 use super::evidence::{Event, receipt_of};
+use super::provision::NewPersonError;
 use super::visit::{Answer, Go, Visit};
-use crate::model::OwnedDomain;
-use crate::model::{
-    Account, AccountId, Connection, ConnectionId, Email, FLOW_LIFETIME, Flow, Profile, ProfileId,
-    ProfileKind, Prompt, Proof, Role, Target, UpstreamLeg,
-};
+use crate::model::{Connection, ConnectionId, FLOW_LIFETIME, Flow, Prompt, Proof, Target, UpstreamLeg};
 use crate::policy::route::NamedBy;
 use crate::protocol::base64url;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
-use crate::store::{StoreError, Tx, accounts, domains, flows, organizations, profiles};
+use crate::store::{StoreError, flows, profiles};
 use crate::upstream::{
-    AssertedEmail, AuthorizationInput, Denial, FreshSignIn, Redemption, UpstreamError, VerifiedIdentity,
+    AuthorizationInput, Credential, Denial, FreshSignIn, Redemption, UpstreamError, VerifiedIdentity,
 };
 
 /// What a provider's authorization response says (RFC 6749, section 4.1.2; RFC 9207).
@@ -50,15 +47,11 @@ impl Broker {
             Some(name) => self.connections_for_name(&name, NamedBy::Link).await?,
             None => Vec::new(),
         };
-        let flow = self.new_flow(visit, Target::Account);
+        let flow = self.new_flow(Target::Account);
         match connections.as_slice() {
             [] => Err(self.refuse(visit, Self::sign_in_event(&flow), "unknown_domain", "unknown_name").await),
             [only] => self.begin_leg(visit, flow, *only, None).await,
-            _ => {
-                let cookies = self.keep_flow(visit, &flow).await?;
-                let go = Go::Choose(self.flow_handle(flow.id, None)?, Some(entered.to_owned()));
-                Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
-            }
+            _ => self.offer_choice(visit, flow, entered, true).await,
         }
     }
 
@@ -70,7 +63,7 @@ impl Broker {
         target: Target,
         login_hint: Option<&str>,
     ) -> Result<Answer, FlowError> {
-        let flow = self.new_flow(visit, target);
+        let flow = self.new_flow(target);
         self.begin_leg(visit, flow, connection, login_hint).await
     }
 
@@ -161,13 +154,24 @@ impl Broker {
         if registration(&entry.connection) != leg.registration {
             return Err(self.refuse(visit, event, "idp_answer_invalid", "connection_changed").await);
         }
+        let credential = match self.open_credential(connection, &entry.credential) {
+            Ok(credential) => credential,
+            Err(error) => {
+                tracing::error!(%connection, %error, "the credential of a connection cannot be opened");
+                let reason = "connection_credential_unreadable";
+                return Err(self.refuse(visit, event, "temporarily_unavailable", reason).await);
+            }
+        };
         let outcome = match (&parameters.error, &parameters.code) {
             (Some(error), _) => {
                 let iss = parameters.iss.as_deref();
                 let checked = self.upstream.check_response_iss(&entry.connection, iss).await;
                 checked.and_then(|()| Err(Denial::new(error, parameters.error_description.as_deref()).into()))
             }
-            (None, Some(code)) => self.redeem(&entry, leg, code, parameters.iss.as_deref()).await?,
+            (None, Some(code)) => {
+                let iss = parameters.iss.as_deref();
+                self.redeem(&entry.connection, &credential, leg, code, iss).await
+            }
             (None, None) => {
                 return Err(self.refuse(visit, event, "idp_answer_invalid", "response_empty").await);
             }
@@ -219,15 +223,12 @@ impl Broker {
 
     async fn redeem(
         &self,
-        entry: &ConnectionEntry,
+        connection: &Connection,
+        credential: &Credential,
         leg: &UpstreamLeg,
         code: &str,
         iss: Option<&str>,
-    ) -> Result<Result<VerifiedIdentity, UpstreamError>, FlowError> {
-        let connection = &entry.connection;
-        let credential = self
-            .open_credential(connection.id, &entry.credential)
-            .map_err(|error| FlowError::Unavailable(error.to_string()))?;
+    ) -> Result<VerifiedIdentity, UpstreamError> {
         let fresh = leg.not_before.map(|not_before| FreshSignIn {
             not_before,
             forced: leg.forced,
@@ -244,7 +245,7 @@ impl Broker {
             fresh,
             essential_acr,
         };
-        Ok(self.upstream.redeem(connection, &credential, &redemption).await)
+        self.upstream.redeem(connection, credential, &redemption).await
     }
 
     /// Signs in the account that an identity belongs to; where there is none, makes one if the connection allows.
@@ -273,9 +274,13 @@ impl Broker {
             }
             None => match self.new_person(&mut tx, entry, &identity, email.as_ref()).await {
                 Ok(made) => made,
-                Err(NewPersonError::Refused(reason)) => {
+                Err(NewPersonError::Refused(code, reason)) => {
                     drop(tx);
-                    return Err(self.refuse(visit, event, "no_account", reason).await);
+                    return Err(self.refuse(visit, event, code, reason).await);
+                }
+                Err(NewPersonError::OtherConnection(connection)) => {
+                    drop(tx);
+                    return Err(self.refuse_other_connection(visit, event, connection).await);
                 }
                 // Two first sign-ins of one person at once: the other one was first, and this state is spent.
                 Err(NewPersonError::Store(StoreError::Conflict)) => {
@@ -301,111 +306,6 @@ impl Broker {
         self.complete_sign_in(tx, visit, flow, proven, known).await
     }
 
-    /// The asserted email, and whether it is proven: only inside domains that the organization owns.
-    async fn trusted_email(
-        &self,
-        tx: &mut Tx,
-        entry: &ConnectionEntry,
-        identity: &VerifiedIdentity,
-    ) -> Result<Option<(Email, bool)>, StoreError> {
-        let Some(AssertedEmail { email, verified, .. }) = &identity.email else { return Ok(None) };
-        // The most specific owner counts, as it does for routing: a wildcard of one organization does not reach into
-        // a name that another one owns.
-        let owner = domains::find_owner(tx, &OwnedDomain::candidates(email.domain())).await?;
-        let inside = owner.is_some_and(|owner| owner.organization == entry.organization.id);
-        Ok(Some((email.clone(), *verified && inside)))
-    }
-
-    /// Brings a known person's data up to date. An account with a local profile keeps its own.
-    async fn known_person(
-        &self,
-        tx: &mut Tx,
-        profile: &Profile,
-        identity: &VerifiedIdentity,
-        email: Option<&(Email, bool)>,
-    ) -> Result<Option<Account>, StoreError> {
-        let now = self.clock.now();
-        let (address, proven) = email.map_or((None, false), |(email, proven)| (Some(email), *proven));
-        profiles::touch_external_profile(tx, profile.id, now, address, proven).await?;
-        let Some(mut account) = accounts::find_account(tx, profile.account).await? else { return Ok(None) };
-        let alone = matches!(profiles::list_profiles(tx, account.id).await?.as_slice(), [_]);
-        if alone {
-            let before = account.clone();
-            if let Some((email, proven)) = email {
-                account.email = Some(email.clone());
-                account.email_verified = *proven;
-            }
-            merge_contact(&mut account, identity);
-            if account != before {
-                account.updated_at = now;
-                accounts::update_contact(tx, &account, now).await?;
-            }
-        }
-        Ok(Some(account))
-    }
-
-    /// Makes the account of somebody who comes for the first time. An email that another account has links nothing.
-    async fn new_person(
-        &self,
-        tx: &mut Tx,
-        entry: &ConnectionEntry,
-        identity: &VerifiedIdentity,
-        email: Option<&(Email, bool)>,
-    ) -> Result<(Account, ProfileId), NewPersonError> {
-        let organization = entry.organization.id;
-        if !entry.connection.settings.new_accounts {
-            return Err(NewPersonError::Refused("new_accounts_off"));
-        }
-        let elsewhere =
-            profiles::find_profile_in_organization(tx, organization, &identity.issuer, &identity.subject)
-                .await?;
-        if elsewhere.is_some() {
-            return Err(NewPersonError::Refused("subject_of_another_connection"));
-        }
-        organizations::hold_organization(tx, organization).await?;
-        if accounts::count_accounts(tx, organization).await? >= self.settings.max_accounts {
-            return Err(NewPersonError::Refused("too_many_accounts"));
-        }
-        let now = self.clock.now();
-        let mut account = Account {
-            id: AccountId::new(now, &*self.random),
-            organization: Some(organization),
-            username: None,
-            email: email.map(|(email, _)| email.clone()),
-            email_verified: email.is_some_and(|(_, proven)| *proven),
-            contact: crate::model::Contact::default(),
-            roles: vec![Role::Member],
-            enabled: true,
-            break_glass: false,
-            created_at: now,
-            updated_at: now,
-        };
-        merge_contact(&mut account, identity);
-        let profile = Profile {
-            id: ProfileId::new(now, &*self.random),
-            account: account.id,
-            kind: ProfileKind::External {
-                connection: entry.connection.id,
-                issuer: identity.issuer.clone(),
-                subject: identity.subject.clone(),
-                email: account.email.clone(),
-                email_verified: account.email_verified,
-            },
-            created_at: now,
-            last_used_at: Some(now),
-        };
-        accounts::insert_account(tx, &account).await?;
-        profiles::insert_profile(tx, Some(organization), &profile).await?;
-        let event = Event {
-            organization: Some(organization),
-            actor: Some(account.id.into()),
-            connection: Some(entry.connection.id),
-            ..Event::new("account.create")
-        };
-        self.record_success(tx, &event).await?;
-        Ok((account, profile.id))
-    }
-
     /// Tells of a failure at a provider: the app where the standards say so, the person otherwise.
     async fn upstream_failed(
         &self,
@@ -414,7 +314,12 @@ impl Broker {
         flow: &Flow,
         error: &UpstreamError,
     ) -> FlowError {
-        let event = Event { detail: Some(error.to_string()), ..event };
+        let told = match error {
+            UpstreamError::Denied(denial) => denial.description(),
+            UpstreamError::Refused(_) | UpstreamError::Unavailable(_) => None,
+        };
+        let detail = told.map_or_else(|| error.to_string(), |told| format!("{error}: {told}"));
+        let event = Event { detail: Some(detail), ..event };
         let (page, towards_app) = match error {
             UpstreamError::Refused(refusal) => ("idp_answer_invalid", refusal_for_app(refusal.code())),
             UpstreamError::Denied(denial) => ("idp_refused", denial_for_app(denial)),
@@ -424,27 +329,30 @@ impl Broker {
             let error_for_app = OAuthError::new(code, "the identity provider did not sign the person in");
             return self.refuse_to_app(visit, event, request, error_for_app, error.code()).await;
         }
-        match self.refuse(visit, event, page, error.code()).await {
-            FlowError::Refused(refusal) if page == "idp_unreachable" => {
-                let retry_after = Some(std::time::Duration::from_secs(10));
-                FlowError::Refused(Box::new(Refusal { retry_after, ..*refusal }))
-            }
+        let refused = self.refuse(visit, event, page, error.code()).await;
+        if page == "idp_unreachable" { refused.retry_after(RETRY_PROVIDER) } else { refused }
+    }
+
+    /// Refuses an identity that signs in through another connection of the organization, and names that one.
+    async fn refuse_other_connection(
+        &self,
+        visit: &Visit,
+        event: Event,
+        connection: Option<ConnectionId>,
+    ) -> FlowError {
+        let instead = match self.connection_name(connection).await {
+            Ok(name) => name,
+            Err(error) => return error,
+        };
+        match self.refuse(visit, event, "other_connection", "subject_of_another_connection").await {
+            FlowError::Refused(refusal) => FlowError::Refused(Box::new(Refusal { instead, ..*refusal })),
             other => other,
         }
     }
 }
 
-/// Why no account was made.
-enum NewPersonError {
-    Refused(&'static str),
-    Store(StoreError),
-}
-
-impl From<StoreError> for NewPersonError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
+/// When a person may try a provider again that could not be reached.
+const RETRY_PROVIDER: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What an app is told when the provider's answer was in order but not what the app had asked for.
 fn refusal_for_app(code: &str) -> Option<ErrorCode> {
@@ -472,18 +380,4 @@ fn registration(connection: &Connection) -> [u8; 16] {
     let text = format!("{}\n{}\n{}", connection.organization, connection.issuer, connection.client_id);
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
     hash.as_ref().first_chunk::<16>().copied().unwrap_or_default()
-}
-
-fn merge_contact(account: &mut Account, identity: &VerifiedIdentity) {
-    let (own, told) = (&mut account.contact, &identity.contact);
-    for (own, told) in [
-        (&mut own.name, &told.name),
-        (&mut own.given_name, &told.given_name),
-        (&mut own.family_name, &told.family_name),
-        (&mut own.phone, &told.phone),
-    ] {
-        if told.is_some() {
-            own.clone_from(told);
-        }
-    }
 }

@@ -20,27 +20,31 @@ pub struct ChangeReader {
     after: i64,
     seen: BTreeSet<i64>,
     started: bool,
+    keys_are_stale: bool,
 }
 
 impl Broker {
     /// Reads what has changed since the last time and forgets it here. After an error everything is forgotten, since
-    /// nobody knows what was missed.
+    /// nobody knows what was missed, and keys that could not be read are tried again the next time.
     pub async fn forget_changes(&self, reader: &mut ChangeReader) -> Result<(), SigningError> {
-        match self.read_changes(reader).await {
-            Ok(topics) => {
-                if topics.iter().any(|topic| topic == KEYS_TOPIC) {
-                    self.reload_signing_keys().await?;
-                }
-                if topics.iter().any(|topic| topic == DIRECTORY_TOPIC) {
-                    self.directory.forget();
-                }
-                Ok(())
-            }
+        let topics = match self.read_changes(reader).await {
+            Ok(topics) => topics,
             Err(error) => {
                 self.directory.forget();
-                Err(error.into())
+                reader.keys_are_stale = true;
+                return Err(error.into());
             }
+        };
+        // Order matters: these notices are not read again, so none may wait behind something that fails.
+        if topics.iter().any(|topic| topic == DIRECTORY_TOPIC) {
+            self.directory.forget();
         }
+        reader.keys_are_stale |= topics.iter().any(|topic| topic == KEYS_TOPIC);
+        if reader.keys_are_stale {
+            self.reload_signing_keys().await?;
+            reader.keys_are_stale = false;
+        }
+        Ok(())
     }
 
     async fn read_changes(&self, reader: &mut ChangeReader) -> Result<Vec<String>, StoreError> {
@@ -63,12 +67,18 @@ impl Broker {
         Ok(topics)
     }
 
-    /// Removes what has expired, in bounded steps; gives how many rows went.
+    /// Removes all that has expired, in short transactions, so that nobody waits long; gives how many rows went.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
-        let mut tx = self.database.write().await?;
-        let deleted = housekeeping::sweep(&mut tx, self.clock.now()).await?;
-        tx.commit().await?;
-        Ok(deleted)
+        let mut deleted = 0;
+        loop {
+            let mut tx = self.database.write().await?;
+            let step = housekeeping::sweep(&mut tx, self.clock.now()).await?;
+            tx.commit().await?;
+            deleted += step.deleted;
+            if !step.is_more {
+                return Ok(deleted);
+            }
+        }
     }
 
     /// Whether the database answers.

@@ -17,8 +17,6 @@ pub struct Visit {
     pub known: Option<String>,
     /// The flow cookies: id and sealed value.
     pub flows: Vec<(FlowId, String)>,
-    /// The page language that it asks for, as a language tag.
-    pub locale: Option<String>,
 }
 
 impl Visit {
@@ -41,7 +39,6 @@ impl Visit {
             session: None,
             known: None,
             flows: Vec::new(),
-            locale: None,
         }
     }
 }

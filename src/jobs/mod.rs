@@ -22,6 +22,9 @@ const SWEEP: Duration = Duration::from_mins(1);
 /// How often it is asked whether a signing key has had its time.
 const ROTATE: Duration = Duration::from_hours(1);
 
+/// How often it is said that a client secret ends soon.
+const WARN: Duration = Duration::from_hours(24);
+
 /// Starts all jobs; they end when the set is dropped.
 pub fn start(broker: &Arc<Broker>) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
@@ -36,6 +39,9 @@ pub fn start(broker: &Arc<Broker>) -> JoinSet<()> {
     jobs.spawn(every(SWEEP, "sweep", Arc::clone(broker), |broker| async move {
         broker.sweep().await?;
         Ok(())
+    }));
+    jobs.spawn(every(WARN, "warn_of_ending_secrets", Arc::clone(broker), |broker| async move {
+        Ok(broker.warn_of_ending_secrets().await?)
     }));
     jobs
 }

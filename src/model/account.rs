@@ -4,7 +4,7 @@ use super::words::words;
 use super::{AccountId, ConnectionId, Email, OrganizationId, ProfileId, Timestamp, Username};
 
 words! {
-    /// What an account may do in its organization.
+    /// What an account may do: in its organization, or, as operator, in the deployment.
     Role {
         /// The one owner.
         Owner = "owner",
@@ -14,6 +14,8 @@ words! {
         Member = "member",
         /// Reads its audit log.
         Auditor = "auditor",
+        /// Administers the deployment; such an account belongs to no organization.
+        Operator = "operator",
     }
 }
 
@@ -35,7 +37,7 @@ pub struct Account {
     pub email_verified: bool,
     /// Name, phone.
     pub contact: Contact,
-    /// Roles in the organization.
+    /// Roles in the organization; of an unattached account [`Role::Operator`] or none.
     pub roles: Vec<Role>,
     /// A disabled account signs in nowhere.
     pub enabled: bool,
@@ -93,4 +95,14 @@ pub enum ProfileKind {
         /// Whether that email counted as proven.
         email_verified: bool,
     },
+}
+
+impl ProfileKind {
+    /// The connection of an external profile.
+    pub const fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Self::Local => None,
+            Self::External { connection, .. } => Some(*connection),
+        }
+    }
 }

@@ -22,8 +22,8 @@ pub struct Flow {
     pub started_at: Timestamp,
     /// Where it leads.
     pub target: Target,
-    /// The page language that was asked for, as a language tag.
-    pub locale: Option<String>,
+    /// The name by which the person was led to several connections, to choose from.
+    pub named: Option<Naming>,
     /// What was sent to an identity provider, while the person is there.
     pub leg: Option<UpstreamLeg>,
 }
@@ -33,6 +33,15 @@ impl Flow {
     pub fn is_over(&self, now: Timestamp) -> bool {
         now.since(self.started_at) >= FLOW_LIFETIME
     }
+}
+
+/// A name that leads to connections, and who gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Naming {
+    /// An organization's handle, a domain, or an email address.
+    pub name: String,
+    /// Whether it stood in a link of the organization (`/sso/{name}`): then it may lead where the shared page may not.
+    pub by_link: bool,
 }
 
 /// Where a flow leads.
@@ -47,6 +56,14 @@ pub enum Target {
 }
 
 impl Target {
+    /// The page languages that the waiting app asked for.
+    pub fn ui_locales(&self) -> Option<&str> {
+        match self {
+            Self::App(request) => request.ui_locales.as_deref(),
+            Self::Account | Self::Home(_) => None,
+        }
+    }
+
     /// The app that is waiting, if one is.
     pub fn app(&self) -> Option<AppId> {
         match self {
@@ -89,6 +106,8 @@ pub struct AuthorizationRequest {
     pub idp_hint: Option<String>,
     /// Resource indicators (RFC 8707).
     pub resources: Vec<String>,
+    /// The page languages that the app asks for, most wanted first (`ui_locales`).
+    pub ui_locales: Option<String>,
 }
 
 impl AuthorizationRequest {

@@ -30,7 +30,7 @@ pub use connection::{
 };
 pub use domain::{DomainError, DomainName, OwnedDomain};
 pub use email::{Email, EmailError};
-pub use flow::{AuthorizationRequest, FLOW_LIFETIME, Flow, Prompt, ProvenFlow, Target, UpstreamLeg};
+pub use flow::{AuthorizationRequest, FLOW_LIFETIME, Flow, Naming, Prompt, ProvenFlow, Target, UpstreamLeg};
 pub use id::{
     AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, KeyId, OrganizationId,
     ProfileId, SessionId,
@@ -40,5 +40,5 @@ pub use organization::{LocalSignIn, Organization, OrganizationPolicy, Plan, Rout
 pub use random::Random;
 pub use secret::Secret;
 pub use session::{Proof, Session};
-pub use signing::SigningAlg;
+pub use signing::{KeyState, KeyTimes, SigningAlg};
 pub use time::{Clock, SystemClock, Timestamp};

@@ -1,5 +1,6 @@
-//! The signature algorithms that the broker makes or accepts.
+//! The signature algorithms that the broker makes or accepts, and the life of a key that it signs with.
 
+use super::Timestamp;
 use super::words::words;
 
 words! {
@@ -24,6 +25,39 @@ words! {
         /// Ed25519.
         EdDSA = "EdDSA",
     }
+}
+
+/// The stage of a signing key. Each is entered later than the one before, and none is entered again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyState {
+    /// Published so that apps know it before the first token comes; signs nothing yet.
+    Published,
+    /// Signs, and is published.
+    Active,
+    /// Signs no longer, and stays published while its tokens live.
+    Retired,
+    /// No longer published; still verifies `id_token_hint`s of sessions that may yet be ended.
+    VerifyOnly,
+}
+
+impl KeyState {
+    /// Whether the key stands in the JWKS.
+    pub const fn is_published(self) -> bool {
+        !matches!(self, Self::VerifyOnly)
+    }
+}
+
+/// The times of a signing key's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyTimes {
+    /// When it begins to sign.
+    pub signs_from: Timestamp,
+    /// When it stops to sign; `None` while it has no successor.
+    pub signs_until: Option<Timestamp>,
+    /// When it leaves the JWKS.
+    pub published_until: Option<Timestamp>,
+    /// When even ID token hints by it are refused.
+    pub verifies_until: Option<Timestamp>,
 }
 
 #[cfg(test)]

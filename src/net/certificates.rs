@@ -11,6 +11,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::validity::not_after;
+use crate::model::Timestamp;
+
 /// The pair that serves clients which name no host, or one that no pair knows.
 const DEFAULT: &str = "default";
 
@@ -43,6 +46,7 @@ pub enum CertificateError {
 struct Pair {
     key: Arc<CertifiedKey>,
     names: Vec<String>,
+    not_after: Option<Timestamp>,
 }
 
 /// The pairs by name of file, and the host names that each serves.
@@ -167,6 +171,11 @@ impl Certificates {
         (names, table.default.is_some())
     }
 
+    /// The pairs by name, each with the end of its certificate, where that can be read.
+    pub fn ends(&self) -> Vec<(String, Option<Timestamp>)> {
+        self.table().pairs.iter().map(|(name, pair)| (name.clone(), pair.not_after)).collect()
+    }
+
     /// Whether a connection that was opened for `sni` may carry requests for `host`, both in lower case: it names the
     /// same host, or the certificate shown covers both (RFC 9110, section 7.4).
     pub(super) fn covers(&self, sni: &str, host: &str) -> bool {
@@ -220,11 +229,12 @@ fn read_pair(folder: &Path, name: &str, provider: &CryptoProvider) -> Result<Pai
     if names.is_empty() && name != DEFAULT {
         return Err(broken("names no host (subjectAltName); only default.crt may do so".to_owned()));
     }
+    let not_after = not_after(leaf);
     let key = PrivateKeyDer::from_pem_file(&key_path);
     let key = key.map_err(|error| broken(format!("{} is no PEM key ({error})", key_path.display())))?;
     let key = CertifiedKey::from_der(chain, key, provider);
     let key = key.map_err(|error| broken(format!("does not go with {} ({error})", key_path.display())))?;
-    Ok(Pair { key: Arc::new(key), names })
+    Ok(Pair { key: Arc::new(key), names, not_after })
 }
 
 fn dns_names(leaf: &CertificateDer<'_>) -> Result<Vec<String>, webpki::Error> {

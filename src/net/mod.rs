@@ -19,6 +19,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod validity;
 
 use std::time::Duration;
 

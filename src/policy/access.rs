@@ -26,6 +26,15 @@ pub fn may_use_password(account: &Account, organization: Option<&Organization>) 
     }
 }
 
+/// The fewest people who must be able to sign in by password where passwords are for emergencies.
+const BREAK_GLASS_PEOPLE: i64 = 2;
+
+/// Whether an organization whose passwords are for emergencies only still has enough people for one. `people` counts
+/// its enabled accounts that are named for emergencies and have a password.
+pub const fn has_enough_break_glass(local_sign_in: LocalSignIn, people: i64) -> bool {
+    !matches!(local_sign_in, LocalSignIn::BreakGlass) || people >= BREAK_GLASS_PEOPLE
+}
+
 /// Whether the person must be asked before the app gets `wanted`. `given` is what they let it have before.
 pub fn needs_consent(app: &App, wanted: &[String], given: Option<&[String]>, prompt: &[Prompt]) -> bool {
     if prompt.contains(&Prompt::Consent) {
@@ -76,6 +85,13 @@ mod tests {
         assert!(may_use(&listed, Some((other, &globex))) && !may_use(&listed, Some((other, &acme))));
         let any = app(|settings| settings.audience = Audience::Any);
         assert!(may_use(&any, None) && may_use(&any, Some((other, &globex))));
+    }
+
+    #[test]
+    fn an_emergency_needs_two_people_with_a_password() {
+        assert!(!has_enough_break_glass(LocalSignIn::BreakGlass, 1));
+        assert!(has_enough_break_glass(LocalSignIn::BreakGlass, 2));
+        assert!(has_enough_break_glass(LocalSignIn::All, 0) && has_enough_break_glass(LocalSignIn::None, 0));
     }
 
     #[test]

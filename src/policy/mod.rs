@@ -3,11 +3,14 @@
 
 pub mod access;
 pub mod claims;
+pub mod deadline;
 pub mod guesses;
 pub mod logout;
 pub mod password;
+pub mod provision;
 pub mod redirect;
 pub mod request;
 pub mod route;
 pub mod session;
+pub mod signing;
 pub mod step;

@@ -41,6 +41,7 @@ pub fn check(
         domain_hint: parameters.get("domain_hint").map(str::to_owned),
         idp_hint: parameters.get("idp_hint").map(str::to_owned),
         resources: resources(app, parameters)?,
+        ui_locales: parameters.get("ui_locales").map(str::to_owned),
         scopes,
         code_challenge,
         prompt,

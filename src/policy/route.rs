@@ -50,6 +50,8 @@ pub enum Destination {
     Choice(Vec<ConnectionId>),
     /// At the sign-in page, where the person says.
     Page,
+    /// Nowhere: what was demanded excludes itself, or is disabled.
+    Nowhere,
 }
 
 /// The connections that a name leads to, or none where the asker may not learn of them.
@@ -65,26 +67,29 @@ pub fn connections_of(route: Option<&NamedRoute>, by: NamedBy) -> Vec<Connection
     if known { route.connections.clone() } else { Vec::new() }
 }
 
-/// Where to sign in: the first hint that leads anywhere decides, `idp_hint` first, then `domain_hint`, `login_hint`,
-/// and the app's own policy; where a later one narrows the choice that an earlier one left, it does.
+/// Where to sign in. What the app, `idp_hint` and `domain_hint` say must all hold, as far as they lead anywhere; the
+/// domain of a `login_hint` narrows that choice where it can, and decides where there is none.
 pub fn decide(hints: &Hints) -> Destination {
-    let mut choice: Option<Vec<ConnectionId>> = None;
-    for hint in [&hints.idp, &hints.domain, &hints.login, &hints.app].into_iter().flatten() {
-        if hint.is_empty() {
-            continue;
-        }
-        choice = Some(match choice {
+    let hinted = [&hints.idp, &hints.domain].into_iter().flatten().filter(|hint| !hint.is_empty());
+    let demanded = hints.app.iter().chain(hinted).fold(None, |so_far: Option<Vec<ConnectionId>>, hint| {
+        Some(match so_far {
             None => hint.clone(),
-            Some(before) => {
-                let both: Vec<_> = before.iter().copied().filter(|one| hint.contains(one)).collect();
-                if both.is_empty() { before } else { both }
-            }
-        });
-    }
-    match choice.as_deref() {
-        None | Some([]) => Destination::Page,
-        Some([only]) => Destination::Connection(*only),
-        Some(several) => Destination::Choice(several.to_vec()),
+            Some(before) => before.into_iter().filter(|one| hint.contains(one)).collect(),
+        })
+    });
+    let choice = match (demanded, hints.login.as_ref().filter(|hint| !hint.is_empty())) {
+        (None, None) => return Destination::Page,
+        (Some(demanded), None) => demanded,
+        (None, Some(login)) => login.clone(),
+        (Some(demanded), Some(login)) => {
+            let both: Vec<_> = demanded.iter().copied().filter(|one| login.contains(one)).collect();
+            if both.is_empty() { demanded } else { both }
+        }
+    };
+    match choice.as_slice() {
+        [] => Destination::Nowhere,
+        [only] => Destination::Connection(*only),
+        _ => Destination::Choice(choice),
     }
 }
 
@@ -125,31 +130,25 @@ mod tests {
     }
 
     #[test]
-    fn the_first_hint_that_leads_anywhere_decides() {
+    fn what_is_demanded_holds_and_a_login_hint_only_narrows() {
         let none = Hints::default();
+        let only = |number| Destination::Connection(con(number));
         for (hints, destination) in [
             (none.clone(), Destination::Page),
-            (
-                Hints { idp: Some(list(&[1])), domain: Some(list(&[2])), ..none.clone() },
-                Destination::Connection(con(1)),
-            ),
-            (
-                Hints { idp: Some(list(&[])), domain: Some(list(&[2])), ..none.clone() },
-                Destination::Connection(con(2)),
-            ),
-            (
-                Hints { domain: Some(list(&[1, 2])), ..none.clone() },
-                Destination::Choice(vec![con(1), con(2)]),
-            ),
-            (
-                Hints { domain: Some(list(&[1, 2])), login: Some(list(&[2])), ..none.clone() },
-                Destination::Connection(con(2)),
-            ),
+            (Hints { idp: Some(list(&[1])), domain: Some(list(&[1, 2])), ..none.clone() }, only(1)),
+            (Hints { idp: Some(list(&[1])), domain: Some(list(&[2])), ..none.clone() }, Destination::Nowhere),
+            (Hints { idp: Some(list(&[])), domain: Some(list(&[2])), ..none.clone() }, only(2)),
+            (Hints { domain: Some(list(&[1, 2])), ..none.clone() }, Destination::Choice(list(&[1, 2]))),
+            (Hints { domain: Some(list(&[1, 2])), login: Some(list(&[2])), ..none.clone() }, only(2)),
             (
                 Hints { login: Some(list(&[3])), app: Some(list(&[1, 2])), ..none.clone() },
-                Destination::Connection(con(3)),
+                Destination::Choice(list(&[1, 2])),
             ),
-            (Hints { app: Some(list(&[1])), ..none.clone() }, Destination::Connection(con(1))),
+            (Hints { login: Some(list(&[2])), app: Some(list(&[1, 2])), ..none.clone() }, only(2)),
+            (Hints { app: Some(list(&[1])), idp: Some(list(&[2])), ..none.clone() }, Destination::Nowhere),
+            (Hints { app: Some(list(&[])), ..none.clone() }, Destination::Nowhere),
+            (Hints { app: Some(list(&[1])), ..none.clone() }, only(1)),
+            (Hints { login: Some(list(&[4])), ..none.clone() }, only(4)),
             (Hints { login: Some(list(&[])), ..none }, Destination::Page),
         ] {
             assert_eq!(decide(&hints), destination, "{hints:?}");

@@ -131,6 +131,7 @@ mod tests {
             domain_hint: None,
             idp_hint: None,
             resources: Vec::new(),
+            ui_locales: None,
         };
         change(&mut request);
         request

@@ -1,11 +1,41 @@
 //! The dispatcher of a sign-in: what is still due, one step a page. Steps never call each other.
 
+/// What a sign-in stands on that is there no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// The account is disabled or gone.
+    Account,
+    /// The account's organization is disabled.
+    Organization,
+    /// The connection, or its organization, is disabled.
+    Connection,
+    /// The app, or its organization, is disabled.
+    App,
+    /// The app has given up the address that waits for the answer.
+    RedirectUri,
+    /// The organization has no more sign-ins by password for this account.
+    LocalSignIn,
+}
+
+impl Withdrawn {
+    /// The reason, as the audit log has it.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Account => "account_disabled",
+            Self::Organization => "organization_disabled",
+            Self::Connection => "connection_disabled",
+            Self::App => "client_disabled",
+            Self::RedirectUri => "redirect_uri_withdrawn",
+            Self::LocalSignIn => "local_sign_in_off",
+        }
+    }
+}
+
 /// What is known about a flow in which somebody was proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 pub struct Facts {
-    /// Whether account, organization, connection and app are enabled now.
-    pub active: bool,
+    /// What is disabled or gone now, of that on which the sign-in stands.
+    pub withdrawn: Option<Withdrawn>,
     /// Whether this is the account that `id_token_hint` names, where one does.
     pub is_expected: bool,
     /// Whether the account may use the app, in the way in which it signed in.
@@ -17,8 +47,8 @@ pub struct Facts {
 /// What is due next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing more: something was disabled meanwhile.
-    RefuseInactive,
+    /// Nothing more: something that the sign-in stands on was withdrawn meanwhile.
+    RefuseWithdrawn(Withdrawn),
     /// Nothing more: somebody else signed in than the app expects.
     RefuseOther,
     /// Nothing more: this account may not use this app.
@@ -32,8 +62,8 @@ pub enum Step {
 /// What is due next. The only place that knows the order.
 pub const fn next_step(facts: Facts) -> Step {
     // Order matters: nobody is asked anything who will be refused in the end.
-    if !facts.active {
-        Step::RefuseInactive
+    if let Some(what) = facts.withdrawn {
+        Step::RefuseWithdrawn(what)
     } else if !facts.is_expected {
         Step::RefuseOther
     } else if !facts.may_use_app {
@@ -51,15 +81,17 @@ mod tests {
 
     #[test]
     fn refusals_come_before_questions() {
-        for (active, is_expected, may_use_app, needs_consent, step) in [
-            (false, false, false, true, Step::RefuseInactive),
-            (false, true, true, false, Step::RefuseInactive),
-            (true, false, false, true, Step::RefuseOther),
-            (true, true, false, true, Step::RefuseAccess),
-            (true, true, true, true, Step::Consent),
-            (true, true, true, false, Step::Finish),
+        let gone = Some(Withdrawn::Connection);
+        let refused = Step::RefuseWithdrawn(Withdrawn::Connection);
+        for (withdrawn, is_expected, may_use_app, needs_consent, step) in [
+            (gone, false, false, true, refused),
+            (gone, true, true, false, refused),
+            (None, false, false, true, Step::RefuseOther),
+            (None, true, false, true, Step::RefuseAccess),
+            (None, true, true, true, Step::Consent),
+            (None, true, true, false, Step::Finish),
         ] {
-            assert_eq!(next_step(Facts { active, is_expected, may_use_app, needs_consent }), step);
+            assert_eq!(next_step(Facts { withdrawn, is_expected, may_use_app, needs_consent }), step);
         }
     }
 }

@@ -67,9 +67,11 @@ impl std::fmt::Debug for Parameters {
 }
 
 impl Parameters {
-    /// Reads `application/x-www-form-urlencoded` text, as queries and forms carry it.
+    /// Reads `application/x-www-form-urlencoded` text, as queries and forms carry it. U+0000 becomes U+FFFD, as in
+    /// HTML: PostgreSQL keeps no such text, and nothing that is registered or issued holds it.
     pub fn parse(text: &str) -> Self {
-        Self(form_urlencoded::parse(text.as_bytes()).map(|(n, v)| (n.into_owned(), v.into_owned())).collect())
+        let whole = |part: Cow<'_, str>| part.replace('\0', "\u{fffd}");
+        Self(form_urlencoded::parse(text.as_bytes()).map(|(n, v)| (whole(n), whole(v))).collect())
     }
 
     /// The value of a parameter; one without a value counts as absent (RFC 6749, section 3.1).
@@ -163,6 +165,13 @@ mod tests {
         assert_eq!(parameters.get("a"), Some("2"));
         assert!(!parameters.is_single("a") && parameters.is_single("b"));
         assert_eq!(parameters.first_repeated(), Some("a"));
+    }
+
+    #[test]
+    fn a_zero_becomes_what_no_name_holds() {
+        let parameters = Parameters::parse("client_id=a%00b&%00=c");
+        assert_eq!(parameters.get("client_id"), Some("a\u{fffd}b"));
+        assert_eq!(parameters.get("\u{fffd}"), Some("c"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::row::{Row, text, time};
+use super::row::{CountRow, Row, text, time};
 use super::tx::{execute, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{
@@ -13,9 +13,13 @@ statements! {
     FIND = "SELECT * FROM accounts WHERE id = $1";
     FIND_BY_USERNAME = "SELECT * FROM accounts WHERE username_key = $1";
     LIST = "SELECT * FROM accounts WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3";
-    COUNT = "SELECT COUNT(*) AS accounts FROM accounts WHERE organization_id = $1";
+    COUNT = "SELECT COUNT(*) AS amount FROM accounts WHERE organization_id = $1";
+    COUNT_BREAK_GLASS = "SELECT COUNT(*) AS amount FROM accounts a JOIN passwords p ON p.account_id = a.id \
+                         WHERE a.organization_id = $1 AND a.enabled AND a.break_glass";
     LIST_BY_EMAIL = "SELECT * FROM accounts WHERE organization_id = $1 AND email_canonical = $2 ORDER BY id LIMIT 100";
-    LIST_ROLES = "SELECT role FROM account_roles WHERE account_id = $1 ORDER BY role";
+    LIST_ROLES = "SELECT role FROM account_roles WHERE account_id = $1 \
+                  UNION ALL SELECT 'operator' AS role FROM operators WHERE account_id = $1 ORDER BY role";
+    LIST_UNATTACHED = "SELECT * FROM accounts WHERE organization_id IS NULL AND id > $1 ORDER BY id LIMIT $2";
     INSERT = "INSERT INTO accounts (id, organization_id, username, username_key, email, email_canonical, email_verified, \
               name, given_name, family_name, phone, enabled, break_glass, profile_count, created_at, updated_at) \
               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $14)";
@@ -29,6 +33,8 @@ statements! {
     HOLD_BY_USERNAME = "UPDATE accounts SET updated_at = updated_at WHERE username_key = $1";
     DELETE_ROLES = "DELETE FROM account_roles WHERE account_id = $1";
     INSERT_ROLE = "INSERT INTO account_roles (organization_id, account_id, role) VALUES ($1, $2, $3)";
+    DELETE_OPERATOR = "DELETE FROM operators WHERE account_id = $1";
+    INSERT_OPERATOR = "INSERT INTO operators (account_id, since) VALUES ($1, $2)";
     FIND_PASSWORD = "SELECT hash, changed_at FROM passwords WHERE account_id = $1";
     SAVE_PASSWORD = "INSERT INTO passwords (account_id, hash, changed_at) VALUES ($1, $2, $3) \
                      ON CONFLICT (account_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
@@ -81,11 +87,6 @@ struct AccountRow {
     break_glass: bool,
     created_at: i64,
     updated_at: i64,
-}
-
-#[derive(FromRow)]
-struct CountRow {
-    accounts: i64,
 }
 
 #[derive(FromRow)]
@@ -180,10 +181,29 @@ pub async fn list_accounts(
     Ok(accounts)
 }
 
+/// Up to `limit` accounts that belong to no organization, with ids after `after`, by id.
+pub async fn list_unattached_accounts(
+    tx: &mut Tx,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Account>, StoreError> {
+    let mut accounts = Vec::new();
+    for row in fetch_all!(tx, AccountRow, LIST_UNATTACHED, after, limit)? {
+        accounts.push(with_roles(tx, row).await?);
+    }
+    Ok(accounts)
+}
+
 /// How many accounts an organization has.
 pub async fn count_accounts(tx: &mut Tx, organization: OrganizationId) -> Result<i64, StoreError> {
     let row = fetch_optional!(tx, CountRow, COUNT, organization.to_string())?;
-    Ok(row.map_or(0, |row| row.accounts))
+    Ok(row.map_or(0, |row| row.amount))
+}
+
+/// How many enabled accounts of an organization are named for emergencies and have a password.
+pub async fn count_break_glass(tx: &mut Tx, organization: OrganizationId) -> Result<i64, StoreError> {
+    let row = fetch_optional!(tx, CountRow, COUNT_BREAK_GLASS, organization.to_string())?;
+    Ok(row.map_or(0, |row| row.amount))
 }
 
 /// The accounts of an organization whose email has this canonical form, 100 at most.
@@ -207,6 +227,7 @@ pub async fn insert_account(tx: &mut Tx, new: &Account) -> Result<(), StoreError
 /// Changes everything about an account but its id and profiles.
 pub async fn update_account(tx: &mut Tx, changed: &Account, now: Timestamp) -> Result<(), StoreError> {
     execute!(tx, DELETE_ROLES, changed.id.to_string())?;
+    execute!(tx, DELETE_OPERATOR, changed.id.to_string())?;
     write(tx, UPDATE, changed, now).await
 }
 
@@ -271,10 +292,14 @@ async fn write(tx: &mut Tx, sql: &'static str, it: &Account, now: Timestamp) -> 
         it.break_glass,
         now.unix_micros(),
     )?;
-    if let Some(organization) = it.organization {
-        for role in &it.roles {
-            execute!(tx, INSERT_ROLE, organization.to_string(), &id, role.as_str())?;
-        }
+    for role in &it.roles {
+        match (role, it.organization) {
+            (Role::Operator, _) => execute!(tx, INSERT_OPERATOR, &id, now.unix_micros())?,
+            (role, Some(organization)) => {
+                execute!(tx, INSERT_ROLE, organization.to_string(), &id, role.as_str())?
+            }
+            (_, None) => 0,
+        };
     }
     Ok(())
 }

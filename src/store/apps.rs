@@ -1,16 +1,20 @@
 //! Apps.
 
+use std::time::Duration;
+
 use sqlx::FromRow;
 
-use super::row::{Row, time, to_json};
+use super::row::{CountRow, Row, time, to_json};
 use super::tx::{execute, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
-use crate::model::{App, AppId, OrganizationId, Timestamp};
+use crate::model::{App, AppId, AppSettings, OrganizationId, Timestamp};
 
 statements! {
+    COUNT = "SELECT COUNT(*) AS amount FROM apps WHERE organization_id = $1";
     FIND = "SELECT * FROM apps WHERE id = $1";
     FIND_BY_CLIENT_ID = "SELECT * FROM apps WHERE client_id = $1";
     LIST = "SELECT * FROM apps WHERE organization_id = $1 ORDER BY client_id LIMIT 10000";
+    LIST_SETTINGS = "SELECT id, settings FROM apps WHERE id > $1 ORDER BY id LIMIT 1000";
     INSERT = "INSERT INTO apps (id, organization_id, client_id, name, enabled, secret_hash, next_secret_hash, settings, \
               created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)";
     UPDATE = "UPDATE apps SET client_id = $3, name = $4, enabled = $5, secret_hash = $6, next_secret_hash = $7, \
@@ -28,6 +32,12 @@ struct AppRow {
     next_secret_hash: Option<String>,
     settings: String,
     created_at: i64,
+}
+
+#[derive(FromRow)]
+struct SettingsRow {
+    id: String,
+    settings: String,
 }
 
 impl TryFrom<AppRow> for App {
@@ -61,6 +71,29 @@ pub async fn find_app_by_client_id(tx: &mut Tx, client_id: &str) -> Result<Optio
 /// An organization's apps, by client id.
 pub async fn list_apps(tx: &mut Tx, organization: OrganizationId) -> Result<Vec<App>, StoreError> {
     fetch_all!(tx, AppRow, LIST, organization.to_string())?.into_iter().map(TryInto::try_into).collect()
+}
+
+/// The longest life that any app's tokens have by a setting of its own; zero when no app has one. It reads every app,
+/// a thousand at once.
+pub async fn find_longest_token_lifetime(tx: &mut Tx) -> Result<Duration, StoreError> {
+    let mut longest = Duration::ZERO;
+    let mut after = String::new();
+    loop {
+        let rows = fetch_all!(tx, SettingsRow, LIST_SETTINGS, &after)?;
+        let Some(last) = rows.last() else { return Ok(longest) };
+        after.clone_from(&last.id);
+        for row in &rows {
+            let settings: AppSettings = Row { table: "apps", id: &row.id }.json("settings", &row.settings)?;
+            let own = settings.access_token_lifetime.max(settings.id_token_lifetime);
+            longest = longest.max(own.unwrap_or_default());
+        }
+    }
+}
+
+/// How many apps an organization has.
+pub async fn count_apps(tx: &mut Tx, organization: OrganizationId) -> Result<i64, StoreError> {
+    let row = fetch_optional!(tx, CountRow, COUNT, organization.to_string())?;
+    Ok(row.map_or(0, |row| row.amount))
 }
 
 /// Adds an app; a client id that is taken is a [`StoreError::Conflict`].

@@ -2,16 +2,20 @@
 
 use sqlx::FromRow;
 
-use super::row::{Row, time, to_json};
+use super::row::{CountRow, Row, time, to_json};
 use super::tx::{execute, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{Connection, ConnectionId, Handle, OrganizationId, Timestamp};
 
 statements! {
+    COUNT = "SELECT COUNT(*) AS amount FROM connections WHERE organization_id = $1";
     FIND = "SELECT * FROM connections WHERE id = $1";
     FIND_BY_HANDLE = "SELECT * FROM connections WHERE organization_id = $1 AND handle = $2";
     LIST_BY_HANDLE = "SELECT * FROM connections WHERE handle = $1 ORDER BY id LIMIT 100";
     LIST = "SELECT * FROM connections WHERE organization_id = $1 ORDER BY handle LIMIT 1000";
+    LIST_ENDING_SECRETS = "SELECT c.* FROM connections c JOIN organizations o \
+                           ON o.id = c.organization_id WHERE c.secret_expires_at < $1 AND c.enabled AND o.enabled \
+                           ORDER BY c.secret_expires_at LIMIT 1000";
     INSERT = "INSERT INTO connections (id, organization_id, handle, name, enabled, issuer, client_id, settings, created_at, \
               updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)";
     UPDATE = "UPDATE connections SET handle = $3, name = $4, enabled = $5, issuer = $6, client_id = $7, settings = $8, \
@@ -131,6 +135,18 @@ pub async fn list_connections(
 ) -> Result<Vec<ConnectionRecord>, StoreError> {
     let rows = fetch_all!(tx, ConnectionRow, LIST, organization.to_string())?;
     rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// The enabled connections whose client secret ends before `time`, the first to end first.
+pub async fn list_ending_secrets(tx: &mut Tx, time: Timestamp) -> Result<Vec<ConnectionRecord>, StoreError> {
+    let rows = fetch_all!(tx, ConnectionRow, LIST_ENDING_SECRETS, time.unix_micros())?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// How many connections an organization has.
+pub async fn count_connections(tx: &mut Tx, organization: OrganizationId) -> Result<i64, StoreError> {
+    let row = fetch_optional!(tx, CountRow, COUNT, organization.to_string())?;
+    Ok(row.map_or(0, |row| row.amount))
 }
 
 /// Adds a connection without a credential; a handle that the organization uses already is a

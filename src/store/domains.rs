@@ -2,12 +2,13 @@
 
 use sqlx::FromRow;
 
-use super::row::{Row, time};
+use super::row::{CountRow, Row, time};
 use super::tx::{execute, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{ConnectionId, OrganizationId, OwnedDomain, Timestamp};
 
 statements! {
+    COUNT = "SELECT COUNT(*) AS amount FROM domains WHERE organization_id = $1";
     FIND_OWNER = "SELECT name, organization_id, proven_by, proven_at FROM domains WHERE name = $1";
     LIST = "SELECT name, organization_id, proven_by, proven_at FROM domains WHERE organization_id = $1 ORDER BY name LIMIT 1000";
     LIST_CONNECTIONS = "SELECT connection_id FROM domain_connections WHERE organization_id = $1 AND domain = $2 \
@@ -87,6 +88,12 @@ pub async fn list_domain_connections(
     let rows = fetch_all!(tx, ConnectionIdRow, LIST_CONNECTIONS, organization.to_string(), &name)?;
     let at = Row { table: "domain_connections", id: &name };
     rows.iter().map(|row| at.parse("connection_id", &row.connection_id)).collect()
+}
+
+/// How many domains an organization has.
+pub async fn count_domains(tx: &mut Tx, organization: OrganizationId) -> Result<i64, StoreError> {
+    let row = fetch_optional!(tx, CountRow, COUNT, organization.to_string())?;
+    Ok(row.map_or(0, |row| row.amount))
 }
 
 /// Registers a domain as proven; [`StoreError::Conflict`] when somebody else owns it. Owned by the same

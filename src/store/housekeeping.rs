@@ -1,5 +1,7 @@
 //! Removing what has expired, in bounded steps.
 
+use std::time::Duration;
+
 use super::tx::{execute, statements};
 use super::{StoreError, Tx};
 use crate::model::Timestamp;
@@ -23,9 +25,23 @@ statements! {
                           (SELECT id FROM dead_tokens WHERE expires_at < $1 LIMIT 1000)";
     DELETE_SESSIONS = "DELETE FROM sessions WHERE id IN (SELECT s.id FROM sessions s WHERE s.expires_at < $1 \
                        AND NOT EXISTS (SELECT 1 FROM proven_flows f WHERE f.session_id = s.id) LIMIT 1000)";
-    DELETE_GUESSES = "DELETE FROM guesses WHERE updated_at < $1 AND blocked_until < $1";
-    DELETE_FLOODS = "DELETE FROM audit_floods WHERE minute < $1";
-    DELETE_CHANGES = "DELETE FROM changes WHERE at < $1";
+    DELETE_GUESSES = "DELETE FROM guesses WHERE (scope, subject) IN (SELECT scope, subject FROM guesses \
+                      WHERE updated_at < $1 AND blocked_until < $1 LIMIT 1000)";
+    DELETE_FLOODS = "DELETE FROM audit_floods WHERE (reason, network, minute) IN \
+                     (SELECT reason, network, minute FROM audit_floods WHERE minute < $1 LIMIT 1000)";
+    DELETE_CHANGES = "DELETE FROM changes WHERE seq IN (SELECT seq FROM changes WHERE at < $1 LIMIT 1000)";
+}
+
+/// How many rows a statement deletes at most, so that no transaction is long.
+const STEP: u64 = 1_000;
+
+/// What a step of the clean-up did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    /// Rows that went.
+    pub deleted: u64,
+    /// Whether there may be more to delete.
+    pub is_more: bool,
 }
 
 /// Everything that expires by itself, children before parents.
@@ -40,17 +56,23 @@ const SWEEPS: &[&str] = &[
     DELETE_SESSIONS,
 ];
 
-/// Deletes up to a thousand rows of each kind that expired before `now`; gives how many. Guess counters are kept for
-/// two days after their last change, changes for an hour.
-pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<u64, StoreError> {
-    let mut deleted = 0;
-    for statement in SWEEPS {
-        deleted += execute!(tx, *statement, now.unix_micros())?;
+/// Deletes up to a thousand rows of each kind that expired before `now`. Guess counters are kept for two days after
+/// their last change, changes and counted refusals for an hour.
+pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
+    let days = now.before(Duration::from_hours(48)).unix_micros();
+    let hour = now.before(Duration::from_hours(1));
+    let now = now.unix_micros();
+    let expired = SWEEPS.iter().map(|statement| (*statement, now));
+    let kept_longer = [
+        (DELETE_GUESSES, days),
+        (DELETE_FLOODS, hour.unix_seconds().div_euclid(60)),
+        (DELETE_CHANGES, hour.unix_micros()),
+    ];
+    let mut swept = Swept { deleted: 0, is_more: false };
+    for (statement, before) in expired.chain(kept_longer) {
+        let deleted = execute!(tx, statement, before)?;
+        swept.deleted += deleted;
+        swept.is_more |= deleted >= STEP;
     }
-    let days = std::time::Duration::from_hours(48);
-    deleted += execute!(tx, DELETE_GUESSES, now.before(days).unix_micros())?;
-    let hour = now.before(std::time::Duration::from_hours(1));
-    deleted += execute!(tx, DELETE_FLOODS, hour.unix_seconds().div_euclid(60))?;
-    deleted += execute!(tx, DELETE_CHANGES, hour.unix_micros())?;
-    Ok(deleted)
+    Ok(swept)
 }

@@ -5,13 +5,14 @@ use sqlx::FromRow;
 use super::row::{Row, time};
 use super::tx::{execute, fetch_all, statements};
 use super::{StoreError, Tx};
-use crate::model::{KeyId, SigningAlg, Timestamp};
+use crate::model::{KeyId, KeyTimes, SigningAlg, Timestamp};
 
 statements! {
     LIST = "SELECT * FROM signing_keys ORDER BY signs_from, id LIMIT 1000";
-    INSERT = "INSERT INTO signing_keys (id, algorithm, private_sealed, created_at, signs_from) VALUES ($1, $2, $3, $4, $5)";
-    RETIRE = "UPDATE signing_keys SET signs_until = $2, published_until = $3, verifies_until = $4 \
-              WHERE id = $1 AND signs_until IS NULL";
+    INSERT = "INSERT INTO signing_keys (id, algorithm, private_sealed, created_at, signs_from) VALUES ($1, $2, $3, $4, $5) \
+              ON CONFLICT DO NOTHING";
+    SET_ENDS = "UPDATE signing_keys SET signs_until = $2, published_until = $3, verifies_until = $4 WHERE id = $1";
+    HOLD = "UPDATE signing_keys SET created_at = created_at";
     FORGET = "DELETE FROM signing_keys WHERE verifies_until < $1";
 }
 
@@ -26,14 +27,8 @@ pub struct SigningKeyRecord {
     pub private_sealed: String,
     /// When it was made, and published.
     pub created_at: Timestamp,
-    /// When it begins to sign.
-    pub signs_from: Timestamp,
-    /// When it stops to sign; `None` while it has no successor.
-    pub signs_until: Option<Timestamp>,
-    /// When it leaves the JWKS.
-    pub published_until: Option<Timestamp>,
-    /// When even ID token hints by it are refused.
-    pub verifies_until: Option<Timestamp>,
+    /// The times of its life.
+    pub times: KeyTimes,
 }
 
 #[derive(FromRow)]
@@ -57,10 +52,12 @@ impl TryFrom<KeyRow> for SigningKeyRecord {
             id: at.parse("id", &row.id)?,
             algorithm: at.parse("algorithm", &row.algorithm)?,
             created_at: time(row.created_at),
-            signs_from: time(row.signs_from),
-            signs_until: row.signs_until.map(time),
-            published_until: row.published_until.map(time),
-            verifies_until: row.verifies_until.map(time),
+            times: KeyTimes {
+                signs_from: time(row.signs_from),
+                signs_until: row.signs_until.map(time),
+                published_until: row.published_until.map(time),
+                verifies_until: row.verifies_until.map(time),
+            },
             private_sealed: row.private_sealed,
         })
     }
@@ -71,30 +68,32 @@ pub async fn list_keys(tx: &mut Tx) -> Result<Vec<SigningKeyRecord>, StoreError>
     fetch_all!(tx, KeyRow, LIST)?.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Adds a key.
-pub async fn insert_key(tx: &mut Tx, new: &SigningKeyRecord) -> Result<(), StoreError> {
-    execute!(
+/// Adds a key; `false` when its algorithm has a key without a successor already.
+pub async fn insert_key(tx: &mut Tx, new: &SigningKeyRecord) -> Result<bool, StoreError> {
+    let added = execute!(
         tx,
         INSERT,
         new.id.to_string(),
         new.algorithm.as_str(),
         &new.private_sealed,
         new.created_at.unix_micros(),
-        new.signs_from.unix_micros(),
+        new.times.signs_from.unix_micros(),
     )?;
+    Ok(added == 1)
+}
+
+/// Holds all keys for the rest of the transaction: whoever retires one, or makes tokens live longer, waits meanwhile.
+pub async fn hold_keys(tx: &mut Tx) -> Result<(), StoreError> {
+    execute!(tx, HOLD)?;
     Ok(())
 }
 
-/// Sets the end of a key's life; `false` when it was set before.
-pub async fn retire_key(
-    tx: &mut Tx,
-    id: KeyId,
-    signs_until: Timestamp,
-    published_until: Timestamp,
-    verifies_until: Timestamp,
-) -> Result<bool, StoreError> {
-    let ends = (signs_until.unix_micros(), published_until.unix_micros(), verifies_until.unix_micros());
-    Ok(execute!(tx, RETIRE, id.to_string(), ends.0, ends.1, ends.2)? == 1)
+/// Sets the ends of a key's life.
+pub async fn set_ends(tx: &mut Tx, id: KeyId, times: &KeyTimes) -> Result<(), StoreError> {
+    let micros = |time: Option<Timestamp>| time.map(Timestamp::unix_micros);
+    let ends = (micros(times.signs_until), micros(times.published_until), micros(times.verifies_until));
+    execute!(tx, SET_ENDS, id.to_string(), ends.0, ends.1, ends.2)?;
+    Ok(())
 }
 
 /// Deletes the keys that verify nothing any more.

@@ -39,6 +39,8 @@ const FILES: &[File] = &[
     file!(4, Common, "common", "0004_evidence_and_keys.sql"),
     file!(5, Sqlite, "sqlite", "0005_changes.sql"),
     file!(5, Postgres, "postgres", "0005_changes.sql"),
+    file!(6, Common, "common", "0006_one_successor.sql"),
+    file!(7, Common, "common", "0007_operators.sql"),
 ];
 
 /// The migrations for one database, in order.

@@ -27,6 +27,7 @@ pub mod sessions;
 pub mod tx;
 mod writer;
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -38,8 +39,12 @@ pub use error::StoreError;
 pub use tx::Tx;
 
 use migrations::{Dialect, migrator};
-use tx::{PostgresLink, SqliteLink};
+use row::CountRow;
+use tx::{PostgresLink, SqliteLink, fetch_optional};
 use writer::Writer;
+
+/// The table is the migrator's own, so that this statement is prepared by no test: it is not there at first.
+const COUNT_MIGRATIONS: &str = "SELECT COUNT(*) AS amount FROM _sqlx_migrations WHERE success";
 
 /// How a database is opened.
 #[derive(Clone)]
@@ -70,12 +75,44 @@ impl Database {
     pub async fn open(settings: &StoreSettings) -> Result<Self, OpenError> {
         let engine = if settings.url.starts_with("sqlite:") {
             open_sqlite(settings).await?
-        } else if settings.url.starts_with("postgres:") || settings.url.starts_with("postgresql:") {
-            open_postgres(settings).await?
         } else {
-            return Err(OpenError::Url);
+            open_postgres(settings).await?
         };
         Ok(Self { engine })
+    }
+
+    /// Opens a database to look at it: nothing is made, migrated or written. `None` where the file of `SQLite` is not
+    /// there yet.
+    pub async fn open_to_look(settings: &StoreSettings) -> Result<Option<Self>, OpenError> {
+        if !settings.url.starts_with("sqlite:") {
+            let options = postgres_options(settings)?.options([("default_transaction_read_only", "on")]);
+            let pool = postgres_pool(settings, options).await?;
+            return Ok(Some(Self { engine: Engine::Postgres { pool } }));
+        }
+        let options = sqlite_options(settings)?.create_if_missing(false).pragma("query_only", "ON");
+        if !options.get_filename().exists() {
+            return Ok(None);
+        }
+        let writer = Writer::new(options.clone().connect().await?);
+        let readers = sqlite_readers(settings, options).await?;
+        Ok(Some(Self { engine: Engine::Sqlite { writer, readers } }))
+    }
+
+    /// How many migrations this program has that the database has not.
+    pub async fn count_missing_migrations(&self) -> Result<usize, StoreError> {
+        let mut tx = self.read().await?;
+        let dialect = match &self.engine {
+            Engine::Sqlite { .. } => Dialect::Sqlite,
+            Engine::Postgres { .. } => Dialect::Postgres,
+        };
+        let applied = match fetch_optional!(&mut tx, CountRow, COUNT_MIGRATIONS) {
+            Ok(row) => row.map_or(0, |row| row.amount),
+            // Without this table nothing was ever migrated.
+            Err(StoreError::Driver(_)) => 0,
+            Err(error) => return Err(error),
+        };
+        let applied = usize::try_from(applied).unwrap_or(0);
+        Ok(migrator(dialect).iter().count().saturating_sub(applied))
     }
 
     /// A connection for short reads; it holds no transaction.
@@ -123,43 +160,83 @@ pub enum OpenError {
     /// Not reachable, or not readable.
     #[error("the database cannot be opened: {0}")]
     Connect(#[from] sqlx::Error),
+    /// The folder of the database's file cannot be made.
+    #[error("{folder}: {error}", folder = .folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// The schema cannot be brought up to date.
     #[error("the database cannot be migrated: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
 
-async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
+fn sqlite_options(settings: &StoreSettings) -> Result<SqliteConnectOptions, OpenError> {
     let synchronous =
         if settings.synchronous_full { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
-    let options = SqliteConnectOptions::from_str(&settings.url)?
+    Ok(SqliteConnectOptions::from_str(&settings.url)?
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
         .statement_cache_capacity(256)
-        .disable_statement_logging();
-    let mut connection = options.clone().connect().await?;
-    migrator(Dialect::Sqlite).run_direct(None, &mut connection, false).await?;
-    let readers = SqlitePoolOptions::new()
+        .disable_statement_logging())
+}
+
+async fn sqlite_readers(
+    settings: &StoreSettings,
+    options: SqliteConnectOptions,
+) -> Result<SqlitePool, OpenError> {
+    let pool = SqlitePoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(settings.acquire_timeout)
-        .test_before_acquire(false)
-        .connect_with(options.create_if_missing(false).read_only(true))
-        .await?;
+        .test_before_acquire(false);
+    Ok(pool.connect_with(options.create_if_missing(false).read_only(true)).await?)
+}
+
+async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
+    let options = sqlite_options(settings)?;
+    make_folder(options.get_filename())?;
+    let mut connection = options.clone().connect().await?;
+    migrator(Dialect::Sqlite).run_direct(None, &mut connection, false).await?;
+    let readers = sqlite_readers(settings, options).await?;
     Ok(Engine::Sqlite { writer: Writer::new(connection), readers })
 }
 
-async fn open_postgres(settings: &StoreSettings) -> Result<Engine, OpenError> {
-    let options = PgConnectOptions::from_str(&settings.url)?
+/// Makes the folder of a database file, for its owner alone.
+fn make_folder(file: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|error| OpenError::Folder { folder: folder.to_owned(), error })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn postgres_options(settings: &StoreSettings) -> Result<PgConnectOptions, OpenError> {
+    if !["postgres:", "postgresql:"].iter().any(|scheme| settings.url.starts_with(scheme)) {
+        return Err(OpenError::Url);
+    }
+    Ok(PgConnectOptions::from_str(&settings.url)?
         .application_name("countersign")
         .statement_cache_capacity(256)
-        .disable_statement_logging();
+        .disable_statement_logging())
+}
+
+async fn postgres_pool(settings: &StoreSettings, options: PgConnectOptions) -> Result<PgPool, OpenError> {
     let pool = PgPoolOptions::new()
         .max_connections(settings.max_connections)
-        .acquire_timeout(settings.acquire_timeout)
-        .connect_with(options)
-        .await?;
+        .acquire_timeout(settings.acquire_timeout);
+    Ok(pool.connect_with(options).await?)
+}
+
+async fn open_postgres(settings: &StoreSettings) -> Result<Engine, OpenError> {
+    let pool = postgres_pool(settings, postgres_options(settings)?).await?;
     migrator(Dialect::Postgres).run(&pool).await?;
     Ok(Engine::Postgres { pool })
 }

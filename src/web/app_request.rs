@@ -102,7 +102,8 @@ fn form_decode(text: &str) -> Option<String> {
     let guarded = text.replace('&', "%26").replace('=', "%3D");
     let mut pairs = form_urlencoded::parse(guarded.as_bytes());
     let name = pairs.next().map_or_else(String::new, |(name, _)| name.into_owned());
-    pairs.next().is_none().then_some(name)
+    // PostgreSQL keeps no text with U+0000, so nothing that is registered holds it.
+    (pairs.next().is_none() && !name.contains('\0')).then_some(name)
 }
 
 #[cfg(test)]
@@ -121,6 +122,8 @@ mod tests {
         assert_eq!(decode("a%3Ab:c%20d+e"), pair("a:b", "c d e"));
         assert_eq!(decode("app:a&b=c:d"), pair("app", "a&b=c:d"));
         assert_eq!(decode("app"), None);
+        assert_eq!(decode("a\0b:s3cret"), None);
+        assert_eq!(decode("a%00b:s3cret"), None);
         assert!(decode_basic(&HeaderValue::from_static("Bearer x")).is_none());
         assert!(decode_basic(&HeaderValue::from_static("Basic ???")).is_none());
     }

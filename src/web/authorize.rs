@@ -6,7 +6,7 @@ use axum::response::Response;
 use axum::routing::get;
 
 use super::request::{Browser, PostedForm};
-use super::respond::{outcome, see_other};
+use super::respond::{ask_again, outcome};
 use super::state::Web;
 
 /// Where apps send browsers.
@@ -23,6 +23,6 @@ async fn authorize(State(web): State<Web>, browser: Browser) -> Response {
 }
 
 /// A post comes from the app's site, so without our cookies: the browser asks again by GET, which brings them.
-async fn authorize_by_post(PostedForm(form): PostedForm) -> Response {
-    see_other(&format!("{AUTHORIZE}?{}", form.to_text()))
+async fn authorize_by_post(State(web): State<Web>, browser: Browser, form: PostedForm) -> Response {
+    ask_again(&web, &browser, AUTHORIZE, &form).await
 }

@@ -11,7 +11,6 @@ use super::pages::{Consent, Form, Person, path};
 use super::request::{Browser, PostedForm};
 use super::respond::{outcome, page, refusal};
 use super::state::Web;
-use crate::flows::error::FlowError;
 
 /// The routes of this file.
 pub fn routes() -> Router<Web> {
@@ -24,7 +23,7 @@ async fn show_consent(State(web): State<Web>, browser: Browser) -> Response {
         Ok(view) => view,
         Err(error) => return refusal(&web, &browser, error),
     };
-    let mut frame = web.pages.frame(browser.locale, &browser.here);
+    let mut frame = web.pages.frame(browser.language(view.locale.as_deref()), &browser.here);
     frame.app = Some(view.app.clone());
     let consent = Consent {
         frame,
@@ -45,7 +44,10 @@ async fn post_consent(State(web): State<Web>, browser: Browser, PostedForm(form)
     let allowed = match form.get("decision") {
         Some("allow") => true,
         Some("deny") => false,
-        _ => return refusal(&web, &browser, FlowError::refused("invalid_request")),
+        _ => {
+            let refused = web.broker.refuse_form(&browser.visit, "consent_unanswered").await;
+            return refusal(&web, &browser, refused);
+        }
     };
     outcome(&web, &browser, web.broker.answer_consent(&browser.visit, handle, allowed).await)
 }

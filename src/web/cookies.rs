@@ -4,12 +4,14 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
+use super::locale::Locale;
 use crate::flows::visit::CookieChange;
 use crate::model::{FLOW_LIFETIME, FlowId, Secret};
 
 const SESSION: &str = "__Host-session";
 const KNOWN: &str = "__Host-known";
 const FLOW: &str = "__Host-flow-";
+const LANGUAGE: &str = "__Host-language";
 
 /// A year, in seconds.
 const KNOWN_LIFETIME: u64 = 365 * 24 * 3_600;
@@ -23,6 +25,8 @@ pub struct Cookies {
     pub known: Option<String>,
     /// The sealed flows.
     pub flows: Vec<(FlowId, String)>,
+    /// The page language that the person chose.
+    pub language: Option<String>,
 }
 
 impl Cookies {
@@ -45,7 +49,8 @@ impl Cookies {
             }
         }
         let session = single(SESSION).filter(|token| !token.is_empty()).map(Secret::new);
-        Self { session, known: single(KNOWN).map(str::to_owned), flows }
+        let language = single(LANGUAGE).map(str::to_owned);
+        Self { session, known: single(KNOWN).map(str::to_owned), flows, language }
     }
 }
 
@@ -62,6 +67,11 @@ pub fn set_cookie(change: &CookieChange) -> Option<HeaderValue> {
     let mut value = HeaderValue::try_from(text).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// The `Set-Cookie` value that keeps the page language which the person chose.
+pub fn set_language(locale: Locale) -> Option<HeaderValue> {
+    HeaderValue::try_from(cookie(LANGUAGE, locale.tag(), Some(KNOWN_LIFETIME))).ok()
 }
 
 fn flow_name(id: FlowId) -> String {

@@ -9,13 +9,9 @@ use http::StatusCode;
 use super::account::require_session_form;
 use super::pages::{AppHome, Form, Logout as LogoutPage, Person, SignedOut, path};
 use super::request::{Browser, PostedForm};
-use super::respond::{answer, outcome, page, refusal, see_other};
+use super::respond::{answer, ask_again, outcome, page, refusal};
 use super::state::Web;
-use crate::flows::error::FlowError;
 use crate::flows::logout::{Logout, LogoutView};
-
-/// The most bytes of a posted request that go on as a query.
-const MAX_QUERY: usize = 12 * 1024;
 
 /// The routes of this file.
 pub fn routes() -> Router<Web> {
@@ -45,12 +41,8 @@ fn logout_page<'w>(web: &'w Web, browser: &Browser, view: LogoutView) -> LogoutP
 }
 
 /// A post comes from the app's site, so without our cookies: the browser asks again by GET, which brings them.
-async fn logout_by_post(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
-    let query = form.to_text();
-    if query.len() > MAX_QUERY {
-        return refusal(&web, &browser, FlowError::refused("invalid_request"));
-    }
-    see_other(&format!("{}?{query}", path::LOGOUT))
+async fn logout_by_post(State(web): State<Web>, browser: Browser, form: PostedForm) -> Response {
+    ask_again(&web, &browser, path::LOGOUT, &form).await
 }
 
 async fn confirm_logout(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
@@ -60,7 +52,10 @@ async fn confirm_logout(State(web): State<Web>, browser: Browser, PostedForm(for
     let upstream = match form.get("scope") {
         Some("upstream") => true,
         Some("local") => false,
-        _ => return refusal(&web, &browser, FlowError::refused("invalid_request")),
+        _ => {
+            let refused = web.broker.refuse_form(&browser.visit, "scope_unknown").await;
+            return refusal(&web, &browser, refused);
+        }
     };
     let handle = form.get("flow").unwrap_or_default();
     outcome(&web, &browser, web.broker.confirm_logout(&browser.visit, handle, upstream).await)

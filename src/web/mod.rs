@@ -49,6 +49,7 @@ pub fn router(web: Web) -> Router {
         .route("/assets/{file}", get(get_asset))
         .fallback(get_nothing)
         .method_not_allowed_fallback(use_other_method)
+        .layer(axum::middleware::from_fn(locale::keep_choice))
         .layer(axum::middleware::from_fn_with_state(web.clone(), headers::security_headers))
         .with_state(web)
 }

@@ -34,14 +34,17 @@ pub struct Browser {
     pub query: Parameters,
     /// Whether another site made the browser send this request.
     pub origin: RequestOrigin,
+    /// The page language that the person chose in an earlier request.
+    pub(super) chosen_language: Option<String>,
     /// Its `Accept-Language`.
     pub(super) accept_language: Option<String>,
 }
 
 impl Browser {
-    /// The language of a page in a flow: what this request asks for, then what the app asked for (`ui_locales`).
+    /// The language of a page in a flow: what this request asks for, then what the person chose before, then what
+    /// the app asked for (`ui_locales`).
     pub fn language(&self, asked_by_app: Option<&str>) -> Locale {
-        let wishes = [self.visit.locale.as_deref(), asked_by_app];
+        let wishes = [self.query.get("ui_locales"), self.chosen_language.as_deref(), asked_by_app];
         Locale::choose(wishes.into_iter().flatten(), self.accept_language.as_deref())
     }
 }
@@ -76,7 +79,7 @@ impl FromRequestParts<Web> for Browser {
         let headers = &parts.headers;
         let query = Parameters::parse(parts.uri.query().unwrap_or_default());
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        let wish = query.get("ui_locales").map(str::to_owned);
+        let wish = query.get("ui_locales");
         let cookies = Cookies::read(headers);
         let agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let here = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
@@ -87,9 +90,9 @@ impl FromRequestParts<Web> for Browser {
                 session: cookies.session,
                 known: cookies.known,
                 flows: cookies.flows,
-                locale: wish.clone(),
             },
-            locale: Locale::choose(wish.as_deref(), accepted),
+            locale: Locale::choose([wish, cookies.language.as_deref()].into_iter().flatten(), accepted),
+            chosen_language: cookies.language.clone(),
             origin: RequestOrigin::read(headers, web.broker.issuer()),
             accept_language: accepted.map(str::to_owned),
             here,

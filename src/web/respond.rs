@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::cookies::set_cookie;
 use super::pages::{AppHome, ErrorPage, Failure, path};
-use super::request::Browser;
+use super::request::{Browser, PostedForm};
 use super::state::Web;
 use crate::flows::error::{FlowError, Refusal};
 use crate::flows::visit::{Answer, CookieChange, Go};
@@ -36,6 +36,19 @@ pub fn see_other(location: &str) -> Response {
     *response.status_mut() = StatusCode::SEE_OTHER;
     response.headers_mut().insert(header::LOCATION, value);
     no_store(response)
+}
+
+/// The most bytes of a posted request that go on as a query.
+const MAX_QUERY: usize = 12 * 1024;
+
+/// Answers what another site posted, and so without our cookies: the browser asks `path` again by GET, which brings
+/// them.
+pub async fn ask_again(web: &Web, browser: &Browser, path: &str, PostedForm(form): &PostedForm) -> Response {
+    let query = form.to_text();
+    if query.len() > MAX_QUERY {
+        return refusal(web, browser, web.broker.refuse_form(&browser.visit, "request_too_long").await);
+    }
+    see_other(&format!("{path}?{query}"))
 }
 
 /// Adds cookies to an answer.
@@ -94,12 +107,8 @@ pub fn refusal(web: &Web, browser: &Browser, error: FlowError) -> Response {
         FlowError::Redirect(url) => see_other(&url),
         FlowError::Unavailable(detail) => {
             tracing::error!(detail, "a request could not be served");
-            let unavailable = Refusal {
-                code: "temporarily_unavailable",
-                receipt: None,
-                app: None,
-                retry_after: Some(std::time::Duration::from_secs(2)),
-            };
+            let wait = Some(std::time::Duration::from_secs(2));
+            let unavailable = Refusal { retry_after: wait, ..Refusal::new("temporarily_unavailable") };
             error_page(web, browser, unavailable)
         }
     }
@@ -114,7 +123,7 @@ fn error_page(web: &Web, browser: &Browser, refusal: Refusal) -> Response {
         failure = failure.wait(span);
     }
     let app = refusal.app.and_then(|app| app.home.map(|home| AppHome { name: app.name, home }));
-    let error = ErrorPage { frame, failure, app, retry: None };
+    let error = ErrorPage { frame, failure, app, instead: refusal.instead };
     let mut response = page(error.status(), &error);
     if let Some(span) = refusal.retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(span.as_secs().max(1)));

@@ -26,7 +26,7 @@ pub fn routes() -> Router<Web> {
 }
 
 /// Refusals after which the form is shown again.
-const TRY_AGAIN: [&str; 3] = ["bad_credentials", "too_many_attempts", "busy"];
+const TRY_AGAIN: [&str; 4] = ["bad_credentials", "password_too_long", "too_many_attempts", "busy"];
 
 async fn show_sign_in(State(web): State<Web>, browser: Browser) -> Response {
     let Some(flow) = browser.query.get("flow") else {
@@ -183,7 +183,8 @@ async fn post_connection(State(web): State<Web>, browser: Browser, PostedForm(fo
         Err(response) => return response,
     };
     let Some(connection) = form.get("connection").and_then(|text| text.parse().ok()) else {
-        return refusal(&web, &browser, FlowError::refused("invalid_request"));
+        let refused = web.broker.refuse_form(&browser.visit, "connection_malformed").await;
+        return refusal(&web, &browser, refused);
     };
     outcome(&web, &browser, web.broker.sign_in_through(&browser.visit, handle, connection).await)
 }

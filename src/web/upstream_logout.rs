@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::request::{Browser, PostedForm};
-use super::respond::{no_store, outcome, plain, refusal, see_other};
+use super::respond::{ask_again, no_store, outcome, plain, refusal};
 use super::state::Web;
 use crate::flows::error::{EndpointError, FlowError};
 use crate::model::ConnectionId;
@@ -128,10 +128,10 @@ async fn initiate_by_post(
     State(web): State<Web>,
     Path(connection): Path<String>,
     browser: Browser,
-    PostedForm(form): PostedForm,
+    form: PostedForm,
 ) -> Response {
     match connection.parse::<ConnectionId>() {
-        Ok(connection) => see_other(&format!("/sso/initiate/{connection}?{}", form.to_text())),
+        Ok(connection) => ask_again(&web, &browser, &format!("/sso/initiate/{connection}"), &form).await,
         Err(_) => refusal(&web, &browser, FlowError::refused("not_found")),
     }
 }

@@ -44,9 +44,9 @@ const ROOT_MACROS: [(&str, &str); 1] = [("words", "model")];
 const LONGEST_FILE: usize = 500;
 
 /// A file of `src`, read.
-struct Source {
+pub struct Source {
     /// Its path below `src`, with `/`.
-    path: String,
+    pub path: String,
     text: String,
 }
 
@@ -70,7 +70,7 @@ impl Source {
     }
 
     /// Its lines before the tests module, with their numbers from 1.
-    fn lines_without_tests(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub fn lines_without_tests(&self) -> impl Iterator<Item = (usize, &str)> {
         let end = if self.is_test() { Some(0) } else { tests_begin(&self.text) };
         self.text.lines().enumerate().map(|(at, line)| (at + 1, line)).take(end.unwrap_or(usize::MAX))
     }
@@ -93,7 +93,7 @@ fn root() -> PathBuf {
 }
 
 /// Every `.rs` file below a folder of the package, by path.
-fn rust_files(folder: &str) -> Vec<Source> {
+pub fn rust_files(folder: &str) -> Vec<Source> {
     fn walk(folder: &Path, base: &Path, found: &mut Vec<Source>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -114,7 +114,7 @@ fn rust_files(folder: &str) -> Vec<Source> {
 }
 
 /// The part of a line that is code: what stands before a comment.
-fn code(line: &str) -> &str {
+pub fn code(line: &str) -> &str {
     if line.trim_start().starts_with("//") { "" } else { line.split(" // ").next().unwrap() }
 }
 

@@ -15,6 +15,7 @@
 )]
 
 mod attacks;
+mod commands;
 mod conformance;
 mod faults;
 mod harness;

@@ -7,5 +7,5 @@ mod ring;
 mod rsa_der;
 mod signing;
 
-pub use ring::{KeyRing, KeyState, RingError};
+pub use ring::{KeyRing, RingError};
 pub use signing::SigningKey;

@@ -5,26 +5,8 @@ use std::sync::Arc;
 use super::SigningKey;
 use crate::crypto::CryptoError;
 use crate::crypto::jws::{JwsError, VerifyingKey};
+use crate::model::KeyState;
 use crate::protocol::jose::{CompactJws, Jwk, JwkSet, SigningAlg};
-
-/// The stage of a key. Each is entered later than the one before, and none is entered again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum KeyState {
-    /// Published so that apps know it before the first token comes; signs nothing yet.
-    Published,
-    /// Signs, and is published.
-    Active,
-    /// Signs no longer, and stays published while its tokens live.
-    Retired,
-    /// No longer published; still verifies `id_token_hint`s of sessions that may yet be ended.
-    VerifyOnly,
-}
-
-impl KeyState {
-    const fn is_published(self) -> bool {
-        !matches!(self, Self::VerifyOnly)
-    }
-}
 
 /// Why keys form no ring.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -9,6 +9,7 @@ use crate::model::{
     Account, AccountId, Contact, Email, Handle, OrganizationId, ProfileKind, Role, Secret, Session,
     SessionId, Username,
 };
+use crate::policy::access::has_enough_break_glass;
 use crate::policy::password::{broken_rules, normalize};
 use crate::store::{StoreError, Tx, accounts, changes, organizations, profiles, sessions};
 
@@ -57,7 +58,7 @@ pub struct NewAccount {
     pub username: Username,
     /// The email, which counts as proven.
     pub email: Option<Email>,
-    /// Whether it administers its organization.
+    /// Whether it administers its organization; without one, the deployment: the operator's account.
     pub administrator: bool,
     /// The password; `None` makes one.
     pub password: Option<Secret>,
@@ -97,6 +98,12 @@ impl Broker {
         Ok(accounts::list_accounts(&mut tx, organization.id, "", limit).await?)
     }
 
+    /// The accounts that belong to no organization, the operators' among them, up to `limit`.
+    pub async fn list_unattached_accounts(&self, limit: i64) -> Result<Vec<Account>, ManageError> {
+        let mut tx = self.database.read().await?;
+        Ok(accounts::list_unattached_accounts(&mut tx, "", limit).await?)
+    }
+
     /// Makes an account with a password; gives the password when it was made here.
     pub async fn create_account(&self, new: NewAccount) -> Result<(Account, Option<Secret>), ManageError> {
         let (password, made) = match new.password {
@@ -126,7 +133,12 @@ impl Broker {
             email_verified: new.email.is_some(),
             email: new.email,
             contact: Contact::default(),
-            roles: vec![if new.administrator { Role::Administrator } else { Role::Member }],
+            roles: match (new.administrator, organization) {
+                (true, Some(_)) => vec![Role::Administrator],
+                (true, None) => vec![Role::Operator],
+                (false, Some(_)) => vec![Role::Member],
+                (false, None) => Vec::new(),
+            },
             enabled: true,
             break_glass: false,
             created_at: now,
@@ -165,11 +177,16 @@ impl Broker {
         let view = self.find_account(name).await?;
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
+        // Order matters: held first, so that two who disable two people at once are counted one after the other.
+        if let Some(organization) = view.account.organization {
+            organizations::hold_organization(&mut tx, organization).await?;
+        }
         accounts::set_enabled(&mut tx, view.account.id, enabled, now).await?;
         let account = accounts::find_account(&mut tx, view.account.id)
             .await?
             .ok_or_else(|| ManageError::NotFound(format!("account {name}")))?;
         if !enabled {
+            check_emergency(&mut tx, &account).await?;
             self.end_everything(&mut tx, account.id).await?;
         }
         let action = if enabled { "account.enable" } else { "account.disable" };
@@ -198,4 +215,19 @@ impl Broker {
         self.record_success(&mut tx, &event).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// Refuses to disable the last but one person who could sign in by password in an emergency.
+async fn check_emergency(tx: &mut Tx, disabled: &Account) -> Result<(), ManageError> {
+    let (Some(id), true) = (disabled.organization, disabled.break_glass) else { return Ok(()) };
+    let Some(organization) = organizations::find_organization(tx, id).await? else { return Ok(()) };
+    let people = accounts::count_break_glass(tx, id).await?;
+    if has_enough_break_glass(organization.policy.local_sign_in, people) {
+        return Ok(());
+    }
+    Err(ManageError::Refused(format!(
+        "organization {} keeps passwords for emergencies, and needs two people who have one; apply a file that gives \
+         break_glass = true and a password to somebody else, or that changes local_sign_in, first",
+        organization.handle
+    )))
 }

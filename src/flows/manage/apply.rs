@@ -3,29 +3,20 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::document::{
-    WantedConnection, WantedDomain, WantedKey, WantedOrganization, WantedPassword, WantedSecret,
-};
+use super::document::{WantedDomain, WantedOrganization, WantedPassword};
 use super::read::{Rules, read_files};
-use crate::crypto::certificate::Certificate;
-use crate::crypto::keys::SigningKey;
 use crate::flows::Broker;
-use crate::flows::credentials::CredentialPart;
 use crate::flows::error::private_detail;
 use crate::flows::evidence::Event;
 use crate::flows::upkeep::DIRECTORY_TOPIC;
 use crate::model::{
-    Actor, AppId, Connection, ConnectionId, Handle, LocalSignIn, Organization, OrganizationId, Secret,
-    SigningAlg, UpstreamAuth, Username,
+    Actor, AppId, ConnectionId, Handle, Organization, OrganizationId, Secret, SigningAlg, Username,
 };
+use crate::policy::access::has_enough_break_glass;
 use crate::policy::password::normalize;
 use crate::protocol::document::Errors;
-use crate::store::connections::SealedCredential;
 use crate::store::domains::DomainRecord;
 use crate::store::{StoreError, Tx, accounts, changes, connections, domains, organizations};
-
-/// How long the certificate of a connection's key is valid.
-const CERTIFICATE_LIFETIME: std::time::Duration = std::time::Duration::from_hours(24 * 365 * 10);
 
 /// What happened to an object, or would happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,11 +54,21 @@ pub struct Line {
     pub notes: String,
 }
 
+/// What the object is called and has to be known by; what happened to it is told apart.
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [self.kind, &self.name, &self.id, &self.notes];
         let shown: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        write!(f, "{} ({})", shown.join(" "), self.change)
+        f.write_str(&shown.join(" "))
+    }
+}
+
+/// How many objects were created, changed and left as they were.
+impl fmt::Display for ApplyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |change| self.lines.iter().filter(|line| line.change == change).count();
+        let (created, changed) = (count(Change::Created), count(Change::Changed));
+        write!(f, "{created} created, {changed} changed, {} unchanged", count(Change::Unchanged))
     }
 }
 
@@ -125,6 +126,9 @@ impl Broker {
         }
         if dry_run {
             return Ok(report);
+        }
+        if wanted.iter().any(|organization| !organization.apps.is_empty()) {
+            self.extend_retired_keys(&mut tx).await?;
         }
         changes::insert_change(&mut tx, DIRECTORY_TOPIC, self.clock.now()).await?;
         tx.commit().await?;
@@ -192,49 +196,7 @@ impl Broker {
         passwords: &HashMap<String, String>,
         report: &mut ApplyReport,
     ) -> Result<(), ApplyError> {
-        let now = self.clock.now();
-        // Held before it is read: two operators at once change it one after the other.
-        let existing = match wanted.id {
-            Some(id) => {
-                organizations::hold_organization(tx, id).await?;
-                organizations::find_organization(tx, id).await?
-            }
-            None => {
-                organizations::hold_organization_by_handle(tx, &wanted.handle).await?;
-                organizations::find_organization_by_handle(tx, &wanted.handle).await?
-            }
-        };
-        let organization = Organization {
-            id: existing
-                .as_ref()
-                .map(|old| old.id)
-                .or(wanted.id)
-                .unwrap_or_else(|| OrganizationId::new(now, &*self.random)),
-            handle: wanted.handle.clone(),
-            name: wanted.name.clone(),
-            plan: wanted.plan,
-            enabled: wanted.enabled,
-            policy: wanted.policy.clone(),
-            created_at: existing.as_ref().map_or(now, |old| old.created_at),
-        };
-        let change = compare(existing.as_ref(), &organization);
-        let handle = &wanted.handle;
-        let sentence = || format!("organization {handle}: the handle belongs to another organization");
-        match change {
-            Change::Created => organizations::insert_organization(tx, &organization).await,
-            Change::Changed => organizations::update_organization(tx, &organization, now).await,
-            Change::Unchanged => Ok(()),
-        }
-        .map_err(|error| taken(error, sentence))?;
-        let id = organization.id;
-        let line = Line {
-            kind: "organization",
-            name: handle.to_string(),
-            id: id.to_string(),
-            change,
-            notes: String::new(),
-        };
-        self.note(tx, id, line, report).await?;
+        let organization = self.apply_organization_itself(tx, wanted, report).await?;
         for connection in &wanted.connections {
             self.apply_connection(tx, &organization, connection, report).await?;
         }
@@ -250,19 +212,60 @@ impl Broker {
         self.check_break_glass(tx, &organization).await
     }
 
+    /// The organization without what it owns.
+    async fn apply_organization_itself(
+        &self,
+        tx: &mut Tx,
+        wanted: &WantedOrganization,
+        report: &mut ApplyReport,
+    ) -> Result<Organization, ApplyError> {
+        let now = self.clock.now();
+        // Held before it is read: two operators at once change it one after the other.
+        let existing = match wanted.id {
+            Some(id) => {
+                organizations::hold_organization(tx, id).await?;
+                organizations::find_organization(tx, id).await?
+            }
+            None => {
+                organizations::hold_organization_by_handle(tx, &wanted.handle).await?;
+                organizations::find_organization_by_handle(tx, &wanted.handle).await?
+            }
+        };
+        let old = existing.as_ref();
+        let new_id = || OrganizationId::new(now, &*self.random);
+        let organization = Organization {
+            id: old.map(|old| old.id).or(wanted.id).unwrap_or_else(new_id),
+            handle: wanted.handle.clone(),
+            name: wanted.name.clone(),
+            plan: wanted.plan,
+            enabled: wanted.enabled,
+            policy: wanted.policy.clone(),
+            created_at: old.map_or(now, |old| old.created_at),
+        };
+        let change = compare(old, &organization);
+        let (id, name) = (organization.id, wanted.handle.to_string());
+        let sentence = || format!("organization {name}: the handle belongs to another organization");
+        match change {
+            Change::Created => organizations::insert_organization(tx, &organization).await,
+            Change::Changed => organizations::update_organization(tx, &organization, now).await,
+            Change::Unchanged => Ok(()),
+        }
+        .map_err(|error| taken(error, sentence))?;
+        let line = Line { kind: "organization", name, id: id.to_string(), change, notes: String::new() };
+        self.note(tx, id, line, report).await?;
+        Ok(organization)
+    }
+
     /// An organization whose passwords are for emergencies only needs two people who have one.
     async fn check_break_glass(&self, tx: &mut Tx, organization: &Organization) -> Result<(), ApplyError> {
-        if organization.policy.local_sign_in != LocalSignIn::BreakGlass {
-            return Ok(());
-        }
-        let all = accounts::list_accounts(tx, organization.id, "", self.settings.max_accounts).await?;
-        let named = all.iter().filter(|account| account.break_glass && account.enabled).count();
-        if named >= 2 {
+        let people = accounts::count_break_glass(tx, organization.id).await?;
+        if has_enough_break_glass(organization.policy.local_sign_in, people) {
             return Ok(());
         }
         let handle = &organization.handle;
         Err(ApplyError::Refused(format!(
-            "organization {handle}: local_sign_in = \"break_glass\" needs two enabled accounts with break_glass = true at least"
+            "organization {handle}: local_sign_in = \"break_glass\" needs two enabled accounts with \
+             break_glass = true and a password at least"
         )))
     }
 
@@ -296,117 +299,6 @@ impl Broker {
         Ok(())
     }
 
-    async fn apply_connection(
-        &self,
-        tx: &mut Tx,
-        organization: &Organization,
-        wanted: &WantedConnection,
-        report: &mut ApplyReport,
-    ) -> Result<(), ApplyError> {
-        let now = self.clock.now();
-        let name = format!("{}/{}", organization.handle, wanted.handle);
-        let existing = match wanted.id {
-            Some(id) => connections::find_connection(tx, id).await?,
-            None => connections::find_connection_by_handle(tx, organization.id, &wanted.handle).await?,
-        };
-        if existing.as_ref().is_some_and(|old| old.connection.organization != organization.id) {
-            return Err(ApplyError::Refused(format!(
-                "connection {name}: the id belongs to another organization"
-            )));
-        }
-        let old = existing.as_ref().map(|record| &record.connection);
-        let connection = Connection {
-            id: old.map(|old| old.id).or(wanted.id).unwrap_or_else(|| ConnectionId::new(now, &*self.random)),
-            organization: organization.id,
-            handle: wanted.handle.clone(),
-            name: wanted.name.clone(),
-            enabled: wanted.enabled,
-            issuer: wanted.issuer.clone(),
-            client_id: wanted.client_id.clone(),
-            settings: wanted.settings.clone(),
-            created_at: old.map_or(now, |old| old.created_at),
-        };
-        let mut change = compare(old, &connection);
-        match change {
-            Change::Created => connections::insert_connection(tx, &connection).await,
-            Change::Changed => connections::update_connection(tx, &connection, now).await,
-            Change::Unchanged => Ok(()),
-        }
-        .map_err(|error| taken(error, || format!("connection {name}: the handle is used already")))?;
-        let before = existing.map(|record| record.credential).unwrap_or_default();
-        let credential = self.wanted_credential(&connection, wanted, &before)?;
-        if credential != before {
-            connections::update_credential(tx, organization.id, connection.id, &credential).await?;
-            change = if change == Change::Created { change } else { Change::Changed };
-        }
-        let id = connection.id;
-        let notes = format!(
-            "redirect_uri={} signed_out_uri={}",
-            self.callback_url(id),
-            self.url(&format!("/sso/signed-out/{id}"))
-        );
-        let line = Line { kind: "connection", name, id: id.to_string(), change, notes };
-        self.note(tx, organization.id, line, report).await
-    }
-
-    /// The credential that a connection gets: what the file says, over what is there. A secret that is the stored one
-    /// already keeps its sealed form.
-    fn wanted_credential(
-        &self,
-        connection: &Connection,
-        wanted: &WantedConnection,
-        before: &SealedCredential,
-    ) -> Result<SealedCredential, ApplyError> {
-        let part = |part, wanted: &Option<WantedSecret>, before: &Option<String>| match wanted {
-            None => Ok(before.clone()),
-            Some(WantedSecret::Sealed(sealed)) => self
-                .open_secret(connection.id, part, sealed)
-                .map(|_| Some(sealed.clone()))
-                .map_err(|error| ApplyError::Refused(format!("connection {}: {error}", connection.handle))),
-            Some(WantedSecret::Clear(secret)) => {
-                let stored =
-                    before.as_ref().and_then(|sealed| self.open_secret(connection.id, part, sealed).ok());
-                if stored.is_some_and(|stored| stored.expose() == secret.expose()) {
-                    return Ok(before.clone());
-                }
-                Ok(Some(self.seal_credential(connection.id, part, secret.expose().as_bytes())?))
-            }
-        };
-        let mut credential = SealedCredential {
-            secret: part(CredentialPart::Secret, &wanted.secret, &before.secret)?,
-            next_secret: part(CredentialPart::NextSecret, &wanted.next_secret, &before.next_secret)?,
-            secret_expires_at: wanted.secret_expires_at,
-            key: before.key.clone(),
-            certificate: before.certificate.clone(),
-        };
-        if connection.settings.auth == Some(UpstreamAuth::PrivateKeyJwt) {
-            if let Some(WantedKey { sealed, certificate }) = &wanted.key {
-                self.open_connection_key(connection.id, sealed).map_err(|error| {
-                    ApplyError::Refused(format!("connection {}: {error}", connection.handle))
-                })?;
-                credential.key = Some(sealed.clone());
-                credential.certificate = Some(certificate.clone());
-            } else if credential.key.is_none() {
-                let (key, certificate) = self.new_connection_key(connection.id)?;
-                credential.key = Some(key);
-                credential.certificate = Some(certificate);
-            }
-        } else {
-            credential.key = None;
-            credential.certificate = None;
-        }
-        Ok(credential)
-    }
-
-    fn new_connection_key(&self, id: ConnectionId) -> Result<(String, String), ApplyError> {
-        let key = SigningKey::generate(SigningAlg::RS256, id.to_string())?;
-        let now = self.clock.now();
-        let until = now.after(CERTIFICATE_LIFETIME);
-        let certificate = Certificate::self_signed(&key, &id.to_string(), now, until, &*self.random)?;
-        let sealed = self.seal_credential(id, CredentialPart::Key, &key.to_pkcs8()?)?;
-        Ok((sealed, certificate.to_pem().to_owned()))
-    }
-
     async fn apply_domain(
         &self,
         tx: &mut Tx,
@@ -421,6 +313,10 @@ impl Broker {
         }
         let owner = domains::find_owner(tx, std::slice::from_ref(&name)).await?;
         let before = domains::list_domain_connections(tx, organization.id, &wanted.domain).await?;
+        if owner.is_none() {
+            let count = domains::count_domains(tx, organization.id).await?;
+            check_room(organization, count, self.settings.limits.domains, "domains")?;
+        }
         let record = DomainRecord {
             domain: wanted.domain.clone(),
             organization: organization.id,
@@ -456,6 +352,19 @@ impl Broker {
             ApplyError::Refused(format!("domain {domain}: the organization {org} has no connection {handle}"))
         })
     }
+}
+
+/// Refuses one more where there are as many as an organization may have.
+pub(super) fn check_room(
+    organization: &Organization,
+    count: i64,
+    limit: usize,
+    what: &str,
+) -> Result<(), ApplyError> {
+    if usize::try_from(count).is_ok_and(|count| count < limit) {
+        return Ok(());
+    }
+    Err(ApplyError::Refused(format!("organization {}: it has as many {what} as it may", organization.handle)))
 }
 
 pub(super) fn compare<T: PartialEq>(old: Option<&T>, new: &T) -> Change {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::apply::{ApplyError, ApplyReport, Change, Line, compare, taken};
+use super::apply::{ApplyError, ApplyReport, Change, Line, check_room, compare, taken};
 use super::document::{WantedAccount, WantedApp};
 use crate::flows::Broker;
 use crate::model::{Account, AccountId, App, AppId, Organization, Profile, ProfileId, ProfileKind};
@@ -41,6 +41,10 @@ impl Broker {
             created_at: existing.as_ref().map_or(now, |old| old.created_at),
         };
         let change = compare(existing.as_ref(), &app);
+        if change == Change::Created {
+            let count = apps::count_apps(tx, organization.id).await?;
+            check_room(organization, count, self.settings.limits.apps, "apps")?;
+        }
         match change {
             Change::Created => apps::insert_app(tx, &app).await,
             Change::Changed => apps::update_app(tx, &app, now).await,
@@ -61,54 +65,20 @@ impl Broker {
     ) -> Result<(), ApplyError> {
         let now = self.clock.now();
         let name = format!("{}/{}", organization.handle, wanted.username);
-        // Held before it is read: somebody who disables the account meanwhile waits, and is not undone.
-        let existing = match wanted.id {
-            Some(id) => {
-                accounts::hold_account(tx, id).await?;
-                accounts::find_account(tx, id).await?
-            }
-            None => {
-                accounts::hold_account_by_username(tx, &wanted.username).await?;
-                accounts::find_account_by_username(tx, &wanted.username).await?
-            }
-        };
         let sentence = || format!("account {name}: the username belongs to another account");
+        let existing = hold_existing(tx, wanted).await?;
         if existing.as_ref().is_some_and(|old| old.organization != Some(organization.id)) {
             return Err(ApplyError::Refused(sentence()));
         }
-        let mut account = Account {
-            id: existing
-                .as_ref()
-                .map(|old| old.id)
-                .or(wanted.id)
-                .unwrap_or_else(|| AccountId::new(now, &*self.random)),
-            organization: Some(organization.id),
-            username: Some(wanted.username.clone()),
-            email: wanted.email.clone(),
-            email_verified: wanted.email_verified && wanted.email.is_some(),
-            contact: wanted.contact.clone(),
-            roles: wanted.roles.clone(),
-            enabled: wanted.enabled,
-            break_glass: wanted.break_glass,
-            created_at: existing.as_ref().map_or(now, |old| old.created_at),
-            updated_at: existing.as_ref().map_or(now, |old| old.updated_at),
-        };
-        let mut before = existing;
-        if let Some(before) = &mut before {
-            before.roles.sort_unstable();
-        }
-        let mut change = compare(before.as_ref(), &account);
-        if change == Change::Created
-            && accounts::count_accounts(tx, organization.id).await? >= self.settings.max_accounts
-        {
-            let sentence = format!("organization {}: it has as many accounts as it may", organization.handle);
-            return Err(ApplyError::Refused(sentence));
-        }
-        if change == Change::Changed {
-            account.updated_at = now;
-        }
+        let account = self.wanted_account(organization, wanted, existing.as_ref());
+        let mut change = compare(existing.as_ref(), &account);
         match change {
-            Change::Created => accounts::insert_account(tx, &account).await,
+            Change::Created => {
+                let count = accounts::count_accounts(tx, organization.id).await?;
+                let limit = usize::try_from(self.settings.max_accounts).unwrap_or(0);
+                check_room(organization, count, limit, "accounts")?;
+                accounts::insert_account(tx, &account).await
+            }
             Change::Changed => accounts::update_account(tx, &account, now).await,
             Change::Unchanged => Ok(()),
         }
@@ -124,6 +94,29 @@ impl Broker {
         }
         let line = Line { kind: "account", name, id: account.id.to_string(), change, notes: String::new() };
         self.note(tx, organization.id, line, report).await
+    }
+
+    /// The account as the file wants it, over what is there.
+    fn wanted_account(
+        &self,
+        organization: &Organization,
+        wanted: &WantedAccount,
+        old: Option<&Account>,
+    ) -> Account {
+        let now = self.clock.now();
+        Account {
+            id: old.map(|old| old.id).or(wanted.id).unwrap_or_else(|| AccountId::new(now, &*self.random)),
+            organization: Some(organization.id),
+            username: Some(wanted.username.clone()),
+            email: wanted.email.clone(),
+            email_verified: wanted.email_verified && wanted.email.is_some(),
+            contact: wanted.contact.clone(),
+            roles: wanted.roles.clone(),
+            enabled: wanted.enabled,
+            break_glass: wanted.break_glass,
+            created_at: old.map_or(now, |old| old.created_at),
+            updated_at: old.map_or(now, |old| old.updated_at),
+        }
     }
 
     /// Sets a password, with the local profile that it belongs to.
@@ -147,4 +140,23 @@ impl Broker {
         }
         accounts::save_password(tx, account.id, hash, now).await
     }
+}
+
+/// The account that is there, with its roles in the order of documents. Held before it is read: somebody who disables
+/// it meanwhile waits, and is not undone.
+async fn hold_existing(tx: &mut Tx, wanted: &WantedAccount) -> Result<Option<Account>, StoreError> {
+    let mut existing = match wanted.id {
+        Some(id) => {
+            accounts::hold_account(tx, id).await?;
+            accounts::find_account(tx, id).await?
+        }
+        None => {
+            accounts::hold_account_by_username(tx, &wanted.username).await?;
+            accounts::find_account_by_username(tx, &wanted.username).await?
+        }
+    };
+    if let Some(existing) = &mut existing {
+        existing.roles.sort_unstable();
+    }
+    Ok(existing)
 }

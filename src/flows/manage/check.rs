@@ -1,30 +1,67 @@
-//! `check`: what works and what does not, without changing anything.
+//! `check`: what works and what does not. It changes nothing; it asks every provider for its metadata and keys.
+
+use std::fmt;
 
 use crate::flows::Broker;
+use crate::model::{Organization, Timestamp};
+use crate::policy::deadline::{Deadline, WARN_BEFORE, deadline};
+use crate::store::connections::ConnectionRecord;
 use crate::store::{StoreError, connections, organizations};
+
+/// What comes of looking at something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It works.
+    Good,
+    /// It works, and somebody should act soon.
+    Warning,
+    /// It does not work.
+    Bad,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Good => "ok",
+            Self::Warning => "warn",
+            Self::Bad => "FAIL",
+        })
+    }
+}
+
+impl From<Deadline> for Verdict {
+    fn from(deadline: Deadline) -> Self {
+        match deadline {
+            Deadline::Far => Self::Good,
+            Deadline::Near => Self::Warning,
+            Deadline::Past => Self::Bad,
+        }
+    }
+}
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// What was looked at.
     pub what: String,
-    /// Whether it works.
-    pub good: bool,
+    /// What came of it.
+    pub verdict: Verdict,
     /// What was found, in a sentence.
     pub finding: String,
 }
 
+impl Check {
+    /// A finding.
+    pub fn new(what: impl Into<String>, verdict: Verdict, finding: impl Into<String>) -> Self {
+        Self { what: what.into(), verdict, finding: finding.into() }
+    }
+}
+
 impl Broker {
-    /// Looks at the database, the keys, mail and every connection.
+    /// Looks at the keys, mail and every connection.
     pub async fn check(&self) -> Result<Vec<Check>, StoreError> {
-        let check = |what: &str, good, finding: String| Check { what: what.to_owned(), good, finding };
-        let mut checks = vec![check("database", true, format!("{} answers", self.database.engine_name()))];
-        let keys = self.list_signing_keys().await;
-        checks.push(match keys {
-            Ok(keys) => check("keys", !keys.is_empty(), format!("{} signing keys, all open", keys.len())),
-            Err(error) => check("keys", false, error.to_string()),
-        });
-        checks.push(check("mail", true, "not configured".to_owned()));
+        let mut checks = vec![self.check_keys().await];
+        checks.push(Check::new("mail", Verdict::Good, "not configured"));
         let mut after = String::new();
         loop {
             let page = {
@@ -39,27 +76,76 @@ impl Broker {
                     connections::list_connections(&mut tx, organization.id).await?
                 };
                 for record in records {
-                    let connection = &record.connection;
-                    let what = format!("connection {}/{}", organization.handle, connection.handle);
-                    if !connection.enabled || !organization.enabled {
-                        checks.push(check(&what, true, "disabled".to_owned()));
-                        continue;
-                    }
-                    if let Err(error) = self.open_credential(connection.id, &record.credential) {
-                        checks.push(check(&what, false, error.to_string()));
-                        continue;
-                    }
-                    let probe = self.upstream.probe(connection).await;
-                    let texts: Vec<String> =
-                        probe.findings.iter().map(|finding| finding.text.clone()).collect();
-                    let finding = if texts.is_empty() {
-                        "its provider answers as it should".to_owned()
-                    } else {
-                        texts.join("; ")
-                    };
-                    checks.push(check(&what, probe.is_usable(), finding));
+                    checks.push(self.check_connection(organization, &record).await);
                 }
             }
         }
     }
+
+    /// Whether every signing key opens.
+    async fn check_keys(&self) -> Check {
+        if let Err(error) = self.reload_signing_keys().await {
+            return Check::new("keys", Verdict::Bad, error.to_string());
+        }
+        match self.list_signing_keys().await {
+            Ok(keys) if keys.is_empty() => {
+                Check::new("keys", Verdict::Good, "none yet; the first start makes them")
+            }
+            Ok(keys) => Check::new("keys", Verdict::Good, format!("{} signing keys, all open", keys.len())),
+            Err(error) => Check::new("keys", Verdict::Bad, error.to_string()),
+        }
+    }
+
+    async fn check_connection(&self, organization: &Organization, record: &ConnectionRecord) -> Check {
+        let connection = &record.connection;
+        let what = format!("connection {}/{}", organization.handle, connection.handle);
+        if !connection.enabled || !organization.enabled {
+            return Check::new(what, Verdict::Good, "disabled");
+        }
+        if let Err(error) = self.open_credential(connection.id, &record.credential) {
+            return Check::new(what, Verdict::Bad, error.to_string());
+        }
+        let probe = self.upstream.probe(connection).await;
+        let mut texts: Vec<String> = probe.findings.iter().map(|finding| finding.text.clone()).collect();
+        let mut verdict = if probe.is_usable() { Verdict::Good } else { Verdict::Bad };
+        if let Some(end) = record.credential.secret_expires_at {
+            match deadline(end, self.clock.now()) {
+                Deadline::Far => {}
+                Deadline::Near => {
+                    texts.push(format!("its client secret ends on {end}: get a new one at the provider"));
+                    verdict = if verdict == Verdict::Good { Verdict::Warning } else { verdict };
+                }
+                Deadline::Past => {
+                    texts.push(format!("its client secret has ended on {end}"));
+                    verdict = Verdict::Bad;
+                }
+            }
+        }
+        if texts.is_empty() {
+            texts.push("its provider answers as it should".to_owned());
+        }
+        Check::new(what, verdict, texts.join("; "))
+    }
+
+    /// Logs a warning for each connection whose client secret ends soon, or has ended.
+    pub async fn warn_of_ending_secrets(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let mut tx = self.database.read().await?;
+        for record in connections::list_ending_secrets(&mut tx, now.after(WARN_BEFORE)).await? {
+            let Some(end) = record.credential.secret_expires_at else { continue };
+            warn_of(&record, end);
+        }
+        Ok(())
+    }
+}
+
+fn warn_of(record: &ConnectionRecord, end: Timestamp) {
+    let connection = &record.connection;
+    tracing::warn!(
+        organization = %connection.organization,
+        connection = %connection.id,
+        handle = %connection.handle,
+        ends = %end,
+        "a client secret ends; get a new one at the provider and apply it as next_client_secret"
+    );
 }

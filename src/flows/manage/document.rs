@@ -40,6 +40,7 @@ pub struct WantedConnection {
     pub settings: ConnectionSettings,
     /// `None` keeps what is there.
     pub secret: Option<WantedSecret>,
+    /// `None` takes away what is there.
     pub next_secret: Option<WantedSecret>,
     pub secret_expires_at: Option<crate::model::Timestamp>,
     /// `None` keeps what is there.

@@ -88,6 +88,15 @@ struct ExportedConnection {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     acr_values: BTreeMap<String, String>,
     claims: ExportedClaims,
+    capabilities: ExportedCapabilities,
+}
+
+#[derive(Serialize)]
+struct ExportedCapabilities {
+    prompts: Vec<String>,
+    max_age: bool,
+    login_hint: bool,
+    honours_prompt_login: bool,
 }
 
 #[derive(Serialize)]
@@ -240,7 +249,7 @@ fn export_connection(record: ConnectionRecord) -> ExportedConnection {
     let ConnectionRecord { connection, credential } = record;
     let Connection { id, handle, name, enabled, issuer, client_id, settings, .. } = connection;
     let SealedCredential { secret, next_secret, secret_expires_at, key, certificate } = credential;
-    let ConnectionSettings { claims, waivers, .. } = settings;
+    let ConnectionSettings { claims, capabilities, waivers, .. } = settings;
     ExportedConnection {
         id: id.to_string(),
         handle: handle.to_string(),
@@ -283,6 +292,12 @@ fn export_connection(record: ConnectionRecord) -> ExportedConnection {
             phone: claims.phone,
             groups: claims.groups,
             required: claims.required,
+        },
+        capabilities: ExportedCapabilities {
+            prompts: capabilities.prompts,
+            max_age: capabilities.max_age,
+            login_hint: capabilities.login_hint,
+            honours_prompt_login: capabilities.honours_prompt_login,
         },
     }
 }

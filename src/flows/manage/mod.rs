@@ -2,16 +2,18 @@
 
 mod accounts;
 mod apply;
+mod apply_connection;
 mod apply_members;
 mod check;
 mod document;
 mod evidence;
 mod export;
 mod read;
+mod read_app;
 
 pub use accounts::{AccountView, ManageError, NewAccount};
 pub use apply::{ApplyError, ApplyReport, Change, Line};
-pub use check::Check;
+pub use check::{Check, Verdict};
 pub use evidence::AuditLine;
 
 /// How much an organization may have.

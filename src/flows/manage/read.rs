@@ -6,22 +6,18 @@ use std::str::FromStr;
 
 use super::Limits;
 use super::document::{
-    AudienceWord, WantedAccount, WantedApp, WantedConnection, WantedDomain, WantedKey, WantedOrganization,
-    WantedPassword, WantedSecret,
+    WantedAccount, WantedConnection, WantedDomain, WantedKey, WantedOrganization, WantedPassword,
+    WantedSecret,
 };
+use super::read_app::app;
 use crate::crypto::certificate::Certificate;
 use crate::crypto::password::check_phc;
-use crate::crypto::secret_hash;
 use crate::model::{
-    AppAuthMethod, AppSettings, Audience, Capabilities, ClaimMapping, ConnectionSettings, Contact, Freshness,
-    Handle, OrganizationPolicy, Plan, Role, Routing, Secret, Timestamp, Waiver,
+    Capabilities, ClaimMapping, ConnectionSettings, Contact, Freshness, Handle, OrganizationPolicy, Plan,
+    Role, Routing, Secret, Timestamp, Waiver,
 };
 use crate::policy::password::{PasswordRules, broken_rules};
-use crate::policy::redirect::check_redirect_uri;
 use crate::protocol::document::{Complaint, Document, Errors, Problems, Table};
-
-/// Secrets of apps shorter than this can be guessed.
-const MIN_SECRET: usize = 16;
 
 /// What files are held against.
 #[derive(Clone, Copy)]
@@ -36,16 +32,17 @@ pub(super) fn read_files(
     rules: Rules,
 ) -> Result<Vec<WantedOrganization>, Errors> {
     let problems = Problems::default();
-    let mut wanted = Vec::new();
-    for (name, text) in files {
-        let document = Document::parse(name, text, &problems);
-        let root = document.root(&problems);
-        for table in root.tables("organizations") {
-            wanted.extend(organization(table, rules));
-        }
-        root.finish();
-    }
+    let wanted = files.iter().flat_map(|(name, text)| read_file(name, text, rules, &problems)).collect();
     problems.finish(Some(wanted))
+}
+
+fn read_file(name: &str, text: &str, rules: Rules, problems: &Problems) -> Vec<WantedOrganization> {
+    let document = Document::parse(name, text, problems);
+    let root = document.root(problems);
+    let tables = root.tables("organizations").into_iter();
+    let wanted = tables.filter_map(|table| organization(table, rules)).collect();
+    root.finish();
+    wanted
 }
 
 fn organization(table: Table<'_>, rules: Rules) -> Option<WantedOrganization> {
@@ -100,7 +97,7 @@ fn at_most<'d, T>(
     tables.into_iter().filter_map(read).collect()
 }
 
-fn name(table: &Table<'_>) -> Option<String> {
+pub(super) fn name(table: &Table<'_>) -> Option<String> {
     let name: String = table.required("name")?;
     let good = (1..=100).contains(&name.chars().count()) && !name.chars().any(char::is_control);
     if !good {
@@ -290,14 +287,14 @@ fn waivers(table: &Table<'_>, settings: &mut ConnectionSettings) {
     }
 }
 
-fn set<T>(place: &mut T, value: Option<T>) {
+pub(super) fn set<T>(place: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *place = value;
     }
 }
 
 /// A secret given in one of three ways: in clear, in a file, sealed.
-fn secret(table: &Table<'_>, [clear, file, sealed]: [&'static str; 3]) -> Option<WantedSecret> {
+pub(super) fn secret(table: &Table<'_>, [clear, file, sealed]: [&'static str; 3]) -> Option<WantedSecret> {
     let given = [clear, file, sealed].iter().filter(|key| table.has(key)).count();
     if given > 1 {
         table.refuse(clear, Complaint::new(format!("give only one of {clear}, {file} and {sealed}")));
@@ -315,117 +312,6 @@ fn secret_file(table: &Table<'_>, key: &'static str) -> Option<Secret> {
             table.refuse(key, Complaint::new(format!("{} cannot be read: {error}", path.display())));
             None
         }
-    }
-}
-
-fn app(table: Table<'_>, rules: Rules) -> Option<WantedApp> {
-    let mut secret_hashes = Vec::new();
-    for (clear, file, hash) in [
-        ("client_secret", "client_secret_file", "client_secret_hash"),
-        ("next_client_secret", "next_client_secret_file", "next_client_secret_hash"),
-    ] {
-        match secret(&table, [clear, file, hash]) {
-            Some(WantedSecret::Clear(secret)) => {
-                if secret.expose().len() < MIN_SECRET {
-                    let what = format!("has fewer than {MIN_SECRET} characters and can be guessed");
-                    let remedy = "make one with: openssl rand -base64 32";
-                    table.refuse(clear, Complaint::with_remedy(what, remedy));
-                }
-                secret_hashes.push(secret_hash::hash(&secret));
-            }
-            Some(WantedSecret::Sealed(hash)) => secret_hashes.push(hash),
-            None => {}
-        }
-    }
-    let settings = app_settings(&table, !secret_hashes.is_empty(), rules);
-    let (id, name) = (table.parsed("id"), name(&table));
-    let enabled = table.or("enabled", true);
-    let client_id: Option<String> = table.required("client_id");
-    let shaped = |id: &String| (1..=255).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-    if client_id.as_ref().is_some_and(|id| !shaped(id)) {
-        table.refuse("client_id", Complaint::new("a client id has 1 to 255 visible ASCII characters"));
-    }
-    table.finish();
-    Some(WantedApp { id, client_id: client_id?, name: name?, enabled, secret_hashes, settings })
-}
-
-fn app_settings(table: &Table<'_>, has_secret: bool, rules: Rules) -> AppSettings {
-    let default = if has_secret { AppAuthMethod::ClientSecretBasic } else { AppAuthMethod::None };
-    let auth_method = table.parsed("auth_method").unwrap_or(default);
-    if has_secret == (auth_method == AppAuthMethod::None) {
-        let what = "client_secret_basic and client_secret_post need a client_secret, none has no use for one";
-        table.refuse("auth_method", Complaint::new(what));
-    }
-    let mut settings = AppSettings::for_auth(auth_method);
-    set(&mut settings.application_type, table.parsed("application_type"));
-    settings.redirect_uris = table.parsed_list("redirect_uris");
-    settings.post_logout_redirect_uris = table.parsed_list("post_logout_redirect_uris");
-    settings.home_uri = table.optional("home_uri");
-    for (key, uris) in [
-        ("redirect_uris", &settings.redirect_uris),
-        ("post_logout_redirect_uris", &settings.post_logout_redirect_uris),
-        ("home_uri", &settings.home_uri.iter().cloned().collect()),
-    ] {
-        check_uris(table, key, uris, &settings, rules);
-    }
-    if table.has("grant_types") {
-        settings.grant_types = table.parsed_list("grant_types");
-    }
-    settings.require_pkce = table.or("require_pkce", settings.require_pkce);
-    set(&mut settings.consent, table.parsed("consent"));
-    if table.has("scopes") {
-        settings.scopes = table.parsed_list("scopes");
-    }
-    settings.resources = table.parsed_list("resources");
-    for resource in &settings.resources {
-        let good =
-            url::Url::parse(resource).is_ok_and(|url| url.fragment().is_none()) && !resource.contains(' ');
-        if !good || resource.len() > 512 {
-            table.refuse(
-                "resources",
-                Complaint::new("a resource is an absolute URI without fragment (RFC 8707)"),
-            );
-        }
-    }
-    settings.audience = audience(table);
-    settings.connections = table.parsed_list("connections");
-    set(&mut settings.id_token_alg, table.parsed("id_token_alg"));
-    set(&mut settings.access_token_alg, table.parsed("access_token_alg"));
-    for (key, alg) in
-        [("id_token_alg", settings.id_token_alg), ("access_token_alg", settings.access_token_alg)]
-    {
-        if !crate::crypto::keys::SigningKey::ALGS.contains(&alg) {
-            table.refuse(key, Complaint::new("the broker signs with RS256, PS256, ES256 or EdDSA"));
-        }
-    }
-    settings.code_lifetime = table.optional("code_lifetime");
-    if settings.code_lifetime.is_some_and(|span| span.as_secs() > 60 || span.is_zero()) {
-        table.refuse("code_lifetime", Complaint::new("a code lives 1 to 60 seconds"));
-    }
-    settings.access_token_lifetime = table.optional("access_token_lifetime");
-    settings.id_token_lifetime = table.optional("id_token_lifetime");
-    settings.refresh_token_lifetime = table.optional("refresh_token_lifetime");
-    settings.unproven_email = table.or("unproven_email", false);
-    settings
-}
-
-fn check_uris(table: &Table<'_>, key: &'static str, uris: &Vec<String>, app: &AppSettings, rules: Rules) {
-    if uris.len() > rules.limits.redirect_uris {
-        let what = format!("has {} entries, and {} are allowed", uris.len(), rules.limits.redirect_uris);
-        table.refuse(key, Complaint::new(what));
-    }
-    for uri in uris {
-        if let Err(error) = check_redirect_uri(uri, app.application_type) {
-            table.refuse(key, Complaint::new(format!("{uri} {error}")));
-        }
-    }
-}
-
-/// `"any"`, or a list of organizations' handles.
-fn audience(table: &Table<'_>) -> Audience {
-    match table.optional::<AudienceWord>("audience") {
-        None => Audience::Own,
-        Some(AudienceWord(audience)) => audience,
     }
 }
 
@@ -449,6 +335,11 @@ fn account(table: Table<'_>, rules: Rules) -> Option<WantedAccount> {
     let mut roles: Vec<Role> = table.parsed_list("roles");
     if roles.is_empty() {
         roles.push(Role::Member);
+    }
+    if roles.contains(&Role::Operator) {
+        let what = "operator is no role in an organization";
+        let remedy = "make the account with: countersign account create --operator";
+        table.refuse("roles", Complaint::with_remedy(what, remedy));
     }
     roles.sort_unstable();
     roles.dedup();
@@ -477,3 +368,6 @@ fn account(table: Table<'_>, rules: Rules) -> Option<WantedAccount> {
         password,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,7 +70,11 @@ impl Broker {
 
     /// Why a family lives no longer, although its token does: its own end, its session's, or that of the sign-in at
     /// the provider.
-    async fn family_end(&self, tx: &mut Tx, grant: &Grant) -> Result<Option<&'static str>, StoreError> {
+    pub(in crate::flows) async fn family_end(
+        &self,
+        tx: &mut Tx,
+        grant: &Grant,
+    ) -> Result<Option<&'static str>, StoreError> {
         let now = self.clock.now();
         if now >= grant.created_at.after(self.settings.refresh_max) {
             return Ok(Some("refresh_family_expired"));

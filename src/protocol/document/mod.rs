@@ -110,6 +110,8 @@ impl<'d> Table<'d> {
         read: impl FnOnce(&DeValue<'_>) -> Result<T, Complaint>,
     ) -> Option<T> {
         self.known.borrow_mut().push(key);
+        #[cfg(test)]
+        self.problems.asked.borrow_mut().insert(self.path_of(key));
         match read(self.entries.get(key)?.get_ref()) {
             Ok(value) => Some(value),
             Err(complaint) => {

@@ -89,18 +89,23 @@ impl fmt::Display for Problem {
 
 /// Collects problems while documents are read.
 #[derive(Debug, Default)]
-pub struct Problems(RefCell<Vec<Problem>>);
+pub struct Problems {
+    found: RefCell<Vec<Problem>>,
+    /// Every key that a reader asked for, from the root, so that tests can hold reference files against readers.
+    #[cfg(test)]
+    pub asked: RefCell<std::collections::BTreeSet<String>>,
+}
 
 impl Problems {
     /// Adds one.
     pub fn add(&self, place: Place, key: impl Into<String>, complaint: Complaint) {
-        self.0.borrow_mut().push(Problem { place, key: key.into(), complaint });
+        self.found.borrow_mut().push(Problem { place, key: key.into(), complaint });
     }
 
     /// Ends the collection: what was read, if all of it was and nothing is wrong; else all problems in the order of
     /// their places.
     pub fn finish<T>(self, read: Option<T>) -> Result<T, Errors> {
-        let mut problems = self.0.into_inner();
+        let mut problems = self.found.into_inner();
         problems.sort_by(|a, b| a.place.cmp(&b.place));
         match read {
             Some(read) if problems.is_empty() => Ok(read),

@@ -27,8 +27,8 @@ pub struct ErrorPage<'a> {
     pub failure: Failure,
     /// Where to start again, where the app is known and has a home.
     pub app: Option<AppHome>,
-    /// Where else to go on, such as the sign-in page of a flow that still lives.
-    pub retry: Option<String>,
+    /// The name of the connection through which to sign in instead.
+    pub instead: Option<String>,
 }
 
 impl Page for ErrorPage<'_> {

@@ -32,13 +32,15 @@ pub fn with_query(path: &str, name: &str, value: &str) -> String {
     format!("{path}{separator}{pair}")
 }
 
-/// `path_and_query` in another language: `ui_locales` set to `tag`, everything else kept.
+/// `path_and_query` in another language: `ui_locales` set to `tag`, everything else kept. A path that began with two
+/// slashes would be somebody else's host as a link, so it begins with one.
 pub fn in_language(path_and_query: &str, tag: &str) -> String {
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+    let path = path.trim_start_matches(['/', '\\']);
     let mut pairs = Serializer::new(String::new());
     pairs
         .extend_pairs(url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "ui_locales"));
-    format!("{path}?{}", pairs.append_pair("ui_locales", tag).finish())
+    format!("/{path}?{}", pairs.append_pair("ui_locales", tag).finish())
 }
 
 #[cfg(test)]
@@ -52,6 +54,14 @@ mod tests {
             in_language("/signin?flow=a%26b&ui_locales=en+fr", "de"),
             "/signin?flow=a%26b&ui_locales=de"
         );
+    }
+
+    #[test]
+    fn switching_the_language_never_leads_to_another_host() {
+        for path in ["//evil.test/x", "///evil.test/x", "/\\evil.test/x", "//\\//evil.test/x"] {
+            assert_eq!(in_language(path, "de"), "/evil.test/x?ui_locales=de");
+        }
+        assert_eq!(in_language("/", "de"), "/?ui_locales=de");
     }
 
     #[test]

@@ -219,14 +219,15 @@ impl<'a> Samples<'a> {
                 frame: self.failed_frame("/"),
                 failure: Failure::new(reason.code),
                 app: Some(self.app()),
-                retry: Some("/signin?flow=x".into()),
+                instead: Some("Acme SSO".into()),
             };
             assert_eq!(page.status(), reason.status);
             self.add(&format!("error-{}", reason.code), &page);
         }
         let mut frame = self.frame("/");
         frame.app = None;
-        let page = ErrorPage { frame, failure: Failure::new(self.noun("brand_new")), app: None, retry: None };
+        let page =
+            ErrorPage { frame, failure: Failure::new(self.noun("brand_new")), app: None, instead: None };
         self.add("error-without-app", &page);
     }
 

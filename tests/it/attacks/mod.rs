@@ -3,5 +3,15 @@
 //! Each ends with [`crate::harness::evidence::Evidence`]: exactly the expected rows changed, exactly the expected
 //! records were written. Rows that do not apply are named in `docs/security.md` with the reason.
 
+mod authorization;
+mod credentials;
+mod evidence;
 mod identity;
+mod redirects;
+mod session;
+mod shown_tokens;
+mod steps;
+mod tenancy;
+mod tokens;
+mod tools;
 mod upstream;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use countersign::app::{App, Environment};
@@ -27,10 +28,13 @@ use super::time::{ManualClock, SeededRandom};
 /// The broker's issuer in tests.
 pub const ISSUER: &str = "https://id.test";
 
+/// Outgoing calls may reach this machine.
+const LOOPBACK: &str = "allow = [\"127.0.0.0/8\", \"::1/128\"]";
+
 /// Another node of the deployment; it drains when this is dropped.
 pub struct Node {
-    pub network: Network,
     pub broker: Arc<Broker>,
+    pub network: Network,
     _stop: oneshot::Sender<()>,
 }
 
@@ -47,6 +51,8 @@ pub struct TestApp {
     pub idp_faults: emulator::Faults,
     authority: Authority,
     database: TestDatabase,
+    settings: Vec<(String, String)>,
+    nodes: AtomicU64,
     folder: TempDir,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<()>>,
@@ -55,18 +61,29 @@ pub struct TestApp {
 impl TestApp {
     /// A broker on an empty database. It may call this machine.
     pub async fn new(kind: Kind) -> Self {
-        Self::with_outbound(kind, "allow = [\"127.0.0.0/8\", \"::1/128\"]").await
+        Self::start(kind, LOOPBACK, &[]).await
     }
 
     /// The same, with these rules for outgoing calls.
     pub async fn with_outbound(kind: Kind, outbound: &str) -> Self {
+        Self::start(kind, outbound, &[]).await
+    }
+
+    /// With further settings, as `COUNTERSIGN__…` variables.
+    pub async fn configured(kind: Kind, settings: &[(&str, &str)]) -> Self {
+        Self::start(kind, LOOPBACK, settings).await
+    }
+
+    async fn start(kind: Kind, outbound: &str, settings: &[(&str, &str)]) -> Self {
+        let settings: Vec<(String, String)> =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new();
         authority.issue(&folder.path().join("certs"), "id", &["id.test"]);
         std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
         let database = TestDatabase::new(kind).await;
         let config = write_config(&folder, &database, outbound);
-        let config = Config::load(Some(&config), std::iter::empty::<(String, String)>())
+        let config = Config::load(Some(&config), settings.clone().into_iter())
             .unwrap_or_else(|errors| panic!("{errors}"));
         let clock = Arc::new(ManualClock::new());
         let random = Arc::new(SeededRandom::new(7));
@@ -89,6 +106,8 @@ impl TestApp {
             idp_faults: emulator::Faults::default(),
             authority,
             database,
+            settings,
+            nodes: AtomicU64::new(0),
             folder,
             stop: Some(stop),
             serving: Some(serving),
@@ -109,9 +128,10 @@ impl TestApp {
     /// A second node on the same database, reached under the same issuer through a network of its own.
     pub async fn second_node(&self) -> Node {
         let file = self.folder.path().join("countersign.toml");
-        let config = Config::load(Some(&file), std::iter::empty::<(String, String)>())
+        let config = Config::load(Some(&file), self.settings.clone().into_iter())
             .unwrap_or_else(|errors| panic!("{errors}"));
-        let random = Arc::new(SeededRandom::new(8));
+        // No two nodes make the same ids.
+        let random = Arc::new(SeededRandom::new(8 + self.nodes.fetch_add(1, Ordering::SeqCst)));
         let environment = Environment { clock: self.clock.clone(), random };
         let app = App::bind(&config, environment).await.unwrap_or_else(|error| panic!("{error}"));
         let mut network = self.network.clone();
@@ -121,12 +141,17 @@ impl TestApp {
         tokio::spawn(app.serve(async {
             let _ = stopped.await;
         }));
-        Node { network, broker, _stop: stop }
+        Node { broker, network, _stop: stop }
     }
 
     /// Runs one statement behind the broker's back, to break what it stands on.
     pub async fn run_statement(&self, statement: &'static str) {
         self.database.run(statement).await;
+    }
+
+    /// Every byte that the database has kept.
+    pub async fn everything_stored(&self) -> Vec<u8> {
+        self.database.everything_stored().await
     }
 
     /// How many rows each of these tables holds.
@@ -185,6 +210,13 @@ impl TestApp {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], hostile.port));
         self.network.add(&format!("localhost:{}", hostile.port), address);
         hostile
+    }
+
+    /// Ends the broker without a word: nothing is drained, nothing is closed.
+    pub fn kill(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.abort();
+        }
     }
 
     /// Drains the broker.

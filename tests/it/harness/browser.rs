@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
@@ -45,22 +46,47 @@ impl Network {
 
     /// Sends one request on a connection of its own.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> http::Response<Bytes> {
-        let url = Url::parse(&request.uri().to_string()).unwrap();
+        let mut line = self.dial(&Url::parse(&request.uri().to_string()).unwrap()).await;
+        line.send(request).await
+    }
+
+    /// A connection to the server of `url`, kept open for many requests one after another.
+    pub async fn dial(&self, url: &Url) -> Line {
+        let sender = self.connect(url).await;
+        Line { network: self.clone(), server: url.clone(), sender }
+    }
+
+    async fn connect(&self, url: &Url) -> SendRequest<Full<Bytes>> {
         let address = self.hosts.get(url.authority()).unwrap_or_else(|| panic!("unknown host in {url}"));
         let socket = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from(url.host_str().unwrap().to_owned()).unwrap();
         let socket = TlsConnector::from(Arc::clone(&self.tls)).connect(name, socket).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.unwrap();
-        let task = tokio::spawn(connection);
+        let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.unwrap();
+        // It ends when the sender is dropped.
+        tokio::spawn(connection);
+        sender
+    }
+}
+
+/// A connection for many requests; one that the server has closed is opened anew.
+pub struct Line {
+    network: Network,
+    server: Url,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Line {
+    /// Sends one request.
+    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> http::Response<Bytes> {
+        if self.sender.ready().await.is_err() {
+            self.sender = self.network.connect(&self.server).await;
+        }
         let (mut parts, body) = request.into_parts();
-        parts.headers.insert(header::HOST, url.authority().parse().unwrap());
+        parts.headers.insert(header::HOST, self.server.authority().parse().unwrap());
         parts.uri = parts.uri.path_and_query().unwrap().as_str().parse().unwrap();
-        let response = sender.send_request(Request::from_parts(parts, body)).await.unwrap();
+        let response = self.sender.send_request(Request::from_parts(parts, body)).await.unwrap();
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        task.abort();
-        http::Response::from_parts(parts, body)
+        http::Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use countersign::store::{Database, StoreSettings};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqliteConnection};
 use tempfile::TempDir;
 
 /// Which database a test runs on.
@@ -68,6 +68,28 @@ impl TestDatabase {
             }
         }
         counts
+    }
+
+    /// Every byte that the database has kept: SQLite's files, PostgreSQL's rows.
+    pub async fn everything_stored(&self) -> Vec<u8> {
+        let url = &self.settings.url;
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            let mut bytes = std::fs::read(path).unwrap();
+            bytes.extend(std::fs::read(format!("{path}-wal")).unwrap_or_default());
+            return bytes;
+        }
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
+        let tables = sqlx::query(tables).fetch_all(&mut connection).await.unwrap();
+        let mut text = String::new();
+        for table in tables {
+            let name: String = table.get(0);
+            let rows = format!("SELECT row.*::text FROM {name} row");
+            for row in sqlx::query(AssertSqlSafe(rows)).fetch_all(&mut connection).await.unwrap() {
+                text.push_str(&row.get::<String, _>(0));
+            }
+        }
+        text.into_bytes()
     }
 
     pub async fn open(&self) -> Database {

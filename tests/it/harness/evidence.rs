@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use countersign::model::AuditId;
+
 use super::app::TestApp;
 
 /// The tables that hold what an attacker wants, or the proof of what they did. `spent_flows` is left out: a burned
@@ -25,7 +27,7 @@ const TABLES: [&str; 10] = [
 /// The state of the world at one moment.
 pub struct Evidence {
     rows: BTreeMap<&'static str, i64>,
-    records: BTreeSet<String>,
+    records: BTreeSet<AuditId>,
 }
 
 /// What changed since: rows by table (unchanged tables left out), and the new audit records as
@@ -39,7 +41,7 @@ pub struct Changes {
 impl Evidence {
     /// Photographs the database.
     pub async fn now(app: &TestApp) -> Self {
-        let records = app.audit().await.iter().map(|record| record.id.to_string()).collect();
+        let records = app.audit().await.into_iter().map(|record| record.id).collect();
         Self { rows: app.count_rows(&TABLES).await, records }
     }
 
@@ -51,9 +53,8 @@ impl Evidence {
             .map(|(table, count)| (table, count - self.rows[table]))
             .filter(|(_, difference)| *difference != 0)
             .collect();
-        // Ids of two nodes do not follow each other, so the new ones are found by name.
-        let new =
-            app.audit().await.into_iter().filter(|record| !self.records.contains(&record.id.to_string()));
+        // Two nodes order their records by ids of their own while the clock stands still: new is what was not there.
+        let new = app.audit().await.into_iter().filter(|record| !self.records.contains(&record.id));
         let audit = new.map(|record| {
             let outcome = if record.succeeded { "done" } else { "refused" };
             format!("{} {outcome} {}", record.action, record.reason.unwrap_or_default()).trim_end().to_owned()

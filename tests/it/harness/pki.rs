@@ -26,9 +26,16 @@ impl Authority {
 
     /// Writes `NAME.crt` and `NAME.key` for these hosts.
     pub fn issue(&self, folder: &Path, name: &str, hosts: &[&str]) {
+        self.issue_until(folder, name, hosts, (2100, 1, 1));
+    }
+
+    /// As [`Self::issue`], with the day on which the certificate ends.
+    pub fn issue_until(&self, folder: &Path, name: &str, hosts: &[&str], (year, month, day): (i32, u8, u8)) {
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(hosts).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let mut params = CertificateParams::new(hosts).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, month, day);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         std::fs::create_dir_all(folder).unwrap();
         std::fs::write(folder.join(format!("{name}.crt")), certificate.pem()).unwrap();
         std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();

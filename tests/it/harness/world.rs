@@ -30,7 +30,15 @@ impl World {
 
     /// With further keys for the organization acme and for its connection.
     pub async fn with(kind: Kind, organization: &str, connection: &str) -> Self {
-        let mut app = TestApp::new(kind).await;
+        Self::inside(TestApp::new(kind).await, organization, connection).await
+    }
+
+    /// On a broker with further settings.
+    pub async fn configured(kind: Kind, settings: &[(&str, &str)]) -> Self {
+        Self::inside(TestApp::configured(kind, settings).await, "", "").await
+    }
+
+    async fn inside(mut app: TestApp, organization: &str, connection: &str) -> Self {
         let idp = app.emulate(Vendor::Okta, |_| provider_directory()).await;
         let issuer = idp.as_str().trim_end_matches('/').to_owned();
         app.apply(&document(&issuer, organization, connection)).await;

@@ -1,8 +1,9 @@
 //! Accounts, sessions and evidence in the operator's hands.
 
 use countersign::flows::manage::{ManageError, NewAccount};
-use countersign::model::Secret;
+use countersign::model::{Role, Secret};
 
+use super::apply::break_glass;
 use super::{ACME, Office};
 use crate::harness::database::Kind;
 use crate::harness::world::World;
@@ -93,5 +94,42 @@ on_both_databases! {
             assert!(keys.contains(&key), "{key} is missing");
         }
         assert_eq!((lines[0]["action"].as_str(), lines[0]["outcome"].as_str()), (Some("apply.organization"), Some("success")));
+    }
+}
+
+on_both_databases! {
+    async fn the_last_two_people_for_emergencies_cannot_be_disabled(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply(&break_glass(&[("first", true), ("second", true), ("third", true)])).await;
+        office.broker.set_account_enabled("first", false).await.unwrap();
+        let before = office.audit().await;
+        let error = office.broker.set_account_enabled("second", false).await.unwrap_err();
+        assert!(matches!(&error, ManageError::Refused(why) if why.contains("needs two people")), "{error}");
+        assert!(office.broker.find_account("second").await.unwrap().account.enabled);
+        assert_eq!(office.audit().await, before);
+        office.broker.set_account_enabled("first", true).await.unwrap();
+        office.broker.set_account_enabled("second", false).await.unwrap();
+    }
+}
+
+on_both_databases! {
+    async fn an_operator_is_known_as_one_and_belongs_to_no_organization(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply(ACME).await;
+        let new = |username: &str, administrator| NewAccount {
+            organization: None,
+            administrator,
+            ..new_account(username, None)
+        };
+        let (operator, _) = office.broker.create_account(new("ops", true)).await.unwrap();
+        office.broker.create_account(new("nobody", false)).await.unwrap();
+        let found = office.another(99).await.find_account("ops").await.unwrap().account;
+        assert_eq!((found.id, found.organization, found.roles), (operator.id, None, vec![Role::Operator]));
+        let listed = office.broker.list_unattached_accounts(100).await.unwrap();
+        let listed: Vec<_> = listed.iter().map(|it| (it.username.as_ref().unwrap().as_str(), &it.roles[..])).collect();
+        assert_eq!(listed, [("ops", &[Role::Operator][..]), ("nobody", &[])]);
+        // It is no role that an organization can give.
+        let error = office.try_apply(&ACME.replace("\"auditor\"", "\"operator\"")).await.unwrap_err();
+        assert!(error.to_string().contains("operator is no role in an organization"), "{error}");
     }
 }

@@ -1,11 +1,8 @@
 //! `apply`: the same files twice change nothing, and it is all of them or nothing.
 
-use std::sync::Arc;
-
 use countersign::flows::manage::{ApplyError, Change};
-use tokio::sync::Barrier;
 
-use super::{ACME, Office, changes, files};
+use super::{ACME, Office, changes};
 use crate::harness::database::Kind;
 use crate::on_both_databases;
 
@@ -91,36 +88,6 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn a_domain_that_fifty_organizations_want_at_once_has_one_owner(kind: Kind) {
-        let office = Office::new(kind).await;
-        let other = office.another(99).await;
-        let barrier = Arc::new(Barrier::new(50));
-        let tasks: Vec<_> = (0..50).map(|number| {
-            let broker = Arc::clone(if number % 2 == 0 { &office.broker } else { &other });
-            let barrier = Arc::clone(&barrier);
-            tokio::spawn(async move {
-                let document = format!(
-                    "[[organizations]]\nhandle = \"org-{number}\"\nname = \"Org\"\ndomains = [{{ name = \"prize.test\" }}]\n"
-                );
-                barrier.wait().await;
-                broker.apply(&files(&document), false).await
-            })
-        }).collect();
-        let mut won = 0;
-        for task in tasks {
-            match task.await.unwrap() {
-                Ok(_) => won += 1,
-                Err(error) => assert_eq!(error.to_string(), "domain prize.test: it belongs to another organization"),
-            }
-        }
-        assert_eq!(won, 1);
-        let export = office.export().await;
-        assert_eq!(export.matches("prize.test").count(), 1);
-        assert_eq!(export.matches("[[organizations]]").count(), 1, "a loser leaves no organization behind");
-    }
-}
-
-on_both_databases! {
     async fn a_connection_prints_what_its_provider_must_know(kind: Kind) {
         let office = Office::new(kind).await;
         let report = office.apply(ACME).await;
@@ -130,9 +97,10 @@ on_both_databases! {
             line.to_string(),
             format!(
                 "connection acme/okta {id} redirect_uri=https://id.test/sso/callback/{id} \
-                 signed_out_uri=https://id.test/sso/signed-out/{id} (created)"
+                 signed_out_uri=https://id.test/sso/signed-out/{id}"
             )
         );
+        assert_eq!(report.to_string(), "9 created, 0 changed, 0 unchanged");
     }
 }
 
@@ -158,14 +126,31 @@ on_both_databases! {
     }
 }
 
+/// An organization that keeps passwords for emergencies, with these people; `true` has a password.
+pub(super) fn break_glass(people: &[(&str, bool)]) -> String {
+    let mut document =
+        "[[organizations]]\nhandle = \"a\"\nname = \"A\"\nlocal_sign_in = \"break_glass\"\n".to_owned();
+    for (name, has_password) in people {
+        document
+            .push_str(&format!("[[organizations.accounts]]\nusername = \"{name}\"\nbreak_glass = true\n"));
+        if *has_password {
+            document.push_str("password = \"Correct7horse\"\n");
+        }
+    }
+    document
+}
+
 on_both_databases! {
-    async fn an_organization_that_keeps_passwords_for_emergencies_names_two_people(kind: Kind) {
+    async fn an_organization_that_keeps_passwords_for_emergencies_names_two_people_who_have_one(kind: Kind) {
         let office = Office::new(kind).await;
-        let one = "[[organizations]]\nhandle = \"a\"\nname = \"A\"\nlocal_sign_in = \"break_glass\"\n\
-                   [[organizations.accounts]]\nusername = \"first\"\nbreak_glass = true\n";
-        let error = office.try_apply(one).await.unwrap_err();
+        for people in [&[("first", true)][..], &[("first", true), ("second", false)]] {
+            let error = office.try_apply(&break_glass(people)).await.unwrap_err();
+            assert!(error.to_string().contains("needs two enabled accounts"), "{error}");
+        }
+        office.apply(&break_glass(&[("first", true), ("second", true)])).await;
+        let disabled = format!("{}enabled = false\n", break_glass(&[("first", true), ("second", true)]));
+        let error = office.try_apply(&disabled).await.unwrap_err();
         assert!(error.to_string().contains("needs two enabled accounts"), "{error}");
-        office.apply(&format!("{one}[[organizations.accounts]]\nusername = \"second\"\nbreak_glass = true\n")).await;
     }
 }
 
@@ -179,5 +164,58 @@ on_both_databases! {
         let error = office.try_apply(&document).await.unwrap_err();
         assert_eq!(error.to_string(), "organization a: it has as many accounts as it may");
         assert!(!office.export().await.contains("handle"));
+    }
+}
+
+on_both_databases! {
+    async fn limits_hold_for_the_organization_however_many_files_it_comes_in(kind: Kind) {
+        let office = Office::new(kind).await;
+        let organization = "[[organizations]]\nhandle = \"a\"\nname = \"A\"\n";
+        let connection = |name: &str| {
+            format!(
+                "[[organizations.connections]]\nhandle = \"{name}\"\nname = \"C\"\nissuer = \"https://c.test\"\n\
+                 client_id = \"x\"\n"
+            )
+        };
+        let app = |name: &str| {
+            format!(
+                "[[organizations.apps]]\nclient_id = \"{name}\"\nname = \"N\"\nredirect_uris = [\"https://n.test/\"]\n"
+            )
+        };
+        let domain = |name: &str| format!("domains = [{{ name = \"{name}.test\" }}]\n");
+        for (what, limit, object) in [
+            ("connections", 3, &connection as &dyn Fn(&str) -> String),
+            ("apps", 2, &app),
+            ("domains", 2, &domain),
+        ] {
+            for number in 0..limit {
+                office.apply(&format!("{organization}{}", object(&format!("n{number}")))).await;
+            }
+            let before = office.export().await;
+            let error = office.try_apply(&format!("{organization}{}", object("more"))).await.unwrap_err();
+            assert_eq!(error.to_string(), format!("organization a: it has as many {what} as it may"));
+            assert_eq!(office.export().await, before);
+            // What is there may still be changed.
+            office.apply(&format!("{organization}{}", object("n0"))).await;
+        }
+    }
+}
+
+on_both_databases! {
+    async fn a_secret_for_the_change_over_goes_when_the_file_names_none(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply(ACME).await;
+        let export = office.export().await;
+        assert!(export.contains("next_client_secret_sealed") && export.contains("next_client_secret_hash"), "{export}");
+        let lines: Vec<&str> =
+            ACME.lines().filter(|line| !line.starts_with("next_client_secret")).collect();
+        let without = lines.join("\n");
+        let report = office.apply(&without).await;
+        let changed: Vec<_> =
+            report.lines.iter().filter(|l| l.change == Change::Changed).map(|l| l.name.as_str()).collect();
+        assert_eq!(changed, ["acme/okta", "acme/notes"]);
+        let export = office.export().await;
+        assert!(!export.contains("next_client_secret"), "{export}");
+        assert!(export.contains("client_secret_sealed") && export.contains("client_secret_hash"));
     }
 }

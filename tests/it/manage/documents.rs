@@ -2,6 +2,7 @@
 
 use super::Office;
 use crate::harness::database::Kind;
+use crate::on_both_databases;
 
 const WRONG: &str = r#"
 [[organizations]]
@@ -83,4 +84,50 @@ async fn more_connections_than_an_organization_may_have_are_refused() {
     }
     let error = office.try_apply(&document).await.unwrap_err();
     assert!(error.to_string().contains("has 4 entries, and 3 are allowed"), "{error}");
+}
+
+#[tokio::test]
+async fn a_hash_of_a_secret_that_is_none_is_refused_with_its_line() {
+    let office = Office::new(Kind::Sqlite).await;
+    let app = "[[organizations]]\nhandle = \"a\"\nname = \"A\"\n[[organizations.apps]]\nclient_id = \"n\"\n\
+               name = \"N\"\nredirect_uris = [\"https://n.test/\"]\n";
+    for key in ["client_secret_hash", "next_client_secret_hash"] {
+        let error = office.try_apply(&format!("{app}{key} = \"my-secret-in-clear\"\n")).await.unwrap_err();
+        let expected = format!("test.toml:8: organizations[0].apps[0].{key}: is no SHA-256 in base64url");
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+}
+
+/// What the example file says, without all that it says is a default.
+const SHORT: &str = r#"
+[[organizations]]
+handle = "acme"
+name = "Acme"
+domains = [{ name = "acme.example", connection = "acme-idp" }, { name = "*.acme.example", connection = "acme-idp" }]
+
+[[organizations.connections]]
+handle = "acme-idp"
+name = "Acme SSO"
+issuer = "https://idp.acme.example"
+client_id = "countersign"
+
+[[organizations.apps]]
+client_id = "notes"
+name = "Notes"
+client_secret = "not-a-secret-since-it-stands-here"
+redirect_uris = ["https://notes.acme.example/callback"]
+
+[[organizations.accounts]]
+username = "bob"
+"#;
+
+on_both_databases! {
+    async fn the_example_file_can_be_applied_and_its_defaults_are_the_defaults(kind: Kind) {
+        let office = Office::new(kind).await;
+        let example = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/organizations.example.toml"));
+        let report = office.apply(example).await;
+        assert_eq!(report.to_string(), "6 created, 0 changed, 0 unchanged");
+        let report = office.apply(SHORT).await;
+        assert_eq!(report.to_string(), "0 created, 0 changed, 6 unchanged", "{report:?}");
+    }
 }

@@ -2,8 +2,11 @@
 
 mod accounts;
 mod apply;
+mod check;
 mod documents;
 mod export;
+mod keys;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -11,17 +14,18 @@ use countersign::app::{Environment, open_broker};
 use countersign::config::Config;
 use countersign::flows::Broker;
 use countersign::flows::manage::{ApplyError, ApplyReport, Change};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use crate::harness::database::{Kind, TestDatabase};
 use crate::harness::time::{ManualClock, SeededRandom};
+
+/// The master key of all offices.
+const MASTER_KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
 
 /// The use cases on a database of their own, with no server around them.
 struct Office {
     broker: Arc<Broker>,
     clock: Arc<ManualClock>,
     database: TestDatabase,
-    kind: Kind,
 }
 
 impl Office {
@@ -30,7 +34,7 @@ impl Office {
         let database = TestDatabase::new(kind).await;
         let clock = Arc::new(ManualClock::new());
         let broker = open(&database, &clock, 3).await;
-        Self { broker, clock, database, kind }
+        Self { broker, clock, database }
     }
 
     /// Another process on the same database.
@@ -64,28 +68,7 @@ impl Office {
 
     /// Every byte that the database has kept.
     async fn everything_stored(&self) -> Vec<u8> {
-        match self.kind {
-            Kind::Sqlite => {
-                let path = self.database.settings.url.trim_start_matches("sqlite://").to_owned();
-                let mut bytes = std::fs::read(&path).unwrap();
-                bytes.extend(std::fs::read(format!("{path}-wal")).unwrap_or_default());
-                bytes
-            }
-            Kind::Postgres => {
-                let mut connection = PgConnection::connect(&self.database.settings.url).await.unwrap();
-                let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
-                let tables = sqlx::query(tables).fetch_all(&mut connection).await.unwrap();
-                let mut text = String::new();
-                for table in tables {
-                    let name: String = table.get(0);
-                    let rows = format!("SELECT row.*::text FROM {name} row");
-                    for row in sqlx::query(AssertSqlSafe(rows)).fetch_all(&mut connection).await.unwrap() {
-                        text.push_str(&row.get::<String, _>(0));
-                    }
-                }
-                text.into_bytes()
-            }
-        }
+        self.database.everything_stored().await
     }
 }
 
@@ -94,9 +77,11 @@ async fn open(database: &TestDatabase, clock: &Arc<ManualClock>, seed: u64) -> A
         ("COUNTERSIGN__SERVER__PUBLIC_URL", "https://id.test"),
         ("COUNTERSIGN__DATABASE__URL", &database.settings.url),
         ("COUNTERSIGN__DATABASE__MAX_CONNECTIONS", "8"),
-        ("COUNTERSIGN__SECRETS__MASTER_KEY", "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc"),
+        ("COUNTERSIGN__SECRETS__MASTER_KEY", MASTER_KEY),
         ("COUNTERSIGN__LIMITS__ORGANIZATION_ACCOUNTS", "4"),
         ("COUNTERSIGN__LIMITS__ORGANIZATION_CONNECTIONS", "3"),
+        ("COUNTERSIGN__LIMITS__ORGANIZATION_DOMAINS", "2"),
+        ("COUNTERSIGN__LIMITS__ORGANIZATION_APPS", "2"),
     ];
     let config = Config::load(None, variables.into_iter()).unwrap_or_else(|errors| panic!("{errors}"));
     let environment = Environment { clock: clock.clone(), random: Arc::new(SeededRandom::new(seed)) };
@@ -111,7 +96,7 @@ fn changes(report: &ApplyReport) -> Vec<Change> {
     report.lines.iter().map(|line| line.change).collect()
 }
 
-/// An organization with one of each, and every kind of secret.
+/// An organization with one of each, every kind of secret, and every setting at another value than its default.
 const ACME: &str = r#"
 [[organizations]]
 handle = "acme"
@@ -119,7 +104,10 @@ name = "Acme"
 plan = "enterprise"
 linking = true
 routing = "closed"
+local_sign_in = "all"
 session_idle = "90m"
+session_max = "5h"
+upstream_recheck = "9d"
 domains = [{ name = "acme.test", connection = "okta" }, { name = "*.acme.test", connections = ["entra", "okta"] }]
 
 [[organizations.connections]]
@@ -135,7 +123,33 @@ freshness = "round_trip"
 freshness_until = "2027-01-31"
 string_email_verified_until = "2027-02-28"
 acr_values = { "urn:mfa" = "phr" }
-claims = { groups = "groups", required = ["email"] }
+discovery_url = "https://acme.okta.test/elsewhere"
+auth = "client_secret_post"
+assertion_audience = "issuer"
+scopes = ["openid", "groups"]
+always_userinfo = true
+new_accounts = false
+id_token_alg = "ES256"
+trusted_audiences = ["other"]
+email_trust = "authoritative"
+mfa = "attested"
+upstream_logout = "never"
+
+[organizations.connections.claims]
+email = "mail"
+email_verified = "mail_verified"
+name = "display_name"
+given_name = "first"
+family_name = "last"
+phone = "tel"
+groups = "groups"
+required = ["mail"]
+
+[organizations.connections.capabilities]
+prompts = ["login"]
+max_age = false
+login_hint = false
+honours_prompt_login = true
 
 [[organizations.connections]]
 handle = "entra"
@@ -156,13 +170,26 @@ redirect_uris = ["https://notes.acme.test/callback"]
 home_uri = "https://notes.acme.test/"
 audience = ["globex"]
 connections = ["okta"]
+auth_method = "client_secret_post"
+post_logout_redirect_uris = ["https://notes.acme.test/bye"]
+grant_types = ["authorization_code"]
+require_pkce = false
+consent = "explicit"
+scopes = ["openid"]
+resources = ["https://api.acme.test/"]
+id_token_alg = "ES256"
 access_token_alg = "EdDSA"
 code_lifetime = "30s"
+access_token_lifetime = "2m"
+id_token_lifetime = "3m"
+refresh_token_lifetime = "4d"
+unproven_email = true
 
 [[organizations.apps]]
 client_id = "spa"
-name = "Single page"
-redirect_uris = ["https://spa.acme.test/callback"]
+name = "Native"
+application_type = "native"
+redirect_uris = ["http://127.0.0.1/callback"]
 audience = "any"
 
 [[organizations.accounts]]
@@ -170,7 +197,10 @@ username = "Bob"
 email = "Bob@acme.test"
 email_verified = true
 name = "Bob Berger"
+given_name = "Bob"
+family_name = "Berger"
 phone = "+49 30 1"
+break_glass = true
 password = "CANARYpassword1"
 roles = ["auditor", "administrator"]
 

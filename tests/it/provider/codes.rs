@@ -3,30 +3,11 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::task::JoinSet;
 
 use crate::harness::database::Kind;
 use crate::harness::relying_app::{RelyingApp, VERIFIER};
 use crate::harness::world::World;
 use crate::on_both_databases;
-
-/// Redeems one code many times at once, the requests dealt out to the apps; gives the successes.
-async fn redeem_at_once(apps: &[RelyingApp], code: &str, times: usize) -> Vec<serde_json::Value> {
-    let mut tasks = JoinSet::new();
-    for app in apps.iter().cycle().take(times).cloned() {
-        let code = code.to_owned();
-        tasks.spawn(async move { app.redeem(&code).await });
-    }
-    let mut won = Vec::new();
-    for (status, answer) in tasks.join_all().await {
-        if status == StatusCode::OK {
-            won.push(answer);
-        } else {
-            assert_eq!((status.as_u16(), &answer["error"]), (400, &"invalid_grant".into()), "{answer}");
-        }
-    }
-    won
-}
 
 async fn expect_dead_family(app: &RelyingApp, tokens: &serde_json::Value) {
     let (status, _) = app.userinfo(tokens["access_token"].as_str().unwrap()).await;
@@ -50,32 +31,6 @@ on_both_databases! {
         assert_eq!((status.as_u16(), &again["error"]), (400, &"invalid_grant".into()));
         expect_dead_family(wiki, &tokens).await;
         assert!(world.app.refusals().await.contains(&"code_reused".to_owned()));
-    }
-}
-
-on_both_databases! {
-    async fn of_a_hundred_redemptions_at_once_one_succeeds_and_then_its_family_is_revoked(kind: Kind) {
-        let world = World::new(kind).await;
-        let wiki = &world.globex_app;
-        let code = wiki.code(&world.local(&mut world.browser()).await);
-        let won = redeem_at_once(std::slice::from_ref(wiki), &code, 100).await;
-        assert_eq!(won.len(), 1);
-        expect_dead_family(wiki, &won[0]).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_hundred_redemptions_on_two_nodes_one_succeeds_and_then_its_family_is_revoked() {
-    let world = World::new(Kind::Postgres).await;
-    let wiki = &world.globex_app;
-    let other = world.app.second_node().await;
-    let code = wiki.code(&world.local(&mut world.browser()).await);
-    let at_other = RelyingApp { network: other.network.clone(), ..wiki.clone() };
-    let nodes = [wiki.clone(), at_other];
-    let won = redeem_at_once(&nodes, &code, 100).await;
-    assert_eq!(won.len(), 1);
-    for node in &nodes {
-        expect_dead_family(node, &won[0]).await;
     }
 }
 
@@ -123,36 +78,6 @@ on_both_databases! {
         assert_eq!(world.app.refusals().await.last().map(String::as_str), Some("code_expired"));
     }
 }
-
-on_both_databases! {
-    async fn a_verifier_without_a_challenge_is_refused(kind: Kind) {
-        let world = World::new(kind).await;
-        world.app.apply(NO_PKCE).await;
-        let uri = "https://old.globex.test/callback";
-        let old = RelyingApp::new(&world.app.network, "old", Some("old-secret-0123456789"), uri);
-        let none = [("code_challenge", ""), ("code_challenge_method", "")];
-        let mut browser = world.browser();
-        world.local(&mut browser).await;
-        let code = old.code(&browser.open(&old.authorize_url(&none)).await);
-        let (status, answer) = old.redeem(&code).await;
-        assert_eq!((status.as_u16(), &answer["error"]), (400, &"invalid_grant".into()), "{answer}");
-        let form = [("grant_type", "authorization_code"), ("code", &*code), ("redirect_uri", uri)];
-        assert_eq!(old.token(&form).await.0, StatusCode::OK);
-    }
-}
-
-const NO_PKCE: &str = r#"
-[[organizations]]
-handle = "globex"
-name = "Globex"
-
-[[organizations.apps]]
-client_id = "old"
-name = "Old"
-client_secret = "old-secret-0123456789"
-redirect_uris = ["https://old.globex.test/callback"]
-require_pkce = false
-"#;
 
 on_both_databases! {
     async fn a_code_of_a_disabled_account_gives_nothing(kind: Kind) {

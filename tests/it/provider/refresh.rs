@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::Value;
-use tokio::task::JoinSet;
 
 use crate::harness::database::Kind;
 use crate::harness::relying_app::{RelyingApp, claims};
@@ -48,27 +47,6 @@ on_both_databases! {
             assert_eq!(status, StatusCode::UNAUTHORIZED);
         }
         assert!(world.app.refusals().await.contains(&"refresh_reused".to_owned()));
-    }
-}
-
-on_both_databases! {
-    async fn of_fifty_refreshes_at_once_one_succeeds_and_then_the_family_is_revoked(kind: Kind) {
-        let world = World::new(kind).await;
-        let wiki = &world.globex_app;
-        let first = tokens(&world).await;
-        let mut tasks = JoinSet::new();
-        for _ in 0..50 {
-            let (wiki, token) = (wiki.clone(), first["refresh_token"].clone());
-            tasks.spawn(async move { refresh(&wiki, &token, &[]).await });
-        }
-        let answers = tasks.join_all().await;
-        let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(status, _)| *status == 200);
-        assert_eq!(won.len(), 1);
-        for (status, answer) in lost {
-            assert_eq!((status, &answer["error"]), (400, &"invalid_grant".into()), "{answer}");
-        }
-        let (status, answer) = refresh(wiki, &won[0].1["refresh_token"], &[]).await;
-        assert_eq!((status, &answer["error"]), (400, &"invalid_grant".into()));
     }
 }
 
@@ -128,19 +106,6 @@ on_both_databases! {
         assert_eq!(world.app.refusals().await.last().map(String::as_str), Some("refresh_session_ended"));
         let (status, answer) = refresh(notes, &ends[1]["refresh_token"], &[]).await;
         assert_eq!(status, 200, "{answer}");
-    }
-}
-
-on_both_databases! {
-    async fn a_used_refresh_token_stays_used_on_a_node_that_starts_later(kind: Kind) {
-        let mut world = World::new(kind).await;
-        let first = tokens(&world).await;
-        assert_eq!(refresh(&world.globex_app, &first["refresh_token"], &[]).await.0, 200);
-        world.app.stop().await;
-        let later = world.app.second_node().await;
-        let wiki = RelyingApp { network: later.network.clone(), ..world.globex_app.clone() };
-        let (status, answer) = refresh(&wiki, &first["refresh_token"], &[]).await;
-        assert_eq!((status, &answer["error"]), (400, &"invalid_grant".into()), "{answer}");
     }
 }
 

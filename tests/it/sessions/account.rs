@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use countersign::model::Clock;
+
 use crate::harness::browser::{Browser, Page};
 use crate::harness::database::Kind;
 use crate::harness::world::{PASSWORD, World};
@@ -150,5 +152,22 @@ on_both_databases! {
         carol(&mut browser).await;
         world.app.broker.set_account_enabled("carol", false).await.unwrap();
         assert!(!is_signed_in(&mut browser).await);
+    }
+}
+
+on_both_databases! {
+    async fn an_organization_makes_sessions_shorter_and_never_longer(kind: Kind) {
+        let day = Duration::from_hours(24);
+        let hour = Duration::from_hours(1);
+        for (own, idle, max) in [
+            ("session_idle = \"30d\"\nsession_max = \"60d\"", 12 * hour, 7 * day),
+            ("session_idle = \"1h\"\nsession_max = \"1d\"", hour, day),
+        ] {
+            let world = World::with(kind, own, "").await;
+            carol(&mut world.browser()).await;
+            let now = Clock::now(&*world.app.clock);
+            let session = world.app.broker.list_account_sessions("carol").await.unwrap().remove(0);
+            assert_eq!((session.idle_until.since(now), session.expires_at.since(now)), (idle, max), "{own}");
+        }
     }
 }

@@ -132,7 +132,8 @@ on_both_databases! {
         change_address(&world.app).await;
         let end = browser.press(&page, "sign-in", &[("username", "gil"), ("password", PASSWORD)]).await;
         assert!(end.location().is_none(), "{:?}", end.location());
-        end.expect(403, "error");
+        end.expect(400, "error");
+        assert!(end.body.contains("data-error=\"redirect_uri_mismatch\""), "{}", end.body);
     }
 }
 

@@ -7,7 +7,6 @@ terms = Nutzungsbedingungen
 receipt = Code
 continue-to = weiter zu { $app }
 continue = Weiter
-try-again = Noch einmal versuchen
 not-you = nicht Sie?
 or = oder
 moment = { $day }. { $month ->

@@ -7,7 +7,6 @@ terms = Terms
 receipt = Code
 continue-to = to continue to { $app }
 continue = Continue
-try-again = Try again
 not-you = not you?
 or = or
 moment = { $day } { $month ->

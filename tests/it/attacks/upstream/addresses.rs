@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use countersign::flows::manage::Verdict;
 use serde_json::json;
 
 use super::assert_refusal;
@@ -35,7 +36,7 @@ on_both_databases! {
         }
         let checks = beta.world.app.broker.check().await.unwrap();
         let finding = checks.iter().find(|check| check.what == "connection beta/beta-idp").unwrap();
-        assert!(!finding.good && finding.finding.contains("another issuer"), "{finding:?}");
+        assert!(finding.verdict == Verdict::Bad && finding.finding.contains("another issuer"), "{finding:?}");
         before.assert_only_refused(&beta.world.app, &["sign_in refused metadata_issuer_mismatch"; 4]).await;
         beta.idp.behave();
         beta.world.app.clock.advance(Duration::from_secs(10));
@@ -118,7 +119,7 @@ on_both_databases! {
         before.assert_only_refused(&app, &expected).await;
         let checks = app.broker.check().await.unwrap();
         let connections = checks.iter().filter(|check| check.what.starts_with("connection "));
-        assert!(connections.clone().all(|check| !check.good), "{checks:?}");
+        assert!(connections.clone().all(|check| check.verdict == Verdict::Bad), "{checks:?}");
         assert_eq!(connections.count(), hosts.len());
         assert_eq!(canary.connections(), 0);
     }

@@ -1,0 +1,50 @@
+//! The certificate of a first `serve` without a configuration: somebody tries the broker on a fresh machine.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use super::Config;
+use super::authority::{Authority, AuthorityError};
+
+/// Only this folder, that of the embedded defaults, is ever filled: whoever named another one has certificates.
+const FOLDER: &str = "data/certs";
+
+/// The file with the authority's certificate, beside the pair that it signed.
+const AUTHORITY: &str = "ca.pem";
+
+/// Whether [`make`] would make a certificate.
+pub fn is_due(config: &Config) -> bool {
+    config.tls.certs_dir == Path::new(FOLDER) && is_empty(&config.tls.certs_dir)
+}
+
+fn is_empty(folder: &Path) -> bool {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// Makes a certificate for the configured host by an authority of its own, where the default folder is empty. Gives
+/// the line that says so.
+///
+/// # Errors
+/// The files cannot be written.
+pub fn make(config: &Config) -> Result<Option<String>, AuthorityError> {
+    if !is_due(config) {
+        return Ok(None);
+    }
+    let folder = &config.tls.certs_dir;
+    let host = config.server.public_url.url().host_str().unwrap_or("localhost");
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let authority = Authority::new("Countersign, to try it")?;
+    authority.issue(folder, host)?;
+    fs::write(folder.join(AUTHORITY), authority.pem())?;
+    Ok(Some(format!(
+        "There was no certificate in {folder}: one for {host} was made, by an authority of its own ({folder}/{AUTHORITY}). \
+         Put a real one there instead as NAME.crt and NAME.key, and remove default.crt and default.key.",
+        folder = folder.display()
+    )))
+}

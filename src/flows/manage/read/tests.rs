@@ -1,0 +1,64 @@
+use std::collections::BTreeSet;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/organizations.example.toml"));
+
+/// Tables whose keys are the writer's own.
+const OPEN: [&str; 2] = ["required_claims", "acr_values"];
+
+/// A path without the numbers of list items.
+fn generic(path: &str) -> String {
+    let mut parts = path.split(['[', ']']);
+    parts.by_ref().filter(|part| part.parse::<usize>().is_err()).collect()
+}
+
+fn collect(path: &str, value: &toml::Value, keys: &mut BTreeSet<String>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                keys.insert(path.clone());
+                if !OPEN.contains(&key.as_str()) {
+                    collect(&path, value, keys);
+                }
+            }
+        }
+        toml::Value::Array(items) => {
+            for item in items.iter().filter(|item| item.is_table()) {
+                collect(path, item, keys);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The example with what is commented out by default put in: lines like `# key = value`.
+fn with_all_keys() -> String {
+    let lines = EXAMPLE.lines().map(|line| {
+        let rest = line.strip_prefix("# ").unwrap_or(line);
+        let is_key = rest
+            .split_once(" = ")
+            .is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+        if is_key { rest } else { line }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_example_file_has_every_key_that_is_read_and_no_other() {
+    let problems = Problems::default();
+    let rules = Rules {
+        passwords: PasswordRules::Classic,
+        limits: Limits { connections: 1, domains: 2, apps: 1, redirect_uris: 1 },
+    };
+    let wanted = read_file("organizations.example.toml", EXAMPLE, rules, &problems);
+    assert_eq!(wanted.len(), 1);
+    let read: BTreeSet<String> = problems.asked.borrow().iter().map(|path| generic(path)).collect();
+    let mut shown = BTreeSet::new();
+    let all: toml::Value = toml::from_str(&with_all_keys()).unwrap();
+    collect("", &all, &mut shown);
+    assert_eq!(shown.symmetric_difference(&read).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert!(read.len() > 90, "{read:?}");
+    problems.finish(Some(())).unwrap();
+}

@@ -1,0 +1,155 @@
+//! Who an identity of a provider is here: a known person whose data it brings up to date, or a new account.
+
+use super::Broker;
+use super::directory::ConnectionEntry;
+use super::evidence::Event;
+use crate::model::{
+    Account, AccountId, ConnectionId, Contact, Email, OwnedDomain, Profile, ProfileId, ProfileKind, Role,
+};
+use crate::policy::provision::{FirstSignIn, Provision, decide};
+use crate::store::{StoreError, Tx, accounts, domains, organizations, profiles};
+use crate::upstream::{AssertedEmail, VerifiedIdentity};
+
+/// Why no account was made.
+pub(super) enum NewPersonError {
+    /// The public code and the reason.
+    Refused(&'static str, &'static str),
+    /// The identity is a profile of this connection.
+    OtherConnection(Option<ConnectionId>),
+    Store(StoreError),
+}
+
+impl From<StoreError> for NewPersonError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Broker {
+    /// The asserted email, and whether it is proven: only inside domains that the organization owns.
+    pub(super) async fn trusted_email(
+        &self,
+        tx: &mut Tx,
+        entry: &ConnectionEntry,
+        identity: &VerifiedIdentity,
+    ) -> Result<Option<(Email, bool)>, StoreError> {
+        let Some(AssertedEmail { email, verified, .. }) = &identity.email else { return Ok(None) };
+        // The most specific owner counts, as it does for routing: a wildcard of one organization does not reach into
+        // a name that another one owns.
+        let owner = domains::find_owner(tx, &OwnedDomain::candidates(email.domain())).await?;
+        let inside = owner.is_some_and(|owner| owner.organization == entry.organization.id);
+        Ok(Some((email.clone(), *verified && inside)))
+    }
+
+    /// Brings a known person's data up to date. An account with a local profile keeps its own.
+    pub(super) async fn known_person(
+        &self,
+        tx: &mut Tx,
+        profile: &Profile,
+        identity: &VerifiedIdentity,
+        email: Option<&(Email, bool)>,
+    ) -> Result<Option<Account>, StoreError> {
+        let now = self.clock.now();
+        let (address, proven) = email.map_or((None, false), |(email, proven)| (Some(email), *proven));
+        profiles::touch_external_profile(tx, profile.id, now, address, proven).await?;
+        let Some(mut account) = accounts::find_account(tx, profile.account).await? else { return Ok(None) };
+        let alone = matches!(profiles::list_profiles(tx, account.id).await?.as_slice(), [_]);
+        if alone {
+            let before = account.clone();
+            if let Some((email, proven)) = email {
+                account.email = Some(email.clone());
+                account.email_verified = *proven;
+            }
+            merge_contact(&mut account, identity);
+            if account != before {
+                account.updated_at = now;
+                accounts::update_contact(tx, &account, now).await?;
+            }
+        }
+        Ok(Some(account))
+    }
+
+    /// Makes the account of somebody who comes for the first time. An email that another account has links nothing.
+    pub(super) async fn new_person(
+        &self,
+        tx: &mut Tx,
+        entry: &ConnectionEntry,
+        identity: &VerifiedIdentity,
+        email: Option<&(Email, bool)>,
+    ) -> Result<(Account, ProfileId), NewPersonError> {
+        let organization = entry.organization.id;
+        let elsewhere =
+            profiles::find_profile_in_organization(tx, organization, &identity.issuer, &identity.subject)
+                .await?;
+        organizations::hold_organization(tx, organization).await?;
+        let accounts = accounts::count_accounts(tx, organization).await?;
+        let facts = FirstSignIn {
+            known_elsewhere: elsewhere.is_some(),
+            new_accounts: entry.connection.settings.new_accounts,
+            has_room: accounts < self.settings.max_accounts,
+        };
+        match decide(facts) {
+            Provision::Create => {}
+            Provision::RefuseOther => {
+                let connection = elsewhere.and_then(|profile| profile.kind.connection());
+                return Err(NewPersonError::OtherConnection(connection));
+            }
+            Provision::RefuseOff => return Err(NewPersonError::Refused("no_account", "new_accounts_off")),
+            Provision::RefuseFull => {
+                return Err(NewPersonError::Refused("too_many_accounts", "too_many_accounts"));
+            }
+        }
+        let now = self.clock.now();
+        let mut account = Account {
+            id: AccountId::new(now, &*self.random),
+            organization: Some(organization),
+            username: None,
+            email: email.map(|(email, _)| email.clone()),
+            email_verified: email.is_some_and(|(_, proven)| *proven),
+            contact: Contact::default(),
+            roles: vec![Role::Member],
+            enabled: true,
+            break_glass: false,
+            created_at: now,
+            updated_at: now,
+        };
+        merge_contact(&mut account, identity);
+        let profile = Profile {
+            id: ProfileId::new(now, &*self.random),
+            account: account.id,
+            kind: ProfileKind::External {
+                connection: entry.connection.id,
+                issuer: identity.issuer.clone(),
+                subject: identity.subject.clone(),
+                email: account.email.clone(),
+                email_verified: account.email_verified,
+            },
+            created_at: now,
+            last_used_at: Some(now),
+        };
+        accounts::insert_account(tx, &account).await?;
+        profiles::insert_profile(tx, Some(organization), &profile).await?;
+        let event = Event {
+            organization: Some(organization),
+            actor: Some(account.id.into()),
+            connection: Some(entry.connection.id),
+            ..Event::new("account.create")
+        };
+        self.record_success(tx, &event).await?;
+        Ok((account, profile.id))
+    }
+}
+
+fn merge_contact(account: &mut Account, identity: &VerifiedIdentity) {
+    let (own, told) = (&mut account.contact, &identity.contact);
+    for (own, told) in [
+        (&mut own.name, &told.name),
+        (&mut own.given_name, &told.given_name),
+        (&mut own.family_name, &told.family_name),
+        (&mut own.phone, &told.phone),
+    ] {
+        if told.is_some() {
+            own.clone_from(told);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Whether a first sign-in through a connection makes an account.
+
+/// What is known about somebody who comes through a connection for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirstSignIn {
+    /// Whether the identity signs in through another connection of the organization already.
+    pub known_elsewhere: bool,
+    /// Whether the connection makes accounts.
+    pub new_accounts: bool,
+    /// Whether the organization may have another account.
+    pub has_room: bool,
+}
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provision {
+    /// An account is made.
+    Create,
+    /// The other connection is named: one identity has one account.
+    RefuseOther,
+    /// The organization gives out accounts by itself.
+    RefuseOff,
+    /// The organization is full.
+    RefuseFull,
+}
+
+/// Decides. The most helpful refusal comes first.
+pub const fn decide(facts: FirstSignIn) -> Provision {
+    if facts.known_elsewhere {
+        Provision::RefuseOther
+    } else if !facts.new_accounts {
+        Provision::RefuseOff
+    } else if !facts.has_room {
+        Provision::RefuseFull
+    } else {
+        Provision::Create
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_stranger_with_room_gets_an_account() {
+        for (known_elsewhere, new_accounts, has_room, expected) in [
+            (false, true, true, Provision::Create),
+            (false, true, false, Provision::RefuseFull),
+            (false, false, true, Provision::RefuseOff),
+            (false, false, false, Provision::RefuseOff),
+            (true, true, true, Provision::RefuseOther),
+            (true, false, false, Provision::RefuseOther),
+        ] {
+            assert_eq!(decide(FirstSignIn { known_elsewhere, new_accounts, has_room }), expected);
+        }
+    }
+}
