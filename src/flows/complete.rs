@@ -14,7 +14,7 @@ use crate::model::{
 };
 use crate::policy::access::{may_use, may_use_password, needs_consent, within};
 use crate::policy::redirect;
-use crate::policy::route::is_among;
+use crate::policy::route::{Hints, is_among};
 use crate::policy::step::{Facts, Step, Withdrawn, next_step};
 use crate::protocol::oauth::{ErrorCode, OAuthError, add_to_query};
 use crate::store::grants::{Code, Grant};
@@ -28,6 +28,17 @@ pub(super) struct Proven {
     pub proof: Proof,
     /// The provider's ID token, for its logout.
     pub upstream_id_token: Option<Secret>,
+}
+
+/// How often the directory is read again because it changed meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// What the next step needs of the directory.
+#[derive(Default)]
+pub(super) struct Known {
+    app: Option<std::sync::Arc<AppEntry>>,
+    /// Where the app's request may lead.
+    hints: Option<Hints>,
 }
 
 /// What a sign-in that goes on stands on.
@@ -47,6 +58,7 @@ impl Broker {
         visit: &Visit,
         flow: &Flow,
         proven: Proven,
+        known: Known,
     ) -> Result<Answer, FlowError> {
         let event = Event {
             organization: proven.account.organization,
@@ -60,7 +72,7 @@ impl Broker {
             drop(tx);
             return Err(self.refuse(visit, event, "flow_finished", "flow_finished").await);
         }
-        let ground = self.ground(&mut tx, &proven.account, &proven.proof, &flow.target).await?;
+        let ground = self.ground(&mut tx, &proven.account, &proven.proof, &flow.target, known).await?;
         if !matches!(ground.step, Step::Consent | Step::Finish) {
             drop(tx);
             return Err(self.refuse_step(visit, event, ground.step, &flow.target).await);
@@ -94,8 +106,7 @@ impl Broker {
         session: &Session,
     ) -> Result<Answer, FlowError> {
         let target = Target::App(Box::new(request.clone()));
-        self.warm(&target).await?;
-        let mut tx = self.database.write().await?;
+        let (mut tx, known) = self.begin_completion(&target).await?;
         if !sessions::hold_session(&mut tx, session.id).await? {
             drop(tx);
             let event = Self::authorize_event(flow, request, account, session);
@@ -105,7 +116,7 @@ impl Broker {
                 self.refuse(visit, event, "session_ended", "session_ended").await
             });
         }
-        let ground = self.ground(&mut tx, account, &session.proof, &target).await?;
+        let ground = self.ground(&mut tx, account, &session.proof, &target, known).await?;
         let silent = request.wants(crate::model::Prompt::None);
         let event = Self::authorize_event(flow, request, account, session);
         match (ground.step, silent) {
@@ -130,30 +141,42 @@ impl Broker {
         Ok(Answer::to(go))
     }
 
-    /// Brings what [`ground`](Self::ground) asks of the directory into its caches, before a transaction holds a
-    /// connection: with all connections held by such transactions, nobody could load it.
-    pub(super) async fn warm(&self, target: &Target) -> Result<(), FlowError> {
-        let Some(id) = target.app() else { return Ok(()) };
-        let entry = self.directory.app_by_id(id).await?;
-        if let (Some(entry), Target::App(request)) = (entry, target) {
-            self.hints(&entry.app, request).await?;
+    /// Opens the transaction that completes a sign-in, beside what it needs of the directory. That is read before,
+    /// since with all connections held by such transactions nobody could load it; what changed until the transaction
+    /// was open is read again.
+    pub(super) async fn begin_completion(&self, target: &Target) -> Result<(Tx, Known), FlowError> {
+        for _ in 0..ATTEMPTS {
+            let generation = self.directory.generation();
+            let known = self.known(target).await?;
+            let tx = self.database.write().await?;
+            if self.directory.generation() == generation {
+                return Ok((tx, known));
+            }
         }
-        Ok(())
+        Err(FlowError::Unavailable("the directory changes faster than it can be read".to_owned()))
+    }
+
+    async fn known(&self, target: &Target) -> Result<Known, FlowError> {
+        let Some(id) = target.app() else { return Ok(Known::default()) };
+        let app = self.directory.app_by_id(id).await?;
+        let hints = match (&app, target) {
+            (Some(entry), Target::App(request)) => Some(self.hints(&entry.app, request).await?),
+            _ => None,
+        };
+        Ok(Known { app, hints })
     }
 
     /// What decides over the next step: standing and consent as they are in this transaction, the app as the
-    /// directory knows it (after [`warm`](Self::warm), from its caches).
+    /// directory knew it when the transaction began.
     pub(super) async fn ground(
         &self,
         tx: &mut Tx,
         account: &Account,
         proof: &Proof,
         target: &Target,
+        known: Known,
     ) -> Result<Ground, FlowError> {
-        let app = match target.app() {
-            Some(id) => self.directory.app_by_id(id).await?,
-            None => None,
-        };
+        let Known { app, hints } = known;
         let standing = accounts::read_standing(tx, account.id, proof.connection, target.app()).await?;
         let organization = match account.organization {
             Some(id) => organizations::find_organization(tx, id).await?,
@@ -167,7 +190,7 @@ impl Broker {
         let (may_use_app, needs_consent) = match (&app, target) {
             (Some(entry), Target::App(request)) => (
                 may_use(&entry.app, belongs)
-                    && is_among(&self.hints(&entry.app, request).await?, proof.connection),
+                    && hints.as_ref().is_some_and(|hints| is_among(hints, proof.connection)),
                 needs_consent(&entry.app, &request.scopes, consented.as_deref(), &request.prompt),
             ),
             (Some(entry), _) => (may_use(&entry.app, belongs), false),

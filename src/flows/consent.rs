@@ -70,8 +70,7 @@ impl Broker {
         if !is_still_registered(&entry, &request) {
             return Err(self.refuse(visit, event, "redirect_uri_mismatch", "redirect_uri_withdrawn").await);
         }
-        self.warm(&flow.target).await?;
-        let mut tx = self.database.write().await?;
+        let (mut tx, known) = self.begin_completion(&flow.target).await?;
         if !flows::consume_proven_flow(&mut tx, flow.id, now).await? {
             drop(tx);
             return Err(self.finished(&flow).await);
@@ -94,7 +93,7 @@ impl Broker {
         scopes.extend(given.into_iter().filter(|scope| !request.scopes.contains(scope)));
         let organization = entry.organization.id;
         grants::save_consent(&mut tx, organization, account.id, request.app, &scopes, now).await?;
-        let ground = self.ground(&mut tx, &account, &flow.proof, &flow.target).await?;
+        let ground = self.ground(&mut tx, &account, &flow.proof, &flow.target, known).await?;
         // Consent was the step before; `prompt=consent` would ask for it for ever.
         if !matches!(ground.step, Step::Consent | Step::Finish) {
             drop(tx);

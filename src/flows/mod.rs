@@ -173,6 +173,11 @@ impl Broker {
         self.directory.loads()
     }
 
+    /// Counts the changes of the directory that this node has seen.
+    pub fn directory_generation(&self) -> u64 {
+        self.directory.generation()
+    }
+
     /// The broker's issuer.
     pub fn issuer(&self) -> &str {
         &self.settings.issuer

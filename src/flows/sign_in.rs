@@ -389,8 +389,7 @@ impl Broker {
         checked: &str,
     ) -> Result<Answer, FlowError> {
         let now = self.clock.now();
-        self.warm(&flow.target).await?;
-        let mut tx = self.database.write().await?;
+        let (mut tx, known) = self.begin_completion(&flow.target).await?;
         let profile = local_profile(profiles::list_profiles(&mut tx, account.id).await?);
         let organization = match account.organization {
             Some(id) => organizations::find_organization(&mut tx, id).await?,
@@ -422,7 +421,8 @@ impl Broker {
             acr: None,
             upstream_sid: None,
         };
-        self.complete_sign_in(tx, visit, flow, Proven { account, proof, upstream_id_token: None }).await
+        self.complete_sign_in(tx, visit, flow, Proven { account, proof, upstream_id_token: None }, known)
+            .await
     }
 
     /// The record of a sign-in of somebody who has proved nothing yet.

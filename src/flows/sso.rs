@@ -177,7 +177,7 @@ impl Broker {
             }
         };
         match outcome {
-            Ok(identity) => self.sign_in_as(visit, flow, leg, &entry, identity, event).await,
+            Ok(identity) => Box::pin(self.sign_in_as(visit, flow, leg, &entry, identity, event)).await,
             Err(error) => Err(self.upstream_failed(visit, event, flow, &error).await),
         }
     }
@@ -258,8 +258,7 @@ impl Broker {
         identity: VerifiedIdentity,
         event: Event,
     ) -> Result<Answer, FlowError> {
-        self.warm(&flow.target).await?;
-        let mut tx = self.database.write().await?;
+        let (mut tx, known) = self.begin_completion(&flow.target).await?;
         let email = self.trusted_email(&mut tx, entry, &identity).await?;
         let connection = entry.connection.id;
         let found =
@@ -304,7 +303,7 @@ impl Broker {
             upstream_sid: identity.upstream_sid,
         };
         let proven = Proven { account, proof, upstream_id_token: Some(identity.id_token.0) };
-        self.complete_sign_in(tx, visit, flow, proven).await
+        self.complete_sign_in(tx, visit, flow, proven, known).await
     }
 
     /// Tells of a failure at a provider: the app where the standards say so, the person otherwise.

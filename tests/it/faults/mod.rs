@@ -1,7 +1,8 @@
-//! Faults, made to happen: what the broker does when something under it or beside it fails.
+//! Faults to survive: each is made to happen under the broker or beside it, and costs what it must and no more.
 
 mod clock;
 mod database;
+mod idp;
 mod listener;
 mod own;
 mod program;
