@@ -23,7 +23,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         settings: AppSettings::for_auth(AppAuthMethod::ClientSecretBasic),
         created_at: Timestamp::from_unix_seconds(0),
     };
-    if let Ok(good) = request::check(&app, REDIRECT_URI, &parameters) {
+    if let Ok(good) = request::check(&app, REDIRECT_URI, &parameters, 2_048) {
         assert!(good.scopes.iter().all(|scope| app.settings.scopes.contains(scope)));
         assert!(good.code_challenge.is_some());
         assert_eq!(parameters.first_repeated(), None);

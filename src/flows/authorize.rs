@@ -34,7 +34,7 @@ impl Broker {
             receipt: Some(receipt_of(flow)),
             ..Event::new("authorize")
         };
-        let checked = request::check(&entry.app, &redirect_uri, parameters);
+        let checked = request::check(&entry.app, &redirect_uri, parameters, self.settings.state_bytes);
         let hinted = self.hinted_account(&entry.app, parameters).await?;
         let request = match (checked, hinted) {
             (Ok(request), Ok(hinted_account)) => AuthorizationRequest { hinted_account, ..request },

@@ -4,18 +4,16 @@
 use crate::model::{App, AuthorizationRequest, GrantType, Prompt};
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters, parse_prompt, split_words};
 
-/// How long `state` and `nonce` may be, in bytes.
-const MAX_OPAQUE: usize = 2_048;
-
 /// Scopes that the broker knows.
 pub const SCOPES: [&str; 5] = ["openid", "profile", "email", "phone", "offline_access"];
 
 /// Checks a request whose `client_id` and `redirect_uri` were found good. `hinted_account` and the like are filled in
-/// by the caller.
+/// by the caller. `longest` is how long `state` and `nonce` may be, in bytes.
 pub fn check(
     app: &App,
     redirect_uri: &str,
     parameters: &Parameters,
+    longest: usize,
 ) -> Result<AuthorizationRequest, OAuthError> {
     // Order matters: what makes the rest of the request unreliable comes first.
     if let Some(name) = parameters.first_repeated() {
@@ -32,8 +30,8 @@ pub fn check(
     Ok(AuthorizationRequest {
         app: app.id,
         redirect_uri: redirect_uri.to_owned(),
-        state: opaque(parameters, "state")?,
-        nonce: opaque(parameters, "nonce")?,
+        state: opaque(parameters, "state", longest)?,
+        nonce: opaque(parameters, "nonce", longest)?,
         max_age: max_age(parameters)?,
         acr_values: parameters.get("acr_values").map(split_words).unwrap_or_default(),
         login_hint: parameters.get("login_hint").map(str::to_owned),
@@ -155,10 +153,10 @@ fn code_challenge(app: &App, parameters: &Parameters) -> Result<Option<String>, 
     }
 }
 
-fn opaque(parameters: &Parameters, name: &'static str) -> Result<Option<String>, OAuthError> {
+fn opaque(parameters: &Parameters, name: &'static str, longest: usize) -> Result<Option<String>, OAuthError> {
     match parameters.get(name) {
-        Some(value) if value.len() > MAX_OPAQUE => {
-            let description = format!("{name} is longer than {MAX_OPAQUE} bytes");
+        Some(value) if value.len() > longest => {
+            let description = format!("{name} is longer than {longest} bytes");
             Err(OAuthError::naming(ErrorCode::InvalidRequest, &description))
         }
         value => Ok(value.map(str::to_owned)),
@@ -243,7 +241,10 @@ pub(crate) mod tests {
         assert_eq!(check_with(&app(|_| ()), &long).err(), Some(InvalidRequest));
         let no_email = app(|settings| settings.scopes.retain(|scope| scope != "email"));
         let asks_email = Parameters::parse(&GOOD.replace("scope=openid", "scope=openid+email"));
-        assert_eq!(check(&no_email, "u", &asks_email).err().map(|error| error.code), Some(InvalidScope));
+        assert_eq!(
+            check(&no_email, "u", &asks_email, 2_048).err().map(|error| error.code),
+            Some(InvalidScope)
+        );
     }
 
     #[test]
@@ -251,7 +252,7 @@ pub(crate) mod tests {
         for (text, code) in [("token", ErrorCode::UnsupportedResponseType), ("", ErrorCode::InvalidRequest)] {
             let parameters = Parameters::parse(&GOOD.replace("=code&", &format!("={text}&")));
             assert_eq!(
-                check(&app(|_| ()), "u", &parameters).err().map(|error| error.code),
+                check(&app(|_| ()), "u", &parameters, 2_048).err().map(|error| error.code),
                 Some(code),
                 "{text}"
             );
@@ -267,7 +268,7 @@ pub(crate) mod tests {
             settings.require_pkce = false;
             settings.auth_method = AppAuthMethod::None;
         });
-        assert!(check(&opted_out, "u", &without).is_ok());
+        assert!(check(&opted_out, "u", &without, 2_048).is_ok());
         for (app, parameters) in [(&app(|_| ()), &without), (&public, &without), (&opted_out, &plain)] {
             let error = check(app, "u", parameters).err().map(|error| error.code);
             assert_eq!(error, Some(ErrorCode::InvalidRequest));
@@ -289,6 +290,6 @@ pub(crate) mod tests {
     #[test]
     fn unknown_scopes_are_ignored() {
         let parameters = Parameters::parse(&GOOD.replace("scope=openid", "scope=openid+dance"));
-        assert_eq!(check(&app(|_| ()), "u", &parameters).unwrap().scopes, ["openid"]);
+        assert_eq!(check(&app(|_| ()), "u", &parameters, 2_048).unwrap().scopes, ["openid"]);
     }
 }
