@@ -4,7 +4,7 @@
 use sqlx::FromRow;
 
 use super::row::{Row, time, to_json, words};
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, execute_later, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, AppId, GrantId, OrganizationId, Proof, SessionId, Timestamp};
 
@@ -214,7 +214,7 @@ impl TryFrom<RefreshRow> for RefreshToken {
 
 /// Records what an app is given.
 pub async fn insert_grant(tx: &mut Tx, new: &Grant) -> Result<(), StoreError> {
-    execute!(
+    execute_later!(
         tx,
         INSERT,
         new.id.to_string(),
@@ -239,7 +239,7 @@ pub async fn find_grant(tx: &mut Tx, id: GrantId) -> Result<Option<Grant>, Store
 
 /// Notes that a token of the grant lives until `expires_at`.
 pub async fn extend_grant(tx: &mut Tx, id: GrantId, expires_at: Timestamp) -> Result<(), StoreError> {
-    execute!(tx, EXTEND, id.to_string(), expires_at.unix_micros())?;
+    execute_later!(tx, EXTEND, id.to_string(), expires_at.unix_micros())?;
     Ok(())
 }
 
@@ -286,7 +286,7 @@ pub async fn list_apps_of_session(tx: &mut Tx, session: SessionId) -> Result<Vec
 
 /// Records a code.
 pub async fn insert_code(tx: &mut Tx, new: &Code) -> Result<(), StoreError> {
-    execute!(
+    execute_later!(
         tx,
         INSERT_CODE,
         &new.hash,
@@ -312,7 +312,7 @@ pub async fn consume_code(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<boo
 /// Records a refresh token.
 pub async fn insert_refresh_token(tx: &mut Tx, new: &RefreshToken, now: Timestamp) -> Result<(), StoreError> {
     let (created, expires) = (now.unix_micros(), new.expires_at.unix_micros());
-    execute!(tx, INSERT_REFRESH, &new.hash, new.grant.to_string(), created, expires)?;
+    execute_later!(tx, INSERT_REFRESH, &new.hash, new.grant.to_string(), created, expires)?;
     Ok(())
 }
 

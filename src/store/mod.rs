@@ -19,9 +19,11 @@ pub mod grants;
 pub mod guesses;
 pub mod housekeeping;
 pub mod keys;
+mod later;
 mod migrations;
 pub mod organizations;
 pub mod profiles;
+mod readers;
 mod row;
 pub mod sessions;
 pub mod tx;
@@ -31,14 +33,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, PgPool, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, PgPool};
 
 pub use error::StoreError;
 pub use tx::Tx;
 
 use migrations::{Dialect, migrator};
 use tx::{PostgresLink, SqliteLink};
+use readers::Readers;
 use writer::Writer;
 
 /// How a database is opened.
@@ -61,7 +64,7 @@ pub struct Database {
 }
 
 enum Engine {
-    Sqlite { writer: Writer, readers: SqlitePool },
+    Sqlite { writer: Writer, readers: Box<Readers> },
     Postgres { pool: PgPool },
 }
 
@@ -141,13 +144,9 @@ async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
         .disable_statement_logging();
     let mut connection = options.clone().connect().await?;
     migrator(Dialect::Sqlite).run_direct(None, &mut connection, false).await?;
-    let readers = SqlitePoolOptions::new()
-        .max_connections(settings.max_connections)
-        .acquire_timeout(settings.acquire_timeout)
-        .test_before_acquire(false)
-        .connect_with(options.create_if_missing(false).read_only(true))
-        .await?;
-    Ok(Engine::Sqlite { writer: Writer::new(connection), readers })
+    let options = options.create_if_missing(false).read_only(true);
+    let readers = Readers::open(options, settings.max_connections, settings.acquire_timeout).await?;
+    Ok(Engine::Sqlite { writer: Writer::new(connection), readers: Box::new(readers) })
 }
 
 async fn open_postgres(settings: &StoreSettings) -> Result<Engine, OpenError> {
