@@ -2,11 +2,11 @@
 
 use super::Broker;
 use super::error::EndpointError;
-use crate::model::{AccountId, ConnectionId, GrantId, Timestamp};
+use crate::model::{ConnectionId, GrantId, Timestamp};
 use crate::protocol::jose::CompactJws;
 use crate::protocol::json::Claims;
-use crate::store::accounts;
-use crate::store::grants::{Grant, find_grant, is_dead};
+use crate::store::grants::{Grant, is_dead};
+use crate::store::standing::read_grant_standing;
 
 /// The longest token that is read, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
@@ -23,6 +23,8 @@ pub(super) struct AccessClaims {
     pub expires_at: Timestamp,
     /// Absent in a token for an app itself.
     pub grant: Option<GrantId>,
+    /// The connection through which the person came.
+    pub connection: Option<ConnectionId>,
 }
 
 impl Broker {
@@ -40,10 +42,8 @@ impl Broker {
         (claims.required_string("iss").ok()? == self.settings.issuer).then_some(())?;
         let expires_at = claims.required_numeric_date("exp").ok()?;
         (self.clock.now() < expires_at).then_some(())?;
-        let grant = match claims.string("grant_id").ok()? {
-            Some(text) => Some(text.parse().ok()?),
-            None => None,
-        };
+        let grant = claims.string("grant_id").ok()?.map(str::parse).transpose().ok()?;
+        let connection = claims.string("connection").ok()?.map(str::parse).transpose().ok()?;
         Some(AccessClaims {
             subject: claims.required_string("sub").ok()?.to_owned(),
             client_id: claims.required_string("client_id").ok()?.to_owned(),
@@ -53,6 +53,7 @@ impl Broker {
             issued_at: claims.required_numeric_date("iat").ok()?,
             expires_at,
             grant,
+            connection,
         })
     }
 
@@ -63,16 +64,14 @@ impl Broker {
         claims: &AccessClaims,
     ) -> Result<Option<Option<Grant>>, EndpointError> {
         let mut tx = self.database.read().await?;
-        if is_dead(&mut tx, &claims.jti).await? {
-            return Ok(None);
-        }
-        let Some(id) = claims.grant else { return Ok(Some(None)) };
-        let Some(grant) = find_grant(&mut tx, id).await?.filter(|grant| grant.revoked_at.is_none()) else {
-            return Ok(None);
+        let Some(id) = claims.grant else {
+            return Ok((!is_dead(&mut tx, &claims.jti).await?).then_some(None));
         };
-        let (account, connection): (AccountId, Option<ConnectionId>) =
-            (grant.account, grant.proof.connection);
-        let standing = accounts::read_standing(&mut tx, account, connection, Some(grant.app)).await?;
-        Ok(standing.is_some_and(|standing| standing.is_good()).then_some(Some(grant)))
+        let read = read_grant_standing(&mut tx, id, claims.connection, Some(&claims.jti)).await?;
+        let living = read.filter(|standing| {
+            // What the token says of the connection is what its grant says: it was signed from it.
+            !standing.token_dead && standing.is_good() && standing.grant.proof.connection == claims.connection
+        });
+        Ok(living.map(|standing| Some(standing.grant)))
     }
 }

@@ -9,8 +9,8 @@ use super::error::EndpointError;
 use crate::crypto::random;
 use crate::model::OrganizationId;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
-use crate::store::grants::{Grant, find_grant, find_refresh_token};
-use crate::store::{accounts, sessions};
+use crate::store::grants::find_refresh_token_with_grant;
+use crate::store::standing::read_grant_standing;
 
 impl Broker {
     /// What a token is worth now, for an app that has proved itself.
@@ -68,20 +68,15 @@ impl Broker {
     ) -> Result<Option<Value>, EndpointError> {
         let now = self.clock.now();
         let mut tx = self.database.read().await?;
-        let Some(row) = find_refresh_token(&mut tx, &random::hash_token(token)).await? else {
-            return Ok(None);
-        };
-        let Some(grant) = find_grant(&mut tx, row.grant).await? else { return Ok(None) };
+        let found = find_refresh_token_with_grant(&mut tx, &random::hash_token(token)).await?;
+        let Some((row, grant)) = found else { return Ok(None) };
+        let read = read_grant_standing(&mut tx, grant.id, grant.proof.connection, None).await?;
+        let offline = grant.scopes.iter().any(|scope| scope == "offline_access");
         let alive = row.used_at.is_none()
             && now < row.expires_at
-            && grant.revoked_at.is_none()
-            && grant.organization == organization;
-        let standing =
-            accounts::read_standing(&mut tx, grant.account, grant.proof.connection, Some(grant.app)).await?;
-        if !alive
-            || !standing.is_some_and(|standing| standing.is_good())
-            || !session_allows(&mut tx, &grant, now).await?
-        {
+            && grant.organization == organization
+            && read.is_some_and(|read| read.is_good() && (offline || !read.session_is_over(now)));
+        if !alive {
             return Ok(None);
         }
         drop(tx);
@@ -98,17 +93,4 @@ impl Broker {
             })
         }))
     }
-}
-
-/// Whether the session still carries a grant that does not outlive it.
-async fn session_allows(
-    tx: &mut crate::store::Tx,
-    grant: &Grant,
-    now: crate::model::Timestamp,
-) -> Result<bool, EndpointError> {
-    if grant.scopes.iter().any(|scope| scope == "offline_access") {
-        return Ok(true);
-    }
-    let session = sessions::find_session(tx, grant.session).await?;
-    Ok(session.is_some_and(|session| !session.is_over(now)))
 }

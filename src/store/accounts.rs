@@ -6,16 +6,26 @@ use super::row::{Row, text, time};
 use super::tx::{execute, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{
-    Account, AccountId, AppId, ConnectionId, Contact, Email, OrganizationId, Role, Timestamp, Username,
+    Account, AccountId, AppId, ConnectionId, Contact, Email, OrganizationId, Timestamp, Username,
 };
 
+/// Accounts with their roles.
+macro_rules! select {
+    ($which:literal) => {
+        concat!(
+            "SELECT a.*, COALESCE((SELECT string_agg(r.role, ' ' ORDER BY r.role) FROM account_roles r \
+             WHERE r.account_id = a.id), '') AS roles FROM accounts a WHERE ",
+            $which
+        )
+    };
+}
+
 statements! {
-    FIND = "SELECT * FROM accounts WHERE id = $1";
-    FIND_BY_USERNAME = "SELECT * FROM accounts WHERE username_key = $1";
-    LIST = "SELECT * FROM accounts WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    FIND = select!("a.id = $1");
+    FIND_BY_USERNAME = select!("a.username_key = $1");
+    LIST = select!("a.organization_id = $1 AND a.id > $2 ORDER BY a.id LIMIT $3");
     COUNT = "SELECT COUNT(*) AS accounts FROM accounts WHERE organization_id = $1";
-    LIST_BY_EMAIL = "SELECT * FROM accounts WHERE organization_id = $1 AND email_canonical = $2 ORDER BY id LIMIT 100";
-    LIST_ROLES = "SELECT role FROM account_roles WHERE account_id = $1 ORDER BY role";
+    LIST_BY_EMAIL = select!("a.organization_id = $1 AND a.email_canonical = $2 ORDER BY a.id LIMIT 100");
     INSERT = "INSERT INTO accounts (id, organization_id, username, username_key, email, email_canonical, email_verified, \
               name, given_name, family_name, phone, enabled, break_glass, profile_count, created_at, updated_at) \
               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $14)";
@@ -78,16 +88,12 @@ struct AccountRow {
     break_glass: bool,
     created_at: i64,
     updated_at: i64,
+    roles: String,
 }
 
 #[derive(FromRow)]
 struct CountRow {
     accounts: i64,
-}
-
-#[derive(FromRow)]
-struct RoleRow {
-    role: String,
 }
 
 #[derive(FromRow)]
@@ -105,41 +111,37 @@ struct StandingRow {
     app: bool,
 }
 
-fn account(row: AccountRow, roles: Vec<Role>) -> Result<Account, StoreError> {
-    let at = Row { table: "accounts", id: &row.id };
-    Ok(Account {
-        id: at.parse("id", &row.id)?,
-        organization: at.parse_optional("organization_id", row.organization_id.as_deref())?,
-        username: at.parse_optional("username", row.username.as_deref())?,
-        email: at.parse_optional("email", row.email.as_deref())?,
-        email_verified: row.email_verified,
-        contact: Contact {
-            name: row.name,
-            given_name: row.given_name,
-            family_name: row.family_name,
-            phone: row.phone,
-        },
-        roles,
-        enabled: row.enabled,
-        break_glass: row.break_glass,
-        created_at: time(row.created_at),
-        updated_at: time(row.updated_at),
-    })
-}
+impl TryFrom<AccountRow> for Account {
+    type Error = StoreError;
 
-async fn with_roles(tx: &mut Tx, row: AccountRow) -> Result<Account, StoreError> {
-    let at = Row { table: "account_roles", id: &row.id };
-    let rows = fetch_all!(tx, RoleRow, LIST_ROLES, &row.id)?;
-    let roles = rows.iter().map(|role| at.parse("role", &role.role)).collect::<Result<_, _>>()?;
-    account(row, roles)
+    fn try_from(row: AccountRow) -> Result<Self, StoreError> {
+        let at = Row { table: "accounts", id: &row.id };
+        let roles = row.roles.split_ascii_whitespace().map(|role| at.parse("role", role));
+        let roles = roles.collect::<Result<_, _>>()?;
+        Ok(Self {
+            id: at.parse("id", &row.id)?,
+            organization: at.parse_optional("organization_id", row.organization_id.as_deref())?,
+            username: at.parse_optional("username", row.username.as_deref())?,
+            email: at.parse_optional("email", row.email.as_deref())?,
+            email_verified: row.email_verified,
+            contact: Contact {
+                name: row.name,
+                given_name: row.given_name,
+                family_name: row.family_name,
+                phone: row.phone,
+            },
+            roles,
+            enabled: row.enabled,
+            break_glass: row.break_glass,
+            created_at: time(row.created_at),
+            updated_at: time(row.updated_at),
+        })
+    }
 }
 
 /// The account with this id, of whatever organization.
 pub async fn find_account(tx: &mut Tx, id: AccountId) -> Result<Option<Account>, StoreError> {
-    match fetch_optional!(tx, AccountRow, FIND, id.to_string())? {
-        Some(row) => with_roles(tx, row).await.map(Some),
-        None => Ok(None),
-    }
+    fetch_optional!(tx, AccountRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
 }
 
 /// The account with this username, without regard to case.
@@ -147,10 +149,7 @@ pub async fn find_account_by_username(
     tx: &mut Tx,
     username: &Username,
 ) -> Result<Option<Account>, StoreError> {
-    match fetch_optional!(tx, AccountRow, FIND_BY_USERNAME, username.key())? {
-        Some(row) => with_roles(tx, row).await.map(Some),
-        None => Ok(None),
-    }
+    fetch_optional!(tx, AccountRow, FIND_BY_USERNAME, username.key())?.map(TryInto::try_into).transpose()
 }
 
 /// Up to `limit` accounts of an organization with ids after `after`, by id; begin with the empty text.
@@ -160,11 +159,8 @@ pub async fn list_accounts(
     after: &str,
     limit: i64,
 ) -> Result<Vec<Account>, StoreError> {
-    let mut accounts = Vec::new();
-    for row in fetch_all!(tx, AccountRow, LIST, organization.to_string(), after, limit)? {
-        accounts.push(with_roles(tx, row).await?);
-    }
-    Ok(accounts)
+    let rows = fetch_all!(tx, AccountRow, LIST, organization.to_string(), after, limit)?;
+    rows.into_iter().map(TryInto::try_into).collect()
 }
 
 /// How many accounts an organization has.
@@ -179,11 +175,8 @@ pub async fn list_accounts_by_email(
     organization: OrganizationId,
     canonical: &str,
 ) -> Result<Vec<Account>, StoreError> {
-    let mut accounts = Vec::new();
-    for row in fetch_all!(tx, AccountRow, LIST_BY_EMAIL, organization.to_string(), canonical)? {
-        accounts.push(with_roles(tx, row).await?);
-    }
-    Ok(accounts)
+    let rows = fetch_all!(tx, AccountRow, LIST_BY_EMAIL, organization.to_string(), canonical)?;
+    rows.into_iter().map(TryInto::try_into).collect()
 }
 
 /// Adds an account without profiles; a username that is taken is a [`StoreError::Conflict`].

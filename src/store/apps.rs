@@ -10,6 +10,8 @@ use crate::model::{App, AppId, OrganizationId, Timestamp};
 statements! {
     FIND = "SELECT * FROM apps WHERE id = $1";
     FIND_BY_CLIENT_ID = "SELECT * FROM apps WHERE client_id = $1";
+    FIND_SECRETS_OF_ACTIVE = "SELECT p.secret_hash, p.next_secret_hash FROM apps p JOIN organizations o \
+                              ON o.id = p.organization_id WHERE p.id = $1 AND p.enabled AND o.enabled";
     LIST = "SELECT * FROM apps WHERE organization_id = $1 ORDER BY client_id LIMIT 10000";
     INSERT = "INSERT INTO apps (id, organization_id, client_id, name, enabled, secret_hash, next_secret_hash, settings, \
               created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)";
@@ -28,6 +30,12 @@ struct AppRow {
     next_secret_hash: Option<String>,
     settings: String,
     created_at: i64,
+}
+
+#[derive(FromRow)]
+struct SecretsRow {
+    secret_hash: Option<String>,
+    next_secret_hash: Option<String>,
 }
 
 impl TryFrom<AppRow> for App {
@@ -56,6 +64,12 @@ pub async fn find_app(tx: &mut Tx, id: AppId) -> Result<Option<App>, StoreError>
 /// The app with this client id; client ids are unique in the deployment.
 pub async fn find_app_by_client_id(tx: &mut Tx, client_id: &str) -> Result<Option<App>, StoreError> {
     fetch_optional!(tx, AppRow, FIND_BY_CLIENT_ID, client_id)?.map(TryInto::try_into).transpose()
+}
+
+/// The hashes of an app's secrets, if it and its organization are enabled.
+pub async fn find_secrets_of_active_app(tx: &mut Tx, id: AppId) -> Result<Option<Vec<String>>, StoreError> {
+    let row = fetch_optional!(tx, SecretsRow, FIND_SECRETS_OF_ACTIVE, id.to_string())?;
+    Ok(row.map(|row| row.secret_hash.into_iter().chain(row.next_secret_hash).collect()))
 }
 
 /// An organization's apps, by client id.

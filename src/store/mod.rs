@@ -26,6 +26,7 @@ pub mod profiles;
 mod readers;
 mod row;
 pub mod sessions;
+pub mod standing;
 pub mod tx;
 mod writer;
 
@@ -40,8 +41,8 @@ pub use error::StoreError;
 pub use tx::Tx;
 
 use migrations::{Dialect, migrator};
-use tx::{PostgresLink, SqliteLink};
 use readers::Readers;
+use tx::{PostgresLink, SqliteLink};
 use writer::Writer;
 
 /// How a database is opened.
@@ -165,7 +166,7 @@ async fn open_postgres(settings: &StoreSettings) -> Result<Engine, OpenError> {
 
 /// Every statement of the store, as (file, name, text).
 pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
-    let files: [(&'static str, &[(&'static str, &'static str)]); 13] = [
+    let files: [(&'static str, &[(&'static str, &'static str)]); 14] = [
         ("accounts", accounts::STATEMENTS),
         ("apps", apps::STATEMENTS),
         ("audit", audit::STATEMENTS),
@@ -179,6 +180,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("organizations", organizations::STATEMENTS),
         ("profiles", profiles::STATEMENTS),
         ("sessions", sessions::STATEMENTS),
+        ("standing", standing::STATEMENTS),
     ];
     let flat =
         files.into_iter().flat_map(|(file, list)| list.iter().map(move |(name, text)| (file, *name, *text)));
