@@ -1,7 +1,16 @@
 //! Reading access tokens that are presented: at userinfo, introspection and revocation (RFC 9068, section 4).
+//!
+//! A signature that held once holds as long as its key does, so it is checked once; what a token stands on is read
+//! from the database each time.
+
+use std::sync::Arc;
+
+use moka::future::Cache;
 
 use super::Broker;
 use super::error::EndpointError;
+use crate::crypto::keys::KeyRing;
+use crate::crypto::random;
 use crate::model::{ConnectionId, GrantId, Timestamp};
 use crate::protocol::jose::CompactJws;
 use crate::protocol::json::Claims;
@@ -10,6 +19,18 @@ use crate::store::standing::read_grant_standing;
 
 /// The longest token that is read, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
+
+/// Tokens whose signature is remembered.
+const CAPACITY: u64 = 10_000;
+
+/// Access tokens whose signature held, by the hash of their text.
+pub(super) struct VerifiedTokens(Cache<String, Arc<AccessClaims>>);
+
+impl Default for VerifiedTokens {
+    fn default() -> Self {
+        Self(Cache::new(CAPACITY))
+    }
+}
 
 /// What a signed access token of ours says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,18 +46,34 @@ pub(super) struct AccessClaims {
     pub grant: Option<GrantId>,
     /// The connection through which the person came.
     pub connection: Option<ConnectionId>,
+    /// The key that signed it.
+    kid: String,
 }
 
 impl Broker {
     /// Reads a token: signature, type, issuer, times. `None` for whatever is no access token of this broker that is
     /// in time; an ID token is none.
-    pub(super) fn read_access_token(&self, token: &str) -> Option<AccessClaims> {
+    pub(super) async fn read_access_token(&self, token: &str) -> Option<Arc<AccessClaims>> {
+        let (ring, hash) = (self.signing_keys().ok()?, random::hash_token(token));
+        let known = self.verified_tokens.0.get(&hash).await;
+        let claims = match known.filter(|claims| ring.verifier(&claims.kid).is_some()) {
+            Some(claims) => claims,
+            None => {
+                let claims = Arc::new(self.verify_access_token(&ring, token)?);
+                self.verified_tokens.0.insert(hash, Arc::clone(&claims)).await;
+                claims
+            }
+        };
+        (self.clock.now() < claims.expires_at).then_some(claims)
+    }
+
+    fn verify_access_token(&self, ring: &KeyRing, token: &str) -> Option<AccessClaims> {
         let jws = CompactJws::parse(token, MAX_TOKEN).ok()?;
         let typ = jws.header().typ.as_deref()?;
         if !["at+jwt", "application/at+jwt"].iter().any(|known| typ.eq_ignore_ascii_case(known)) {
             return None;
         }
-        self.signing_keys().ok()?.verify(&jws).ok()?;
+        ring.verify(&jws).ok()?;
         let claims = jws.claims().ok()?;
         let claims = Claims::of(&claims);
         (claims.required_string("iss").ok()? == self.settings.issuer).then_some(())?;
@@ -54,6 +91,7 @@ impl Broker {
             expires_at,
             grant,
             connection,
+            kid: jws.header().kid.clone()?,
         })
     }
 

@@ -31,7 +31,7 @@ impl Broker {
         organization: OrganizationId,
         token: &str,
     ) -> Result<Option<Value>, EndpointError> {
-        let Some(claims) = self.read_access_token(token) else { return Ok(None) };
+        let Some(claims) = self.read_access_token(token).await else { return Ok(None) };
         let Some(grant) = self.living_grant(&claims).await? else { return Ok(None) };
         let owner = match &grant {
             Some(grant) => Some(grant.organization),

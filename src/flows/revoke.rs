@@ -26,7 +26,7 @@ impl Broker {
                 let event = Event { actor: Some(grant.account), ..event };
                 self.record_success(&mut tx, &event).await?;
             }
-        } else if let Some(claims) = self.read_access_token(token)
+        } else if let Some(claims) = self.read_access_token(token).await
             && claims.client_id == client.app.client_id
             && kill_token(&mut tx, &claims.jti, claims.expires_at).await?
         {

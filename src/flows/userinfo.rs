@@ -1,5 +1,7 @@
 //! Userinfo (`OpenID` Connect Core, section 5.3).
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::Broker;
@@ -20,8 +22,8 @@ impl Broker {
     pub async fn userinfo(&self, token: &str) -> Result<Map<String, Value>, EndpointError> {
         let invalid = || EndpointError::Refused(INVALID);
         // A token for a resource of its own (RFC 8707) is not one for the broker (RFC 9068, section 4).
-        let for_us = |claims: &AccessClaims| claims.audience == [self.settings.issuer.as_str()];
-        let claims = self.read_access_token(token).filter(for_us).ok_or_else(invalid)?;
+        let for_us = |claims: &Arc<AccessClaims>| claims.audience == [self.settings.issuer.as_str()];
+        let claims = self.read_access_token(token).await.filter(for_us).ok_or_else(invalid)?;
         let grant = self.living_grant(&claims).await?.flatten().ok_or_else(invalid)?;
         let scopes = split_words(&claims.scope);
         if !scopes.iter().any(|scope| scope == "openid") {
