@@ -182,9 +182,16 @@ impl Broker {
             Some(id) => organizations::find_organization(tx, id).await?,
             None => None,
         };
+        // What was consented to matters only where nothing else has decided.
+        let asks = match (&app, target) {
+            (Some(entry), Target::App(request)) => {
+                needs_consent(&entry.app, &request.scopes, None, &request.prompt)
+            }
+            _ => false,
+        };
         let consented = match target.app() {
-            Some(id) => grants::find_consent(tx, account.id, id).await?,
-            None => None,
+            Some(id) if asks => grants::find_consent(tx, account.id, id).await?,
+            _ => None,
         };
         let belongs = organization.as_ref().map(|organization| (organization.id, &organization.handle));
         let (may_use_app, needs_consent) = match (&app, target) {

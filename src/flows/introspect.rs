@@ -10,8 +10,8 @@ use super::error::EndpointError;
 use crate::crypto::random;
 use crate::model::OrganizationId;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
-use crate::store::accounts;
-use crate::store::grants::{find_grant, find_refresh_token};
+use crate::store::grants::find_refresh_token_with_grant;
+use crate::store::standing::read_grant_standing;
 
 impl Broker {
     /// What a token is worth now, for an app that has proved itself. `network` is where the request came from.
@@ -41,7 +41,7 @@ impl Broker {
         organization: OrganizationId,
         token: &str,
     ) -> Result<Option<Value>, EndpointError> {
-        let Some(claims) = self.read_access_token(token) else { return Ok(None) };
+        let Some(claims) = self.read_access_token(token).await else { return Ok(None) };
         let Some(grant) = self.living_grant(&claims).await? else { return Ok(None) };
         let owner = match &grant {
             Some(grant) => Some(grant.organization),
@@ -78,20 +78,14 @@ impl Broker {
     ) -> Result<Option<Value>, EndpointError> {
         let now = self.clock.now();
         let mut tx = self.database.read().await?;
-        let Some(row) = find_refresh_token(&mut tx, &random::hash_token(token)).await? else {
-            return Ok(None);
-        };
-        let Some(grant) = find_grant(&mut tx, row.grant).await? else { return Ok(None) };
+        let found = find_refresh_token_with_grant(&mut tx, &random::hash_token(token)).await?;
+        let Some((row, grant)) = found else { return Ok(None) };
+        let read = read_grant_standing(&mut tx, grant.id, grant.proof.connection, None).await?;
         let alive = row.used_at.is_none()
             && now < row.expires_at
-            && grant.revoked_at.is_none()
-            && grant.organization == organization;
-        let standing =
-            accounts::read_standing(&mut tx, grant.account, grant.proof.connection, Some(grant.app)).await?;
-        if !alive
-            || !standing.is_some_and(|standing| standing.is_good())
-            || self.family_end(&mut tx, &grant).await?.is_some()
-        {
+            && grant.organization == organization
+            && read.is_some_and(|read| read.is_good() && self.family_end(&grant, Some(&read)).is_none());
+        if !alive {
             return Ok(None);
         }
         drop(tx);

@@ -48,6 +48,7 @@ use crate::policy::password::PasswordRules;
 use crate::store::{Database, StoreError};
 use crate::upstream::{EgressBuildError, Upstream, UpstreamSettings};
 
+use access_token::VerifiedTokens;
 use directory::Directory;
 use memory::StoreMemory;
 use signing::{SigningError, SigningKeys};
@@ -101,6 +102,7 @@ pub struct Broker {
     form_mac: MacKey,
     passwords: PasswordHasher,
     signing: SigningKeys,
+    verified_tokens: VerifiedTokens,
     directory: Directory,
     upstream: Upstream,
 }
@@ -159,6 +161,7 @@ impl Broker {
             network_mac: MacKey::derive(master, MacPurpose::NetworkAddress)?,
             form_mac: MacKey::derive(master, MacPurpose::FormToken)?,
             signing: SigningKeys::default(),
+            verified_tokens: VerifiedTokens::default(),
             audit_ids: IdSequence::default(),
             sealer,
             settings,

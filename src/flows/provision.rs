@@ -52,19 +52,18 @@ impl Broker {
         let now = self.clock.now();
         let (address, proven) = email.map_or((None, false), |(email, proven)| (Some(email), *proven));
         profiles::touch_external_profile(tx, profile.id, now, address, proven).await?;
-        let Some(mut account) = accounts::find_account(tx, profile.account).await? else { return Ok(None) };
-        let alone = matches!(profiles::list_profiles(tx, account.id).await?.as_slice(), [_]);
-        if alone {
-            let before = account.clone();
-            if let Some((email, proven)) = email {
-                account.email = Some(email.clone());
-                account.email_verified = *proven;
-            }
-            merge_contact(&mut account, identity);
-            if account != before {
-                account.updated_at = now;
-                accounts::update_contact(tx, &account, now).await?;
-            }
+        let Some(account) = accounts::find_account(tx, profile.account).await? else { return Ok(None) };
+        let mut told = account.clone();
+        if let Some((email, proven)) = email {
+            told.email = Some(email.clone());
+            told.email_verified = *proven;
+        }
+        merge_contact(&mut told, identity);
+        // The account's own data gives way only where there is no other way to sign in.
+        if told != account && matches!(profiles::list_profiles(tx, account.id).await?.as_slice(), [_]) {
+            told.updated_at = now;
+            accounts::update_contact(tx, &told, now).await?;
+            return Ok(Some(told));
         }
         Ok(Some(account))
     }

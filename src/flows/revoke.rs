@@ -36,7 +36,7 @@ impl Broker {
                 _ => Some("token_of_another_app"),
             }
         } else {
-            match self.read_access_token(token) {
+            match self.read_access_token(token).await {
                 Some(claims) if claims.client_id == client.app.client_id => {
                     if kill_token(&mut tx, &claims.jti, claims.expires_at).await? {
                         self.record_success(&mut tx, &event).await?;

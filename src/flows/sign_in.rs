@@ -397,8 +397,7 @@ impl Broker {
         };
         let allowed = may_use_password(&account, organization.as_ref());
         // A password that was changed while the old one was being checked opens nothing.
-        let current =
-            accounts::find_password(&mut tx, account.id).await?.is_some_and(|now| now.hash == checked);
+        let current = accounts::hold_password(&mut tx, account.id, checked).await?;
         let (Some(profile), true) = (profile, allowed && current) else {
             drop(tx);
             let reason = if current { "local_sign_in_off" } else { "password_changed" };

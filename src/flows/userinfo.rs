@@ -1,5 +1,7 @@
 //! Userinfo (`OpenID` Connect Core, section 5.3).
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::Broker;
@@ -21,8 +23,8 @@ impl Broker {
     pub async fn userinfo(&self, network: &str, token: &str) -> Result<Map<String, Value>, EndpointError> {
         let event = Event::new("userinfo");
         // A token for a resource of its own (RFC 8707) is not one for the broker (RFC 9068, section 4).
-        let for_us = |claims: &AccessClaims| claims.audience == [self.settings.issuer.as_str()];
-        let Some(claims) = self.read_access_token(token).filter(for_us) else {
+        let for_us = |claims: &Arc<AccessClaims>| claims.audience == [self.settings.issuer.as_str()];
+        let Some(claims) = self.read_access_token(token).await.filter(for_us) else {
             return Err(self.refuse_endpoint(network, &event, "token_invalid", INVALID).await);
         };
         let Some(grant) = self.living_grant(&claims).await?.flatten() else {

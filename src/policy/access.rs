@@ -18,10 +18,16 @@ pub fn may_use(app: &App, account: Option<(OrganizationId, &Handle)>) -> bool {
 
 /// Whether an account may be signed in by its password, and stay so, in its organization as it is now.
 pub fn may_use_password(account: &Account, organization: Option<&Organization>) -> bool {
-    match organization.map(|organization| organization.policy.local_sign_in) {
-        None => account.organization.is_none(),
+    let rule = organization.map(|organization| organization.policy.local_sign_in);
+    allows_password(account.organization.is_some(), rule, account.break_glass)
+}
+
+/// The same, of plain values: whether the account belongs to an organization, and that organization's rule.
+pub fn allows_password(attached: bool, rule: Option<LocalSignIn>, break_glass: bool) -> bool {
+    match rule {
+        None => !attached,
         Some(LocalSignIn::All) => true,
-        Some(LocalSignIn::BreakGlass) => account.break_glass,
+        Some(LocalSignIn::BreakGlass) => break_glass,
         Some(LocalSignIn::None) => false,
     }
 }
@@ -71,6 +77,20 @@ mod tests {
 
     fn scopes(text: &str) -> Vec<String> {
         text.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn who_may_use_a_password_is_the_organizations_word() {
+        for (attached, rule, break_glass, expected) in [
+            (false, None, false, true),
+            (true, None, true, false),
+            (true, Some(LocalSignIn::All), false, true),
+            (true, Some(LocalSignIn::BreakGlass), true, true),
+            (true, Some(LocalSignIn::BreakGlass), false, false),
+            (true, Some(LocalSignIn::None), true, false),
+        ] {
+            assert_eq!(allows_password(attached, rule, break_glass), expected, "{rule:?}");
+        }
     }
 
     #[test]

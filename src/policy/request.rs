@@ -211,7 +211,7 @@ pub(crate) mod tests {
 
     fn check_with(app: &App, more: &str) -> Result<AuthorizationRequest, ErrorCode> {
         let parameters = Parameters::parse(&format!("{GOOD}{more}"));
-        check(app, "https://app.test/cb", &parameters).map_err(|error| error.code)
+        check(app, "https://app.test/cb", &parameters, 2_048).map_err(|error| error.code)
     }
 
     #[test]
@@ -270,7 +270,7 @@ pub(crate) mod tests {
         });
         assert!(check(&opted_out, "u", &without, 2_048).is_ok());
         for (app, parameters) in [(&app(|_| ()), &without), (&public, &without), (&opted_out, &plain)] {
-            let error = check(app, "u", parameters).err().map(|error| error.code);
+            let error = check(app, "u", parameters, 2_048).err().map(|error| error.code);
             assert_eq!(error, Some(ErrorCode::InvalidRequest));
         }
     }
@@ -279,7 +279,10 @@ pub(crate) mod tests {
     fn offline_access_needs_consent_of_somebody() {
         let asks = |app: &App, more: &str| {
             let text = GOOD.replace("scope=openid", "scope=openid+offline_access") + more;
-            check(app, "u", &Parameters::parse(&text)).unwrap().scopes.contains(&"offline_access".to_owned())
+            check(app, "u", &Parameters::parse(&text), 2_048)
+                .unwrap()
+                .scopes
+                .contains(&"offline_access".to_owned())
         };
         let explicit = app(|settings| settings.consent = crate::model::ConsentMode::Explicit);
         assert!(asks(&app(|_| ()), ""));

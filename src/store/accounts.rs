@@ -9,17 +9,28 @@ use crate::model::{
     Account, AccountId, AppId, ConnectionId, Contact, Email, OrganizationId, Role, Timestamp, Username,
 };
 
+/// Accounts with their roles.
+macro_rules! select {
+    ($which:literal) => {
+        concat!(
+            "SELECT a.*, COALESCE((SELECT string_agg(r.role, ' ' ORDER BY r.role) FROM account_roles r \
+             WHERE r.account_id = a.id), '') \
+             || CASE WHEN EXISTS (SELECT 1 FROM operators p WHERE p.account_id = a.id) THEN ' operator' ELSE '' END \
+             AS roles FROM accounts a WHERE ",
+            $which
+        )
+    };
+}
+
 statements! {
-    FIND = "SELECT * FROM accounts WHERE id = $1";
-    FIND_BY_USERNAME = "SELECT * FROM accounts WHERE username_key = $1";
-    LIST = "SELECT * FROM accounts WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    FIND = select!("a.id = $1");
+    FIND_BY_USERNAME = select!("a.username_key = $1");
+    LIST = select!("a.organization_id = $1 AND a.id > $2 ORDER BY a.id LIMIT $3");
     COUNT = "SELECT COUNT(*) AS amount FROM accounts WHERE organization_id = $1";
     COUNT_BREAK_GLASS = "SELECT COUNT(*) AS amount FROM accounts a JOIN passwords p ON p.account_id = a.id \
                          WHERE a.organization_id = $1 AND a.enabled AND a.break_glass";
-    LIST_BY_EMAIL = "SELECT * FROM accounts WHERE organization_id = $1 AND email_canonical = $2 ORDER BY id LIMIT 100";
-    LIST_ROLES = "SELECT role FROM account_roles WHERE account_id = $1 \
-                  UNION ALL SELECT 'operator' AS role FROM operators WHERE account_id = $1 ORDER BY role";
-    LIST_UNATTACHED = "SELECT * FROM accounts WHERE organization_id IS NULL AND id > $1 ORDER BY id LIMIT $2";
+    LIST_UNATTACHED = select!("a.organization_id IS NULL AND a.id > $1 ORDER BY a.id LIMIT $2");
+    LIST_BY_EMAIL = select!("a.organization_id = $1 AND a.email_canonical = $2 ORDER BY a.id LIMIT 100");
     INSERT = "INSERT INTO accounts (id, organization_id, username, username_key, email, email_canonical, email_verified, \
               name, given_name, family_name, phone, enabled, break_glass, profile_count, created_at, updated_at) \
               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $14)";
@@ -38,6 +49,7 @@ statements! {
     FIND_PASSWORD = "SELECT hash, changed_at FROM passwords WHERE account_id = $1";
     SAVE_PASSWORD = "INSERT INTO passwords (account_id, hash, changed_at) VALUES ($1, $2, $3) \
                      ON CONFLICT (account_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
+    HOLD_PASSWORD = "UPDATE passwords SET changed_at = changed_at WHERE account_id = $1 AND hash = $2";
     REPLACE_PASSWORD_HASH = "UPDATE passwords SET hash = $3 WHERE account_id = $1 AND hash = $2";
     READ_STANDING = "SELECT a.enabled AS account, a.organization_id AS organization_id, COALESCE(o.enabled, TRUE) AS organization, \
                      COALESCE(c.enabled AND co.enabled, $2 = '') AS connection, \
@@ -87,11 +99,7 @@ struct AccountRow {
     break_glass: bool,
     created_at: i64,
     updated_at: i64,
-}
-
-#[derive(FromRow)]
-struct RoleRow {
-    role: String,
+    roles: String,
 }
 
 #[derive(FromRow)]
@@ -119,41 +127,37 @@ struct StandingRow {
     app: bool,
 }
 
-fn account(row: AccountRow, roles: Vec<Role>) -> Result<Account, StoreError> {
-    let at = Row { table: "accounts", id: &row.id };
-    Ok(Account {
-        id: at.parse("id", &row.id)?,
-        organization: at.parse_optional("organization_id", row.organization_id.as_deref())?,
-        username: at.parse_optional("username", row.username.as_deref())?,
-        email: at.parse_optional("email", row.email.as_deref())?,
-        email_verified: row.email_verified,
-        contact: Contact {
-            name: row.name,
-            given_name: row.given_name,
-            family_name: row.family_name,
-            phone: row.phone,
-        },
-        roles,
-        enabled: row.enabled,
-        break_glass: row.break_glass,
-        created_at: time(row.created_at),
-        updated_at: time(row.updated_at),
-    })
-}
+impl TryFrom<AccountRow> for Account {
+    type Error = StoreError;
 
-async fn with_roles(tx: &mut Tx, row: AccountRow) -> Result<Account, StoreError> {
-    let at = Row { table: "account_roles", id: &row.id };
-    let rows = fetch_all!(tx, RoleRow, LIST_ROLES, &row.id)?;
-    let roles = rows.iter().map(|role| at.parse("role", &role.role)).collect::<Result<_, _>>()?;
-    account(row, roles)
+    fn try_from(row: AccountRow) -> Result<Self, StoreError> {
+        let at = Row { table: "accounts", id: &row.id };
+        let roles = row.roles.split_ascii_whitespace().map(|role| at.parse("role", role));
+        let roles = roles.collect::<Result<_, _>>()?;
+        Ok(Self {
+            id: at.parse("id", &row.id)?,
+            organization: at.parse_optional("organization_id", row.organization_id.as_deref())?,
+            username: at.parse_optional("username", row.username.as_deref())?,
+            email: at.parse_optional("email", row.email.as_deref())?,
+            email_verified: row.email_verified,
+            contact: Contact {
+                name: row.name,
+                given_name: row.given_name,
+                family_name: row.family_name,
+                phone: row.phone,
+            },
+            roles,
+            enabled: row.enabled,
+            break_glass: row.break_glass,
+            created_at: time(row.created_at),
+            updated_at: time(row.updated_at),
+        })
+    }
 }
 
 /// The account with this id, of whatever organization.
 pub async fn find_account(tx: &mut Tx, id: AccountId) -> Result<Option<Account>, StoreError> {
-    match fetch_optional!(tx, AccountRow, FIND, id.to_string())? {
-        Some(row) => with_roles(tx, row).await.map(Some),
-        None => Ok(None),
-    }
+    fetch_optional!(tx, AccountRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
 }
 
 /// The account with this username, without regard to case.
@@ -161,10 +165,7 @@ pub async fn find_account_by_username(
     tx: &mut Tx,
     username: &Username,
 ) -> Result<Option<Account>, StoreError> {
-    match fetch_optional!(tx, AccountRow, FIND_BY_USERNAME, username.key())? {
-        Some(row) => with_roles(tx, row).await.map(Some),
-        None => Ok(None),
-    }
+    fetch_optional!(tx, AccountRow, FIND_BY_USERNAME, username.key())?.map(TryInto::try_into).transpose()
 }
 
 /// Up to `limit` accounts of an organization with ids after `after`, by id; begin with the empty text.
@@ -174,11 +175,8 @@ pub async fn list_accounts(
     after: &str,
     limit: i64,
 ) -> Result<Vec<Account>, StoreError> {
-    let mut accounts = Vec::new();
-    for row in fetch_all!(tx, AccountRow, LIST, organization.to_string(), after, limit)? {
-        accounts.push(with_roles(tx, row).await?);
-    }
-    Ok(accounts)
+    let rows = fetch_all!(tx, AccountRow, LIST, organization.to_string(), after, limit)?;
+    rows.into_iter().map(TryInto::try_into).collect()
 }
 
 /// Up to `limit` accounts that belong to no organization, with ids after `after`, by id.
@@ -187,11 +185,8 @@ pub async fn list_unattached_accounts(
     after: &str,
     limit: i64,
 ) -> Result<Vec<Account>, StoreError> {
-    let mut accounts = Vec::new();
-    for row in fetch_all!(tx, AccountRow, LIST_UNATTACHED, after, limit)? {
-        accounts.push(with_roles(tx, row).await?);
-    }
-    Ok(accounts)
+    let rows = fetch_all!(tx, AccountRow, LIST_UNATTACHED, after, limit)?;
+    rows.into_iter().map(TryInto::try_into).collect()
 }
 
 /// How many accounts an organization has.
@@ -212,11 +207,8 @@ pub async fn list_accounts_by_email(
     organization: OrganizationId,
     canonical: &str,
 ) -> Result<Vec<Account>, StoreError> {
-    let mut accounts = Vec::new();
-    for row in fetch_all!(tx, AccountRow, LIST_BY_EMAIL, organization.to_string(), canonical)? {
-        accounts.push(with_roles(tx, row).await?);
-    }
-    Ok(accounts)
+    let rows = fetch_all!(tx, AccountRow, LIST_BY_EMAIL, organization.to_string(), canonical)?;
+    rows.into_iter().map(TryInto::try_into).collect()
 }
 
 /// Adds an account without profiles; a username that is taken is a [`StoreError::Conflict`].
@@ -314,6 +306,12 @@ pub async fn find_password(tx: &mut Tx, id: AccountId) -> Result<Option<StoredPa
 pub async fn save_password(tx: &mut Tx, id: AccountId, hash: &str, now: Timestamp) -> Result<(), StoreError> {
     execute!(tx, SAVE_PASSWORD, id.to_string(), hash, now.unix_micros())?;
     Ok(())
+}
+
+/// Holds an account's password for the rest of the transaction, so that nobody changes it meanwhile; `false` when it
+/// is not the one with this hash any more.
+pub async fn hold_password(tx: &mut Tx, id: AccountId, hash: &str) -> Result<bool, StoreError> {
+    Ok(execute!(tx, HOLD_PASSWORD, id.to_string(), hash)? == 1)
 }
 
 /// Puts a stronger hash of the same password in the place of `old`, unless it was changed meanwhile.

@@ -13,6 +13,8 @@ statements! {
     COUNT = "SELECT COUNT(*) AS amount FROM apps WHERE organization_id = $1";
     FIND = "SELECT * FROM apps WHERE id = $1";
     FIND_BY_CLIENT_ID = "SELECT * FROM apps WHERE client_id = $1";
+    FIND_SECRETS_OF_ACTIVE = "SELECT p.secret_hash, p.next_secret_hash FROM apps p JOIN organizations o \
+                              ON o.id = p.organization_id WHERE p.id = $1 AND p.enabled AND o.enabled";
     LIST = "SELECT * FROM apps WHERE organization_id = $1 ORDER BY client_id LIMIT 10000";
     LIST_SETTINGS = "SELECT id, settings FROM apps WHERE id > $1 ORDER BY id LIMIT 1000";
     INSERT = "INSERT INTO apps (id, organization_id, client_id, name, enabled, secret_hash, next_secret_hash, settings, \
@@ -38,6 +40,12 @@ struct AppRow {
 struct SettingsRow {
     id: String,
     settings: String,
+}
+
+#[derive(FromRow)]
+struct SecretsRow {
+    secret_hash: Option<String>,
+    next_secret_hash: Option<String>,
 }
 
 impl TryFrom<AppRow> for App {
@@ -66,6 +74,12 @@ pub async fn find_app(tx: &mut Tx, id: AppId) -> Result<Option<App>, StoreError>
 /// The app with this client id; client ids are unique in the deployment.
 pub async fn find_app_by_client_id(tx: &mut Tx, client_id: &str) -> Result<Option<App>, StoreError> {
     fetch_optional!(tx, AppRow, FIND_BY_CLIENT_ID, client_id)?.map(TryInto::try_into).transpose()
+}
+
+/// The hashes of an app's secrets, if it and its organization are enabled.
+pub async fn find_secrets_of_active_app(tx: &mut Tx, id: AppId) -> Result<Option<Vec<String>>, StoreError> {
+    let row = fetch_optional!(tx, SecretsRow, FIND_SECRETS_OF_ACTIVE, id.to_string())?;
+    Ok(row.map(|row| row.secret_hash.into_iter().chain(row.next_secret_hash).collect()))
 }
 
 /// An organization's apps, by client id.

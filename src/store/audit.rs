@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::row::{Row, text, time};
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, execute_later, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{Actor, AppId, AuditId, ConnectionId, OrganizationId, Timestamp};
 
@@ -99,7 +99,7 @@ impl TryFrom<AuditRow> for AuditRecord {
 
 /// Writes a record.
 pub async fn insert_audit(tx: &mut Tx, record: &AuditRecord) -> Result<(), StoreError> {
-    execute!(
+    execute_later!(
         tx,
         INSERT,
         record.id.to_string(),

@@ -4,7 +4,7 @@
 use sqlx::FromRow;
 
 use super::row::{Row, time, to_json, words};
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, execute_later, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, AppId, GrantId, OrganizationId, Proof, SessionId, Timestamp};
 
@@ -22,9 +22,14 @@ statements! {
     INSERT_CODE = "INSERT INTO codes (hash, grant_id, redirect_uri, code_challenge, nonce, expires_at) \
                    VALUES ($1, $2, $3, $4, $5, $6)";
     FIND_CODE = "SELECT * FROM codes WHERE hash = $1";
+    FIND_OF_CODE = "SELECT g.*, c.hash AS code_hash, c.redirect_uri AS redirect_uri, c.code_challenge AS code_challenge, \
+                    c.nonce AS nonce, c.expires_at AS code_expires_at, c.used_at AS used_at \
+                    FROM codes c JOIN grants g ON g.id = c.grant_id WHERE c.hash = $1";
     CONSUME_CODE = "UPDATE codes SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
     BURY_CODE = "UPDATE codes SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
     INSERT_REFRESH = "INSERT INTO refresh_tokens (hash, grant_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+    FIND_OF_REFRESH = "SELECT g.*, r.hash AS token_hash, r.expires_at AS token_expires_at, r.used_at AS used_at \
+                       FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id WHERE r.hash = $1";
     FIND_REFRESH = "SELECT * FROM refresh_tokens WHERE hash = $1";
     CONSUME_REFRESH = "UPDATE refresh_tokens SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
     BURY_REFRESH = "UPDATE refresh_tokens SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
@@ -102,11 +107,11 @@ pub struct RefreshToken {
 }
 
 #[derive(FromRow)]
-struct GrantRow {
+pub(super) struct GrantRow {
     id: String,
     organization_id: String,
     app_id: String,
-    account_id: String,
+    pub(super) account_id: String,
     session_id: String,
     subject: String,
     scopes: String,
@@ -125,6 +130,27 @@ struct CodeRow {
     code_challenge: Option<String>,
     nonce: Option<String>,
     expires_at: i64,
+    used_at: Option<i64>,
+}
+
+#[derive(FromRow)]
+struct CodeAndGrantRow {
+    #[sqlx(flatten)]
+    grant: GrantRow,
+    code_hash: String,
+    redirect_uri: String,
+    code_challenge: Option<String>,
+    nonce: Option<String>,
+    code_expires_at: i64,
+    used_at: Option<i64>,
+}
+
+#[derive(FromRow)]
+struct RefreshAndGrantRow {
+    #[sqlx(flatten)]
+    grant: GrantRow,
+    token_hash: String,
+    token_expires_at: i64,
     used_at: Option<i64>,
 }
 
@@ -216,7 +242,7 @@ impl TryFrom<RefreshRow> for RefreshToken {
 
 /// Records what an app is given.
 pub async fn insert_grant(tx: &mut Tx, new: &Grant) -> Result<(), StoreError> {
-    execute!(
+    execute_later!(
         tx,
         INSERT,
         new.id.to_string(),
@@ -241,7 +267,7 @@ pub async fn find_grant(tx: &mut Tx, id: GrantId) -> Result<Option<Grant>, Store
 
 /// Notes that a token of the grant lives until `expires_at`.
 pub async fn extend_grant(tx: &mut Tx, id: GrantId, expires_at: Timestamp) -> Result<(), StoreError> {
-    execute!(tx, EXTEND, id.to_string(), expires_at.unix_micros())?;
+    execute_later!(tx, EXTEND, id.to_string(), expires_at.unix_micros())?;
     Ok(())
 }
 
@@ -288,7 +314,7 @@ pub async fn list_apps_of_session(tx: &mut Tx, session: SessionId) -> Result<Vec
 
 /// Records a code.
 pub async fn insert_code(tx: &mut Tx, new: &Code) -> Result<(), StoreError> {
-    execute!(
+    execute_later!(
         tx,
         INSERT_CODE,
         &new.hash,
@@ -306,6 +332,22 @@ pub async fn find_code(tx: &mut Tx, hash: &str) -> Result<Option<Code>, StoreErr
     fetch_optional!(tx, CodeRow, FIND_CODE, hash)?.map(TryInto::try_into).transpose()
 }
 
+/// The code with this hash, used or not, with its grant.
+pub async fn find_code_with_grant(tx: &mut Tx, hash: &str) -> Result<Option<(Code, Grant)>, StoreError> {
+    let Some(row) = fetch_optional!(tx, CodeAndGrantRow, FIND_OF_CODE, hash)? else { return Ok(None) };
+    let grant = Grant::try_from(row.grant)?;
+    let code = Code {
+        hash: row.code_hash,
+        grant: grant.id,
+        redirect_uri: row.redirect_uri,
+        code_challenge: row.code_challenge,
+        nonce: row.nonce,
+        expires_at: time(row.code_expires_at),
+        used_at: row.used_at.map(time),
+    };
+    Ok(Some((code, grant)))
+}
+
 /// Redeems a code; `false` when it was redeemed before or is over.
 pub async fn consume_code(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<bool, StoreError> {
     Ok(execute!(tx, CONSUME_CODE, hash, now.unix_micros())? == 1)
@@ -319,13 +361,29 @@ pub async fn bury_code(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), St
 /// Records a refresh token.
 pub async fn insert_refresh_token(tx: &mut Tx, new: &RefreshToken, now: Timestamp) -> Result<(), StoreError> {
     let (created, expires) = (now.unix_micros(), new.expires_at.unix_micros());
-    execute!(tx, INSERT_REFRESH, &new.hash, new.grant.to_string(), created, expires)?;
+    execute_later!(tx, INSERT_REFRESH, &new.hash, new.grant.to_string(), created, expires)?;
     Ok(())
 }
 
 /// The refresh token with this hash, used or not.
 pub async fn find_refresh_token(tx: &mut Tx, hash: &str) -> Result<Option<RefreshToken>, StoreError> {
     fetch_optional!(tx, RefreshRow, FIND_REFRESH, hash)?.map(TryInto::try_into).transpose()
+}
+
+/// The refresh token with this hash, used or not, with its grant.
+pub async fn find_refresh_token_with_grant(
+    tx: &mut Tx,
+    hash: &str,
+) -> Result<Option<(RefreshToken, Grant)>, StoreError> {
+    let Some(row) = fetch_optional!(tx, RefreshAndGrantRow, FIND_OF_REFRESH, hash)? else { return Ok(None) };
+    let grant = Grant::try_from(row.grant)?;
+    let token = RefreshToken {
+        hash: row.token_hash,
+        grant: grant.id,
+        expires_at: time(row.token_expires_at),
+        used_at: row.used_at.map(time),
+    };
+    Ok(Some((token, grant)))
 }
 
 /// Uses a refresh token up; `false` when it was used before or is over.
@@ -389,11 +447,16 @@ pub async fn pin_subject(
     now: Timestamp,
 ) -> Result<String, StoreError> {
     let (app, account) = (app.to_string(), account.to_string());
-    if execute!(tx, PIN_SUBJECT, &app, &account, wanted, now.unix_micros())? == 1 {
-        return Ok(wanted.to_owned());
+    // Most people have come before. Between the two statements somebody else's first issue may come.
+    for _ in 0..2 {
+        if let Some(row) = fetch_optional!(tx, SubjectRow, FIND_SUBJECT, &app, &account)? {
+            return Ok(row.subject);
+        }
+        if execute!(tx, PIN_SUBJECT, &app, &account, wanted, now.unix_micros())? == 1 {
+            return Ok(wanted.to_owned());
+        }
     }
-    let row = fetch_optional!(tx, SubjectRow, FIND_SUBJECT, &app, &account)?;
-    row.map(|row| row.subject).ok_or_else(|| StoreError::inconsistent("subjects", "subject", &account))
+    Err(StoreError::inconsistent("subjects", "subject", &account))
 }
 
 /// The account that an app calls `subject`.

@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::row::time;
-use super::tx::{execute, fetch_optional, statements};
+use super::tx::{execute, execute_later, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::Timestamp;
 
@@ -74,12 +74,12 @@ pub async fn reserve_guess(
 
 /// Forgets a counter after a success.
 pub async fn forgive_guesses(tx: &mut Tx, scope: &str, subject: &str) -> Result<(), StoreError> {
-    execute!(tx, FORGIVE, scope, subject)?;
+    execute_later!(tx, FORGIVE, scope, subject)?;
     Ok(())
 }
 
 /// Takes one counted guess back: it was no failure.
 pub async fn return_guess(tx: &mut Tx, scope: &str, subject: &str) -> Result<(), StoreError> {
-    execute!(tx, RETURN_ONE, scope, subject)?;
+    execute_later!(tx, RETURN_ONE, scope, subject)?;
     Ok(())
 }

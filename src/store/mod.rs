@@ -19,11 +19,14 @@ pub mod grants;
 pub mod guesses;
 pub mod housekeeping;
 pub mod keys;
+mod later;
 mod migrations;
 pub mod organizations;
 pub mod profiles;
+mod readers;
 mod row;
 pub mod sessions;
+pub mod standing;
 pub mod tx;
 mod writer;
 
@@ -32,13 +35,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, PgPool, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, PgPool};
 
 pub use error::StoreError;
 pub use tx::Tx;
 
 use migrations::{Dialect, migrator};
+use readers::Readers;
 use row::CountRow;
 use tx::{PostgresLink, SqliteLink, fetch_optional};
 use writer::Writer;
@@ -66,7 +70,7 @@ pub struct Database {
 }
 
 enum Engine {
-    Sqlite { writer: Writer, readers: SqlitePool },
+    Sqlite { writer: Writer, readers: Box<Readers> },
     Postgres { pool: PgPool },
 }
 
@@ -189,12 +193,9 @@ fn sqlite_options(settings: &StoreSettings) -> Result<SqliteConnectOptions, Open
 async fn sqlite_readers(
     settings: &StoreSettings,
     options: SqliteConnectOptions,
-) -> Result<SqlitePool, OpenError> {
-    let pool = SqlitePoolOptions::new()
-        .max_connections(settings.max_connections)
-        .acquire_timeout(settings.acquire_timeout)
-        .test_before_acquire(false);
-    Ok(pool.connect_with(options.create_if_missing(false).read_only(true)).await?)
+) -> Result<Box<Readers>, OpenError> {
+    let options = options.create_if_missing(false).read_only(true);
+    Ok(Box::new(Readers::open(options, settings.max_connections, settings.acquire_timeout).await?))
 }
 
 async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
@@ -243,7 +244,7 @@ async fn open_postgres(settings: &StoreSettings) -> Result<Engine, OpenError> {
 
 /// Every statement of the store, as (file, name, text).
 pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
-    let files: [(&'static str, &[(&'static str, &'static str)]); 13] = [
+    let files: [(&'static str, &[(&'static str, &'static str)]); 14] = [
         ("accounts", accounts::STATEMENTS),
         ("apps", apps::STATEMENTS),
         ("audit", audit::STATEMENTS),
@@ -257,6 +258,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("organizations", organizations::STATEMENTS),
         ("profiles", profiles::STATEMENTS),
         ("sessions", sessions::STATEMENTS),
+        ("standing", standing::STATEMENTS),
     ];
     let flat =
         files.into_iter().flat_map(|(file, list)| list.iter().map(move |(name, text)| (file, *name, *text)));

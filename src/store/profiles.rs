@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::row::{Row, text, time};
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, execute_later, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{
     AccountId, ConnectionId, Email, OrganizationId, Profile, ProfileId, ProfileKind, Timestamp,
@@ -125,7 +125,7 @@ pub async fn insert_profile(
 
 /// Notes that a local profile signed somebody in.
 pub async fn touch_profile(tx: &mut Tx, id: ProfileId, now: Timestamp) -> Result<(), StoreError> {
-    execute!(tx, TOUCH, id.to_string(), now.unix_micros())?;
+    execute_later!(tx, TOUCH, id.to_string(), now.unix_micros())?;
     Ok(())
 }
 
@@ -137,6 +137,13 @@ pub async fn touch_external_profile(
     email: Option<&Email>,
     email_verified: bool,
 ) -> Result<(), StoreError> {
-    execute!(tx, TOUCH_EMAIL, id.to_string(), now.unix_micros(), email.map(Email::as_str), email_verified)?;
+    execute_later!(
+        tx,
+        TOUCH_EMAIL,
+        id.to_string(),
+        now.unix_micros(),
+        email.map(Email::as_str),
+        email_verified
+    )?;
     Ok(())
 }

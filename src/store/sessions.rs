@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::row::{Row, text, time, words};
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, execute_later, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, ConnectionId, OrganizationId, Proof, Session, SessionId, Timestamp};
 
@@ -137,7 +137,7 @@ pub async fn list_sessions_of_sid(
 pub async fn insert_session(tx: &mut Tx, new: &NewSession) -> Result<(), StoreError> {
     let NewSession { session, token_hash, upstream_id_token_sealed } = new;
     let proof = &session.proof;
-    execute!(
+    execute_later!(
         tx,
         INSERT,
         session.id.to_string(),

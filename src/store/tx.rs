@@ -2,10 +2,13 @@
 
 use std::ops::{Deref, DerefMut};
 
+use sqlx::error::BoxDynError;
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{PgConnection, Postgres, SqliteConnection, Transaction};
 
 use super::StoreError;
+use super::readers::Reader;
 use super::writer::Held;
 
 /// A transaction that writes, or a connection that only reads.
@@ -21,7 +24,7 @@ pub enum SqliteLink {
     /// The writer's.
     Write(Held),
     /// One of the readers.
-    Read(PoolConnection<Sqlite>),
+    Read(Reader),
 }
 
 /// How a [`Tx`] holds its `PostgreSQL` connection.
@@ -39,6 +42,28 @@ impl Tx {
             Self::Sqlite(SqliteLink::Write(held)) => held.commit().await,
             Self::Postgres(PostgresLink::Write(transaction)) => Ok(transaction.commit().await?),
             Self::Sqlite(SqliteLink::Read(_)) | Self::Postgres(PostgresLink::Read(_)) => Ok(()),
+        }
+    }
+}
+
+impl SqliteLink {
+    /// The connection, after what was to run later.
+    pub(super) async fn ready(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        match self {
+            Self::Write(held) => held.ready().await,
+            Self::Read(connection) => Ok(connection),
+        }
+    }
+
+    /// Keeps a statement for the next call.
+    pub(super) fn later(
+        &mut self,
+        sql: &'static str,
+        bind: impl FnOnce(&mut SqliteArguments) -> Result<(), BoxDynError>,
+    ) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Write(held) => held.later(sql, bind),
+            Self::Read(_) => Err(sqlx::Error::Protocol("a reader does not write".to_owned())),
         }
     }
 }
@@ -97,10 +122,29 @@ macro_rules! statements {
 macro_rules! execute {
     ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
-            $crate::store::Tx::Sqlite(link) => sqlx::query::<sqlx::Sqlite>($sql)
-                $(.bind($bind))*.execute(&mut **link).await.map(|done| done.rows_affected()),
+            $crate::store::Tx::Sqlite(link) => match link.ready().await {
+                Ok(connection) => sqlx::query::<sqlx::Sqlite>($sql)
+                    $(.bind($bind))*.execute(connection).await.map(|done| done.rows_affected()),
+                Err(error) => Err(error),
+            },
             $crate::store::Tx::Postgres(link) => sqlx::query::<sqlx::Postgres>($sql)
                 $(.bind($bind))*.execute(&mut **link).await.map(|done| done.rows_affected()),
+        }
+        .map_err($crate::store::StoreError::from)
+    };
+}
+
+/// Runs a statement whose outcome nobody waits for: at the latest with the commit, which fails if it does.
+macro_rules! execute_later {
+    ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
+        match $tx {
+            $crate::store::Tx::Sqlite(link) => link.later($sql, |arguments| {
+                use sqlx::Arguments as _;
+                $(arguments.add($bind)?;)*
+                Ok(())
+            }),
+            $crate::store::Tx::Postgres(link) => sqlx::query::<sqlx::Postgres>($sql)
+                $(.bind($bind))*.execute(&mut **link).await.map(drop),
         }
         .map_err($crate::store::StoreError::from)
     };
@@ -110,8 +154,11 @@ macro_rules! execute {
 macro_rules! fetch_optional {
     ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
-            $crate::store::Tx::Sqlite(link) => sqlx::query_as::<sqlx::Sqlite, $row>($sql)
-                $(.bind($bind))*.fetch_optional(&mut **link).await,
+            $crate::store::Tx::Sqlite(link) => match link.ready().await {
+                Ok(connection) => sqlx::query_as::<sqlx::Sqlite, $row>($sql)
+                    $(.bind($bind))*.fetch_optional(connection).await,
+                Err(error) => Err(error),
+            },
             $crate::store::Tx::Postgres(link) => sqlx::query_as::<sqlx::Postgres, $row>($sql)
                 $(.bind($bind))*.fetch_optional(&mut **link).await,
         }
@@ -123,8 +170,11 @@ macro_rules! fetch_optional {
 macro_rules! fetch_all {
     ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
-            $crate::store::Tx::Sqlite(link) => sqlx::query_as::<sqlx::Sqlite, $row>($sql)
-                $(.bind($bind))*.fetch_all(&mut **link).await,
+            $crate::store::Tx::Sqlite(link) => match link.ready().await {
+                Ok(connection) => sqlx::query_as::<sqlx::Sqlite, $row>($sql)
+                    $(.bind($bind))*.fetch_all(connection).await,
+                Err(error) => Err(error),
+            },
             $crate::store::Tx::Postgres(link) => sqlx::query_as::<sqlx::Postgres, $row>($sql)
                 $(.bind($bind))*.fetch_all(&mut **link).await,
         }
@@ -132,4 +182,4 @@ macro_rules! fetch_all {
     };
 }
 
-pub(super) use {execute, fetch_all, fetch_optional, statements};
+pub(super) use {execute, execute_later, fetch_all, fetch_optional, statements};

@@ -83,7 +83,8 @@ impl Broker {
             Change::Unchanged => Ok(()),
         }
         .map_err(|error| taken(error, sentence))?;
-        if change == Change::Changed && !account.enabled {
+        if existing.as_ref().is_some_and(|before| before.enabled != account.enabled) {
+            // Also what a sign-in that was under way has opened beside a disabling: enabled again, nothing comes back.
             self.end_everything(tx, account.id).await?;
         }
         if let Some(hash) = passwords.get(&wanted.username.key()) {

@@ -5,7 +5,7 @@ use crate::flows::Broker;
 use crate::flows::error::EndpointError;
 use crate::policy::request::SCOPES;
 use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
-use crate::store::{apps, organizations};
+use crate::store::apps;
 
 impl Broker {
     /// Issues an access token to an app itself.
@@ -25,11 +25,8 @@ impl Broker {
         }
         let answer = self.sign_for_client(request.client, &scopes)?;
         let mut tx = self.database.write().await?;
-        let id = request.client.app.id;
-        let app = apps::find_app(&mut tx, id).await?.filter(|app| app.enabled);
-        let owner = organizations::find_organization(&mut tx, request.client.organization.id).await?;
-        let same = app.is_some_and(|app| app.secret_hashes == request.client.app.secret_hashes);
-        if !same || !owner.is_some_and(|owner| owner.enabled) {
+        let secrets = apps::find_secrets_of_active_app(&mut tx, request.client.app.id).await?;
+        if secrets.as_ref() != Some(&request.client.app.secret_hashes) {
             drop(tx);
             let description = "the client is disabled, or its authentication has changed";
             let error = OAuthError::new(ErrorCode::InvalidClient, description);

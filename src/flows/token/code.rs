@@ -9,6 +9,7 @@ use crate::flows::evidence::Event;
 use crate::policy::access::within;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::grants::{self, Code, Grant};
+use crate::store::standing::read_grant_standing;
 
 impl Broker {
     /// Redeems a code. A code that comes a second time takes everything with it that came of it.
@@ -22,10 +23,7 @@ impl Broker {
         let hash = random::hash_token(code);
         let found = {
             let mut tx = self.database.read().await?;
-            match grants::find_code(&mut tx, &hash).await? {
-                Some(code) => grants::find_grant(&mut tx, code.grant).await?.map(|grant| (code, grant)),
-                None => None,
-            }
+            grants::find_code_with_grant(&mut tx, &hash).await?
         };
         let Some((code, grant)) = found else {
             return Err(self.say_no(request, event, invalid_grant("code_unknown")).await);
@@ -49,11 +47,13 @@ impl Broker {
             tx.commit().await?;
             return Err(EndpointError::Refused(invalid_grant(reason).error));
         }
+        let standing = read_grant_standing(&mut tx, grant.id, grant.proof.connection, None).await?;
         let issue = Issue {
             client: request.client,
             grant: &grant,
             scopes: &within(&grant.scopes, &request.client.app.settings.scopes),
             nonce: code.nonce.as_deref(),
+            standing,
             event,
         };
         self.issue(tx, issue).await

@@ -14,8 +14,9 @@ use crate::flows::error::{EndpointError, private_detail};
 use crate::flows::evidence::Event;
 use crate::model::{GrantType, OrganizationId, SigningAlg, Timestamp};
 use crate::policy::access::may_use;
+use crate::store::Tx;
 use crate::store::grants::{self, Grant, RefreshToken};
-use crate::store::{Tx, accounts, organizations};
+use crate::store::standing::GrantStanding;
 
 /// What to issue, in the transaction that used up the code or refresh token.
 pub(super) struct Issue<'a> {
@@ -24,6 +25,8 @@ pub(super) struct Issue<'a> {
     /// The scopes of the access token.
     pub scopes: &'a [String],
     pub nonce: Option<&'a str>,
+    /// What the grant stands on, as this transaction reads it after it used up the code or token.
+    pub standing: Option<GrantStanding>,
     pub event: Event,
 }
 
@@ -32,25 +35,14 @@ impl Broker {
     pub(super) async fn issue(&self, mut tx: Tx, issue: Issue<'_>) -> Result<TokenAnswer, EndpointError> {
         let Issue { client, grant, .. } = issue;
         let now = self.clock.now();
-        let current = grants::find_grant(&mut tx, grant.id).await?;
-        let revoked = current.is_none_or(|grant| grant.revoked_at.is_some());
-        let standing =
-            accounts::read_standing(&mut tx, grant.account, grant.proof.connection, Some(grant.app)).await?;
-        let organization = standing.as_ref().and_then(|standing| standing.organization_id);
-        let belongs = match organization {
-            Some(id) => organizations::find_organization(&mut tx, id).await?,
-            None => None,
+        let reason = match &issue.standing {
+            Some(now) if now.grant.revoked_at.is_some() => Some("grant_revoked"),
+            Some(now) if !now.standing.is_good() => Some("inactive"),
+            Some(now) if !may_use(&client.app, now.belongs()) => Some("app_not_for_account"),
+            Some(_) => None,
+            None => Some("grant_revoked"),
         };
-        let belongs = belongs.as_ref().map(|organization| (organization.id, &organization.handle));
-        let reason = if revoked {
-            Some("grant_revoked")
-        } else if !standing.is_some_and(|standing| standing.is_good()) {
-            Some("inactive")
-        } else if !may_use(&client.app, belongs) {
-            Some("app_not_for_account")
-        } else {
-            None
-        };
+        let organization = issue.standing.as_ref().and_then(|standing| standing.standing.organization_id);
         if let Some(reason) = reason {
             self.record_refusal(&mut tx, &issue.event, reason).await?;
             tx.commit().await?;

@@ -7,10 +7,10 @@ use crate::crypto::random;
 use crate::flows::Broker;
 use crate::flows::error::EndpointError;
 use crate::flows::evidence::Event;
-use crate::policy::access::{may_use_password, narrow_scopes, within};
+use crate::policy::access::{allows_password, narrow_scopes, within};
 use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
 use crate::store::grants::{self, Grant};
-use crate::store::{StoreError, Tx, accounts, organizations, sessions};
+use crate::store::standing::{GrantStanding, read_grant_standing};
 
 impl Broker {
     /// Rotates a refresh token.
@@ -24,10 +24,7 @@ impl Broker {
         let hash = random::hash_token(token);
         let found = {
             let mut tx = self.database.read().await?;
-            match grants::find_refresh_token(&mut tx, &hash).await? {
-                Some(token) => grants::find_grant(&mut tx, token.grant).await?.map(|grant| (token, grant)),
-                None => None,
-            }
+            grants::find_refresh_token_with_grant(&mut tx, &hash).await?
         };
         let Some((row, grant)) = found else {
             return Err(self.say_no(request, event, invalid_grant("refresh_unknown")).await);
@@ -61,47 +58,46 @@ impl Broker {
             tx.commit().await?;
             return Err(EndpointError::Refused(invalid_grant(reason).error));
         }
-        if let Some(reason) = self.family_end(&mut tx, &grant).await? {
+        let standing = read_grant_standing(&mut tx, grant.id, grant.proof.connection, None).await?;
+        if let Some(reason) = self.family_end(&grant, standing.as_ref()) {
             self.record_refusal(&mut tx, &event, reason).await?;
             tx.commit().await?;
             return Err(EndpointError::Refused(invalid_grant(reason).error));
         }
-        let issue = Issue { client: request.client, grant: &grant, scopes: &scopes, nonce: None, event };
+        let issue =
+            Issue { client: request.client, grant: &grant, scopes: &scopes, nonce: None, standing, event };
         self.issue(tx, issue).await
     }
 
     /// Why a family lives no longer, although its token does: its own end, its session's, or that of the sign-in at
     /// the provider.
-    pub(in crate::flows) async fn family_end(
+    pub(in crate::flows) fn family_end(
         &self,
-        tx: &mut Tx,
         grant: &Grant,
-    ) -> Result<Option<&'static str>, StoreError> {
+        standing: Option<&GrantStanding>,
+    ) -> Option<&'static str> {
         let now = self.clock.now();
         if now >= grant.created_at.after(self.settings.refresh_max) {
-            return Ok(Some("refresh_family_expired"));
+            return Some("refresh_family_expired");
         }
         let offline = grant.scopes.iter().any(|scope| scope == "offline_access");
-        if !offline {
-            let session = sessions::find_session(tx, grant.session).await?;
-            if session.is_none_or(|session| session.is_over(now)) {
-                return Ok(Some("refresh_session_ended"));
-            }
+        if !offline && standing.is_none_or(|standing| standing.session_is_over(now)) {
+            return Some("refresh_session_ended");
         }
-        let Some(account) = accounts::find_account(tx, grant.account).await? else {
-            return Ok(Some("inactive"));
-        };
-        let organization = match account.organization {
-            Some(id) => organizations::find_organization(tx, id).await?,
-            None => None,
-        };
+        let Some(standing) = standing else { return Some("inactive") };
         if grant.proof.connection.is_none() {
-            return Ok((!may_use_password(&account, organization.as_ref())).then_some("local_sign_in_off"));
+            return (!passwords_allowed(standing)).then_some("local_sign_in_off");
         }
-        let recheck = organization.and_then(|organization| organization.policy.upstream_recheck);
-        if recheck.is_some_and(|span| now >= grant.proof.authenticated_at.after(span)) {
-            return Ok(Some("refresh_upstream_recheck"));
+        let too_old = |span| now >= grant.proof.authenticated_at.after(span);
+        if standing.upstream_recheck.is_some_and(too_old) {
+            return Some("refresh_upstream_recheck");
         }
-        Ok(None)
+        None
     }
+}
+
+/// Whether the account of a grant may still be signed in by its password.
+fn passwords_allowed(standing: &GrantStanding) -> bool {
+    let attached = standing.standing.organization_id.is_some();
+    allows_password(attached, standing.local_sign_in, standing.break_glass)
 }

@@ -1,0 +1,210 @@
+//! What is no plain loop: neighbours under load, memory, the start.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::Map;
+use tokio::task::{JoinHandle, spawn_local};
+
+use crate::agent::Agent;
+use crate::drive::{Gathered, Line};
+use crate::scenario::{Client, Done, Scenario};
+use crate::world::World;
+use crate::{Arguments, measure};
+
+/// Clients that sign in by password at once.
+const CROWD: usize = 500;
+
+/// Clients that come through the provider that hangs.
+const STUCK: usize = 50;
+
+/// Between two requests of a probe.
+const PACE: Duration = Duration::from_millis(10);
+
+/// Idle connections.
+const IDLE: usize = 10_000;
+
+/// Handshakes at once while they are opened.
+const OPENING: usize = 64;
+
+/// Token, keys and redirect, a hundred a second each, while a crowd signs in by password.
+pub async fn mixed(arguments: &Arguments, world: &Rc<World>) -> Result<Vec<Line>> {
+    let probes = [Scenario::ClientCredentials, Scenario::Jwks, Scenario::DomainLookup];
+    let quiet = probed("mixed-quiet", &probes, PACE, arguments, world).await?;
+    let crowd = Crowd::begin(Scenario::Password, CROWD, world)?;
+    tokio::time::sleep(Duration::from_secs_f64(arguments.warmup)).await;
+    crowd.gathered.latencies.borrow_mut().clear();
+    crowd.gathered.busy.set(0);
+    let mut lines = probed("mixed", &probes, PACE, arguments, world).await?;
+    lines.extend(quiet);
+    lines.push(crowd.end("mixed-password", arguments.seconds).await);
+    Ok(lines)
+}
+
+/// Brokered sign-ins of one organization, twenty a second: alone, and beside a provider that hangs and a crowd that
+/// signs in by password.
+pub async fn bulkhead(arguments: &Arguments, world: &Rc<World>) -> Result<Vec<Line>> {
+    let (probes, pace) = ([Scenario::Brokered], PACE * 5);
+    let mut lines = probed("bulkhead-quiet", &probes, pace, arguments, world).await?;
+    let stuck = Crowd::begin(Scenario::Hanging, STUCK, world)?;
+    let crowd = Crowd::begin(Scenario::Password, CROWD, world)?;
+    tokio::time::sleep(Duration::from_secs_f64(arguments.warmup)).await;
+    let loaded = probed("bulkhead-loaded", &probes, pace, arguments, world).await?;
+    for (mut line, quiet) in loaded.into_iter().zip(lines.clone()) {
+        let ratio = line.percentile(0.99) / quiet.percentile(0.99).max(1e-9);
+        line.more.insert("p99_against_quiet".to_owned(), ((ratio * 100.0).round() / 100.0).into());
+        lines.push(line);
+    }
+    let span = arguments.seconds + arguments.warmup;
+    lines.push(crowd.end("bulkhead-password", span).await);
+    lines.push(stuck.end("bulkhead-hanging", span).await);
+    Ok(lines)
+}
+
+/// Clients that do the same thing until they are stopped; who is told to come back does so in a second.
+struct Crowd {
+    gathered: Rc<Gathered>,
+    stopped: Rc<Cell<bool>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Crowd {
+    fn begin(scenario: Scenario, count: usize, world: &Rc<World>) -> Result<Self> {
+        let (gathered, stopped) = (Rc::new(Gathered::default()), Rc::new(Cell::new(false)));
+        let mut tasks = Vec::new();
+        for number in 0..count {
+            let mut client = Client::new(world, number, count)?;
+            let (world, gathered, stopped) = (Rc::clone(world), Rc::clone(&gathered), Rc::clone(&stopped));
+            tasks.push(spawn_local(async move {
+                while !stopped.get() {
+                    if client.measured(scenario, &world, &gathered).await == Some(Done::Busy) {
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                }
+            }));
+        }
+        Ok(Self { gathered, stopped, tasks })
+    }
+
+    async fn end(self, name: &str, seconds: f64) -> Line {
+        let line = self.gathered.line(name, seconds, 0.0, 0.0);
+        self.stopped.set(true);
+        for task in self.tasks {
+            // One that failed has said so.
+            let _ = task.await;
+        }
+        line
+    }
+}
+
+/// Each of these scenarios by one client a connection, paced; latency counts from when a request was due, so that a
+/// broker that stalls is not asked less.
+async fn probed(
+    name: &str,
+    probes: &[Scenario],
+    pace: Duration,
+    arguments: &Arguments,
+    world: &Rc<World>,
+) -> Result<Vec<Line>> {
+    let mut running = Vec::new();
+    for (at, scenario) in probes.iter().enumerate() {
+        let gathered = Rc::new(Gathered::default());
+        let task = spawn_local(paced(
+            *scenario,
+            at,
+            pace,
+            arguments.seconds,
+            Rc::clone(world),
+            Rc::clone(&gathered),
+        ));
+        running.push((*scenario, gathered, task));
+    }
+    let (began, cpu) = (Instant::now(), measure::cpu_seconds(world.pid()?)?);
+    let mut lines = Vec::new();
+    for (scenario, gathered, task) in running {
+        task.await??;
+        let cpu = measure::cpu_seconds(world.pid()?)? - cpu;
+        let resident = measure::resident_mib(world.pid()?)?;
+        let full = format!("{name}-{}", scenario.name());
+        lines.push(gathered.line(&full, began.elapsed().as_secs_f64(), cpu, resident));
+    }
+    Ok(lines)
+}
+
+async fn paced(
+    scenario: Scenario,
+    at: usize,
+    pace: Duration,
+    seconds: f64,
+    world: Rc<World>,
+    gathered: Rc<Gathered>,
+) -> Result<()> {
+    // As many connections as may be busy at once before the pace is lost: a second's worth.
+    let lanes = (1.0 / pace.as_secs_f64()).ceil() as usize;
+    let mut tasks = Vec::new();
+    let begin = Instant::now() + Duration::from_millis(200);
+    for lane in 0..lanes {
+        let mut client = Client::new(&world, at * lanes + lane, lanes)?;
+        client.iterate(scenario, &world).await?;
+        let (world, gathered) = (Rc::clone(&world), Rc::clone(&gathered));
+        tasks.push(spawn_local(async move {
+            let mut due = begin + pace * u32::try_from(lane).unwrap_or_default();
+            while due.duration_since(begin).as_secs_f64() < seconds {
+                tokio::time::sleep_until(due.into()).await;
+                let outcome = client.iterate(scenario, &world).await;
+                gathered.note(scenario.name(), &outcome, due.elapsed());
+                due += pace * u32::try_from(lanes).unwrap_or(1);
+            }
+        }));
+    }
+    for task in tasks {
+        task.await?;
+    }
+    Ok(())
+}
+
+/// Resident memory after the start, and with many idle TLS connections.
+pub async fn idle(world: &Rc<World>) -> Result<Vec<Line>> {
+    world.end()?;
+    world.begin()?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = Gathered::default().line("idle", 0.0, 0.0, measure::resident_mib(world.pid()?)?);
+    let (began, cpu) = (Instant::now(), measure::cpu_seconds(world.pid()?)?);
+    let mut tasks = Vec::new();
+    for opener in 0..OPENING {
+        let target = world.target()?;
+        tasks.push(spawn_local(async move {
+            let mut open = Vec::new();
+            for number in (opener..IDLE).step_by(OPENING) {
+                open.push(Agent::new(target.clone(), number).handshake().await?);
+            }
+            anyhow::Ok(open)
+        }));
+    }
+    let mut open = Vec::new();
+    for task in tasks {
+        open.extend(task.await??);
+    }
+    let cpu = measure::cpu_seconds(world.pid()?)? - cpu;
+    let resident = measure::resident_mib(world.pid()?)?;
+    let mut after =
+        Gathered::default().line("idle-connections", began.elapsed().as_secs_f64(), cpu, resident);
+    after.iterations = open.len();
+    Ok(vec![before, after])
+}
+
+/// From the start of the program to ready, on a database that is migrated.
+pub fn start(world: &Rc<World>) -> Result<Line> {
+    world.end()?;
+    let took = world.begin()?;
+    let cpu = measure::cpu_seconds(world.pid()?)?;
+    let mut line =
+        Gathered::default().line("start", took.as_secs_f64(), cpu, measure::resident_mib(world.pid()?)?);
+    line.latencies = vec![u32::try_from(took.as_micros())?];
+    line.iterations = 1;
+    line.more =
+        Map::from_iter([("ready_after_ms".to_owned(), (took.as_secs_f64() * 1_000.0).round().into())]);
+    Ok(line)
+}

@@ -1,0 +1,350 @@
+//! A broker of its own for each start of the bench: certificates, configuration, database, organizations, process.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tempfile::TempDir;
+
+use crate::agent::{HOST_NAME, ISSUER, Target};
+use crate::idp::{CLIENT_ID, CLIENT_SECRET, HANG, Idp};
+use crate::populate::{self, DatabaseUrl};
+use crate::{Arguments, measure};
+
+/// Organizations with a connection and a domain that every world has.
+pub const BASE_ORGANIZATIONS: usize = 10;
+
+/// Accounts of each of them; of further ones, ten.
+pub const BASE_ACCOUNTS: usize = 100;
+
+/// Organizations after `--populate`.
+pub const MANY_ORGANIZATIONS: usize = 100_000;
+
+/// The app.
+pub const APP: &str = "app";
+
+/// Its secret.
+pub const APP_SECRET: &str = "app-secret-0123456789";
+
+/// Where its answers go.
+pub const REDIRECT_URI: &str = "https://app.test/callback";
+
+/// The password of every account.
+pub const PASSWORD: &str = "Correct7horse";
+
+/// How long a start or an end may take.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+enum Folder {
+    Kept(PathBuf),
+    Gone(TempDir),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Gone(folder) => folder.path(),
+        }
+    }
+}
+
+/// The running broker.
+struct Server {
+    child: Child,
+    public: SocketAddr,
+}
+
+/// A broker with its provider and database.
+pub struct World {
+    folder: Folder,
+    program: PathBuf,
+    cores: String,
+    database: DatabaseUrl,
+    tls: Arc<ClientConfig>,
+    /// The certificate that the broker shows, for those who show the same.
+    pub server_tls: (PathBuf, PathBuf),
+    server: RefCell<Option<Server>>,
+    /// The provider.
+    pub idp: Rc<Idp>,
+    /// Over how many organizations requests go.
+    pub spread: usize,
+}
+
+impl World {
+    /// Makes everything and starts the broker.
+    pub async fn start(arguments: &Arguments) -> Result<Self> {
+        let folder = match &arguments.folder {
+            Some(path) => Folder::Kept(path.clone()),
+            None => Folder::Gone(tempfile::tempdir()?),
+        };
+        let path = folder.path().to_owned();
+        fs::create_dir_all(&path)?;
+        let authority = authority()?;
+        let (certificate, key) = issue(&authority, &path.join("certs"), HOST_NAME)?;
+        let (idp_certificate, idp_key) = issue(&authority, &path.join("idp"), "localhost")?;
+        fs::write(path.join("ca.pem"), authority.pem())?;
+        let database = DatabaseUrl::make(&arguments.database, &path).await?;
+        fs::write(path.join("countersign.toml"), config(&path, &database, &arguments.synchronous))?;
+        let idp = Idp::start(server_config(&idp_certificate, &idp_key)?).await?;
+        fs::write(path.join("world.toml"), document(arguments, idp.issuer()))?;
+        let program = arguments.server.clone().unwrap_or_else(|| env!("CARGO_BIN_EXE_countersign").into());
+        let world = Self {
+            tls: client_config(authority.pem().as_bytes())?,
+            server_tls: (certificate, key),
+            cores: arguments.server_core.clone(),
+            server: RefCell::new(None),
+            spread: arguments.spread,
+            folder,
+            program,
+            database,
+            idp,
+        };
+        world.fill(arguments.populate).await?;
+        world.begin()?;
+        Ok(world)
+    }
+
+    fn config_file(&self) -> PathBuf {
+        self.folder.path().join("countersign.toml")
+    }
+
+    async fn fill(&self, many: bool) -> Result<()> {
+        let mut apply = Command::new(&self.program);
+        apply.arg("--config").arg(self.config_file()).arg("apply").arg(self.folder.path().join("world.toml"));
+        measure::quietly(&mut apply)?;
+        let wanted = if many { MANY_ORGANIZATIONS } else { BASE_ORGANIZATIONS };
+        if self.spread > wanted {
+            bail!("--spread is {}, but there are {wanted} organizations; see --populate", self.spread);
+        }
+        let began = Instant::now();
+        populate::fill(&self.database, wanted).await?;
+        if many {
+            eprintln!("populated in {:.0} s", began.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
+
+    /// Starts the broker; gives the time from there to ready.
+    pub fn begin(&self) -> Result<Duration> {
+        let log = File::options().create(true).append(true).open(self.folder.path().join("server.log"))?;
+        let mut command = measure::on_cores(&self.cores, &self.program)?;
+        command.arg("--config").arg(self.config_file()).arg("serve");
+        let began = Instant::now();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().context("no process")?;
+        let stdout = child.stdout.take().context("no output")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let Some((public, management)) = addresses(&line) else {
+            let log = fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
+            bail!("the broker said {line:?}\n{log}");
+        };
+        while !is_ready(management) {
+            if began.elapsed() > PATIENCE {
+                bail!("the broker is not ready");
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let took = began.elapsed();
+        *self.server.borrow_mut() = Some(Server { child, public });
+        Ok(took)
+    }
+
+    /// Ends the broker as an operator would.
+    pub fn end(&self) -> Result<()> {
+        let Some(mut server) = self.server.borrow_mut().take() else { return Ok(()) };
+        measure::quietly(Command::new("kill").arg(server.child.id().to_string()))?;
+        let began = Instant::now();
+        while server.child.try_wait()?.is_none() {
+            if began.elapsed() > PATIENCE {
+                server.child.kill()?;
+                bail!("the broker did not end");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Ends the broker and drops its database.
+    pub async fn stop(&self) -> Result<()> {
+        self.end()?;
+        self.database.drop().await
+    }
+
+    /// The broker's process.
+    pub fn pid(&self) -> Result<u32> {
+        Ok(self.server.borrow().as_ref().context("the broker does not run")?.child.id())
+    }
+
+    /// Where clients connect.
+    pub fn target(&self) -> Result<Target> {
+        let address = self.server.borrow().as_ref().context("the broker does not run")?.public;
+        Ok(Target { address, tls: Arc::clone(&self.tls) })
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.borrow_mut().take() {
+            // On the way out of an error there is nobody to tell.
+            let _ = server.child.kill();
+            let _ = server.child.wait();
+        }
+    }
+}
+
+/// The name of an organization, its domain without `.test`.
+pub fn organization(number: usize) -> String {
+    format!("org-{number:06}")
+}
+
+/// The two addresses of the line that the broker says when it serves.
+fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let (_, rest) = line.trim_end().split_once(" on ")?;
+    let (public, management) = rest.split_once("; health and metrics on ")?;
+    Some((public.parse().ok()?, management.parse().ok()?))
+}
+
+fn is_ready(management: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(management)?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.starts_with("HTTP/1.1 200"))
+    };
+    ask().unwrap_or(false)
+}
+
+fn authority() -> Result<CertifiedIssuer<'static, KeyPair>> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
+}
+
+fn issue(
+    authority: &CertifiedIssuer<'static, KeyPair>,
+    folder: &Path,
+    host: &str,
+) -> Result<(PathBuf, PathBuf)> {
+    let key = KeyPair::generate()?;
+    let certificate = CertificateParams::new(vec![host.to_owned()])?.signed_by(&key, authority)?;
+    fs::create_dir_all(folder)?;
+    let paths = (folder.join("default.crt"), folder.join("default.key"));
+    fs::write(&paths.0, certificate.pem())?;
+    fs::write(&paths.1, key.serialize_pem())?;
+    Ok(paths)
+}
+
+/// TLS of a server that shows this certificate.
+pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
+    let chain = vec![CertificateDer::from_pem_file(certificate)?];
+    let config = ServerConfig::builder().with_no_client_auth();
+    Ok(Arc::new(config.with_single_cert(chain, PrivateKeyDer::from_pem_file(key)?)?))
+}
+
+/// TLS of a client that trusts the authority. It resumes nothing: each handshake is a whole one.
+fn client_config(authority: &[u8]) -> Result<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authority) {
+        roots.add(certificate?)?;
+    }
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+fn config(folder: &Path, database: &DatabaseUrl, synchronous: &str) -> String {
+    let path = |name: &str| folder.join(name).display().to_string();
+    format!(
+        r#"[server]
+public_url = "{ISSUER}"
+listen = "127.0.0.1:0"
+management_listen = "127.0.0.1:0"
+drain_timeout = "5s"
+
+[tls]
+certs_dir = "{certs}"
+
+[database]
+url = "{url}"
+synchronous = "{synchronous}"
+
+[secrets]
+master_key_file = "{master}"
+
+[outbound]
+allow = ["127.0.0.0/8", "::1/128"]
+extra_ca_file = "{ca}"
+"#,
+        certs = path("certs"),
+        url = database.url(),
+        master = path("master.key"),
+        ca = path("ca.pem"),
+    )
+}
+
+/// The organizations that are applied. The first one's account is the pattern of all others.
+fn document(arguments: &Arguments, issuer: &str) -> String {
+    let mut text = format!(
+        r#"
+[[organizations]]
+handle = "bench"
+name = "Bench"
+
+[[organizations.apps]]
+client_id = "{APP}"
+name = "App"
+client_secret = "{APP_SECRET}"
+redirect_uris = ["{REDIRECT_URI}"]
+audience = "any"
+id_token_alg = "{}"
+"#,
+        arguments.id_token.name()
+    );
+    let userinfo = arguments.upstream_calls == 2;
+    for number in 0..=BASE_ORGANIZATIONS {
+        // The one after the base is the one whose provider hangs.
+        let (handle, issuer) = if number < BASE_ORGANIZATIONS {
+            (organization(number), issuer.to_owned())
+        } else {
+            ("hang".to_owned(), format!("{issuer}{HANG}"))
+        };
+        let _ = write!(
+            text,
+            r#"
+[[organizations]]
+handle = "{handle}"
+name = "{handle}"
+domains = [{{ name = "{handle}.test", connection = "sso" }}]
+
+[[organizations.connections]]
+handle = "sso"
+name = "SSO"
+issuer = "{issuer}"
+client_id = "{CLIENT_ID}"
+client_secret = "{CLIENT_SECRET}"
+always_userinfo = {userinfo}
+"#
+        );
+        if number == 0 {
+            let _ = write!(
+                text,
+                "\n[[organizations.accounts]]\nusername = \"pattern\"\npassword = \"{PASSWORD}\"\n"
+            );
+        }
+    }
+    text
+}

@@ -1,0 +1,180 @@
+//! What the parts of a sign-in cost, one by one (criterion): signatures, sealed flow state, the check of an ID token,
+//! the decision where to sign in, a page.
+//!
+//! ```text
+//! cargo bench --bench micro
+//! ```
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, missing_docs)]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template as _;
+use countersign::crypto::MasterKey;
+use countersign::crypto::jws::VerifyingKey;
+use countersign::crypto::keys::SigningKey;
+use countersign::crypto::random::{SystemRandom, hash_token, token};
+use countersign::crypto::seal::{Purpose, Sealer};
+use countersign::model::{
+    AppId, AuthorizationRequest, Connection, ConnectionId, ConnectionSettings, Flow, FlowId, OrganizationId,
+    SigningAlg, Target, Timestamp, UpstreamLeg, Vendor,
+};
+use countersign::policy::route::{Hints, decide};
+use countersign::protocol::jose::{CompactJws, JwkSet};
+use countersign::upstream::id_token::{self, Expectation};
+use countersign::web::locale::Locale;
+use countersign::web::pages::{Form, Pages, SignIn};
+use criterion::{Criterion, criterion_group, criterion_main};
+use serde_json::{Value, json};
+
+const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+const ISSUER: &str = "https://idp.example.com";
+
+fn claims() -> Value {
+    json!({
+        "iss": ISSUER,
+        "sub": "248289761001",
+        "aud": "countersign",
+        "nonce": "bm9uY2Utbm9uY2Utbm9uY2U",
+        "iat": NOW.unix_seconds(),
+        "exp": NOW.unix_seconds() + 300,
+        "email": "bob@acme.example",
+        "email_verified": true,
+        "name": "Bob Berger",
+    })
+}
+
+fn parse(token: &str) -> CompactJws {
+    CompactJws::parse(token, 64 * 1_024).unwrap()
+}
+
+fn signatures(criterion: &mut Criterion) {
+    let claims = claims();
+    for alg in [SigningAlg::ES256, SigningAlg::RS256, SigningAlg::EdDSA] {
+        let key = SigningKey::generate(alg, "key-1".to_owned()).unwrap();
+        criterion.bench_function(&format!("sign a token {alg}"), |bencher| {
+            bencher.iter(|| key.sign_jwt("JWT", None, black_box(&claims)).unwrap());
+        });
+        let token = parse(&key.sign_jwt("JWT", None, &claims).unwrap());
+        let verifying = VerifyingKey::new(key.public_jwk(), alg).unwrap();
+        criterion.bench_function(&format!("verify a token {alg}"), |bencher| {
+            bencher.iter(|| verifying.verify(black_box(&token)).unwrap());
+        });
+    }
+    criterion.bench_function("make a bearer token and hash it", |bencher| {
+        bencher.iter(|| hash_token(token(&SystemRandom).expose()));
+    });
+}
+
+fn connection() -> Connection {
+    Connection {
+        id: ConnectionId::from_bytes([1; 16]),
+        organization: OrganizationId::from_bytes([2; 16]),
+        handle: "sso".parse().unwrap(),
+        name: "SSO".to_owned(),
+        enabled: true,
+        issuer: ISSUER.to_owned(),
+        client_id: "countersign".to_owned(),
+        settings: ConnectionSettings::for_vendor(Vendor::Generic),
+        created_at: NOW,
+    }
+}
+
+fn id_tokens(criterion: &mut Criterion) {
+    let key = SigningKey::generate(SigningAlg::RS256, "key-1".to_owned()).unwrap();
+    let other = SigningKey::generate(SigningAlg::RS256, "key-2".to_owned()).unwrap();
+    let keys = JwkSet { keys: vec![other.public_jwk().clone(), key.public_jwk().clone()] };
+    let text = key.sign_jwt("JWT", None, &claims()).unwrap();
+    let connection = connection();
+    let expected = Expectation {
+        now: NOW.after(Duration::from_secs(1)),
+        nonce: "bm9uY2Utbm9uY2Utbm9uY2U",
+        code: Some("code"),
+        access_token: Some("access token"),
+        fresh: None,
+        acr: &[],
+    };
+    criterion.bench_function("check an ID token RS256, from its text", |bencher| {
+        bencher.iter(|| id_token::verify(&parse(black_box(&text)), &keys, &connection, &expected).unwrap());
+    });
+}
+
+fn flow() -> Flow {
+    let request = AuthorizationRequest {
+        app: AppId::from_bytes([3; 16]),
+        redirect_uri: "https://notes.acme.example/callback".to_owned(),
+        scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
+        state: Some("a-state-of-some-length-as-libraries-make-it".to_owned()),
+        nonce: Some("a-nonce-of-some-length-as-libraries-make-it".to_owned()),
+        code_challenge: Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".to_owned()),
+        prompt: Vec::new(),
+        max_age: None,
+        acr_values: Vec::new(),
+        login_hint: None,
+        hinted_account: None,
+        domain_hint: Some("acme.example".to_owned()),
+        idp_hint: None,
+        resources: Vec::new(),
+        ui_locales: None,
+    };
+    let leg = UpstreamLeg {
+        connection: ConnectionId::from_bytes([1; 16]),
+        registration: [4; 16],
+        state: [5; 16],
+        nonce: [6; 16],
+        verifier: [7; 32],
+        sent_at: NOW,
+        not_before: None,
+        forced: false,
+    };
+    let target = Target::App(Box::new(request));
+    Flow { id: FlowId::from_bytes([8; 16]), started_at: NOW, target, named: None, leg: Some(leg) }
+}
+
+fn flow_state(criterion: &mut Criterion) {
+    let sealer = Sealer::new(&MasterKey::generate(&SystemRandom), &[], Arc::new(SystemRandom)).unwrap();
+    let flow = flow();
+    let seal = |flow: &Flow| {
+        let text = postcard::to_allocvec(flow).unwrap();
+        sealer.seal_text(Purpose::FlowCookie, &format!("flow:{}", flow.id), &text).unwrap()
+    };
+    criterion.bench_function("seal a flow", |bencher| bencher.iter(|| seal(black_box(&flow))));
+    let sealed = seal(&flow);
+    criterion.bench_function("open a flow", |bencher| {
+        bencher.iter(|| {
+            let context = format!("flow:{}", flow.id);
+            let text = sealer.open_text(Purpose::FlowCookie, &context, black_box(&sealed)).unwrap();
+            postcard::from_bytes::<Flow>(&text).unwrap()
+        });
+    });
+}
+
+fn decisions(criterion: &mut Criterion) {
+    let one = ConnectionId::from_bytes([1; 16]);
+    let hints = Hints {
+        domain: Some(vec![one]),
+        app: Some(vec![ConnectionId::from_bytes([9; 16]), one]),
+        ..Hints::default()
+    };
+    criterion.bench_function("decide where to sign in", |bencher| bencher.iter(|| decide(black_box(&hints))));
+}
+
+fn pages(criterion: &mut Criterion) {
+    let pages = Pages::embedded().unwrap();
+    criterion.bench_function("render the sign-in page", |bencher| {
+        bencher.iter(|| {
+            let page = SignIn {
+                frame: pages.frame(Locale::English, black_box("/signin?flow=abc")),
+                form: Form { token: "token".to_owned(), flow: Some("flow".to_owned()) },
+                username: None,
+                connections: Vec::new(),
+                failure: None,
+            };
+            page.render().unwrap()
+        });
+    });
+}
+
+criterion_group!(parts, signatures, id_tokens, flow_state, decisions, pages);
+criterion_main!(parts);
