@@ -16,7 +16,18 @@ const AUTHORITY: &str = "ca.pem";
 
 /// Whether [`make`] would make a certificate.
 pub fn is_due(config: &Config) -> bool {
-    config.tls.certs_dir == Path::new(FOLDER) && is_empty(&config.tls.certs_dir)
+    config.tls.certs_dir == Path::new(FOLDER) && is_of_this_machine(config) && is_empty(&config.tls.certs_dir)
+}
+
+/// Whether the broker is reached on this machine alone. For any other name a missing certificate is a mistake that must
+/// stop the start, not be papered over.
+fn is_of_this_machine(config: &Config) -> bool {
+    match config.server.public_url.url().host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 fn is_empty(folder: &Path) -> bool {

@@ -38,6 +38,9 @@ use crate::web::pages::Pages;
 use crate::web::state::Web;
 use crate::web::text::LocaleError;
 
+/// Sockets of the management listener that may be open at once.
+const MANAGEMENT_SOCKETS: usize = 64;
+
 /// How often certificates are looked at for changes.
 const WATCH_CERTIFICATES: Duration = Duration::from_secs(2);
 
@@ -233,8 +236,10 @@ impl App {
             settings: net::Settings {
                 header_bytes: config.limits.header_bytes,
                 body_bytes: config.limits.body_bytes,
-                sockets: net::sockets_within_descriptors(config.limits.sockets),
-                sockets_per_address: config.limits.sockets_per_address,
+                sockets: net::Sockets::new(
+                    net::sockets_within_descriptors(config.limits.sockets),
+                    config.limits.sockets_per_address,
+                ),
                 trusted_proxies: config.server.trusted_proxies.clone(),
                 ..net::Settings::default()
             },
@@ -297,7 +302,10 @@ impl App {
                 async move { readiness(&broker, draining).await }
             };
             let handler = net::management(ready, move || metrics.render());
-            tokio::spawn(self.management.serve(Transport::Plain, handler, self.settings, last.clone()))
+            // Its sockets are its own, out of the reserve: clients cannot take the operator's sight.
+            let sockets = net::Sockets::new(MANAGEMENT_SOCKETS, MANAGEMENT_SOCKETS);
+            let settings = net::Settings { sockets, ..self.settings };
+            tokio::spawn(self.management.serve(Transport::Plain, handler, settings, last.clone()))
         };
         stop.await;
         tracing::info!("draining");

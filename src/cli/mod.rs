@@ -107,9 +107,15 @@ fn log_to_stderr(format: Format, level: LevelFilter) {
     let _ = tracing::dispatcher::set_global_default(telemetry::subscriber(format, level, io::stderr));
 }
 
-/// Prints a line. A reader that has gone away is no error.
+/// Prints a line. A reader that has gone away is no error; a line that cannot be written, as to a full disk, ends the
+/// command as failed, since what it said is lost.
 fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+    if let Err(error) = writeln!(io::stdout(), "{line}")
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = writeln!(io::stderr(), "countersign: the answer cannot be written: {error}");
+        std::process::exit(1);
+    }
 }
 
 /// Resolves when the process is asked to stop: Ctrl-C or SIGTERM.

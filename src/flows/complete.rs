@@ -36,7 +36,8 @@ const ATTEMPTS: usize = 3;
 /// What the next step needs of the directory.
 #[derive(Default)]
 pub(super) struct Known {
-    app: Option<std::sync::Arc<AppEntry>>,
+    /// The app that is waiting.
+    pub(super) app: Option<std::sync::Arc<AppEntry>>,
     /// Where the app's request may lead.
     hints: Option<Hints>,
 }

@@ -71,6 +71,10 @@ impl Broker {
             return Err(self.refuse(visit, event, "redirect_uri_mismatch", "redirect_uri_withdrawn").await);
         }
         let (mut tx, known) = self.begin_completion(&flow.target).await?;
+        if !known.app.as_ref().is_some_and(|entry| is_still_registered(entry, &request)) {
+            drop(tx);
+            return Err(self.refuse(visit, event, "redirect_uri_mismatch", "redirect_uri_withdrawn").await);
+        }
         if !flows::consume_proven_flow(&mut tx, flow.id, now).await? {
             drop(tx);
             return Err(self.finished(&flow).await);

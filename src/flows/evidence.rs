@@ -92,8 +92,13 @@ impl Broker {
         event: &Event,
         reason: &str,
     ) -> Result<(), StoreError> {
-        let mut tx = self.database.write().await?;
         let record = self.audit_record(event, Some(reason));
+        // A flood queues here, not for the database's connections, which others need.
+        let _turn = match event.actor {
+            Some(_) => None,
+            None => self.refusals.acquire().await.ok(),
+        };
+        let mut tx = self.database.write().await?;
         if event.actor.is_some() {
             insert_audit(&mut tx, &record).await?;
         } else {

@@ -11,7 +11,7 @@ use crate::crypto::random;
 use crate::model::OrganizationId;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::grants::find_refresh_token_with_grant;
-use crate::store::standing::read_grant_standing;
+use crate::store::standing::{GrantStanding, read_grant_standing};
 
 impl Broker {
     /// What a token is worth now, for an app that has proved itself. `network` is where the request came from.
@@ -81,15 +81,16 @@ impl Broker {
         let found = find_refresh_token_with_grant(&mut tx, &random::hash_token(token)).await?;
         let Some((row, grant)) = found else { return Ok(None) };
         let read = read_grant_standing(&mut tx, grant.id, grant.proof.connection, None).await?;
+        drop(tx);
         let alive = row.used_at.is_none()
             && now < row.expires_at
             && grant.organization == organization
-            && read.is_some_and(|read| read.is_good() && self.family_end(&grant, Some(&read)).is_none());
-        if !alive {
-            return Ok(None);
-        }
-        drop(tx);
-        let entry = self.directory.app_by_id(grant.app).await?;
+            && read.as_ref().is_some_and(GrantStanding::is_good);
+        let entry = self
+            .directory
+            .app_by_id(grant.app)
+            .await?
+            .filter(|entry| alive && self.family_end(entry, &grant, read.as_ref()).is_none());
         Ok(entry.map(|entry| {
             json!({
                 "active": true,

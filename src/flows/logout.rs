@@ -217,8 +217,9 @@ impl Broker {
             let event = own_event("logout", current);
             let event = Event { app: leaving.app, detail: Some(detail.to_owned()), ..event };
             self.record_success(&mut tx, &event).await?;
-            tx.commit().await?;
         }
+        // Also when nothing was left to do: what another request did first may still be on its way to the disk.
+        tx.commit().await?;
         Ok(Answer::to(go).with(CookieChange::ClearSession))
     }
 

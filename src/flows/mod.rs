@@ -39,6 +39,8 @@ pub mod visit;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::crypto::mac::{MacKey, MacPurpose};
 use crate::crypto::password::{HasherSettings, PasswordError, PasswordHasher};
 use crate::crypto::seal::Sealer;
@@ -90,12 +92,16 @@ pub struct FlowSettings {
     pub upstream: UpstreamSettings,
 }
 
+/// Records of anonymous refusals that are written at once.
+const REFUSALS_AT_ONCE: usize = 2;
+
 /// Everything that the use cases share.
 pub struct Broker {
     database: Arc<Database>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     audit_ids: IdSequence,
+    refusals: Semaphore,
     settings: FlowSettings,
     sealer: Sealer,
     network_mac: MacKey,
@@ -163,6 +169,7 @@ impl Broker {
             signing: SigningKeys::default(),
             verified_tokens: VerifiedTokens::default(),
             audit_ids: IdSequence::default(),
+            refusals: Semaphore::new(REFUSALS_AT_ONCE),
             sealer,
             settings,
             database,

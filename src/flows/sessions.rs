@@ -96,9 +96,8 @@ impl Broker {
         let mut tx = self.database.write().await?;
         if self.end_session(&mut tx, &session).await? {
             self.record_success(&mut tx, &session_event("logout", &session, "scope=local")).await?;
-            tx.commit().await?;
         }
-        Ok(())
+        Ok(tx.commit().await?)
     }
 
     /// How long a session lives without use, and at most. An organization may be stricter than the deployment, never

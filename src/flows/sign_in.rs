@@ -174,7 +174,11 @@ impl Broker {
         };
         // Whoever typed an email address and was offered several providers need not type it again there.
         let typed = flow.named.as_ref().and_then(|named| named.name.parse::<Email>().ok());
-        let hint = typed.map(|email| email.as_str().to_owned()).or(asked);
+        let offered = match &typed {
+            Some(email) => self.named_by_person(email.as_str()).await?.contains(&connection),
+            None => false,
+        };
+        let hint = typed.filter(|_| offered).map(|email| email.as_str().to_owned()).or(asked);
         self.begin_leg(visit, flow, connection, hint.as_deref()).await
     }
 

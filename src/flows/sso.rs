@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 
 use super::Broker;
-use super::complete::Proven;
+use super::complete::{Proven, is_still_registered};
 use super::directory::{ConnectionEntry, Name};
 use super::error::{FlowError, Refusal};
 use super::evidence::{Event, receipt_of};
@@ -314,18 +314,23 @@ impl Broker {
         flow: &Flow,
         error: &UpstreamError,
     ) -> FlowError {
-        let told = match error {
-            UpstreamError::Denied(denial) => denial.description(),
-            UpstreamError::Refused(_) | UpstreamError::Unavailable(_) => None,
-        };
-        let detail = told.map_or_else(|| error.to_string(), |told| format!("{error}: {told}"));
-        let event = Event { detail: Some(detail), ..event };
+        let event = Event { detail: Some(error.to_string()), ..event };
         let (page, towards_app) = match error {
             UpstreamError::Refused(refusal) => ("idp_answer_invalid", refusal_for_app(refusal.code())),
             UpstreamError::Denied(denial) => ("idp_refused", denial_for_app(denial)),
             UpstreamError::Unavailable(_) => ("idp_unreachable", None),
         };
-        if let (Some(code), Target::App(request)) = (towards_app, &flow.target) {
+        let registered = match &flow.target {
+            Target::App(request) => match self.directory.app_by_id(request.app).await {
+                Ok(entry) => {
+                    entry.is_some_and(|entry| entry.is_enabled() && is_still_registered(&entry, request))
+                }
+                Err(error) => return error.into(),
+            },
+            Target::Account | Target::Home(_) => false,
+        };
+        // Nothing goes to an address that was taken from the app meanwhile.
+        if let (Some(code), Target::App(request), true) = (towards_app, &flow.target, registered) {
             let error_for_app = OAuthError::new(code, "the identity provider did not sign the person in");
             return self.refuse_to_app(visit, event, request, error_for_app, error.code()).await;
         }

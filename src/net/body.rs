@@ -63,9 +63,13 @@ const BODIES: usize = 8;
 #[derive(Debug, Clone)]
 pub(super) struct Turns(Arc<Semaphore>);
 
-impl Default for Turns {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(BODIES)))
+/// The same for a connection of a trusted proxy, which stands for many clients.
+const BODIES_OF_PROXY: usize = 256;
+
+impl Turns {
+    /// Those of a new connection; `shared` is one of a trusted proxy.
+    pub(super) fn new(shared: bool) -> Self {
+        Self(Arc::new(Semaphore::new(if shared { BODIES_OF_PROXY } else { BODIES })))
     }
 }
 

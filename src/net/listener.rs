@@ -24,7 +24,7 @@ use super::activity::{Activity, Watched};
 use super::address::is_trusted;
 use super::body::Turns;
 use super::request::{Handler, Origin, answer};
-use super::sockets::{Socket, Sockets};
+use super::sockets::Socket;
 use super::{Certificates, Drain, Settings, Timeouts, tls};
 
 /// How long to wait when the system has no more descriptors to give.
@@ -129,7 +129,7 @@ struct Server<H> {
 impl<H: Handler> Server<H> {
     /// Accepts connections until the drain begins.
     async fn accept(&self, tcp: &TcpListener, connections: &mut JoinSet<()>) {
-        let sockets = Sockets::new(self.settings.sockets, self.settings.sockets_per_address);
+        let sockets = &self.settings.sockets;
         loop {
             let accepted = tokio::select! {
                 () = self.drain.begun() => return,
@@ -214,7 +214,7 @@ impl<H: Handler> Server<H> {
             certificates,
             settings: Arc::clone(&settings),
             activity: Arc::clone(&activity),
-            turns: Turns::default(),
+            turns: Turns::new(is_trusted(peer, &settings.trusted_proxies)),
         });
         let handler = self.handler;
         let service = service_fn(move |request| answer(Arc::clone(&origin), handler.clone(), request));

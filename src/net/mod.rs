@@ -22,6 +22,7 @@ mod tests;
 mod tls;
 mod validity;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -35,6 +36,7 @@ pub use listener::{Listener, Transport};
 pub use management::management;
 pub use redirect::to_public_url;
 pub use request::Handler;
+pub use sockets::Sockets;
 
 /// What a listener allows.
 #[derive(Debug, Clone)]
@@ -44,10 +46,9 @@ pub struct Settings {
     pub header_bytes: usize,
     /// Bytes of a request body; more is 413.
     pub body_bytes: usize,
-    /// Sockets open at once.
-    pub sockets: usize,
-    /// Sockets open at once from one address (IPv6: one /64), trusted proxies excepted.
-    pub sockets_per_address: usize,
+    /// The sockets that may be open at once. Listeners that share these count together: descriptors are the whole
+    /// process's.
+    pub sockets: Arc<Sockets>,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// How long things may take.
@@ -59,8 +60,7 @@ impl Default for Settings {
         Self {
             header_bytes: 16_384,
             body_bytes: 65_536,
-            sockets: 20_000,
-            sockets_per_address: 256,
+            sockets: Sockets::new(20_000, 256),
             trusted_proxies: Vec::new(),
             timeouts: Timeouts::default(),
         }

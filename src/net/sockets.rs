@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counts open sockets and refuses those beyond the limits.
 #[derive(Debug)]
-pub(super) struct Sockets {
+pub struct Sockets {
     total: usize,
     per_address: usize,
     open: Mutex<Open>,
@@ -26,7 +26,8 @@ pub(super) struct Socket {
 }
 
 impl Sockets {
-    pub(super) fn new(total: usize, per_address: usize) -> Arc<Self> {
+    /// At most `total`, and `per_address` from one address (IPv6: one /64), trusted proxies excepted.
+    pub fn new(total: usize, per_address: usize) -> Arc<Self> {
         Arc::new(Self { total, per_address, open: Mutex::default() })
     }
 

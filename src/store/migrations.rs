@@ -41,6 +41,7 @@ const FILES: &[File] = &[
     file!(5, Postgres, "postgres", "0005_changes.sql"),
     file!(6, Common, "common", "0006_one_successor.sql"),
     file!(7, Common, "common", "0007_operators.sql"),
+    file!(8, Common, "common", "0008_indexes_for_deletion.sql"),
 ];
 
 /// The migrations for one database, in order.

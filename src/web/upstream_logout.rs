@@ -32,7 +32,10 @@ async fn logout_by_token(
     form: Result<PostedForm, Response>,
 ) -> Response {
     let (Ok(connection), Ok(PostedForm(form))) = (connection.parse::<ConnectionId>(), form) else {
-        return logout_error("invalid_request", "send a form to a connection's own address");
+        let description = "send a form to a connection's own address";
+        // The record counts; the answer is 400 whatever became of it.
+        let _ = web.broker.refuse_form(&browser.visit, "logout_form_unreadable").await;
+        return logout_error("invalid_request", description);
     };
     let token = form.get("logout_token").filter(|_| form.is_single("logout_token"));
     match web.broker.logout_by_token(&browser.visit, connection, token).await {

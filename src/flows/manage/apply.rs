@@ -119,6 +119,18 @@ impl Broker {
         let rules = Rules { passwords: self.settings.password_rules, limits: self.settings.limits };
         let wanted = read_files(files, rules)?;
         let passwords = self.changed_passwords(&wanted).await?;
+        let mut algorithms: Vec<SigningAlg> = Vec::new();
+        for app in wanted.iter().flat_map(|organization| &organization.apps) {
+            algorithms.extend([app.settings.id_token_alg, app.settings.access_token_alg]);
+        }
+        algorithms.sort_unstable();
+        algorithms.dedup();
+        if !dry_run {
+            // First, since nothing may fail after the files are applied; a key too many harms nobody.
+            self.ensure_signing_keys(&algorithms)
+                .await
+                .map_err(|error| ApplyError::Unavailable(private_detail(&error)))?;
+        }
         let mut report = ApplyReport::default();
         let mut tx = self.database.write().await?;
         for organization in &wanted {
@@ -133,15 +145,6 @@ impl Broker {
         changes::insert_change(&mut tx, DIRECTORY_TOPIC, self.clock.now()).await?;
         tx.commit().await?;
         self.directory.forget();
-        let mut algorithms: Vec<SigningAlg> = Vec::new();
-        for app in wanted.iter().flat_map(|organization| &organization.apps) {
-            algorithms.extend([app.settings.id_token_alg, app.settings.access_token_alg]);
-        }
-        algorithms.sort_unstable();
-        algorithms.dedup();
-        self.ensure_signing_keys(&algorithms)
-            .await
-            .map_err(|error| ApplyError::Unavailable(private_detail(&error)))?;
         Ok(report)
     }
 

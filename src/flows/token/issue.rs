@@ -13,7 +13,7 @@ use crate::flows::directory::AppEntry;
 use crate::flows::error::{EndpointError, private_detail};
 use crate::flows::evidence::Event;
 use crate::model::{GrantType, OrganizationId, SigningAlg, Timestamp};
-use crate::policy::access::may_use;
+use crate::policy::access::{allows_password, may_use, within};
 use crate::store::Tx;
 use crate::store::grants::{self, Grant, RefreshToken};
 use crate::store::standing::GrantStanding;
@@ -39,6 +39,13 @@ impl Broker {
             Some(now) if now.grant.revoked_at.is_some() => Some("grant_revoked"),
             Some(now) if !now.standing.is_good() => Some("inactive"),
             Some(now) if !may_use(&client.app, now.belongs()) => Some("app_not_for_account"),
+            // Never the issuer instead: the app asked for a token for somebody else.
+            Some(_) if !grant.resources.is_empty() && allowed_resources(client, grant).is_empty() => {
+                Some("resource_withdrawn")
+            }
+            Some(now) if grant.proof.connection.is_none() && !passwords_allowed(now) => {
+                Some("local_sign_in_off")
+            }
             Some(_) => None,
             None => Some("grant_revoked"),
         };
@@ -115,7 +122,7 @@ impl Broker {
     ) -> Result<String, EndpointError> {
         let Issue { client, grant, scopes, .. } = issue;
         let mut claims = self.token_claims(issue, organization, now, lifetime);
-        claims.insert("aud".to_owned(), self.audience(&grant.resources));
+        claims.insert("aud".to_owned(), self.audience(&allowed_resources(client, grant)));
         claims.insert("client_id".to_owned(), client.app.client_id.as_str().into());
         claims.insert("jti".to_owned(), random::token(&*self.random).expose().into());
         claims.insert("scope".to_owned(), scopes.join(" ").into());
@@ -221,4 +228,15 @@ fn sign(
     let signer = ring.signer(algorithm);
     let signer = signer.ok_or_else(|| EndpointError::Unavailable("there is no signing key".to_owned()))?;
     Ok(signer.sign_jwt(typ, None, claims)?)
+}
+
+/// The resources of a grant that the app may still ask for.
+fn allowed_resources(client: &AppEntry, grant: &Grant) -> Vec<String> {
+    within(&grant.resources, &client.app.settings.resources)
+}
+
+/// Whether the account of a grant may still be signed in by its password.
+pub(super) fn passwords_allowed(standing: &GrantStanding) -> bool {
+    let attached = standing.standing.organization_id.is_some();
+    allows_password(attached, standing.local_sign_in, standing.break_glass)
 }

@@ -1,13 +1,14 @@
 //! The refresh token grant (RFC 6749, section 6): every use gives a new token, and a used one that comes again
 //! revokes the whole family (RFC 9700, section 4.14.2).
 
-use super::issue::Issue;
+use super::issue::{Issue, passwords_allowed};
 use super::{No, TokenAnswer, TokenRequest, invalid_grant};
 use crate::crypto::random;
 use crate::flows::Broker;
+use crate::flows::directory::AppEntry;
 use crate::flows::error::EndpointError;
 use crate::flows::evidence::Event;
-use crate::policy::access::{allows_password, narrow_scopes, within};
+use crate::policy::access::{narrow_scopes, within};
 use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
 use crate::store::grants::{self, Grant};
 use crate::store::standing::{GrantStanding, read_grant_standing};
@@ -59,7 +60,7 @@ impl Broker {
             return Err(EndpointError::Refused(invalid_grant(reason).error));
         }
         let standing = read_grant_standing(&mut tx, grant.id, grant.proof.connection, None).await?;
-        if let Some(reason) = self.family_end(&grant, standing.as_ref()) {
+        if let Some(reason) = self.family_end(request.client, &grant, standing.as_ref()) {
             self.record_refusal(&mut tx, &event, reason).await?;
             tx.commit().await?;
             return Err(EndpointError::Refused(invalid_grant(reason).error));
@@ -73,6 +74,7 @@ impl Broker {
     /// the provider.
     pub(in crate::flows) fn family_end(
         &self,
+        client: &AppEntry,
         grant: &Grant,
         standing: Option<&GrantStanding>,
     ) -> Option<&'static str> {
@@ -80,7 +82,8 @@ impl Broker {
         if now >= grant.created_at.after(self.settings.refresh_max) {
             return Some("refresh_family_expired");
         }
-        let offline = grant.scopes.iter().any(|scope| scope == "offline_access");
+        let scopes = within(&grant.scopes, &client.app.settings.scopes);
+        let offline = scopes.iter().any(|scope| scope == "offline_access");
         if !offline && standing.is_none_or(|standing| standing.session_is_over(now)) {
             return Some("refresh_session_ended");
         }
@@ -94,10 +97,4 @@ impl Broker {
         }
         None
     }
-}
-
-/// Whether the account of a grant may still be signed in by its password.
-fn passwords_allowed(standing: &GrantStanding) -> bool {
-    let attached = standing.standing.organization_id.is_some();
-    allows_password(attached, standing.local_sign_in, standing.break_glass)
 }

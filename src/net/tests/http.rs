@@ -199,7 +199,7 @@ async fn an_idle_connection_is_closed_and_a_used_one_is_kept() {
 
 #[tokio::test]
 async fn sockets_beyond_the_limit_of_an_address_are_closed_unless_it_is_a_proxy() {
-    let mut settings = Settings { sockets_per_address: 2, ..impatient() };
+    let mut settings = Settings { sockets: crate::net::Sockets::new(100, 2), ..impatient() };
     let listener = TestListener::start(Transport::Plain, settings.clone()).await;
     let mut held = Vec::new();
     for _ in 0..2 {

@@ -4,6 +4,7 @@
 //! records were written. Rows that do not apply are named in `docs/security.md` with the reason.
 
 mod authorization;
+mod catalogue;
 mod credentials;
 mod evidence;
 mod identity;

@@ -189,14 +189,14 @@ macro_rules! on_both_databases {
             $(#[$attribute])*
             async fn run($kind: $Kind) $body
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn sqlite() {
-                run($crate::harness::database::Kind::Sqlite).await;
+            #[test]
+            fn sqlite() {
+                $crate::harness::watch::run(run($crate::harness::database::Kind::Sqlite));
             }
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn postgres() {
-                run($crate::harness::database::Kind::Postgres).await;
+            #[test]
+            fn postgres() {
+                $crate::harness::watch::run(run($crate::harness::database::Kind::Postgres));
             }
         }
     };

@@ -11,4 +11,5 @@ pub mod program;
 pub mod proxy;
 pub mod relying_app;
 pub mod time;
+pub mod watch;
 pub mod world;
