@@ -404,6 +404,7 @@ async fn metrics(management: std::net::SocketAddr) -> String {
 
 on_both_databases! {
     async fn row_103_a_sealed_value_opens_in_its_own_row_only(kind: Kind) {
+        crate::harness::watch::expect_errors();
         let world = World::new(kind).await;
         let issuer = world.idp.as_str().trim_end_matches('/');
         // Two connections at one provider, and two people with a session each.

@@ -215,6 +215,7 @@ on_both_databases! {
 
 on_both_databases! {
     async fn while_the_database_fails_nothing_is_claimed_to_be_done(kind: Kind) {
+        crate::harness::watch::expect_errors();
         let world = World::new(kind).await;
         let wiki = &world.globex_app;
         let tokens = tokens(&world).await;

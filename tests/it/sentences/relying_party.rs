@@ -112,6 +112,7 @@ on_both_databases! {
 
 on_both_databases! {
     async fn the_state_is_spent_before_the_provider_is_called(kind: Kind) {
+        crate::harness::watch::expect_errors();
         let world = World::new(kind).await;
         let mut browser = world.browser();
         let page = browser.open(&world.notes.authorize_url(&[("domain_hint", "acme.test")])).await;
