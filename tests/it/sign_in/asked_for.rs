@@ -145,3 +145,46 @@ async fn change_address(app: &TestApp) {
     )
     .await;
 }
+
+on_both_databases! {
+    async fn a_resource_taken_from_the_app_is_in_no_further_token(kind: Kind) {
+        let world = World::new(kind).await;
+        let mut browser = world.browser();
+        let url = world.globex_app.authorize_url(&[("resource", "https://api.globex.test/")]);
+        let page = browser.open(&url).await;
+        let end = browser.press(&page, "sign-in", &[("username", "gil"), ("password", PASSWORD)]).await;
+        let (_, tokens) = world.globex_app.redeem(&world.globex_app.code(&end)).await;
+        let token = tokens["refresh_token"].as_str().unwrap();
+        change_address(&world.app).await;
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
+        let (status, answer) = world.globex_app.token(&form).await;
+        assert_eq!((status.as_u16(), answer["error"].as_str()), (400, Some("invalid_grant")), "{answer}");
+        assert!(world.app.refusals().await.contains(&"resource_withdrawn".to_owned()));
+    }
+}
+
+on_both_databases! {
+    async fn not_even_a_refusal_of_the_provider_goes_to_an_address_that_was_taken_from_the_app(kind: Kind) {
+        let world = World::new(kind).await;
+        let mut browser = world.browser();
+        let url = world.notes.authorize_url(&[("domain_hint", "acme.test")]).parse().unwrap();
+        let to_provider = browser.request(Method::GET, &url, None, "none", None).await;
+        let state = to_provider.location_parameter("state").unwrap();
+        world
+            .app
+            .apply(
+                "[[organizations]]\nhandle = \"acme\"\nname = \"Acme\"\n[[organizations.apps]]\n\
+                 client_id = \"notes\"\nname = \"Notes\"\nclient_secret = \"notes-secret-0123456789\"\n\
+                 redirect_uris = [\"https://notes.acme.test/other\"]\n",
+            )
+            .await;
+        let issuer = world.idp.as_str().trim_end_matches('/');
+        let mut callback = url::Url::parse(&format!("https://id.test/sso/callback/{ACME_IDP}")).unwrap();
+        callback
+            .query_pairs_mut()
+            .extend_pairs([("error", "access_denied"), ("state", state.as_str()), ("iss", issuer)]);
+        let end = browser.open(callback.as_str()).await;
+        assert!(end.location().is_none(), "{:?}", end.location());
+        end.expect(403, "error");
+    }
+}
