@@ -9,7 +9,9 @@ use super::error::{FlowError, Refusal};
 use super::evidence::{Event, receipt_of};
 use super::provision::NewPersonError;
 use super::visit::{Answer, Go, Visit};
-use crate::model::{Connection, ConnectionId, FLOW_LIFETIME, Flow, Prompt, Proof, Target, UpstreamLeg};
+use crate::model::{
+    AuthorizationRequest, Connection, ConnectionId, FLOW_LIFETIME, Flow, Prompt, Proof, Target, UpstreamLeg,
+};
 use crate::policy::route::NamedBy;
 use crate::protocol::base64url;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
@@ -320,22 +322,21 @@ impl Broker {
             UpstreamError::Denied(denial) => ("idp_refused", denial_for_app(denial)),
             UpstreamError::Unavailable(_) => ("idp_unreachable", None),
         };
-        let registered = match &flow.target {
-            Target::App(request) => match self.directory.app_by_id(request.app).await {
-                Ok(entry) => {
-                    entry.is_some_and(|entry| entry.is_enabled() && is_still_registered(&entry, request))
-                }
-                Err(error) => return error.into(),
-            },
-            Target::Account | Target::Home(_) => false,
-        };
-        // Nothing goes to an address that was taken from the app meanwhile.
-        if let (Some(code), Target::App(request), true) = (towards_app, &flow.target, registered) {
+        if let (Some(code), Target::App(request)) = (towards_app, &flow.target)
+            && self.may_still_answer(request).await
+        {
             let error_for_app = OAuthError::new(code, "the identity provider did not sign the person in");
             return self.refuse_to_app(visit, event, request, error_for_app, error.code()).await;
         }
         let refused = self.refuse(visit, event, page, error.code()).await;
         if page == "idp_unreachable" { refused.retry_after(RETRY_PROVIDER) } else { refused }
+    }
+
+    /// Whether the address of a request is still one of an enabled app. Where nobody can tell, it is not: nothing goes to
+    /// an address that was taken from the app meanwhile.
+    async fn may_still_answer(&self, request: &AuthorizationRequest) -> bool {
+        let entry = self.directory.app_by_id(request.app).await.ok().flatten();
+        entry.is_some_and(|entry| entry.is_enabled() && is_still_registered(&entry, request))
     }
 
     /// Refuses an identity that signs in through another connection of the organization, and names that one.

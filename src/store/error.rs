@@ -27,6 +27,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether a statement named a table that is not there: 42P01 of `PostgreSQL`; `SQLite` tells it by its words alone.
+    pub(super) fn is_missing_table(&self) -> bool {
+        let Self::Driver(sqlx::Error::Database(error)) = self else { return false };
+        error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
+    }
+
     /// A row whose `column` does not parse.
     pub(super) fn inconsistent(table: &'static str, column: &'static str, id: impl Display) -> Self {
         Self::Inconsistent { table, column, id: id.to_string() }

@@ -112,7 +112,7 @@ impl Database {
         let applied = match fetch_optional!(&mut tx, CountRow, COUNT_MIGRATIONS) {
             Ok(row) => row.map_or(0, |row| row.amount),
             // Without this table nothing was ever migrated.
-            Err(StoreError::Driver(_)) => 0,
+            Err(error) if error.is_missing_table() => 0,
             Err(error) => return Err(error),
         };
         let applied = usize::try_from(applied).unwrap_or(0);
@@ -182,7 +182,6 @@ fn sqlite_options(settings: &StoreSettings) -> Result<SqliteConnectOptions, Open
         if settings.synchronous_full { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
     Ok(SqliteConnectOptions::from_str(&settings.url)?
         .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
@@ -199,7 +198,7 @@ async fn sqlite_readers(
 }
 
 async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
-    let options = sqlite_options(settings)?;
+    let options = sqlite_options(settings)?.journal_mode(SqliteJournalMode::Wal);
     make_folder(options.get_filename())?;
     let mut connection = options.clone().connect().await?;
     migrator(Dialect::Sqlite).run_direct(None, &mut connection, false).await?;

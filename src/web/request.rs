@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::response::Response;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
@@ -12,9 +12,11 @@ use http::{Method, StatusCode};
 
 use super::cookies::Cookies;
 use super::locale::Locale;
-use super::respond::plain;
+use super::respond::{plain, refusal};
 use super::state::Web;
+use crate::flows::error::FlowError;
 use crate::flows::visit::Visit;
+use crate::model::ConnectionId;
 use crate::protocol::Peer;
 use crate::protocol::oauth::Parameters;
 
@@ -108,6 +110,22 @@ fn address(parts: &Parts) -> IpAddr {
 
 fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()
+}
+
+/// The connection in the path of what identity providers call; one that cannot be is not found.
+pub struct OfConnection(pub ConnectionId);
+
+impl FromRequestParts<Web> for OfConnection {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
+        let named = Path::<String>::from_request_parts(parts, web).await.ok();
+        if let Some(id) = named.and_then(|Path(text)| text.parse().ok()) {
+            return Ok(Self(id));
+        }
+        let Ok(browser) = Browser::from_request_parts(parts, web).await;
+        Err(refusal(web, &browser, FlowError::refused("not_found")))
+    }
 }
 
 /// A form that was posted (`application/x-www-form-urlencoded`).

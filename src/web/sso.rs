@@ -7,10 +7,9 @@ use axum::routing::get;
 use http::StatusCode;
 
 use super::pages::Repost;
-use super::request::{Browser, PostedForm};
-use super::respond::{outcome, page, refusal};
+use super::request::{Browser, OfConnection, PostedForm};
+use super::respond::{outcome, page};
 use super::state::Web;
-use crate::flows::error::FlowError;
 use crate::flows::sso::CallbackParameters;
 use crate::model::ConnectionId;
 use crate::protocol::oauth::Parameters;
@@ -26,15 +25,15 @@ async fn start_sso(State(web): State<Web>, Path(name): Path<String>, browser: Br
     outcome(&web, &browser, web.broker.begin_by_link(&browser.visit, &name).await)
 }
 
-async fn finish_sso(State(web): State<Web>, Path(connection): Path<String>, browser: Browser) -> Response {
-    let parameters = browser.query.clone();
-    finish(&web, &browser, &connection, &parameters).await
+async fn finish_sso(
+    State(web): State<Web>,
+    OfConnection(connection): OfConnection,
+    browser: Browser,
+) -> Response {
+    finish(&web, &browser, connection, &browser.query).await
 }
 
-async fn finish(web: &Web, browser: &Browser, connection: &str, parameters: &Parameters) -> Response {
-    let Ok(connection) = connection.parse::<ConnectionId>() else {
-        return refusal(web, browser, FlowError::refused("not_found"));
-    };
+async fn finish(web: &Web, browser: &Browser, connection: ConnectionId, parameters: &Parameters) -> Response {
     let single = |name| parameters.get(name).filter(|_| parameters.is_single(name)).map(str::to_owned);
     let callback = CallbackParameters {
         state: single("state"),
@@ -52,16 +51,12 @@ const REPOSTED: &str = "reposted";
 /// A callback by `form_post` comes from the provider's site, so without our cookies. A page of ours posts it again.
 async fn repost_sso(
     State(web): State<Web>,
-    Path(connection): Path<String>,
+    OfConnection(connection): OfConnection,
     browser: Browser,
     PostedForm(form): PostedForm,
 ) -> Response {
-    // What stands in the path becomes the address of our own form, so it must be an id and nothing else.
-    let Ok(connection) = connection.parse::<ConnectionId>().map(|id| id.to_string()) else {
-        return refusal(&web, &browser, FlowError::refused("not_found"));
-    };
     if form.get(REPOSTED).is_some() {
-        return finish(&web, &browser, &connection, &form).await;
+        return finish(&web, &browser, connection, &form).await;
     }
     let mut fields: Vec<(String, String)> =
         form.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();

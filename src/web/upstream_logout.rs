@@ -2,17 +2,16 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use super::request::{Browser, PostedForm};
+use super::request::{Browser, OfConnection, PostedForm};
 use super::respond::{ask_again, no_store, outcome, plain, refusal};
 use super::state::Web;
 use crate::flows::error::{EndpointError, FlowError};
-use crate::model::ConnectionId;
 
 /// The routes of this file.
 pub fn routes() -> Router<Web> {
@@ -27,11 +26,11 @@ pub fn routes() -> Router<Web> {
 /// `OpenID` Connect Back-Channel Logout 1.0, section 2.8: 200, or 400 whatever went wrong.
 async fn logout_by_token(
     State(web): State<Web>,
-    Path(connection): Path<String>,
+    connection: Result<OfConnection, Response>,
     browser: Browser,
     form: Result<PostedForm, Response>,
 ) -> Response {
-    let (Ok(connection), Ok(PostedForm(form))) = (connection.parse::<ConnectionId>(), form) else {
+    let (Ok(OfConnection(connection)), Ok(PostedForm(form))) = (connection, form) else {
         let description = "send a form to a connection's own address";
         // The record counts; the answer is 400 whatever became of it.
         let _ = web.broker.refuse_form(&browser.visit, "logout_form_unreadable").await;
@@ -65,12 +64,9 @@ fn json_response(body: &serde_json::Value) -> Response {
 /// `OpenID` Connect Front-Channel Logout 1.0, section 2: shown in a hidden frame of the provider's page.
 async fn logout_by_frame(
     State(web): State<Web>,
-    Path(connection): Path<String>,
+    OfConnection(connection): OfConnection,
     browser: Browser,
 ) -> Response {
-    let Ok(connection) = connection.parse::<ConnectionId>() else {
-        return refusal(&web, &browser, FlowError::refused("not_found"));
-    };
     match web.broker.logout_by_frame(&browser.visit, connection, &browser.query).await {
         Ok(origin) => framed_by(&origin),
         Err(error) => refusal(&web, &browser, error),
@@ -93,24 +89,18 @@ fn framed_by(origin: &str) -> Response {
 
 async fn return_from_upstream(
     State(web): State<Web>,
-    Path(connection): Path<String>,
+    OfConnection(connection): OfConnection,
     browser: Browser,
 ) -> Response {
-    let Ok(connection) = connection.parse::<ConnectionId>() else {
-        return refusal(&web, &browser, FlowError::refused("not_found"));
-    };
     let state = browser.query.get("state").filter(|_| browser.query.is_single("state"));
     outcome(&web, &browser, web.broker.return_from_upstream(connection, state).await)
 }
 
 async fn get_connection_keys(
     State(web): State<Web>,
-    Path(connection): Path<String>,
+    OfConnection(connection): OfConnection,
     browser: Browser,
 ) -> Response {
-    let Ok(connection) = connection.parse::<ConnectionId>() else {
-        return refusal(&web, &browser, FlowError::refused("not_found"));
-    };
     match web.broker.connection_keys(connection).await {
         Ok(Some(keys)) => json_response(&json!({ "keys": keys })),
         Ok(None) => refusal(&web, &browser, FlowError::refused("not_found")),
@@ -119,22 +109,20 @@ async fn get_connection_keys(
 }
 
 /// `OpenID` Connect Core, section 4: a third party starts the sign-in.
-async fn initiate(State(web): State<Web>, Path(connection): Path<String>, browser: Browser) -> Response {
-    let Ok(connection) = connection.parse::<ConnectionId>() else {
-        return refusal(&web, &browser, FlowError::refused("not_found"));
-    };
+async fn initiate(
+    State(web): State<Web>,
+    OfConnection(connection): OfConnection,
+    browser: Browser,
+) -> Response {
     outcome(&web, &browser, web.broker.begin_by_provider(&browser.visit, connection, &browser.query).await)
 }
 
 /// A post comes from another site, so without our cookies: the browser asks again by GET, which brings them.
 async fn initiate_by_post(
     State(web): State<Web>,
-    Path(connection): Path<String>,
+    OfConnection(connection): OfConnection,
     browser: Browser,
     form: PostedForm,
 ) -> Response {
-    match connection.parse::<ConnectionId>() {
-        Ok(connection) => ask_again(&web, &browser, &format!("/sso/initiate/{connection}"), &form).await,
-        Err(_) => refusal(&web, &browser, FlowError::refused("not_found")),
-    }
+    ask_again(&web, &browser, &format!("/sso/initiate/{connection}"), &form).await
 }

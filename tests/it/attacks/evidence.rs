@@ -1,8 +1,6 @@
 //! What is stored, shown and logged: rows 99 to 101, and 103.
 
 use std::future::Future;
-use std::io;
-use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -12,61 +10,32 @@ use http::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::tools::{FORM, SESSION, form, percent, refresh, request, text, tokens_of_gil};
 use crate::harness::app::ISSUER;
 use crate::harness::browser::Browser;
 use crate::harness::database::Kind;
 use crate::harness::evidence::Evidence;
+use crate::harness::log::Log;
 use crate::harness::relying_app::{RelyingApp, VERIFIER, claims};
 use crate::harness::world::{ACME_OTHER, PASSWORD, World};
 use crate::on_both_databases;
 
-/// What the broker has logged, at the level that says most.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// Runs a test on threads that log here.
-    fn around(&self, test: impl Future<Output = ()>) {
-        let dispatch = subscriber(Format::Json, LevelFilter::TRACE, self.clone());
-        // With one subscriber alone, a place in the code that another test's thread comes by first is asked of that
-        // thread's, which is none, and stays silent; with two, all are asked.
-        let _second = subscriber(Format::Json, LevelFilter::TRACE, Self::default());
-        let of_threads = dispatch.clone();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            // For as long as the thread lives.
-            .on_thread_start(move || std::mem::forget(tracing::dispatcher::set_default(&of_threads)))
-            .build()
-            .unwrap();
-        tracing::dispatcher::with_default(&dispatch, || runtime.block_on(test));
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
+/// Runs a test on threads that log all that there is to say.
+fn around(log: &Log, test: impl Future<Output = ()>) {
+    let dispatch = subscriber(Format::Json, LevelFilter::TRACE, log.clone());
+    // With one subscriber alone, a place in the code that another test's thread comes by first is asked of that
+    // thread's, which is none, and stays silent; with two, all are asked.
+    let _second = subscriber(Format::Json, LevelFilter::TRACE, Log::default());
+    let of_threads = dispatch.clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        // For as long as the thread lives.
+        .on_thread_start(move || std::mem::forget(tracing::dispatcher::set_default(&of_threads)))
+        .build()
+        .unwrap();
+    tracing::dispatcher::with_default(&dispatch, || runtime.block_on(test));
 }
 
 /// At most a hundred letters with what stands before it, as a text of TOML.
@@ -236,13 +205,13 @@ macro_rules! with_log {
             #[test]
             fn sqlite() {
                 let log = Log::default();
-                log.around($run(Kind::Sqlite, log.clone()));
+                around(&log, $run(Kind::Sqlite, log.clone()));
             }
 
             #[test]
             fn postgres() {
                 let log = Log::default();
-                log.around($run(Kind::Postgres, log.clone()));
+                around(&log, $run(Kind::Postgres, log.clone()));
             }
         }
     };

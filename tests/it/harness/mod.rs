@@ -6,6 +6,7 @@ pub mod browser;
 pub mod database;
 pub mod evidence;
 pub mod hostile;
+pub mod log;
 pub mod pki;
 pub mod program;
 pub mod proxy;

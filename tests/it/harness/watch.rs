@@ -2,14 +2,14 @@
 //! every answer looked right. Each test has a log of its own, on threads of its own.
 
 use std::cell::RefCell;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once};
 
 use countersign::telemetry::{Format, subscriber};
 use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
+
+use super::log::Log;
 
 thread_local! {
     /// Whose test this thread works for.
@@ -22,7 +22,7 @@ struct Watch(Arc<Seen>);
 
 #[derive(Default)]
 struct Seen {
-    errors: Mutex<Vec<u8>>,
+    errors: Log,
     panics: Mutex<Vec<String>>,
     errors_are_expected: AtomicBool,
 }
@@ -36,7 +36,7 @@ pub fn expect_errors() {
 pub fn run(test: impl Future<Output = ()>) {
     remember_panics();
     let watch = Watch::default();
-    let log = subscriber(Format::Text, LevelFilter::ERROR, watch.clone());
+    let log = subscriber(Format::Text, LevelFilter::ERROR, watch.0.errors.clone());
     let of_threads = (watch.clone(), log.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -51,7 +51,7 @@ pub fn run(test: impl Future<Output = ()>) {
     WATCH.set(None);
     let panics = watch.0.panics.lock().unwrap().clone();
     assert!(panics.is_empty(), "tasks panicked: {panics:?}");
-    let errors = String::from_utf8_lossy(&watch.0.errors.lock().unwrap()).into_owned();
+    let errors = watch.0.errors.text();
     let expected = watch.0.errors_are_expected.load(Ordering::SeqCst);
     assert!(expected || errors.is_empty(), "errors were logged:\n{errors}");
 }
@@ -76,23 +76,4 @@ fn remember_panics() {
             print(panic);
         }));
     });
-}
-
-impl io::Write for Watch {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.errors.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Watch {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
 }

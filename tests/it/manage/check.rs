@@ -1,6 +1,6 @@
 //! `check`: it says what a start would find, and changes nothing.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::app::{Environment, check};
@@ -12,6 +12,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::{ACME, MASTER_KEY, Office};
 use crate::harness::database::Kind;
+use crate::harness::log::Log;
 use crate::harness::pki::Authority;
 use crate::harness::time::SeededRandom;
 use crate::on_both_databases;
@@ -106,35 +107,20 @@ async fn before_the_first_start_a_check_finds_nothing_and_makes_nothing() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 on_both_databases! {
     async fn the_server_says_that_a_client_secret_ends_a_month_before(kind: Kind) {
         let office = Office::new(kind).await;
         office.apply(ACME).await;
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = telemetry::subscriber(Format::Text, LevelFilter::WARN, move || writer.clone());
+        let log = Log::default();
+        let subscriber = telemetry::subscriber(Format::Text, LevelFilter::WARN, log.clone());
         let _guard = tracing::dispatcher::set_default(&subscriber);
         // The secret ends on the first of March 2027, 160 days from now.
         office.clock.advance(Duration::from_hours(24 * 129));
         office.broker.warn_of_ending_secrets().await.unwrap();
-        assert!(lines.0.lock().unwrap().is_empty());
+        assert!(log.text().is_empty());
         office.clock.advance(Duration::from_hours(24 * 3));
         office.broker.warn_of_ending_secrets().await.unwrap();
-        let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let said = log.text();
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.contains("handle=okta") && said.contains("ends=2027-03-01T00:00:00Z"), "{said}");
     }
