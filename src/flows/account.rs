@@ -3,10 +3,11 @@
 use super::Broker;
 use super::error::FlowError;
 use super::evidence::Event;
+use super::link::{LedgerView, ProfileView};
 use super::sessions::CurrentSession;
 use super::visit::{Answer, CookieChange, Go, Visit};
-use crate::model::{Account, ConnectionId, ProfileKind, Session, SessionId};
-use crate::store::{domains, grants, profiles, sessions};
+use crate::model::{Account, ConnectionId, Session, SessionId};
+use crate::store::{domains, grants, sessions};
 
 /// What the page shows.
 #[derive(Debug, Clone)]
@@ -19,11 +20,14 @@ pub struct AccountView {
     pub organization: Option<String>,
     /// The domains of the organization.
     pub domains: Vec<String>,
-    /// Name of the connection through which this session was signed in and the issuer that answered; `None` for
-    /// username and password.
-    pub via: Option<(String, String)>,
     /// The sessions, the current one first.
     pub sessions: Vec<SessionView>,
+    /// The ways to sign in to the account.
+    pub profiles: Vec<ProfileView>,
+    /// What happened to them, newest first.
+    pub ledger: Vec<LedgerView>,
+    /// Whether another way to sign in can be added.
+    pub linking: bool,
 }
 
 /// One session of the person.
@@ -46,6 +50,7 @@ impl Broker {
     /// What the page shows; `None` when nobody is signed in.
     pub async fn view_account(&self, visit: &Visit) -> Result<Option<AccountView>, FlowError> {
         let Some(current) = self.current_session(visit).await? else { return Ok(None) };
+        let (profiles, ledger) = (self.own_profiles(&current).await?, self.own_ledger(&current).await?);
         let CurrentSession { session, account, organization } = current;
         let now = self.clock.now();
         let mut tx = self.database.read().await?;
@@ -54,7 +59,6 @@ impl Broker {
             None => Vec::new(),
         };
         let mut all = sessions::list_sessions(&mut tx, account.id, now).await?;
-        let known = profiles::list_profiles(&mut tx, account.id).await?;
         drop(tx);
         all.sort_by_key(|one| one.id != session.id);
         let mut rows = Vec::with_capacity(all.len());
@@ -62,19 +66,14 @@ impl Broker {
             let via = self.connection_name(one.proof.connection).await?;
             rows.push(SessionView { current: one.id == session.id, via, session: one });
         }
-        let issuer =
-            known.into_iter().find(|profile| profile.id == session.proof.profile).and_then(|profile| {
-                match profile.kind {
-                    ProfileKind::External { issuer, .. } => Some(issuer),
-                    ProfileKind::Local => None,
-                }
-            });
         Ok(Some(AccountView {
             form_token: self.form_token(&session.id.to_string()),
+            linking: organization.as_ref().is_some_and(|organization| organization.policy.linking),
             organization: organization.map(|organization| organization.name),
             domains: owned.iter().map(|owned| owned.domain.to_string()).collect(),
-            via: self.connection_name(session.proof.connection).await?.zip(issuer),
             sessions: rows,
+            profiles,
+            ledger,
             account,
         }))
     }
@@ -126,7 +125,7 @@ impl Broker {
         Ok(ended)
     }
 
-    async fn require_session(
+    pub(super) async fn require_session(
         &self,
         visit: &Visit,
         action: &'static str,

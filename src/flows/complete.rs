@@ -9,8 +9,8 @@ use super::sessions::{OpenedSession, SignIn};
 use super::visit::{Answer, CookieChange, Go, Visit};
 use crate::crypto::random;
 use crate::model::{
-    Account, AuthorizationRequest, FLOW_LIFETIME, Flow, FlowId, GrantId, Organization, Proof, ProvenFlow,
-    Secret, Session, SessionId, Target,
+    Account, AuthorizationRequest, ConnectionId, Email, FLOW_LIFETIME, Flow, FlowId, GrantId, Organization,
+    Proof, ProvenFlow, Secret, Session, SessionId, Target,
 };
 use crate::policy::access::{may_use, may_use_password, needs_consent, within};
 use crate::policy::redirect;
@@ -30,6 +30,15 @@ pub(super) struct Proven {
     pub upstream_id_token: Option<Secret>,
 }
 
+/// Where a sign-in leads.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    /// The flow: its receipt is shown, its id goes on.
+    pub flow: FlowId,
+    /// Where it leads.
+    pub target: &'a Target,
+}
+
 /// How often the directory is read again because it changed meanwhile.
 const ATTEMPTS: usize = 3;
 
@@ -40,14 +49,33 @@ pub(super) struct Known {
     pub(super) app: Option<std::sync::Arc<AppEntry>>,
     /// Where the app's request may lead.
     hints: Option<Hints>,
+    /// The email by which other accounts of the person are known, when the person is to be asked to link one.
+    pub(super) offer: Option<(Email, bool)>,
+}
+
+impl Known {
+    /// Whether somebody of this organization who came through this connection may use the app that is waiting.
+    pub(super) fn admits(&self, organization: &Organization, connection: ConnectionId) -> bool {
+        let Some(entry) = &self.app else { return true };
+        may_use(&entry.app, Some((organization.id, &organization.handle)))
+            && self.hints.as_ref().is_none_or(|hints| is_among(hints, Some(connection)))
+    }
 }
 
 /// What a sign-in that goes on stands on.
 pub(super) struct Ground {
     organization: Option<Organization>,
     app: Option<std::sync::Arc<AppEntry>>,
+    offer: Option<(Email, bool)>,
     /// What is due next.
     pub(super) step: Step,
+}
+
+impl Ground {
+    /// Whether the person goes on, if only to be asked something.
+    pub(super) const fn goes_on(&self) -> bool {
+        matches!(self.step, Step::OfferLink | Step::Consent | Step::Finish)
+    }
 }
 
 impl Broker {
@@ -74,11 +102,24 @@ impl Broker {
             return Err(self.refuse(visit, event, "flow_finished", "flow_finished").await);
         }
         let ground = self.ground(&mut tx, &proven.account, &proven.proof, &flow.target, known).await?;
-        if !matches!(ground.step, Step::Consent | Step::Finish) {
+        if !ground.goes_on() {
             drop(tx);
             return Err(self.refuse_step(visit, event, ground.step, &flow.target).await);
         }
         self.record_success(&mut tx, &event).await?;
+        let answer = self.admit(tx, visit, Way { flow: flow.id, target: &flow.target }, proven, &ground);
+        Ok(answer.await?.with(CookieChange::ClearFlow(flow.id)))
+    }
+
+    /// Opens the session of somebody who goes on, writes what the next step needs, and commits.
+    pub(super) async fn admit(
+        &self,
+        mut tx: Tx,
+        visit: &Visit,
+        way: Way<'_>,
+        proven: Proven,
+        ground: &Ground,
+    ) -> Result<Answer, FlowError> {
         let Proven { account, proof, upstream_id_token } = proven;
         let sign_in = SignIn {
             account: account.id,
@@ -87,14 +128,10 @@ impl Broker {
             upstream_id_token,
         };
         let OpenedSession { session, token } = self.open_session(&mut tx, visit, sign_in).await?;
-        let cookies = [
-            CookieChange::SetSession(token),
-            CookieChange::ClearFlow(flow.id),
-            self.remember_browser(visit, account.id)?,
-        ];
-        let go = self.go_on(&mut tx, flow.id, &flow.target, &account, &session, &ground).await?;
+        let cookies = [CookieChange::SetSession(token), self.remember_browser(visit, account.id)?];
+        let next = self.go_on(&mut tx, visit, way, &account, &session, ground).await?;
         tx.commit().await?;
-        Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
+        Ok(cookies.into_iter().fold(next, Answer::with))
     }
 
     /// Goes on with a session that satisfies an app's request: consent, or the code.
@@ -121,7 +158,7 @@ impl Broker {
         let silent = request.wants(crate::model::Prompt::None);
         let event = Self::authorize_event(flow, request, account, session);
         match (ground.step, silent) {
-            (Step::Finish, _) | (Step::Consent, false) => {}
+            (Step::Finish, _) | (Step::OfferLink | Step::Consent, false) => {}
             (Step::Consent, true) => {
                 drop(tx);
                 let error =
@@ -137,9 +174,10 @@ impl Broker {
                 return Err(self.refuse_step(visit, event, step, &target).await);
             }
         }
-        let go = self.go_on(&mut tx, flow, &target, account, session, &ground).await?;
+        let way = Way { flow, target: &target };
+        let next = self.go_on(&mut tx, visit, way, account, session, &ground).await?;
         tx.commit().await?;
-        Ok(Answer::to(go))
+        Ok(next)
     }
 
     /// Opens the transaction that completes a sign-in, beside what it needs of the directory. That is read before,
@@ -164,7 +202,7 @@ impl Broker {
             (Some(entry), Target::App(request)) => Some(self.hints(&entry.app, request).await?),
             _ => None,
         };
-        Ok(Known { app, hints })
+        Ok(Known { app, hints, offer: None })
     }
 
     /// What decides over the next step: standing and consent as they are in this transaction, the app as the
@@ -177,7 +215,7 @@ impl Broker {
         target: &Target,
         known: Known,
     ) -> Result<Ground, FlowError> {
-        let Known { app, hints } = known;
+        let Known { app, hints, offer } = known;
         let standing = accounts::read_standing(tx, account.id, proof.connection, target.app()).await?;
         let organization = match account.organization {
             Some(id) => organizations::find_organization(tx, id).await?,
@@ -220,31 +258,32 @@ impl Broker {
                 Some(_) if !still_registered => Some(Withdrawn::RedirectUri),
                 Some(_) => (!may_stay).then_some(Withdrawn::LocalSignIn),
             },
-            is_expected: match target {
-                Target::App(request) => request.hinted_account.is_none_or(|hinted| hinted == account.id),
-                Target::Account | Target::Home(_) => true,
-            },
+            is_expected: target.expected_account().is_none_or(|expected| expected == account.id),
             may_use_app,
+            offers_link: offer.is_some(),
             needs_consent,
         };
-        Ok(Ground { organization, app, step: next_step(facts) })
+        Ok(Ground { organization, app, offer, step: next_step(facts) })
     }
 
     /// Writes what the next step needs, and says where it is.
-    async fn go_on(
+    pub(super) async fn go_on(
         &self,
         tx: &mut Tx,
-        flow: FlowId,
-        target: &Target,
+        visit: &Visit,
+        way: Way<'_>,
         account: &Account,
         session: &Session,
         ground: &Ground,
-    ) -> Result<Go, FlowError> {
-        match (target, &ground.app) {
+    ) -> Result<Answer, FlowError> {
+        if let (Step::OfferLink, Some(email)) = (ground.step, &ground.offer) {
+            return self.offer_another(tx, visit, way, account, session, email.clone()).await;
+        }
+        let go = match (way.target, &ground.app) {
             (Target::App(request), Some(_)) if ground.step == Step::Consent => {
                 let proven = ProvenFlow {
-                    id: flow,
-                    target: target.clone(),
+                    id: way.flow,
+                    target: way.target.clone(),
                     account: account.id,
                     session: session.id,
                     proof: session.proof.clone(),
@@ -252,18 +291,21 @@ impl Broker {
                 };
                 let expires_at = proven.started_at.after(FLOW_LIFETIME);
                 flows::insert_proven_flow(tx, &proven, expires_at).await?;
-                Ok(Go::Consent(self.flow_handle(flow, Some(request.app))?))
+                Go::Consent(self.flow_handle(way.flow, Some(request.app))?)
             }
             (Target::App(request), Some(entry)) => {
-                let url =
-                    self.issue_code(tx, flow, request, entry, account, session.id, &session.proof).await?;
-                Ok(Go::App(url))
+                let url = self
+                    .issue_code(tx, way.flow, request, entry, account, session.id, &session.proof)
+                    .await?;
+                Go::App(url)
             }
             (Target::Home(_), Some(entry)) => {
-                Ok(entry.app.settings.home_uri.clone().map_or(Go::Account, Go::App))
+                entry.app.settings.home_uri.clone().map_or(Go::Account, Go::App)
             }
-            _ => Ok(Go::Account),
-        }
+            (Target::Own(_, place), _) => Go::Own(*place),
+            _ => Go::Account,
+        };
+        Ok(Answer::to(go))
     }
 
     /// Grants what was asked and writes the code: the address of the app with it (RFC 6749, section 4.1.2; RFC 9207).
@@ -356,6 +398,9 @@ impl Broker {
         if let (Step::RefuseAccess, Target::App(request)) = (step, target) {
             let error = OAuthError::new(ErrorCode::AccessDenied, "this account may not use this app");
             return self.refuse_to_app(visit, event, request, error, "app_not_for_account").await;
+        }
+        if step == Step::RefuseOther {
+            return self.refuse(visit, event, "other_account", "other_account").await;
         }
         match step {
             Step::RefuseWithdrawn(what) => self.refuse(visit, event, public_code(what), what.reason()).await,

@@ -6,7 +6,6 @@ use super::error::{FlowError, Refusal};
 use super::evidence::{Event, receipt_of};
 use super::visit::{Answer, Go, Visit};
 use crate::model::{AuthorizationRequest, ProvenFlow, Target};
-use crate::policy::step::Step;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::{accounts, flows, grants, sessions};
 
@@ -99,7 +98,7 @@ impl Broker {
         grants::save_consent(&mut tx, organization, account.id, request.app, &scopes, now).await?;
         let ground = self.ground(&mut tx, &account, &flow.proof, &flow.target, known).await?;
         // Consent was the step before; `prompt=consent` would ask for it for ever.
-        if !matches!(ground.step, Step::Consent | Step::Finish) {
+        if !ground.goes_on() {
             drop(tx);
             return Err(self.refuse_step(visit, event, ground.step, &flow.target).await);
         }
@@ -131,7 +130,7 @@ impl Broker {
         }
         match flow.target.clone() {
             Target::App(request) => Ok((flow, *request)),
-            Target::Account | Target::Home(_) => {
+            Target::Account | Target::Home(_) | Target::Own(..) | Target::Link(..) => {
                 Err(self.refuse(visit, consent_event(&flow), "flow_expired", "flow_of_no_app").await)
             }
         }

@@ -63,12 +63,7 @@ impl Broker {
             self.park(visit, flow, &sealed).await?;
             self.sealer.seal_text(Purpose::FlowCookie, &format!("parked:{}", flow.id), &[])?
         };
-        let mut others: Vec<FlowId> =
-            visit.flows.iter().map(|(id, _)| *id).filter(|id| *id != flow.id).collect();
-        others.sort_unstable();
-        let excess = (others.len() + 1).saturating_sub(MAX_FLOWS);
-        let cleared = others.into_iter().take(excess).map(CookieChange::ClearFlow);
-        Ok(cleared.chain([CookieChange::SetFlow(flow.id, value)]).collect())
+        Ok(keep_cookie(visit, flow.id, value))
     }
 
     async fn park(&self, visit: &Visit, flow: &Flow, sealed: &str) -> Result<(), FlowError> {
@@ -165,6 +160,15 @@ impl Broker {
         let app = (*app != [0; 16]).then(|| AppId::from_bytes(*app));
         Some((FlowName { id: FlowId::from_bytes(*id), app }, StateProof(*random)))
     }
+}
+
+/// Keeps a flow's cookie in the browser; of more than five, the oldest goes.
+pub(super) fn keep_cookie(visit: &Visit, flow: FlowId, value: String) -> Vec<CookieChange> {
+    let mut others: Vec<FlowId> = visit.flows.iter().map(|(id, _)| *id).filter(|id| *id != flow).collect();
+    others.sort_unstable();
+    let excess = (others.len() + 1).saturating_sub(MAX_FLOWS);
+    let cleared = others.into_iter().take(excess).map(CookieChange::ClearFlow);
+    cleared.chain([CookieChange::SetFlow(flow, value)]).collect()
 }
 
 /// The random part of a `state` that came back.

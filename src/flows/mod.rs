@@ -20,6 +20,7 @@ pub mod flow_state;
 mod hint;
 pub mod introspect;
 mod known_browser;
+pub mod link;
 pub mod logout;
 pub mod manage;
 mod memory;

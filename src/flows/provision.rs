@@ -4,7 +4,8 @@ use super::Broker;
 use super::directory::ConnectionEntry;
 use super::evidence::Event;
 use crate::model::{
-    Account, AccountId, ConnectionId, Contact, Email, OwnedDomain, Profile, ProfileId, ProfileKind, Role,
+    Account, AccountId, ConnectionId, Contact, Email, Identity, OrganizationId, OwnedDomain, Profile,
+    ProfileId, ProfileKind, Role,
 };
 use crate::policy::provision::{FirstSignIn, Provision, decide};
 use crate::store::{StoreError, Tx, accounts, domains, organizations, profiles};
@@ -30,14 +31,11 @@ impl Broker {
     pub(super) async fn trusted_email(
         &self,
         tx: &mut Tx,
-        entry: &ConnectionEntry,
+        organization: OrganizationId,
         identity: &VerifiedIdentity,
     ) -> Result<Option<(Email, bool)>, StoreError> {
         let Some(AssertedEmail { email, verified, .. }) = &identity.email else { return Ok(None) };
-        // The most specific owner counts, as it does for routing: a wildcard of one organization does not reach into
-        // a name that another one owns.
-        let owner = domains::find_owner(tx, &OwnedDomain::candidates(email.domain())).await?;
-        let inside = owner.is_some_and(|owner| owner.organization == entry.organization.id);
+        let inside = is_inside(tx, organization, email).await?;
         Ok(Some((email.clone(), *verified && inside)))
     }
 
@@ -58,7 +56,7 @@ impl Broker {
             told.email = Some(email.clone());
             told.email_verified = *proven;
         }
-        merge_contact(&mut told, identity);
+        merge_contact(&mut told, &identity.contact);
         // The account's own data gives way only where there is no other way to sign in.
         if told != account && matches!(profiles::list_profiles(tx, account.id).await?.as_slice(), [_]) {
             told.updated_at = now;
@@ -68,13 +66,30 @@ impl Broker {
         Ok(Some(account))
     }
 
+    /// The profile that an identity becomes on an account.
+    pub(super) fn profile_of(&self, account: AccountId, identity: &Identity) -> Profile {
+        let now = self.clock.now();
+        Profile {
+            id: ProfileId::new(now, &*self.random),
+            account,
+            kind: ProfileKind::External {
+                connection: identity.connection,
+                issuer: identity.issuer.clone(),
+                subject: identity.subject.clone(),
+                email: identity.email.clone(),
+                email_verified: identity.email.is_some() && identity.email_verified,
+            },
+            created_at: now,
+            last_used_at: Some(now),
+        }
+    }
+
     /// Makes the account of somebody who comes for the first time. An email that another account has links nothing.
     pub(super) async fn new_person(
         &self,
         tx: &mut Tx,
         entry: &ConnectionEntry,
-        identity: &VerifiedIdentity,
-        email: Option<&(Email, bool)>,
+        identity: &Identity,
     ) -> Result<(Account, ProfileId), NewPersonError> {
         let organization = entry.organization.id;
         let elsewhere =
@@ -103,8 +118,8 @@ impl Broker {
             id: AccountId::new(now, &*self.random),
             organization: Some(organization),
             username: None,
-            email: email.map(|(email, _)| email.clone()),
-            email_verified: email.is_some_and(|(_, proven)| *proven),
+            email: identity.email.clone(),
+            email_verified: identity.email.is_some() && identity.email_verified,
             contact: Contact::default(),
             roles: vec![Role::Member],
             enabled: true,
@@ -112,20 +127,8 @@ impl Broker {
             created_at: now,
             updated_at: now,
         };
-        merge_contact(&mut account, identity);
-        let profile = Profile {
-            id: ProfileId::new(now, &*self.random),
-            account: account.id,
-            kind: ProfileKind::External {
-                connection: entry.connection.id,
-                issuer: identity.issuer.clone(),
-                subject: identity.subject.clone(),
-                email: account.email.clone(),
-                email_verified: account.email_verified,
-            },
-            created_at: now,
-            last_used_at: Some(now),
-        };
+        merge_contact(&mut account, &identity.contact);
+        let profile = self.profile_of(account.id, identity);
         accounts::insert_account(tx, &account).await?;
         profiles::insert_profile(tx, Some(organization), &profile).await?;
         let event = Event {
@@ -139,8 +142,19 @@ impl Broker {
     }
 }
 
-fn merge_contact(account: &mut Account, identity: &VerifiedIdentity) {
-    let (own, told) = (&mut account.contact, &identity.contact);
+/// Whether an organization owns the domain of an email. The most specific owner counts, as it does for routing: a
+/// wildcard of one organization does not reach into a name that another one owns.
+pub(super) async fn is_inside(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    email: &Email,
+) -> Result<bool, StoreError> {
+    let owner = domains::find_owner(tx, &OwnedDomain::candidates(email.domain())).await?;
+    Ok(owner.is_some_and(|owner| owner.organization == organization))
+}
+
+fn merge_contact(account: &mut Account, told: &Contact) {
+    let own = &mut account.contact;
     for (own, told) in [
         (&mut own.name, &told.name),
         (&mut own.given_name, &told.given_name),

@@ -8,7 +8,7 @@ use super::evidence::{Event, receipt_of};
 use super::visit::{Answer, Go, Visit};
 use crate::crypto::password::{MAX_PASSWORD_BYTES, PasswordError};
 use crate::model::{
-    Account, ConnectionId, Email, Flow, Naming, Profile, ProfileKind, Proof, Secret, Target, Username,
+    Account, ConnectionId, Email, Flow, Naming, Profile, ProfileKind, Proof, Secret, Side, Target, Username,
 };
 use crate::policy::access::may_use_password;
 use crate::policy::guesses::{Scope, Verdict, decide};
@@ -39,6 +39,19 @@ pub struct SignInView {
     pub connections: Vec<ConnectionView>,
     /// The page languages that the app asked for (`ui_locales`).
     pub locale: Option<String>,
+    /// What the sign-in is for.
+    pub purpose: SignInPurpose,
+}
+
+/// What a sign-in page is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignInPurpose {
+    /// To be signed in.
+    SignIn,
+    /// To prove anew who one is, before something sensitive. Only this account counts.
+    ProveAnew,
+    /// To prove the second side of a link: an account's own username and password, or one of the connections.
+    Link,
 }
 
 /// A connection as a page offers it.
@@ -65,15 +78,29 @@ impl Broker {
         let mut connections = Vec::new();
         let mut username = None;
         let mut app_name = None;
-        if let Target::App(request) = &flow.target {
-            username.clone_from(&request.login_hint);
-            if let Some(entry) = self.directory.app_by_id(request.app).await? {
-                app_name = Some(entry.app.name.clone());
-                let hints: Hints = self.hints(&entry.app, request).await?;
-                if let Destination::Choice(several) = route::decide(&hints) {
-                    connections = self.connection_views(&several).await?;
+        let mut purpose = SignInPurpose::SignIn;
+        match &flow.target {
+            Target::App(request) => {
+                username.clone_from(&request.login_hint);
+                if let Some(entry) = self.directory.app_by_id(request.app).await? {
+                    app_name = Some(entry.app.name.clone());
+                    let hints: Hints = self.hints(&entry.app, request).await?;
+                    if let Destination::Choice(several) = route::decide(&hints) {
+                        connections = self.connection_views(&several).await?;
+                    }
                 }
             }
+            Target::Own(account, _) => {
+                purpose = SignInPurpose::ProveAnew;
+                let found = accounts::find_account(&mut self.database.read().await?, *account).await?;
+                username = found.and_then(|found| found.username).map(|username| username.to_string());
+            }
+            Target::Link(attempt, _) => {
+                purpose = SignInPurpose::Link;
+                let several = self.second_side_connections(*attempt).await?;
+                connections = self.connection_views(&several).await?;
+            }
+            Target::Account | Target::Home(_) => {}
         }
         Ok(SignInView {
             handle: handle.to_owned(),
@@ -83,6 +110,7 @@ impl Broker {
             username,
             connections,
             locale: flow.target.ui_locales().map(str::to_owned),
+            purpose,
         })
     }
 
@@ -104,7 +132,10 @@ impl Broker {
         Ok(SignInView { connections: self.connection_views(&several).await?, ..view })
     }
 
-    async fn connection_views(&self, ids: &[ConnectionId]) -> Result<Vec<ConnectionView>, FlowError> {
+    pub(super) async fn connection_views(
+        &self,
+        ids: &[ConnectionId],
+    ) -> Result<Vec<ConnectionView>, FlowError> {
         let mut views = Vec::new();
         for id in ids {
             if let Some(entry) = self.directory.connection(*id).await? {
@@ -170,7 +201,7 @@ impl Broker {
         let flow = self.require_flow(visit, handle).await?;
         let asked = match &flow.target {
             Target::App(request) => request.login_hint.clone(),
-            Target::Account | Target::Home(_) => None,
+            Target::Account | Target::Home(_) | Target::Own(..) | Target::Link(..) => None,
         };
         // Whoever typed an email address and was offered several providers need not type it again there.
         let typed = flow.named.as_ref().and_then(|named| named.name.parse::<Email>().ok());
@@ -228,7 +259,7 @@ impl Broker {
         {
             checked = stronger;
         }
-        self.complete_local(visit, &flow, account, &counters, &checked).await
+        Box::pin(self.complete_local(visit, &flow, account, &counters, &checked)).await
     }
 
     async fn find_local_account(
@@ -424,6 +455,12 @@ impl Broker {
             acr: None,
             upstream_sid: None,
         };
+        if let Target::Link(attempt, revision) = flow.target {
+            let proved = (Side::Profile { account: account.id, proof }, account.organization);
+            let event = Self::sign_in_event(flow);
+            let link = (attempt, revision);
+            return Box::pin(self.prove_second_side(tx, visit, flow, link, proved, event)).await;
+        }
         self.complete_sign_in(tx, visit, flow, Proven { account, proof, upstream_id_token: None }, known)
             .await
     }

@@ -10,12 +10,13 @@ use super::evidence::{Event, receipt_of};
 use super::provision::NewPersonError;
 use super::visit::{Answer, Go, Visit};
 use crate::model::{
-    AuthorizationRequest, Connection, ConnectionId, FLOW_LIFETIME, Flow, Prompt, Proof, Target, UpstreamLeg,
+    AuthorizationRequest, Connection, ConnectionId, Email, FLOW_LIFETIME, Flow, Identity, Prompt, Side,
+    Target, UpstreamLeg,
 };
 use crate::policy::route::NamedBy;
 use crate::protocol::base64url;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
-use crate::store::{StoreError, flows, profiles};
+use crate::store::{StoreError, Tx, flows, profiles};
 use crate::upstream::{
     AuthorizationInput, Credential, Denial, FreshSignIn, Redemption, UpstreamError, VerifiedIdentity,
 };
@@ -89,6 +90,8 @@ impl Broker {
         let (prompts, max_age, acr_values) = match &flow.target {
             Target::App(request) => (request.prompt.clone(), request.max_age, request.acr_values.clone()),
             Target::Account | Target::Home(_) => (Vec::new(), None, Vec::new()),
+            // What is proved for an account's own sake is never silent, where the provider can be made to ask.
+            Target::Own(..) | Target::Link(..) => (vec![Prompt::Login], Some(ANEW), Vec::new()),
         };
         leg.not_before = match max_age {
             Some(seconds) => Some(leg.sent_at.before(std::time::Duration::from_secs(seconds.into()))),
@@ -110,6 +113,14 @@ impl Broker {
             Err(error) => return Err(self.upstream_failed(visit, event, &flow, &error).await),
         };
         leg.forced = request.forced;
+        match flow.target {
+            Target::Own(..) if !leg.forced => {
+                return Err(self.refuse(visit, event, "cannot_ask_anew", "idp_cannot_be_forced").await);
+            }
+            // The page after it names both sides and asks once more.
+            Target::Link(..) if !leg.forced => leg.not_before = None,
+            _ => {}
+        }
         flow.leg = Some(leg);
         let cookies = self.keep_flow(visit, &flow).await?;
         let go = Go::Upstream(request.url.into());
@@ -250,7 +261,8 @@ impl Broker {
         self.upstream.redeem(connection, credential, &redemption).await
     }
 
-    /// Signs in the account that an identity belongs to; where there is none, makes one if the connection allows.
+    /// Signs in the account that an identity belongs to; where there is none, offers to link one, or makes one if the
+    /// connection allows.
     async fn sign_in_as(
         &self,
         visit: &Visit,
@@ -261,51 +273,67 @@ impl Broker {
         event: Event,
     ) -> Result<Answer, FlowError> {
         let (mut tx, known) = self.begin_completion(&flow.target).await?;
-        let email = self.trusted_email(&mut tx, entry, &identity).await?;
-        let connection = entry.connection.id;
-        let found =
-            profiles::find_external_profile(&mut tx, connection, &identity.issuer, &identity.subject).await?;
-        let (account, profile) = match found {
+        let email = self.trusted_email(&mut tx, entry.organization.id, &identity).await?;
+        let (connection, issuer, subject) = (entry.connection.id, &identity.issuer, &identity.subject);
+        let found = profiles::find_external_profile(&mut tx, connection, issuer, subject).await?;
+        if let Target::Link(attempt, revision) = flow.target {
+            let identity = vouched(leg, identity, email);
+            let side = found.map_or_else(
+                || Side::Identity(Box::new(identity.clone())),
+                |profile| Side::Profile { account: profile.account, proof: identity.proof(profile.id) },
+            );
+            let proved = (side, Some(entry.organization.id));
+            return self.prove_second_side(tx, visit, flow, (attempt, revision), proved, event).await;
+        }
+        let (account, profile, identity) = match found {
             Some(profile) => {
-                let known = self.known_person(&mut tx, &profile, &identity, email.as_ref()).await?;
-                let Some(account) = known else {
+                let person = self.known_person(&mut tx, &profile, &identity, email.as_ref()).await?;
+                let Some(account) = person else {
                     drop(tx);
                     return Err(self.refuse(visit, event, "no_account", "account_gone").await);
                 };
-                (account, profile.id)
+                (account, profile.id, vouched(leg, identity, email))
             }
-            None => match self.new_person(&mut tx, entry, &identity, email.as_ref()).await {
-                Ok(made) => made,
-                Err(NewPersonError::Refused(code, reason)) => {
-                    drop(tx);
-                    return Err(self.refuse(visit, event, code, reason).await);
+            None => {
+                let claims = identity.claims.clone();
+                let identity = vouched(leg, identity, email);
+                if let Some(claimed) = self.claim_expected(&mut tx, entry, &identity, &claims).await? {
+                    (claimed.0, claimed.1, identity)
+                } else if self.offers_link(&mut tx, flow, entry, &identity, &known).await? {
+                    return self.offer_link(tx, visit, flow, identity, event).await;
+                } else {
+                    match self.new_person(&mut tx, entry, &identity).await {
+                        Ok((account, profile)) => (account, profile, identity),
+                        Err(error) => return Err(self.refuse_new_person(tx, visit, event, error).await),
+                    }
                 }
-                Err(NewPersonError::OtherConnection(connection)) => {
-                    drop(tx);
-                    return Err(self.refuse_other_connection(visit, event, connection).await);
-                }
-                // Two first sign-ins of one person at once: the other one was first, and this state is spent.
-                Err(NewPersonError::Store(StoreError::Conflict)) => {
-                    drop(tx);
-                    return Err(self.refuse(visit, event, "flow_finished", "first_sign_in_overtaken").await);
-                }
-                Err(NewPersonError::Store(error)) => return Err(error.into()),
-            },
+            }
         };
-        let proof = Proof {
-            profile,
-            connection: Some(connection),
-            authenticated_at: identity.auth_time.unwrap_or(if leg.forced {
-                identity.issued_at
-            } else {
-                leg.sent_at
-            }),
-            amr: if identity.amr.is_empty() { vec!["fed".to_owned()] } else { identity.amr },
-            acr: identity.mapped_acr,
-            upstream_sid: identity.upstream_sid,
-        };
-        let proven = Proven { account, proof, upstream_id_token: Some(identity.id_token.0) };
+        let proof = identity.proof(profile);
+        let proven = Proven { account, proof, upstream_id_token: Some(identity.id_token) };
         self.complete_sign_in(tx, visit, flow, proven, known).await
+    }
+
+    /// Refuses somebody for whom no account was made.
+    pub(super) async fn refuse_new_person(
+        &self,
+        tx: Tx,
+        visit: &Visit,
+        event: Event,
+        error: NewPersonError,
+    ) -> FlowError {
+        drop(tx);
+        match error {
+            NewPersonError::Refused(code, reason) => self.refuse(visit, event, code, reason).await,
+            NewPersonError::OtherConnection(connection) => {
+                self.refuse_other_connection(visit, event, connection).await
+            }
+            // Two first sign-ins of one person at once: the other one was first, and this state is spent.
+            NewPersonError::Store(StoreError::Conflict) => {
+                self.refuse(visit, event, "flow_finished", "first_sign_in_overtaken").await
+            }
+            NewPersonError::Store(error) => error.into(),
+        }
     }
 
     /// Tells of a failure at a provider: the app where the standards say so, the person otherwise.
@@ -340,7 +368,7 @@ impl Broker {
     }
 
     /// Refuses an identity that signs in through another connection of the organization, and names that one.
-    async fn refuse_other_connection(
+    pub(super) async fn refuse_other_connection(
         &self,
         visit: &Visit,
         event: Event,
@@ -354,6 +382,29 @@ impl Broker {
             FlowError::Refused(refusal) => FlowError::Refused(Box::new(Refusal { instead, ..*refusal })),
             other => other,
         }
+    }
+}
+
+/// How old a sign-in at a provider may be that is to be a new one, in seconds.
+const ANEW: u32 = 1;
+
+/// What a provider has vouched for, with the email as far as the organization's word goes.
+fn vouched(leg: &UpstreamLeg, identity: VerifiedIdentity, email: Option<(Email, bool)>) -> Identity {
+    let (email, email_verified) = email.map_or((None, false), |(email, proven)| (Some(email), proven));
+    let signed_in = if leg.forced { identity.issued_at } else { leg.sent_at };
+    Identity {
+        connection: leg.connection,
+        registration: leg.registration,
+        issuer: identity.issuer,
+        subject: identity.subject,
+        email,
+        email_verified,
+        contact: identity.contact,
+        authenticated_at: identity.auth_time.unwrap_or(signed_in),
+        amr: if identity.amr.is_empty() { vec!["fed".to_owned()] } else { identity.amr },
+        acr: identity.mapped_acr,
+        upstream_sid: identity.upstream_sid,
+        id_token: identity.id_token.0,
     }
 }
 
@@ -382,7 +433,7 @@ fn denial_for_app(denial: &Denial) -> Option<ErrorCode> {
 }
 
 /// A hash over what must not have changed between the way there and the way back.
-fn registration(connection: &Connection) -> [u8; 16] {
+pub(super) fn registration(connection: &Connection) -> [u8; 16] {
     let text = format!("{}\n{}\n{}", connection.organization, connection.issuer, connection.client_id);
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
     hash.as_ref().first_chunk::<16>().copied().unwrap_or_default()

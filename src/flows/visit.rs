@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::model::{FlowId, Secret};
+use crate::model::{FlowId, OwnPlace, Secret};
 
 /// What a browser brought along.
 #[derive(Clone)]
@@ -71,8 +71,14 @@ pub enum Go {
     Consent(String),
     /// An app.
     App(String),
+    /// The page of an attempt that offers to link other accounts.
+    Link(String),
+    /// The page of an attempt on which both sides are named and confirmed.
+    ConfirmLink(String),
     /// The profile page.
     Account,
+    /// A page of the account's own that changes something sensitive.
+    Own(OwnPlace),
     /// The page that says that somebody is signed out; the client id of the app that sent them, if known.
     SignedOut(Option<String>),
 }

@@ -1,5 +1,7 @@
 //! Accounts (one person's record) and profiles (one way to sign in to an account).
 
+use serde::{Deserialize, Serialize};
+
 use super::words::words;
 use super::{AccountId, ConnectionId, Email, OrganizationId, ProfileId, Timestamp, Username};
 
@@ -50,7 +52,7 @@ pub struct Account {
 }
 
 /// How a person is called and reached.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
     /// Full name (`name`).
     pub name: Option<String>,
@@ -98,6 +100,14 @@ pub enum ProfileKind {
 }
 
 impl ProfileKind {
+    /// The identity provider of an external profile: the token's `iss`.
+    pub fn issuer(&self) -> Option<&str> {
+        match self {
+            Self::Local => None,
+            Self::External { issuer, .. } => Some(issuer),
+        }
+    }
+
     /// The connection of an external profile.
     pub const fn connection(&self) -> Option<ConnectionId> {
         match self {

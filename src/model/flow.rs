@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, AppId, ConnectionId, FlowId, Proof, SessionId, Timestamp};
+use super::{AccountId, AppId, ConnectionId, FlowId, LedgerId, ProfileId, Proof, SessionId, Timestamp};
 
 /// How long a flow lives.
 pub const FLOW_LIFETIME: Duration = Duration::from_mins(30);
@@ -53,6 +53,21 @@ pub enum Target {
     Account,
     /// To the home of an app that a third party named (`OpenID` Connect Core, section 4).
     Home(AppId),
+    /// To a page of the account's own, for which this person has to prove anew who they are.
+    Own(AccountId, OwnPlace),
+    /// To an attempt to link: what is proved here is its second side, at this revision of it.
+    Link(FlowId, i64),
+}
+
+/// A page of an account's own that changes something sensitive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OwnPlace {
+    /// Where another way to sign in is added.
+    AddProfile,
+    /// Where a profile is taken away.
+    Unlink(ProfileId),
+    /// Where a link or merge is undone.
+    Undo(LedgerId),
 }
 
 impl Target {
@@ -60,7 +75,7 @@ impl Target {
     pub fn ui_locales(&self) -> Option<&str> {
         match self {
             Self::App(request) => request.ui_locales.as_deref(),
-            Self::Account | Self::Home(_) => None,
+            Self::Account | Self::Home(_) | Self::Own(..) | Self::Link(..) => None,
         }
     }
 
@@ -69,7 +84,16 @@ impl Target {
         match self {
             Self::App(request) => Some(request.app),
             Self::Home(app) => Some(*app),
-            Self::Account => None,
+            Self::Account | Self::Own(..) | Self::Link(..) => None,
+        }
+    }
+
+    /// The account that alone may come out of this flow, if there is one.
+    pub fn expected_account(&self) -> Option<AccountId> {
+        match self {
+            Self::App(request) => request.hinted_account,
+            Self::Own(account, _) => Some(*account),
+            Self::Account | Self::Home(_) | Self::Link(..) => None,
         }
     }
 }

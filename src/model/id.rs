@@ -133,6 +133,8 @@ id!(/// A signing key; its text is the `kid`.
     KeyId, "key");
 id!(/// One record of the audit log.
     AuditId, "aud");
+id!(/// One entry of the link ledger.
+    LedgerId, "led");
 
 impl AuditId {
     /// A new id that sorts after every id that this sequence has given out.

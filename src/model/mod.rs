@@ -12,6 +12,7 @@ pub mod domain;
 pub mod email;
 pub mod flow;
 pub mod id;
+pub mod link;
 pub mod name;
 pub mod organization;
 pub mod random;
@@ -30,10 +31,16 @@ pub use connection::{
 };
 pub use domain::{DomainError, DomainName, OwnedDomain};
 pub use email::{Email, EmailError};
-pub use flow::{AuthorizationRequest, FLOW_LIFETIME, Flow, Naming, Prompt, ProvenFlow, Target, UpstreamLeg};
+pub use flow::{
+    AuthorizationRequest, FLOW_LIFETIME, Flow, Naming, OwnPlace, Prompt, ProvenFlow, Target, UpstreamLeg,
+};
 pub use id::{
-    AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, KeyId, OrganizationId,
-    ProfileId, SessionId,
+    AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, KeyId, LedgerId,
+    OrganizationId, ProfileId, SessionId,
+};
+pub use link::{
+    Identity, LINK_LIFETIME, LedgerEntry, LedgerKind, LinkAttempt, LinkState, Moved, NamedSide, Side,
+    UNDO_WINDOW, Wanted,
 };
 pub use name::{Handle, NameError, Username};
 pub use organization::{LocalSignIn, Organization, OrganizationPolicy, Plan, Routing};

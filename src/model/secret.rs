@@ -26,6 +26,22 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Writes a secret into a value that is sealed as a whole, and reads it back: for `#[serde(with = …)]` there, and nowhere
+/// else.
+pub(super) mod in_what_is_sealed {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Secret;
+
+    pub fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(secret.expose())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer).map(Secret::new)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ pub mod access;
 pub mod claims;
 pub mod deadline;
 pub mod guesses;
+pub mod link;
 pub mod logout;
 pub mod password;
 pub mod provision;

@@ -33,6 +33,7 @@ impl Withdrawn {
 
 /// What is known about a flow in which somebody was proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is the answer to one question")]
 pub struct Facts {
     /// What is disabled or gone now, of that on which the sign-in stands.
     pub withdrawn: Option<Withdrawn>,
@@ -40,6 +41,8 @@ pub struct Facts {
     pub is_expected: bool,
     /// Whether the account may use the app, in the way in which it signed in.
     pub may_use_app: bool,
+    /// Whether the person is to be asked to link another account of theirs.
+    pub offers_link: bool,
     /// Whether the person must be asked before the app learns about them.
     pub needs_consent: bool,
 }
@@ -53,6 +56,8 @@ pub enum Step {
     RefuseOther,
     /// Nothing more: this account may not use this app.
     RefuseAccess,
+    /// Offer to link another account.
+    OfferLink,
     /// Ask for consent.
     Consent,
     /// Back to the app.
@@ -68,6 +73,8 @@ pub const fn next_step(facts: Facts) -> Step {
         Step::RefuseOther
     } else if !facts.may_use_app {
         Step::RefuseAccess
+    } else if facts.offers_link {
+        Step::OfferLink
     } else if facts.needs_consent {
         Step::Consent
     } else {
@@ -83,15 +90,18 @@ mod tests {
     fn refusals_come_before_questions() {
         let gone = Some(Withdrawn::Connection);
         let refused = Step::RefuseWithdrawn(Withdrawn::Connection);
-        for (withdrawn, is_expected, may_use_app, needs_consent, step) in [
-            (gone, false, false, true, refused),
-            (gone, true, true, false, refused),
-            (None, false, false, true, Step::RefuseOther),
-            (None, true, false, true, Step::RefuseAccess),
-            (None, true, true, true, Step::Consent),
-            (None, true, true, false, Step::Finish),
+        for (withdrawn, is_expected, may_use_app, offers_link, needs_consent, step) in [
+            (gone, false, false, true, true, refused),
+            (gone, true, true, false, false, refused),
+            (None, false, false, true, true, Step::RefuseOther),
+            (None, true, false, true, true, Step::RefuseAccess),
+            (None, true, true, true, true, Step::OfferLink),
+            (None, true, true, true, false, Step::OfferLink),
+            (None, true, true, false, true, Step::Consent),
+            (None, true, true, false, false, Step::Finish),
         ] {
-            assert_eq!(next_step(Facts { withdrawn, is_expected, may_use_app, needs_consent }), step);
+            let facts = Facts { withdrawn, is_expected, may_use_app, offers_link, needs_consent };
+            assert_eq!(next_step(facts), step);
         }
     }
 }

@@ -34,7 +34,7 @@ impl StoreError {
     }
 
     /// A row whose `column` does not parse.
-    pub(super) fn inconsistent(table: &'static str, column: &'static str, id: impl Display) -> Self {
+    pub fn inconsistent(table: &'static str, column: &'static str, id: impl Display) -> Self {
         Self::Inconsistent { table, column, id: id.to_string() }
     }
 }

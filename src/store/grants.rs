@@ -10,7 +10,7 @@ use crate::model::{AccountId, AppId, GrantId, OrganizationId, Proof, SessionId, 
 
 statements! {
     INSERT = "INSERT INTO grants (id, organization_id, app_id, account_id, session_id, subject, scopes, resources, proof, \
-              created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+              created_at, expires_at, profile_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
     FIND = "SELECT * FROM grants WHERE id = $1";
     EXTEND = "UPDATE grants SET expires_at = $2 WHERE id = $1 AND expires_at < $2";
     REVOKE = "UPDATE grants SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
@@ -41,7 +41,10 @@ statements! {
     PIN_SUBJECT = "INSERT INTO subjects (app_id, account_id, subject, pinned_at) VALUES ($1, $2, $3, $4) \
                    ON CONFLICT (app_id, account_id) DO NOTHING";
     FIND_SUBJECT = "SELECT subject FROM subjects WHERE app_id = $1 AND account_id = $2";
-    FIND_ACCOUNT_OF_SUBJECT = "SELECT account_id FROM subjects WHERE app_id = $1 AND subject = $2";
+    FIND_ACCOUNT_OF_SUBJECT = "WITH RECURSIVE chain (id, next) AS (SELECT a.id, a.merged_into FROM subjects s \
+                               JOIN accounts a ON a.id = s.account_id WHERE s.app_id = $1 AND s.subject = $2 \
+                               UNION ALL SELECT b.id, b.merged_into FROM accounts b JOIN chain c ON b.id = c.next) \
+                               SELECT id AS account_id FROM chain WHERE next IS NULL";
     LIST_APPS_OF_SESSION = "SELECT DISTINCT app_id FROM grants WHERE session_id = $1 LIMIT 1000";
 }
 
@@ -256,6 +259,7 @@ pub async fn insert_grant(tx: &mut Tx, new: &Grant) -> Result<(), StoreError> {
         to_json(&new.proof)?,
         new.created_at.unix_micros(),
         new.expires_at.unix_micros(),
+        new.proof.profile.to_string(),
     )?;
     Ok(())
 }
@@ -459,7 +463,7 @@ pub async fn pin_subject(
     Err(StoreError::inconsistent("subjects", "subject", &account))
 }
 
-/// The account that an app calls `subject`.
+/// The account that an app calls `subject`; of one that was merged, the account that it has become.
 pub async fn find_account_of_subject(
     tx: &mut Tx,
     app: AppId,

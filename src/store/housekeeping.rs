@@ -13,6 +13,10 @@ statements! {
                            (SELECT id FROM parked_flows WHERE expires_at < $1 LIMIT 1000)";
     DELETE_PROVEN_FLOWS = "DELETE FROM proven_flows WHERE id IN \
                            (SELECT id FROM proven_flows WHERE expires_at < $1 LIMIT 1000)";
+    DELETE_LINK_ATTEMPTS = "DELETE FROM link_attempts WHERE id IN \
+                            (SELECT id FROM link_attempts WHERE expires_at < $1 LIMIT 1000)";
+    DELETE_PASSWORD_LINKS = "DELETE FROM password_links WHERE hash IN \
+                             (SELECT hash FROM password_links WHERE expires_at < $1 LIMIT 1000)";
     DELETE_CODES = "DELETE FROM codes WHERE hash IN (SELECT c.hash FROM codes c JOIN grants g ON g.id = c.grant_id \
                     WHERE c.expires_at < $1 AND g.expires_at < $1 LIMIT 1000)";
     DELETE_REFRESH_TOKENS = "DELETE FROM refresh_tokens WHERE hash IN \
@@ -49,6 +53,8 @@ const SWEEPS: &[&str] = &[
     DELETE_SPENT_FLOWS,
     DELETE_PARKED_FLOWS,
     DELETE_PROVEN_FLOWS,
+    DELETE_LINK_ATTEMPTS,
+    DELETE_PASSWORD_LINKS,
     DELETE_CODES,
     DELETE_REFRESH_TOKENS,
     DELETE_GRANTS,

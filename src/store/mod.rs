@@ -14,14 +14,19 @@ pub mod changes;
 pub mod connections;
 pub mod domains;
 pub mod error;
+pub mod expected;
 pub mod flows;
 pub mod grants;
 pub mod guesses;
 pub mod housekeeping;
 pub mod keys;
 mod later;
+pub mod ledger;
+pub mod links;
+pub mod merging;
 mod migrations;
 pub mod organizations;
+pub mod password_links;
 pub mod profiles;
 mod readers;
 mod row;
@@ -243,18 +248,23 @@ async fn open_postgres(settings: &StoreSettings) -> Result<Engine, OpenError> {
 
 /// Every statement of the store, as (file, name, text).
 pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
-    let files: [(&'static str, &[(&'static str, &'static str)]); 14] = [
+    let files: [(&'static str, &[(&'static str, &'static str)]); 19] = [
         ("accounts", accounts::STATEMENTS),
         ("apps", apps::STATEMENTS),
         ("audit", audit::STATEMENTS),
         ("changes", changes::STATEMENTS),
         ("connections", connections::STATEMENTS),
         ("domains", domains::STATEMENTS),
+        ("expected", expected::STATEMENTS),
         ("flows", flows::STATEMENTS),
         ("grants", grants::STATEMENTS),
         ("guesses", guesses::STATEMENTS),
         ("keys", keys::STATEMENTS),
+        ("ledger", ledger::STATEMENTS),
+        ("links", links::STATEMENTS),
+        ("merging", merging::STATEMENTS),
         ("organizations", organizations::STATEMENTS),
+        ("password_links", password_links::STATEMENTS),
         ("profiles", profiles::STATEMENTS),
         ("sessions", sessions::STATEMENTS),
         ("standing", standing::STATEMENTS),

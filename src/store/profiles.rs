@@ -13,11 +13,28 @@ statements! {
     FIND_EXTERNAL = "SELECT * FROM profiles WHERE connection_id = $1 AND issuer = $2 AND subject = $3";
     FIND_IN_ORGANIZATION = "SELECT * FROM profiles WHERE organization_id = $1 AND issuer = $2 AND subject = $3";
     LIST = "SELECT * FROM profiles WHERE account_id = $1 ORDER BY created_at, id LIMIT 25";
-    RESERVE = "UPDATE accounts SET profile_count = profile_count + 1 WHERE id = $1 AND profile_count < 25";
+    FIND = "SELECT * FROM profiles WHERE id = $1";
+    LIST_SHARING_EMAIL = "SELECT p.*, a.enabled AS account_enabled, a.break_glass AS break_glass, \
+                          COALESCE(c.enabled, TRUE) AS connection_enabled \
+                          FROM profiles p JOIN accounts a ON a.id = p.account_id LEFT JOIN connections c ON c.id = p.connection_id \
+                          WHERE p.account_id IN \
+                          (SELECT b.id FROM accounts b WHERE b.organization_id = $1 AND b.email_canonical = $2 \
+                           UNION SELECT q.account_id FROM profiles q WHERE q.organization_id = $1 AND q.email_canonical = $2) \
+                          ORDER BY p.account_id, p.created_at, p.id LIMIT 500";
+    LIST_HELD = "SELECT p.*, a.enabled AS account_enabled, a.break_glass AS break_glass, \
+                 COALESCE(c.enabled, TRUE) AS connection_enabled \
+                 FROM profiles p JOIN accounts a ON a.id = p.account_id LEFT JOIN connections c ON c.id = p.connection_id \
+                 WHERE p.account_id = $1 ORDER BY p.created_at, p.id LIMIT 25";
+    RESERVE = "UPDATE accounts SET profile_count = profile_count + 1 WHERE id = $1 AND profile_count < 25 \
+               AND merged_into IS NULL";
+    RELEASE = "UPDATE accounts SET profile_count = profile_count - 1 WHERE id = $1 AND profile_count > $2";
     INSERT = "INSERT INTO profiles (id, account_id, organization_id, connection_id, issuer, subject, email, email_verified, \
-              created_at, last_used_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+              created_at, last_used_at, email_canonical) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     TOUCH = "UPDATE profiles SET last_used_at = $2 WHERE id = $1";
-    TOUCH_EMAIL = "UPDATE profiles SET last_used_at = $2, email = $3, email_verified = $4 WHERE id = $1";
+    TOUCH_EMAIL = "UPDATE profiles SET last_used_at = $2, email = $3, email_verified = $4, email_canonical = $5 WHERE id = $1";
+    MOVE = "UPDATE profiles SET account_id = $3, subject = CASE WHEN connection_id IS NULL THEN $3 ELSE subject END \
+            WHERE id = $1 AND account_id = $2";
+    DELETE = "DELETE FROM profiles WHERE id = $1 AND account_id = $2";
 }
 
 /// The issuer that stands for username and password.
@@ -34,6 +51,41 @@ struct ProfileRow {
     email_verified: bool,
     created_at: i64,
     last_used_at: Option<i64>,
+}
+
+#[derive(FromRow)]
+struct HeldRow {
+    #[sqlx(flatten)]
+    profile: ProfileRow,
+    account_enabled: bool,
+    break_glass: bool,
+    connection_enabled: bool,
+}
+
+/// A profile with what decides whether it can sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldProfile {
+    /// The profile.
+    pub profile: Profile,
+    /// Whether its account is enabled.
+    pub account_enabled: bool,
+    /// Whether its account is one for emergencies.
+    pub break_glass: bool,
+    /// Whether its connection is enabled; true for a local profile.
+    pub connection_enabled: bool,
+}
+
+impl TryFrom<HeldRow> for HeldProfile {
+    type Error = StoreError;
+
+    fn try_from(row: HeldRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            profile: row.profile.try_into()?,
+            account_enabled: row.account_enabled,
+            break_glass: row.break_glass,
+            connection_enabled: row.connection_enabled,
+        })
+    }
 }
 
 impl TryFrom<ProfileRow> for Profile {
@@ -89,8 +141,8 @@ pub async fn list_profiles(tx: &mut Tx, account: AccountId) -> Result<Vec<Profil
     fetch_all!(tx, ProfileRow, LIST, account.to_string())?.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Adds a profile to its account. [`StoreError::Conflict`] when the account has 25, when it has one of this provider
-/// already, or when the subject is somebody's profile already.
+/// Adds a profile to its account. [`StoreError::Conflict`] when the account has 25 or was merged into another, when it
+/// has one of this provider already, or when the subject is somebody's profile already.
 pub async fn insert_profile(
     tx: &mut Tx,
     organization: Option<OrganizationId>,
@@ -119,8 +171,60 @@ pub async fn insert_profile(
         verified,
         new.created_at.unix_micros(),
         new.last_used_at.map(Timestamp::unix_micros),
+        email.map(Email::canonical),
     )?;
     Ok(())
+}
+
+/// The profile with this id.
+pub async fn find_profile(tx: &mut Tx, id: ProfileId) -> Result<Option<Profile>, StoreError> {
+    fetch_optional!(tx, ProfileRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
+}
+
+/// All profiles of those accounts of an organization that have this email (in its canonical form) themselves or in a
+/// profile; 500 at most, by account.
+pub async fn list_profiles_sharing_email(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    canonical: &str,
+) -> Result<Vec<HeldProfile>, StoreError> {
+    let rows = fetch_all!(tx, HeldRow, LIST_SHARING_EMAIL, organization.to_string(), canonical)?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// An account's profiles with what decides whether they can sign in, oldest first.
+pub async fn list_held_profiles(tx: &mut Tx, account: AccountId) -> Result<Vec<HeldProfile>, StoreError> {
+    fetch_all!(tx, HeldRow, LIST_HELD, account.to_string())?.into_iter().map(TryInto::try_into).collect()
+}
+
+/// Takes a profile from its account for good, if more than `keep` would be there before; `false` when it is not there,
+/// or too few would stay.
+pub async fn delete_profile(
+    tx: &mut Tx,
+    account: AccountId,
+    id: ProfileId,
+    keep: i64,
+) -> Result<bool, StoreError> {
+    let account = account.to_string();
+    Ok(execute!(tx, DELETE, id.to_string(), &account)? == 1 && execute!(tx, RELEASE, &account, keep)? == 1)
+}
+
+/// Moves a profile to another account; `false` when it is not there. [`StoreError::Conflict`] when that account has 25,
+/// or one of this provider.
+pub async fn move_profile(
+    tx: &mut Tx,
+    id: ProfileId,
+    from: AccountId,
+    to: AccountId,
+) -> Result<bool, StoreError> {
+    let (from, to) = (from.to_string(), to.to_string());
+    if execute!(tx, MOVE, id.to_string(), &from, &to)? == 0 {
+        return Ok(false);
+    }
+    if execute!(tx, RESERVE, &to)? == 0 || execute!(tx, RELEASE, &from, 0i64)? == 0 {
+        return Err(StoreError::Conflict);
+    }
+    Ok(true)
 }
 
 /// Notes that a local profile signed somebody in.
@@ -143,7 +247,8 @@ pub async fn touch_external_profile(
         id.to_string(),
         now.unix_micros(),
         email.map(Email::as_str),
-        email_verified
+        email_verified,
+        email.map(Email::canonical),
     )?;
     Ok(())
 }

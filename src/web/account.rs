@@ -13,6 +13,7 @@ use super::request::{Browser, PostedForm};
 use super::respond::{answer, outcome, page, refusal, see_other};
 use super::state::Web;
 use crate::flows::account::{AccountView, SessionView};
+use crate::flows::link::ProfileView;
 use crate::flows::visit::Go;
 use crate::protocol::oauth::Parameters;
 
@@ -50,7 +51,7 @@ fn account_page<'w>(web: &'w Web, browser: &Browser, view: AccountView) -> Accou
         email_proven: view.account.email_verified,
         organization: view.organization,
         domains: view.domains,
-        via: view.via.map_or(SignedInVia::Local, |(name, issuer)| SignedInVia::Connection { name, issuer }),
+        via: signed_in_via(&view.profiles),
         sessions: view.sessions.into_iter().map(session_row).collect(),
         done: match browser.query.get(DONE) {
             Some(SESSION_ENDED) => Some(Done::SessionEnded),
@@ -72,6 +73,13 @@ fn session_row(view: SessionView) -> SessionRow {
         signed_in: session.created_at,
         last_used: session.last_seen_at,
     }
+}
+
+/// How this session was signed in.
+fn signed_in_via(profiles: &[ProfileView]) -> SignedInVia {
+    let used = profiles.iter().find(|profile| profile.current);
+    let external = used.and_then(|profile| profile.provider.clone().zip(profile.issuer.clone()));
+    external.map_or(SignedInVia::Local, |(name, issuer)| SignedInVia::Connection { name, issuer })
 }
 
 async fn end_session(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {

@@ -11,6 +11,7 @@ use super::request::{Browser, PostedForm};
 use super::state::Web;
 use crate::flows::error::{FlowError, Refusal};
 use crate::flows::visit::{Answer, CookieChange, Go};
+use crate::model::OwnPlace;
 
 /// A short text answer.
 pub fn plain(status: StatusCode, text: &'static str) -> Response {
@@ -85,7 +86,12 @@ pub fn answer(answer: &Answer) -> Response {
         }
         Go::Consent(flow) => path::with_query(path::CONSENT, "flow", flow),
         Go::Upstream(url) | Go::App(url) => url.clone(),
+        Go::Link(attempt) => path::with_query(path::LINK, "flow", attempt),
+        Go::ConfirmLink(attempt) => path::with_query(path::CONFIRM_LINK, "flow", attempt),
         Go::Account => path::ACCOUNT.to_owned(),
+        Go::Own(OwnPlace::AddProfile) => path::ADD_PROFILE.to_owned(),
+        Go::Own(OwnPlace::Unlink(profile)) => path::with_query(path::UNLINK, "profile", &profile.to_string()),
+        Go::Own(OwnPlace::Undo(entry)) => path::with_query(path::UNDO_LINK, "entry", &entry.to_string()),
         Go::SignedOut(None) => path::SIGNED_OUT.to_owned(),
         Go::SignedOut(Some(client)) => path::with_query(path::SIGNED_OUT, "client_id", client),
     };

@@ -10,8 +10,18 @@ pub const DOMAIN: &str = "/signin/domain";
 pub const CONNECTION: &str = "/signin/connection";
 /// Consent page; its form posts here.
 pub const CONSENT: &str = "/consent";
+/// The offer to link other accounts; its form posts here.
+pub const LINK: &str = "/link";
+/// Where both sides of a link are named and confirmed; its form posts here.
+pub const CONFIRM_LINK: &str = "/link/confirm";
 /// A person's own page.
 pub const ACCOUNT: &str = "/account";
+/// Where another way to sign in, or another account, is added; its form posts here.
+pub const ADD_PROFILE: &str = "/account/link";
+/// Where a profile is taken away; its form posts here.
+pub const UNLINK: &str = "/account/unlink";
+/// Where a link or merge is undone; its form posts here.
+pub const UNDO_LINK: &str = "/account/undo";
 /// Ends one session of one's own (POST).
 pub const END_SESSION: &str = "/account/sessions/end";
 /// Ends all sessions of one's own but this one (POST).

@@ -1,0 +1,244 @@
+//! The end of an attempt: everything that it stands on is read again in one transaction, and both sides become one
+//! account, or nothing changes and the proofs are burned.
+
+use super::super::Broker;
+use super::super::complete::{Known, Proven, Way};
+use super::super::error::FlowError;
+use super::super::evidence::Event;
+use super::super::visit::{Answer, CookieChange, Visit};
+use super::confirm::accounts_of;
+use crate::model::{
+    Account, AccountId, Email, LinkAttempt, NamedSide, Organization, Proof, Secret, Side, Target,
+};
+use crate::policy::link::{LinkRefusal, Newcomer, Offer};
+use crate::store::links::consume_attempt;
+use crate::store::{StoreError, Tx, accounts, profiles, sessions};
+
+/// What a link came to.
+pub(super) struct Joined {
+    /// The account that both sides are now.
+    pub account: AccountId,
+    /// By what the person is signed in to it.
+    pub proof: Proof,
+    /// The provider's ID token of a first side that was an identity.
+    pub id_token: Option<Secret>,
+}
+
+/// Why an attempt did not come to an end.
+pub(super) enum FinishError {
+    /// It may not be; the proofs are burned.
+    Refused(LinkRefusal),
+    /// It may not be, for a reason with words of its own.
+    Gone(&'static str, &'static str),
+    /// Something that is needed is down, or refused already.
+    Flow(FlowError),
+}
+
+impl From<FlowError> for FinishError {
+    fn from(error: FlowError) -> Self {
+        Self::Flow(error)
+    }
+}
+
+impl From<StoreError> for FinishError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // Somebody else was first: with this identity, or with the last free place.
+            StoreError::Conflict => Self::Gone("link_taken", "link_taken"),
+            error => Self::Flow(error.into()),
+        }
+    }
+}
+
+impl Broker {
+    /// Links both sides of an attempt.
+    pub(super) async fn finish_link(
+        &self,
+        visit: &Visit,
+        attempt: LinkAttempt,
+        keep: Option<AccountId>,
+        local_of: Option<AccountId>,
+    ) -> Result<Answer, FlowError> {
+        let event = Self::link_event("link", &attempt);
+        let Some(far) = attempt.state.far.clone() else {
+            return Err(self.refuse(visit, event, "flow_expired", "link_not_proved").await);
+        };
+        for side in [&attempt.state.near, &far] {
+            if let Side::Identity(identity) = side {
+                self.vouching_connection(visit, identity, &event).await?;
+            }
+        }
+        // What a session needs to be noted as used, it is before: two transactions that write would wait for each other.
+        if let Some(session) = attempt.state.session {
+            let current = self.current_session(visit).await?;
+            if current.is_none_or(|current| current.session.id != session) {
+                return Err(self.refuse(visit, event, "session_ended", "session_ended").await);
+            }
+        }
+        let sides = self.name_sides(&attempt.state.near, &far).await?;
+        let (mut tx, known) = self.begin_completion(&attempt.state.target).await?;
+        let linked = self.link_sides(&mut tx, &attempt, &far, (keep, local_of), &sides).await;
+        let joined = match linked {
+            Ok(joined) => joined,
+            Err(error) => {
+                drop(tx);
+                return Err(self.link_failed(visit, &attempt, event, error).await);
+            }
+        };
+        let clear = CookieChange::ClearFlow(attempt.id);
+        self.go_on_linked(tx, visit, &attempt, known, joined).await.map(|answer| answer.with(clear))
+    }
+
+    async fn link_failed(
+        &self,
+        visit: &Visit,
+        attempt: &LinkAttempt,
+        event: Event,
+        error: FinishError,
+    ) -> FlowError {
+        match error {
+            FinishError::Refused(refusal) => self.burn(attempt, event, refusal).await,
+            FinishError::Gone(code, reason) => self.refuse(visit, event, code, reason).await,
+            FinishError::Flow(error) => error,
+        }
+    }
+
+    /// Joins or merges both sides, in the transaction that uses the attempt up.
+    async fn link_sides(
+        &self,
+        tx: &mut Tx,
+        attempt: &LinkAttempt,
+        far: &Side,
+        (keep, local_of): (Option<AccountId>, Option<AccountId>),
+        sides: &[NamedSide; 2],
+    ) -> Result<Joined, FinishError> {
+        let state = &attempt.state;
+        if !consume_attempt(tx, attempt.id, attempt.revision, self.clock.now()).await? {
+            return Err(FinishError::Gone("flow_finished", "link_overtaken"));
+        }
+        if let Some(session) = state.session
+            && !sessions::hold_session(tx, session).await?
+        {
+            return Err(FinishError::Gone("session_ended", "session_ended"));
+        }
+        let organization = self.organization_of(tx, attempt.organization).await?;
+        if !organization.policy.linking {
+            return Err(FinishError::Refused(LinkRefusal::Off));
+        }
+        // Held in one order, so that two who link the same two accounts wait for each other and not both.
+        for account in accounts_of(&state.near, far) {
+            accounts::hold_account(tx, account).await?;
+        }
+        match (&state.near, far) {
+            (Side::Identity(identity), Side::Profile { account, proof }) => {
+                self.check_profile(tx, &organization, *account, proof).await?;
+                let identity = self.still_proven(tx, (**identity).clone(), organization.id).await?;
+                let proof = self.join(tx, &organization, &identity, *account, (attempt, sides)).await?;
+                Ok(Joined { account: *account, proof, id_token: Some(identity.id_token) })
+            }
+            (Side::Profile { account, proof }, Side::Identity(identity)) => {
+                self.check_profile(tx, &organization, *account, proof).await?;
+                let identity = self.still_proven(tx, (**identity).clone(), organization.id).await?;
+                self.join(tx, &organization, &identity, *account, (attempt, sides)).await?;
+                Ok(Joined { account: *account, proof: proof.clone(), id_token: None })
+            }
+            (Side::Profile { account: near, proof }, Side::Profile { account: other, proof: second }) => {
+                self.check_profile(tx, &organization, *near, proof).await?;
+                self.check_profile(tx, &organization, *other, second).await?;
+                let kept = keep.unwrap_or(*near);
+                let gone = match kept {
+                    kept if kept == *near => *other,
+                    kept if kept == *other => *near,
+                    _ => return Err(FinishError::Refused(LinkRefusal::WrongProfile)),
+                };
+                let local_of = local_of.unwrap_or(kept);
+                self.merge(tx, &organization, (kept, gone), local_of, (attempt, sides)).await?;
+                let survives = profiles::find_profile(tx, proof.profile).await?.is_some();
+                let proof = if survives { proof } else { second };
+                Ok(Joined { account: kept, proof: proof.clone(), id_token: None })
+            }
+            (Side::Identity(_), Side::Identity(_)) => Err(FinishError::Refused(LinkRefusal::NoAccount)),
+        }
+    }
+
+    /// Whether what a profile proved still proves it: the profile is there, can sign in, and its password is the one
+    /// that was entered.
+    async fn check_profile(
+        &self,
+        tx: &mut Tx,
+        organization: &Organization,
+        account: AccountId,
+        proof: &Proof,
+    ) -> Result<(), FinishError> {
+        let found = accounts::find_account(tx, account).await?;
+        if found.as_ref().is_none_or(|found| found.organization != Some(organization.id)) {
+            return Err(FinishError::Refused(LinkRefusal::WrongProfile));
+        }
+        let holder = self.holder(tx, organization, account).await?;
+        if !holder.enabled || !organization.enabled {
+            return Err(FinishError::Refused(LinkRefusal::Disabled));
+        }
+        let Some(held) = holder.profiles.iter().find(|held| held.id == proof.profile) else {
+            return Err(FinishError::Refused(LinkRefusal::WrongProfile));
+        };
+        if !held.usable {
+            return Err(FinishError::Gone("connection_disabled", "connection_disabled"));
+        }
+        if held.issuer.is_none() {
+            let stored = accounts::find_password(tx, account).await?;
+            if stored.is_none_or(|stored| stored.changed_at > proof.authenticated_at) {
+                return Err(FinishError::Gone("session_ended", "password_changed"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Leads on whoever is one account now: to the next offer, consent, the app, or their own page.
+    async fn go_on_linked(
+        &self,
+        mut tx: Tx,
+        visit: &Visit,
+        attempt: &LinkAttempt,
+        mut known: Known,
+        joined: Joined,
+    ) -> Result<Answer, FlowError> {
+        let Joined { account, proof, id_token } = joined;
+        let Some(account) = accounts::find_account(&mut tx, account).await? else {
+            return Err(FlowError::Unavailable("a linked account is gone".to_owned()));
+        };
+        known.offer = self.further_offer(&mut tx, attempt, &account).await?;
+        let proven = Proven { account, proof, upstream_id_token: id_token };
+        let flow = attempt.flow();
+        if attempt.state.session.is_none() {
+            return self.complete_sign_in(tx, visit, &flow, proven, known).await;
+        }
+        let ground = self.ground(&mut tx, &proven.account, &proven.proof, &flow.target, known).await?;
+        if !ground.goes_on() {
+            drop(tx);
+            let event = Self::link_event("link", attempt);
+            return Err(self.refuse_step(visit, event, ground.step, &flow.target).await);
+        }
+        let way = Way { flow: flow.id, target: &flow.target };
+        self.admit(tx, visit, way, proven, &ground).await
+    }
+
+    /// The email by which a further account is offered, while an app is waiting and there is one.
+    async fn further_offer(
+        &self,
+        tx: &mut Tx,
+        attempt: &LinkAttempt,
+        account: &Account,
+    ) -> Result<Option<(Email, bool)>, FlowError> {
+        if !matches!(attempt.state.target, Target::App(_) | Target::Home(_)) {
+            return Ok(None);
+        }
+        let organization = self.organization_of(tx, attempt.organization).await?;
+        let holder = self.holder(tx, &organization, account.id).await?;
+        let email = attempt.state.email.as_ref();
+        let offered = self.offer_to(tx, &organization, email, Newcomer::Account(&holder)).await?;
+        Ok(match offered {
+            Offer::Named(_) => email.cloned(),
+            Offer::Nothing | Offer::Unnamed => None,
+        })
+    }
+}

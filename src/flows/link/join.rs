@@ -1,0 +1,111 @@
+//! An identity becomes a profile of an account; and what every change of links writes besides: ledger and evidence.
+
+use super::super::Broker;
+use super::super::error::FlowError;
+use super::super::evidence::{Event, receipt_of};
+use super::finish::FinishError;
+use crate::crypto::seal::Purpose;
+use crate::model::{
+    AccountId, Actor, ConnectionId, Identity, LedgerEntry, LedgerId, LedgerKind, LinkAttempt, Moved,
+    NamedSide, Organization, OrganizationId, ProfileId, Proof,
+};
+use crate::policy::link::{Newcomer, may_join};
+use crate::store::{StoreError, Tx, ledger, profiles};
+
+/// What a new entry of the ledger is about.
+pub(super) struct NewEntry<'a> {
+    pub kind: LedgerKind,
+    pub organization: OrganizationId,
+    pub account: AccountId,
+    pub other: Option<AccountId>,
+    pub profile: Option<ProfileId>,
+    pub connection: Option<ConnectionId>,
+    pub actor: Actor,
+    pub undoes: Option<LedgerId>,
+    pub moved: Moved,
+    pub sides: &'a [NamedSide],
+}
+
+impl Broker {
+    /// Makes an identity a profile of an account that was proved too.
+    pub(super) async fn join(
+        &self,
+        tx: &mut Tx,
+        organization: &Organization,
+        identity: &Identity,
+        account: AccountId,
+        (attempt, sides): (&LinkAttempt, &[NamedSide; 2]),
+    ) -> Result<Proof, FinishError> {
+        let holder = self.holder(tx, organization, account).await?;
+        may_join(Newcomer::Identity(&identity.issuer), &holder).map_err(FinishError::Refused)?;
+        let profile = self.profile_of(account, identity);
+        profiles::insert_profile(tx, Some(organization.id), &profile).await?;
+        let entry = NewEntry {
+            kind: LedgerKind::Linked,
+            organization: organization.id,
+            account,
+            other: None,
+            profile: Some(profile.id),
+            connection: Some(identity.connection),
+            actor: account.into(),
+            undoes: None,
+            moved: Moved::default(),
+            sides,
+        };
+        let receipt = Some(receipt_of(attempt.state.origin));
+        self.write_entry(tx, entry, Event { receipt, ..Event::new("link") }).await?;
+        Ok(identity.proof(profile.id))
+    }
+
+    /// Adds an entry to the ledger, with its audit record; `false` when it undoes what was undone before.
+    pub(super) async fn write_entry(
+        &self,
+        tx: &mut Tx,
+        new: NewEntry<'_>,
+        event: Event,
+    ) -> Result<Option<LedgerId>, FlowError> {
+        let now = self.clock.now();
+        let id = LedgerId::new(now, &*self.random);
+        let entry = LedgerEntry {
+            id,
+            organization: new.organization,
+            at: now,
+            kind: new.kind,
+            account: new.account,
+            other: new.other,
+            profile: new.profile,
+            connection: new.connection,
+            actor: new.actor,
+            undoes: new.undoes,
+            moved: new.moved,
+            sides_sealed: self.seal_sides(id, new.sides)?,
+        };
+        if !ledger::insert_entry(tx, &entry).await? {
+            return Ok(None);
+        }
+        let other = entry.other.map(|other| format!(" other={other}")).unwrap_or_default();
+        let event = Event {
+            organization: Some(entry.organization),
+            actor: Some(entry.actor),
+            connection: entry.connection,
+            detail: Some(format!("entry={id} account={}{other}", entry.account)),
+            ..event
+        };
+        self.record_success(tx, &event).await?;
+        Ok(Some(id))
+    }
+
+    fn seal_sides(&self, id: LedgerId, sides: &[NamedSide]) -> Result<String, FlowError> {
+        let text = serde_json::to_vec(sides)
+            .map_err(|_| FlowError::Unavailable("an entry of the ledger cannot be written".to_owned()))?;
+        Ok(self.sealer.seal_text(Purpose::PersonalData, &format!("link_ledger.sides:{id}"), &text)?)
+    }
+
+    /// Both identities of an entry, as they were.
+    pub(super) fn open_sides(&self, entry: &LedgerEntry) -> Result<Vec<NamedSide>, StoreError> {
+        let broken = || StoreError::inconsistent("link_ledger", "sides_sealed", entry.id);
+        let context = format!("link_ledger.sides:{}", entry.id);
+        let text = self.sealer.open_text(Purpose::PersonalData, &context, &entry.sides_sealed);
+        serde_json::from_slice(&text.map_err(|_| broken())?).map_err(|_| broken())
+    }
+}

@@ -1,0 +1,141 @@
+//! Two accounts become one: the kept account gets the profiles, roles, apps' names and consents of the other, which
+//! stays behind as an empty, reserved record that can be brought back.
+
+use super::super::Broker;
+use super::super::evidence::{Event, receipt_of};
+use super::finish::FinishError;
+use super::join::NewEntry;
+use crate::model::{
+    Account, AccountId, LedgerKind, LinkAttempt, NamedSide, Organization, ProfileKind, SessionId,
+};
+use crate::policy::link::merge::{Party, Plan, plan};
+use crate::policy::link::{LinkRefusal, Newcomer, may_join};
+use crate::store::{StoreError, Tx, accounts, expected, grants, merging, password_links, profiles, sessions};
+
+impl Broker {
+    /// Merges `gone` into `kept`. `local_of` says whose username and password stay where both have one.
+    pub(super) async fn merge(
+        &self,
+        tx: &mut Tx,
+        organization: &Organization,
+        (kept, gone): (AccountId, AccountId),
+        local_of: AccountId,
+        (attempt, sides): (&LinkAttempt, &[NamedSide; 2]),
+    ) -> Result<(), FinishError> {
+        let into = self.holder(tx, organization, kept).await?;
+        let from = self.holder(tx, organization, gone).await?;
+        may_join(Newcomer::Account(&from), &into).map_err(FinishError::Refused)?;
+        let (kept, gone) = (find(tx, kept).await?, find(tx, gone).await?);
+        let parties = (party(tx, &kept).await?, party(tx, &gone).await?);
+        let planned = plan(&parties.0, &parties.1, local_of).map_err(FinishError::Refused)?;
+        let mut moved = planned.moved.clone();
+        self.move_profiles(tx, &kept, &gone, &planned).await?;
+        for role in &moved.gained {
+            merging::add_role(tx, organization.id, kept.id, *role).await?;
+        }
+        for role in &moved.roles {
+            merging::take_role(tx, gone.id, *role).await?;
+        }
+        for app in merging::list_subject_apps(tx, gone.id).await? {
+            moved.subjects.extend(merging::move_subject(tx, app, gone.id, kept.id).await?.then_some(app));
+        }
+        for app in merging::list_consent_apps(tx, gone.id).await? {
+            moved.consents.extend(merging::move_consent(tx, app, gone.id, kept.id).await?.then_some(app));
+        }
+        merging::delete_consents(tx, gone.id).await?;
+        expected::delete_expected(tx, gone.id).await?;
+        self.end_everything(tx, gone.id).await?;
+        self.end_elsewhere(tx, kept.id, attempt.state.session).await?;
+        if !merging::mark_merged(tx, gone.id, kept.id, self.clock.now()).await? {
+            return Err(StoreError::Conflict.into());
+        }
+        let entry = NewEntry {
+            kind: LedgerKind::Merged,
+            organization: organization.id,
+            account: kept.id,
+            other: Some(gone.id),
+            profile: None,
+            connection: None,
+            actor: kept.id.into(),
+            undoes: None,
+            moved,
+            sides,
+        };
+        let receipt = Some(receipt_of(attempt.state.origin));
+        self.write_entry(tx, entry, Event { receipt, ..Event::new("merge") }).await?;
+        Ok(())
+    }
+
+    /// Moves profiles, password and username as planned. What ends makes room first.
+    async fn move_profiles(
+        &self,
+        tx: &mut Tx,
+        kept: &Account,
+        gone: &Account,
+        planned: &Plan,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        if let (Some(profile), Some(account)) = (planned.ended_local, planned.moved.ended_local) {
+            if !profiles::delete_profile(tx, account, profile, 0).await? {
+                return Err(StoreError::Conflict);
+            }
+            merging::delete_password(tx, account).await?;
+            password_links::consume_all_links(tx, account, now).await?;
+        }
+        for profile in &planned.moved.profiles {
+            if !profiles::move_profile(tx, *profile, gone.id, kept.id).await? {
+                return Err(StoreError::Conflict);
+            }
+        }
+        if planned.moves_password {
+            merging::move_password(tx, gone.id, kept.id).await?;
+            password_links::consume_all_links(tx, gone.id, now).await?;
+        }
+        if planned.moved.swapped_usernames {
+            let (one, two) = ((kept.id, kept.username.as_ref()), (gone.id, gone.username.as_ref()));
+            merging::swap_usernames(tx, one, two, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends what the kept account has open in other browsers: they were opened before it could do more.
+    async fn end_elsewhere(
+        &self,
+        tx: &mut Tx,
+        kept: AccountId,
+        here: Option<SessionId>,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        match here {
+            Some(here) => {
+                sessions::end_other_sessions(tx, kept, here, now).await?;
+                grants::revoke_grants_of_other_sessions(tx, kept, here, now).await?;
+            }
+            None => self.end_everything(tx, kept).await?,
+        }
+        Ok(())
+    }
+}
+
+async fn find(tx: &mut Tx, account: AccountId) -> Result<Account, FinishError> {
+    let found = accounts::find_account(tx, account).await?;
+    found.ok_or(FinishError::Refused(LinkRefusal::WrongProfile))
+}
+
+/// An account as a merge sees it.
+async fn party(tx: &mut Tx, account: &Account) -> Result<Party, StoreError> {
+    let mut party = Party {
+        account: account.id,
+        roles: account.roles.clone(),
+        local: None,
+        external: Vec::new(),
+        break_glass: account.break_glass,
+    };
+    for profile in profiles::list_profiles(tx, account.id).await? {
+        match profile.kind {
+            ProfileKind::Local => party.local = Some(profile.id),
+            ProfileKind::External { .. } => party.external.push(profile.id),
+        }
+    }
+    Ok(party)
+}

@@ -1,0 +1,270 @@
+//! A person's own page: the profiles that their account has, what happened to them, and the way to add one. What is
+//! sensitive needs a fresh proof of who asks.
+
+use super::super::Broker;
+use super::super::account::own_event;
+use super::super::error::FlowError;
+use super::super::evidence::Event;
+use super::super::sessions::CurrentSession;
+use super::super::sign_in::ConnectionView;
+use super::super::visit::{Answer, Go, Visit};
+use crate::model::{
+    ConnectionId, Email, FlowId, LedgerId, LedgerKind, LinkState, OrganizationId, OwnPlace, ProfileId,
+    ProfileKind, Side, Target, Timestamp, UNDO_WINDOW, Wanted,
+};
+use crate::policy::link::{begin_until, is_fresh};
+use crate::store::links::find_attempt;
+use crate::store::{connections, ledger, profiles};
+
+/// Something sensitive: it is shown to whoever proved a moment ago who they are, and everybody else proves it first.
+#[derive(Clone)]
+pub enum Sensitive<T> {
+    /// It is shown.
+    Show(T),
+    /// The person proves anew who they are; the way there.
+    Prove(Answer),
+}
+
+/// One profile of the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileView {
+    /// The profile.
+    pub profile: ProfileId,
+    /// Its connection's name; `None` is username and password.
+    pub provider: Option<String>,
+    /// The identity provider (the token's `iss`).
+    pub issuer: Option<String>,
+    /// The email that the provider asserts, or the username.
+    pub label: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it last signed the person in.
+    pub last_used: Option<Timestamp>,
+    /// Whether this session was signed in by it.
+    pub current: bool,
+    /// Whether it can be taken away: another one stays.
+    pub may_unlink: bool,
+}
+
+/// One entry of the ledger, for the person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerView {
+    /// The entry.
+    pub id: LedgerId,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: LedgerKind,
+    /// What came or went, by its names: connection, then email or username.
+    pub what: Vec<String>,
+    /// Until when it can be undone, if it can.
+    pub undo_until: Option<Timestamp>,
+}
+
+/// What the page shows on which another way to sign in is added.
+#[derive(Debug, Clone)]
+pub struct AddProfileView {
+    /// What its form proves.
+    pub form_token: String,
+    /// The organization's connections, but for those of providers that the account has.
+    pub connections: Vec<ConnectionView>,
+}
+
+/// How the second side is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddWay {
+    /// At this connection's provider.
+    Connection(ConnectionId),
+    /// By username and password of another account.
+    Password,
+}
+
+impl Broker {
+    /// The session of somebody who proved a moment ago who they are; for everybody else, the way to do so.
+    pub(super) async fn require_fresh(
+        &self,
+        visit: &Visit,
+        place: OwnPlace,
+        action: &'static str,
+    ) -> Result<Sensitive<CurrentSession>, FlowError> {
+        let current = self.require_session(visit, action).await?;
+        let (proved_at, now) = (current.session.proof.authenticated_at, self.clock.now());
+        let fresh = match place {
+            OwnPlace::AddProfile => begin_until(proved_at, now).is_some(),
+            OwnPlace::Unlink(_) | OwnPlace::Undo(_) => is_fresh(proved_at, now),
+        };
+        if fresh {
+            return Ok(Sensitive::Show(current));
+        }
+        Ok(Sensitive::Prove(self.begin_proof(visit, &current, place).await?))
+    }
+
+    /// Leads a signed-in person to prove anew who they are, the way that this session was signed in.
+    async fn begin_proof(
+        &self,
+        visit: &Visit,
+        current: &CurrentSession,
+        place: OwnPlace,
+    ) -> Result<Answer, FlowError> {
+        let flow = self.new_flow(Target::Own(current.account.id, place));
+        let Some(connection) = current.session.proof.connection else {
+            let cookies = self.keep_flow(visit, &flow).await?;
+            let go = Go::SignIn(self.flow_handle(flow.id, None)?);
+            return Ok(cookies.into_iter().fold(Answer::to(go), Answer::with));
+        };
+        let hint = current.account.email.as_ref().map(Email::as_str);
+        self.begin_leg(visit, flow, connection, hint).await
+    }
+
+    /// The profiles of the account, oldest first.
+    pub(in crate::flows) async fn own_profiles(
+        &self,
+        current: &CurrentSession,
+    ) -> Result<Vec<ProfileView>, FlowError> {
+        let account = &current.account;
+        let all = profiles::list_profiles(&mut self.database.read().await?, account.id).await?;
+        let may_unlink = all.len() > 1;
+        let mut views = Vec::with_capacity(all.len());
+        for profile in all {
+            let provider = self.connection_name(profile.kind.connection()).await?;
+            let label = match &profile.kind {
+                ProfileKind::Local => account.username.as_ref().map(ToString::to_string),
+                ProfileKind::External { email, .. } => email.as_ref().map(ToString::to_string),
+            };
+            views.push(ProfileView {
+                profile: profile.id,
+                provider,
+                issuer: profile.kind.issuer().map(str::to_owned),
+                label,
+                since: profile.created_at,
+                last_used: profile.last_used_at,
+                current: profile.id == current.session.proof.profile,
+                may_unlink: may_unlink && !(profile.kind == ProfileKind::Local && account.break_glass),
+            });
+        }
+        Ok(views)
+    }
+
+    /// What happened to the account's links, newest first.
+    pub(in crate::flows) async fn own_ledger(
+        &self,
+        current: &CurrentSession,
+    ) -> Result<Vec<LedgerView>, FlowError> {
+        let now = self.clock.now();
+        let entries = ledger::list_entries(&mut self.database.read().await?, current.account.id).await?;
+        let undone: Vec<LedgerId> = entries.iter().filter_map(|entry| entry.undoes).collect();
+        let mut views = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let sides = self.open_sides(&entry)?;
+            let what = sides.iter().map(|side| {
+                let names = [&side.provider, &side.username, &side.email];
+                names.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" · ")
+            });
+            let until = entry.at.after(UNDO_WINDOW);
+            let may_undo = entry.kind.can_be_undone()
+                && entry.account == current.account.id
+                && now < until
+                && !undone.contains(&entry.id);
+            views.push(LedgerView {
+                id: entry.id,
+                at: entry.at,
+                kind: entry.kind,
+                what: what.collect(),
+                undo_until: may_undo.then_some(until),
+            });
+        }
+        Ok(views)
+    }
+
+    /// What the page shows on which another way to sign in is added, or the way to prove anew who one is.
+    pub async fn view_add_profile(&self, visit: &Visit) -> Result<Sensitive<AddProfileView>, FlowError> {
+        let current = match self.require_fresh(visit, OwnPlace::AddProfile, "link").await? {
+            Sensitive::Show(current) => current,
+            Sensitive::Prove(answer) => return Ok(Sensitive::Prove(answer)),
+        };
+        let Some(organization) = current.organization.as_ref().filter(|own| own.policy.linking) else {
+            let event = own_event("link", &current);
+            return Err(self.refuse(visit, event, "link_off", "link_off").await);
+        };
+        let has = profiles::list_profiles(&mut self.database.read().await?, current.account.id).await?;
+        let has: Vec<&str> = has.iter().filter_map(|profile| profile.kind.issuer()).collect();
+        let open = self.connections_but(organization.id, &has).await?;
+        Ok(Sensitive::Show(AddProfileView {
+            form_token: self.form_token(&current.session.id.to_string()),
+            connections: self.connection_views(&open).await?,
+        }))
+    }
+
+    /// The enabled connections of an organization, but for those of these providers.
+    async fn connections_but(
+        &self,
+        organization: OrganizationId,
+        issuers: &[&str],
+    ) -> Result<Vec<ConnectionId>, FlowError> {
+        let all = connections::list_connections(&mut self.database.read().await?, organization).await?;
+        let open = all.iter().map(|record| &record.connection).filter(|connection| connection.enabled);
+        let open = open.filter(|connection| !issuers.contains(&connection.issuer.as_str()));
+        Ok(open.map(|connection| connection.id).collect())
+    }
+
+    /// The connections by which the second side of an attempt may be proved, where any may.
+    pub(in crate::flows) async fn second_side_connections(
+        &self,
+        attempt: FlowId,
+    ) -> Result<Vec<ConnectionId>, FlowError> {
+        let mut tx = self.database.read().await?;
+        let Some(stored) = find_attempt(&mut tx, attempt, self.clock.now()).await? else {
+            return Ok(Vec::new());
+        };
+        let attempt = self.open_attempt(&stored)?;
+        let has = match (attempt.state.wanted, &attempt.state.near) {
+            (Wanted::Any, Side::Identity(identity)) => vec![identity.issuer.clone()],
+            (Wanted::Any, Side::Profile { account, .. }) => {
+                let has = profiles::list_profiles(&mut tx, *account).await?;
+                has.iter().filter_map(|profile| profile.kind.issuer().map(str::to_owned)).collect()
+            }
+            (Wanted::Nothing | Wanted::Profile(_), _) => return Ok(Vec::new()),
+        };
+        drop(tx);
+        let has: Vec<&str> = has.iter().map(String::as_str).collect();
+        self.connections_but(attempt.organization, &has).await
+    }
+
+    /// Begins to add another way to sign in, or another account: the person proves it the way that they chose.
+    pub async fn begin_add_profile(&self, visit: &Visit, way: AddWay) -> Result<Answer, FlowError> {
+        let current = match self.require_fresh(visit, OwnPlace::AddProfile, "link").await? {
+            Sensitive::Show(current) => current,
+            Sensitive::Prove(answer) => return Ok(answer),
+        };
+        let event = own_event("link", &current);
+        let organization = current.organization.as_ref().filter(|own| own.policy.linking);
+        let proof = current.session.proof.clone();
+        let until = begin_until(proof.authenticated_at, self.clock.now());
+        let (Some(organization), Some(until)) = (organization, until) else {
+            return Err(self.refuse(visit, event, "link_off", "link_off").await);
+        };
+        let state = LinkState {
+            origin: FlowId::new(self.clock.now(), &*self.random),
+            target: Target::Account,
+            near: Side::Profile { account: current.account.id, proof },
+            session: Some(current.session.id),
+            email: None,
+            wanted: Wanted::Any,
+            far: None,
+        };
+        let mut tx = self.database.write().await?;
+        let (id, _, cookies) = self.begin_attempt(&mut tx, visit, organization.id, until, &state).await?;
+        self.record_success(&mut tx, &Event { action: "link.begin", ..event }).await?;
+        tx.commit().await?;
+        let flow = self.new_flow(Target::Link(id, 0));
+        let next = match way {
+            AddWay::Connection(connection) => self.begin_leg(visit, flow, connection, None).await?,
+            AddWay::Password => {
+                let kept = self.keep_flow(visit, &flow).await?;
+                let go = Go::SignIn(self.flow_handle(flow.id, None)?);
+                kept.into_iter().fold(Answer::to(go), Answer::with)
+            }
+        };
+        Ok(cookies.into_iter().fold(next, Answer::with))
+    }
+}

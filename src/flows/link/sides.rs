@@ -1,0 +1,111 @@
+//! Both sides of a link by their names: for the page that asks once more, and for the ledger.
+
+use super::super::Broker;
+use super::super::error::FlowError;
+use super::offer::host;
+use crate::model::{AccountId, Email, Identity, NamedSide, Profile, ProfileKind, Side, Username};
+use crate::store::{Tx, accounts, profiles};
+
+/// One side as a page names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SideView {
+    /// Its account; `None` for an identity that is nobody's profile yet.
+    pub account: Option<AccountId>,
+    /// The person's name there.
+    pub name: Option<String>,
+    /// The email.
+    pub email: Option<String>,
+    /// The username of a local profile.
+    pub username: Option<String>,
+    /// The connection's name; `None` is username and password.
+    pub provider: Option<String>,
+    /// The host of the identity provider.
+    pub host: Option<String>,
+}
+
+impl Broker {
+    /// A side for the page.
+    pub(super) async fn side_view(&self, tx: &mut Tx, side: &Side) -> Result<SideView, FlowError> {
+        let named = self.name_side(tx, side).await?;
+        let name = match side {
+            Side::Identity(identity) => identity.contact.name.clone(),
+            Side::Profile { account, .. } => {
+                accounts::find_account(tx, *account).await?.and_then(|account| account.contact.name)
+            }
+        };
+        Ok(SideView {
+            account: named.account,
+            name,
+            email: named.email,
+            username: named.username,
+            provider: named.provider,
+            host: named.issuer.as_deref().and_then(host),
+        })
+    }
+
+    /// Both sides for the ledger, as they are before they are linked.
+    pub(super) async fn name_sides(&self, near: &Side, far: &Side) -> Result<[NamedSide; 2], FlowError> {
+        let mut tx = self.database.read().await?;
+        Ok([self.name_side(&mut tx, near).await?, self.name_side(&mut tx, far).await?])
+    }
+
+    /// A side for the ledger: who was proved, how, and when.
+    pub(super) async fn name_side(&self, tx: &mut Tx, side: &Side) -> Result<NamedSide, FlowError> {
+        match side {
+            Side::Identity(identity) => {
+                let provider = self.connection_name(Some(identity.connection)).await?;
+                Ok(name_identity(identity, provider))
+            }
+            Side::Profile { proof, .. } => {
+                let profile = profiles::find_profile(tx, proof.profile).await?;
+                let Some(profile) = profile else {
+                    return Err(FlowError::Unavailable("a profile that was proved is gone".to_owned()));
+                };
+                let named = self.name_profile(tx, &profile).await?;
+                Ok(NamedSide { proved_at: proof.authenticated_at, amr: proof.amr.clone(), ..named })
+            }
+        }
+    }
+
+    /// A profile for the ledger, as it stands now.
+    pub(super) async fn name_profile(&self, tx: &mut Tx, profile: &Profile) -> Result<NamedSide, FlowError> {
+        let account = accounts::find_account(tx, profile.account).await?;
+        let own_email = account.as_ref().and_then(|account| account.email.clone());
+        let provider = self.connection_name(profile.kind.connection()).await?;
+        let (issuer, subject, username, email) = match &profile.kind {
+            ProfileKind::Local => {
+                let username = account.and_then(|account| account.username);
+                (None, None, username.as_ref().map(Username::as_str).map(str::to_owned), own_email)
+            }
+            ProfileKind::External { issuer, subject, email, .. } => {
+                (Some(issuer.clone()), Some(subject.clone()), None, email.clone().or(own_email))
+            }
+        };
+        Ok(NamedSide {
+            account: Some(profile.account),
+            connection: profile.kind.connection(),
+            provider,
+            issuer,
+            subject,
+            username,
+            email: email.map(|email| email.as_str().to_owned()),
+            proved_at: profile.last_used_at.unwrap_or(profile.created_at),
+            amr: Vec::new(),
+        })
+    }
+}
+
+/// An identity that is nobody's profile, for the ledger.
+pub(in crate::flows) fn name_identity(identity: &Identity, provider: Option<String>) -> NamedSide {
+    NamedSide {
+        account: None,
+        connection: Some(identity.connection),
+        provider,
+        issuer: Some(identity.issuer.clone()),
+        subject: Some(identity.subject.clone()),
+        username: None,
+        email: identity.email.as_ref().map(Email::as_str).map(str::to_owned),
+        proved_at: identity.authenticated_at,
+        amr: identity.amr.clone(),
+    }
+}

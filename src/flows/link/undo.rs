@@ -1,0 +1,280 @@
+//! Undoing a link or a merge, for thirty days: identities come back, authority does not.
+
+use super::super::Broker;
+use super::super::account::own_event;
+use super::super::error::{FlowError, private_detail};
+use super::super::evidence::Event;
+use super::super::manage::ManageError;
+use super::super::visit::{Answer, CookieChange, Go, Visit};
+use super::join::NewEntry;
+use super::own::{LedgerView, Sensitive};
+use crate::model::{
+    Account, AccountId, Actor, LedgerEntry, LedgerId, LedgerKind, Moved, OwnPlace, Profile, ProfileId,
+    ProfileKind, UNDO_WINDOW,
+};
+use crate::policy::link::merge::roles_after_undo;
+use crate::store::{StoreError, Tx, accounts, ledger, merging, profiles};
+
+/// Why nothing was undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UndoRefusal {
+    /// There is no such entry, or it is somebody else's.
+    Unknown,
+    /// It is nothing that can be undone.
+    Kind,
+    /// It is more than thirty days old.
+    TooLate,
+    /// It was undone before.
+    Done,
+    /// What was linked is there no more: it was unlinked, or the account was merged in its turn.
+    Gone,
+    /// The account would have no way to sign in.
+    Last,
+}
+
+impl UndoRefusal {
+    /// The reason, as the audit log has it; also the public code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unknown | Self::Kind => "not_found",
+            Self::TooLate => "undo_too_late",
+            Self::Done => "undo_done",
+            Self::Gone => "undo_gone",
+            Self::Last => "undo_last",
+        }
+    }
+
+    /// The same for the operator's terminal.
+    const fn sentence(self) -> &'static str {
+        match self {
+            Self::Unknown => "there is no such entry in the link ledger",
+            Self::Kind => "only links and merges can be undone",
+            Self::TooLate => "it is more than 30 days old, and can no longer be undone",
+            Self::Done => "it was undone before",
+            Self::Gone => {
+                "what was linked is there no more: it was unlinked, or the account was merged into another one; undo that \
+                 first"
+            }
+            Self::Last => "the account would have no way to sign in; link another one first",
+        }
+    }
+}
+
+enum UndoError {
+    Refused(UndoRefusal),
+    Flow(FlowError),
+}
+
+impl From<StoreError> for UndoError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict => Self::Refused(UndoRefusal::Gone),
+            error => Self::Flow(error.into()),
+        }
+    }
+}
+
+impl From<FlowError> for UndoError {
+    fn from(error: FlowError) -> Self {
+        Self::Flow(error)
+    }
+}
+
+/// What the page shows that asks before something is undone.
+#[derive(Debug, Clone)]
+pub struct UndoView {
+    /// What its form proves.
+    pub form_token: String,
+    /// The entry.
+    pub entry: LedgerView,
+}
+
+impl Broker {
+    /// What the page shows, or the way to prove anew who one is.
+    pub async fn view_undo(&self, visit: &Visit, id: LedgerId) -> Result<Sensitive<UndoView>, FlowError> {
+        let current = match self.require_fresh(visit, OwnPlace::Undo(id), "link.undo").await? {
+            Sensitive::Show(current) => current,
+            Sensitive::Prove(answer) => return Ok(Sensitive::Prove(answer)),
+        };
+        let entries = self.own_ledger(&current).await?;
+        let found = entries.into_iter().find(|view| view.id == id && view.undo_until.is_some());
+        let Some(entry) = found else {
+            let event = own_event("link.undo", &current);
+            return Err(self.refuse(visit, event, "not_found", "entry_not_own").await);
+        };
+        let form_token = self.form_token(&current.session.id.to_string());
+        Ok(Sensitive::Show(UndoView { form_token, entry }))
+    }
+
+    /// Undoes a link or merge of one's own. What was opened since ends, this session included.
+    pub async fn undo_own_link(&self, visit: &Visit, id: LedgerId) -> Result<Answer, FlowError> {
+        let current = match self.require_fresh(visit, OwnPlace::Undo(id), "link.undo").await? {
+            Sensitive::Show(current) => current,
+            Sensitive::Prove(answer) => return Ok(answer),
+        };
+        let account = current.account.id;
+        match self.undo(id, account.into(), Some(account)).await {
+            Ok(_) => Ok(Answer::to(Go::SignedOut(None)).with(CookieChange::ClearSession)),
+            Err(UndoError::Flow(error)) => Err(error),
+            Err(UndoError::Refused(refusal)) => {
+                let event = own_event("link.undo", &current);
+                Err(self.refuse(visit, event, refusal.code(), refusal.code()).await)
+            }
+        }
+    }
+
+    /// Undoes a link or merge of anybody, for the operator.
+    pub async fn undo_link(&self, id: LedgerId) -> Result<LedgerEntry, ManageError> {
+        self.undo(id, Actor::Operator, None).await.map_err(|error| match error {
+            UndoError::Refused(refusal) => ManageError::Refused(refusal.sentence().to_owned()),
+            UndoError::Flow(error) => ManageError::Unavailable(private_detail(&error)),
+        })
+    }
+
+    async fn undo(
+        &self,
+        id: LedgerId,
+        actor: Actor,
+        own: Option<AccountId>,
+    ) -> Result<LedgerEntry, UndoError> {
+        let now = self.clock.now();
+        let mut tx = self.database.write().await?;
+        let found = ledger::find_entry(&mut tx, id).await?;
+        let Some(entry) = found.filter(|entry| own.is_none_or(|own| own == entry.account)) else {
+            return Err(UndoError::Refused(UndoRefusal::Unknown));
+        };
+        if !entry.kind.can_be_undone() {
+            return Err(UndoError::Refused(UndoRefusal::Kind));
+        }
+        if now >= entry.at.after(UNDO_WINDOW) {
+            return Err(UndoError::Refused(UndoRefusal::TooLate));
+        }
+        let mut both: Vec<AccountId> = [entry.account].into_iter().chain(entry.other).collect();
+        both.sort_unstable();
+        for account in both {
+            accounts::hold_account(&mut tx, account).await?;
+        }
+        let new = NewEntry {
+            kind: LedgerKind::Undone,
+            organization: entry.organization,
+            account: entry.account,
+            other: entry.other,
+            profile: entry.profile,
+            connection: entry.connection,
+            actor,
+            undoes: Some(id),
+            moved: Moved::default(),
+            sides: &self.open_sides(&entry)?,
+        };
+        // Order matters: whoever adds the entry undoes it, and nobody else.
+        if self.write_entry(&mut tx, new, Event::new("link.undo")).await?.is_none() {
+            return Err(UndoError::Refused(UndoRefusal::Done));
+        }
+        match (entry.kind, entry.other, entry.profile) {
+            (LedgerKind::Merged, Some(other), _) => self.split(&mut tx, &entry, other).await?,
+            (_, _, Some(profile)) => self.take_off(&mut tx, &entry, profile).await?,
+            _ => return Err(UndoError::Refused(UndoRefusal::Kind)),
+        }
+        tx.commit().await?;
+        Ok(entry)
+    }
+
+    /// Takes a linked profile off its account; its identity is nobody's again.
+    async fn take_off(&self, tx: &mut Tx, entry: &LedgerEntry, profile: ProfileId) -> Result<(), UndoError> {
+        let now = self.clock.now();
+        let held = profiles::find_profile(tx, profile).await?;
+        if held.is_none_or(|held| held.account != entry.account) {
+            return Err(UndoError::Refused(UndoRefusal::Gone));
+        }
+        if !profiles::delete_profile(tx, entry.account, profile, 1).await? {
+            return Err(UndoError::Refused(UndoRefusal::Last));
+        }
+        merging::end_what_profile_opened(tx, entry.account, profile, now).await?;
+        merging::end_what_was_opened_since(tx, entry.account, entry.at, now).await?;
+        Ok(())
+    }
+
+    /// Brings a merged account back, with what is still there of what it had.
+    async fn split(&self, tx: &mut Tx, entry: &LedgerEntry, other: AccountId) -> Result<(), UndoError> {
+        let now = self.clock.now();
+        let (kept, moved) = (entry.account, &entry.moved);
+        if !merging::unmark_merged(tx, other, kept, now).await? {
+            return Err(UndoError::Refused(UndoRefusal::Gone));
+        }
+        let (Some(kept), Some(back)) =
+            (accounts::find_account(tx, kept).await?, accounts::find_account(tx, other).await?)
+        else {
+            return Err(UndoError::Refused(UndoRefusal::Gone));
+        };
+        self.give_back_profiles(tx, &kept, &back, moved).await?;
+        for app in &moved.subjects {
+            merging::move_subject(tx, *app, kept.id, back.id).await?;
+        }
+        for app in &moved.consents {
+            merging::move_consent(tx, *app, kept.id, back.id).await?;
+        }
+        let (left, given) = roles_after_undo(&kept.roles, moved);
+        for role in kept.roles.iter().filter(|role| !left.contains(role)) {
+            merging::take_role(tx, kept.id, *role).await?;
+        }
+        for role in given {
+            merging::add_role(tx, entry.organization, back.id, role).await?;
+        }
+        merging::end_what_was_opened_since(tx, kept.id, entry.at, now).await?;
+        merging::end_what_was_opened_since(tx, back.id, entry.at, now).await?;
+        Ok(())
+    }
+
+    /// Gives profiles, password and username back. A local profile that the merge ended comes back without its password.
+    async fn give_back_profiles(
+        &self,
+        tx: &mut Tx,
+        kept: &Account,
+        back: &Account,
+        moved: &Moved,
+    ) -> Result<(), UndoError> {
+        let now = self.clock.now();
+        let mut came_back = 0;
+        let mut local_came_back = false;
+        for profile in &moved.profiles {
+            let local = profiles::find_profile(tx, *profile).await?;
+            let is_local = local.is_some_and(|held| held.kind == ProfileKind::Local);
+            if profiles::move_profile(tx, *profile, kept.id, back.id).await? {
+                came_back += 1;
+                local_came_back |= is_local;
+            }
+        }
+        if local_came_back {
+            merging::move_password(tx, kept.id, back.id).await?;
+        }
+        if moved.swapped_usernames {
+            let (one, two) = ((kept.id, kept.username.as_ref()), (back.id, back.username.as_ref()));
+            merging::swap_usernames(tx, one, two, now).await?;
+        }
+        if let Some(account) = moved.ended_local {
+            self.restore_local(tx, if account == kept.id { kept } else { back }).await?;
+            came_back += usize::from(account == back.id);
+        }
+        if came_back == 0 {
+            return Err(UndoError::Refused(UndoRefusal::Gone));
+        }
+        if profiles::list_profiles(tx, kept.id).await?.is_empty() {
+            return Err(UndoError::Refused(UndoRefusal::Last));
+        }
+        Ok(())
+    }
+
+    /// Makes the local profile of an account anew, without a password.
+    async fn restore_local(&self, tx: &mut Tx, account: &Account) -> Result<(), UndoError> {
+        let now = self.clock.now();
+        let profile = Profile {
+            id: ProfileId::new(now, &*self.random),
+            account: account.id,
+            kind: ProfileKind::Local,
+            created_at: now,
+            last_used_at: None,
+        };
+        profiles::insert_profile(tx, account.organization, &profile).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! Taking a profile from one's own account, while one stays.
+
+use super::super::Broker;
+use super::super::account::own_event;
+use super::super::error::FlowError;
+use super::super::sessions::CurrentSession;
+use super::super::visit::{Answer, CookieChange, Go, Visit};
+use super::join::NewEntry;
+use super::own::{ProfileView, Sensitive};
+use crate::model::{LedgerKind, Moved, OwnPlace, ProfileId, ProfileKind};
+use crate::store::{accounts, merging, password_links, profiles};
+
+/// What the page shows that asks before a profile is taken away.
+#[derive(Debug, Clone)]
+pub struct UnlinkView {
+    /// What its form proves.
+    pub form_token: String,
+    /// The profile.
+    pub profile: ProfileView,
+}
+
+impl Broker {
+    /// What the page shows, or the way to prove anew who one is.
+    pub async fn view_unlink(
+        &self,
+        visit: &Visit,
+        profile: ProfileId,
+    ) -> Result<Sensitive<UnlinkView>, FlowError> {
+        let place = OwnPlace::Unlink(profile);
+        let current = match self.require_fresh(visit, place, "unlink").await? {
+            Sensitive::Show(current) => current,
+            Sensitive::Prove(answer) => return Ok(Sensitive::Prove(answer)),
+        };
+        let found = self.own_profiles(&current).await?.into_iter().find(|view| view.profile == profile);
+        let Some(view) = found else {
+            let event = own_event("unlink", &current);
+            return Err(self.refuse(visit, event, "not_found", "profile_not_own").await);
+        };
+        let form_token = self.form_token(&current.session.id.to_string());
+        Ok(Sensitive::Show(UnlinkView { form_token, profile: view }))
+    }
+
+    /// Takes a profile away, ends what it had opened, and remembers it.
+    pub async fn unlink(&self, visit: &Visit, profile: ProfileId) -> Result<Answer, FlowError> {
+        let place = OwnPlace::Unlink(profile);
+        let current = match self.require_fresh(visit, place, "unlink").await? {
+            Sensitive::Show(current) => current,
+            Sensitive::Prove(answer) => return Ok(answer),
+        };
+        let CurrentSession { session, account, organization } = &current;
+        let event = own_event("unlink", &current);
+        let found = profiles::find_profile(&mut self.database.read().await?, profile).await?;
+        let found = found.filter(|found| found.account == account.id);
+        let (Some(found), Some(organization)) = (found, organization) else {
+            return Err(self.refuse(visit, event, "not_found", "profile_not_own").await);
+        };
+        let side = self.name_profile(&mut self.database.read().await?, &found).await?;
+        let now = self.clock.now();
+        let mut tx = self.database.write().await?;
+        accounts::hold_account(&mut tx, account.id).await?;
+        let is_local = found.kind == ProfileKind::Local;
+        let named = accounts::find_account(&mut tx, account.id).await?;
+        if is_local && named.is_some_and(|now| now.break_glass) {
+            drop(tx);
+            return Err(self.refuse(visit, event, "link_emergency", "link_emergency").await);
+        }
+        if !profiles::delete_profile(&mut tx, account.id, profile, 1).await? {
+            drop(tx);
+            return Err(self.refuse(visit, event, "unlink_last", "unlink_last").await);
+        }
+        if is_local {
+            merging::delete_password(&mut tx, account.id).await?;
+            password_links::consume_all_links(&mut tx, account.id, now).await?;
+        }
+        merging::end_what_profile_opened(&mut tx, account.id, profile, now).await?;
+        let entry = NewEntry {
+            kind: LedgerKind::Unlinked,
+            organization: organization.id,
+            account: account.id,
+            other: None,
+            profile: Some(profile),
+            connection: found.kind.connection(),
+            actor: account.id.into(),
+            undoes: None,
+            moved: Moved::default(),
+            sides: &[side],
+        };
+        self.write_entry(&mut tx, entry, event).await?;
+        tx.commit().await?;
+        Ok(if session.proof.profile == profile {
+            Answer::to(Go::SignedOut(None)).with(CookieChange::ClearSession)
+        } else {
+            Answer::to(Go::Account)
+        })
+    }
+}

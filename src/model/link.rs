@@ -1,0 +1,224 @@
+//! Linking: two sides that one person has proved in one browser become one account, and the ledger that remembers it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::words::words;
+use super::{
+    AccountId, Actor, AppId, ConnectionId, Contact, Email, FlowId, LedgerId, OrganizationId, ProfileId,
+    Proof, Role, Secret, SessionId, Target, Timestamp,
+};
+
+/// How long the first proof of a link is good: until then the second one is there, and confirmed.
+pub const LINK_LIFETIME: Duration = Duration::from_mins(10);
+
+/// How long a link or a merge can be undone.
+pub const UNDO_WINDOW: Duration = Duration::from_hours(30 * 24);
+
+/// Somebody as a provider has vouched for them, who is nobody's profile yet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Identity {
+    /// Through which connection.
+    pub connection: ConnectionId,
+    /// A hash over organization, issuer and client id of the connection when it vouched.
+    pub registration: [u8; 16],
+    /// The token's `iss`.
+    pub issuer: String,
+    /// The token's `sub`.
+    pub subject: String,
+    /// The email that the provider asserts.
+    pub email: Option<Email>,
+    /// Whether that email counts as proven.
+    pub email_verified: bool,
+    /// Names and phone.
+    pub contact: Contact,
+    /// When the person signed in there.
+    pub authenticated_at: Timestamp,
+    /// Authentication methods.
+    pub amr: Vec<String>,
+    /// Authentication context, as apps know it.
+    pub acr: Option<String>,
+    /// The provider's session.
+    pub upstream_sid: Option<String>,
+    /// The provider's ID token, for its logout.
+    #[serde(with = "super::secret::in_what_is_sealed")]
+    pub id_token: Secret,
+}
+
+impl Identity {
+    /// The proof that this identity is, once it is a profile.
+    pub fn proof(&self, profile: ProfileId) -> Proof {
+        Proof {
+            profile,
+            connection: Some(self.connection),
+            authenticated_at: self.authenticated_at,
+            amr: self.amr.clone(),
+            acr: self.acr.clone(),
+            upstream_sid: self.upstream_sid.clone(),
+        }
+    }
+}
+
+/// One of the two sides of a link, proved.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Side {
+    /// An identity that is nobody's profile yet.
+    Identity(Box<Identity>),
+    /// A profile of an account.
+    Profile {
+        /// Whose.
+        account: AccountId,
+        /// How it was proved, and which profile.
+        proof: Proof,
+    },
+}
+
+impl Side {
+    /// The account of a profile.
+    pub const fn account(&self) -> Option<AccountId> {
+        match self {
+            Self::Identity(_) => None,
+            Self::Profile { account, .. } => Some(*account),
+        }
+    }
+}
+
+/// What has to be proved as the second side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wanted {
+    /// The person has not said yet.
+    Nothing,
+    /// Any account or identity of the organization.
+    Any,
+    /// This profile and no other, even of the same person.
+    Profile(ProfileId),
+}
+
+/// One attempt to link: what was proved so far, in one browser.
+#[derive(Debug, Clone)]
+pub struct LinkAttempt {
+    /// Names the attempt in this browser's cookies and addresses.
+    pub id: FlowId,
+    /// The organization in which it links.
+    pub organization: OrganizationId,
+    /// Counts its changes; each stands on the one before.
+    pub revision: i64,
+    /// When both proofs must be there and confirmed.
+    pub expires_at: Timestamp,
+    /// What was proved, and what for.
+    pub state: LinkState,
+}
+
+/// What an attempt keeps sealed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LinkState {
+    /// The flow in which it began; its receipt is shown.
+    pub origin: FlowId,
+    /// Where the person goes afterwards.
+    pub target: Target,
+    /// The side that was proved first.
+    pub near: Side,
+    /// The session of the first side, where it is signed in.
+    pub session: Option<SessionId>,
+    /// The email by which others are looked for, and whether it counts as proven.
+    pub email: Option<(Email, bool)>,
+    /// What has to be proved.
+    pub wanted: Wanted,
+    /// The side that was proved second.
+    pub far: Option<Side>,
+}
+
+words! {
+    /// What an entry of the ledger tells.
+    LedgerKind {
+        /// An identity became a profile of an account.
+        Linked = "linked",
+        /// An identity was expected, came, and became a profile of the account that expected it.
+        Expected = "expected",
+        /// An account was merged into another.
+        Merged = "merged",
+        /// A profile was taken from its account.
+        Unlinked = "unlinked",
+        /// An earlier entry was undone.
+        Undone = "undone",
+    }
+}
+
+impl LedgerKind {
+    /// Whether such an entry can be undone.
+    pub const fn can_be_undone(self) -> bool {
+        matches!(self, Self::Linked | Self::Expected | Self::Merged)
+    }
+}
+
+/// One entry of the link ledger: it is written once and never changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// Id.
+    pub id: LedgerId,
+    /// The organization in which it happened.
+    pub organization: OrganizationId,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: LedgerKind,
+    /// The account that the profile came to or went from; of a merge, the one that stays.
+    pub account: AccountId,
+    /// Of a merge, the account that went into it.
+    pub other: Option<AccountId>,
+    /// The profile.
+    pub profile: Option<ProfileId>,
+    /// Its connection.
+    pub connection: Option<ConnectionId>,
+    /// Whose doing it was.
+    pub actor: Actor,
+    /// The entry that this one undoes.
+    pub undoes: Option<LedgerId>,
+    /// What a merge moved, to be given back.
+    pub moved: Moved,
+    /// Both identities and how each was proved, sealed under the account's key.
+    pub sides_sealed: String,
+}
+
+/// What a merge took from one account to another. It holds ids and roles only.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Profiles that moved.
+    pub profiles: Vec<ProfileId>,
+    /// Apps whose name for the merged account became their name for the kept one.
+    pub subjects: Vec<AppId>,
+    /// Apps to which the merged account's consent moved.
+    pub consents: Vec<AppId>,
+    /// The roles that the merged account had.
+    pub roles: Vec<Role>,
+    /// Those of them that the kept account did not have before.
+    pub gained: Vec<Role>,
+    /// Whose local profile ended, where both had one.
+    pub ended_local: Option<AccountId>,
+    /// Whether the two usernames changed places.
+    pub swapped_usernames: bool,
+}
+
+/// One identity as the ledger and the pages name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedSide {
+    /// The account that it belonged to, if any.
+    pub account: Option<AccountId>,
+    /// The connection; `None` is username and password.
+    pub connection: Option<ConnectionId>,
+    /// The connection's name then.
+    pub provider: Option<String>,
+    /// The token's `iss`.
+    pub issuer: Option<String>,
+    /// The token's `sub`.
+    pub subject: Option<String>,
+    /// The username of a local profile.
+    pub username: Option<String>,
+    /// The email that was known of it.
+    pub email: Option<String>,
+    /// When it was proved.
+    pub proved_at: Timestamp,
+    /// By which methods.
+    pub amr: Vec<String>,
+}

@@ -1,0 +1,146 @@
+//! What a merge of two accounts moves and ends, and what undoing it gives back: identities, never authority.
+
+use super::LinkRefusal;
+use crate::model::{AccountId, Moved, ProfileId, Role};
+
+/// One of two accounts that become one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Party {
+    /// The account.
+    pub account: AccountId,
+    /// Its roles.
+    pub roles: Vec<Role>,
+    /// Its local profile.
+    pub local: Option<ProfileId>,
+    /// Its other profiles.
+    pub external: Vec<ProfileId>,
+    /// Whether it is named for emergencies.
+    pub break_glass: bool,
+}
+
+/// What a merge does to profiles and roles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What moves and what ends; subjects and consents are found when it is done.
+    pub moved: Moved,
+    /// The local profile that ends, with its password.
+    pub ended_local: Option<ProfileId>,
+    /// Whether the password of the merged account moves along with its local profile.
+    pub moves_password: bool,
+}
+
+/// Plans a merge of `other` into `kept`. `local_of` says whose username and password stay where both have one; where
+/// only one has, it stays.
+pub fn plan(kept: &Party, other: &Party, local_of: AccountId) -> Result<Plan, LinkRefusal> {
+    // An emergency counts accounts that have a password; a merge must not take one away unseen.
+    if other.break_glass || (kept.break_glass && local_of != kept.account && other.local.is_some()) {
+        return Err(LinkRefusal::Emergency);
+    }
+    let other_stays = other.local.is_some() && (kept.local.is_none() || local_of == other.account);
+    let (ended_local, ended_of) = match (kept.local, other.local) {
+        (Some(ended), Some(_)) if other_stays => (Some(ended), Some(kept.account)),
+        (Some(_), Some(ended)) => (Some(ended), Some(other.account)),
+        _ => (None, None),
+    };
+    let mut profiles = other.external.clone();
+    profiles.extend(other.local.filter(|_| other_stays));
+    let gained = other.roles.iter().copied().filter(|role| !kept.roles.contains(role)).collect();
+    Ok(Plan {
+        moved: Moved {
+            profiles,
+            subjects: Vec::new(),
+            consents: Vec::new(),
+            roles: other.roles.clone(),
+            gained,
+            ended_local: ended_of,
+            swapped_usernames: other_stays,
+        },
+        ended_local,
+        moves_password: other_stays,
+    })
+}
+
+/// The roles of both accounts after a merge is undone: of the kept account, then of the one that comes back. What the
+/// kept account has lost since stays lost.
+pub fn roles_after_undo(now: &[Role], moved: &Moved) -> (Vec<Role>, Vec<Role>) {
+    let kept = now.iter().copied().filter(|role| !moved.gained.contains(role)).collect();
+    let other = moved.roles.iter().copied().filter(|role| now.contains(role)).collect();
+    (kept, other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn party(number: u8, roles: &[Role], local: bool) -> Party {
+        let profile = |index: u8| {
+            let mut bytes = [number; 16];
+            bytes[15] = index;
+            ProfileId::from_bytes(bytes)
+        };
+        Party {
+            account: AccountId::from_bytes([number; 16]),
+            roles: roles.to_vec(),
+            local: local.then(|| profile(0)),
+            external: vec![profile(1)],
+            break_glass: false,
+        }
+    }
+
+    #[test]
+    fn of_two_local_profiles_one_stays_as_the_person_chose() {
+        let (kept, other) = (party(1, &[], true), party(2, &[], true));
+        let keeps_own = plan(&kept, &other, kept.account).unwrap();
+        assert_eq!(keeps_own.ended_local, other.local);
+        assert_eq!(keeps_own.moved.ended_local, Some(other.account));
+        assert_eq!(keeps_own.moved.profiles, other.external);
+        assert!(!keeps_own.moves_password && !keeps_own.moved.swapped_usernames);
+        let takes_other = plan(&kept, &other, other.account).unwrap();
+        assert_eq!(takes_other.ended_local, kept.local);
+        assert_eq!(takes_other.moved.ended_local, Some(kept.account));
+        assert_eq!(takes_other.moved.profiles, [other.external[0], other.local.unwrap()]);
+        assert!(takes_other.moves_password && takes_other.moved.swapped_usernames);
+    }
+
+    #[test]
+    fn a_single_local_profile_stays_whatever_was_chosen() {
+        for (kept_local, other_local) in [(true, false), (false, true), (false, false)] {
+            let (kept, other) = (party(1, &[], kept_local), party(2, &[], other_local));
+            for chosen in [kept.account, other.account] {
+                let plan = plan(&kept, &other, chosen).unwrap();
+                assert_eq!(plan.ended_local, None);
+                assert_eq!(plan.moves_password, other_local);
+                assert_eq!(plan.moved.profiles.len(), 1 + usize::from(other_local));
+            }
+        }
+    }
+
+    #[test]
+    fn an_account_that_an_emergency_needs_does_not_go() {
+        let (kept, mut other) = (party(1, &[], true), party(2, &[], true));
+        other.break_glass = true;
+        assert_eq!(plan(&kept, &other, kept.account), Err(LinkRefusal::Emergency));
+        // Nor does its password, when it is the one that stays.
+        assert!(plan(&other, &kept, other.account).is_ok());
+        assert_eq!(plan(&other, &kept, kept.account), Err(LinkRefusal::Emergency));
+    }
+
+    #[test]
+    fn undoing_gives_no_authority_that_was_lost_meanwhile() {
+        use Role::{Administrator, Auditor, Member, Owner};
+        let (kept, other) = (party(1, &[Member, Auditor], false), party(2, &[Member, Administrator], false));
+        let moved = plan(&kept, &other, kept.account).unwrap().moved;
+        assert_eq!(moved.gained, [Administrator]);
+        for (now, after_kept, after_other) in [
+            // Nothing was changed meanwhile: each has what it had.
+            (vec![Member, Auditor, Administrator], vec![Member, Auditor], vec![Member, Administrator]),
+            // Taken from the merged account, it is gone for both.
+            (vec![Member, Auditor], vec![Member, Auditor], vec![Member]),
+            // What was added meanwhile stays where it was added, and comes to nobody else.
+            (vec![Member, Owner, Administrator], vec![Member, Owner], vec![Member, Administrator]),
+            (vec![], vec![], vec![]),
+        ] {
+            assert_eq!(roles_after_undo(&now, &moved), (after_kept, after_other), "{now:?}");
+        }
+    }
+}

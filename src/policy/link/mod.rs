@@ -1,0 +1,305 @@
+//! Who may be linked with whom, whom a page offers, and how fresh a proof has to be. The database holds the same rules
+//! by constraints (`0002_accounts.sql`); here they have names, so that a refusal can help.
+
+pub mod merge;
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::model::{AccountId, Identity, LINK_LIFETIME, MAX_PROFILES, ProfileId, Timestamp, Wanted};
+
+/// How old the first proof may be when a link is begun, so that time is left for the second.
+const BEGIN_WITHIN: Duration = Duration::from_mins(5);
+
+/// How old a proof may be for a sensitive change, without a second factor.
+pub const FRESH_PROOF: Duration = Duration::from_mins(30);
+
+/// Until when a link can be confirmed whose first side was proved at `proved_at`; `None` when that is too long ago to
+/// begin one.
+pub fn begin_until(proved_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    (now.since(proved_at) <= BEGIN_WITHIN).then(|| proved_at.after(LINK_LIFETIME))
+}
+
+/// Whether a sensitive change may stand on a proof of this age.
+pub fn is_fresh(proved_at: Timestamp, now: Timestamp) -> bool {
+    now.since(proved_at) <= FRESH_PROOF
+}
+
+/// An account as linking sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The account.
+    pub account: AccountId,
+    /// Whether it is enabled.
+    pub enabled: bool,
+    /// Its profiles.
+    pub profiles: Vec<HeldProfile>,
+}
+
+/// One profile of a [`Holder`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldProfile {
+    /// The profile.
+    pub id: ProfileId,
+    /// Its identity provider (the token's `iss`); `None` is username and password.
+    pub issuer: Option<String>,
+    /// Whether it can sign in now: its connection is enabled, its password allowed.
+    pub usable: bool,
+}
+
+/// Whoever is to be joined with an account.
+#[derive(Debug, Clone, Copy)]
+pub enum Newcomer<'a> {
+    /// An identity of this provider that is nobody's profile.
+    Identity(&'a str),
+    /// Another account.
+    Account(&'a Holder),
+}
+
+/// Why two sides are not linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkRefusal {
+    /// The organization has no new links.
+    Off,
+    /// Both sides are one account already.
+    SameAccount,
+    /// The account is disabled.
+    Disabled,
+    /// Both sides have a profile of one identity provider.
+    SameProvider,
+    /// There would be more profiles than an account may have.
+    Full,
+    /// Neither side is an account.
+    NoAccount,
+    /// Another profile was proved than the chosen one.
+    WrongProfile,
+    /// The account that would go is one that an emergency needs.
+    Emergency,
+}
+
+impl LinkRefusal {
+    /// The reason, as the audit log has it; also the public code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Off => "link_off",
+            Self::SameAccount => "link_same_account",
+            Self::Disabled => "account_disabled",
+            Self::SameProvider => "link_same_provider",
+            Self::Full => "link_full",
+            Self::NoAccount => "link_no_account",
+            Self::WrongProfile => "link_wrong_profile",
+            Self::Emergency => "link_emergency",
+        }
+    }
+}
+
+/// Whether `newcomer` may become part of the account `holder`. Of two local profiles one ends, so they count once.
+pub fn may_join(newcomer: Newcomer<'_>, holder: &Holder) -> Result<(), LinkRefusal> {
+    if !holder.enabled {
+        return Err(LinkRefusal::Disabled);
+    }
+    let has = |issuer: &str| holder.profiles.iter().any(|held| held.issuer.as_deref() == Some(issuer));
+    let has_local = |holder: &Holder| holder.profiles.iter().any(|held| held.issuer.is_none());
+    let more = match newcomer {
+        Newcomer::Identity(issuer) if has(issuer) => return Err(LinkRefusal::SameProvider),
+        Newcomer::Identity(_) => 1,
+        Newcomer::Account(other) if other.account == holder.account => return Err(LinkRefusal::SameAccount),
+        Newcomer::Account(other) if !other.enabled => return Err(LinkRefusal::Disabled),
+        Newcomer::Account(other) => {
+            if other.profiles.iter().filter_map(|held| held.issuer.as_deref()).any(has) {
+                return Err(LinkRefusal::SameProvider);
+            }
+            other.profiles.len() - usize::from(has_local(other) && has_local(holder))
+        }
+    };
+    let most = usize::try_from(MAX_PROFILES).unwrap_or(0);
+    if holder.profiles.len() + more > most { Err(LinkRefusal::Full) } else { Ok(()) }
+}
+
+/// What is offered to somebody at a first sign-in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Offer {
+    /// Nothing: the sign-in goes on.
+    Nothing,
+    /// These profiles, of these accounts.
+    Named(Vec<(AccountId, ProfileId)>),
+    /// To sign in with an account that they have, without naming any: the email proves nothing.
+    Unnamed,
+}
+
+impl Offer {
+    /// Whether a page is due.
+    pub fn is_due(&self) -> bool {
+        *self != Self::Nothing
+    }
+}
+
+/// What to offer to `newcomer`, whose email is proven (`Some(true)`), unproven, or unknown; `holders` are the accounts
+/// that share it. For an unproven email the answer must not depend on who has it.
+pub fn offer(linking: bool, email_proven: Option<bool>, newcomer: Newcomer<'_>, holders: &[Holder]) -> Offer {
+    match (linking, email_proven) {
+        (false, _) | (_, None) => Offer::Nothing,
+        (true, Some(false)) => Offer::Unnamed,
+        (true, Some(true)) => {
+            let named: Vec<_> = holders
+                .iter()
+                .filter(|holder| may_join(newcomer, holder).is_ok())
+                .flat_map(|holder| {
+                    let usable = holder.profiles.iter().filter(|held| held.usable);
+                    usable.map(|held| (holder.account, held.id))
+                })
+                .collect();
+            if named.is_empty() { Offer::Nothing } else { Offer::Named(named) }
+        }
+    }
+}
+
+/// Whether what was proved is what had to be. `proved` is `None` for an identity that is nobody's profile.
+pub fn fits(wanted: Wanted, proved: Option<ProfileId>) -> Result<(), LinkRefusal> {
+    match (wanted, proved) {
+        (Wanted::Any, _) => Ok(()),
+        (Wanted::Profile(wanted), Some(proved)) if wanted == proved => Ok(()),
+        (Wanted::Profile(_) | Wanted::Nothing, _) => Err(LinkRefusal::WrongProfile),
+    }
+}
+
+/// The claims by which an identity may be expected: those that nobody can change, and the email, if it is proven.
+pub const EXPECTED_CLAIMS: [&str; 3] = ["sub", "oid", "email"];
+
+/// What an identity says under a claim by which it may be expected.
+pub fn expected_value(claim: &str, identity: &Identity, claims: &Map<String, Value>) -> Option<String> {
+    match claim {
+        "sub" => Some(identity.subject.clone()),
+        "email" => {
+            let proven = identity.email.as_ref().filter(|_| identity.email_verified);
+            proven.map(|email| email.canonical().to_owned())
+        }
+        "oid" => claims.get("oid").and_then(Value::as_str).map(str::to_owned),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub fn account(number: u8) -> AccountId {
+        AccountId::from_bytes([number; 16])
+    }
+
+    fn profile(number: u8, index: u8) -> ProfileId {
+        let mut bytes = [number; 16];
+        bytes[15] = index;
+        ProfileId::from_bytes(bytes)
+    }
+
+    /// An account with these profiles; `-` is the local one.
+    fn holder(number: u8, issuers: &[&str]) -> Holder {
+        let profiles = (0..).zip(issuers).map(|(index, issuer)| HeldProfile {
+            id: profile(number, index),
+            issuer: (*issuer != "-").then(|| (*issuer).to_owned()),
+            usable: true,
+        });
+        Holder { account: account(number), enabled: true, profiles: profiles.collect() }
+    }
+
+    fn many(number: u8, prefix: &str, amount: usize) -> Holder {
+        let issuers: Vec<String> = (0..amount).map(|n| format!("{prefix}{n}")).collect();
+        holder(number, &issuers.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn an_identity_joins_what_has_room_and_none_of_its_provider() {
+        let disabled = Holder { enabled: false, ..holder(1, &["-"]) };
+        for (issuer, holder, expected) in [
+            ("okta", holder(1, &["-"]), Ok(())),
+            ("okta", holder(1, &["-", "entra"]), Ok(())),
+            ("okta", holder(1, &["entra", "okta"]), Err(LinkRefusal::SameProvider)),
+            ("okta", many(1, "i", 24), Ok(())),
+            ("okta", many(1, "i", 25), Err(LinkRefusal::Full)),
+            ("i3", many(1, "i", 25), Err(LinkRefusal::SameProvider)),
+            ("okta", disabled, Err(LinkRefusal::Disabled)),
+        ] {
+            assert_eq!(may_join(Newcomer::Identity(issuer), &holder), expected, "{issuer} {holder:?}");
+        }
+    }
+
+    #[test]
+    fn accounts_join_when_no_provider_is_in_both_and_25_hold_them() {
+        let disabled = Holder { enabled: false, ..holder(2, &["-"]) };
+        for (other, kept, expected) in [
+            (holder(2, &["okta"]), holder(1, &["-"]), Ok(())),
+            (holder(2, &["okta"]), holder(1, &["okta"]), Err(LinkRefusal::SameProvider)),
+            // Of two passwords one ends.
+            (holder(2, &["-"]), holder(1, &["-"]), Ok(())),
+            (holder(1, &["-"]), holder(1, &["-"]), Err(LinkRefusal::SameAccount)),
+            (disabled, holder(1, &["-"]), Err(LinkRefusal::Disabled)),
+            (many(2, "a", 12), many(1, "b", 13), Ok(())),
+            (many(2, "a", 13), many(1, "b", 13), Err(LinkRefusal::Full)),
+        ] {
+            assert_eq!(may_join(Newcomer::Account(&other), &kept), expected, "{other:?} {kept:?}");
+        }
+        // 13 and 13, of which two are local, are 25.
+        let mut one = many(1, "a", 12);
+        let mut two = many(2, "b", 12);
+        one.profiles.push(HeldProfile { id: profile(1, 99), issuer: None, usable: true });
+        two.profiles.push(HeldProfile { id: profile(2, 99), issuer: None, usable: true });
+        assert_eq!(may_join(Newcomer::Account(&two), &one), Ok(()));
+    }
+
+    #[test]
+    fn only_a_proven_email_learns_who_shares_it() {
+        let okta = Newcomer::Identity("okta");
+        let carol = [holder(1, &["-", "entra"])];
+        let named = Offer::Named(vec![(account(1), profile(1, 0)), (account(1), profile(1, 1))]);
+        for (linking, proven, holders, expected) in [
+            (true, Some(true), carol.as_slice(), named),
+            (true, Some(true), &[], Offer::Nothing),
+            (false, Some(true), &carol, Offer::Nothing),
+            // The same whoever has it, and if nobody has.
+            (true, Some(false), &carol, Offer::Unnamed),
+            (true, Some(false), &[], Offer::Unnamed),
+            (false, Some(false), &carol, Offer::Nothing),
+            (true, None, &carol, Offer::Nothing),
+        ] {
+            assert_eq!(offer(linking, proven, okta, holders), expected, "{linking} {proven:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_linked_or_cannot_sign_in_is_not_offered() {
+        let mut unusable = holder(1, &["-", "entra"]);
+        unusable.profiles[0].usable = false;
+        let holders = [unusable, holder(2, &["okta", "-"]), many(3, "x", 25)];
+        let offered = offer(true, Some(true), Newcomer::Identity("okta"), &holders);
+        assert_eq!(offered, Offer::Named(vec![(account(1), profile(1, 1))]));
+    }
+
+    #[test]
+    fn another_profile_than_the_chosen_one_proves_nothing() {
+        let (chosen, other) = (profile(1, 0), profile(1, 1));
+        for (wanted, proved, fit) in [
+            (Wanted::Profile(chosen), Some(chosen), true),
+            (Wanted::Profile(chosen), Some(other), false),
+            (Wanted::Profile(chosen), None, false),
+            (Wanted::Any, Some(other), true),
+            (Wanted::Any, None, true),
+            (Wanted::Nothing, Some(chosen), false),
+            (Wanted::Nothing, None, false),
+        ] {
+            assert_eq!(fits(wanted, proved).is_ok(), fit, "{wanted:?} {proved:?}");
+        }
+    }
+
+    #[test]
+    fn both_proofs_lie_within_ten_minutes() {
+        let proved = Timestamp::from_unix_micros(1_000_000_000_000);
+        let later = |minutes: u64, micros: u64| {
+            proved.after(Duration::from_mins(minutes)).after(Duration::from_micros(micros))
+        };
+        assert_eq!(begin_until(proved, later(5, 0)), Some(later(10, 0)));
+        assert_eq!(begin_until(proved, later(5, 1)), None);
+        assert!(is_fresh(proved, later(30, 0)) && !is_fresh(proved, later(30, 1)));
+    }
+}

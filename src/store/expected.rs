@@ -1,0 +1,112 @@
+//! Identities that are expected: whom the next matching sign-in through a connection belongs to. Each is claimed once.
+
+use sqlx::FromRow;
+
+use super::row::Row;
+use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::{StoreError, Tx};
+use crate::model::{AccountId, ConnectionId, OrganizationId, Timestamp};
+
+statements! {
+    FIND = "SELECT * FROM expected_identities WHERE account_id = $1 AND consumed_at IS NULL";
+    LIST_CLAIMS = "SELECT DISTINCT claim FROM expected_identities WHERE connection_id = $1 AND consumed_at IS NULL LIMIT 20";
+    CLAIM = "UPDATE expected_identities SET consumed_at = $4 \
+             WHERE connection_id = $1 AND claim = $2 AND value = $3 AND consumed_at IS NULL \
+             AND EXISTS (SELECT 1 FROM accounts a WHERE a.id = expected_identities.account_id AND a.enabled \
+             AND a.profile_count = 0 AND a.merged_into IS NULL) RETURNING account_id";
+    SAVE = "INSERT INTO expected_identities (account_id, organization_id, connection_id, claim, value, created_at) \
+            VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account_id) DO UPDATE SET connection_id = excluded.connection_id, \
+            claim = excluded.claim, value = excluded.value, created_at = excluded.created_at \
+            WHERE expected_identities.consumed_at IS NULL";
+    DELETE = "DELETE FROM expected_identities WHERE account_id = $1 AND consumed_at IS NULL";
+}
+
+/// An identity that is expected for an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedIdentity {
+    /// The account.
+    pub account: AccountId,
+    /// The connection through which it will come.
+    pub connection: ConnectionId,
+    /// The claim that tells it apart.
+    pub claim: String,
+    /// That claim's value.
+    pub value: String,
+}
+
+#[derive(FromRow)]
+struct ExpectedRow {
+    account_id: String,
+    connection_id: String,
+    claim: String,
+    value: String,
+}
+
+#[derive(FromRow)]
+struct ClaimRow {
+    claim: String,
+}
+
+#[derive(FromRow)]
+struct AccountIdRow {
+    account_id: String,
+}
+
+/// What is expected for an account and has not come yet.
+pub async fn find_expected(tx: &mut Tx, account: AccountId) -> Result<Option<ExpectedIdentity>, StoreError> {
+    let id = account.to_string();
+    let Some(row) = fetch_optional!(tx, ExpectedRow, FIND, &id)? else { return Ok(None) };
+    let at = Row { table: "expected_identities", id: &id };
+    Ok(Some(ExpectedIdentity {
+        account: at.parse("account_id", &row.account_id)?,
+        connection: at.parse("connection_id", &row.connection_id)?,
+        claim: row.claim,
+        value: row.value,
+    }))
+}
+
+/// The claims by which identities of a connection are expected.
+pub async fn list_expected_claims(tx: &mut Tx, connection: ConnectionId) -> Result<Vec<String>, StoreError> {
+    let rows = fetch_all!(tx, ClaimRow, LIST_CLAIMS, connection.to_string())?;
+    Ok(rows.into_iter().map(|row| row.claim).collect())
+}
+
+/// Claims what is expected of a connection under this value: the account, once, while nobody can sign in to it.
+pub async fn consume_expected(
+    tx: &mut Tx,
+    connection: ConnectionId,
+    claim: &str,
+    value: &str,
+    now: Timestamp,
+) -> Result<Option<AccountId>, StoreError> {
+    let connection = connection.to_string();
+    let row = fetch_optional!(tx, AccountIdRow, CLAIM, &connection, claim, value, now.unix_micros())?;
+    let at = Row { table: "expected_identities", id: &connection };
+    row.map(|row| at.parse("account_id", &row.account_id)).transpose()
+}
+
+/// Sets what is expected for an account; [`StoreError::Conflict`] when another account expects the same, or this one's
+/// has come already.
+pub async fn save_expected(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    new: &ExpectedIdentity,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let changed = execute!(
+        tx,
+        SAVE,
+        new.account.to_string(),
+        organization.to_string(),
+        new.connection.to_string(),
+        &new.claim,
+        &new.value,
+        now.unix_micros(),
+    )?;
+    if changed == 1 { Ok(()) } else { Err(StoreError::Conflict) }
+}
+
+/// Expects nobody any more for an account.
+pub async fn delete_expected(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
+    execute!(tx, DELETE, account.to_string()).map(drop)
+}

@@ -1,0 +1,92 @@
+//! The link ledger: written once, never changed, never removed. A trigger of the database says so too.
+
+use sqlx::FromRow;
+
+use super::row::{Row, text, time, to_json};
+use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::{StoreError, Tx};
+use crate::model::{AccountId, LedgerEntry, LedgerId};
+
+statements! {
+    INSERT = "INSERT INTO link_ledger (id, organization_id, at, kind, account_id, other_account_id, profile_id, connection_id, \
+              actor, undoes, moved, sides_sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+              ON CONFLICT (undoes) DO NOTHING";
+    FIND = "SELECT * FROM link_ledger WHERE id = $1";
+    FIND_UNDOING = "SELECT * FROM link_ledger WHERE undoes = $1";
+    LIST = "SELECT * FROM link_ledger WHERE account_id = $1 OR other_account_id = $1 ORDER BY at DESC, id DESC LIMIT 500";
+}
+
+#[derive(FromRow)]
+struct LedgerRow {
+    id: String,
+    organization_id: String,
+    at: i64,
+    kind: String,
+    account_id: String,
+    other_account_id: Option<String>,
+    profile_id: Option<String>,
+    connection_id: Option<String>,
+    actor: String,
+    undoes: Option<String>,
+    moved: String,
+    sides_sealed: String,
+}
+
+impl TryFrom<LedgerRow> for LedgerEntry {
+    type Error = StoreError;
+
+    fn try_from(row: LedgerRow) -> Result<Self, StoreError> {
+        let at = Row { table: "link_ledger", id: &row.id };
+        Ok(Self {
+            id: at.parse("id", &row.id)?,
+            organization: at.parse("organization_id", &row.organization_id)?,
+            at: time(row.at),
+            kind: at.parse("kind", &row.kind)?,
+            account: at.parse("account_id", &row.account_id)?,
+            other: at.parse_optional("other_account_id", row.other_account_id.as_deref())?,
+            profile: at.parse_optional("profile_id", row.profile_id.as_deref())?,
+            connection: at.parse_optional("connection_id", row.connection_id.as_deref())?,
+            actor: at.parse("actor", &row.actor)?,
+            undoes: at.parse_optional("undoes", row.undoes.as_deref())?,
+            moved: at.json("moved", &row.moved)?,
+            sides_sealed: row.sides_sealed,
+        })
+    }
+}
+
+/// Adds an entry; `false` when it undoes one that was undone before.
+pub async fn insert_entry(tx: &mut Tx, new: &LedgerEntry) -> Result<bool, StoreError> {
+    let changed = execute!(
+        tx,
+        INSERT,
+        new.id.to_string(),
+        new.organization.to_string(),
+        new.at.unix_micros(),
+        new.kind.as_str(),
+        new.account.to_string(),
+        text(new.other.as_ref()),
+        text(new.profile.as_ref()),
+        text(new.connection.as_ref()),
+        new.actor.to_string(),
+        text(new.undoes.as_ref()),
+        to_json(&new.moved)?,
+        &new.sides_sealed,
+    )?;
+    Ok(changed == 1)
+}
+
+/// The entry with this id.
+pub async fn find_entry(tx: &mut Tx, id: LedgerId) -> Result<Option<LedgerEntry>, StoreError> {
+    fetch_optional!(tx, LedgerRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
+}
+
+/// The entry that undoes this one.
+pub async fn find_undoing(tx: &mut Tx, id: LedgerId) -> Result<Option<LedgerEntry>, StoreError> {
+    fetch_optional!(tx, LedgerRow, FIND_UNDOING, id.to_string())?.map(TryInto::try_into).transpose()
+}
+
+/// What happened to an account's links, newest first, 500 at most; also merges in which it went into another one.
+pub async fn list_entries(tx: &mut Tx, account: AccountId) -> Result<Vec<LedgerEntry>, StoreError> {
+    let rows = fetch_all!(tx, LedgerRow, LIST, account.to_string())?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}

@@ -1,0 +1,101 @@
+//! Attempts to link. What was proved is sealed; each change stands on the revision before it, so that of two that come
+//! at once one is late.
+
+use sqlx::FromRow;
+
+use super::row::{Row, time};
+use super::tx::{execute, fetch_optional, statements};
+use super::{StoreError, Tx};
+use crate::model::{FlowId, OrganizationId, Timestamp};
+
+statements! {
+    INSERT = "INSERT INTO link_attempts (id, organization_id, state_sealed, revision, expires_at) VALUES ($1, $2, $3, 0, $4)";
+    FIND = "SELECT * FROM link_attempts WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
+    ADVANCE = "UPDATE link_attempts SET state_sealed = $3, revision = revision + 1 \
+               WHERE id = $1 AND revision = $2 AND ended_at IS NULL AND expires_at > $4";
+    END = "UPDATE link_attempts SET ended_at = $3 WHERE id = $1 AND revision = $2 AND ended_at IS NULL AND expires_at > $3";
+    ABANDON = "UPDATE link_attempts SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL";
+}
+
+/// An attempt as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAttempt {
+    /// Id.
+    pub id: FlowId,
+    /// The organization in which it links.
+    pub organization: OrganizationId,
+    /// What was proved, sealed.
+    pub state_sealed: String,
+    /// Counts its changes.
+    pub revision: i64,
+    /// When it is over.
+    pub expires_at: Timestamp,
+}
+
+#[derive(FromRow)]
+struct AttemptRow {
+    id: String,
+    organization_id: String,
+    state_sealed: String,
+    revision: i64,
+    expires_at: i64,
+}
+
+impl TryFrom<AttemptRow> for StoredAttempt {
+    type Error = StoreError;
+
+    fn try_from(row: AttemptRow) -> Result<Self, StoreError> {
+        let at = Row { table: "link_attempts", id: &row.id };
+        Ok(Self {
+            id: at.parse("id", &row.id)?,
+            organization: at.parse("organization_id", &row.organization_id)?,
+            revision: row.revision,
+            expires_at: time(row.expires_at),
+            state_sealed: row.state_sealed,
+        })
+    }
+}
+
+/// Begins an attempt, at revision 0.
+pub async fn insert_attempt(tx: &mut Tx, new: &StoredAttempt) -> Result<(), StoreError> {
+    let (id, organization) = (new.id.to_string(), new.organization.to_string());
+    execute!(tx, INSERT, id, organization, &new.state_sealed, new.expires_at.unix_micros())?;
+    Ok(())
+}
+
+/// An attempt that is neither ended nor over.
+pub async fn find_attempt(
+    tx: &mut Tx,
+    id: FlowId,
+    now: Timestamp,
+) -> Result<Option<StoredAttempt>, StoreError> {
+    let row = fetch_optional!(tx, AttemptRow, FIND, id.to_string(), now.unix_micros())?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// Puts the next state in the place of the one at `revision`; `false` when that was not the last one any more, or the
+/// attempt is over.
+pub async fn advance_attempt(
+    tx: &mut Tx,
+    id: FlowId,
+    revision: i64,
+    state_sealed: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    Ok(execute!(tx, ADVANCE, id.to_string(), revision, state_sealed, now.unix_micros())? == 1)
+}
+
+/// Uses an attempt up; `false` when `revision` is not its last one any more, or it is over.
+pub async fn consume_attempt(
+    tx: &mut Tx,
+    id: FlowId,
+    revision: i64,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    Ok(execute!(tx, END, id.to_string(), revision, now.unix_micros())? == 1)
+}
+
+/// Ends an attempt whatever has become of it: a failure burns what was proved.
+pub async fn abandon_attempt(tx: &mut Tx, id: FlowId, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, ABANDON, id.to_string(), now.unix_micros()).map(drop)
+}

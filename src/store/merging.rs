@@ -1,0 +1,181 @@
+//! What a merge of two accounts moves besides profiles, and what undoing it moves back: each by one guarded statement.
+
+use sqlx::FromRow;
+
+use super::row::Row;
+use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::{StoreError, Tx};
+use crate::model::{AccountId, AppId, OrganizationId, ProfileId, Role, Timestamp, Username};
+
+statements! {
+    MARK = "UPDATE accounts SET merged_into = $2, updated_at = $3 WHERE id = $1 AND merged_into IS NULL AND profile_count = 0";
+    UNMARK = "UPDATE accounts SET merged_into = NULL, updated_at = $3 WHERE id = $1 AND merged_into = $2";
+    FIND_MERGED_INTO = "SELECT merged_into AS id FROM accounts WHERE id = $1 AND merged_into IS NOT NULL";
+    LIST_SUBJECTS = "SELECT app_id FROM subjects WHERE account_id = $1 ORDER BY app_id LIMIT 10000";
+    MOVE_SUBJECT = "UPDATE subjects SET account_id = $3 WHERE app_id = $1 AND account_id = $2 \
+                    AND NOT EXISTS (SELECT 1 FROM subjects s WHERE s.app_id = $1 AND s.account_id = $3)";
+    LIST_CONSENTS = "SELECT app_id FROM consents WHERE account_id = $1 ORDER BY app_id LIMIT 10000";
+    MOVE_CONSENT = "UPDATE consents SET account_id = $3 WHERE app_id = $1 AND account_id = $2 \
+                    AND NOT EXISTS (SELECT 1 FROM consents c WHERE c.app_id = $1 AND c.account_id = $3)";
+    DELETE_CONSENTS = "DELETE FROM consents WHERE account_id = $1";
+    ADD_ROLE = "INSERT INTO account_roles (organization_id, account_id, role) VALUES ($1, $2, $3) \
+                ON CONFLICT (account_id, role) DO NOTHING";
+    TAKE_ROLE = "DELETE FROM account_roles WHERE account_id = $1 AND role = $2";
+    SET_USERNAME = "UPDATE accounts SET username = $2, username_key = $3, updated_at = $4 WHERE id = $1";
+    MOVE_PASSWORD = "UPDATE passwords SET account_id = $2 WHERE account_id = $1";
+    DELETE_PASSWORD = "DELETE FROM passwords WHERE account_id = $1";
+    END_SESSIONS_SINCE = "UPDATE sessions SET ended_at = $3 WHERE account_id = $1 AND ended_at IS NULL \
+                          AND (created_at >= $2 OR authenticated_at >= $2)";
+    REVOKE_GRANTS_SINCE = "UPDATE grants SET revoked_at = $3 WHERE account_id = $1 AND revoked_at IS NULL AND (created_at >= $2 \
+                           OR EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = grants.id AND r.created_at >= $2))";
+    END_SESSIONS_OF_PROFILE = "UPDATE sessions SET ended_at = $3 WHERE account_id = $1 AND profile_id = $2 AND ended_at IS NULL";
+    REVOKE_GRANTS_OF_PROFILE = "UPDATE grants SET revoked_at = $3 WHERE account_id = $1 AND revoked_at IS NULL \
+                                AND (profile_id = $2 OR profile_id IS NULL)";
+}
+
+#[derive(FromRow)]
+struct IdRow {
+    id: String,
+}
+
+#[derive(FromRow)]
+struct AppIdRow {
+    app_id: String,
+}
+
+/// Marks an account that has no profile left as merged into another; `false` when it was, or has one.
+pub async fn mark_merged(
+    tx: &mut Tx,
+    merged: AccountId,
+    into: AccountId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    Ok(execute!(tx, MARK, merged.to_string(), into.to_string(), now.unix_micros())? == 1)
+}
+
+/// Takes the mark off; `false` when it was not merged into that one.
+pub async fn unmark_merged(
+    tx: &mut Tx,
+    merged: AccountId,
+    into: AccountId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    Ok(execute!(tx, UNMARK, merged.to_string(), into.to_string(), now.unix_micros())? == 1)
+}
+
+/// The account that an account was merged into, if it was.
+pub async fn find_merged_into(tx: &mut Tx, account: AccountId) -> Result<Option<AccountId>, StoreError> {
+    let id = account.to_string();
+    let row = fetch_optional!(tx, IdRow, FIND_MERGED_INTO, &id)?;
+    let at = Row { table: "accounts", id: &id };
+    row.map(|row| at.parse("merged_into", &row.id)).transpose()
+}
+
+fn apps(rows: &[AppIdRow], table: &'static str, account: &str) -> Result<Vec<AppId>, StoreError> {
+    let at = Row { table, id: account };
+    rows.iter().map(|row| at.parse("app_id", &row.app_id)).collect()
+}
+
+/// The apps that have a name for an account.
+pub async fn list_subject_apps(tx: &mut Tx, account: AccountId) -> Result<Vec<AppId>, StoreError> {
+    let account = account.to_string();
+    apps(&fetch_all!(tx, AppIdRow, LIST_SUBJECTS, &account)?, "subjects", &account)
+}
+
+/// Gives an app's name for one account to another account, for which the app has none; `false` when it has one.
+pub async fn move_subject(
+    tx: &mut Tx,
+    app: AppId,
+    from: AccountId,
+    to: AccountId,
+) -> Result<bool, StoreError> {
+    Ok(execute!(tx, MOVE_SUBJECT, app.to_string(), from.to_string(), to.to_string())? == 1)
+}
+
+/// The apps that an account has consented to.
+pub async fn list_consent_apps(tx: &mut Tx, account: AccountId) -> Result<Vec<AppId>, StoreError> {
+    let account = account.to_string();
+    apps(&fetch_all!(tx, AppIdRow, LIST_CONSENTS, &account)?, "consents", &account)
+}
+
+/// Moves an account's consent to an app to another account that has none there; `false` when it has one.
+pub async fn move_consent(
+    tx: &mut Tx,
+    app: AppId,
+    from: AccountId,
+    to: AccountId,
+) -> Result<bool, StoreError> {
+    Ok(execute!(tx, MOVE_CONSENT, app.to_string(), from.to_string(), to.to_string())? == 1)
+}
+
+/// Deletes all consents of an account.
+pub async fn delete_consents(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
+    execute!(tx, DELETE_CONSENTS, account.to_string()).map(drop)
+}
+
+/// Gives an account a role.
+pub async fn add_role(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    account: AccountId,
+    role: Role,
+) -> Result<(), StoreError> {
+    execute!(tx, ADD_ROLE, organization.to_string(), account.to_string(), role.as_str()).map(drop)
+}
+
+/// Takes a role from an account.
+pub async fn take_role(tx: &mut Tx, account: AccountId, role: Role) -> Result<(), StoreError> {
+    execute!(tx, TAKE_ROLE, account.to_string(), role.as_str()).map(drop)
+}
+
+/// Lets two accounts change usernames; either may have none.
+pub async fn swap_usernames(
+    tx: &mut Tx,
+    (one, name_of_one): (AccountId, Option<&Username>),
+    (two, name_of_two): (AccountId, Option<&Username>),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    // A name is free before somebody else has it.
+    for (account, name) in [(one, None), (two, name_of_one), (one, name_of_two)] {
+        let (text, key) = (name.map(Username::as_str), name.map(Username::key));
+        execute!(tx, SET_USERNAME, account.to_string(), text, key, now.unix_micros())?;
+    }
+    Ok(())
+}
+
+/// Gives the password of one account to another that has none.
+pub async fn move_password(tx: &mut Tx, from: AccountId, to: AccountId) -> Result<(), StoreError> {
+    execute!(tx, MOVE_PASSWORD, from.to_string(), to.to_string()).map(drop)
+}
+
+/// Deletes an account's password.
+pub async fn delete_password(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
+    execute!(tx, DELETE_PASSWORD, account.to_string()).map(drop)
+}
+
+/// Ends the sessions of an account that were opened or renewed since `since`, and revokes the grants that were given,
+/// or refreshed, since then.
+pub async fn end_what_was_opened_since(
+    tx: &mut Tx,
+    account: AccountId,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (account, since, now) = (account.to_string(), since.unix_micros(), now.unix_micros());
+    execute!(tx, END_SESSIONS_SINCE, &account, since, now)?;
+    execute!(tx, REVOKE_GRANTS_SINCE, &account, since, now)?;
+    Ok(())
+}
+
+/// Ends the sessions of an account that one of its profiles opened, and revokes the grants that were given in them.
+pub async fn end_what_profile_opened(
+    tx: &mut Tx,
+    account: AccountId,
+    profile: ProfileId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (account, profile, now) = (account.to_string(), profile.to_string(), now.unix_micros());
+    execute!(tx, END_SESSIONS_OF_PROFILE, &account, &profile, now)?;
+    execute!(tx, REVOKE_GRANTS_OF_PROFILE, &account, &profile, now)?;
+    Ok(())
+}
