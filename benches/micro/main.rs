@@ -24,7 +24,7 @@ use countersign::policy::route::{Hints, decide};
 use countersign::protocol::jose::{CompactJws, JwkSet};
 use countersign::upstream::id_token::{self, Expectation};
 use countersign::web::locale::Locale;
-use countersign::web::pages::{Form, Pages, SignIn};
+use countersign::web::pages::{Form, Pages, Purpose as SignInPurpose, SignIn};
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 
@@ -170,6 +170,7 @@ fn pages(criterion: &mut Criterion) {
                 username: None,
                 connections: Vec::new(),
                 failure: None,
+                purpose: SignInPurpose::SignIn,
             };
             page.render().unwrap()
         });

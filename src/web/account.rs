@@ -7,6 +7,7 @@ use axum::routing::{get, post};
 use http::StatusCode;
 
 use super::guard::require_own_form;
+use super::own_links::{ledger_row, profile_row};
 use super::pages::account::Done;
 use super::pages::{Account, SessionRow, SignedInVia, path};
 use super::request::{Browser, PostedForm};
@@ -18,7 +19,9 @@ use crate::flows::visit::Go;
 use crate::protocol::oauth::Parameters;
 
 /// The query parameter that says what was just done.
-const DONE: &str = "done";
+pub(super) const DONE: &str = "done";
+pub(super) const LINKED: &str = "linked";
+pub(super) const UNLINKED: &str = "unlinked";
 const SESSION_ENDED: &str = "session-ended";
 const OTHERS_ENDED: &str = "others-ended";
 
@@ -52,10 +55,15 @@ fn account_page<'w>(web: &'w Web, browser: &Browser, view: AccountView) -> Accou
         organization: view.organization,
         domains: view.domains,
         via: signed_in_via(&view.profiles),
+        profiles: view.profiles.into_iter().map(profile_row).collect(),
+        ledger: view.ledger.into_iter().map(ledger_row).collect(),
+        linking: view.linking,
         sessions: view.sessions.into_iter().map(session_row).collect(),
         done: match browser.query.get(DONE) {
             Some(SESSION_ENDED) => Some(Done::SessionEnded),
             Some(OTHERS_ENDED) => Some(Done::OthersEnded),
+            Some(LINKED) => Some(Done::Linked),
+            Some(UNLINKED) => Some(Done::Unlinked),
             _ => None,
         },
         failure: None,

@@ -12,9 +12,11 @@ pub mod cookies;
 pub mod errors;
 pub mod guard;
 pub mod headers;
+pub mod link;
 pub mod locale;
 pub mod logout;
 pub mod oauth;
+pub mod own_links;
 pub mod pages;
 pub mod request;
 pub mod respond;
@@ -44,6 +46,8 @@ pub fn router(web: Web) -> Router {
         .merge(sso::routes())
         .merge(oauth::routes())
         .merge(account::routes())
+        .merge(link::routes())
+        .merge(own_links::routes())
         .merge(logout::routes())
         .merge(upstream_logout::routes())
         .route("/assets/{file}", get(get_asset))

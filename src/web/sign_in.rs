@@ -8,12 +8,12 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::errors::find_reason;
 use super::guard::require_flow_form;
-use super::pages::{Choice, ConnectionChoice, DomainEntry, Failure, Form, Frame, SignIn, path};
+use super::pages::{Choice, ConnectionChoice, DomainEntry, Failure, Form, Frame, Purpose, SignIn, path};
 use super::request::{Browser, PostedForm};
 use super::respond::{answer, outcome, page, refusal, see_other};
 use super::state::Web;
 use crate::flows::error::{FlowError, Refusal};
-use crate::flows::sign_in::{ConnectionView, SignInView};
+use crate::flows::sign_in::{ConnectionView, SignInPurpose, SignInView};
 use crate::model::Secret;
 
 /// The routes of this file.
@@ -92,6 +92,11 @@ fn sign_in_page<'w>(
 ) -> SignIn<'w> {
     SignIn {
         frame: frame(web, browser, &view, failure.is_some()),
+        purpose: match view.purpose {
+            SignInPurpose::SignIn => Purpose::SignIn,
+            SignInPurpose::ProveAnew => Purpose::ProveAnew,
+            SignInPurpose::Link => Purpose::Link,
+        },
         form: Form { token: view.form_token, flow: Some(view.handle) },
         username,
         connections: choices(view.connections),
@@ -107,7 +112,7 @@ fn frame<'w>(web: &'w Web, browser: &Browser, view: &SignInView, failed: bool) -
     frame
 }
 
-fn choices(connections: Vec<ConnectionView>) -> Vec<ConnectionChoice> {
+pub(super) fn choices(connections: Vec<ConnectionView>) -> Vec<ConnectionChoice> {
     let choice = |view: ConnectionView| ConnectionChoice {
         handle: view.handle,
         value: view.id.to_string(),

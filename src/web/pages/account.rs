@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use askama::Template;
 
-use super::{Failure, Frame, Page, path};
+use super::{Failure, Frame, LedgerRow, Page, ProfileRow, path};
 use crate::model::Timestamp;
 
 /// How the session at hand was signed in.
@@ -47,6 +47,10 @@ pub enum Done {
     SessionEnded,
     /// All other sessions were ended.
     OthersEnded,
+    /// A profile or account was linked.
+    Linked,
+    /// A profile was taken away.
+    Unlinked,
 }
 
 /// The page itself.
@@ -71,6 +75,12 @@ pub struct Account<'a> {
     pub domains: Vec<String>,
     /// How this session was signed in.
     pub via: SignedInVia,
+    /// The ways to sign in to the account.
+    pub profiles: Vec<ProfileRow>,
+    /// What happened to them, newest first.
+    pub ledger: Vec<LedgerRow>,
+    /// Whether another way to sign in can be added.
+    pub linking: bool,
     /// All sessions, the current one first.
     pub sessions: Vec<SessionRow>,
     /// What was just done.

@@ -7,7 +7,9 @@ pub mod account;
 pub mod consent;
 pub mod error;
 pub mod frame;
+pub mod link;
 pub mod logout;
+pub mod own_links;
 pub mod path;
 pub mod repost;
 pub mod sign_in;
@@ -21,9 +23,11 @@ pub use account::{Account, SessionRow, SignedInVia};
 pub use consent::Consent;
 pub use error::{AppHome, ErrorPage};
 pub use frame::{Failure, Form, Frame, Pages, Person};
+pub use link::{Alternative, Candidate, LinkConfirm, LinkOffer, LinkSide, Merge};
 pub use logout::{Logout, SignedOut};
+pub use own_links::{AddProfile, LedgerRow, ProfileRow, Undo, Unlink};
 pub use repost::Repost;
-pub use sign_in::{Choice, ConnectionChoice, DomainEntry, SignIn};
+pub use sign_in::{Choice, ConnectionChoice, DomainEntry, Purpose, SignIn};
 
 /// What the layout asks of every page.
 trait Page {

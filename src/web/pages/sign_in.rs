@@ -21,10 +21,15 @@ pub struct ConnectionChoice {
 
 impl ConnectionChoice {
     /// The letter in the connection's tile.
-    fn initial(&self) -> String {
-        let first = self.name.chars().find(|c| c.is_alphanumeric()).or_else(|| self.name.chars().next());
-        first.into_iter().flat_map(char::to_uppercase).collect()
+    pub(super) fn initial(&self) -> String {
+        initial(&self.name)
     }
+}
+
+/// The letter in a tile.
+pub(super) fn initial(name: &str) -> String {
+    let first = name.chars().find(|c| c.is_alphanumeric()).or_else(|| name.chars().next());
+    first.into_iter().flat_map(char::to_uppercase).collect()
 }
 
 /// Username and password, or the way to an identity provider.
@@ -41,11 +46,39 @@ pub struct SignIn<'a> {
     pub connections: Vec<ConnectionChoice>,
     /// Why the last try was refused.
     pub failure: Option<Failure>,
+    /// What the sign-in is for.
+    pub purpose: Purpose,
+}
+
+/// What a sign-in page is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be signed in.
+    SignIn,
+    /// To prove anew who one is.
+    ProveAnew,
+    /// To prove the second side of a link.
+    Link,
+}
+
+impl SignIn<'_> {
+    /// What the page says before it asks.
+    fn intro(&self) -> Option<Cow<'_, str>> {
+        match self.purpose {
+            Purpose::SignIn => None,
+            Purpose::ProveAnew => Some(self.frame.say("prove-anew-intro")),
+            Purpose::Link => Some(self.frame.say("prove-link-intro")),
+        }
+    }
 }
 
 impl Page for SignIn<'_> {
     fn title(&self) -> Cow<'_, str> {
-        self.frame.say("sign-in-title")
+        match self.purpose {
+            Purpose::SignIn => self.frame.say("sign-in-title"),
+            Purpose::ProveAnew => self.frame.say("prove-anew-title"),
+            Purpose::Link => self.frame.say("prove-link-title"),
+        }
     }
 
     fn failed(&self) -> bool {

@@ -15,7 +15,7 @@ use scraper::{ElementRef, Html, Selector};
 
 use super::account::Done;
 use super::*;
-use crate::model::Timestamp;
+use crate::model::{LedgerKind, Role, Timestamp};
 use crate::web::asset::ASSETS_PATH;
 use crate::web::errors::REASONS;
 use crate::web::locale::Locale;
@@ -92,6 +92,7 @@ impl<'a> Samples<'a> {
             username: None,
             connections: Vec::new(),
             failure,
+            purpose: Purpose::SignIn,
         };
         let empty = page(self.frame(here), None);
         let refused = SignIn {
@@ -103,10 +104,135 @@ impl<'a> Samples<'a> {
         let mut frame = self.frame(here);
         frame.organization = Some(self.noun("Acme"));
         let own = SignIn { connections: self.connections(), ..page(frame, None) };
+        let again = SignIn {
+            purpose: Purpose::ProveAnew,
+            username: Some(self.noun("bob")),
+            ..page(self.frame(here), None)
+        };
+        let link = SignIn {
+            purpose: Purpose::Link,
+            connections: self.connections(),
+            ..page(self.frame(here), None)
+        };
         self.add("sign-in", &empty);
         self.add("sign-in-refused", &refused);
         self.add("sign-in-paused", &paused);
         self.add("sign-in-organization", &own);
+        self.add("sign-in-anew", &again);
+        self.add("sign-in-link", &link);
+    }
+
+    fn link(&mut self) {
+        let here = "/link?flow=flow-handle";
+        let candidate = |provider: Option<&str>, hint: &str| Candidate {
+            value: self.noun("pro_1"),
+            provider: provider.map(|name| self.noun(name)),
+            hint: Some(self.noun(hint)),
+        };
+        let candidates = vec![
+            candidate(None, "c•••l"),
+            candidate(Some("Partners"), "login.microsoftonline.com"),
+            candidate(Some("Acme SSO"), "idp.acme.test"),
+        ];
+        let named = LinkOffer {
+            frame: self.frame(here),
+            form: self.form(),
+            email: Some(self.noun("bob@acme.test")),
+            provider: Some(self.noun("Acme SSO")),
+            candidates,
+            may_skip: true,
+            failure: None,
+        };
+        self.add("link", &named);
+        let failure = Some(Failure::new("link_unanswered"));
+        self.add("link-unanswered", &LinkOffer { frame: self.failed_frame(here), failure, ..named });
+        let unnamed = LinkOffer {
+            frame: self.frame(here),
+            form: self.form(),
+            email: None,
+            provider: None,
+            candidates: Vec::new(),
+            may_skip: false,
+            failure: None,
+        };
+        self.add("link-unnamed", &unnamed);
+        let side = |provider: Option<&str>, is_account| LinkSide {
+            provider: provider.map(|name| self.noun(name)),
+            host: provider.map(|_| self.noun("idp.acme.test")),
+            label: Some(self.noun("bob@acme.test")),
+            is_account,
+        };
+        let confirm = LinkConfirm {
+            frame: self.frame("/link/confirm?flow=flow-handle"),
+            form: self.form(),
+            sides: [side(Some("Acme SSO"), false), side(None, true)],
+            merge: None,
+            failure: None,
+        };
+        let both = |one: &str, two: &str| {
+            [one, two].map(|text| Alternative { value: self.noun("acc_1"), label: self.noun(text) })
+        };
+        let merge = Merge {
+            accounts: both("bob@acme.test", "carol"),
+            usernames: Some(both("bob", "carol")),
+            roles: vec![Role::Owner, Role::Member],
+            known_to_one: vec![self.noun("Notes"), self.noun("Wiki")],
+            known_to_both: vec![self.noun("Mail")],
+        };
+        let sides = [side(Some("Acme SSO"), true), side(None, true)];
+        let frame = self.frame("/link/confirm?flow=flow-handle");
+        self.add("link-confirm", &confirm);
+        self.add("merge-confirm", &LinkConfirm { frame, merge: Some(merge), sides, ..confirm });
+    }
+
+    fn profile_row(&self, provider: Option<&str>, current: bool) -> ProfileRow {
+        ProfileRow {
+            value: self.noun("pro_1"),
+            provider: provider.map(|name| self.noun(name)),
+            issuer: provider.map(|_| self.noun("https://idp.acme.test:9001")),
+            label: Some(self.noun("bob@acme.test")),
+            since: Timestamp::from_unix_seconds(1_761_200_000),
+            last_used: current.then(|| Timestamp::from_unix_seconds(1_763_898_180)),
+            current,
+            may_unlink: true,
+        }
+    }
+
+    fn ledger_row(&self, kind: LedgerKind, undo: bool) -> LedgerRow {
+        LedgerRow {
+            value: self.noun("led_1"),
+            kind,
+            what: vec![self.noun("Acme SSO · bob@acme.test"), self.noun("carol")],
+            at: Timestamp::from_unix_seconds(1_761_200_000),
+            undo_until: undo.then(|| Timestamp::from_unix_seconds(1_763_898_180)),
+        }
+    }
+
+    fn own_links(&mut self) {
+        let form = || Form { token: self.noun("token"), flow: None };
+        let add = AddProfile {
+            frame: self.frame("/account/link"),
+            form: form(),
+            connections: self.connections(),
+            failure: None,
+        };
+        let unlink = |provider, current| Unlink {
+            frame: self.frame("/account/unlink?profile=pro_1"),
+            form: form(),
+            profile: self.profile_row(provider, current),
+        };
+        let undo = |kind| Undo {
+            frame: self.frame("/account/undo?entry=led_1"),
+            form: form(),
+            entry: self.ledger_row(kind, true),
+        };
+        let pages = (unlink(Some("Acme SSO"), true), unlink(None, false));
+        let undone = (undo(LedgerKind::Linked), undo(LedgerKind::Merged));
+        self.add("account-link", &add);
+        self.add("unlink-current", &pages.0);
+        self.add("unlink-local", &pages.1);
+        self.add("undo-link", &undone.0);
+        self.add("undo-merge", &undone.1);
     }
 
     fn domain(&mut self) {
@@ -172,6 +298,9 @@ impl<'a> Samples<'a> {
                 issuer: self.noun("https://idp.acme.test:9001"),
             },
             sessions,
+            profiles: vec![self.profile_row(Some("Acme SSO"), true), self.profile_row(None, false)],
+            ledger: vec![self.ledger_row(LedgerKind::Linked, true)],
+            linking: true,
             done: Some(Done::SessionEnded),
             failure: None,
         };
@@ -180,6 +309,9 @@ impl<'a> Samples<'a> {
         sessions.truncate(1);
         let page = Account {
             sessions,
+            profiles: vec![ProfileRow { may_unlink: false, ..self.profile_row(None, true) }],
+            ledger: Vec::new(),
+            linking: false,
             via: SignedInVia::Local,
             name: None,
             organization: None,
@@ -190,7 +322,13 @@ impl<'a> Samples<'a> {
             ..page
         };
         self.add("account-alone", &page);
-        self.add("account-others-ended", &Account { done: Some(Done::OthersEnded), failure: None, ..page });
+        let kinds = [(LedgerKind::Undone, false), (LedgerKind::Merged, true), (LedgerKind::Expected, true)];
+        let ledger = kinds.map(|(kind, undo)| self.ledger_row(kind, undo)).to_vec();
+        let page = Account { done: Some(Done::OthersEnded), ledger, failure: None, ..page };
+        self.add("account-others-ended", &page);
+        let page = Account { done: Some(Done::Linked), ..page };
+        self.add("account-linked", &page);
+        self.add("account-unlinked", &Account { done: Some(Done::Unlinked), ..page });
     }
 
     fn leaving(&mut self) {
@@ -237,6 +375,8 @@ impl<'a> Samples<'a> {
             let mut samples = Self { pages, locale, noun, done: Vec::new() };
             samples.sign_in();
             samples.domain();
+            samples.link();
+            samples.own_links();
             samples.consent();
             samples.account();
             samples.leaving();
@@ -291,7 +431,8 @@ fn every_input_has_a_label_and_every_reference_a_target() {
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{}: an id twice", sample.name);
         for input in select(document, "input:not([type=hidden])") {
             let id = input.attr("id").unwrap();
-            assert_eq!(input.attr("name"), Some(id));
+            // The radios of one question share its name.
+            assert!(input.attr("name") == Some(id) || input.attr("type") == Some("radio"));
             assert_eq!(select(document, &format!("label[for={id}]")).len(), 1, "{}: {id}", sample.name);
         }
         for element in select(document, "[aria-describedby], [aria-labelledby], [aria-controls]") {
@@ -452,7 +593,7 @@ fn the_error_page_names_its_reason_its_code_and_the_way_back_to_the_app() {
 #[test]
 fn the_account_says_which_browser_and_when() {
     let document = page("account");
-    let shown = text(&document, "table");
+    let shown = text(&document, "[aria-labelledby=sessions] table");
     for expected in
         ["Firefox on Linux", "Safari on iPhone", "curl/8", "23 October 2025, 06:13 UTC", "This browser"]
     {

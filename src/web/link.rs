@@ -1,0 +1,162 @@
+//! The pages of an attempt to link: the offer, and the question after both sides are proved.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use http::StatusCode;
+
+use super::account::{DONE, LINKED};
+use super::guard::require_flow_form;
+use super::pages::{Alternative, Candidate, Failure, Form, LinkConfirm, LinkOffer, LinkSide, Merge, path};
+use super::request::{Browser, PostedForm};
+use super::respond::{outcome, page, refusal, see_other, with_cookies};
+use super::state::Web;
+use crate::flows::link::{
+    CandidateView, ConfirmAnswer, LinkConfirmView, LinkOfferView, MergeView, OfferAnswer, SideView,
+};
+use crate::flows::visit::Go;
+use crate::model::Role;
+
+/// The routes of this file.
+pub fn routes() -> Router<Web> {
+    Router::new()
+        .route(path::LINK, get(show_offer).post(post_offer))
+        .route(path::CONFIRM_LINK, get(show_confirmation).post(post_confirmation))
+}
+
+async fn show_offer(State(web): State<Web>, browser: Browser) -> Response {
+    let handle = browser.query.get("flow").unwrap_or_default();
+    offer(&web, &browser, handle, None).await
+}
+
+async fn offer(web: &Web, browser: &Browser, handle: &str, failure: Option<Failure>) -> Response {
+    let status = if failure.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    match web.broker.view_offer(&browser.visit, handle).await {
+        Ok(view) => page(status, &offer_page(web, browser, view, failure)),
+        Err(error) => refusal(web, browser, error),
+    }
+}
+
+fn offer_page<'w>(
+    web: &'w Web,
+    browser: &Browser,
+    view: LinkOfferView,
+    failure: Option<Failure>,
+) -> LinkOffer<'w> {
+    let here = path::with_query(path::LINK, "flow", &view.handle);
+    let mut frame = web.pages.frame(browser.language(view.locale.as_deref()), &here);
+    frame.app = view.app;
+    frame.organization = Some(view.organization);
+    frame.receipt = failure.is_some().then_some(view.receipt);
+    let candidate = |found: CandidateView| Candidate {
+        value: found.profile.to_string(),
+        provider: found.provider,
+        hint: found.host.or(found.hint),
+    };
+    LinkOffer {
+        frame,
+        form: Form { token: view.form_token, flow: Some(view.handle) },
+        email: view.email.map(|email| email.to_string()).filter(|_| !view.candidates.is_empty()),
+        provider: view.provider,
+        candidates: view.candidates.into_iter().map(candidate).collect(),
+        may_skip: view.may_skip,
+        failure,
+    }
+}
+
+async fn post_offer(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
+    let handle = match require_flow_form(&web, &browser, &form).await {
+        Ok(handle) => handle,
+        Err(response) => return response,
+    };
+    let answer = match (form.get("answer"), form.get("profile").and_then(|text| text.parse().ok())) {
+        (Some("skip"), _) => OfferAnswer::Skip,
+        (Some("existing"), _) => OfferAnswer::Existing,
+        (Some("link"), Some(profile)) => OfferAnswer::Link(profile),
+        _ => return offer(&web, &browser, handle, Some(Failure::new("link_unanswered"))).await,
+    };
+    outcome(&web, &browser, web.broker.answer_offer(&browser.visit, handle, answer).await)
+}
+
+async fn show_confirmation(State(web): State<Web>, browser: Browser) -> Response {
+    let handle = browser.query.get("flow").unwrap_or_default();
+    match web.broker.view_link_confirmation(&browser.visit, handle).await {
+        Ok(view) => page(StatusCode::OK, &confirmation_page(&web, &browser, view)),
+        Err(error) => refusal(&web, &browser, error),
+    }
+}
+
+fn confirmation_page<'w>(web: &'w Web, browser: &Browser, view: LinkConfirmView) -> LinkConfirm<'w> {
+    let here = path::with_query(path::CONFIRM_LINK, "flow", &view.handle);
+    let mut frame = web.pages.frame(browser.language(view.locale.as_deref()), &here);
+    frame.app = view.app;
+    let labels = [&view.near, &view.far].map(|side| label(side).unwrap_or_default());
+    LinkConfirm {
+        frame,
+        form: Form { token: view.form_token, flow: Some(view.handle) },
+        merge: view.merge.map(|merge| merge_part(merge, labels)),
+        sides: [view.near, view.far].map(side),
+        failure: None,
+    }
+}
+
+/// How a side is named: by its email, else its username, else its name.
+fn label(side: &SideView) -> Option<String> {
+    side.username.clone().or_else(|| side.email.clone()).or_else(|| side.name.clone())
+}
+
+fn side(view: SideView) -> LinkSide {
+    LinkSide {
+        label: label(&view),
+        provider: view.provider,
+        host: view.host,
+        is_account: view.account.is_some(),
+    }
+}
+
+fn merge_part(view: MergeView, labels: [String; 2]) -> Merge {
+    let [first, second] = view.accounts.map(|account| account.to_string());
+    let alternatives = |[one, two]: [String; 2]| {
+        [Alternative { value: first.clone(), label: one }, Alternative { value: second.clone(), label: two }]
+    };
+    let mut roles: Vec<Role> = view.roles.into_iter().flatten().collect();
+    roles.sort_unstable();
+    roles.dedup();
+    let [mut known_to_one, of_second, known_to_both] = view.apps;
+    known_to_one.extend(of_second);
+    Merge {
+        usernames: view.usernames.map(alternatives),
+        accounts: alternatives(labels),
+        roles,
+        known_to_one,
+        known_to_both,
+    }
+}
+
+async fn post_confirmation(
+    State(web): State<Web>,
+    browser: Browser,
+    PostedForm(form): PostedForm,
+) -> Response {
+    let handle = match require_flow_form(&web, &browser, &form).await {
+        Ok(handle) => handle,
+        Err(response) => return response,
+    };
+    let account = |name: &str| form.get(name).map(str::parse).transpose();
+    let answer = match (form.get("answer"), account("keep"), account("local_of")) {
+        (Some("cancel"), _, _) => ConfirmAnswer::Cancel,
+        (Some("link"), Ok(keep), Ok(local_of)) => ConfirmAnswer::Link { keep, local_of },
+        _ => {
+            let refused = web.broker.refuse_form(&browser.visit, "link_unanswered").await;
+            return refusal(&web, &browser, refused);
+        }
+    };
+    let linked = answer != ConfirmAnswer::Cancel;
+    match web.broker.answer_link_confirmation(&browser.visit, handle, answer).await {
+        Ok(next) if linked && next.go == Go::Account => {
+            with_cookies(see_other(&path::with_query(path::ACCOUNT, DONE, LINKED)), &next.cookies)
+        }
+        result => outcome(&web, &browser, result),
+    }
+}

@@ -1,0 +1,151 @@
+//! A person's own profiles: adding one, taking one away, undoing a link or merge. Whoever signed in too long ago proves
+//! first who they are.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use http::StatusCode;
+
+use super::account::{DONE, UNLINKED, require_session_form};
+use super::pages::{AddProfile, Form, Frame, LedgerRow, ProfileRow, Undo, Unlink, path};
+use super::request::{Browser, PostedForm};
+use super::respond::{answer, outcome, page, refusal, see_other};
+use super::sign_in::choices;
+use super::state::Web;
+use crate::flows::error::FlowError;
+use crate::flows::link::{AddProfileView, AddWay, LedgerView, ProfileView, Sensitive, UndoView, UnlinkView};
+use crate::flows::visit::Go;
+
+/// The routes of this file.
+pub fn routes() -> Router<Web> {
+    Router::new()
+        .route(path::ADD_PROFILE, get(show_add).post(post_add))
+        .route(path::UNLINK, get(show_unlink).post(post_unlink))
+        .route(path::UNDO_LINK, get(show_undo).post(post_undo))
+}
+
+/// What something sensitive is answered with: its page, or the way to prove anew who one is.
+fn sensitive<T>(
+    web: &Web,
+    browser: &Browser,
+    result: Result<Sensitive<T>, FlowError>,
+    show: impl FnOnce(T) -> Response,
+) -> Response {
+    match result {
+        Ok(Sensitive::Show(view)) => show(view),
+        Ok(Sensitive::Prove(way)) => answer(&way),
+        Err(error) => refusal(web, browser, error),
+    }
+}
+
+fn frame<'w>(web: &'w Web, browser: &Browser) -> Frame<'w> {
+    web.pages.frame(browser.locale, &browser.here)
+}
+
+async fn show_add(State(web): State<Web>, browser: Browser) -> Response {
+    let result = web.broker.view_add_profile(&browser.visit).await;
+    sensitive(&web, &browser, result, |view: AddProfileView| {
+        let add = AddProfile {
+            frame: frame(&web, &browser),
+            form: Form { token: view.form_token, flow: None },
+            connections: choices(view.connections),
+            failure: None,
+        };
+        page(StatusCode::OK, &add)
+    })
+}
+
+async fn post_add(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
+    if let Err(response) = require_session_form(&web, &browser, &form).await {
+        return response;
+    }
+    let way = match form.get("connection") {
+        Some("") => Some(AddWay::Password),
+        Some(connection) => connection.parse().ok().map(AddWay::Connection),
+        None => None,
+    };
+    let Some(way) = way else {
+        let refused = web.broker.refuse_form(&browser.visit, "connection_malformed").await;
+        return refusal(&web, &browser, refused);
+    };
+    outcome(&web, &browser, web.broker.begin_add_profile(&browser.visit, way).await)
+}
+
+async fn show_unlink(State(web): State<Web>, browser: Browser) -> Response {
+    let Some(profile) = browser.query.get("profile").and_then(|text| text.parse().ok()) else {
+        return refusal(&web, &browser, FlowError::refused("not_found"));
+    };
+    let result = web.broker.view_unlink(&browser.visit, profile).await;
+    sensitive(&web, &browser, result, |view: UnlinkView| {
+        let unlink = Unlink {
+            frame: frame(&web, &browser),
+            form: Form { token: view.form_token, flow: None },
+            profile: profile_row(view.profile),
+        };
+        page(StatusCode::OK, &unlink)
+    })
+}
+
+async fn post_unlink(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
+    if let Err(response) = require_session_form(&web, &browser, &form).await {
+        return response;
+    }
+    let Some(profile) = form.get("profile").and_then(|text| text.parse().ok()) else {
+        return refusal(&web, &browser, web.broker.refuse_form(&browser.visit, "profile_malformed").await);
+    };
+    match web.broker.unlink(&browser.visit, profile).await {
+        Ok(next) if next.go == Go::Account => see_other(&path::with_query(path::ACCOUNT, DONE, UNLINKED)),
+        result => outcome(&web, &browser, result),
+    }
+}
+
+async fn show_undo(State(web): State<Web>, browser: Browser) -> Response {
+    let Some(entry) = browser.query.get("entry").and_then(|text| text.parse().ok()) else {
+        return refusal(&web, &browser, FlowError::refused("not_found"));
+    };
+    let result = web.broker.view_undo(&browser.visit, entry).await;
+    sensitive(&web, &browser, result, |view: UndoView| {
+        let undo = Undo {
+            frame: frame(&web, &browser),
+            form: Form { token: view.form_token, flow: None },
+            entry: ledger_row(view.entry),
+        };
+        page(StatusCode::OK, &undo)
+    })
+}
+
+async fn post_undo(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
+    if let Err(response) = require_session_form(&web, &browser, &form).await {
+        return response;
+    }
+    let Some(entry) = form.get("entry").and_then(|text| text.parse().ok()) else {
+        return refusal(&web, &browser, web.broker.refuse_form(&browser.visit, "entry_malformed").await);
+    };
+    outcome(&web, &browser, web.broker.undo_own_link(&browser.visit, entry).await)
+}
+
+/// A profile for the page.
+pub(super) fn profile_row(view: ProfileView) -> ProfileRow {
+    ProfileRow {
+        value: view.profile.to_string(),
+        provider: view.provider,
+        issuer: view.issuer,
+        label: view.label,
+        since: view.since,
+        last_used: view.last_used,
+        current: view.current,
+        may_unlink: view.may_unlink,
+    }
+}
+
+/// An entry of the ledger for the page.
+pub(super) fn ledger_row(view: LedgerView) -> LedgerRow {
+    LedgerRow {
+        value: view.id.to_string(),
+        kind: view.kind,
+        what: view.what,
+        at: view.at,
+        undo_until: view.undo_until,
+    }
+}
