@@ -10,7 +10,7 @@ use super::visit::{Answer, CookieChange, Go, Visit};
 use crate::crypto::random;
 use crate::model::{
     Account, AuthorizationRequest, ConnectionId, Email, FLOW_LIFETIME, Flow, FlowId, GrantId, Organization,
-    Proof, ProvenFlow, Secret, Session, SessionId, Target,
+    Proof, ProvenFlow, Secret, Session, SessionId, Target, Timestamp,
 };
 use crate::policy::access::{may_use, may_use_password, needs_consent, within};
 use crate::policy::redirect;
@@ -49,8 +49,17 @@ pub(super) struct Known {
     pub(super) app: Option<std::sync::Arc<AppEntry>>,
     /// Where the app's request may lead.
     hints: Option<Hints>,
-    /// The email by which other accounts of the person are known, when the person is to be asked to link one.
-    pub(super) offer: Option<(Email, bool)>,
+    /// What the person is to be asked before they go on, if anything.
+    pub(super) offer: Option<Further>,
+}
+
+/// A further account that a person who has just linked one may link.
+#[derive(Clone)]
+pub(super) struct Further {
+    /// The email by which other accounts of the person are known, and whether it is proven.
+    pub(super) email: (Email, bool),
+    /// Until when: what was proved for the first link proves no longer for the next.
+    pub(super) until: Timestamp,
 }
 
 impl Known {
@@ -66,7 +75,7 @@ impl Known {
 pub(super) struct Ground {
     organization: Option<Organization>,
     app: Option<std::sync::Arc<AppEntry>>,
-    offer: Option<(Email, bool)>,
+    offer: Option<Further>,
     /// What is due next.
     pub(super) step: Step,
 }
@@ -276,8 +285,8 @@ impl Broker {
         session: &Session,
         ground: &Ground,
     ) -> Result<Answer, FlowError> {
-        if let (Step::OfferLink, Some(email)) = (ground.step, &ground.offer) {
-            return self.offer_another(tx, visit, way, account, session, email.clone()).await;
+        if let (Step::OfferLink, Some(further)) = (ground.step, &ground.offer) {
+            return self.offer_another(tx, visit, way, account, session, further.clone()).await;
         }
         let go = match (way.target, &ground.app) {
             (Target::App(request), Some(_)) if ground.step == Step::Consent => {

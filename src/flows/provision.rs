@@ -11,7 +11,7 @@ use crate::policy::provision::{FirstSignIn, Provision, decide};
 use crate::store::{StoreError, Tx, accounts, domains, organizations, profiles};
 use crate::upstream::{AssertedEmail, VerifiedIdentity};
 
-/// Why no account was made.
+/// Why an identity signs nobody in.
 pub(super) enum NewPersonError {
     /// The public code and the reason.
     Refused(&'static str, &'static str),
@@ -39,18 +39,17 @@ impl Broker {
         Ok(Some((email.clone(), *verified && inside)))
     }
 
-    /// Brings a known person's data up to date. An account with a local profile keeps its own.
+    /// Brings a known person's data up to date. An account with another profile keeps its own.
     pub(super) async fn known_person(
         &self,
         tx: &mut Tx,
         profile: &Profile,
         identity: &VerifiedIdentity,
         email: Option<&(Email, bool)>,
-    ) -> Result<Option<Account>, StoreError> {
+    ) -> Result<Account, NewPersonError> {
         let now = self.clock.now();
-        let (address, proven) = email.map_or((None, false), |(email, proven)| (Some(email), *proven));
-        profiles::touch_external_profile(tx, profile.id, now, address, proven).await?;
-        let Some(account) = accounts::find_account(tx, profile.account).await? else { return Ok(None) };
+        let found = accounts::find_account(tx, profile.account).await?;
+        let account = found.ok_or(NewPersonError::Refused("no_account", "account_gone"))?;
         let mut told = account.clone();
         if let Some((email, proven)) = email {
             told.email = Some(email.clone());
@@ -61,9 +60,16 @@ impl Broker {
         if told != account && matches!(profiles::list_profiles(tx, account.id).await?.as_slice(), [_]) {
             told.updated_at = now;
             accounts::update_contact(tx, &told, now).await?;
-            return Ok(Some(told));
+        } else {
+            told = account;
         }
-        Ok(Some(account))
+        // Order matters: whoever links holds accounts before profiles too. From here on the profile stays where it is.
+        let (address, proven) = email.map_or((None, false), |(email, proven)| (Some(email), *proven));
+        let held = (profile.id, profile.account);
+        if !profiles::touch_external_profile(tx, held, now, address, proven).await? {
+            return Err(StoreError::Conflict.into());
+        }
+        Ok(told)
     }
 
     /// The profile that an identity becomes on an account.

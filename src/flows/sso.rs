@@ -286,14 +286,10 @@ impl Broker {
             return self.prove_second_side(tx, visit, flow, (attempt, revision), proved, event).await;
         }
         let (account, profile, identity) = match found {
-            Some(profile) => {
-                let person = self.known_person(&mut tx, &profile, &identity, email.as_ref()).await?;
-                let Some(account) = person else {
-                    drop(tx);
-                    return Err(self.refuse(visit, event, "no_account", "account_gone").await);
-                };
-                (account, profile.id, vouched(leg, identity, email))
-            }
+            Some(profile) => match self.known_person(&mut tx, &profile, &identity, email.as_ref()).await {
+                Ok(account) => (account, profile.id, vouched(leg, identity, email)),
+                Err(error) => return Err(self.refuse_new_person(tx, visit, event, error).await),
+            },
             None => {
                 let claims = identity.claims.clone();
                 let identity = vouched(leg, identity, email);
@@ -314,7 +310,7 @@ impl Broker {
         self.complete_sign_in(tx, visit, flow, proven, known).await
     }
 
-    /// Refuses somebody for whom no account was made.
+    /// Refuses somebody whom an identity does not sign in.
     pub(super) async fn refuse_new_person(
         &self,
         tx: Tx,
@@ -328,9 +324,10 @@ impl Broker {
             NewPersonError::OtherConnection(connection) => {
                 self.refuse_other_connection(visit, event, connection).await
             }
-            // Two first sign-ins of one person at once: the other one was first, and this state is spent.
+            // Two first sign-ins of one person at once, or one beside an unlink or a merge: the other one was first, and
+            // this state is spent.
             NewPersonError::Store(StoreError::Conflict) => {
-                self.refuse(visit, event, "flow_finished", "first_sign_in_overtaken").await
+                self.refuse(visit, event, "flow_finished", "sign_in_overtaken").await
             }
             NewPersonError::Store(error) => error.into(),
         }

@@ -51,7 +51,7 @@ statements! {
                      ON CONFLICT (account_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
     HOLD_PASSWORD = "UPDATE passwords SET changed_at = changed_at WHERE account_id = $1 AND hash = $2";
     REPLACE_PASSWORD_HASH = "UPDATE passwords SET hash = $3 WHERE account_id = $1 AND hash = $2";
-    READ_STANDING = "SELECT a.enabled AS account, a.organization_id AS organization_id, COALESCE(o.enabled, TRUE) AS organization, \
+    READ_STANDING = "SELECT a.enabled AND a.merged_into IS NULL AS account, a.organization_id AS organization_id, COALESCE(o.enabled, TRUE) AS organization, \
                      COALESCE(c.enabled AND co.enabled, $2 = '') AS connection, \
                      COALESCE(p.enabled AND po.enabled, $3 = '') AS app \
                      FROM accounts a \

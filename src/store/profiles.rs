@@ -31,7 +31,8 @@ statements! {
     INSERT = "INSERT INTO profiles (id, account_id, organization_id, connection_id, issuer, subject, email, email_verified, \
               created_at, last_used_at, email_canonical) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     TOUCH = "UPDATE profiles SET last_used_at = $2 WHERE id = $1";
-    TOUCH_EMAIL = "UPDATE profiles SET last_used_at = $2, email = $3, email_verified = $4, email_canonical = $5 WHERE id = $1";
+    TOUCH_EMAIL = "UPDATE profiles SET last_used_at = $3, email = $4, email_verified = $5, email_canonical = $6 \
+                   WHERE id = $1 AND account_id = $2";
     MOVE = "UPDATE profiles SET account_id = $3, subject = CASE WHEN connection_id IS NULL THEN $3 ELSE subject END \
             WHERE id = $1 AND account_id = $2";
     DELETE = "DELETE FROM profiles WHERE id = $1 AND account_id = $2";
@@ -233,22 +234,24 @@ pub async fn touch_profile(tx: &mut Tx, id: ProfileId, now: Timestamp) -> Result
     Ok(())
 }
 
-/// Notes that an external profile signed somebody in, and the email that its provider asserted.
+/// Notes that an external profile signed somebody in, and the email that its provider asserted. Holds the profile for the
+/// rest of the transaction; `false` when it is not this account's any more: it was taken away, or merged into another.
 pub async fn touch_external_profile(
     tx: &mut Tx,
-    id: ProfileId,
+    (id, account): (ProfileId, AccountId),
     now: Timestamp,
     email: Option<&Email>,
     email_verified: bool,
-) -> Result<(), StoreError> {
-    execute_later!(
+) -> Result<bool, StoreError> {
+    let changed = execute!(
         tx,
         TOUCH_EMAIL,
         id.to_string(),
+        account.to_string(),
         now.unix_micros(),
         email.map(Email::as_str),
         email_verified,
         email.map(Email::canonical),
     )?;
-    Ok(())
+    Ok(changed == 1)
 }

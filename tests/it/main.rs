@@ -20,6 +20,7 @@ mod conformance;
 mod faults;
 mod harness;
 mod house;
+mod linking;
 mod manage;
 mod operation;
 mod provider;

@@ -2,16 +2,16 @@
 //! account, or nothing changes and the proofs are burned.
 
 use super::super::Broker;
-use super::super::complete::{Known, Proven, Way};
+use super::super::complete::{Further, Known, Proven, Way};
 use super::super::error::FlowError;
 use super::super::evidence::Event;
 use super::super::visit::{Answer, CookieChange, Visit};
 use super::confirm::accounts_of;
 use crate::model::{
-    Account, AccountId, Email, LinkAttempt, NamedSide, Organization, Proof, Secret, Side, Target,
+    Account, AccountId, LINK_LIFETIME, LinkAttempt, NamedSide, Organization, Proof, Secret, Side, Target,
 };
-use crate::policy::link::{LinkRefusal, Newcomer, Offer};
-use crate::store::links::consume_attempt;
+use crate::policy::link::{LinkRefusal, Newcomer, Offer, begin_until};
+use crate::store::links::{abandon_attempt, consume_attempt};
 use crate::store::{StoreError, Tx, accounts, profiles, sessions};
 
 /// What a link came to.
@@ -28,8 +28,10 @@ pub(super) struct Joined {
 pub(super) enum FinishError {
     /// It may not be; the proofs are burned.
     Refused(LinkRefusal),
-    /// It may not be, for a reason with words of its own.
+    /// What it stands on is there no more: the public code, and the reason. The proofs are burned too.
     Gone(&'static str, &'static str),
+    /// Another answer of the same person was first, and goes on.
+    Overtaken,
     /// Something that is needed is down, or refused already.
     Flow(FlowError),
 }
@@ -43,7 +45,7 @@ impl From<FlowError> for FinishError {
 impl From<StoreError> for FinishError {
     fn from(error: StoreError) -> Self {
         match error {
-            // Somebody else was first: with this identity, or with the last free place.
+            // Something else was first: with this identity, or with the last free place.
             StoreError::Conflict => Self::Gone("link_taken", "link_taken"),
             error => Self::Flow(error.into()),
         }
@@ -63,17 +65,8 @@ impl Broker {
         let Some(far) = attempt.state.far.clone() else {
             return Err(self.refuse(visit, event, "flow_expired", "link_not_proved").await);
         };
-        for side in [&attempt.state.near, &far] {
-            if let Side::Identity(identity) = side {
-                self.vouching_connection(visit, identity, &event).await?;
-            }
-        }
-        // What a session needs to be noted as used, it is before: two transactions that write would wait for each other.
-        if let Some(session) = attempt.state.session {
-            let current = self.current_session(visit).await?;
-            if current.is_none_or(|current| current.session.id != session) {
-                return Err(self.refuse(visit, event, "session_ended", "session_ended").await);
-            }
+        if let Err(error) = self.check_ground(visit, &attempt, &far).await {
+            return Err(self.link_failed(visit, &attempt, event, error).await);
         }
         let sides = self.name_sides(&attempt.state.near, &far).await?;
         let (mut tx, known) = self.begin_completion(&attempt.state.target).await?;
@@ -86,10 +79,43 @@ impl Broker {
             }
         };
         let clear = CookieChange::ClearFlow(attempt.id);
-        self.go_on_linked(tx, visit, &attempt, known, joined).await.map(|answer| answer.with(clear))
+        match self.go_on_linked(tx, visit, &attempt, known, joined).await {
+            Ok(answer) => Ok(answer.with(clear)),
+            Err(FlowError::Unavailable(detail)) => Err(FlowError::Unavailable(detail)),
+            Err(refused) => {
+                // Nothing was linked, since the person may not go on; the record says why.
+                let mut tx = self.database.write().await?;
+                abandon_attempt(&mut tx, attempt.id, self.clock.now()).await?;
+                tx.commit().await?;
+                Err(refused)
+            }
+        }
     }
 
-    async fn link_failed(
+    /// Whether those who vouched still do, and the browser is signed in as it was.
+    async fn check_ground(
+        &self,
+        visit: &Visit,
+        attempt: &LinkAttempt,
+        far: &Side,
+    ) -> Result<(), FinishError> {
+        for side in [&attempt.state.near, far] {
+            if let Side::Identity(identity) = side {
+                self.vouching_connection(identity).await?;
+            }
+        }
+        // What a session needs to be noted as used, it is before: two transactions that write would wait for each other.
+        if let Some(session) = attempt.state.session {
+            let current = self.current_session(visit).await?;
+            if current.is_none_or(|current| current.session.id != session) {
+                return Err(FinishError::Gone("session_ended", "session_ended"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Says why an attempt came to nothing, and burns it unless it goes on elsewhere.
+    pub(super) async fn link_failed(
         &self,
         visit: &Visit,
         attempt: &LinkAttempt,
@@ -98,7 +124,8 @@ impl Broker {
     ) -> FlowError {
         match error {
             FinishError::Refused(refusal) => self.burn(attempt, event, refusal).await,
-            FinishError::Gone(code, reason) => self.refuse(visit, event, code, reason).await,
+            FinishError::Gone(code, reason) => self.burn_for(attempt, event, code, reason).await,
+            FinishError::Overtaken => self.refuse(visit, event, "flow_finished", "link_overtaken").await,
             FinishError::Flow(error) => error,
         }
     }
@@ -114,20 +141,16 @@ impl Broker {
     ) -> Result<Joined, FinishError> {
         let state = &attempt.state;
         if !consume_attempt(tx, attempt.id, attempt.revision, self.clock.now()).await? {
-            return Err(FinishError::Gone("flow_finished", "link_overtaken"));
+            return Err(FinishError::Overtaken);
         }
-        if let Some(session) = state.session
-            && !sessions::hold_session(tx, session).await?
-        {
-            return Err(FinishError::Gone("session_ended", "session_ended"));
+        // Order matters, here and in what follows: accounts in one order, passwords, profiles, sessions, grants, names. So
+        // does whoever signs in, merges, unlinks, undoes or disables: they wait for each other, and never both.
+        for account in accounts_of(&state.near, far) {
+            accounts::hold_account(tx, account).await?;
         }
         let organization = self.organization_of(tx, attempt.organization).await?;
         if !organization.policy.linking {
             return Err(FinishError::Refused(LinkRefusal::Off));
-        }
-        // Held in one order, so that two who link the same two accounts wait for each other and not both.
-        for account in accounts_of(&state.near, far) {
-            accounts::hold_account(tx, account).await?;
         }
         match (&state.near, far) {
             (Side::Identity(identity), Side::Profile { account, proof }) => {
@@ -161,6 +184,16 @@ impl Broker {
         }
     }
 
+    /// Whether the session of the first side, where it is signed in, lives: it is held for the rest of the transaction.
+    pub(super) async fn hold_near(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<(), FinishError> {
+        match attempt.state.session {
+            Some(session) if !sessions::hold_session(tx, session).await? => {
+                Err(FinishError::Gone("session_ended", "session_ended"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether what a profile proved still proves it: the profile is there, can sign in, and its password is the one
     /// that was entered.
     async fn check_profile(
@@ -175,12 +208,12 @@ impl Broker {
             return Err(FinishError::Refused(LinkRefusal::WrongProfile));
         }
         let holder = self.holder(tx, organization, account).await?;
+        let Some(held) = holder.profiles.iter().find(|held| held.id == proof.profile) else {
+            return Err(FinishError::Gone("link_taken", "profile_gone"));
+        };
         if !holder.enabled || !organization.enabled {
             return Err(FinishError::Refused(LinkRefusal::Disabled));
         }
-        let Some(held) = holder.profiles.iter().find(|held| held.id == proof.profile) else {
-            return Err(FinishError::Refused(LinkRefusal::WrongProfile));
-        };
         if !held.usable {
             return Err(FinishError::Gone("connection_disabled", "connection_disabled"));
         }
@@ -222,14 +255,16 @@ impl Broker {
         self.admit(tx, visit, way, proven, &ground).await
     }
 
-    /// The email by which a further account is offered, while an app is waiting and there is one.
+    /// The further account that is offered, while an app is waiting, there is one, and time is left to prove it.
     async fn further_offer(
         &self,
         tx: &mut Tx,
         attempt: &LinkAttempt,
         account: &Account,
-    ) -> Result<Option<(Email, bool)>, FlowError> {
-        if !matches!(attempt.state.target, Target::App(_) | Target::Home(_)) {
+    ) -> Result<Option<Further>, FlowError> {
+        let until = attempt.expires_at;
+        let waits = matches!(attempt.state.target, Target::App(_) | Target::Home(_));
+        if !waits || begin_until(until.before(LINK_LIFETIME), self.clock.now()).is_none() {
             return Ok(None);
         }
         let organization = self.organization_of(tx, attempt.organization).await?;
@@ -237,7 +272,7 @@ impl Broker {
         let email = attempt.state.email.as_ref();
         let offered = self.offer_to(tx, &organization, email, Newcomer::Account(&holder)).await?;
         Ok(match offered {
-            Offer::Named(_) => email.cloned(),
+            Offer::Named(_) => email.cloned().map(|email| Further { email, until }),
             Offer::Nothing | Offer::Unnamed => None,
         })
     }

@@ -40,6 +40,7 @@ impl Broker {
         may_join(Newcomer::Identity(&identity.issuer), &holder).map_err(FinishError::Refused)?;
         let profile = self.profile_of(account, identity);
         profiles::insert_profile(tx, Some(organization.id), &profile).await?;
+        self.hold_near(tx, attempt).await?;
         let entry = NewEntry {
             kind: LedgerKind::Linked,
             organization: organization.id,

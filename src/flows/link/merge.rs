@@ -6,7 +6,7 @@ use super::super::evidence::{Event, receipt_of};
 use super::finish::FinishError;
 use super::join::NewEntry;
 use crate::model::{
-    Account, AccountId, LedgerKind, LinkAttempt, NamedSide, Organization, ProfileKind, SessionId,
+    Account, AccountId, LedgerKind, LinkAttempt, Moved, NamedSide, Organization, ProfileKind, SessionId,
 };
 use crate::policy::link::merge::{Party, Plan, plan};
 use crate::policy::link::{LinkRefusal, Newcomer, may_join};
@@ -30,22 +30,11 @@ impl Broker {
         let planned = plan(&parties.0, &parties.1, local_of).map_err(FinishError::Refused)?;
         let mut moved = planned.moved.clone();
         self.move_profiles(tx, &kept, &gone, &planned).await?;
-        for role in &moved.gained {
-            merging::add_role(tx, organization.id, kept.id, *role).await?;
-        }
-        for role in &moved.roles {
-            merging::take_role(tx, gone.id, *role).await?;
-        }
-        for app in merging::list_subject_apps(tx, gone.id).await? {
-            moved.subjects.extend(merging::move_subject(tx, app, gone.id, kept.id).await?.then_some(app));
-        }
-        for app in merging::list_consent_apps(tx, gone.id).await? {
-            moved.consents.extend(merging::move_consent(tx, app, gone.id, kept.id).await?.then_some(app));
-        }
-        merging::delete_consents(tx, gone.id).await?;
-        expected::delete_expected(tx, gone.id).await?;
+        self.hold_near(tx, attempt).await?;
         self.end_everything(tx, gone.id).await?;
         self.end_elsewhere(tx, kept.id, attempt.state.session).await?;
+        self.move_names(tx, organization, &kept, &gone, &mut moved).await?;
+        expected::delete_expected(tx, gone.id).await?;
         if !merging::mark_merged(tx, gone.id, kept.id, self.clock.now()).await? {
             return Err(StoreError::Conflict.into());
         }
@@ -66,7 +55,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Moves profiles, password and username as planned. What ends makes room first.
+    /// Moves password and profiles as planned. What ends makes room first.
     async fn move_profiles(
         &self,
         tx: &mut Tx,
@@ -75,27 +64,56 @@ impl Broker {
         planned: &Plan,
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
-        if let (Some(profile), Some(account)) = (planned.ended_local, planned.moved.ended_local) {
-            if !profiles::delete_profile(tx, account, profile, 0).await? {
-                return Err(StoreError::Conflict);
-            }
+        // Order matters: passwords before profiles, as whoever signs in by one does.
+        if let Some(account) = planned.moved.ended_local {
             merging::delete_password(tx, account).await?;
             password_links::consume_all_links(tx, account, now).await?;
+        }
+        if planned.moves_password {
+            merging::move_password(tx, gone.id, kept.id).await?;
+            password_links::consume_all_links(tx, gone.id, now).await?;
+        }
+        if let (Some(profile), Some(account)) = (planned.ended_local, planned.moved.ended_local)
+            && !profiles::delete_profile(tx, account, profile, 0).await?
+        {
+            return Err(StoreError::Conflict);
         }
         for profile in &planned.moved.profiles {
             if !profiles::move_profile(tx, *profile, gone.id, kept.id).await? {
                 return Err(StoreError::Conflict);
             }
         }
-        if planned.moves_password {
-            merging::move_password(tx, gone.id, kept.id).await?;
-            password_links::consume_all_links(tx, gone.id, now).await?;
-        }
-        if planned.moved.swapped_usernames {
-            let (one, two) = ((kept.id, kept.username.as_ref()), (gone.id, gone.username.as_ref()));
-            merging::swap_usernames(tx, one, two, now).await?;
-        }
         Ok(())
+    }
+
+    /// Moves roles, usernames as planned, and what apps know the merged account by.
+    async fn move_names(
+        &self,
+        tx: &mut Tx,
+        organization: &Organization,
+        kept: &Account,
+        gone: &Account,
+        moved: &mut Moved,
+    ) -> Result<(), StoreError> {
+        for role in &moved.gained {
+            merging::add_role(tx, organization.id, kept.id, *role).await?;
+        }
+        for role in &moved.roles {
+            merging::take_role(tx, gone.id, *role).await?;
+        }
+        if moved.swapped_usernames {
+            // Order matters: after sessions, before subjects. A new name waits for whoever is opening something at the
+            // account, and has everybody wait who begins to.
+            let (one, two) = ((kept.id, kept.username.as_ref()), (gone.id, gone.username.as_ref()));
+            merging::swap_usernames(tx, one, two, self.clock.now()).await?;
+        }
+        for app in merging::list_subject_apps(tx, gone.id).await? {
+            moved.subjects.extend(merging::move_subject(tx, app, gone.id, kept.id).await?.then_some(app));
+        }
+        for app in merging::list_consent_apps(tx, gone.id).await? {
+            moved.consents.extend(merging::move_consent(tx, app, gone.id, kept.id).await?.then_some(app));
+        }
+        merging::delete_consents(tx, gone.id).await
     }
 
     /// Ends what the kept account has open in other browsers: they were opened before it could do more.

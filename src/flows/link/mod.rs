@@ -108,10 +108,21 @@ impl Broker {
 
     /// Ends an attempt because of a failure, with its record: what was proved proves nothing any more.
     async fn burn(&self, attempt: &LinkAttempt, event: Event, refusal: LinkRefusal) -> FlowError {
+        self.burn_for(attempt, event, refusal.code(), refusal.code()).await
+    }
+
+    /// [`Self::burn`], for a reason with words of its own: the public code, and the true reason.
+    async fn burn_for(
+        &self,
+        attempt: &LinkAttempt,
+        event: Event,
+        code: &'static str,
+        reason: &str,
+    ) -> FlowError {
         let burned = async {
             let mut tx = self.database.write().await?;
             abandon_attempt(&mut tx, attempt.id, self.clock.now()).await?;
-            self.record_refusal(&mut tx, &event, refusal.code()).await?;
+            self.record_refusal(&mut tx, &event, reason).await?;
             tx.commit().await
         };
         if let Err(error) = burned.await {
@@ -121,7 +132,7 @@ impl Broker {
             Some(app) => self.app_link(app).await,
             None => None,
         };
-        FlowError::Refused(Box::new(Refusal { receipt: event.receipt, app, ..Refusal::new(refusal.code()) }))
+        FlowError::Refused(Box::new(Refusal { receipt: event.receipt, app, ..Refusal::new(code) }))
     }
 
     /// An event of an attempt.

@@ -1,12 +1,13 @@
 //! The offer: who shares the email, the page that lists them, and the person's answer.
 
 use super::super::Broker;
-use super::super::complete::{Known, Proven, Way};
+use super::super::complete::{Further, Known, Proven, Way};
 use super::super::directory::ConnectionEntry;
 use super::super::error::FlowError;
 use super::super::evidence::{Event, receipt_of};
 use super::super::sso::registration;
 use super::super::visit::{Answer, CookieChange, Go, Visit};
+use super::finish::FinishError;
 use crate::model::{
     Account, AccountId, Email, Flow, Identity, LINK_LIFETIME, LinkAttempt, LinkState, Organization,
     OrganizationId, ProfileId, ProfileKind, Session, Side, Target, Wanted,
@@ -151,7 +152,7 @@ impl Broker {
         way: Way<'_>,
         account: &Account,
         session: &Session,
-        email: (Email, bool),
+        further: Further,
     ) -> Result<Answer, FlowError> {
         let Some(organization) = account.organization else { return Ok(Answer::to(Go::Account)) };
         let state = LinkState {
@@ -159,12 +160,11 @@ impl Broker {
             target: way.target.clone(),
             near: Side::Profile { account: account.id, proof: session.proof.clone() },
             session: Some(session.id),
-            email: Some(email),
+            email: Some(further.email),
             wanted: Wanted::Nothing,
             far: None,
         };
-        let expires_at = self.clock.now().after(LINK_LIFETIME);
-        let (_, handle, cookies) = self.begin_attempt(tx, visit, organization, expires_at, &state).await?;
+        let (_, handle, cookies) = self.begin_attempt(tx, visit, organization, further.until, &state).await?;
         Ok(cookies.into_iter().fold(Answer::to(Go::Link(handle)), Answer::with))
     }
 
@@ -309,7 +309,10 @@ impl Broker {
         let now = self.clock.now();
         let event = Self::link_event("link.skip", &attempt);
         let entry = match &attempt.state.near {
-            Side::Identity(identity) => self.vouching_connection(visit, identity, &event).await?,
+            Side::Identity(identity) => match self.vouching_connection(identity).await {
+                Ok(entry) => Some(entry),
+                Err(error) => return Err(self.link_failed(visit, &attempt, event, error).await),
+            },
             Side::Profile { .. } => None,
         };
         let current = match attempt.state.session {
@@ -365,19 +368,16 @@ impl Broker {
     /// The connection that has vouched for an identity, if it is still the one that it was.
     pub(super) async fn vouching_connection(
         &self,
-        visit: &Visit,
         identity: &Identity,
-        event: &Event,
-    ) -> Result<Option<std::sync::Arc<ConnectionEntry>>, FlowError> {
-        let event = Event { connection: Some(identity.connection), ..event.clone() };
+    ) -> Result<std::sync::Arc<ConnectionEntry>, FinishError> {
         let entry = self.directory.connection(identity.connection).await?;
         let Some(entry) = entry.filter(|entry| entry.is_enabled()) else {
-            return Err(self.refuse(visit, event, "connection_disabled", "connection_disabled").await);
+            return Err(FinishError::Gone("connection_disabled", "connection_disabled"));
         };
         if registration(&entry.connection) != identity.registration {
-            return Err(self.refuse(visit, event, "idp_answer_invalid", "connection_changed").await);
+            return Err(FinishError::Gone("idp_answer_invalid", "connection_changed"));
         }
-        Ok(Some(entry))
+        Ok(entry)
     }
 
     /// An identity whose email counts as proven only if its organization owns the domain now.

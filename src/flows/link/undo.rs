@@ -5,6 +5,7 @@ use super::super::account::own_event;
 use super::super::error::{FlowError, private_detail};
 use super::super::evidence::Event;
 use super::super::manage::ManageError;
+use super::super::sessions::CurrentSession;
 use super::super::visit::{Answer, CookieChange, Go, Visit};
 use super::join::NewEntry;
 use super::own::{LedgerView, Sensitive};
@@ -26,10 +27,12 @@ pub enum UndoRefusal {
     TooLate,
     /// It was undone before.
     Done,
-    /// What was linked is there no more: it was unlinked, or the account was merged in its turn.
+    /// What was linked is there no more as it was: it was unlinked, or the account was merged once more.
     Gone,
     /// The account would have no way to sign in.
     Last,
+    /// Whoever asks was signed out meanwhile.
+    SignedOut,
 }
 
 impl UndoRefusal {
@@ -41,6 +44,7 @@ impl UndoRefusal {
             Self::Done => "undo_done",
             Self::Gone => "undo_gone",
             Self::Last => "undo_last",
+            Self::SignedOut => "session_ended",
         }
     }
 
@@ -52,10 +56,11 @@ impl UndoRefusal {
             Self::TooLate => "it is more than 30 days old, and can no longer be undone",
             Self::Done => "it was undone before",
             Self::Gone => {
-                "what was linked is there no more: it was unlinked, or the account was merged into another one; undo that \
-                 first"
+                "what was linked is there no more as it was: it was unlinked, or the account was merged once more; undo \
+                 that first"
             }
             Self::Last => "the account would have no way to sign in; link another one first",
+            Self::SignedOut => "the session that asked has ended",
         }
     }
 }
@@ -112,8 +117,7 @@ impl Broker {
             Sensitive::Show(current) => current,
             Sensitive::Prove(answer) => return Ok(answer),
         };
-        let account = current.account.id;
-        match self.undo(id, account.into(), Some(account)).await {
+        match self.undo(id, current.account.id.into(), Some(&current)).await {
             Ok(_) => Ok(Answer::to(Go::SignedOut(None)).with(CookieChange::ClearSession)),
             Err(UndoError::Flow(error)) => Err(error),
             Err(UndoError::Refused(refusal)) => {
@@ -135,12 +139,12 @@ impl Broker {
         &self,
         id: LedgerId,
         actor: Actor,
-        own: Option<AccountId>,
+        own: Option<&CurrentSession>,
     ) -> Result<LedgerEntry, UndoError> {
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         let found = ledger::find_entry(&mut tx, id).await?;
-        let Some(entry) = found.filter(|entry| own.is_none_or(|own| own == entry.account)) else {
+        let Some(entry) = found.filter(|entry| own.is_none_or(|own| own.account.id == entry.account)) else {
             return Err(UndoError::Refused(UndoRefusal::Unknown));
         };
         if !entry.kind.can_be_undone() {
@@ -171,8 +175,8 @@ impl Broker {
             return Err(UndoError::Refused(UndoRefusal::Done));
         }
         match (entry.kind, entry.other, entry.profile) {
-            (LedgerKind::Merged, Some(other), _) => self.split(&mut tx, &entry, other).await?,
-            (_, _, Some(profile)) => self.take_off(&mut tx, &entry, profile).await?,
+            (LedgerKind::Merged, Some(other), _) => self.split(&mut tx, &entry, other, own).await?,
+            (_, _, Some(profile)) => self.take_off(&mut tx, &entry, profile, own).await?,
             _ => return Err(UndoError::Refused(UndoRefusal::Kind)),
         }
         tx.commit().await?;
@@ -180,7 +184,13 @@ impl Broker {
     }
 
     /// Takes a linked profile off its account; its identity is nobody's again.
-    async fn take_off(&self, tx: &mut Tx, entry: &LedgerEntry, profile: ProfileId) -> Result<(), UndoError> {
+    async fn take_off(
+        &self,
+        tx: &mut Tx,
+        entry: &LedgerEntry,
+        profile: ProfileId,
+        own: Option<&CurrentSession>,
+    ) -> Result<(), UndoError> {
         let now = self.clock.now();
         let held = profiles::find_profile(tx, profile).await?;
         if held.is_none_or(|held| held.account != entry.account) {
@@ -189,13 +199,30 @@ impl Broker {
         if !profiles::delete_profile(tx, entry.account, profile, 1).await? {
             return Err(UndoError::Refused(UndoRefusal::Last));
         }
+        self.end_own(tx, own).await?;
         merging::end_what_profile_opened(tx, entry.account, profile, now).await?;
         merging::end_what_was_opened_since(tx, entry.account, entry.at, now).await?;
         Ok(())
     }
 
+    /// Ends the session of whoever asks; refused when it has ended meanwhile.
+    async fn end_own(&self, tx: &mut Tx, own: Option<&CurrentSession>) -> Result<(), UndoError> {
+        match own {
+            Some(own) if !self.end_session(tx, &own.session).await? => {
+                Err(UndoError::Refused(UndoRefusal::SignedOut))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Brings a merged account back, with what is still there of what it had.
-    async fn split(&self, tx: &mut Tx, entry: &LedgerEntry, other: AccountId) -> Result<(), UndoError> {
+    async fn split(
+        &self,
+        tx: &mut Tx,
+        entry: &LedgerEntry,
+        other: AccountId,
+        own: Option<&CurrentSession>,
+    ) -> Result<(), UndoError> {
         let now = self.clock.now();
         let (kept, moved) = (entry.account, &entry.moved);
         if !merging::unmark_merged(tx, other, kept, now).await? {
@@ -206,13 +233,26 @@ impl Broker {
         else {
             return Err(UndoError::Refused(UndoRefusal::Gone));
         };
+        if self.is_overlaid(tx, entry).await? {
+            return Err(UndoError::Refused(UndoRefusal::Gone));
+        }
         self.give_back_profiles(tx, &kept, &back, moved).await?;
-        for app in &moved.subjects {
-            merging::move_subject(tx, *app, kept.id, back.id).await?;
-        }
-        for app in &moved.consents {
-            merging::move_consent(tx, *app, kept.id, back.id).await?;
-        }
+        self.end_own(tx, own).await?;
+        merging::end_what_was_opened_since(tx, kept.id, entry.at, now).await?;
+        merging::end_what_was_opened_since(tx, back.id, entry.at, now).await?;
+        self.give_back_names(tx, entry, &kept, &back).await?;
+        Ok(())
+    }
+
+    /// Gives back roles, usernames, and what apps knew the merged account by.
+    async fn give_back_names(
+        &self,
+        tx: &mut Tx,
+        entry: &LedgerEntry,
+        kept: &Account,
+        back: &Account,
+    ) -> Result<(), StoreError> {
+        let moved = &entry.moved;
         let (left, given) = roles_after_undo(&kept.roles, moved);
         for role in kept.roles.iter().filter(|role| !left.contains(role)) {
             merging::take_role(tx, kept.id, *role).await?;
@@ -220,12 +260,39 @@ impl Broker {
         for role in given {
             merging::add_role(tx, entry.organization, back.id, role).await?;
         }
-        merging::end_what_was_opened_since(tx, kept.id, entry.at, now).await?;
-        merging::end_what_was_opened_since(tx, back.id, entry.at, now).await?;
+        if moved.swapped_usernames {
+            // Order matters: after sessions, before subjects, as in a merge.
+            let (one, two) = ((kept.id, kept.username.as_ref()), (back.id, back.username.as_ref()));
+            merging::swap_usernames(tx, one, two, self.clock.now()).await?;
+        }
+        for app in &moved.subjects {
+            merging::move_subject(tx, *app, kept.id, back.id).await?;
+        }
+        for app in &moved.consents {
+            merging::move_consent(tx, *app, kept.id, back.id).await?;
+        }
         Ok(())
     }
 
-    /// Gives profiles, password and username back. A local profile that the merge ended comes back without its password.
+    /// Whether a later merge into the same account, not undone yet, has dealt with usernames and passwords that this one
+    /// had dealt with before: each takes back what it finds, so the later one comes first.
+    async fn is_overlaid(&self, tx: &mut Tx, entry: &LedgerEntry) -> Result<bool, StoreError> {
+        let touches = |moved: &Moved| moved.swapped_usernames || moved.ended_local.is_some();
+        if !touches(&entry.moved) {
+            return Ok(false);
+        }
+        let all = ledger::list_entries(tx, entry.account).await?;
+        let undone: Vec<LedgerId> = all.iter().filter_map(|other| other.undoes).collect();
+        Ok(all.iter().any(|later| {
+            later.kind == LedgerKind::Merged
+                && later.account == entry.account
+                && (later.at, later.id) > (entry.at, entry.id)
+                && !undone.contains(&later.id)
+                && touches(&later.moved)
+        }))
+    }
+
+    /// Gives password and profiles back. A local profile that the merge ended comes back without its password.
     async fn give_back_profiles(
         &self,
         tx: &mut Tx,
@@ -233,23 +300,15 @@ impl Broker {
         back: &Account,
         moved: &Moved,
     ) -> Result<(), UndoError> {
-        let now = self.clock.now();
         let mut came_back = 0;
-        let mut local_came_back = false;
-        for profile in &moved.profiles {
-            let local = profiles::find_profile(tx, *profile).await?;
-            let is_local = local.is_some_and(|held| held.kind == ProfileKind::Local);
-            if profiles::move_profile(tx, *profile, kept.id, back.id).await? {
-                came_back += 1;
-                local_came_back |= is_local;
-            }
-        }
-        if local_came_back {
+        let held = profiles::list_profiles(tx, kept.id).await?;
+        let local = held.iter().find(|held| held.kind == ProfileKind::Local).map(|local| local.id);
+        // Order matters: passwords before profiles, as whoever signs in by one does.
+        if local.is_some_and(|local| moved.profiles.contains(&local)) {
             merging::move_password(tx, kept.id, back.id).await?;
         }
-        if moved.swapped_usernames {
-            let (one, two) = ((kept.id, kept.username.as_ref()), (back.id, back.username.as_ref()));
-            merging::swap_usernames(tx, one, two, now).await?;
+        for profile in &moved.profiles {
+            came_back += usize::from(profiles::move_profile(tx, *profile, kept.id, back.id).await?);
         }
         if let Some(account) = moved.ended_local {
             self.restore_local(tx, if account == kept.id { kept } else { back }).await?;
@@ -264,9 +323,13 @@ impl Broker {
         Ok(())
     }
 
-    /// Makes the local profile of an account anew, without a password.
+    /// Makes the local profile of an account anew, without a password, unless it has been given one since.
     async fn restore_local(&self, tx: &mut Tx, account: &Account) -> Result<(), UndoError> {
         let now = self.clock.now();
+        let held = profiles::list_profiles(tx, account.id).await?;
+        if held.iter().any(|held| held.kind == ProfileKind::Local) {
+            return Ok(());
+        }
         let profile = Profile {
             id: ProfileId::new(now, &*self.random),
             account: account.id,

@@ -7,8 +7,8 @@ use super::super::sessions::CurrentSession;
 use super::super::visit::{Answer, CookieChange, Go, Visit};
 use super::join::NewEntry;
 use super::own::{ProfileView, Sensitive};
-use crate::model::{LedgerKind, Moved, OwnPlace, ProfileId, ProfileKind};
-use crate::store::{accounts, merging, password_links, profiles};
+use crate::model::{LedgerKind, Moved, OwnPlace, Profile, ProfileId, ProfileKind, SessionId};
+use crate::store::{StoreError, Tx, accounts, merging, password_links, profiles, sessions};
 
 /// What the page shows that asks before a profile is taken away.
 #[derive(Debug, Clone)]
@@ -58,19 +58,9 @@ impl Broker {
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         accounts::hold_account(&mut tx, account.id).await?;
-        let is_local = found.kind == ProfileKind::Local;
-        let named = accounts::find_account(&mut tx, account.id).await?;
-        if is_local && named.is_some_and(|now| now.break_glass) {
+        if let Some(code) = self.take_away(&mut tx, &found, session.id).await? {
             drop(tx);
-            return Err(self.refuse(visit, event, "link_emergency", "link_emergency").await);
-        }
-        if !profiles::delete_profile(&mut tx, account.id, profile, 1).await? {
-            drop(tx);
-            return Err(self.refuse(visit, event, "unlink_last", "unlink_last").await);
-        }
-        if is_local {
-            merging::delete_password(&mut tx, account.id).await?;
-            password_links::consume_all_links(&mut tx, account.id, now).await?;
+            return Err(self.refuse(visit, event, code, code).await);
         }
         merging::end_what_profile_opened(&mut tx, account.id, profile, now).await?;
         let entry = NewEntry {
@@ -92,5 +82,32 @@ impl Broker {
         } else {
             Answer::to(Go::Account)
         })
+    }
+
+    /// Takes a profile from its account, which is held, with the password that belongs to it; gives the code of the
+    /// refusal where it may not be, and then nothing of this transaction may be kept.
+    async fn take_away(
+        &self,
+        tx: &mut Tx,
+        profile: &Profile,
+        session: SessionId,
+    ) -> Result<Option<&'static str>, StoreError> {
+        let account = profile.account;
+        let still = profiles::find_profile(tx, profile.id).await?.is_some_and(|now| now.account == account);
+        if !still {
+            return Ok(Some("not_found"));
+        }
+        // Order matters, as in a link: the password, the profile, then sessions.
+        if profile.kind == ProfileKind::Local {
+            if accounts::find_account(tx, account).await?.is_some_and(|now| now.break_glass) {
+                return Ok(Some("link_emergency"));
+            }
+            merging::delete_password(tx, account).await?;
+            password_links::consume_all_links(tx, account, self.clock.now()).await?;
+        }
+        if !profiles::delete_profile(tx, account, profile.id, 1).await? {
+            return Ok(Some("unlink_last"));
+        }
+        Ok((!sessions::hold_session(tx, session).await?).then_some("session_ended"))
     }
 }

@@ -219,6 +219,19 @@ impl TestApp {
         url
     }
 
+    /// Serves a router of a test's own on `https://localhost:PORT`; gives that URL, without a slash at the end.
+    pub async fn serve(&mut self, router: axum::Router) -> String {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr();
+        let certs = self.folder.path().join(format!("served-{}", address.port()));
+        self.authority.issue(&certs, "default", &["localhost"]);
+        let transport = Transport::Tls(Arc::new(Certificates::load(&certs).unwrap()));
+        tokio::spawn(listener.serve(transport, router, net::Settings::default(), Drain::default()));
+        let host = format!("localhost:{}", address.port());
+        self.network.add(&host, address);
+        format!("https://{host}")
+    }
+
     /// Starts a hostile identity provider on `https://localhost:PORT`.
     pub async fn hostile(&mut self) -> Hostile {
         let hostile = Hostile::start(&self.authority, &self.clock).await;
