@@ -61,7 +61,7 @@ async fn post_add(State(web): State<Web>, browser: Browser, PostedForm(form): Po
         return response;
     }
     let way = match form.get("connection") {
-        Some("") => Some(AddWay::Password),
+        Some("password") => Some(AddWay::Password),
         Some(connection) => connection.parse().ok().map(AddWay::Connection),
         None => None,
     };

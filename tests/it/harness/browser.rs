@@ -365,8 +365,15 @@ fn filled_form(page: &Page, button: &str, fields: &[(&str, &str)]) -> (String, S
     for input in form.select(&all("input")) {
         if let Some(name) = input.value().attr("name") {
             let given = fields.iter().find(|(field, _)| *field == name).map(|(_, value)| *value);
-            let value = given.or(input.value().attr("value")).unwrap_or_default();
-            values.push((name.to_owned(), value.to_owned()));
+            let written = input.value().attr("value");
+            // Of the radios of one question, the one that was chosen.
+            if input.value().attr("type") == Some("radio") {
+                let chosen =
+                    given.map_or(input.value().attr("checked").is_some(), |given| written == Some(given));
+                values.extend(chosen.then(|| (name.to_owned(), written.unwrap_or("on").to_owned())));
+                continue;
+            }
+            values.push((name.to_owned(), given.or(written).unwrap_or_default().to_owned()));
         }
     }
     for (name, _) in fields {
