@@ -27,7 +27,7 @@ pub const ORGANIZATIONS: [&str; 2] = ["alpha", "beta"];
 /// The people who have a password, by organization; the password is [`password_of`] them. Ann and ada administer.
 pub const LOCALS: [&[&str]; 2] = [&["ann", "bob", "cyd"], &["ada", "ben"]];
 
-/// The first connection of alpha whose provider cannot be made to ask anew.
+/// The connection of alpha whose provider cannot be made to ask anew.
 pub const UNFORCED: usize = 2;
 
 /// Everybody's password is their own.
@@ -53,11 +53,10 @@ impl Default for Switches {
     }
 }
 
-/// Two organizations that link, alpha with as many connections as a test wants and beta with two.
+/// Two organizations that link, alpha with as many connections as a test wants and beta with three.
 pub struct Links {
     pub app: TestApp,
     pub idps: Providers,
-    pub kind: Kind,
     connections: [usize; 2],
     second: Option<Node>,
     addresses: AtomicU32,
@@ -68,13 +67,13 @@ impl Links {
     pub async fn new(kind: Kind, connections: usize) -> Self {
         let limits = [
             ("COUNTERSIGN__LIMITS__ORGANIZATION_CONNECTIONS", "100"),
-            ("COUNTERSIGN__SESSIONS__IDLE", "400d"),
-            ("COUNTERSIGN__SESSIONS__MAX", "400d"),
+            ("COUNTERSIGN__SESSIONS__IDLE", "9000d"),
+            ("COUNTERSIGN__SESSIONS__MAX", "9000d"),
         ];
         let mut app = TestApp::configured(kind, &limits).await;
         let idps = Providers::start(&mut app).await;
-        let connections = [connections, 2];
-        let mut links = Self { app, idps, kind, connections, second: None, addresses: AtomicU32::new(0) };
+        let connections = [connections, 3];
+        let mut links = Self { app, idps, connections, second: None, addresses: AtomicU32::new(0) };
         links.app.apply(&links.document(&Switches::default(), true)).await;
         // `SQLite` has one node.
         if kind == Kind::Postgres {

@@ -1,6 +1,8 @@
 //! Linking: who becomes one account with whom, and who never does.
 
 mod direct;
+mod model;
 mod pages;
 mod providers;
 mod races;
+mod walk;

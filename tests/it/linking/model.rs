@@ -1,0 +1,544 @@
+//! What linking should do, in a few words: a reference that knows neither the database nor the policy. It is told what
+//! happens, and says whether it is done and what there is afterwards.
+
+mod changes;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The number of an account, in the order in which they were made.
+pub type Account = usize;
+
+/// How long a link may take from its first proof on, in seconds.
+const LINK: i64 = 600;
+/// How old a proof may be where a link begins.
+const BEGIN: i64 = 300;
+/// How old a proof may be for other sensitive changes.
+const FRESH: i64 = 1_800;
+/// How long something can be undone.
+const UNDO: i64 = 30 * 24 * 3_600;
+
+/// One way to sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ident {
+    /// Username and password.
+    Local,
+    /// Organization, connection, subject.
+    At(usize, usize, usize),
+}
+
+/// The email that a provider asserts, and whether it counts as proven.
+pub type Email = Option<(String, bool)>;
+
+/// A profile: which one it is, since an identity may come, go and come again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    pub serial: usize,
+    pub email: Email,
+}
+
+/// One account.
+#[derive(Debug, Clone, Default)]
+pub struct Person {
+    pub organization: usize,
+    pub enabled: bool,
+    pub merged_into: Option<Account>,
+    pub username: Option<String>,
+    /// Whose password opens it.
+    pub password: Option<String>,
+    pub email: Email,
+    pub roles: BTreeSet<String>,
+    pub profiles: BTreeMap<Ident, Profile>,
+}
+
+/// Somebody's session in one browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    pub serial: usize,
+    pub account: Account,
+    pub by: Ident,
+    pub profile: usize,
+    created: i64,
+    proved: i64,
+}
+
+/// One side of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Side {
+    New { ident: Ident, email: Email, proved: i64 },
+    Of { account: Account, ident: Ident, profile: usize, proved: i64 },
+}
+
+impl Side {
+    pub fn account(&self) -> Option<Account> {
+        match self {
+            Self::New { .. } => None,
+            Self::Of { account, .. } => Some(*account),
+        }
+    }
+}
+
+/// What has to be proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    Nothing,
+    Any,
+    Profile(usize),
+}
+
+/// An attempt to link, in one browser.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    pub browser: usize,
+    pub organization: usize,
+    pub near: Side,
+    session: Option<usize>,
+    pub email: Email,
+    pub wanted: Wanted,
+    pub far: Option<Side>,
+    pub revision: usize,
+    expires: i64,
+    app: Option<usize>,
+    pub alive: bool,
+}
+
+/// What a merge moved.
+#[derive(Debug, Clone)]
+struct Moved {
+    profiles: Vec<usize>,
+    pins: Vec<usize>,
+    roles: BTreeSet<String>,
+    gained: BTreeSet<String>,
+    ended: Option<Account>,
+    swapped: bool,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Linked(usize),
+    Merged(Moved),
+    Other,
+}
+
+/// One entry of the ledger.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub kind: &'static str,
+    pub account: Account,
+    pub other: Option<Account>,
+    pub undoes: Option<usize>,
+    at: i64,
+    what: What,
+}
+
+/// Everything.
+#[derive(Debug, Default)]
+pub struct Model {
+    pub now: i64,
+    pub linking: [bool; 2],
+    pub disabled: BTreeSet<(usize, usize)>,
+    /// The issuer of each connection: the connection that has it first.
+    pub issuers: [Vec<usize>; 2],
+    pub people: Vec<Person>,
+    pub sessions: [Option<Session>; 2],
+    pub attempts: Vec<Attempt>,
+    pub ledger: Vec<Entry>,
+    /// What an app (organization * 3 + number) calls an account: the account whose id it is.
+    pub pins: BTreeMap<(usize, Account), Account>,
+    pub serials: usize,
+}
+
+impl Model {
+    pub fn serial(&mut self) -> usize {
+        self.serials += 1;
+        self.serials
+    }
+
+    fn issuer(&self, ident: Ident) -> Option<(usize, usize)> {
+        match ident {
+            Ident::Local => None,
+            Ident::At(organization, connection, _) => {
+                Some((organization, self.issuers[organization][connection]))
+            }
+        }
+    }
+
+    fn is_open(&self, ident: Ident) -> bool {
+        match ident {
+            Ident::Local => true,
+            Ident::At(organization, connection, _) => !self.disabled.contains(&(organization, connection)),
+        }
+    }
+
+    /// The account that has this very identity.
+    pub fn holder(&self, ident: Ident) -> Option<Account> {
+        self.people.iter().position(|person| ident != Ident::Local && person.profiles.contains_key(&ident))
+    }
+
+    /// Whether the subject is somebody's in the organization, through whichever connection.
+    fn is_known(&self, organization: usize, ident: Ident) -> bool {
+        let Ident::At(_, _, subject) = ident else { return false };
+        self.people.iter().filter(|person| person.organization == organization).any(|person| {
+            person.profiles.keys().any(|held| {
+                matches!(held, Ident::At(_, _, other) if *other == subject)
+                    && self.issuer(*held) == self.issuer(ident)
+            })
+        })
+    }
+
+    /// The account and profile that a username and its own password open.
+    pub fn by_password(&self, username: &str) -> Option<(Account, usize)> {
+        let account = self.people.iter().position(|person| person.username.as_deref() == Some(username))?;
+        let person = &self.people[account];
+        let local = person.profiles.get(&Ident::Local)?;
+        (person.password.as_deref() == Some(username)).then_some((account, local.serial))
+    }
+
+    /// The session of a browser, if what it stands on is good.
+    pub fn current(&self, browser: usize) -> Option<&Session> {
+        let session = self.sessions[browser].as_ref()?;
+        let good = self.people[session.account].enabled && self.is_open(session.by);
+        good.then_some(session)
+    }
+
+    fn open_session(&mut self, browser: usize, account: Account, by: (Ident, usize), proved: i64) {
+        let serial = self.serial();
+        let before = self.sessions[browser].take().filter(|old| old.account == account);
+        let (serial, created) = before.map_or((serial, self.now), |old| (old.serial, old.created));
+        let (by, profile) = by;
+        self.sessions[browser] = Some(Session { serial, account, by, profile, created, proved });
+    }
+
+    fn end_sessions(&mut self, which: impl Fn(&Session) -> bool) {
+        for session in &mut self.sessions {
+            if session.as_ref().is_some_and(&which) {
+                *session = None;
+            }
+        }
+    }
+
+    fn pin(&mut self, app: Option<usize>, account: Account) {
+        if let Some(app) = app {
+            self.pins.entry((app, account)).or_insert(account);
+        }
+    }
+
+    fn write(&mut self, kind: &'static str, account: Account, other: Option<Account>, what: What) {
+        self.ledger.push(Entry { kind, account, other, undoes: None, at: self.now, what });
+    }
+
+    /// Who may be joined with whom: enabled, and no provider on both sides.
+    fn may_join(&self, issuers: &[(usize, usize)], holder: Account) -> bool {
+        let person = &self.people[holder];
+        let mut has = person.profiles.keys().filter_map(|held| self.issuer(*held));
+        person.enabled && !person.profiles.is_empty() && !has.any(|issuer| issuers.contains(&issuer))
+    }
+
+    fn issuers_of(&self, account: Account) -> Vec<(usize, usize)> {
+        self.people[account].profiles.keys().filter_map(|held| self.issuer(*held)).collect()
+    }
+
+    /// The profiles that a page names to somebody who is `near` and has this proven email.
+    fn named(&self, organization: usize, near: &Side, email: &str) -> Vec<(Account, Ident)> {
+        let (own, issuers) = match near {
+            Side::New { ident, .. } => (None, self.issuer(*ident).into_iter().collect()),
+            Side::Of { account, .. } => (Some(*account), self.issuers_of(*account)),
+        };
+        if own.is_some_and(|own| !self.people[own].enabled) {
+            return Vec::new();
+        }
+        let has = |email_held: &Email| email_held.as_ref().is_some_and(|(held, _)| held == email);
+        let mut named = Vec::new();
+        for (account, person) in self.people.iter().enumerate() {
+            let shares = has(&person.email) || person.profiles.values().any(|profile| has(&profile.email));
+            let same = person.organization == organization && Some(account) != own;
+            if same && shares && self.may_join(&issuers, account) {
+                let open = person.profiles.keys().filter(|held| self.is_open(**held));
+                named.extend(open.map(|held| (account, *held)));
+            }
+        }
+        named
+    }
+
+    /// What the offer of an attempt names.
+    pub fn offered(&self, attempt: usize) -> Vec<(Account, Ident)> {
+        let attempt = &self.attempts[attempt];
+        match &attempt.email {
+            Some((email, true)) if self.linking[attempt.organization] => {
+                self.named(attempt.organization, &attempt.near, email)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Somebody comes back from a provider to sign in. Whether they are, or are offered a link.
+    pub fn sign_in(&mut self, browser: usize, ident: Ident, email: Email, app: Option<usize>) -> bool {
+        let Ident::At(organization, ..) = ident else { return false };
+        if !self.is_open(ident) {
+            return false;
+        }
+        if let Some(account) = self.holder(ident) {
+            let person = &mut self.people[account];
+            if !person.enabled {
+                return false;
+            }
+            if person.profiles.len() == 1 && email.is_some() {
+                person.email.clone_from(&email);
+            }
+            let held = person.profiles.get_mut(&ident).unwrap();
+            held.email = email;
+            let profile = held.serial;
+            self.open_session(browser, account, (ident, profile), self.now);
+            self.pin(app, account);
+            return true;
+        }
+        if self.is_known(organization, ident) {
+            return false;
+        }
+        let near = Side::New { ident, email: email.clone(), proved: self.now };
+        let due = match &email {
+            Some((_, false)) => self.linking[organization],
+            Some((email, true)) => {
+                self.linking[organization] && !self.named(organization, &near, email).is_empty()
+            }
+            None => false,
+        };
+        if due {
+            self.begin(browser, organization, near, None, email, (self.now + LINK, app));
+        } else {
+            self.new_person(browser, ident, email, (self.now, app));
+        }
+        true
+    }
+
+    fn begin(
+        &mut self,
+        browser: usize,
+        organization: usize,
+        near: Side,
+        session: Option<usize>,
+        email: Email,
+        (expires, app): (i64, Option<usize>),
+    ) {
+        let wanted = if email.is_some() { Wanted::Nothing } else { Wanted::Any };
+        let attempt = Attempt {
+            browser,
+            organization,
+            near,
+            session,
+            email,
+            wanted,
+            far: None,
+            revision: 0,
+            expires,
+            app,
+            alive: true,
+        };
+        self.attempts.push(attempt);
+    }
+
+    fn new_person(
+        &mut self,
+        browser: usize,
+        ident: Ident,
+        email: Email,
+        (proved, app): (i64, Option<usize>),
+    ) {
+        let Ident::At(organization, ..) = ident else { return };
+        let serial = self.serial();
+        self.people.push(Person {
+            organization,
+            enabled: true,
+            email: email.clone(),
+            roles: ["member".to_owned()].into(),
+            profiles: [(ident, Profile { serial, email })].into(),
+            ..Person::default()
+        });
+        let account = self.people.len() - 1;
+        self.open_session(browser, account, (ident, serial), proved);
+        self.pin(app, account);
+    }
+
+    /// Somebody enters username and password to sign in.
+    pub fn sign_in_locally(&mut self, browser: usize, username: &str) -> bool {
+        match self.by_password(username) {
+            Some((account, profile)) if self.people[account].enabled => {
+                self.open_session(browser, account, (Ident::Local, profile), self.now);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// An app asks; whether it gets a code at once.
+    pub fn ask(&mut self, browser: usize, app: usize) -> bool {
+        let Some(account) = self.current(browser).map(|session| session.account) else { return false };
+        let serves = self.people[account].organization == app / 3;
+        if serves {
+            self.pin(Some(app), account);
+        }
+        serves
+    }
+
+    /// Whether an attempt is there for this browser.
+    pub fn waits(&self, attempt: usize, browser: usize) -> bool {
+        let attempt = &self.attempts[attempt];
+        attempt.alive && attempt.browser == browser && self.now < attempt.expires
+    }
+
+    /// Declines the offer.
+    pub fn skip(&mut self, at: usize, browser: usize) -> bool {
+        if !self.waits(at, browser) {
+            return false;
+        }
+        let attempt = self.attempts[at].clone();
+        match attempt.near {
+            Side::New { ident, email, proved } => {
+                if !self.is_open(ident) {
+                    self.attempts[at].alive = false;
+                    return false;
+                }
+                if self.is_known(attempt.organization, ident) {
+                    return false;
+                }
+                self.new_person(browser, ident, email, (proved, attempt.app));
+            }
+            Side::Of { .. } => {
+                let current = self.current(browser).map(|session| (session.serial, session.account));
+                match current {
+                    Some((serial, account)) if Some(serial) == attempt.session => {
+                        self.pin(attempt.app, account)
+                    }
+                    _ => return false,
+                }
+            }
+        }
+        self.attempts[at].alive = false;
+        true
+    }
+
+    /// Chooses what to prove: `Some` of a profile that is named, `None` of an account that is not. Whether the person is
+    /// led to where they prove it.
+    pub fn choose(&mut self, at: usize, browser: usize, profile: Option<(Account, Ident)>) -> bool {
+        if !self.waits(at, browser) {
+            return false;
+        }
+        let wanted = match profile {
+            None => Wanted::Any,
+            Some(chosen) if self.offered(at).contains(&chosen) => {
+                Wanted::Profile(self.people[chosen.0].profiles[&chosen.1].serial)
+            }
+            Some(_) => {
+                self.attempts[at].alive = false;
+                return false;
+            }
+        };
+        let attempt = &mut self.attempts[at];
+        attempt.wanted = wanted;
+        attempt.far = None;
+        attempt.revision += 1;
+        profile.is_none_or(|(_, ident)| self.is_open(ident))
+    }
+
+    /// Comes back with the second proof: an identity with its email, or an account by its password.
+    pub fn prove(
+        &mut self,
+        at: usize,
+        browser: usize,
+        revision: usize,
+        (ident, email): (Ident, Email),
+        local: Option<(Account, usize)>,
+    ) -> bool {
+        if !self.is_open(ident) || !self.waits(at, browser) || self.attempts[at].revision != revision {
+            return false;
+        }
+        let organization = self.attempts[at].organization;
+        let side = match (local, self.holder(ident)) {
+            (Some((account, profile)), _) => Side::Of { account, ident, profile, proved: self.now },
+            (None, Some(account)) => {
+                let profile = self.people[account].profiles[&ident].serial;
+                Side::Of { account, ident, profile, proved: self.now }
+            }
+            (None, None) => Side::New { ident, email, proved: self.now },
+        };
+        let fits = match (&side, self.attempts[at].wanted) {
+            (Side::New { .. }, _) if self.is_known(organization, ident) => false,
+            (_, Wanted::Any) => true,
+            (Side::Of { profile, .. }, Wanted::Profile(wanted)) => *profile == wanted,
+            _ => false,
+        };
+        let of_it = match (&side, ident) {
+            (Side::Of { account, .. }, Ident::Local) => self.people[*account].organization == organization,
+            (_, Ident::At(other, ..)) => other == organization,
+            (Side::New { .. }, Ident::Local) => false,
+        };
+        let differ = match (self.attempts[at].near.account(), side.account()) {
+            (None, None) => false,
+            (near, far) => near != far,
+        };
+        let attempt = &mut self.attempts[at];
+        if fits && of_it && differ {
+            attempt.far = Some(side);
+            attempt.revision += 1;
+            return true;
+        }
+        attempt.alive = false;
+        false
+    }
+
+    /// Does not confirm.
+    pub fn cancel(&mut self, at: usize, browser: usize) -> bool {
+        if !self.waits(at, browser) {
+            return false;
+        }
+        let attempt = &mut self.attempts[at];
+        if attempt.email.is_some() {
+            attempt.wanted = Wanted::Nothing;
+            attempt.far = None;
+            attempt.revision += 1;
+        } else {
+            attempt.alive = false;
+        }
+        true
+    }
+
+    /// Begins to add a profile; `None` when it may not be, `Some(false)` when the person has to prove anew who they are.
+    pub fn add(&mut self, browser: usize, unforced: Ident) -> Option<bool> {
+        let session = self.current(browser)?.clone();
+        if self.now - session.proved > BEGIN {
+            return self.may_prove_anew(&session, unforced).then_some(false);
+        }
+        let organization = self.people[session.account].organization;
+        if !self.linking[organization] {
+            return None;
+        }
+        let Session { account, by: ident, profile, proved, .. } = session;
+        let near = Side::Of { account, ident, profile, proved };
+        self.begin(browser, organization, near, Some(session.serial), None, (proved + LINK, None));
+        Some(true)
+    }
+
+    /// Whether a session's own provider can be made to ask anew.
+    fn may_prove_anew(&self, session: &Session, unforced: Ident) -> bool {
+        match (session.by, unforced) {
+            (Ident::At(organization, connection, _), Ident::At(other, not, _)) => {
+                (organization, connection) != (other, not)
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether somebody may change something sensitive; as [`Self::add`].
+    pub fn may_change(&self, browser: usize, unforced: Ident) -> Option<bool> {
+        let session = self.current(browser)?;
+        if self.now - session.proved <= FRESH {
+            return Some(true);
+        }
+        self.may_prove_anew(session, unforced).then_some(false)
+    }
+
+    /// Switches an account on or off; either way everything of it ends.
+    pub fn enable(&mut self, account: Account, enabled: bool) {
+        self.people[account].enabled = enabled;
+        self.end_sessions(|session| session.account == account);
+    }
+}
