@@ -63,7 +63,8 @@ pub async fn bulkhead(arguments: &Arguments, world: &Rc<World>) -> Result<Vec<Li
     Ok(lines)
 }
 
-/// Clients that do the same thing until they are stopped; who is told to come back does so in a second.
+/// Clients that do the same thing until they are stopped; whom the broker tells to come back later (429, 503) does so in
+/// a second.
 struct Crowd {
     gathered: Rc<Gathered>,
     stopped: Rc<Cell<bool>>,
@@ -79,7 +80,8 @@ impl Crowd {
             let (world, gathered, stopped) = (Rc::clone(world), Rc::clone(&gathered), Rc::clone(&stopped));
             tasks.push(spawn_local(async move {
                 while !stopped.get() {
-                    if client.measured(scenario, &world, &gathered).await == Some(Done::Busy) {
+                    let done = client.measured(scenario, &world, &gathered).await;
+                    if done == Some(Done::Busy) || scenario == Scenario::Hanging {
                         tokio::time::sleep(Duration::from_secs(1)).await;
                     }
                 }

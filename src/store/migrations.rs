@@ -42,6 +42,7 @@ const FILES: &[File] = &[
     file!(6, Common, "common", "0006_one_successor.sql"),
     file!(7, Common, "common", "0007_operators.sql"),
     file!(8, Common, "common", "0008_indexes_for_deletion.sql"),
+    file!(15, Common, "common", "0015_connection_of_a_grant.sql"),
 ];
 
 /// The migrations for one database, in order.
