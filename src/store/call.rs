@@ -7,8 +7,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Arguments as _, AssertSqlSafe, Either, Executor as _, SqlSafeStr as _, SqlStr, SqliteConnection};
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow};
+use sqlx::{
+    Arguments as _, AssertSqlSafe, ConnectOptions as _, Either, Executor as _, SqlSafeStr as _, SqlStr,
+    SqliteConnection,
+};
 
 /// A value that is bound.
 pub(super) enum Value {
@@ -114,12 +117,26 @@ fn joined(statements: &[Statement]) -> Arc<str> {
 /// A connection, and what it was asked before.
 pub(super) struct Caller {
     pub connection: SqliteConnection,
+    options: SqliteConnectOptions,
     texts: Texts,
 }
 
 impl Caller {
-    pub fn new(connection: SqliteConnection) -> Self {
-        Self { connection, texts: Texts::default() }
+    /// Asks through a connection that was opened with these options.
+    pub fn new(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
+        Self { connection, options, texts: Texts::default() }
+    }
+
+    /// Opens a connection.
+    pub async fn open(options: &SqliteConnectOptions) -> Result<Self, sqlx::Error> {
+        Ok(Self::new(options.connect().await?, options.clone()))
+    }
+
+    /// Opens another connection in the place of one whose thread has died: the driver's does where a statement cannot be
+    /// prepared anew after a change of the schema and others went before it in the call. What was open is rolled back.
+    pub async fn reopen(&mut self) -> Result<(), sqlx::Error> {
+        self.connection = self.options.connect().await?;
+        Ok(())
     }
 
     /// Runs statements one after the other, in one call. It ends at the first that fails.
@@ -185,7 +202,7 @@ fn append_renumbered(text: &mut String, sql: &str, before: usize) {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{Connection as _, Row as _};
+    use sqlx::Row as _;
 
     use super::*;
 
@@ -205,7 +222,7 @@ mod tests {
     }
 
     async fn table() -> Caller {
-        let mut caller = Caller::new(SqliteConnection::connect("sqlite::memory:").await.unwrap());
+        let mut caller = Caller::open(&"sqlite::memory:".parse().unwrap()).await.unwrap();
         let create = Statement::new("CREATE TABLE a (b TEXT PRIMARY KEY, c BIGINT)", Vec::new());
         caller.call(&[create]).await.complete().unwrap();
         caller
@@ -232,7 +249,10 @@ mod tests {
         let called = caller.call(&statements).await;
         assert_eq!(called.outcomes.len(), 1);
         let error = called.error.unwrap();
-        assert!(error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation), "{error}");
+        assert!(
+            error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation),
+            "{error}"
+        );
         let count = Statement::new("SELECT COUNT(*) AS c FROM a", Vec::new());
         let outcomes = caller.call(&[count]).await.complete().unwrap();
         assert_eq!(outcomes[0].rows[0].get::<i64, _>("c"), 1);

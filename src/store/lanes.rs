@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
@@ -49,7 +49,7 @@ impl Lanes {
         let shared = Arc::new(Shared::default());
         let mut tasks = JoinSet::new();
         for _ in 0..count {
-            tasks.spawn(serve(Arc::clone(&shared), Caller::new(options.connect().await?)));
+            tasks.spawn(serve(Arc::clone(&shared), Caller::open(options).await?));
         }
         Ok(Self { shared, tasks: tokio::sync::Mutex::new(tasks) })
     }
@@ -135,6 +135,10 @@ async fn answer(caller: &mut Caller, taken: Vec<Waiting>) {
     }
     while !askers.is_empty() {
         let called = caller.call(statements.make_contiguous()).await;
+        if matches!(called.error, Some(sqlx::Error::WorkerCrashed)) {
+            // Should this fail, the next read tells of it.
+            let _ = caller.reopen().await;
+        }
         let failed = called.error.map(Err);
         let given = called.outcomes.into_iter().map(|outcome| Ok(outcome.rows.into_iter().next()));
         for answer in given.chain(failed) {
@@ -151,7 +155,7 @@ async fn answer(caller: &mut Caller, taken: Vec<Waiting>) {
 mod tests {
     use std::time::Duration;
 
-    use sqlx::{Row as _, SqliteConnection};
+    use sqlx::Row as _;
 
     use super::*;
 
@@ -219,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_read_that_fails_takes_no_other_with_it() {
-        let mut caller = Caller::new(SqliteConnection::connect("sqlite::memory:").await.unwrap());
+        let mut caller = Caller::open(&"sqlite::memory:".parse().unwrap()).await.unwrap();
         let mut taken = Vec::new();
         let mut answers = Vec::new();
         for value in ["5", "1", "6", "1"] {

@@ -43,6 +43,7 @@ use sqlx::{ConnectOptions, PgPool};
 pub use error::StoreError;
 pub use tx::Tx;
 
+use call::Caller;
 use migrations::{Dialect, migrator};
 use readers::Readers;
 use row::CountRow;
@@ -99,7 +100,7 @@ impl Database {
         if !options.get_filename().exists() {
             return Ok(None);
         }
-        let writer = Writer::new(options.clone().connect().await?, settings.acquire_timeout);
+        let writer = Writer::new(Caller::open(&options).await?, settings.acquire_timeout);
         let readers = sqlite_readers(settings, options).await?;
         Ok(Some(Self { engine: Engine::Sqlite { writer, readers } }))
     }
@@ -206,8 +207,8 @@ async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
     make_folder(options.get_filename())?;
     let mut connection = options.clone().connect().await?;
     migrator(Dialect::Sqlite).run_direct(None, &mut connection, false).await?;
-    let readers = sqlite_readers(settings, options).await?;
-    Ok(Engine::Sqlite { writer: Writer::new(connection, settings.acquire_timeout), readers })
+    let writer = Writer::new(Caller::new(connection, options.clone()), settings.acquire_timeout);
+    Ok(Engine::Sqlite { writer, readers: sqlite_readers(settings, options).await? })
 }
 
 /// Makes the folder of a database file, for its owner alone.

@@ -7,8 +7,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{ConnectOptions, Connection};
 use tokio::sync::Semaphore;
 
 use super::call::{Caller, Outcome, Statement};
@@ -53,7 +53,7 @@ impl Readers {
         let known = self.idle().pop();
         let mut caller = match known {
             Some(caller) => caller,
-            None => Caller::new(self.options.connect().await?),
+            None => Caller::open(&self.options).await?,
         };
         let mut outcomes = caller.call(&[statement]).await.complete()?;
         self.idle().push(caller);

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Connection, Executor as _, SqlSafeStr as _, SqliteConnection};
+use sqlx::{Connection as _, Executor as _, SqlSafeStr as _};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
 use tokio::task::JoinHandle;
 
@@ -54,8 +54,7 @@ enum Savepoint {
 
 impl Writer {
     /// Takes the connection over. Nobody waits longer than `patience` for a turn.
-    pub(super) fn new(connection: SqliteConnection, patience: Duration) -> Self {
-        let caller = Caller::new(connection);
+    pub(super) fn new(caller: Caller, patience: Duration) -> Self {
         let group = Group { caller, open: false, savepoint: Savepoint::None, waiting: Vec::new() };
         let shared = Arc::new(Shared { group: Arc::new(Mutex::new(group)), wake: Notify::new() });
         let for_task = Arc::clone(&shared);
@@ -176,7 +175,10 @@ impl Group {
             let _ = sender.send(false);
         }
         if self.caller.connection.ping().await.is_err() {
-            tracing::error!("the connection of the database's writer is lost");
+            match self.caller.reopen().await {
+                Ok(()) => tracing::warn!("the connection of the database's writer was replaced"),
+                Err(error) => tracing::error!(%error, "the connection of the database's writer is lost"),
+            }
         }
     }
 }
