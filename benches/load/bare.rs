@@ -85,7 +85,8 @@ async fn be_handshake(arguments: &Arguments) -> Result<()> {
 }
 
 fn child(arguments: &Arguments, name: &str) -> Result<Command> {
-    let mut command = measure::on_cores(&arguments.server_core, &std::env::current_exe()?)?;
+    let core = arguments.server_core.split(';').next().unwrap_or_default();
+    let mut command = measure::on_cores(core, &std::env::current_exe()?)?;
     command.args(["--bare-child", name, "--seconds", &arguments.seconds.to_string()]);
     command.stdout(Stdio::piped());
     Ok(command)
@@ -120,7 +121,7 @@ pub async fn handshake(arguments: &Arguments, world: &World) -> Result<Line> {
     BufReader::new(server.stdout.take().context("no output")?).read_line(&mut line)?;
     let address: SocketAddr = line.trim().parse().context("the bare server does not start")?;
     let (gathered, warm) = (Rc::new(Gathered::default()), Rc::new(Gathered::default()));
-    let target = Target { address, ..world.target()? };
+    let target = Target { address, ..world.target(0)? };
     shake(arguments, &target, arguments.warmup, &warm).await?;
     let (began, cpu) = (Instant::now(), measure::cpu_seconds(server.id())?);
     shake(arguments, &target, arguments.seconds, &gathered).await?;

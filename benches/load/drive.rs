@@ -8,9 +8,9 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 use tokio::task::spawn_local;
 
+use crate::Arguments;
 use crate::scenario::{Client, Done, Scenario};
 use crate::world::World;
-use crate::{Arguments, measure};
 
 /// The figures of a run.
 #[derive(Debug, Clone)]
@@ -44,15 +44,41 @@ impl Line {
         f64::from(value.copied().unwrap_or_default()) / 1_000.0
     }
 
-    /// Says it as one line of JSON.
+    /// Says it as a row of a table: scenario, rate, rate for each second that the server computed, p50, p99, resident
+    /// memory, errors, busy, and what else there is.
+    fn print_row(&self) {
+        let more: Vec<String> = self.more.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        println!(
+            "| `{}` | {} | {} | {} ms | {} ms | {} MiB | {} | {} | {} |",
+            self.name,
+            round(self.rate()),
+            round(self.rate_of_cpu()),
+            round(self.percentile(0.5)),
+            round(self.percentile(0.99)),
+            round(self.resident_mib),
+            self.errors,
+            self.busy,
+            more.join(", "),
+        );
+    }
+
+    /// Iterations for each second that the server computed; zero where that was not measured.
+    fn rate_of_cpu(&self) -> f64 {
+        if self.cpu_seconds > 0.0 { self.iterations as f64 / self.cpu_seconds } else { 0.0 }
+    }
+
+    /// Says it: as one line of JSON, or as a row.
     pub fn print(&self, arguments: &Arguments, kind: &str) {
+        if arguments.markdown {
+            return self.print_row();
+        }
         let database = if arguments.database == "sqlite" { "sqlite" } else { "postgres" };
         let mut line = json!({
             "scenario": self.name,
             kind: self.run,
             "database": database,
             "rate": round(self.rate()),
-            "rate_per_server_cpu_second": round(self.iterations as f64 / self.cpu_seconds.max(1e-9)),
+            "rate_per_server_cpu_second": round(self.rate_of_cpu()),
             "p50_ms": round(self.percentile(0.5)),
             "p95_ms": round(self.percentile(0.95)),
             "p99_ms": round(self.percentile(0.99)),
@@ -68,6 +94,7 @@ impl Line {
             "upstream_calls": arguments.upstream_calls,
             "populated": arguments.populate,
             "spread": arguments.spread,
+            "nodes": arguments.server_core.split(';').count(),
         });
         if let Some(object) = line.as_object_mut() {
             object.extend(self.more.clone());
@@ -150,15 +177,15 @@ pub async fn run(scenario: Scenario, arguments: &Arguments, world: &Rc<World>) -
     while seconds < arguments.seconds {
         clients = prepared(scenario, world, clients).await?;
         let left = Duration::from_secs_f64(arguments.seconds - seconds);
-        let (began, cpu) = (Instant::now(), measure::cpu_seconds(world.pid()?)?);
+        let (began, cpu) = (Instant::now(), world.cpu_seconds()?);
         clients = stretch(scenario, world, clients, left, anew, &gathered).await?;
         seconds += began.elapsed().as_secs_f64();
-        cpu_seconds += measure::cpu_seconds(world.pid()?)? - cpu;
+        cpu_seconds += world.cpu_seconds()? - cpu;
         if !scenario.has_stretches() {
             break;
         }
     }
-    Ok(gathered.line(scenario.name(), seconds, cpu_seconds, measure::resident_mib(world.pid()?)?))
+    Ok(gathered.line(scenario.name(), seconds, cpu_seconds, world.resident_mib()?))
 }
 
 /// All clients, with what their iterations need.

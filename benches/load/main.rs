@@ -40,7 +40,8 @@ use world::World;
 
 /// Loads a broker and says how it bore it: one line of JSON a run.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "load")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+#[command(name = "load", args_override_self = true)]
 struct Arguments {
     /// What to run, in this order; nothing runs every plain scenario.
     #[arg(value_enum)]
@@ -79,7 +80,14 @@ struct Arguments {
     /// `full` or `normal`: how safely `SQLite` writes. Figures are taken with `full`.
     #[arg(long, default_value = "full")]
     synchronous: String,
-    /// The core of the server, as `taskset -c` takes it.
+    /// Requests of `memory`.
+    #[arg(long, default_value_t = 1_000_000)]
+    requests: usize,
+    /// Rows of a Markdown table instead of JSON; of several runs the median alone.
+    #[arg(long)]
+    markdown: bool,
+    /// The core of the server, as `taskset -c` takes it. Several, with `;` between them, make as many nodes on one
+    /// database.
     #[arg(long, default_value = "0")]
     server_core: String,
     /// The core of driver and provider.
@@ -150,6 +158,8 @@ enum Workload {
     Bulkhead,
     /// Resident memory, idle and with 10,000 idle TLS connections.
     Idle,
+    /// Resident memory after a hundredth of `--requests`, and after all of them.
+    Memory,
     /// From the start of the program to ready.
     Start,
 }
@@ -192,6 +202,9 @@ fn main() -> Result<()> {
     if let Some(child) = arguments.bare_child {
         return bare::be(child, &arguments);
     }
+    if arguments.server_core.contains(';') && arguments.database == "sqlite" {
+        bail!("several nodes need --database postgres://…");
+    }
     if arguments.concurrency == 0 || arguments.spread == 0 || arguments.runs == 0 {
         bail!("--concurrency, --spread and --runs are at least 1");
     }
@@ -228,11 +241,14 @@ async fn workload_runs(workload: Workload, arguments: &Arguments, world: &Rc<Wor
             (Workload::Mixed, _) => special::mixed(arguments, world).await?,
             (Workload::Bulkhead, _) => special::bulkhead(arguments, world).await?,
             (Workload::Idle, _) => special::idle(world).await?,
+            (Workload::Memory, _) => special::memory(arguments, world).await?,
             _ => vec![special::start(world)?],
         };
         for mut line in made {
             line.run = run;
-            line.print(arguments, "run");
+            if !arguments.markdown || arguments.runs == 1 {
+                line.print(arguments, "run");
+            }
             lines.push(line);
         }
     }

@@ -106,7 +106,7 @@ impl Client {
     /// Number `number` of `clients`.
     pub fn new(world: &World, number: usize, clients: usize) -> Result<Self> {
         Ok(Self {
-            agent: Agent::new(world.target()?, number),
+            agent: Agent::new(world.target(number)?, number),
             number,
             clients,
             iteration: 0,

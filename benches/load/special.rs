@@ -8,11 +8,11 @@ use anyhow::Result;
 use serde_json::Map;
 use tokio::task::{JoinHandle, spawn_local};
 
+use crate::Arguments;
 use crate::agent::Agent;
 use crate::drive::{Gathered, Line};
 use crate::scenario::{Client, Done, Scenario};
 use crate::world::World;
-use crate::{Arguments, measure};
 
 /// Clients that sign in by password at once.
 const CROWD: usize = 500;
@@ -63,7 +63,8 @@ pub async fn bulkhead(arguments: &Arguments, world: &Rc<World>) -> Result<Vec<Li
     Ok(lines)
 }
 
-/// Clients that do the same thing until they are stopped; who is told to come back does so in a second.
+/// Clients that do the same thing until they are stopped; whom the broker tells to come back later (429, 503) does so in
+/// a second.
 struct Crowd {
     gathered: Rc<Gathered>,
     stopped: Rc<Cell<bool>>,
@@ -79,7 +80,8 @@ impl Crowd {
             let (world, gathered, stopped) = (Rc::clone(world), Rc::clone(&gathered), Rc::clone(&stopped));
             tasks.push(spawn_local(async move {
                 while !stopped.get() {
-                    if client.measured(scenario, &world, &gathered).await == Some(Done::Busy) {
+                    let done = client.measured(scenario, &world, &gathered).await;
+                    if done == Some(Done::Busy) || scenario == Scenario::Hanging {
                         tokio::time::sleep(Duration::from_secs(1)).await;
                     }
                 }
@@ -121,12 +123,12 @@ async fn probed(
         ));
         running.push((*scenario, gathered, task));
     }
-    let (began, cpu) = (Instant::now(), measure::cpu_seconds(world.pid()?)?);
+    let (began, cpu) = (Instant::now(), world.cpu_seconds()?);
     let mut lines = Vec::new();
     for (scenario, gathered, task) in running {
         task.await??;
-        let cpu = measure::cpu_seconds(world.pid()?)? - cpu;
-        let resident = measure::resident_mib(world.pid()?)?;
+        let cpu = world.cpu_seconds()? - cpu;
+        let resident = world.resident_mib()?;
         let full = format!("{name}-{}", scenario.name());
         lines.push(gathered.line(&full, began.elapsed().as_secs_f64(), cpu, resident));
     }
@@ -170,11 +172,11 @@ pub async fn idle(world: &Rc<World>) -> Result<Vec<Line>> {
     world.end()?;
     world.begin()?;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let before = Gathered::default().line("idle", 0.0, 0.0, measure::resident_mib(world.pid()?)?);
-    let (began, cpu) = (Instant::now(), measure::cpu_seconds(world.pid()?)?);
+    let before = Gathered::default().line("idle", 0.0, 0.0, world.resident_mib()?);
+    let (began, cpu) = (Instant::now(), world.cpu_seconds()?);
     let mut tasks = Vec::new();
     for opener in 0..OPENING {
-        let target = world.target()?;
+        let target = world.target(opener)?;
         tasks.push(spawn_local(async move {
             let mut open = Vec::new();
             for number in (opener..IDLE).step_by(OPENING) {
@@ -187,21 +189,70 @@ pub async fn idle(world: &Rc<World>) -> Result<Vec<Line>> {
     for task in tasks {
         open.extend(task.await??);
     }
-    let cpu = measure::cpu_seconds(world.pid()?)? - cpu;
-    let resident = measure::resident_mib(world.pid()?)?;
+    let cpu = world.cpu_seconds()? - cpu;
+    let resident = world.resident_mib()?;
     let mut after =
         Gathered::default().line("idle-connections", began.elapsed().as_secs_f64(), cpu, resident);
     after.iterations = open.len();
     Ok(vec![before, after])
 }
 
+/// What a node answers in passing while its memory is watched: reads, caches, a signature, a write.
+const MIXTURE: [Scenario; 8] = [
+    Scenario::DomainLookup,
+    Scenario::IntrospectJwt,
+    Scenario::Jwks,
+    Scenario::IntrospectOpaque,
+    Scenario::DomainLookup,
+    Scenario::IntrospectJwt,
+    Scenario::Jwks,
+    Scenario::ClientCredentials,
+];
+
+/// Resident memory after a hundredth of `requests`, and after all of them.
+pub async fn memory(arguments: &Arguments, world: &Rc<World>) -> Result<Vec<Line>> {
+    world.end()?;
+    world.begin()?;
+    let count = arguments.concurrency;
+    let mut clients = Vec::new();
+    for number in 0..count {
+        let mut client = Client::new(world, number, count)?;
+        client.prepare(Scenario::Refresh, world).await?;
+        clients.push(client);
+    }
+    let mut lines = Vec::new();
+    for (name, requests) in [
+        ("memory-early", arguments.requests / 100),
+        ("memory-late", arguments.requests - arguments.requests / 100),
+    ] {
+        let (began, cpu) = (Instant::now(), world.cpu_seconds()?);
+        let gathered = Rc::new(Gathered::default());
+        let mut tasks = Vec::new();
+        for mut client in clients {
+            let (world, gathered) = (Rc::clone(world), Rc::clone(&gathered));
+            tasks.push(spawn_local(async move {
+                for scenario in MIXTURE.iter().cycle().take(requests.div_ceil(count)) {
+                    client.measured(*scenario, &world, &gathered).await;
+                }
+                client
+            }));
+        }
+        clients = Vec::new();
+        for task in tasks {
+            clients.push(task.await?);
+        }
+        let cpu = world.cpu_seconds()? - cpu;
+        lines.push(gathered.line(name, began.elapsed().as_secs_f64(), cpu, world.resident_mib()?));
+    }
+    Ok(lines)
+}
+
 /// From the start of the program to ready, on a database that is migrated.
 pub fn start(world: &Rc<World>) -> Result<Line> {
     world.end()?;
     let took = world.begin()?;
-    let cpu = measure::cpu_seconds(world.pid()?)?;
-    let mut line =
-        Gathered::default().line("start", took.as_secs_f64(), cpu, measure::resident_mib(world.pid()?)?);
+    let cpu = world.cpu_seconds()?;
+    let mut line = Gathered::default().line("start", took.as_secs_f64(), cpu, world.resident_mib()?);
     line.latencies = vec![u32::try_from(took.as_micros())?];
     line.iterations = 1;
     line.more =

@@ -71,12 +71,13 @@ struct Server {
 pub struct World {
     folder: Folder,
     program: PathBuf,
-    cores: String,
+    /// Where each node runs.
+    cores: Vec<String>,
     database: DatabaseUrl,
     tls: Arc<ClientConfig>,
     /// The certificate that the broker shows, for those who show the same.
     pub server_tls: (PathBuf, PathBuf),
-    server: RefCell<Option<Server>>,
+    servers: RefCell<Vec<Server>>,
     /// The provider.
     pub idp: Rc<Idp>,
     /// Over how many organizations requests go.
@@ -104,8 +105,8 @@ impl World {
         let world = Self {
             tls: client_config(authority.pem().as_bytes())?,
             server_tls: (certificate, key),
-            cores: arguments.server_core.clone(),
-            server: RefCell::new(None),
+            cores: arguments.server_core.split(';').map(str::to_owned).collect(),
+            servers: RefCell::default(),
             spread: arguments.spread,
             folder,
             program,
@@ -137,10 +138,19 @@ impl World {
         Ok(())
     }
 
-    /// Starts the broker; gives the time from there to ready.
+    /// Starts the broker, all its nodes; gives the time from there to ready.
     pub fn begin(&self) -> Result<Duration> {
+        let began = Instant::now();
+        for cores in &self.cores {
+            let server = self.begin_node(cores)?;
+            self.servers.borrow_mut().push(server);
+        }
+        Ok(began.elapsed())
+    }
+
+    fn begin_node(&self, cores: &str) -> Result<Server> {
         let log = File::options().create(true).append(true).open(self.folder.path().join("server.log"))?;
-        let mut command = measure::on_cores(&self.cores, &self.program)?;
+        let mut command = measure::on_cores(cores, &self.program)?;
         command.arg("--config").arg(self.config_file()).arg("serve");
         let began = Instant::now();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().context("no process")?;
@@ -157,22 +167,21 @@ impl World {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        let took = began.elapsed();
-        *self.server.borrow_mut() = Some(Server { child, public });
-        Ok(took)
+        Ok(Server { child, public })
     }
 
     /// Ends the broker as an operator would.
     pub fn end(&self) -> Result<()> {
-        let Some(mut server) = self.server.borrow_mut().take() else { return Ok(()) };
-        measure::quietly(Command::new("kill").arg(server.child.id().to_string()))?;
-        let began = Instant::now();
-        while server.child.try_wait()?.is_none() {
-            if began.elapsed() > PATIENCE {
-                server.child.kill()?;
-                bail!("the broker did not end");
+        for mut server in self.servers.take() {
+            measure::quietly(Command::new("kill").arg(server.child.id().to_string()))?;
+            let began = Instant::now();
+            while server.child.try_wait()?.is_none() {
+                if began.elapsed() > PATIENCE {
+                    server.child.kill()?;
+                    bail!("the broker did not end");
+                }
+                std::thread::sleep(Duration::from_millis(5));
             }
-            std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
     }
@@ -183,21 +192,29 @@ impl World {
         self.database.drop().await
     }
 
-    /// The broker's process.
-    pub fn pid(&self) -> Result<u32> {
-        Ok(self.server.borrow().as_ref().context("the broker does not run")?.child.id())
+    /// Seconds that all nodes have spent computing.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        self.servers.borrow().iter().map(|server| measure::cpu_seconds(server.child.id())).sum()
     }
 
-    /// Where clients connect.
-    pub fn target(&self) -> Result<Target> {
-        let address = self.server.borrow().as_ref().context("the broker does not run")?.public;
-        Ok(Target { address, tls: Arc::clone(&self.tls) })
+    /// Resident memory of the largest node, in MiB.
+    pub fn resident_mib(&self) -> Result<f64> {
+        let servers = self.servers.borrow();
+        let mut sizes = servers.iter().map(|server| measure::resident_mib(server.child.id()));
+        sizes.try_fold(0.0, |largest, size| Ok(f64::max(largest, size?)))
+    }
+
+    /// Where the client with this number connects: clients are dealt to the nodes in turn.
+    pub fn target(&self, number: usize) -> Result<Target> {
+        let servers = self.servers.borrow();
+        let server = servers.get(number % servers.len().max(1)).context("the broker does not run")?;
+        Ok(Target { address: server.public, tls: Arc::clone(&self.tls) })
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        if let Some(mut server) = self.server.borrow_mut().take() {
+        for mut server in self.servers.take() {
             // On the way out of an error there is nobody to tell.
             let _ = server.child.kill();
             let _ = server.child.wait();

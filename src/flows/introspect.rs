@@ -10,8 +10,7 @@ use super::error::EndpointError;
 use crate::crypto::random;
 use crate::model::OrganizationId;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
-use crate::store::grants::find_refresh_token_with_grant;
-use crate::store::standing::{GrantStanding, read_grant_standing};
+use crate::store::standing::read_refresh_token_standing;
 
 impl Broker {
     /// What a token is worth now, for an app that has proved itself. `network` is where the request came from.
@@ -78,19 +77,19 @@ impl Broker {
     ) -> Result<Option<Value>, EndpointError> {
         let now = self.clock.now();
         let mut tx = self.database.read().await?;
-        let found = find_refresh_token_with_grant(&mut tx, &random::hash_token(token)).await?;
-        let Some((row, grant)) = found else { return Ok(None) };
-        let read = read_grant_standing(&mut tx, grant.id, grant.proof.connection, None).await?;
+        let found = read_refresh_token_standing(&mut tx, &random::hash_token(token)).await?;
         drop(tx);
+        let Some((row, read)) = found else { return Ok(None) };
+        let grant = &read.grant;
         let alive = row.used_at.is_none()
             && now < row.expires_at
             && grant.organization == organization
-            && read.as_ref().is_some_and(GrantStanding::is_good);
+            && read.is_good();
         let entry = self
             .directory
             .app_by_id(grant.app)
             .await?
-            .filter(|entry| alive && self.family_end(entry, &grant, read.as_ref()).is_none());
+            .filter(|entry| alive && self.family_end(entry, grant, Some(&read)).is_none());
         Ok(entry.map(|entry| {
             json!({
                 "active": true,

@@ -237,13 +237,18 @@ impl Broker {
             let event = Self::sign_in_event(&flow);
             return Err(self.refuse(visit, event, "password_too_long", "password_too_long").await);
         }
+        // Before anything is read or counted: a crowd that finds no room costs little.
+        let place = match self.passwords.enter() {
+            Ok(place) => place,
+            Err(error) => return Err(self.not_hashed(visit, &flow, error).await),
+        };
         let found = self.find_local_account(entered).await?;
         let counters = self.counters(visit, entered, found.as_ref());
         self.reserve(visit, &flow, &counters).await?;
         let (account, stored) = found.map_or((None, None), |(account, stored)| (Some(account), stored));
         let stored = stored.map(|stored| stored.hash);
         let normalized = Secret::new(normalize(password.expose()));
-        let verdict = match self.passwords.verify(normalized, stored.clone()).await {
+        let verdict = match self.passwords.verify_in(place, normalized, stored.clone()).await {
             Ok(verdict) => verdict,
             Err(error) => return Err(self.hashing_failed(visit, &flow, &counters, error).await),
         };
@@ -385,6 +390,10 @@ impl Broker {
         if let Err(error) = returned.await {
             return error.into();
         }
+        self.not_hashed(visit, flow, error).await
+    }
+
+    async fn not_hashed(&self, visit: &Visit, flow: &Flow, error: PasswordError) -> FlowError {
         let event = Self::sign_in_event(flow);
         match error {
             PasswordError::TooLong => {

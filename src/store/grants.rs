@@ -3,14 +3,14 @@
 
 use sqlx::FromRow;
 
-use super::row::{Row, time, to_json, words};
+use super::row::{Row, text, time, to_json, words};
 use super::tx::{execute, execute_later, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, AppId, GrantId, OrganizationId, Proof, SessionId, Timestamp};
 
 statements! {
     INSERT = "INSERT INTO grants (id, organization_id, app_id, account_id, session_id, subject, scopes, resources, proof, \
-              created_at, expires_at, profile_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+              created_at, expires_at, profile_id, connection_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     FIND = "SELECT * FROM grants WHERE id = $1";
     EXTEND = "UPDATE grants SET expires_at = $2 WHERE id = $1 AND expires_at < $2";
     REVOKE = "UPDATE grants SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
@@ -123,6 +123,8 @@ pub(super) struct GrantRow {
     created_at: i64,
     expires_at: i64,
     revoked_at: Option<i64>,
+    /// Empty for a password; `None` on rows of earlier releases.
+    pub(super) connection_id: Option<String>,
 }
 
 #[derive(FromRow)]
@@ -260,6 +262,7 @@ pub async fn insert_grant(tx: &mut Tx, new: &Grant) -> Result<(), StoreError> {
         new.created_at.unix_micros(),
         new.expires_at.unix_micros(),
         new.proof.profile.to_string(),
+        text(new.proof.connection.as_ref()).unwrap_or_default(),
     )?;
     Ok(())
 }
@@ -352,11 +355,6 @@ pub async fn find_code_with_grant(tx: &mut Tx, hash: &str) -> Result<Option<(Cod
     Ok(Some((code, grant)))
 }
 
-/// Redeems a code; `false` when it was redeemed before or is over.
-pub async fn consume_code(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<bool, StoreError> {
-    Ok(execute!(tx, CONSUME_CODE, hash, now.unix_micros())? == 1)
-}
-
 /// Lets a code that has expired stay so, whatever the clock will say.
 pub async fn bury_code(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
     execute!(tx, BURY_CODE, hash, now.unix_micros()).map(drop)
@@ -388,11 +386,6 @@ pub async fn find_refresh_token_with_grant(
         used_at: row.used_at.map(time),
     };
     Ok(Some((token, grant)))
-}
-
-/// Uses a refresh token up; `false` when it was used before or is over.
-pub async fn consume_refresh_token(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<bool, StoreError> {
-    Ok(execute!(tx, CONSUME_REFRESH, hash, now.unix_micros())? == 1)
 }
 
 /// Lets a refresh token that has expired stay so, whatever the clock will say.

@@ -45,6 +45,7 @@ const FILES: &[File] = &[
     file!(13, Common, "common", "0013_linking.sql"),
     file!(14, Sqlite, "sqlite", "0014_ledger_is_append_only.sql"),
     file!(14, Postgres, "postgres", "0014_ledger_is_append_only.sql"),
+    file!(15, Common, "common", "0015_connection_of_a_grant.sql"),
 ];
 
 /// The migrations for one database, in order.

@@ -10,6 +10,7 @@
 pub mod accounts;
 pub mod apps;
 pub mod audit;
+mod call;
 pub mod changes;
 pub mod connections;
 pub mod domains;
@@ -20,7 +21,7 @@ pub mod grants;
 pub mod guesses;
 pub mod housekeeping;
 pub mod keys;
-mod later;
+mod lanes;
 pub mod ledger;
 pub mod links;
 pub mod merging;
@@ -37,6 +38,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -46,6 +48,7 @@ use sqlx::{ConnectOptions, PgPool};
 pub use error::StoreError;
 pub use tx::Tx;
 
+use call::Caller;
 use migrations::{Dialect, migrator};
 use readers::Readers;
 use row::CountRow;
@@ -75,7 +78,7 @@ pub struct Database {
 }
 
 enum Engine {
-    Sqlite { writer: Writer, readers: Box<Readers> },
+    Sqlite { writer: Writer, readers: Arc<Readers> },
     Postgres { pool: PgPool },
 }
 
@@ -102,7 +105,7 @@ impl Database {
         if !options.get_filename().exists() {
             return Ok(None);
         }
-        let writer = Writer::new(options.clone().connect().await?, settings.acquire_timeout);
+        let writer = Writer::new(Caller::open(&options).await?, settings.acquire_timeout);
         let readers = sqlite_readers(settings, options).await?;
         Ok(Some(Self { engine: Engine::Sqlite { writer, readers } }))
     }
@@ -127,7 +130,7 @@ impl Database {
     /// A connection for short reads; it holds no transaction.
     pub async fn read(&self) -> Result<Tx, StoreError> {
         match &self.engine {
-            Engine::Sqlite { readers, .. } => Ok(Tx::Sqlite(SqliteLink::Read(readers.acquire().await?))),
+            Engine::Sqlite { readers, .. } => Ok(Tx::Sqlite(SqliteLink::Read(Arc::clone(readers)))),
             Engine::Postgres { pool } => Ok(Tx::Postgres(PostgresLink::Read(pool.acquire().await?))),
         }
     }
@@ -190,16 +193,18 @@ fn sqlite_options(settings: &StoreSettings) -> Result<SqliteConnectOptions, Open
         .synchronous(synchronous)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
-        .statement_cache_capacity(256)
+        // What undoes a savepoint: in files, a group of transactions would make and unlink one for each commit.
+        .pragma("temp_store", "MEMORY")
+        .statement_cache_capacity(512)
         .disable_statement_logging())
 }
 
 async fn sqlite_readers(
     settings: &StoreSettings,
     options: SqliteConnectOptions,
-) -> Result<Box<Readers>, OpenError> {
+) -> Result<Arc<Readers>, OpenError> {
     let options = options.create_if_missing(false).read_only(true);
-    Ok(Box::new(Readers::open(options, settings.max_connections, settings.acquire_timeout).await?))
+    Ok(Arc::new(Readers::open(options, settings.max_connections, settings.acquire_timeout).await?))
 }
 
 async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
@@ -207,8 +212,8 @@ async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
     make_folder(options.get_filename())?;
     let mut connection = options.clone().connect().await?;
     migrator(Dialect::Sqlite).run_direct(None, &mut connection, false).await?;
-    let readers = sqlite_readers(settings, options).await?;
-    Ok(Engine::Sqlite { writer: Writer::new(connection, settings.acquire_timeout), readers })
+    let writer = Writer::new(Caller::new(connection, options.clone()), settings.acquire_timeout);
+    Ok(Engine::Sqlite { writer, readers: sqlite_readers(settings, options).await? })
 }
 
 /// Makes the folder of a database file, for its owner alone.
@@ -278,7 +283,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
 pub async fn prepare(tx: &mut Tx, text: &'static str) -> Result<(), StoreError> {
     use sqlx::{Executor, SqlSafeStr};
     match tx {
-        Tx::Sqlite(link) => (&mut **link).prepare(text.into_sql_str()).await.map(drop),
+        Tx::Sqlite(link) => link.prepare(text).await,
         Tx::Postgres(link) => (&mut **link).prepare(text.into_sql_str()).await.map(drop),
     }
     .map_err(StoreError::from)

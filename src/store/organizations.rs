@@ -22,7 +22,7 @@ statements! {
 }
 
 #[derive(FromRow)]
-struct OrganizationRow {
+pub(super) struct OrganizationRow {
     id: String,
     handle: String,
     name: String,

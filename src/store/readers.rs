@@ -1,99 +1,77 @@
-//! The readers of a `SQLite` database: connections for short reads, opened as they are needed, the last used first.
+//! The readers of a `SQLite` database: lanes for single rows, and connections for lists, opened as they are needed, the
+//! last used first.
 //!
 //! Not `sqlx`'s pool: that one asks each connection that comes back whether it is well, which costs as much as the read
 //! itself. There is no server that could have gone away, and a read leaves no transaction behind.
 
-use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use tokio::sync::Semaphore;
 
-use super::StoreError;
+use super::call::{Caller, Outcome, Statement};
+use super::lanes::Lanes;
+
+/// The most lanes, however many cores there are.
+const MOST_LANES: usize = 8;
 
 /// The readers.
-pub(super) struct Readers {
+pub struct Readers {
     options: SqliteConnectOptions,
-    permits: Arc<Semaphore>,
-    idle: Arc<Idle>,
+    lanes: Lanes,
+    permits: Semaphore,
+    idle: Mutex<Vec<Caller>>,
     patience: Duration,
 }
 
-struct Idle(Mutex<Vec<SqliteConnection>>);
-
-impl Idle {
-    fn list(&self) -> MutexGuard<'_, Vec<SqliteConnection>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Readers {
-    /// Opens the first of at most `limit`; whoever waits for one longer than `patience` is turned away.
+    /// Opens the lanes, and at most `limit` connections later; whoever waits for one longer than `patience` is turned
+    /// away.
     pub(super) async fn open(
         options: SqliteConnectOptions,
         limit: u32,
         patience: Duration,
     ) -> Result<Self, sqlx::Error> {
-        let first = options.connect().await?;
-        let idle = Arc::new(Idle(Mutex::new(vec![first])));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let lanes = Lanes::open(&options, cores.min(MOST_LANES)).await?;
         let limit = usize::try_from(limit.max(1)).unwrap_or(1);
-        Ok(Self { options, permits: Arc::new(Semaphore::new(limit)), idle, patience })
+        Ok(Self { options, lanes, permits: Semaphore::new(limit), idle: Mutex::default(), patience })
     }
 
-    /// One of them.
-    pub(super) async fn acquire(&self) -> Result<Reader, StoreError> {
-        let waiting = Arc::clone(&self.permits).acquire_owned();
-        let permit = tokio::time::timeout(self.patience, waiting)
-            .await
-            .map_err(|_| StoreError::Unavailable("no connection became free"))?
-            .map_err(|_| StoreError::Unavailable("the database was closed"))?;
-        let known = self.idle.list().pop();
-        let connection = match known {
-            Some(connection) => connection,
-            None => self.options.connect().await?,
+    /// The first row that a statement gives.
+    pub(super) async fn one(&self, statement: Statement) -> Result<Option<SqliteRow>, sqlx::Error> {
+        let row = tokio::time::timeout(self.patience, self.lanes.read(statement)).await;
+        row.map_err(|_| sqlx::Error::PoolTimedOut)?
+    }
+
+    /// All rows that a statement gives.
+    pub(super) async fn all(&self, statement: Statement) -> Result<Outcome, sqlx::Error> {
+        let permit = tokio::time::timeout(self.patience, self.permits.acquire()).await;
+        let _permit = permit.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)?;
+        let known = self.idle().pop();
+        let mut caller = match known {
+            Some(caller) => caller,
+            None => Caller::open(&self.options).await?,
         };
-        Ok(Reader { connection: Some(connection), idle: Arc::clone(&self.idle), _permit: permit })
+        let mut outcomes = caller.call(&[statement]).await.complete()?;
+        self.idle().push(caller);
+        Ok(outcomes.pop().unwrap_or_default())
     }
 
-    /// Hands none out any more, and closes those that are idle; who still reads comes to an end.
+    fn idle(&self) -> MutexGuard<'_, Vec<Caller>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads nothing any more, and closes the connections; who still reads comes to an end.
     pub(super) async fn close(&self) {
         self.permits.close();
-        let idle = std::mem::take(&mut *self.idle.list());
-        for connection in idle {
+        self.lanes.close().await;
+        let idle = std::mem::take(&mut *self.idle());
+        for caller in idle {
             // What cannot be closed ends with its thread.
-            let _ = connection.close().await;
+            let _ = caller.connection.close().await;
         }
-    }
-}
-
-/// A reader in use.
-pub struct Reader {
-    connection: Option<SqliteConnection>,
-    idle: Arc<Idle>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.idle.list().extend(self.connection.take());
-    }
-}
-
-/// Dereferencing is total: the connection leaves only through `drop`.
-impl Deref for Reader {
-    type Target = SqliteConnection;
-
-    #[expect(clippy::expect_used, reason = "taken only where `self` ends")]
-    fn deref(&self) -> &SqliteConnection {
-        self.connection.as_ref().expect("held until drop")
-    }
-}
-
-impl DerefMut for Reader {
-    #[expect(clippy::expect_used, reason = "taken only where `self` ends")]
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        self.connection.as_mut().expect("held until drop")
     }
 }

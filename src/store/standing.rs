@@ -4,27 +4,46 @@
 use sqlx::FromRow;
 
 use super::accounts::Standing;
-use super::grants::{Grant, GrantRow};
+use super::grants::{CONSUME_CODE, CONSUME_REFRESH, Grant, GrantRow, RefreshToken};
 use super::row::{Row, span, text, time};
-use super::tx::{fetch_optional, statements};
+use super::tx::{execute_and_fetch_optional, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{ConnectionId, GrantId, Handle, LocalSignIn, OrganizationId, Timestamp};
 
+/// Grants with what they stand on; `$connection` is the id of the one through which the person came, or empty.
+macro_rules! select {
+    ($columns:literal, $connection:literal, $from:literal, $which:literal) => {
+        concat!(
+            "SELECT g.*, COALESCE(a.enabled, FALSE) AS account_enabled, a.organization_id AS belongs_to, \
+             COALESCE(o.enabled, TRUE) AS organization_enabled, o.handle AS handle, o.upstream_recheck AS upstream_recheck, \
+             o.local_sign_in AS local_sign_in, COALESCE(a.break_glass, FALSE) AS break_glass, \
+             COALESCE(c.enabled AND co.enabled, ",
+            $connection,
+            " = '', FALSE) AS connection_enabled, COALESCE(p.enabled AND po.enabled, FALSE) AS app_enabled, \
+             s.idle_until AS session_idle_until, s.expires_at AS session_expires_at, ",
+            $columns,
+            " FROM ",
+            $from,
+            " LEFT JOIN accounts a ON a.id = g.account_id \
+             LEFT JOIN organizations o ON o.id = a.organization_id \
+             LEFT JOIN connections c ON c.id = ",
+            $connection,
+            " LEFT JOIN organizations co ON co.id = c.organization_id \
+             LEFT JOIN apps p ON p.id = g.app_id LEFT JOIN organizations po ON po.id = p.organization_id \
+             LEFT JOIN sessions s ON s.id = g.session_id AND s.ended_at IS NULL WHERE ",
+            $which
+        )
+    };
+}
+
 statements! {
-    READ = "SELECT g.*, COALESCE(a.enabled, FALSE) AS account_enabled, a.organization_id AS belongs_to, \
-            COALESCE(o.enabled, TRUE) AS organization_enabled, o.handle AS handle, o.upstream_recheck AS upstream_recheck, \
-            o.local_sign_in AS local_sign_in, COALESCE(a.break_glass, FALSE) AS break_glass, \
-            COALESCE(c.enabled AND co.enabled, $2 = '') AS connection_enabled, \
-            COALESCE(p.enabled AND po.enabled, FALSE) AS app_enabled, \
-            s.idle_until AS session_idle_until, s.expires_at AS session_expires_at, \
-            EXISTS (SELECT 1 FROM dead_tokens d WHERE d.id = $3) AS token_dead \
-            FROM grants g \
-            LEFT JOIN accounts a ON a.id = g.account_id \
-            LEFT JOIN organizations o ON o.id = a.organization_id \
-            LEFT JOIN connections c ON c.id = $2 LEFT JOIN organizations co ON co.id = c.organization_id \
-            LEFT JOIN apps p ON p.id = g.app_id LEFT JOIN organizations po ON po.id = p.organization_id \
-            LEFT JOIN sessions s ON s.id = g.session_id AND s.ended_at IS NULL \
-            WHERE g.id = $1";
+    READ = select!(
+        "EXISTS (SELECT 1 FROM dead_tokens d WHERE d.id = $3) AS token_dead", "$2", "grants g", "g.id = $1"
+    );
+    READ_OF_REFRESH = select!(
+        "FALSE AS token_dead, r.hash AS token_hash, r.expires_at AS token_expires_at, r.used_at AS token_used_at",
+        "g.connection_id", "refresh_tokens r JOIN grants g ON g.id = r.grant_id", "r.hash = $1"
+    );
 }
 
 /// A grant, and whether what it stands on is good.
@@ -84,6 +103,44 @@ struct StandingRow {
     token_dead: bool,
 }
 
+#[derive(FromRow)]
+struct RefreshStandingRow {
+    #[sqlx(flatten)]
+    standing: StandingRow,
+    token_hash: String,
+    token_expires_at: i64,
+    token_used_at: Option<i64>,
+}
+
+impl TryFrom<StandingRow> for GrantStanding {
+    type Error = StoreError;
+
+    fn try_from(row: StandingRow) -> Result<Self, StoreError> {
+        let at = Row { table: "accounts", id: &row.grant.account_id };
+        let organization_id = at.parse_optional("organization_id", row.belongs_to.as_deref())?;
+        let handle = at.parse_optional("organization_id", row.handle.as_deref())?;
+        Ok(Self {
+            standing: Standing {
+                organization_id,
+                account: row.account_enabled,
+                organization: row.organization_enabled,
+                connection: row.connection_enabled,
+                app: row.app_enabled,
+            },
+            handle,
+            upstream_recheck: span(row.upstream_recheck),
+            local_sign_in: at.parse_optional("local_sign_in", row.local_sign_in.as_deref())?,
+            break_glass: row.break_glass,
+            session_until: row
+                .session_idle_until
+                .zip(row.session_expires_at)
+                .map(|(idle, end)| time(idle.min(end))),
+            token_dead: row.token_dead,
+            grant: row.grant.try_into()?,
+        })
+    }
+}
+
 /// The grant with this id and what it stands on. `connection` is the one through which the person came, `jti` a
 /// single token of the grant.
 pub async fn read_grant_standing(
@@ -92,30 +149,70 @@ pub async fn read_grant_standing(
     connection: Option<ConnectionId>,
     jti: Option<&str>,
 ) -> Result<Option<GrantStanding>, StoreError> {
-    let id = id.to_string();
     let connection = text(connection.as_ref()).unwrap_or_default();
     let jti = jti.unwrap_or_default();
-    let Some(row) = fetch_optional!(tx, StandingRow, READ, &id, connection, jti)? else { return Ok(None) };
-    let at = Row { table: "accounts", id: &row.grant.account_id };
-    let organization_id = at.parse_optional("organization_id", row.belongs_to.as_deref())?;
-    let handle = at.parse_optional("organization_id", row.handle.as_deref())?;
-    Ok(Some(GrantStanding {
-        standing: Standing {
-            organization_id,
-            account: row.account_enabled,
-            organization: row.organization_enabled,
-            connection: row.connection_enabled,
-            app: row.app_enabled,
-        },
-        handle,
-        upstream_recheck: span(row.upstream_recheck),
-        local_sign_in: at.parse_optional("local_sign_in", row.local_sign_in.as_deref())?,
-        break_glass: row.break_glass,
-        session_until: row
-            .session_idle_until
-            .zip(row.session_expires_at)
-            .map(|(idle, end)| time(idle.min(end))),
-        token_dead: row.token_dead,
-        grant: row.grant.try_into()?,
-    }))
+    let row = fetch_optional!(tx, StandingRow, READ, id.to_string(), connection, jti)?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// The refresh token with this hash, used or not, with its grant and what that stands on.
+pub async fn read_refresh_token_standing(
+    tx: &mut Tx,
+    hash: &str,
+) -> Result<Option<(RefreshToken, GrantStanding)>, StoreError> {
+    let Some(row) = fetch_optional!(tx, RefreshStandingRow, READ_OF_REFRESH, hash)? else { return Ok(None) };
+    let names_connection = row.standing.grant.connection_id.is_some();
+    let read = GrantStanding::try_from(row.standing)?;
+    let token = RefreshToken {
+        hash: row.token_hash,
+        grant: read.grant.id,
+        expires_at: time(row.token_expires_at),
+        used_at: row.token_used_at.map(time),
+    };
+    if names_connection {
+        return Ok(Some((token, read)));
+    }
+    let again = read_grant_standing(tx, read.grant.id, read.grant.proof.connection, None).await?;
+    Ok(again.map(|read| (token, read)))
+}
+
+/// Redeems a code of a grant, and reads what the grant stands on after that. `false` when the code was redeemed before
+/// or is over.
+pub async fn consume_code(
+    tx: &mut Tx,
+    hash: &str,
+    grant: &Grant,
+    now: Timestamp,
+) -> Result<(bool, Option<GrantStanding>), StoreError> {
+    consume(tx, CONSUME_CODE, hash, grant, now).await
+}
+
+/// Uses a refresh token of a grant up, and reads what the grant stands on after that. `false` when the token was used
+/// before or is over.
+pub async fn consume_refresh_token(
+    tx: &mut Tx,
+    hash: &str,
+    grant: &Grant,
+    now: Timestamp,
+) -> Result<(bool, Option<GrantStanding>), StoreError> {
+    consume(tx, CONSUME_REFRESH, hash, grant, now).await
+}
+
+async fn consume(
+    tx: &mut Tx,
+    consume: &'static str,
+    hash: &str,
+    grant: &Grant,
+    now: Timestamp,
+) -> Result<(bool, Option<GrantStanding>), StoreError> {
+    let connection = text(grant.proof.connection.as_ref()).unwrap_or_default();
+    let (consumed, row) = execute_and_fetch_optional!(
+        tx,
+        consume,
+        (hash, now.unix_micros()),
+        StandingRow,
+        READ,
+        (grant.id.to_string(), connection, ""),
+    )?;
+    Ok((consumed == 1, row.map(TryInto::try_into).transpose()?))
 }

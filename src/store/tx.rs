@@ -1,14 +1,15 @@
 //! One code path for two databases: [`Tx`], and the macros that run a statement on whichever it is.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
-use sqlx::error::BoxDynError;
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{PgConnection, Postgres, SqliteConnection, Transaction};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::StoreError;
-use super::readers::Reader;
+use super::call::{Outcome, Statement};
+use super::readers::Readers;
 use super::writer::Held;
 
 /// A transaction that writes, or a connection that only reads.
@@ -23,8 +24,8 @@ pub enum Tx {
 pub enum SqliteLink {
     /// The writer's.
     Write(Held),
-    /// One of the readers.
-    Read(Reader),
+    /// The readers.
+    Read(Arc<Readers>),
 }
 
 /// How a [`Tx`] holds its `PostgreSQL` connection.
@@ -47,45 +48,62 @@ impl Tx {
 }
 
 impl SqliteLink {
-    /// The connection, after what was to run later.
-    pub(super) async fn ready(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+    /// Runs a statement; all its rows.
+    pub(super) async fn run(&mut self, statement: Statement) -> Result<Outcome, sqlx::Error> {
         match self {
-            Self::Write(held) => held.ready().await,
-            Self::Read(connection) => Ok(connection),
+            Self::Write(held) => Ok(held.run(vec![statement]).await?.pop().unwrap_or_default()),
+            Self::Read(readers) => readers.all(statement).await,
+        }
+    }
+
+    /// Runs a statement; its first row.
+    pub(super) async fn run_for_one(
+        &mut self,
+        statement: Statement,
+    ) -> Result<Option<SqliteRow>, sqlx::Error> {
+        match self {
+            Self::Write(_) => Ok(self.run(statement).await?.rows.into_iter().next()),
+            Self::Read(readers) => readers.one(statement).await,
+        }
+    }
+
+    /// Runs two statements, in one call where that can be.
+    pub(super) async fn run_both(
+        &mut self,
+        first: Statement,
+        second: Statement,
+    ) -> Result<(Outcome, Outcome), sqlx::Error> {
+        match self {
+            Self::Write(held) => {
+                let mut outcomes = held.run(vec![first, second]).await?.into_iter();
+                Ok((outcomes.next().unwrap_or_default(), outcomes.next().unwrap_or_default()))
+            }
+            Self::Read(readers) => Ok((readers.all(first).await?, readers.all(second).await?)),
         }
     }
 
     /// Keeps a statement for the next call.
-    pub(super) fn later(
-        &mut self,
-        sql: &'static str,
-        bind: impl FnOnce(&mut SqliteArguments) -> Result<(), BoxDynError>,
-    ) -> Result<(), sqlx::Error> {
+    pub(super) fn later(&mut self, statement: Statement) -> Result<(), sqlx::Error> {
         match self {
-            Self::Write(held) => held.later(sql, bind),
-            Self::Read(_) => Err(sqlx::Error::Protocol("a reader does not write".to_owned())),
+            Self::Write(held) => {
+                held.later(statement);
+                Ok(())
+            }
+            Self::Read(_) => Err(a_reader_does_not_write()),
+        }
+    }
+
+    /// Asks the driver to prepare a statement.
+    pub(super) async fn prepare(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Write(held) => held.prepare(sql).await,
+            Self::Read(_) => Err(a_reader_does_not_write()),
         }
     }
 }
 
-impl Deref for SqliteLink {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        match self {
-            Self::Write(held) => held,
-            Self::Read(connection) => connection,
-        }
-    }
-}
-
-impl DerefMut for SqliteLink {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        match self {
-            Self::Write(held) => held,
-            Self::Read(connection) => connection,
-        }
-    }
+fn a_reader_does_not_write() -> sqlx::Error {
+    sqlx::Error::Protocol("a reader does not write".to_owned())
 }
 
 impl Deref for PostgresLink {
@@ -111,10 +129,17 @@ impl DerefMut for PostgresLink {
 /// Declares statements as constants, and lists them so that a test prepares every one on both databases.
 macro_rules! statements {
     ($($name:ident = $sql:expr;)+) => {
-        $(const $name: &str = $sql;)+
+        $(pub(super) const $name: &str = $sql;)+
 
         /// Every statement of this file, by name.
         pub(super) const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),+];
+    };
+}
+
+/// A statement for `SQLite`'s driver.
+macro_rules! statement {
+    ($sql:expr $(, $bind:expr)* $(,)?) => {
+        $crate::store::call::Statement::new($sql, vec![$($crate::store::call::Value::from($bind)),*])
     };
 }
 
@@ -122,11 +147,10 @@ macro_rules! statements {
 macro_rules! execute {
     ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
-            $crate::store::Tx::Sqlite(link) => match link.ready().await {
-                Ok(connection) => sqlx::query::<sqlx::Sqlite>($sql)
-                    $(.bind($bind))*.execute(connection).await.map(|done| done.rows_affected()),
-                Err(error) => Err(error),
-            },
+            $crate::store::Tx::Sqlite(link) => {
+                let statement = $crate::store::tx::statement!($sql $(, $bind)*);
+                link.run(statement).await.map(|outcome| outcome.changed)
+            }
             $crate::store::Tx::Postgres(link) => sqlx::query::<sqlx::Postgres>($sql)
                 $(.bind($bind))*.execute(&mut **link).await.map(|done| done.rows_affected()),
         }
@@ -138,11 +162,7 @@ macro_rules! execute {
 macro_rules! execute_later {
     ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
-            $crate::store::Tx::Sqlite(link) => link.later($sql, |arguments| {
-                use sqlx::Arguments as _;
-                $(arguments.add($bind)?;)*
-                Ok(())
-            }),
+            $crate::store::Tx::Sqlite(link) => link.later($crate::store::tx::statement!($sql $(, $bind)*)),
             $crate::store::Tx::Postgres(link) => sqlx::query::<sqlx::Postgres>($sql)
                 $(.bind($bind))*.execute(&mut **link).await.map(drop),
         }
@@ -154,13 +174,42 @@ macro_rules! execute_later {
 macro_rules! fetch_optional {
     ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
-            $crate::store::Tx::Sqlite(link) => match link.ready().await {
-                Ok(connection) => sqlx::query_as::<sqlx::Sqlite, $row>($sql)
-                    $(.bind($bind))*.fetch_optional(connection).await,
-                Err(error) => Err(error),
-            },
+            $crate::store::Tx::Sqlite(link) => {
+                let statement = $crate::store::tx::statement!($sql $(, $bind)*);
+                let row = link.run_for_one(statement).await;
+                row.and_then(|row| row.as_ref().map(<$row as sqlx::FromRow<_>>::from_row).transpose())
+            }
             $crate::store::Tx::Postgres(link) => sqlx::query_as::<sqlx::Postgres, $row>($sql)
                 $(.bind($bind))*.fetch_optional(&mut **link).await,
+        }
+        .map_err($crate::store::StoreError::from)
+    };
+}
+
+/// Runs a statement, and one that gives one row or none: the number of rows that the first has changed, and the row.
+macro_rules! execute_and_fetch_optional {
+    (
+        $tx:expr, $change:expr, ($($bind:expr),* $(,)?),
+        $row:ty, $read:expr, ($($read_bind:expr),* $(,)?) $(,)?
+    ) => {
+        match $tx {
+            $crate::store::Tx::Sqlite(link) => {
+                let change = $crate::store::tx::statement!($change $(, $bind)*);
+                let read = $crate::store::tx::statement!($read $(, $read_bind)*);
+                link.run_both(change, read).await.and_then(|(change, read)| {
+                    let row = read.rows.first().map(<$row as sqlx::FromRow<_>>::from_row).transpose()?;
+                    Ok((change.changed, row))
+                })
+            }
+            $crate::store::Tx::Postgres(link) => {
+                let change = sqlx::query::<sqlx::Postgres>($change)$(.bind($bind))*;
+                match change.execute(&mut **link).await {
+                    Ok(done) => sqlx::query_as::<sqlx::Postgres, $row>($read)
+                        $(.bind($read_bind))*.fetch_optional(&mut **link).await
+                        .map(|row| (done.rows_affected(), row)),
+                    Err(error) => Err(error),
+                }
+            }
         }
         .map_err($crate::store::StoreError::from)
     };
@@ -170,11 +219,12 @@ macro_rules! fetch_optional {
 macro_rules! fetch_all {
     ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
-            $crate::store::Tx::Sqlite(link) => match link.ready().await {
-                Ok(connection) => sqlx::query_as::<sqlx::Sqlite, $row>($sql)
-                    $(.bind($bind))*.fetch_all(connection).await,
-                Err(error) => Err(error),
-            },
+            $crate::store::Tx::Sqlite(link) => {
+                let statement = $crate::store::tx::statement!($sql $(, $bind)*);
+                link.run(statement).await.and_then(|outcome| {
+                    outcome.rows.iter().map(<$row as sqlx::FromRow<_>>::from_row).collect::<Result<Vec<_>, _>>()
+                })
+            }
             $crate::store::Tx::Postgres(link) => sqlx::query_as::<sqlx::Postgres, $row>($sql)
                 $(.bind($bind))*.fetch_all(&mut **link).await,
         }
@@ -182,4 +232,6 @@ macro_rules! fetch_all {
     };
 }
 
-pub(super) use {execute, execute_later, fetch_all, fetch_optional, statements};
+pub(super) use {
+    execute, execute_and_fetch_optional, execute_later, fetch_all, fetch_optional, statement, statements,
+};

@@ -1,23 +1,20 @@
 //! The one writer of a `SQLite` database: it groups transactions that wait for each other into one commit.
 //!
-//! Each logical transaction is a savepoint on the held connection. [`Held::commit`] steps aside for whoever waits, and
-//! returns when the surrounding transaction is on disk; the savepoint is released by the next one's beginning or by
-//! the commit itself, since each call to the driver costs more than what it does. Since the lock is fair, the flusher that
-//! every commit wakes comes to its turn behind all transactions that waited at that moment, and commits them
-//! together. If the surrounding transaction fails, all of them fail: nothing is acknowledged that is not durable.
+//! Each logical transaction is a savepoint on the held connection. Since each call to the driver costs more than what it
+//! does, the savepoint is made in the same call as the transaction's first statement, and released by the next one's
+//! beginning or by the commit itself. [`Held::commit`] steps aside for whoever waits, and returns when the surrounding
+//! transaction is on disk. Since the lock is fair, the flusher that every commit wakes comes to its turn behind all
+//! transactions that waited at that moment, and commits them together. If the surrounding transaction fails, all of them fail: nothing is acknowledged that is not durable.
 
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::error::BoxDynError;
-use sqlx::sqlite::{SqliteArguments, SqliteQueryResult};
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{Connection as _, Executor as _, SqlSafeStr as _};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
 use tokio::task::JoinHandle;
 
 use super::StoreError;
-use super::later::Later;
+use super::call::{Called, Caller, Outcome, Statement};
 
 /// How many logical transactions share a commit at most.
 const GROUP_LIMIT: usize = 64;
@@ -35,7 +32,7 @@ struct Shared {
 }
 
 struct Group {
-    connection: SqliteConnection,
+    caller: Caller,
     /// A surrounding transaction is open.
     open: bool,
     /// The savepoint that is open.
@@ -57,8 +54,8 @@ enum Savepoint {
 
 impl Writer {
     /// Takes the connection over. Nobody waits longer than `patience` for a turn.
-    pub(super) fn new(connection: SqliteConnection, patience: Duration) -> Self {
-        let group = Group { connection, open: false, savepoint: Savepoint::None, waiting: Vec::new() };
+    pub(super) fn new(caller: Caller, patience: Duration) -> Self {
+        let group = Group { caller, open: false, savepoint: Savepoint::None, waiting: Vec::new() };
         let shared = Arc::new(Shared { group: Arc::new(Mutex::new(group)), wake: Notify::new() });
         let for_task = Arc::clone(&shared);
         let flusher = tokio::spawn(async move {
@@ -70,18 +67,12 @@ impl Writer {
         Self { shared, patience, flusher }
     }
 
-    /// Waits for its turn and begins a logical transaction. Runs as a task of its own, so that a caller that goes
-    /// away leaves the connection in a known state.
+    /// Waits for its turn. The transaction begins with its first statement.
     pub(super) async fn begin(&self) -> Result<Held, StoreError> {
-        let (shared, patience) = (Arc::clone(&self.shared), self.patience);
-        tokio::spawn(async move {
-            let turn = tokio::time::timeout(patience, Arc::clone(&shared.group).lock_owned()).await;
-            let mut group = turn.map_err(|_| StoreError::Unavailable("the writer is busy"))?;
-            group.begin().await?;
-            Ok(Held { group: Some(group), later: Later::default(), shared })
-        })
-        .await
-        .map_err(|_| StoreError::Unavailable("the writer stopped"))?
+        let turn = tokio::time::timeout(self.patience, Arc::clone(&self.shared.group).lock_owned()).await;
+        let group = turn.map_err(|_| StoreError::Unavailable("the writer is busy"))?;
+        let turn = Turn { group: Some(group), shared: Arc::clone(&self.shared) };
+        Ok(Held { turn: Some(turn), begun: false, later: Vec::new() })
     }
 
     /// Commits what is open and closes the connection.
@@ -99,28 +90,34 @@ impl Drop for Writer {
 }
 
 impl Group {
-    async fn begin(&mut self) -> Result<(), StoreError> {
+    /// Begins a logical transaction with its first statements, in one call.
+    async fn begin(&mut self, statements: Vec<Statement>) -> Called {
         if self.waiting.len() >= GROUP_LIMIT {
             self.flush().await;
         }
         self.undo_abandoned().await;
-        let text = match (self.open, self.savepoint) {
-            (false, _) => "BEGIN IMMEDIATE; SAVEPOINT logical",
-            (true, Savepoint::Kept) => "RELEASE logical; SAVEPOINT logical",
-            (true, _) => "SAVEPOINT logical",
+        let beginning: &[&str] = match (self.open, self.savepoint) {
+            (false, _) => &["BEGIN IMMEDIATE", "SAVEPOINT logical"],
+            (true, Savepoint::Kept) => &["RELEASE logical", "SAVEPOINT logical"],
+            (true, _) => &["SAVEPOINT logical"],
         };
-        if let Err(error) = self.run(text).await {
+        let all = beginning.iter().map(|text| Statement::new(text, Vec::new())).chain(statements);
+        let all: Vec<Statement> = all.collect();
+        let mut called = self.caller.call(&all).await;
+        if called.outcomes.len() < beginning.len() {
             self.abandon().await;
-            return Err(error.into());
+        } else {
+            self.open = true;
+            self.savepoint = Savepoint::Owned;
         }
-        self.open = true;
-        self.savepoint = Savepoint::Owned;
-        Ok(())
+        called.outcomes.drain(..beginning.len().min(called.outcomes.len()));
+        called
     }
 
-    /// Runs a statement that stays prepared; the driver prepares a bare text anew each time.
-    async fn run(&mut self, text: &'static str) -> Result<SqliteQueryResult, sqlx::Error> {
-        sqlx::query(text).execute(&mut self.connection).await
+    /// Runs statements of the writer's own.
+    async fn run(&mut self, texts: &[&'static str]) -> Result<(), sqlx::Error> {
+        let statements: Vec<Statement> = texts.iter().map(|text| Statement::new(text, Vec::new())).collect();
+        self.caller.call(&statements).await.complete().map(drop)
     }
 
     /// Undoes what somebody began who went away.
@@ -129,7 +126,7 @@ impl Group {
             return;
         }
         self.savepoint = Savepoint::None;
-        if self.run("ROLLBACK TO logical; RELEASE logical").await.is_err() {
+        if self.run(&["ROLLBACK TO logical", "RELEASE logical"]).await.is_err() {
             self.abandon().await;
         }
     }
@@ -152,8 +149,8 @@ impl Group {
             self.abandon().await;
             return;
         }
-        match self.run("COMMIT").await {
-            Ok(_) => {
+        match self.run(&["COMMIT"]).await {
+            Ok(()) => {
                 self.open = false;
                 self.savepoint = Savepoint::None;
                 for sender in self.waiting.drain(..) {
@@ -171,80 +168,107 @@ impl Group {
     /// Rolls everything back; whoever waits learns that nothing was written.
     async fn abandon(&mut self) {
         // When the database has rolled back by itself (disk full), there is nothing left to roll back.
-        let _ = self.run("ROLLBACK").await;
+        let _ = self.run(&["ROLLBACK"]).await;
         self.open = false;
         self.savepoint = Savepoint::None;
         for sender in self.waiting.drain(..) {
             let _ = sender.send(false);
         }
-        if self.connection.ping().await.is_err() {
-            tracing::error!("the connection of the database's writer is lost");
+        if self.caller.connection.ping().await.is_err() {
+            match self.caller.reopen().await {
+                Ok(()) => tracing::warn!("the connection of the database's writer was replaced"),
+                Err(error) => tracing::error!(%error, "the connection of the database's writer is lost"),
+            }
         }
+    }
+}
+
+/// Whose turn it is. Letting go wakes the flusher.
+struct Turn {
+    /// Taken in `drop` alone.
+    group: Option<OwnedMutexGuard<Group>>,
+    shared: Arc<Shared>,
+}
+
+impl Turn {
+    #[expect(clippy::expect_used, reason = "`group` is taken only where `self` ends")]
+    fn group(&mut self) -> &mut Group {
+        self.group.as_mut().expect("held until drop")
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        drop(self.group.take());
+        self.shared.wake.notify_one();
     }
 }
 
 /// A logical transaction. Dropped without [`commit`](Held::commit), it is undone.
 pub struct Held {
-    group: Option<OwnedMutexGuard<Group>>,
-    later: Later,
-    shared: Arc<Shared>,
+    /// Absent once a call has failed to come back.
+    turn: Option<Turn>,
+    /// The savepoint is this transaction's.
+    begun: bool,
+    /// What runs with the next call, or with the commit: nobody waits for its outcome.
+    later: Vec<Statement>,
 }
 
 impl Held {
-    /// The connection, after what was to run later.
-    #[expect(clippy::expect_used, reason = "`group` is taken only where `self` ends")]
-    pub(super) async fn ready(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
-        let connection = &mut self.group.as_mut().expect("held until commit or drop").connection;
-        self.later.run(connection).await?;
-        Ok(connection)
+    /// Keeps a statement for the next call, or for the commit.
+    pub(super) fn later(&mut self, statement: Statement) {
+        self.later.push(statement);
     }
 
-    /// Keeps a statement for the next call, or for the commit.
-    pub(super) fn later(
-        &mut self,
-        sql: &'static str,
-        bind: impl FnOnce(&mut SqliteArguments) -> Result<(), BoxDynError>,
-    ) -> Result<(), sqlx::Error> {
-        self.later.add(sql, bind)
+    /// Runs what was kept for later and then these, in one call; gives the outcomes of these.
+    pub(super) async fn run(&mut self, statements: Vec<Statement>) -> Result<Vec<Outcome>, sqlx::Error> {
+        let kept = self.later.len();
+        let mut all = std::mem::take(&mut self.later);
+        all.extend(statements);
+        let mut outcomes = self.call(all).await?.complete()?;
+        Ok(outcomes.split_off(kept.min(outcomes.len())))
+    }
+
+    /// Asks the driver to prepare a statement.
+    pub(super) async fn prepare(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        let turn = self.turn.as_mut().ok_or(sqlx::Error::WorkerCrashed)?;
+        turn.group().caller.connection.prepare(sql.into_sql_str()).await.map(drop)
+    }
+
+    async fn call(&mut self, statements: Vec<Statement>) -> Result<Called, sqlx::Error> {
+        let mut turn = self.turn.take().ok_or(sqlx::Error::WorkerCrashed)?;
+        let (turn, called) = if self.begun {
+            let called = turn.group().caller.call(&statements).await;
+            (turn, called)
+        } else {
+            // As a task of its own: a caller that goes away must not leave a half of the beginning behind.
+            let beginning = tokio::spawn(async move {
+                let called = turn.group().begin(statements).await;
+                (turn, called)
+            });
+            beginning.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+        };
+        let turn = self.turn.insert(turn);
+        self.begun = turn.group().savepoint == Savepoint::Owned;
+        Ok(called)
     }
 
     /// Returns once the transaction is on disk.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
-        self.ready().await?;
-        let Some(mut group) = self.group.take() else {
+        if !self.begun && self.later.is_empty() {
+            return Ok(());
+        }
+        if !self.later.is_empty() {
+            self.run(Vec::new()).await?;
+        }
+        let Some(mut turn) = self.turn.take() else {
             return Err(StoreError::Unavailable("the transaction has ended"));
         };
-        let receiver = group.keep();
-        drop(group);
-        self.shared.wake.notify_one();
+        let receiver = turn.group().keep();
+        drop(turn);
         match receiver.await {
             Ok(true) => Ok(()),
             _ => Err(StoreError::Unavailable("the database did not commit")),
         }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if self.group.take().is_some() {
-            self.shared.wake.notify_one();
-        }
-    }
-}
-
-/// Dereferencing is total: the guard leaves only through `commit` and `drop`, which consume the value.
-impl Deref for Held {
-    type Target = SqliteConnection;
-
-    #[expect(clippy::expect_used, reason = "`group` is taken only where `self` ends")]
-    fn deref(&self) -> &SqliteConnection {
-        &self.group.as_ref().expect("held until commit or drop").connection
-    }
-}
-
-impl DerefMut for Held {
-    #[expect(clippy::expect_used, reason = "`group` is taken only where `self` ends")]
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.group.as_mut().expect("held until commit or drop").connection
     }
 }

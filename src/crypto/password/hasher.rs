@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::MAX_PASSWORD_BYTES;
 use super::phc::{self, Cost, PhcError, SALT_LEN, StoredHash};
-use super::queue::Queue;
+use super::queue::{self, Queue};
 use crate::model::{Random, Secret};
 
 /// When somebody who found the queue full should try again. The queue drains in less.
@@ -77,6 +77,14 @@ struct Inner {
 /// Work for a hashing thread; it brings the memory.
 type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 
+/// Room for one password before the hashing threads, held until it was hashed or this is dropped.
+pub struct Place(#[expect(dead_code, reason = "it is given back when it is dropped")] queue::Place<Job>);
+
+/// How much less than everything else the hashing threads count with the system's scheduler. They compute whenever
+/// nothing else would, and a tenth of the time when everything is busy: a crowd at the sign-in page slows down only
+/// itself.
+const NICENESS: i32 = 10;
+
 impl PasswordHasher {
     /// Starts the threads. Their memory (19 MiB each by default) is taken at the first hash.
     pub fn start(settings: HasherSettings, random: Arc<dyn Random>) -> Result<Self, PasswordError> {
@@ -98,41 +106,61 @@ impl PasswordHasher {
 
     /// The PHC string of `password`, to be stored.
     pub async fn hash(&self, password: Secret) -> Result<String, PasswordError> {
+        check_length(&password)?;
         let cost = self.0.cost;
         let mut salt = [0; SALT_LEN];
         self.0.random.fill(&mut salt);
-        let phc = self.run(password, move |password, memory| phc::hash(password, salt, cost, memory)).await?;
-        Ok(phc?)
+        let hash = move |password: &[u8], memory: &mut Vec<Block>| phc::hash(password, salt, cost, memory);
+        Ok(self.run(self.enter()?, password, hash).await??)
     }
 
     /// Holds `password` against a stored PHC string. With `None`, for a name that has no password, the same
     /// work is done and nothing matches, so that the time taken tells nobody which names exist.
     pub async fn verify(&self, password: Secret, phc: Option<String>) -> Result<Verdict, PasswordError> {
+        check_length(&password)?;
+        self.verify_in(self.enter()?, password, phc).await
+    }
+
+    /// Takes room for one password, so that whoever finds none is told to come back before anything else is done for
+    /// them.
+    pub fn enter(&self) -> Result<Place, PasswordError> {
+        let place = self.0.queue.enter().ok_or(PasswordError::Busy { retry_after: RETRY_AFTER })?;
+        Ok(Place(place))
+    }
+
+    /// [`verify`](Self::verify), for whoever has room already.
+    pub async fn verify_in(
+        &self,
+        place: Place,
+        password: Secret,
+        phc: Option<String>,
+    ) -> Result<Verdict, PasswordError> {
         let cost = self.0.cost;
         let exists = phc.is_some();
         let stored = phc.map_or_else(|| StoredHash::of_nobody(cost), |phc| StoredHash::parse(&phc))?;
         let weaker = stored.is_weaker_than(cost);
-        let same = self.run(password, move |password, memory| stored.matches(password, memory)).await?;
+        let same =
+            self.run(place, password, move |password, memory| stored.matches(password, memory)).await?;
         let matches = same.map_err(|_| PhcError::Malformed)? && exists;
         Ok(Verdict { matches, needs_rehash: matches && weaker })
     }
 
     async fn run<T: Send + 'static>(
         &self,
+        place: Place,
         password: Secret,
         compute: impl FnOnce(&[u8], &mut Vec<Block>) -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
-        if password.expose().len() > MAX_PASSWORD_BYTES {
-            return Err(PasswordError::TooLong);
-        }
+        check_length(&password)?;
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |memory| {
+            let _place = place;
             // Somebody who has left is owed no hash.
             if !reply.is_closed() {
                 let _ = reply.send(compute(password.expose().as_bytes(), memory));
             }
         });
-        self.0.queue.push(job).map_err(|_| PasswordError::Busy { retry_after: RETRY_AFTER })?;
+        self.0.queue.push(job).map_err(|_| PasswordError::Unavailable)?;
         answer.await.map_err(|_| PasswordError::Unavailable)
     }
 }
@@ -149,11 +177,24 @@ impl std::fmt::Debug for PasswordHasher {
     }
 }
 
+fn check_length(password: &Secret) -> Result<(), PasswordError> {
+    let fits = password.expose().len() <= MAX_PASSWORD_BYTES;
+    fits.then_some(()).ok_or(PasswordError::TooLong)
+}
+
 fn work(queue: &Queue<Job>) {
+    yield_to_everything_else();
     let mut memory = Vec::new();
     while let Some(job) = queue.next() {
         job(&mut memory);
-        queue.done();
+    }
+}
+
+/// Lowers the priority of this thread. On Linux it is a thread's own; elsewhere it would be the whole program's.
+fn yield_to_everything_else() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "the priority of a hashing thread stays as it is");
     }
 }
 
@@ -260,7 +301,7 @@ mod tests {
                     let _ = started.send(());
                     let _ = released.recv();
                 };
-                let _ = hasher.run(secret(), hold).await;
+                let _ = hasher.run(hasher.enter().unwrap(), secret(), hold).await;
             });
             start.await.unwrap();
             holds.push(release);
@@ -292,7 +333,7 @@ mod tests {
         {
             let computed = Arc::clone(&computed);
             let compute = move |_: &[u8], _: &mut Vec<Block>| computed.store(true, Ordering::SeqCst);
-            let mut leaving = pin!(hasher.run(secret(), compute));
+            let mut leaving = pin!(hasher.run(hasher.enter().unwrap(), secret(), compute));
             assert!(enter(leaving.as_mut()).await.is_pending());
         }
         drop(release);
@@ -311,7 +352,7 @@ mod tests {
         for _ in 0..cores {
             let barrier = Arc::clone(&barrier);
             let compute = move |_: &[u8], _: &mut Vec<Block>| (barrier.wait(), barrier.wait());
-            let mut task = Box::pin(hasher.run(secret(), compute));
+            let mut task = Box::pin(hasher.run(hasher.enter().unwrap(), secret(), compute));
             assert!(enter(task.as_mut()).await.is_pending());
             at_work.push(task);
         }

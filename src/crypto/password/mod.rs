@@ -8,7 +8,7 @@ mod hasher;
 mod phc;
 mod queue;
 
-pub use hasher::{HasherSettings, PasswordError, PasswordHasher, Verdict};
+pub use hasher::{HasherSettings, PasswordError, PasswordHasher, Place, Verdict};
 pub use phc::{Cost, PhcError, check_phc};
 
 /// The longest password that is hashed, in bytes of UTF-8.

@@ -1,9 +1,9 @@
 //! The short queue before the hashing threads.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// A bounded first-in-first-out queue that worker threads wait at. Nothing waits to get in: a full queue says
+/// A bounded first-in-first-out queue that worker threads wait at. Nothing waits to get in: who finds no room is told
 /// so.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
@@ -16,6 +16,9 @@ struct State<T> {
     closed: bool,
 }
 
+/// Room in a queue, taken until this is dropped.
+pub(super) struct Place<T>(Arc<Queue<T>>);
+
 impl<T> Queue<T> {
     /// A queue with `room` for so many items, those being worked on included.
     pub(super) fn new(room: usize) -> Self {
@@ -23,12 +26,18 @@ impl<T> Queue<T> {
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Puts `item` in line, or gives it back when there is no room or the queue is closed.
+    /// Takes room for one item; `None` when there is none. The item takes its place along, until it was worked off.
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Place<T>> {
+        let mut state = self.lock();
+        state.room = state.room.checked_sub(1)?;
+        Some(Place(Arc::clone(self)))
+    }
+
+    /// Puts `item` in line, or gives it back when the queue is closed.
     pub(super) fn push(&self, item: T) -> Result<(), T> {
         let mut state = self.lock();
-        match state.room.checked_sub(1) {
-            Some(room) if !state.closed => state.room = room,
-            _ => return Err(item),
+        if state.closed {
+            return Err(item);
         }
         state.waiting.push_back(item);
         drop(state);
@@ -36,8 +45,7 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// The next item; waits for one. `None` when the queue is closed. Its room stays taken until
-    /// [`Queue::done`].
+    /// The next item; waits for one. `None` when the queue is closed.
     pub(super) fn next(&self) -> Option<T> {
         let mut state = self.lock();
         loop {
@@ -51,23 +59,26 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Gives back the room of an item that was worked off.
-    pub(super) fn done(&self) {
-        self.lock().room += 1;
-    }
-
     /// Sends the workers home and drops what waits.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.waiting.clear();
+        let waiting = std::mem::take(&mut state.waiting);
         drop(state);
+        // Outside the lock: each gives back its place.
+        drop(waiting);
         self.changed.notify_all();
     }
 
     /// Every change under the lock is whole, so a panic elsewhere leaves nothing to distrust.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Drop for Place<T> {
+    fn drop(&mut self) {
+        self.0.lock().room += 1;
     }
 }
 
@@ -81,18 +92,28 @@ mod tests {
         for item in 1..=3 {
             assert_eq!(queue.push(item), Ok(()));
         }
-        assert_eq!(queue.push(4), Err(4));
         assert_eq!((queue.next(), queue.next(), queue.next()), (Some(1), Some(2), Some(3)));
     }
 
     #[test]
-    fn room_is_taken_until_the_work_is_done() {
-        let queue = Queue::new(1);
-        assert_eq!(queue.push(1), Ok(()));
-        assert_eq!(queue.next(), Some(1));
-        assert_eq!(queue.push(2), Err(2));
-        queue.done();
-        assert_eq!(queue.push(3), Ok(()));
+    fn room_is_taken_until_its_place_is_given_back() {
+        let queue = Arc::new(Queue::<u8>::new(2));
+        let (first, second) = (queue.enter(), queue.enter());
+        assert!(first.is_some() && second.is_some() && queue.enter().is_none());
+        drop(first);
+        let third = queue.enter();
+        assert!(third.is_some() && queue.enter().is_none());
+    }
+
+    #[test]
+    fn items_that_wait_at_the_close_give_back_their_places() {
+        struct Item(#[expect(dead_code, reason = "held")] Option<Place<Item>>);
+        let queue = Arc::new(Queue::new(1));
+        let place = queue.enter();
+        assert!(queue.push(Item(place)).is_ok());
+        assert!(queue.enter().is_none());
+        queue.close();
+        assert!(queue.enter().is_some());
     }
 
     #[test]

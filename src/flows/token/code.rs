@@ -9,7 +9,7 @@ use crate::flows::evidence::Event;
 use crate::policy::access::within;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::grants::{self, Code, Grant};
-use crate::store::standing::read_grant_standing;
+use crate::store::standing::consume_code;
 
 impl Broker {
     /// Redeems a code. A code that comes a second time takes everything with it that came of it.
@@ -34,7 +34,8 @@ impl Broker {
         }
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
-        if !grants::consume_code(&mut tx, &hash, now).await? {
+        let (consumed, standing) = consume_code(&mut tx, &hash, &grant, now).await?;
+        if !consumed {
             // Read again: of two that came at once, the second finds it used by now.
             let used = grants::find_code(&mut tx, &hash).await?.is_some_and(|code| code.used_at.is_some());
             let reason = if used { "code_reused" } else { "code_expired" };
@@ -47,7 +48,6 @@ impl Broker {
             tx.commit().await?;
             return Err(EndpointError::Refused(invalid_grant(reason).error));
         }
-        let standing = read_grant_standing(&mut tx, grant.id, grant.proof.connection, None).await?;
         let issue = Issue {
             client: request.client,
             grant: &grant,

@@ -11,7 +11,7 @@ use crate::flows::evidence::Event;
 use crate::policy::access::{narrow_scopes, within};
 use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
 use crate::store::grants::{self, Grant};
-use crate::store::standing::{GrantStanding, read_grant_standing};
+use crate::store::standing::{GrantStanding, consume_refresh_token};
 
 impl Broker {
     /// Rotates a refresh token.
@@ -46,7 +46,8 @@ impl Broker {
         let scopes = within(&scopes, &request.client.app.settings.scopes);
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
-        if !grants::consume_refresh_token(&mut tx, &hash, now).await? {
+        let (consumed, standing) = consume_refresh_token(&mut tx, &hash, &grant, now).await?;
+        if !consumed {
             let again = grants::find_refresh_token(&mut tx, &hash).await?;
             let used = again.is_some_and(|token| token.used_at.is_some());
             let reason = if used { "refresh_reused" } else { "refresh_expired" };
@@ -59,7 +60,6 @@ impl Broker {
             tx.commit().await?;
             return Err(EndpointError::Refused(invalid_grant(reason).error));
         }
-        let standing = read_grant_standing(&mut tx, grant.id, grant.proof.connection, None).await?;
         if let Some(reason) = self.family_end(request.client, &grant, standing.as_ref()) {
             self.record_refusal(&mut tx, &event, reason).await?;
             tx.commit().await?;

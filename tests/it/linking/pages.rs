@@ -177,7 +177,7 @@ on_both_databases! {
         let world = linking(kind, "").await;
         let mut browser = world.browser();
         linked(&world, &mut browser).await;
-        world.app.clock.advance(Duration::from_secs(31 * 60));
+        world.app.clock.advance(Duration::from_mins(31));
         let page = own_page(&mut browser).await;
         // Too long ago: the identity provider is asked anew, then the question is there.
         let page = browser.click(&page, "unlink-1").await;
