@@ -91,46 +91,40 @@ fn confirmation_page<'w>(web: &'w Web, browser: &Browser, view: LinkConfirmView)
     let here = path::with_query(path::CONFIRM_LINK, "flow", &view.handle);
     let mut frame = web.pages.frame(browser.language(view.locale.as_deref()), &here);
     frame.app = view.app;
-    let labels = [&view.near, &view.far].map(|side| label(side).unwrap_or_default());
     LinkConfirm {
         frame,
         form: Form { token: view.form_token, flow: Some(view.handle) },
-        merge: view.merge.map(|merge| merge_part(merge, labels)),
+        merge: view.merge.map(merge_part),
         sides: [view.near, view.far].map(side),
-        failure: None,
     }
 }
 
-/// How a side is named: by its email, else its username, else its name.
-fn label(side: &SideView) -> Option<String> {
-    side.username.clone().or_else(|| side.email.clone()).or_else(|| side.name.clone())
-}
-
+/// A side is named by its username, else by its email or its name; what is left of them stands beside it.
 fn side(view: SideView) -> LinkSide {
+    let mut names = [view.username, view.email, view.name].into_iter().flatten();
     LinkSide {
-        label: label(&view),
+        label: names.next(),
+        details: names.collect(),
         provider: view.provider,
         host: view.host,
-        is_account: view.account.is_some(),
+        account: view.account.map(|account| account.to_string()),
     }
 }
 
-fn merge_part(view: MergeView, labels: [String; 2]) -> Merge {
+fn merge_part(view: MergeView) -> Merge {
     let [first, second] = view.accounts.map(|account| account.to_string());
     let alternatives = |[one, two]: [String; 2]| {
-        [Alternative { value: first.clone(), label: one }, Alternative { value: second.clone(), label: two }]
+        [Alternative { value: first, label: one }, Alternative { value: second, label: two }]
     };
     let mut roles: Vec<Role> = view.roles.into_iter().flatten().collect();
     roles.sort_unstable();
     roles.dedup();
-    let [mut known_to_one, of_second, known_to_both] = view.apps;
-    known_to_one.extend(of_second);
+    let [knowing_first, knowing_second, knowing_both] = view.apps;
     Merge {
         usernames: view.usernames.map(alternatives),
-        accounts: alternatives(labels),
         roles,
-        known_to_one,
-        known_to_both,
+        knowing_one: [knowing_first, knowing_second],
+        knowing_both,
     }
 }
 

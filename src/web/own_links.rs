@@ -50,7 +50,6 @@ async fn show_add(State(web): State<Web>, browser: Browser) -> Response {
             frame: frame(&web, &browser),
             form: Form { token: view.form_token, flow: None },
             connections: choices(view.connections),
-            failure: None,
         };
         page(StatusCode::OK, &add)
     })

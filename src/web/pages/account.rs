@@ -106,14 +106,6 @@ impl Account<'_> {
 }
 
 impl SessionRow {
-    fn began(&self, frame: &Frame<'_>) -> String {
-        frame.text().moment(self.signed_in)
-    }
-
-    fn used(&self, frame: &Frame<'_>) -> String {
-        frame.text().moment(self.last_used)
-    }
-
     /// The browser and its system, as people call them; the whole `User-Agent` where neither can be told.
     fn device(&self, frame: &Frame<'_>) -> Cow<'_, str> {
         let Some(agent) = self.user_agent.as_deref() else {

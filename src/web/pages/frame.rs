@@ -6,6 +6,7 @@ use std::time::Duration;
 use askama::filters::HtmlSafeOutput;
 
 use super::path;
+use crate::model::Timestamp;
 use crate::web::asset::Assets;
 use crate::web::errors::find_reason;
 use crate::web::locale::Locale;
@@ -99,6 +100,11 @@ impl<'a> Frame<'a> {
 
     pub(super) fn mark(&self, key: &str, name: &'static str, value: &str) -> HtmlSafeOutput<String> {
         self.text.mark(key, name, value)
+    }
+
+    /// A point in time. Templates hold references to it.
+    pub(super) fn moment(&self, time: &Timestamp) -> String {
+        self.text.moment(*time)
     }
 
     /// What happened.

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use askama::Template;
 
-use super::sign_in::initial;
 use super::{Failure, Form, Frame, Page, path};
 use crate::model::Role;
 
@@ -29,7 +28,7 @@ pub struct LinkOffer<'a> {
     pub form: Form,
     /// The email that is shared; `None` where nobody is named.
     pub email: Option<String>,
-    /// Through which connection the person has just come.
+    /// Through which connection the person has just come; `None` for an account that is signed in already.
     pub provider: Option<String>,
     /// The profiles to choose from.
     pub candidates: Vec<Candidate>,
@@ -62,15 +61,36 @@ pub struct LinkSide {
     pub provider: Option<String>,
     /// The host of the identity provider.
     pub host: Option<String>,
-    /// The email, else the username or the name.
+    /// The username, else the email or the name.
     pub label: Option<String>,
-    /// Whether it is an account already.
-    pub is_account: bool,
+    /// What else tells it apart: the person's name, the email.
+    pub details: Vec<String>,
+    /// Its account, as the form sends it; `None` for an identity that is nobody's yet.
+    pub account: Option<String>,
 }
 
 impl LinkSide {
     fn name<'f>(&'f self, frame: &Frame<'f>) -> Cow<'f, str> {
         self.provider.as_deref().map_or_else(|| frame.say("via-local"), Cow::Borrowed)
+    }
+
+    fn title<'f>(&'f self, frame: &Frame<'f>) -> Cow<'f, str> {
+        self.label.as_deref().map_or_else(|| self.name(frame), Cow::Borrowed)
+    }
+
+    /// The label with the way to sign in, which tells two accounts of one email apart.
+    fn whole(&self, frame: &Frame<'_>) -> String {
+        let name = self.name(frame);
+        self.label.as_ref().map_or_else(|| name.to_string(), |label| format!("{label} · {name}"))
+    }
+
+    /// How it signs in, where, and what else tells it apart.
+    fn about(&self, frame: &Frame<'_>) -> String {
+        let name = self.name(frame);
+        let new = self.account.is_none().then(|| frame.say("link-side-new"));
+        let parts = [Some(&*name), self.host.as_deref()].into_iter().flatten();
+        let parts = parts.chain(self.details.iter().map(String::as_str)).chain(new.as_deref());
+        parts.collect::<Vec<_>>().join(" · ")
     }
 }
 
@@ -86,16 +106,14 @@ pub struct Alternative {
 /// What merging two accounts asks and says.
 #[derive(Debug, Clone)]
 pub struct Merge {
-    /// Which account stays (field `keep`).
-    pub accounts: [Alternative; 2],
     /// Whose username and password stay, where both have them (field `local_of`).
     pub usernames: Option<[Alternative; 2]>,
     /// The roles that the account has afterwards.
     pub roles: Vec<Role>,
-    /// The apps that know one of the two.
-    pub known_to_one: Vec<String>,
+    /// The apps that know the first side's account alone, and the second's.
+    pub knowing_one: [Vec<String>; 2],
     /// The apps that know both.
-    pub known_to_both: Vec<String>,
+    pub knowing_both: Vec<String>,
 }
 
 impl Merge {
@@ -124,8 +142,6 @@ pub struct LinkConfirm<'a> {
     pub sides: [LinkSide; 2],
     /// What a merge asks and says; `None` where an identity becomes part of an account.
     pub merge: Option<Merge>,
-    /// What just went wrong.
-    pub failure: Option<Failure>,
 }
 
 impl Page for LinkConfirm<'_> {
@@ -134,9 +150,5 @@ impl Page for LinkConfirm<'_> {
             Some(_) => self.frame.say("merge-title"),
             None => self.frame.say("link-confirm-title"),
         }
-    }
-
-    fn failed(&self) -> bool {
-        self.failure.is_some()
     }
 }

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 
 use askama::Template;
 
-use super::sign_in::initial;
-use super::{ConnectionChoice, Failure, Form, Frame, Page, path};
+use super::{ConnectionChoice, Form, Frame, Page, path};
 use crate::model::{LedgerKind, Timestamp};
 
 /// One profile of the account.
@@ -32,18 +31,6 @@ pub struct ProfileRow {
 impl ProfileRow {
     pub(super) fn name<'f>(&'f self, frame: &Frame<'f>) -> Cow<'f, str> {
         self.provider.as_deref().map_or_else(|| frame.say("via-local"), Cow::Borrowed)
-    }
-
-    pub(super) fn initial(&self, frame: &Frame<'_>) -> String {
-        initial(&self.name(frame))
-    }
-
-    pub(super) fn began(&self, frame: &Frame<'_>) -> String {
-        frame.text().moment(self.since)
-    }
-
-    pub(super) fn used(&self, frame: &Frame<'_>) -> String {
-        self.last_used.map_or_else(|| frame.say("profile-unused").into_owned(), |at| frame.text().moment(at))
     }
 
     pub(super) fn unlink(&self) -> String {
@@ -78,14 +65,6 @@ impl LedgerRow {
         }
     }
 
-    pub(super) fn happened(&self, frame: &Frame<'_>) -> String {
-        frame.text().moment(self.at)
-    }
-
-    pub(super) fn until(&self, frame: &Frame<'_>) -> Option<String> {
-        self.undo_until.map(|until| frame.tell("undo-until", "moment", &frame.text().moment(until)))
-    }
-
     pub(super) fn undo(&self) -> String {
         path::with_query(path::UNDO_LINK, "entry", &self.value)
     }
@@ -101,17 +80,11 @@ pub struct AddProfile<'a> {
     pub form: Form,
     /// The connections whose providers the account does not have yet.
     pub connections: Vec<ConnectionChoice>,
-    /// What just went wrong.
-    pub failure: Option<Failure>,
 }
 
 impl Page for AddProfile<'_> {
     fn title(&self) -> Cow<'_, str> {
         self.frame.say("add-title")
-    }
-
-    fn failed(&self) -> bool {
-        self.failure.is_some()
     }
 }
 

@@ -145,7 +145,10 @@ impl<'a> Samples<'a> {
         };
         self.add("link", &named);
         let failure = Some(Failure::new("link_unanswered"));
-        self.add("link-unanswered", &LinkOffer { frame: self.failed_frame(here), failure, ..named });
+        let page = LinkOffer { frame: self.failed_frame(here), failure, ..named };
+        self.add("link-unanswered", &page);
+        let signed_in = LinkOffer { frame: self.frame(here), provider: None, failure: None, ..page };
+        self.add("link-another", &signed_in);
         let unnamed = LinkOffer {
             frame: self.frame(here),
             form: self.form(),
@@ -156,28 +159,27 @@ impl<'a> Samples<'a> {
             failure: None,
         };
         self.add("link-unnamed", &unnamed);
-        let side = |provider: Option<&str>, is_account| LinkSide {
+        let side = |provider: Option<&str>, is_account: bool| LinkSide {
             provider: provider.map(|name| self.noun(name)),
             host: provider.map(|_| self.noun("idp.acme.test")),
-            label: Some(self.noun("bob@acme.test")),
-            is_account,
+            label: Some(self.noun(if provider.is_some() { "bob@acme.test" } else { "carol" })),
+            details: vec![self.noun("Bob Berger")],
+            account: is_account.then(|| self.noun(if provider.is_some() { "acc_1" } else { "acc_2" })),
         };
         let confirm = LinkConfirm {
             frame: self.frame("/link/confirm?flow=flow-handle"),
             form: self.form(),
             sides: [side(Some("Acme SSO"), false), side(None, true)],
             merge: None,
-            failure: None,
         };
         let both = |one: &str, two: &str| {
             [one, two].map(|text| Alternative { value: self.noun("acc_1"), label: self.noun(text) })
         };
         let merge = Merge {
-            accounts: both("bob@acme.test", "carol"),
             usernames: Some(both("bob", "carol")),
             roles: vec![Role::Owner, Role::Member],
-            known_to_one: vec![self.noun("Notes"), self.noun("Wiki")],
-            known_to_both: vec![self.noun("Mail")],
+            knowing_one: [vec![self.noun("Notes"), self.noun("Wiki")], vec![self.noun("Board")]],
+            knowing_both: vec![self.noun("Mail")],
         };
         let sides = [side(Some("Acme SSO"), true), side(None, true)];
         let frame = self.frame("/link/confirm?flow=flow-handle");
@@ -210,12 +212,8 @@ impl<'a> Samples<'a> {
 
     fn own_links(&mut self) {
         let form = || Form { token: self.noun("token"), flow: None };
-        let add = AddProfile {
-            frame: self.frame("/account/link"),
-            form: form(),
-            connections: self.connections(),
-            failure: None,
-        };
+        let add =
+            AddProfile { frame: self.frame("/account/link"), form: form(), connections: self.connections() };
         let unlink = |provider, current| Unlink {
             frame: self.frame("/account/unlink?profile=pro_1"),
             form: form(),
@@ -358,15 +356,22 @@ impl<'a> Samples<'a> {
                 failure: Failure::new(reason.code),
                 app: Some(self.app()),
                 instead: Some("Acme SSO".into()),
+                own: false,
             };
             assert_eq!(page.status(), reason.status);
             self.add(&format!("error-{}", reason.code), &page);
         }
         let mut frame = self.frame("/");
         frame.app = None;
-        let page =
-            ErrorPage { frame, failure: Failure::new(self.noun("brand_new")), app: None, instead: None };
+        let page = ErrorPage {
+            frame,
+            failure: Failure::new(self.noun("brand_new")),
+            app: None,
+            instead: None,
+            own: false,
+        };
         self.add("error-without-app", &page);
+        self.add("error-of-ones-own", &ErrorPage { failure: Failure::new("unlink_last"), own: true, ..page });
     }
 
     fn all(pages: &'a Pages, noun: Option<&'static str>) -> Vec<Sample> {
@@ -511,9 +516,20 @@ fn the_contract_s_ids_are_there() {
         ("domain-unknown", "domain continue error"),
         ("choice", "connection-acme-idp connection-partners"),
         ("consent", "consent-allow consent-deny"),
+        ("link", "link-1 link-2 link-3 link-accounts link-skip"),
+        ("link-unanswered", "link-1 link-accounts link-skip error receipt"),
+        ("link-unnamed", "link-accounts link-cancel"),
+        ("link-confirm", "link-confirm link-cancel"),
+        ("merge-confirm", "keep-1 keep-2 local-1 local-2 merge-confirm link-cancel"),
+        ("account-link", "connection-acme-idp connection-partners link-password"),
+        ("unlink-local", "unlink-confirm unlink-cancel"),
+        ("undo-merge", "undo-confirm undo-cancel"),
+        ("sign-in-anew", "username password sign-in"),
+        ("sign-in-link", "connection-acme-idp username password sign-in"),
         (
             "account",
-            "organization domains signed-in-via sign-out end-session-2 end-session-3 end-other-sessions",
+            "organization domains signed-in-via sign-out end-session-2 end-session-3 end-other-sessions \
+             unlink-1 unlink-2 link-profile merge undo-1",
         ),
         ("logout", "logout-confirm"),
         ("logout-upstream", "logout-upstream logout-local"),
@@ -530,7 +546,17 @@ fn the_contract_s_ids_are_there() {
 
 #[test]
 fn the_forms_carry_their_flow_and_token() {
-    for name in ["sign-in", "domain", "choice", "consent", "logout"] {
+    for name in [
+        "sign-in",
+        "sign-in-link",
+        "domain",
+        "choice",
+        "consent",
+        "link",
+        "link-confirm",
+        "merge-confirm",
+        "logout",
+    ] {
         let document = page(name);
         for form in select(&document, "form") {
             assert_eq!(form.attr("method"), Some("post"));
@@ -560,6 +586,55 @@ fn a_refused_password_says_that_the_organization_may_sign_in_elsewhere() {
     assert!(text(&page("sign-in-paused"), "#error").contains("Try again in 3 minutes."));
     assert_eq!(select(&page("sign-in-refused"), "#username")[0].attr("value"), Some("bob"));
     assert_eq!(select(&page("sign-in-refused"), "#password")[0].attr("value"), Some(""));
+}
+
+#[test]
+fn an_offer_names_how_each_account_signs_in_and_chooses_for_nobody() {
+    let document = page("link");
+    let cards = select(&document, "label.card");
+    assert_eq!(cards.len(), 3);
+    for (card, (name, hint)) in cards.iter().zip([
+        ("Username and password", "c•••l"),
+        ("Partners", "login.microsoftonline.com"),
+        ("Acme SSO", "idp.acme.test"),
+    ]) {
+        let shown: String = card.text().collect();
+        assert!(shown.contains(name) && shown.contains(hint), "{shown}");
+        assert_eq!(card.attr("title"), Some(format!("{name} · {hint}").as_str()));
+    }
+    assert!(select(&document, "[checked]").is_empty());
+    assert!(text(&document, "main").contains("Kept apart, you get a new account."));
+    // Whoever has an account gets none by keeping them apart.
+    assert!(!text(&page("link-another"), "main").contains("new account"));
+}
+
+#[test]
+fn a_merge_says_what_stays_and_which_apps_see_what() {
+    let document = page("merge-confirm");
+    for (id, value) in [("keep-1", "acc_1"), ("keep-2", "acc_2")] {
+        assert_eq!(select(&document, &format!("#{id}"))[0].attr("value"), Some(value));
+    }
+    let shown = text(&document, "form");
+    for expected in [
+        "bob@acme.test Acme SSO · idp.acme.test · Bob Berger",
+        "carol Username and password · Bob Berger",
+        "owner, member",
+        "Apps that know only bob@acme.test · Acme SSO go on seeing it as before: Notes, Wiki.",
+        "Apps that know only carol · Username and password go on seeing it as before: Board.",
+        "Apps that know both see the account that stays: Mail.",
+    ] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+}
+
+#[test]
+fn who_is_asked_for_a_further_proof_is_not_led_astray() {
+    for name in ["sign-in-anew", "sign-in-link"] {
+        assert!(select(&page(name), "#use-custom-domain").is_empty(), "{name}");
+    }
+    assert_eq!(select(&page("sign-in-anew"), "#username")[0].attr("value"), Some("bob"));
+    let back = page("error-of-ones-own");
+    assert_eq!(select(&back, "main a")[0].attr("href"), Some("/account"));
 }
 
 #[test]

@@ -10,6 +10,28 @@ async function beCarol(page, world) {
   await page.waitForURL(`${world.broker.issuer}/account`);
 }
 
+/** Comes to an app through Globex's provider for the first time. */
+async function come(page, { board }, user) {
+  await open(page, board, "?domain_hint=globex.test");
+  await signInAtProvider(page, user);
+}
+
+/** Shares an email with an account, chooses it, and proves it by its password. */
+async function proveBoth(page, world) {
+  const person = await world.newPerson();
+  await come(page, world, person);
+  await page.click("#link-accounts");
+  await signInLocally(page, person, password);
+  await page.waitForSelector("#link-confirm");
+}
+
+async function linkBoth(page, world) {
+  await proveBoth(page, world);
+  await page.click("#link-confirm");
+  await page.waitForSelector("#signed-in");
+  await page.goto(`${world.broker.issuer}/account`);
+}
+
 /** Name of a page → [what shows that it is there, the way]. */
 export const pages = {
   "sign-in": ["#sign-in", (page, { notes }) => open(page, notes)],
@@ -78,6 +100,72 @@ export const pages = {
       await beCarol(page, world);
       await page.goto(`${world.broker.issuer}/oauth2/logout`);
       await page.click("#logout-confirm");
+    },
+  ],
+  link: [
+    "#link-2",
+    async (page, world) => come(page, world, await world.newPerson("lab")),
+  ],
+  "link-unanswered": [
+    "#error[data-error=link_unanswered]",
+    async (page, world) => {
+      await come(page, world, await world.newPerson("lab"));
+      await page.click("#link-accounts");
+    },
+  ],
+  "link-unnamed": ["#link-accounts", (page, world) => come(page, world, `unproven${Date.now()}`)],
+  "link-prove": [
+    "#sign-in",
+    async (page, world) => {
+      await come(page, world, `unproven${Date.now()}`);
+      await page.click("#link-accounts");
+    },
+  ],
+  "link-confirm": ["#link-confirm", proveBoth],
+  "merge-confirm": [
+    "#merge-confirm",
+    async (page, world) => {
+      const person = await world.newPerson();
+      await come(page, world, person);
+      await page.click("#link-skip");
+      await page.waitForSelector("#signed-in");
+      await page.goto(`${world.broker.issuer}/account`);
+      await page.click("#merge");
+      await page.click("#link-password");
+      await signInLocally(page, person, password);
+    },
+  ],
+  "account-linked": ["#undo-1", linkBoth],
+  "account-link": [
+    "#link-password",
+    async (page, world) => {
+      await page.goto(`${world.broker.issuer}/account`);
+      await signInLocally(page, await world.newPerson(), password);
+      await page.click("#link-profile");
+    },
+  ],
+  unlink: [
+    "#unlink-confirm",
+    async (page, world) => {
+      await linkBoth(page, world);
+      await page.click("#unlink-1");
+    },
+  ],
+  undo: [
+    "#undo-confirm",
+    async (page, world) => {
+      await linkBoth(page, world);
+      await page.click("#undo-1");
+    },
+  ],
+  "error-link": [
+    "#error[data-error=link_wrong_profile]",
+    async (page, world) => {
+      const person = await world.newPerson("lab");
+      await come(page, world, person);
+      await page.check("#link-1");
+      await page.click("#link-accounts");
+      await signInLocally(page, "carol", password);
     },
   ],
   "error-redirect-uri": [

@@ -9,6 +9,13 @@ const people = {
   bob: { email: "bob@acme.test", email_verified: true, name: "Bob Berger", given_name: "Bob", family_name: "Berger" },
 };
 
+/** `person7` has a verified email, `unproven7` one that the provider does not vouch for. */
+function find(id) {
+  if (people[id]) return people[id];
+  if (!/^(person|unproven)[0-9]+$/.test(id)) return undefined;
+  return { email: `${id}@globex.test`, email_verified: id.startsWith("person"), name: "Gerda Groß" };
+}
+
 async function readForm(request) {
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
@@ -36,7 +43,7 @@ function interactions(provider, seen) {
     const form = await readForm(ctx.req);
     const accountId = form.get("user").split("@")[0];
     const refusal = accountId === "stranger" ? "unauthorized_client" : "access_denied";
-    const result = people[accountId]
+    const result = find(accountId)
       ? { login: { accountId } }
       : { error: refusal, error_description: strange };
     ctx.respond = false;
@@ -71,7 +78,7 @@ export async function startProvider(clients) {
     pkce: { required: () => true },
     ttl: { AccessToken: 300, AuthorizationCode: 60, IdToken: 300, Grant: 600, Interaction: 600, Session: 600 },
     findAccount: (_ctx, id) =>
-      people[id] && { accountId: id, claims: () => ({ sub: id, ...people[id] }) },
+      find(id) && { accountId: id, claims: () => ({ sub: id, ...find(id) }) },
     loadExistingGrant: async (ctx) => {
       const { client, session } = ctx.oidc;
       const grant = new ctx.oidc.provider.Grant({ clientId: client.clientId, accountId: session.accountId });

@@ -8,6 +8,7 @@ export const password = "Correct7horse";
 
 const connection = "con_019000000000700080000000000000a1";
 const second = "con_019000000000700080000000000000a2";
+const linking = "con_019000000000700080000000000000b1";
 const secret = (name) => `${name}-secret-0123456789`;
 
 function client(issuer, id, clientId) {
@@ -25,20 +26,28 @@ export async function startWorld(kind) {
   const provider = await startProvider([
     client(broker.issuer, connection, "countersign"),
     client(broker.issuer, second, "countersign-2"),
+    client(broker.issuer, linking, "countersign-3"),
   ]);
-  const [notes, wiki, asks] = await Promise.all(
-    ["notes", "wiki", "asks"].map((name) => startApp(name, secret(name))),
-  );
+  const apps = await Promise.all(["notes", "wiki", "asks", "board"].map((name) => startApp(name, secret(name))));
+  const [notes, wiki, asks, board] = apps;
   const popup = { clientId: "popup", origin: `https://127.0.0.1:${await freePort()}` };
-  const world = { broker, provider, notes, wiki, asks, popup };
+  const world = { broker, provider, notes, wiki, asks, board, popup };
+  let persons = 0;
+  /** Makes accounts that share the email of somebody whom Globex's provider knows under the name given back. */
+  world.newPerson = async (...more) => {
+    persons += 1;
+    const name = `person${persons}`;
+    await broker.apply(globex("", [name, ...more.map((suffix) => `${name}-${suffix}`)], name));
+    return name;
+  };
   world.stop = async () => {
-    await Promise.all([notes, wiki, asks, provider].map((part) => part.stop()));
+    await Promise.all([...apps, provider].map((part) => part.stop()));
     await broker.stop();
   };
   try {
     world.applied = await broker.apply(document(world));
     await broker.start();
-    await Promise.all([notes, wiki, asks].map((app) => app.discover(broker.issuer)));
+    await Promise.all(apps.map((app) => app.discover(broker.issuer)));
   } catch (error) {
     await world.stop();
     throw error;
@@ -70,7 +79,29 @@ client_secret = "${secret(clientId)}"
 `;
 }
 
-function document({ provider, notes, wiki, asks, popup }) {
+/** An organization that links, with accounts that share the email of one person. */
+function globex(parts, usernames = [], person = "") {
+  const accounts = usernames.map(
+    (username) => `
+[[organizations.accounts]]
+username = "${username}"
+email = "${person}@globex.test"
+email_verified = true
+name = "Gerda Groß"
+password = "${password}"
+roles = ["auditor"]
+`,
+  );
+  return `
+[[organizations]]
+handle = "globex"
+name = "Globex"
+linking = true
+${parts}
+${accounts.join("")}`;
+}
+
+function document({ provider, notes, wiki, asks, board, popup }) {
   return `
 [[organizations]]
 handle = "acme"
@@ -98,5 +129,8 @@ email = "carol@acme.test"
 email_verified = true
 name = "Carol Cramer"
 password = "${password}"
-`;
+${globex(`
+domains = [{ name = "globex.test", connection = "globex-idp" }]
+${connectionTable(provider.issuer, linking, "globex-idp", "Globex SSO", "countersign-3")}
+${appTable(board)}`)}`;
 }

@@ -165,6 +165,16 @@ impl Page {
         element.value().attr(attribute).map(str::to_owned)
     }
 
+    /// Where the link with this id leads.
+    pub fn link(&self, id: &str) -> Option<Url> {
+        self.attribute(&format!("a[id='{id}']"), "href").map(|href| self.url.join(&href).unwrap())
+    }
+
+    /// Whether a link leads to this path.
+    pub fn leads_to(&self, path: &str) -> bool {
+        self.attribute(&format!("a[href='{path}']"), "href").is_some()
+    }
+
     /// Whether an element with this id is there.
     pub fn has(&self, id: &str) -> bool {
         self.attribute(&format!("[id='{id}']"), "id").is_some()

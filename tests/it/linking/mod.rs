@@ -1,6 +1,7 @@
 //! Linking: who becomes one account with whom, and who never does.
 
 mod direct;
+mod forms;
 mod model;
 mod pages;
 mod providers;

@@ -11,7 +11,7 @@ use crate::on_both_databases;
 const ACCOUNT: &str = "https://id.test/account";
 
 /// Acme links, and bob has a password at it besides his identity at its provider.
-async fn linking(kind: Kind, connection: &str) -> World {
+pub async fn linking(kind: Kind, connection: &str) -> World {
     let world = World::with(kind, "linking = true", connection).await;
     let account = format!(
         "[[organizations]]\nhandle = \"acme\"\nname = \"Acme\"\nplan = \"enterprise\"\nlinking = true\n\
@@ -25,13 +25,13 @@ async fn linking(kind: Kind, connection: &str) -> World {
 }
 
 /// Signs in at the page at hand with bobby's password.
-async fn by_password(browser: &mut Browser, page: &Page) -> Page {
+pub async fn by_password(browser: &mut Browser, page: &Page) -> Page {
     page.expect(200, "sign-in");
     browser.press(page, "sign-in", &[("username", "bobby"), ("password", PASSWORD)]).await
 }
 
 /// From the app to the end of a link: offer, proof, confirmation.
-async fn linked(world: &World, browser: &mut Browser) -> Page {
+pub async fn linked(world: &World, browser: &mut Browser) -> Page {
     let page = world.brokered(browser).await;
     page.expect(200, "link-accounts");
     let page = browser.press(&page, "link-accounts", &[]).await;
@@ -40,7 +40,7 @@ async fn linked(world: &World, browser: &mut Browser) -> Page {
     browser.press(&page, "link-confirm", &[]).await
 }
 
-async fn own_page(browser: &mut Browser) -> Page {
+pub async fn own_page(browser: &mut Browser) -> Page {
     browser.open(ACCOUNT).await.expect(200, "this-session").clone()
 }
 
