@@ -1,7 +1,9 @@
 //! Linking: who becomes one account with whom, and who never does.
 
+mod binding;
 mod direct;
 mod model;
 mod providers;
 mod races;
+mod subjects;
 mod walk;
