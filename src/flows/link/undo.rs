@@ -238,6 +238,10 @@ impl Broker {
         }
         self.give_back_profiles(tx, &kept, &back, moved).await?;
         self.end_own(tx, own).await?;
+        // Also a session that is older than the merge may have gone on by a profile that came with it.
+        for profile in &moved.profiles {
+            merging::end_what_profile_opened(tx, kept.id, *profile, now).await?;
+        }
         merging::end_what_was_opened_since(tx, kept.id, entry.at, now).await?;
         merging::end_what_was_opened_since(tx, back.id, entry.at, now).await?;
         self.give_back_names(tx, entry, &kept, &back).await?;

@@ -1,9 +1,11 @@
 //! Linking: who becomes one account with whom, and who never does.
 
+mod binding;
 mod direct;
 mod forms;
 mod model;
 mod pages;
 mod providers;
 mod races;
+mod subjects;
 mod walk;

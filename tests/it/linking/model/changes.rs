@@ -234,6 +234,7 @@ impl Model {
         }
         self.people[back].profiles = coming.into_iter().collect();
         self.people[kept].profiles = staying.into_iter().collect();
+        self.end_sessions(|session| session.account == kept && moved.profiles.contains(&session.profile));
         if let Some(ended) = moved.ended {
             let serial = self.serial();
             let anew = Profile { serial, email: None };
