@@ -11,6 +11,7 @@
 //! * [`emulator`]: identity providers with vendors' habits, a sample app and a scripted browser, for demo and tests.
 //! * [`flows`]: the use cases. Each reads, decides, calls out, commits, in this order.
 //! * [`store`]: `SQLite` and `PostgreSQL` behind one text of SQL. The only room that says `sqlx`.
+//! * [`mail`]: what is written to people, in which words, and how it leaves.
 //! * [`upstream`]: the relying-party side: the guarded client, providers' metadata and keys, the request to them, the
 //!   exchange of their codes, and every check of what they answer. The only room that connects out.
 //! * [`crypto`]: keys, signatures, sealing, passwords, randomness. The only room that touches a key.
@@ -26,6 +27,7 @@ pub mod crypto;
 pub mod emulator;
 pub mod flows;
 pub mod jobs;
+pub mod mail;
 pub mod model;
 pub mod net;
 pub mod policy;

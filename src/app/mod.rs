@@ -19,14 +19,17 @@ use tokio::task::JoinSet;
 use tracing::level_filters::LevelFilter;
 
 pub use crate::config::{Config, ConfigErrors};
-use crate::config::{LogFormat, LogLevel, MasterKeyError, PasswordPolicy, Synchronous};
+use crate::config::{
+    LogFormat, LogLevel, MailTls, MailTransport, MasterKeyError, PasswordPolicy, Synchronous,
+};
 use crate::crypto::MasterKey;
 use crate::crypto::password::HasherSettings;
 use crate::crypto::random::SystemRandom;
 use crate::flows::manage::Limits;
 use crate::flows::{Broker, FlowSettings, StartError};
 use crate::jobs;
-use crate::model::{Clock, Random, SystemClock};
+use crate::mail::{self, MailerSettings, SmtpSettings, SmtpTls};
+use crate::model::{Clock, Random, Secret, SystemClock};
 use crate::net::{self, CertificateError, Certificates, Drain, Listener, Transport};
 use crate::policy::password::PasswordRules;
 use crate::store::{Database, OpenError, StoreSettings};
@@ -148,6 +151,7 @@ fn flow_settings(config: &Config) -> Result<FlowSettings, AppError> {
         None => None,
         Some(path) => Some(fs::read(path).map_err(|cause| AppError::File { path: path.clone(), cause })?),
     };
+    let mail = mail_settings(config, extra_ca.as_deref())?;
     let defaults = EgressSettings::default();
     let egress = EgressSettings {
         allow: config.outbound.allow.clone(),
@@ -184,7 +188,37 @@ fn flow_settings(config: &Config) -> Result<FlowSettings, AppError> {
         publish_before: config.keys.publish_before,
         state_bytes: config.limits.state_bytes,
         upstream: UpstreamSettings { egress, jwks_max_stale: config.outbound.jwks_max_stale },
+        mail,
     })
+}
+
+fn mail_settings(config: &Config, extra_ca: Option<&[u8]>) -> Result<MailerSettings, AppError> {
+    let mail = &config.mail;
+    let password = match &mail.smtp_password_file {
+        None => mail.smtp_password.clone(),
+        Some(path) => {
+            let text = fs::read_to_string(path);
+            let text = text.map_err(|cause| AppError::File { path: path.clone(), cause })?;
+            Some(Secret::new(text.trim_end_matches(['\r', '\n'])))
+        }
+    };
+    let smtp = |host: &String| SmtpSettings {
+        host: host.clone(),
+        port: mail.smtp_port,
+        tls: match mail.smtp_tls {
+            MailTls::StartTls => SmtpTls::StartTls,
+            MailTls::Implicit => SmtpTls::Implicit,
+            MailTls::None => SmtpTls::None,
+        },
+        credentials: mail.smtp_username.clone().zip(password.clone()),
+        extra_ca: extra_ca.map(<[u8]>::to_vec),
+    };
+    let transport = match (mail.transport, &mail.smtp_host) {
+        (MailTransport::File, _) => mail::Transport::File(mail.dir.clone()),
+        (MailTransport::Smtp, Some(host)) => mail::Transport::Smtp(smtp(host)),
+        (MailTransport::Smtp, None) | (MailTransport::None, _) => mail::Transport::None,
+    };
+    Ok(MailerSettings { from: mail.from.clone(), transport })
 }
 
 /// A broker with its sockets open, not serving yet.

@@ -8,6 +8,7 @@ mod database;
 mod keys;
 mod limits;
 mod log;
+mod mail;
 mod outbound;
 mod passwords;
 mod secrets;
@@ -26,6 +27,7 @@ pub use database::{Database, Synchronous};
 pub use keys::Keys;
 pub use limits::Limits;
 pub use log::{Log, LogFormat, LogLevel};
+pub use mail::{Mail, MailTls, MailTransport};
 pub use outbound::Outbound;
 pub use passwords::{PasswordPolicy, Passwords};
 pub use secrets::{MasterKeyError, Secrets};
@@ -75,6 +77,8 @@ config! {
     secrets: Secrets,
     /// Calls that the broker makes to others.
     outbound: Outbound,
+    /// How mails leave.
+    mail: Mail,
     /// What passwords must be like, and what hashing may cost.
     passwords: Passwords,
     /// How long somebody stays signed in.

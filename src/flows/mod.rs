@@ -22,6 +22,7 @@ pub mod introspect;
 mod known_browser;
 pub mod link;
 pub mod logout;
+pub mod mail;
 pub mod manage;
 mod memory;
 pub mod metadata;
@@ -46,6 +47,7 @@ use crate::crypto::mac::{MacKey, MacPurpose};
 use crate::crypto::password::{HasherSettings, PasswordError, PasswordHasher};
 use crate::crypto::seal::Sealer;
 use crate::crypto::{CryptoError, MasterKey};
+use crate::mail::{Mailer, MailerError, MailerSettings};
 use crate::model::{Clock, IdSequence, Random};
 use crate::policy::password::PasswordRules;
 use crate::store::{Database, StoreError};
@@ -91,6 +93,8 @@ pub struct FlowSettings {
     pub publish_before: Duration,
     /// How the relying-party side behaves.
     pub upstream: UpstreamSettings,
+    /// How mails leave.
+    pub mail: MailerSettings,
 }
 
 /// Records of anonymous refusals that are written at once.
@@ -112,6 +116,7 @@ pub struct Broker {
     verified_tokens: VerifiedTokens,
     directory: Directory,
     upstream: Upstream,
+    mailer: Arc<Mailer>,
 }
 
 /// Why the use cases cannot begin.
@@ -132,6 +137,9 @@ pub enum StartError {
     /// The outgoing client.
     #[error(transparent)]
     Upstream(#[from] EgressBuildError),
+    /// The way of mails.
+    #[error(transparent)]
+    Mail(#[from] MailerError),
 }
 
 impl Broker {
@@ -163,6 +171,7 @@ impl Broker {
             Upstream::new(&settings.upstream, Arc::clone(&clock), Arc::clone(&random), Arc::new(memory))?;
         Ok(Self {
             upstream,
+            mailer: Arc::new(Mailer::new(&settings.mail)?),
             directory: Directory::new(Arc::clone(&database), &clock),
             passwords: PasswordHasher::start(settings.hasher, Arc::clone(&random))?,
             network_mac: MacKey::derive(master, MacPurpose::NetworkAddress)?,

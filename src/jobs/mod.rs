@@ -16,6 +16,9 @@ const READ_CHANGES: Duration = Duration::from_secs(1);
 /// How often keys move from one stage to the next.
 const MOVE_KEYS: Duration = Duration::from_secs(15);
 
+/// How often it is looked for mails that are due.
+const SEND_MAILS: Duration = Duration::from_secs(1);
+
 /// How often what has expired is removed.
 const SWEEP: Duration = Duration::from_mins(1);
 
@@ -34,6 +37,11 @@ pub fn start(broker: &Arc<Broker>) -> JoinSet<()> {
     }));
     jobs.spawn(every(ROTATE, "rotate_keys", Arc::clone(broker), |broker| async move {
         broker.rotate_signing_keys(true).await?;
+        Ok(())
+    }));
+    jobs.spawn(every(SEND_MAILS, "send_mails", Arc::clone(broker), |broker| async move {
+        // As many as are due, sixteen at a time.
+        while broker.deliver_mails().await? > 0 {}
         Ok(())
     }));
     jobs.spawn(every(SWEEP, "sweep", Arc::clone(broker), |broker| async move {

@@ -133,6 +133,8 @@ id!(/// A signing key; its text is the `kid`.
     KeyId, "key");
 id!(/// One record of the audit log.
     AuditId, "aud");
+id!(/// A mail that is sent to somebody.
+    MailId, "mai");
 id!(/// One entry of the link ledger.
     LedgerId, "led");
 

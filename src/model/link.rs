@@ -222,3 +222,11 @@ pub struct NamedSide {
     /// By which methods.
     pub amr: Vec<String>,
 }
+
+impl NamedSide {
+    /// The names of it that people know: connection, username, email.
+    pub fn label(&self) -> String {
+        let names = [&self.provider, &self.username, &self.email];
+        names.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" · ")
+    }
+}

@@ -35,7 +35,7 @@ pub use flow::{
     AuthorizationRequest, FLOW_LIFETIME, Flow, Naming, OwnPlace, Prompt, ProvenFlow, Target, UpstreamLeg,
 };
 pub use id::{
-    AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, KeyId, LedgerId,
+    AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, KeyId, LedgerId, MailId,
     OrganizationId, ProfileId, SessionId,
 };
 pub use link::{

@@ -29,6 +29,9 @@ statements! {
                           (SELECT id FROM dead_tokens WHERE expires_at < $1 LIMIT 1000)";
     DELETE_SESSIONS = "DELETE FROM sessions WHERE id IN (SELECT s.id FROM sessions s WHERE s.expires_at < $1 \
                        AND NOT EXISTS (SELECT 1 FROM proven_flows f WHERE f.session_id = s.id) LIMIT 1000)";
+    DELETE_MAILS = "DELETE FROM mails WHERE id IN (SELECT id FROM mails WHERE finished_at < $1 LIMIT 1000)";
+    DELETE_MAIL_COUNTS = "DELETE FROM mail_counts WHERE (subject, span, began) IN \
+                          (SELECT subject, span, began FROM mail_counts WHERE expires_at < $1 LIMIT 1000)";
     DELETE_GUESSES = "DELETE FROM guesses WHERE (scope, subject) IN (SELECT scope, subject FROM guesses \
                       WHERE updated_at < $1 AND blocked_until < $1 LIMIT 1000)";
     DELETE_FLOODS = "DELETE FROM audit_floods WHERE (reason, network, minute) IN \
@@ -60,6 +63,7 @@ const SWEEPS: &[&str] = &[
     DELETE_GRANTS,
     DELETE_DEAD_TOKENS,
     DELETE_SESSIONS,
+    DELETE_MAIL_COUNTS,
 ];
 
 /// Deletes up to a thousand rows of each kind that expired before `now`. Guess counters are kept for two days after
@@ -71,6 +75,7 @@ pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
     let expired = SWEEPS.iter().map(|statement| (*statement, now));
     let kept_longer = [
         (DELETE_GUESSES, days),
+        (DELETE_MAILS, days),
         (DELETE_FLOODS, hour.unix_seconds().div_euclid(60)),
         (DELETE_CHANGES, hour.unix_micros()),
     ];

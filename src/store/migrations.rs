@@ -42,6 +42,7 @@ const FILES: &[File] = &[
     file!(6, Common, "common", "0006_one_successor.sql"),
     file!(7, Common, "common", "0007_operators.sql"),
     file!(8, Common, "common", "0008_indexes_for_deletion.sql"),
+    file!(9, Common, "common", "0009_mail.sql"),
     file!(13, Common, "common", "0013_linking.sql"),
     file!(14, Sqlite, "sqlite", "0014_ledger_is_append_only.sql"),
     file!(14, Postgres, "postgres", "0014_ledger_is_append_only.sql"),

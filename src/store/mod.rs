@@ -27,6 +27,7 @@ pub mod links;
 pub mod merging;
 mod migrations;
 pub mod organizations;
+pub mod outbox;
 pub mod password_links;
 pub mod profiles;
 mod readers;
@@ -253,7 +254,7 @@ async fn open_postgres(settings: &StoreSettings) -> Result<Engine, OpenError> {
 
 /// Every statement of the store, as (file, name, text).
 pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
-    let files: [(&'static str, &[(&'static str, &'static str)]); 19] = [
+    let files: [(&'static str, &[(&'static str, &'static str)]); 20] = [
         ("accounts", accounts::STATEMENTS),
         ("apps", apps::STATEMENTS),
         ("audit", audit::STATEMENTS),
@@ -269,6 +270,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("links", links::STATEMENTS),
         ("merging", merging::STATEMENTS),
         ("organizations", organizations::STATEMENTS),
+        ("outbox", outbox::STATEMENTS),
         ("password_links", password_links::STATEMENTS),
         ("profiles", profiles::STATEMENTS),
         ("sessions", sessions::STATEMENTS),

@@ -15,8 +15,8 @@ const IMPORTS: [(&str, &[&str]); 16] = [
     (
         "app",
         &[
-            "web", "proxy", "jobs", "net", "emulator", "config", "flows", "store", "upstream", "policy",
-            "crypto",
+            "web", "proxy", "jobs", "net", "emulator", "config", "flows", "store", "upstream", "mail",
+            "policy", "crypto",
         ],
     ),
     ("web", &["flows"]),

@@ -5,12 +5,14 @@ use super::super::error::FlowError;
 use super::super::evidence::{Event, receipt_of};
 use super::finish::FinishError;
 use crate::crypto::seal::Purpose;
+use crate::flows::mail::OutgoingMail;
+use crate::mail::Message;
 use crate::model::{
-    AccountId, Actor, ConnectionId, Identity, LedgerEntry, LedgerId, LedgerKind, LinkAttempt, Moved,
+    AccountId, Actor, ConnectionId, Email, Identity, LedgerEntry, LedgerId, LedgerKind, LinkAttempt, Moved,
     NamedSide, Organization, OrganizationId, ProfileId, Proof,
 };
 use crate::policy::link::{Newcomer, may_join};
-use crate::store::{StoreError, Tx, ledger, profiles};
+use crate::store::{StoreError, Tx, accounts, ledger, organizations, profiles};
 
 /// What a new entry of the ledger is about.
 pub(super) struct NewEntry<'a> {
@@ -93,7 +95,48 @@ impl Broker {
             ..event
         };
         self.record_success(tx, &event).await?;
+        self.tell_of_entry(tx, &entry, new.sides).await?;
         Ok(Some(id))
+    }
+
+    /// Mails those whom an entry is about, at the addresses that their accounts have.
+    async fn tell_of_entry(
+        &self,
+        tx: &mut Tx,
+        entry: &LedgerEntry,
+        sides: &[NamedSide],
+    ) -> Result<(), FlowError> {
+        let Some(organization) = organizations::find_organization(tx, entry.organization).await? else {
+            return Ok(());
+        };
+        let (organization, account) = (organization.name, self.url("/account"));
+        let what: Vec<String> = sides.iter().map(NamedSide::label).collect();
+        let what = what.join(", ");
+        let message = match entry.kind {
+            LedgerKind::Linked => Message::ProfileLinked { organization, what, account },
+            LedgerKind::Merged => Message::AccountsMerged { organization, what, account },
+            LedgerKind::Unlinked => Message::ProfileUnlinked { organization, what, account },
+            LedgerKind::Undone => Message::LinkUndone { organization, what, account },
+            LedgerKind::Expected => return Ok(()),
+        };
+        let mut told: Vec<Email> = Vec::new();
+        for id in [Some(entry.account), entry.other].into_iter().flatten() {
+            let found = accounts::find_account(tx, id).await?;
+            let Some(to) = found.and_then(|found| found.email) else { continue };
+            if told.iter().any(|known| known.canonical() == to.canonical()) {
+                continue;
+            }
+            told.push(to.clone());
+            let mail = OutgoingMail {
+                to,
+                organization: Some(entry.organization),
+                account: Some(id),
+                message: message.clone(),
+                dedup_key: Some(format!("{}:{id}", entry.id)),
+            };
+            self.queue_mail(tx, mail).await?;
+        }
+        Ok(())
     }
 
     fn seal_sides(&self, id: LedgerId, sides: &[NamedSide]) -> Result<String, FlowError> {

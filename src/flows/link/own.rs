@@ -9,8 +9,8 @@ use super::super::sessions::CurrentSession;
 use super::super::sign_in::ConnectionView;
 use super::super::visit::{Answer, Go, Visit};
 use crate::model::{
-    ConnectionId, Email, FlowId, LedgerId, LedgerKind, LinkState, OrganizationId, OwnPlace, ProfileId,
-    ProfileKind, Side, Target, Timestamp, UNDO_WINDOW, Wanted,
+    ConnectionId, Email, FlowId, LedgerId, LedgerKind, LinkState, NamedSide, OrganizationId, OwnPlace,
+    ProfileId, ProfileKind, Side, Target, Timestamp, UNDO_WINDOW, Wanted,
 };
 use crate::policy::link::{begin_until, is_fresh};
 use crate::store::links::find_attempt;
@@ -156,10 +156,7 @@ impl Broker {
         let mut views = Vec::with_capacity(entries.len());
         for entry in entries {
             let sides = self.open_sides(&entry)?;
-            let what = sides.iter().map(|side| {
-                let names = [&side.provider, &side.username, &side.email];
-                names.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" · ")
-            });
+            let what = sides.iter().map(NamedSide::label);
             let until = entry.at.after(UNDO_WINDOW);
             let may_undo = entry.kind.can_be_undone()
                 && entry.account == current.account.id

@@ -61,7 +61,10 @@ impl Broker {
     /// Looks at the keys, mail and every connection.
     pub async fn check(&self) -> Result<Vec<Check>, StoreError> {
         let mut checks = vec![self.check_keys().await];
-        checks.push(Check::new("mail", Verdict::Good, "not configured"));
+        checks.push(match self.probe_mail().await {
+            Ok(finding) => Check::new("mail", Verdict::Good, finding),
+            Err(finding) => Check::new("mail", Verdict::Bad, finding),
+        });
         let mut after = String::new();
         loop {
             let page = {

@@ -1,0 +1,192 @@
+//! Telling people: a mail is kept in the transaction of what it tells of, and sent afterwards, by whichever node is first.
+
+use std::time::Duration;
+
+use super::Broker;
+use super::error::FlowError;
+use super::evidence::Event;
+use crate::crypto::random;
+use crate::crypto::seal::Purpose;
+use crate::mail::{Letter, Message, SendError};
+use crate::model::{AccountId, Email, MailId, OrganizationId, Timestamp};
+use crate::store::outbox::{
+    StoredMail, claim_mails, count_mail, finish_mail, insert_mail, is_mail_due, retry_mail,
+};
+use crate::store::{StoreError, Tx};
+
+/// How long a worker has for the mails that it claimed.
+const CLAIM: Duration = Duration::from_mins(2);
+
+/// After how long a mail that cannot be sent is given up.
+const GIVE_UP: Duration = Duration::from_hours(48);
+
+/// The first wait before another try, and the longest one.
+const RETRY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_hours(2));
+
+/// Mails that an address gets at most for one purpose: spans in seconds, and how many.
+const LIMITS: [(&str, u64, i64); 2] = [("hour", 3_600, 5), ("day", 86_400, 20)];
+
+/// A mail that is to be sent.
+pub struct OutgoingMail {
+    /// To whom.
+    pub to: Email,
+    /// The organization that it is about.
+    pub organization: Option<OrganizationId>,
+    /// The account that it is about.
+    pub account: Option<AccountId>,
+    /// What it says.
+    pub message: Message,
+    /// Of two with the same key, one is sent.
+    pub dedup_key: Option<String>,
+}
+
+impl Broker {
+    /// Keeps a mail in the caller's transaction. Over the limits of its recipient it is not kept, which is recorded.
+    pub async fn queue_mail(&self, tx: &mut Tx, mail: OutgoingMail) -> Result<(), FlowError> {
+        if !self.mailer.is_configured() {
+            return Ok(());
+        }
+        let OutgoingMail { to, organization, account, message, dedup_key } = mail;
+        let (now, purpose) = (self.clock.now(), message.purpose());
+        let event = Event {
+            organization,
+            actor: account.map(Into::into),
+            detail: Some(format!("purpose={purpose}")),
+            ..Event::new("mail")
+        };
+        if !self.has_room_for_mail(tx, &to, purpose, now).await? {
+            self.record_refusal(tx, &event, "mail_limit").await?;
+            return Ok(());
+        }
+        let id = MailId::new(now, &*self.random);
+        let text = serde_json::to_vec(&Letter { to, message })
+            .map_err(|_| FlowError::Unavailable("a mail cannot be written".to_owned()))?;
+        let stored = StoredMail {
+            id,
+            organization,
+            account,
+            purpose: purpose.to_owned(),
+            content_sealed: self.sealer.seal_text(Purpose::PersonalData, &context(id), &text)?,
+            dedup_key,
+            created_at: now,
+            attempts: 0,
+        };
+        insert_mail(tx, &stored).await?;
+        Ok(())
+    }
+
+    async fn has_room_for_mail(
+        &self,
+        tx: &mut Tx,
+        to: &Email,
+        purpose: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let subject = self.network_tag(&format!("mail:{purpose}:{}", to.canonical()));
+        let seconds = u64::try_from(now.unix_seconds()).unwrap_or(0);
+        for (span, length, most) in LIMITS {
+            let began = i64::try_from(seconds / length).unwrap_or(0);
+            let expires_at = now.after(Duration::from_secs(length));
+            if !count_mail(tx, &subject, (span, began, most), expires_at).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends what is due, several at once, so that one that hangs holds nobody up; gives how many were sent.
+    pub async fn deliver_mails(&self) -> Result<usize, FlowError> {
+        let now = self.clock.now();
+        if !self.mailer.is_configured() || !is_mail_due(&mut self.database.read().await?, now).await? {
+            return Ok(0);
+        }
+        let claim = random::token(&*self.random).expose().to_owned();
+        let mut tx = self.database.write().await?;
+        let claimed = claim_mails(&mut tx, &claim, now.after(CLAIM), now).await?;
+        tx.commit().await?;
+        let mut sending = tokio::task::JoinSet::new();
+        for mail in claimed {
+            let mailer = std::sync::Arc::clone(&self.mailer);
+            let letter = self.open_letter(&mail);
+            sending.spawn(async move {
+                let sent = match letter {
+                    Ok(letter) => mailer.send(mail.id, &letter, now).await,
+                    Err(error) => Err(error),
+                };
+                (mail, sent)
+            });
+        }
+        let mut done = 0;
+        while let Some(ended) = sending.join_next().await {
+            let Ok((mail, sent)) = ended else { continue };
+            done += usize::from(sent.is_ok());
+            self.note_mail(&mail, &claim, sent).await?;
+        }
+        Ok(done)
+    }
+
+    fn open_letter(&self, mail: &StoredMail) -> Result<Letter, SendError> {
+        let broken = || SendError::Permanent("its content cannot be opened".to_owned());
+        let text = self.sealer.open_text(Purpose::PersonalData, &context(mail.id), &mail.content_sealed);
+        serde_json::from_slice(&text.map_err(|_| broken())?).map_err(|_| broken())
+    }
+
+    /// Notes what has become of a mail: sent, given up, or to be tried again, later each time.
+    async fn note_mail(
+        &self,
+        mail: &StoredMail,
+        claim: &str,
+        sent: Result<(), SendError>,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let mut tx = self.database.write().await?;
+        match sent {
+            Ok(()) => finish_mail(&mut tx, mail.id, claim, "sent", now).await?,
+            Err(SendError::Passing(error)) if now.since(mail.created_at) < GIVE_UP => {
+                tracing::warn!(mail = %mail.id, attempts = mail.attempts, error, "a mail was not sent, and is tried again");
+                retry_mail(&mut tx, mail.id, claim, now.after(wait(mail.attempts))).await?;
+            }
+            Err(error) => {
+                tracing::warn!(mail = %mail.id, attempts = mail.attempts, %error, "a mail was given up");
+                let event = Event {
+                    organization: mail.organization,
+                    actor: mail.account.map(Into::into),
+                    detail: Some(format!("purpose={}", mail.purpose)),
+                    ..Event::new("mail")
+                };
+                self.record_refusal(&mut tx, &event, "mail_given_up").await?;
+                finish_mail(&mut tx, mail.id, claim, "given up", now).await?;
+            }
+        }
+        tx.commit().await
+    }
+
+    /// Whether mails leave, for `check`.
+    pub(in crate::flows) async fn probe_mail(&self) -> Result<String, String> {
+        self.mailer.probe().await
+    }
+}
+
+/// What a mail's content is sealed for.
+fn context(id: MailId) -> String {
+    format!("mails.content:{id}")
+}
+
+/// How long to wait after so many tries.
+fn wait(attempts: i64) -> Duration {
+    let (first, longest) = RETRY;
+    let doublings = u32::try_from(attempts.clamp(1, 20) - 1).unwrap_or(0);
+    first.saturating_mul(2u32.saturating_pow(doublings)).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_come_later_each_time_and_never_stop_for_long() {
+        assert_eq!([1, 2, 3].map(|attempts| wait(attempts).as_secs()), [30, 60, 120]);
+        assert_eq!(wait(9), Duration::from_hours(2));
+        assert_eq!(wait(10_000), Duration::from_hours(2));
+    }
+}

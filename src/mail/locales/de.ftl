@@ -1,0 +1,22 @@
+# Eine Nachricht je Anlass: der Betreff, dann was geschah, warum sie kommt, was zu tun ist.
+footer = Diese Nachricht wurde automatisch gesendet. Antworten darauf liest niemand.
+profile-linked = Ein weiterer Anmeldeweg gehört jetzt zu Ihrem Konto bei { $organization }
+    .what = Ab jetzt kann sich { $what } an Ihrem Konto bei { $organization } anmelden.
+    .why = Sie erhalten diese Nachricht, weil das Konto Ihres ist.
+    .next = Wenn Sie das waren, ist nichts zu tun. Wenn nicht, öffnen Sie Ihr Konto, machen Sie es dort innerhalb von 30 Tagen rückgängig und sagen Sie der Administration Ihrer Organisation Bescheid.
+    .action = Konto öffnen
+profile-unlinked = Ein Anmeldeweg wurde von Ihrem Konto bei { $organization } getrennt
+    .what = { $what } kann sich nicht mehr an Ihrem Konto bei { $organization } anmelden.
+    .why = Sie erhalten diese Nachricht, weil das Konto Ihres ist.
+    .next = Wenn Sie das waren, ist nichts zu tun. Wenn nicht, sagen Sie der Administration Ihrer Organisation sofort Bescheid.
+    .action = Konto öffnen
+accounts-merged = Zwei Konten bei { $organization } wurden zusammengeführt
+    .what = Diese beiden sind jetzt ein Konto bei { $organization }: { $what }.
+    .why = Sie erhalten diese Nachricht, weil eines davon Ihres ist.
+    .next = Wenn Sie das waren, ist nichts zu tun. Wenn nicht, öffnen Sie Ihr Konto, machen Sie es dort innerhalb von 30 Tagen rückgängig und sagen Sie der Administration Ihrer Organisation Bescheid.
+    .action = Konto öffnen
+link-undone = Eine Verknüpfung Ihres Kontos bei { $organization } wurde rückgängig gemacht
+    .what = Das wurde bei { $organization } rückgängig gemacht: { $what }. Was seit der Verknüpfung geöffnet wurde, ist beendet.
+    .why = Sie erhalten diese Nachricht, weil das Konto Ihres ist.
+    .next = Wenn Sie das nicht erwartet haben, fragen Sie die Administration Ihrer Organisation.
+    .action = Konto öffnen

@@ -1,0 +1,22 @@
+# One message a purpose: the subject, then what happened, why you get it, what to do.
+footer = This mail was sent by a machine. Answers to it are not read.
+profile-linked = Another way to sign in was linked to your account at { $organization }
+    .what = { $what } can sign in to your account at { $organization } from now on.
+    .why = You get this mail because the account is yours.
+    .next = If you did this, there is nothing to do. If not, open your account, undo it there within 30 days, and tell your organization’s administrator.
+    .action = Open your account
+profile-unlinked = A way to sign in was taken from your account at { $organization }
+    .what = { $what } can no longer sign in to your account at { $organization }.
+    .why = You get this mail because the account is yours.
+    .next = If you did this, there is nothing to do. If not, tell your organization’s administrator at once.
+    .action = Open your account
+accounts-merged = Two accounts at { $organization } became one
+    .what = These two are one account at { $organization } now: { $what }.
+    .why = You get this mail because one of them is yours.
+    .next = If you did this, there is nothing to do. If not, open your account, undo it there within 30 days, and tell your organization’s administrator.
+    .action = Open your account
+link-undone = A link of your account at { $organization } was undone
+    .what = This was undone at { $organization }: { $what }. What was opened since it was linked has ended.
+    .why = You get this mail because the account is yours.
+    .next = If you did not expect this, ask your organization’s administrator.
+    .action = Open your account
