@@ -103,6 +103,7 @@ impl<'a> Frame<'a> {
     }
 
     /// A point in time. Templates hold references to it.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass what they show by reference")]
     pub(super) fn moment(&self, time: &Timestamp) -> String {
         self.text.moment(*time)
     }
