@@ -67,6 +67,7 @@ impl SignIn<'_> {
         match self.purpose {
             Purpose::SignIn => None,
             Purpose::ProveAnew => Some(self.frame.say("prove-anew-intro")),
+            Purpose::Link if self.connections.is_empty() => Some(self.frame.say("prove-link-password")),
             Purpose::Link => Some(self.frame.say("prove-link-intro")),
         }
     }

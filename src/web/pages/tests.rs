@@ -120,6 +120,7 @@ impl<'a> Samples<'a> {
         self.add("sign-in-organization", &own);
         self.add("sign-in-anew", &again);
         self.add("sign-in-link", &link);
+        self.add("sign-in-link-password", &SignIn { connections: Vec::new(), ..link });
     }
 
     fn link(&mut self) {
@@ -632,6 +633,10 @@ fn who_is_asked_for_a_further_proof_is_not_led_astray() {
     for name in ["sign-in-anew", "sign-in-link"] {
         assert!(select(&page(name), "#use-custom-domain").is_empty(), "{name}");
     }
+    // Neither a provider that is not offered, nor a password that is deleted for good.
+    assert!(!text(&page("sign-in-link-password"), "main").contains("identity provider"));
+    assert!(!text(&page("unlink-local"), "main").contains("link it anew"));
+    assert!(text(&page("unlink-current"), "main").contains("link it anew"));
     assert_eq!(select(&page("sign-in-anew"), "#username")[0].attr("value"), Some("bob"));
     let back = page("error-of-ones-own");
     assert_eq!(select(&back, "main a")[0].attr("href"), Some("/account"));

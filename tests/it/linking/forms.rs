@@ -76,7 +76,7 @@ on_both_databases! {
         assert_eq!((page.status.as_u16(), page.error().as_deref()), (422, Some("link_unanswered")));
         let page = browser.press(page.expect(422, "link-accounts"), "link-accounts", &[]).await;
         by_password(&mut browser, &page).await.expect(200, "link-confirm");
-        for body in ["", "&answer=", "&answer=link&keep=nobody", "&answer=link&keep=&local_of="] {
+        for body in ["", "&answer=", "&answer=link&keep=nobody", "&answer=link&local_of=nobody"] {
             let page = post(&mut browser, "/link/confirm", &format!("flow={flow}{body}"), "same-origin").await;
             assert_eq!((page.status.as_u16(), page.error().as_deref()), (400, Some("invalid_request")), "{body}");
         }
