@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use countersign::flows::error::FlowError;
 use countersign::flows::link::{AddWay, OfferAnswer};
 use countersign::model::{Clock, LedgerKind};
 use countersign::store::{accounts, expected};
@@ -136,13 +137,13 @@ on_both_databases! {
 on_both_databases! {
     async fn ten_minutes_after_the_first_proof_nothing_is_linked(kind: Kind) {
         let links = world(kind).await;
-        let minutes = |minutes: u64| Duration::from_mins(minutes);
+        let (minutes, almost_five) = (Duration::from_mins, Duration::from_micros(5 * 60_000_000 - 1));
         let (clock, mut rows) = (&links.app.clock, links.rows().await);
         let mut tab = links.signed_in("ann", 0).await;
         clock.advance(minutes(5));
         let page = tab.add_until_confirmed(connection(0, 1), &person("late")).await.unwrap();
         let at_provider = tab.add(AddWay::Connection(connection(0, 3))).await.unwrap();
-        clock.advance(minutes(5) - Duration::from_micros(1));
+        clock.advance(almost_five);
         let mut in_time = tab.clone();
         clock.advance(Duration::from_micros(1));
         assert_eq!(in_time.confirm(&page).await, refused("flow_expired"));
@@ -152,7 +153,7 @@ on_both_databases! {
         let mut tab = links.signed_in("ann", 0).await;
         clock.advance(minutes(5));
         let page = tab.add_until_confirmed(connection(0, 1), &person("late")).await.unwrap();
-        clock.advance(minutes(5) - Duration::from_micros(1));
+        clock.advance(almost_five);
         assert_eq!(tab.confirm(&page).await, Ok(Place::Account));
         // After five minutes, who is to add something proves anew who they are.
         let mut tab = links.signed_in("ann", 0).await;
@@ -183,7 +184,7 @@ on_both_databases! {
                 }
             }
             let hint = [("idp_hint", "c4"), ("prompt", "login")];
-            let at_provider = tab.from_app("alpha-one", &hint).await.unwrap();
+            let at_provider = tab.come_from("alpha-one", &hint).await.unwrap();
             let offer = tab.vouched(&at_provider, &person(&subject).proven(&team_mail)).await.unwrap();
             let mut rows = links.rows().await;
             let first = rows.profile(connection(0, 1), &format!("first-{late}")).await;
@@ -390,5 +391,30 @@ on_both_databases! {
         assert_eq!(old.sign_in(connection(0, 3), &person("bob")).await, Ok(Place::Account));
         assert_eq!(old.account().await, Some(back));
         rows.assert_sound().await;
+    }
+}
+
+on_both_databases! {
+    async fn a_profile_that_was_unlinked_since_proves_nothing(kind: Kind) {
+        let links = world(kind).await;
+        let mut ann = links.signed_in("ann", 0).await;
+        let mut rows = links.rows().await;
+        for looks_first in [true, false] {
+            assert_eq!(ann.add_profile(connection(0, 3), &person("ann")).await, Ok(Place::Account));
+            let chosen = rows.profile(connection(0, 3), "ann").await;
+            let mut tab = links.tab();
+            let offer = tab.sign_in(connection(0, 1), &newcomer()).await.unwrap();
+            let at_provider = tab.answer(&offer, OfferAnswer::Link(chosen)).await.unwrap();
+            let page = tab.vouched(&at_provider, &person("ann")).await.unwrap();
+            assert_eq!(ann.unlink(chosen).await, Ok(Place::Account));
+            let Place::Confirm(handle) = &page else { panic!("nothing to confirm") };
+            if looks_first {
+                let view = tab.broker.view_link_confirmation(&tab.visit, handle).await;
+                assert!(matches!(view, Err(FlowError::Refused(refusal)) if refusal.code == "link_taken"));
+            } else {
+                assert_eq!(tab.confirm(&page).await, refused("link_taken"));
+            }
+            assert_burned(&links, &mut tab, &offer).await;
+        }
     }
 }

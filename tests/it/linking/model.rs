@@ -406,7 +406,7 @@ impl Model {
                 let current = self.current(browser).map(|session| (session.serial, session.account));
                 match current {
                     Some((serial, account)) if Some(serial) == attempt.session => {
-                        self.pin(attempt.app, account)
+                        self.pin(attempt.app, account);
                     }
                     _ => return false,
                 }
@@ -505,7 +505,7 @@ impl Model {
     pub fn add(&mut self, browser: usize, unforced: Ident) -> Option<bool> {
         let session = self.current(browser)?.clone();
         if self.now - session.proved > BEGIN {
-            return self.may_prove_anew(&session, unforced).then_some(false);
+            return Self::may_prove_anew(&session, unforced).then_some(false);
         }
         let organization = self.people[session.account].organization;
         if !self.linking[organization] {
@@ -518,7 +518,7 @@ impl Model {
     }
 
     /// Whether a session's own provider can be made to ask anew.
-    fn may_prove_anew(&self, session: &Session, unforced: Ident) -> bool {
+    fn may_prove_anew(session: &Session, unforced: Ident) -> bool {
         match (session.by, unforced) {
             (Ident::At(organization, connection, _), Ident::At(other, not, _)) => {
                 (organization, connection) != (other, not)
@@ -533,7 +533,7 @@ impl Model {
         if self.now - session.proved <= FRESH {
             return Some(true);
         }
-        self.may_prove_anew(session, unforced).then_some(false)
+        Self::may_prove_anew(session, unforced).then_some(false)
     }
 
     /// Switches an account on or off; either way everything of it ends.

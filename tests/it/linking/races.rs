@@ -98,7 +98,7 @@ on_both_databases! {
                 tab.confirm(&page).await
             });
             let outcomes = at_once(tasks.collect()).await;
-            assert_eq!(done(&outcomes), 1, "{:?}", outcomes);
+            assert_eq!(done(&outcomes), 1, "{outcomes:?}");
             assert_refused_by(&outcomes, &["link_same_provider"]);
             assert_eq!(rows.profiles(ann).await.len(), 2 + usize::try_from(round).unwrap());
         }
@@ -163,7 +163,7 @@ on_both_databases! {
         let mut rows = links.rows().await;
         for round in 0..ROUNDS {
             let outcomes = confirm_all(opposite_merges(&links, round).await.into()).await;
-            assert_eq!(done(&outcomes), 1, "{:?}", outcomes);
+            assert_eq!(done(&outcomes), 1, "{outcomes:?}");
             assert_refused_by(&outcomes, &["session_ended", "link_taken"]);
             assert_eq!(rows.count("accounts WHERE merged_into IS NOT NULL").await, 1);
             assert_eq!(rows.count("passwords").await, 4, "one of the five ended");
