@@ -137,13 +137,13 @@ on_both_databases! {
 on_both_databases! {
     async fn ten_minutes_after_the_first_proof_nothing_is_linked(kind: Kind) {
         let links = world(kind).await;
-        let (minutes, almost_five) = (Duration::from_mins, Duration::from_micros(5 * 60_000_000 - 1));
+        let minutes = |minutes: u64| Duration::from_mins(minutes);
         let (clock, mut rows) = (&links.app.clock, links.rows().await);
         let mut tab = links.signed_in("ann", 0).await;
         clock.advance(minutes(5));
         let page = tab.add_until_confirmed(connection(0, 1), &person("late")).await.unwrap();
         let at_provider = tab.add(AddWay::Connection(connection(0, 3))).await.unwrap();
-        clock.advance(almost_five);
+        clock.advance(Duration::from_micros(5 * 60 * 1_000_000 - 1));
         let mut in_time = tab.clone();
         clock.advance(Duration::from_micros(1));
         assert_eq!(in_time.confirm(&page).await, refused("flow_expired"));
@@ -153,7 +153,7 @@ on_both_databases! {
         let mut tab = links.signed_in("ann", 0).await;
         clock.advance(minutes(5));
         let page = tab.add_until_confirmed(connection(0, 1), &person("late")).await.unwrap();
-        clock.advance(almost_five);
+        clock.advance(Duration::from_micros(5 * 60 * 1_000_000 - 1));
         assert_eq!(tab.confirm(&page).await, Ok(Place::Account));
         // After five minutes, who is to add something proves anew who they are.
         let mut tab = links.signed_in("ann", 0).await;
@@ -184,7 +184,7 @@ on_both_databases! {
                 }
             }
             let hint = [("idp_hint", "c4"), ("prompt", "login")];
-            let at_provider = tab.come_from("alpha-one", &hint).await.unwrap();
+            let at_provider = tab.come_from_app("alpha-one", &hint).await.unwrap();
             let offer = tab.vouched(&at_provider, &person(&subject).proven(&team_mail)).await.unwrap();
             let mut rows = links.rows().await;
             let first = rows.profile(connection(0, 1), &format!("first-{late}")).await;

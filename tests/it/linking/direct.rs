@@ -269,7 +269,7 @@ impl Tab {
     }
 
     /// Comes from an app.
-    pub async fn come_from(&mut self, client_id: &str, more: &[(&str, &str)]) -> Outcome {
+    pub async fn come_from_app(&mut self, client_id: &str, more: &[(&str, &str)]) -> Outcome {
         let (handle, app) = client_id.split_once('-').unwrap();
         let redirect_uri = format!("https://{app}.{handle}.test/callback");
         let fixed = [

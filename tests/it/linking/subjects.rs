@@ -22,7 +22,7 @@ struct Known {
 
 /// The person in this browser goes to an app of alpha, which redeems the code.
 async fn known_to(links: &Links, tab: &mut Tab, app: &str) -> Known {
-    let code = code_of(tab.come_from(&format!("alpha-{app}"), &[]).await);
+    let code = code_of(tab.come_from_app(&format!("alpha-{app}"), &[]).await);
     let (status, answer) = links.relying_app(0, app).redeem(&code).await;
     assert_eq!(status, 200, "{answer}");
     known(&answer)
@@ -61,7 +61,7 @@ async fn assert_endpoints_say(links: &Links, app: &str, known: &Known, living: b
 
 /// Whether a session answers a request that names somebody by an earlier ID token, with nothing shown.
 async fn answers_to(tab: &mut Tab, app: &str, hint: &Known) -> Outcome {
-    tab.come_from(&format!("alpha-{app}"), &[("prompt", "none"), ("id_token_hint", &hint.id_token)]).await
+    tab.come_from_app(&format!("alpha-{app}"), &[("prompt", "none"), ("id_token_hint", &hint.id_token)]).await
 }
 
 /// Merges the account of `gone` into the one that is signed in.

@@ -479,7 +479,7 @@ impl Walk {
             None => tab.begin(connection(organization, at)).await,
             Some(app) => {
                 let hint = format!("c{at}");
-                tab.come_from(&client_of(app), &[("idp_hint", &hint), ("prompt", "login")]).await
+                tab.come_from_app(&client_of(app), &[("idp_hint", &hint), ("prompt", "login")]).await
             }
         };
         let outcome = match begun {
@@ -505,7 +505,7 @@ impl Walk {
 
     async fn ask(&mut self, browser: usize, app: usize) -> bool {
         self.make_room(browser, 3);
-        let outcome = self.tabs[browser].come_from(&client_of(app), &[]).await;
+        let outcome = self.tabs[browser].come_from_app(&client_of(app), &[]).await;
         let expected = self.model.ask(browser, app);
         assert_eq!(matches!(outcome, Ok(Place::App(_))), expected, "{outcome:?}");
         expected
