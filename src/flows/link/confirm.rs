@@ -73,6 +73,11 @@ impl Broker {
         let mut tx = self.database.read().await?;
         let near_view = self.side_view(&mut tx, &attempt.state.near).await?;
         let far_view = self.side_view(&mut tx, far).await?;
+        let (Some(near_view), Some(far_view)) = (near_view, far_view) else {
+            drop(tx);
+            let event = Self::link_event("link", &attempt);
+            return Err(self.burn_for(&attempt, event, "link_taken", "profile_gone").await);
+        };
         let merge = match (attempt.state.near.account(), far.account()) {
             (Some(near), Some(far)) => Some(self.merge_view(&mut tx, [near, far]).await?),
             _ => None,

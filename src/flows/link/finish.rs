@@ -36,6 +36,9 @@ pub(super) enum FinishError {
     Flow(FlowError),
 }
 
+/// A profile that was proved was unlinked or merged since.
+const PROFILE_GONE: FinishError = FinishError::Gone("link_taken", "profile_gone");
+
 impl From<FlowError> for FinishError {
     fn from(error: FlowError) -> Self {
         Self::Flow(error)
@@ -68,7 +71,9 @@ impl Broker {
         if let Err(error) = self.check_ground(visit, &attempt, &far).await {
             return Err(self.link_failed(visit, &attempt, event, error).await);
         }
-        let sides = self.name_sides(&attempt.state.near, &far).await?;
+        let Some(sides) = self.name_sides(&attempt.state.near, &far).await? else {
+            return Err(self.link_failed(visit, &attempt, event, PROFILE_GONE).await);
+        };
         let (mut tx, known) = self.begin_completion(&attempt.state.target).await?;
         let linked = self.link_sides(&mut tx, &attempt, &far, (keep, local_of), &sides).await;
         let joined = match linked {
@@ -209,7 +214,7 @@ impl Broker {
         }
         let holder = self.holder(tx, organization, account).await?;
         let Some(held) = holder.profiles.iter().find(|held| held.id == proof.profile) else {
-            return Err(FinishError::Gone("link_taken", "profile_gone"));
+            return Err(PROFILE_GONE);
         };
         if !holder.enabled || !organization.enabled {
             return Err(FinishError::Refused(LinkRefusal::Disabled));

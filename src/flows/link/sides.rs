@@ -24,45 +24,48 @@ pub struct SideView {
 }
 
 impl Broker {
-    /// A side for the page.
-    pub(super) async fn side_view(&self, tx: &mut Tx, side: &Side) -> Result<SideView, FlowError> {
-        let named = self.name_side(tx, side).await?;
+    /// A side for the page; `None` when its profile is gone.
+    pub(super) async fn side_view(&self, tx: &mut Tx, side: &Side) -> Result<Option<SideView>, FlowError> {
+        let Some(named) = self.name_side(tx, side).await? else { return Ok(None) };
         let name = match side {
             Side::Identity(identity) => identity.contact.name.clone(),
             Side::Profile { account, .. } => {
                 accounts::find_account(tx, *account).await?.and_then(|account| account.contact.name)
             }
         };
-        Ok(SideView {
+        Ok(Some(SideView {
             account: named.account,
             name,
             email: named.email,
             username: named.username,
             provider: named.provider,
             host: named.issuer.as_deref().and_then(host),
-        })
+        }))
     }
 
-    /// Both sides for the ledger, as they are before they are linked.
-    pub(super) async fn name_sides(&self, near: &Side, far: &Side) -> Result<[NamedSide; 2], FlowError> {
+    /// Both sides for the ledger, as they are before they are linked; `None` when the profile of one is gone.
+    pub(super) async fn name_sides(
+        &self,
+        near: &Side,
+        far: &Side,
+    ) -> Result<Option<[NamedSide; 2]>, FlowError> {
         let mut tx = self.database.read().await?;
-        Ok([self.name_side(&mut tx, near).await?, self.name_side(&mut tx, far).await?])
+        let both = (self.name_side(&mut tx, near).await?, self.name_side(&mut tx, far).await?);
+        Ok(both.0.zip(both.1).map(|(near, far)| [near, far]))
     }
 
-    /// A side for the ledger: who was proved, how, and when.
-    pub(super) async fn name_side(&self, tx: &mut Tx, side: &Side) -> Result<NamedSide, FlowError> {
+    /// A side for the ledger: who was proved, how, and when; `None` when its profile is gone.
+    async fn name_side(&self, tx: &mut Tx, side: &Side) -> Result<Option<NamedSide>, FlowError> {
         match side {
             Side::Identity(identity) => {
                 let provider = self.connection_name(Some(identity.connection)).await?;
-                Ok(name_identity(identity, provider))
+                Ok(Some(name_identity(identity, provider)))
             }
             Side::Profile { proof, .. } => {
                 let profile = profiles::find_profile(tx, proof.profile).await?;
-                let Some(profile) = profile else {
-                    return Err(FlowError::Unavailable("a profile that was proved is gone".to_owned()));
-                };
+                let Some(profile) = profile else { return Ok(None) };
                 let named = self.name_profile(tx, &profile).await?;
-                Ok(NamedSide { proved_at: proof.authenticated_at, amr: proof.amr.clone(), ..named })
+                Ok(Some(NamedSide { proved_at: proof.authenticated_at, amr: proof.amr.clone(), ..named }))
             }
         }
     }

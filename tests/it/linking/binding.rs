@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use countersign::flows::error::FlowError;
 use countersign::flows::link::{AddWay, OfferAnswer};
 use countersign::model::{Clock, LedgerKind};
 use countersign::store::{accounts, expected};
@@ -390,5 +391,30 @@ on_both_databases! {
         assert_eq!(old.sign_in(connection(0, 3), &person("bob")).await, Ok(Place::Account));
         assert_eq!(old.account().await, Some(back));
         rows.assert_sound().await;
+    }
+}
+
+on_both_databases! {
+    async fn a_profile_that_was_unlinked_since_proves_nothing(kind: Kind) {
+        let links = world(kind).await;
+        let mut ann = links.signed_in("ann", 0).await;
+        let mut rows = links.rows().await;
+        for looks_first in [true, false] {
+            assert_eq!(ann.add_profile(connection(0, 3), &person("ann")).await, Ok(Place::Account));
+            let chosen = rows.profile(connection(0, 3), "ann").await;
+            let mut tab = links.tab();
+            let offer = tab.sign_in(connection(0, 1), &newcomer()).await.unwrap();
+            let at_provider = tab.answer(&offer, OfferAnswer::Link(chosen)).await.unwrap();
+            let page = tab.vouched(&at_provider, &person("ann")).await.unwrap();
+            assert_eq!(ann.unlink(chosen).await, Ok(Place::Account));
+            let Place::Confirm(handle) = &page else { panic!("nothing to confirm") };
+            if looks_first {
+                let view = tab.broker.view_link_confirmation(&tab.visit, handle).await;
+                assert!(matches!(view, Err(FlowError::Refused(refusal)) if refusal.code == "link_taken"));
+            } else {
+                assert_eq!(tab.confirm(&page).await, refused("link_taken"));
+            }
+            assert_burned(&links, &mut tab, &offer).await;
+        }
     }
 }
