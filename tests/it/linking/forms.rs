@@ -129,7 +129,8 @@ on_both_databases! {
         let mut theirs = world.browser();
         world.brokered(&mut theirs).await;
         let page = own_page(&mut theirs).await;
-        let bobs = page.link("unlink-1").unwrap();
+        // The way by which they are signed in here; the older one is the password.
+        let bobs = page.link("unlink-2").unwrap();
         let undo = page.link("undo-1").unwrap();
         for foreign in [&bobs, &undo] {
             let page = carol.open(foreign.as_str()).await;
@@ -141,7 +142,7 @@ on_both_databases! {
         assert_eq!(ways(&world).await, 2);
         assert_eq!(before.changes(&world.app).await.rows.get("profiles"), None);
         // Unlinked once; the one that is left stays, whatever is posted.
-        let page = theirs.click(&page, "unlink-2").await;
+        let page = theirs.click(&page, "unlink-1").await;
         let left = theirs.press(page.expect(200, "unlink-confirm"), "unlink-confirm", &[]).await;
         left.expect(200, "done");
         let page = post(&mut theirs, bobs.path(), bobs.query().unwrap(), "same-origin").await;
