@@ -9,8 +9,8 @@ use std::sync::Arc;
 use futures_util::TryStreamExt as _;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow};
 use sqlx::{
-    Arguments as _, AssertSqlSafe, ConnectOptions as _, Either, Executor as _, SqlSafeStr as _, SqlStr,
-    SqliteConnection,
+    Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _,
+    SqlSafeStr as _, SqlStr, SqliteConnection,
 };
 
 /// A value that is bound.
@@ -116,7 +116,8 @@ fn joined(statements: &[Statement]) -> Arc<str> {
 
 /// A connection, and what it was asked before.
 pub(super) struct Caller {
-    pub connection: SqliteConnection,
+    /// Absent once it was given up; the next call opens another.
+    connection: Option<SqliteConnection>,
     options: SqliteConnectOptions,
     texts: Texts,
 }
@@ -124,7 +125,7 @@ pub(super) struct Caller {
 impl Caller {
     /// Asks through a connection that was opened with these options.
     pub fn new(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
-        Self { connection, options, texts: Texts::default() }
+        Self { connection: Some(connection), options, texts: Texts::default() }
     }
 
     /// Opens a connection.
@@ -132,19 +133,55 @@ impl Caller {
         Ok(Self::new(options.connect().await?, options.clone()))
     }
 
-    /// Opens another connection in the place of one whose thread has died: the driver's does where a statement cannot be
-    /// prepared anew after a change of the schema and others went before it in the call. What was open is rolled back.
-    pub async fn reopen(&mut self) -> Result<(), sqlx::Error> {
-        self.connection = self.options.connect().await?;
-        Ok(())
+    /// Whether the last call ended with the connection: what was open on it is rolled back.
+    pub const fn is_lost(&self) -> bool {
+        self.connection.is_none()
     }
 
     /// Runs statements one after the other, in one call. It ends at the first that fails.
     pub async fn call(&mut self, statements: &[Statement]) -> Called {
         let mut outcomes = Vec::with_capacity(statements.len());
         let text = self.texts.text(statements);
-        let error = gather(&mut self.connection, text, statements, &mut outcomes).await.err();
+        let error = match self.connection().await {
+            Ok(connection) => gather(connection, text, statements, &mut outcomes).await.err(),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = error.as_ref().filter(|error| may_end_the_thread(error)) {
+            tracing::warn!(%error, "a connection to the database was given up");
+            self.connection = None;
+        }
         Called { outcomes, error }
+    }
+
+    /// Asks the driver to prepare a statement.
+    pub async fn prepare(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        self.connection().await?.prepare(sql.into_sql_str()).await.map(drop)
+    }
+
+    /// Closes the connection. What cannot be closed ends with its thread.
+    pub async fn close(self) {
+        if let Some(connection) = self.connection {
+            let _ = connection.close().await;
+        }
+    }
+
+    async fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.options.connect().await?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+}
+
+/// Whether the driver's thread has died or may be dying of this error. It panics where a statement cannot be prepared anew
+/// after a change of the schema (`SQLITE_ERROR`, 1) and others went before it in the call; whoever asks it anything while
+/// it does so waits for ever. A statement of the store gives that code for nothing that happens every day.
+fn may_end_the_thread(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code == "1"),
+        _ => false,
     }
 }
 
@@ -256,5 +293,27 @@ mod tests {
         let count = Statement::new("SELECT COUNT(*) AS c FROM a", Vec::new());
         let outcomes = caller.call(&[count]).await.complete().unwrap();
         assert_eq!(outcomes[0].rows[0].get::<i64, _>("c"), 1);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_may_have_ended_the_drivers_thread_is_followed_by_another_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("test.db");
+        let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+        let mut caller = Caller::open(&options).await.unwrap();
+        let plain = |sql| Statement::new(sql, Vec::new());
+        caller.call(&[plain("CREATE TABLE a (b BIGINT)")]).await.complete().unwrap();
+        let read = || [plain("BEGIN IMMEDIATE"), plain("SELECT b FROM a"), plain("COMMIT")];
+        caller.call(&read()).await.complete().unwrap();
+        let mut other = options.connect().await.unwrap();
+        other.execute("ALTER TABLE a RENAME TO c").await.unwrap();
+        let called = caller.call(&read()).await;
+        assert_eq!(called.outcomes.len(), 1);
+        assert!(called.error.unwrap().to_string().contains("no such table"));
+        assert!(caller.is_lost());
+        // What was open is rolled back, so that others may write.
+        other.execute("ALTER TABLE c RENAME TO a").await.unwrap();
+        caller.call(&read()).await.complete().unwrap();
+        assert!(!caller.is_lost());
     }
 }

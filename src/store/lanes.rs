@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
@@ -112,8 +111,7 @@ async fn serve(shared: Arc<Shared>, mut caller: Caller) {
             (queue.take(), queue.closed)
         };
         if closed {
-            // What cannot be closed ends with its thread.
-            let _ = caller.connection.close().await;
+            caller.close().await;
             return;
         }
         if taken.is_empty() {
@@ -135,10 +133,6 @@ async fn answer(caller: &mut Caller, taken: Vec<Waiting>) {
     }
     while !askers.is_empty() {
         let called = caller.call(statements.make_contiguous()).await;
-        if matches!(called.error, Some(sqlx::Error::WorkerCrashed)) {
-            // Should this fail, the next read tells of it.
-            let _ = caller.reopen().await;
-        }
         let failed = called.error.map(Err);
         let given = called.outcomes.into_iter().map(|outcome| Ok(outcome.rows.into_iter().next()));
         for answer in given.chain(failed) {

@@ -7,7 +7,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use tokio::sync::Semaphore;
 
@@ -70,8 +69,7 @@ impl Readers {
         self.lanes.close().await;
         let idle = std::mem::take(&mut *self.idle());
         for caller in idle {
-            // What cannot be closed ends with its thread.
-            let _ = caller.connection.close().await;
+            caller.close().await;
         }
     }
 }

@@ -9,7 +9,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Connection as _, Executor as _, SqlSafeStr as _};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
 use tokio::task::JoinHandle;
 
@@ -104,7 +103,7 @@ impl Group {
         let all = beginning.iter().map(|text| Statement::new(text, Vec::new())).chain(statements);
         let all: Vec<Statement> = all.collect();
         let mut called = self.caller.call(&all).await;
-        if called.outcomes.len() < beginning.len() {
+        if called.outcomes.len() < beginning.len() || self.caller.is_lost() {
             self.abandon().await;
         } else {
             self.open = true;
@@ -174,12 +173,6 @@ impl Group {
         for sender in self.waiting.drain(..) {
             let _ = sender.send(false);
         }
-        if self.caller.connection.ping().await.is_err() {
-            match self.caller.reopen().await {
-                Ok(()) => tracing::warn!("the connection of the database's writer was replaced"),
-                Err(error) => tracing::error!(%error, "the connection of the database's writer is lost"),
-            }
-        }
     }
 }
 
@@ -206,7 +199,7 @@ impl Drop for Turn {
 
 /// A logical transaction. Dropped without [`commit`](Held::commit), it is undone.
 pub struct Held {
-    /// Absent once a call has failed to come back.
+    /// Absent once the transaction can do nothing more.
     turn: Option<Turn>,
     /// The savepoint is this transaction's.
     begun: bool,
@@ -232,13 +225,16 @@ impl Held {
     /// Asks the driver to prepare a statement.
     pub(super) async fn prepare(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
         let turn = self.turn.as_mut().ok_or(sqlx::Error::WorkerCrashed)?;
-        turn.group().caller.connection.prepare(sql.into_sql_str()).await.map(drop)
+        turn.group().caller.prepare(sql).await
     }
 
     async fn call(&mut self, statements: Vec<Statement>) -> Result<Called, sqlx::Error> {
         let mut turn = self.turn.take().ok_or(sqlx::Error::WorkerCrashed)?;
-        let (turn, called) = if self.begun {
+        let (mut turn, called) = if self.begun {
             let called = turn.group().caller.call(&statements).await;
+            if turn.group().caller.is_lost() {
+                turn.group().abandon().await;
+            }
             (turn, called)
         } else {
             // As a task of its own: a caller that goes away must not leave a half of the beginning behind.
@@ -248,14 +244,15 @@ impl Held {
             });
             beginning.await.map_err(|_| sqlx::Error::WorkerCrashed)?
         };
-        let turn = self.turn.insert(turn);
+        // Where the beginning failed or the connection is lost, nothing more may happen in this transaction.
         self.begun = turn.group().savepoint == Savepoint::Owned;
+        self.turn = self.begun.then_some(turn);
         Ok(called)
     }
 
     /// Returns once the transaction is on disk.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
-        if !self.begun && self.later.is_empty() {
+        if self.turn.is_some() && !self.begun && self.later.is_empty() {
             return Ok(());
         }
         if !self.later.is_empty() {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use countersign::store::{Database, StoreSettings};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row, SqliteConnection};
 use tempfile::TempDir;
 
 /// Which database a test runs on.
@@ -20,6 +21,13 @@ pub enum Kind {
 pub struct TestDatabase {
     pub settings: StoreSettings,
     _folder: TempDir,
+}
+
+/// A connection to `SQLite` that waits until the broker's writer lets go: where a statement fails because its table is gone,
+/// the driver's thread dies, and holds the file for as long as it takes to print where.
+async fn patient(url: &str) -> SqliteConnection {
+    let options: SqliteConnectOptions = url.parse().unwrap();
+    options.busy_timeout(Duration::from_mins(1)).connect().await.unwrap()
 }
 
 /// A transaction behind the broker's back that is still open: what it changed, the broker waits for.
@@ -96,7 +104,7 @@ impl TestDatabase {
         if url.starts_with("postgres") {
             PgConnection::connect(url).await.unwrap().execute(statement).await.unwrap();
         } else {
-            SqliteConnection::connect(url).await.unwrap().execute(statement).await.unwrap();
+            patient(url).await.execute(statement).await.unwrap();
         }
     }
 
@@ -111,7 +119,7 @@ impl TestDatabase {
             }
             Held::Postgres(connection)
         } else {
-            let mut connection = SqliteConnection::connect(url).await.unwrap();
+            let mut connection = patient(url).await;
             connection.execute("BEGIN IMMEDIATE").await.unwrap();
             for statement in statements {
                 connection.execute(*statement).await.unwrap();
