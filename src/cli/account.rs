@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::{Shared, read_file, say};
-use crate::flows::manage::{AccountView, NewAccount};
-use crate::model::{Account, Email, Handle, Secret, Username};
+use crate::flows::manage::{AccountLinks, AccountView, LinkEntry, NewAccount};
+use crate::model::{Account, Email, Handle, LedgerId, Secret, Username};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -35,6 +35,18 @@ pub(super) enum Command {
     Enable {
         /// Username or id.
         name: String,
+    },
+    /// Show what was linked to an account, merged into it, and taken off it.
+    Links {
+        /// Username or id.
+        name: String,
+    },
+    /// Undo a link or a merge that is not older than 30 days. Identities come back, authority does not; sessions that
+    /// began since end.
+    UndoLink {
+        /// The entry's id, as `account links` shows it.
+        #[arg(value_name = "LEDGER_ID")]
+        entry: LedgerId,
     },
 }
 
@@ -93,6 +105,11 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
         }
         Command::Disable { name } => say(&line(&broker.set_account_enabled(&name, false).await?)),
         Command::Enable { name } => say(&line(&broker.set_account_enabled(&name, true).await?)),
+        Command::Links { name } => show_links(&broker.list_links(&name).await?),
+        Command::UndoLink { entry } => {
+            let undone = broker.undo_link(entry).await?;
+            say(&format!("{} {} of {} undone", undone.id, undone.kind.as_str(), undone.account));
+        }
     }
     broker.close().await;
     Ok(())
@@ -115,7 +132,45 @@ fn show(view: &AccountView) {
     let organization = view.organization.as_ref().map_or("none", Handle::as_str);
     say(&format!("organization {organization}"));
     say(&format!("roles {}", roles(&view.account)));
+    if let Some(into) = view.merged_into {
+        say(&format!("merged into {into}; nobody signs in to this account"));
+    }
     for profile in &view.profiles {
         say(&format!("signs in by {profile}"));
     }
+}
+
+fn show_links(links: &AccountLinks) {
+    show(&links.view);
+    for entry in &links.entries {
+        say(&link_line(entry));
+    }
+    if links.entries.is_empty() {
+        say("nothing was ever linked or merged");
+    }
+}
+
+/// One entry: its id, when, what, who, the accounts and identities, and what may still be done about it.
+fn link_line(entry: &LinkEntry) -> String {
+    let mut line = format!("{} {} {} by {}", entry.id, entry.at, entry.kind.as_str(), entry.actor);
+    let mut add = |text: String| {
+        line.push(' ');
+        line.push_str(&text);
+    };
+    add(format!("account {}", entry.account));
+    if let Some(other) = entry.other {
+        add(format!("with {other}"));
+    }
+    if let Some(undoes) = entry.undoes {
+        add(format!("undoes {undoes}"));
+    }
+    for what in &entry.what {
+        add(format!("[{what}]"));
+    }
+    match (entry.undone_by, entry.undo_until) {
+        (Some(by), _) => add(format!("undone by {by}")),
+        (None, Some(until)) => add(format!("can be undone until {until}")),
+        (None, None) => {}
+    }
+    line
 }

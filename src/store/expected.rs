@@ -8,7 +8,7 @@ use super::{StoreError, Tx};
 use crate::model::{AccountId, ConnectionId, OrganizationId, Timestamp};
 
 statements! {
-    FIND = "SELECT * FROM expected_identities WHERE account_id = $1 AND consumed_at IS NULL";
+    FIND = "SELECT * FROM expected_identities WHERE account_id = $1";
     LIST_CLAIMS = "SELECT DISTINCT claim FROM expected_identities WHERE connection_id = $1 AND consumed_at IS NULL LIMIT 20";
     CLAIM = "UPDATE expected_identities SET consumed_at = $4 \
              WHERE connection_id = $1 AND claim = $2 AND value = $3 AND consumed_at IS NULL \
@@ -40,6 +40,7 @@ struct ExpectedRow {
     connection_id: String,
     claim: String,
     value: String,
+    consumed_at: Option<i64>,
 }
 
 #[derive(FromRow)]
@@ -52,17 +53,21 @@ struct AccountIdRow {
     account_id: String,
 }
 
-/// What is expected for an account and has not come yet.
-pub async fn find_expected(tx: &mut Tx, account: AccountId) -> Result<Option<ExpectedIdentity>, StoreError> {
+/// What is or was expected for an account, and whether it has come.
+pub async fn find_expected(
+    tx: &mut Tx,
+    account: AccountId,
+) -> Result<Option<(ExpectedIdentity, bool)>, StoreError> {
     let id = account.to_string();
     let Some(row) = fetch_optional!(tx, ExpectedRow, FIND, &id)? else { return Ok(None) };
     let at = Row { table: "expected_identities", id: &id };
-    Ok(Some(ExpectedIdentity {
+    let expected = ExpectedIdentity {
         account: at.parse("account_id", &row.account_id)?,
         connection: at.parse("connection_id", &row.connection_id)?,
         claim: row.claim,
         value: row.value,
-    }))
+    };
+    Ok(Some((expected, row.consumed_at.is_some())))
 }
 
 /// The claims by which identities of a connection are expected.

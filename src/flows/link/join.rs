@@ -146,7 +146,7 @@ impl Broker {
     }
 
     /// Both identities of an entry, as they were.
-    pub(super) fn open_sides(&self, entry: &LedgerEntry) -> Result<Vec<NamedSide>, StoreError> {
+    pub(in crate::flows) fn open_sides(&self, entry: &LedgerEntry) -> Result<Vec<NamedSide>, StoreError> {
         let broken = || StoreError::inconsistent("link_ledger", "sides_sealed", entry.id);
         let context = format!("link_ledger.sides:{}", entry.id);
         let text = self.sealer.open_text(Purpose::PersonalData, &context, &entry.sides_sealed);

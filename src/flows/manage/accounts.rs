@@ -45,6 +45,8 @@ pub struct AccountView {
     pub account: Account,
     /// The organization's handle.
     pub organization: Option<Handle>,
+    /// The account that it was merged into: nobody signs in to this one.
+    pub merged_into: Option<AccountId>,
     /// How it can sign in: `password`, or the connection's id with issuer and subject.
     pub profiles: Vec<String>,
 }
@@ -86,7 +88,10 @@ impl Broker {
                 }
             }
         });
-        Ok(AccountView { profiles: profiles.collect(), account, organization })
+        let profiles = profiles.collect();
+        drop(tx);
+        let merged_into = self.merged_into(account.id).await?;
+        Ok(AccountView { account, organization, merged_into, profiles })
     }
 
     /// An organization's accounts, up to `limit`.

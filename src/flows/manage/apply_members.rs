@@ -6,7 +6,7 @@ use super::apply::{ApplyError, ApplyReport, Change, Line, check_room, compare, t
 use super::document::{WantedAccount, WantedApp};
 use crate::flows::Broker;
 use crate::model::{Account, AccountId, App, AppId, Organization, Profile, ProfileId, ProfileKind};
-use crate::store::{StoreError, Tx, accounts, apps, profiles};
+use crate::store::{StoreError, Tx, accounts, apps, merging, profiles};
 
 impl Broker {
     pub(super) async fn apply_app(
@@ -72,6 +72,10 @@ impl Broker {
         }
         let account = self.wanted_account(organization, wanted, existing.as_ref());
         let mut change = compare(existing.as_ref(), &account);
+        let new_password = passwords.get(&wanted.username.key());
+        if change == Change::Changed || new_password.is_some() {
+            refuse_merged(tx, &account, &name).await?;
+        }
         match change {
             Change::Created => {
                 let count = accounts::count_accounts(tx, organization.id).await?;
@@ -87,11 +91,14 @@ impl Broker {
             // Also what a sign-in that was under way has opened beside a disabling: enabled again, nothing comes back.
             self.end_everything(tx, account.id).await?;
         }
-        if let Some(hash) = passwords.get(&wanted.username.key()) {
+        if let Some(hash) = new_password {
             self.apply_password(tx, &account, hash).await?;
             // Whoever knew the old password is out.
             self.end_everything(tx, account.id).await?;
-            change = if change == Change::Created { change } else { Change::Changed };
+        }
+        let expected = self.apply_expected(tx, organization, &account, wanted.expects.as_ref()).await?;
+        if change == Change::Unchanged && (new_password.is_some() || expected) {
+            change = Change::Changed;
         }
         let line = Line { kind: "account", name, id: account.id.to_string(), change, notes: String::new() };
         self.note(tx, organization.id, line, report).await
@@ -141,6 +148,14 @@ impl Broker {
         }
         accounts::save_password(tx, account.id, hash, now).await
     }
+}
+
+/// Refuses to change an account that went into another one: nothing of it would be seen there.
+async fn refuse_merged(tx: &mut Tx, account: &Account, name: &str) -> Result<(), ApplyError> {
+    let Some(into) = merging::find_merged_into(tx, account.id).await? else { return Ok(()) };
+    Err(ApplyError::Refused(format!(
+        "account {name}: it was merged into {into}; change that one, or undo the merge first: countersign account links {into}"
+    )))
 }
 
 /// The account that is there, with its roles in the order of documents. Held before it is read: somebody who disables

@@ -83,8 +83,21 @@ pub struct WantedAccount {
     pub roles: Vec<Role>,
     pub enabled: bool,
     pub break_glass: bool,
+    /// Who claims it, while nobody can sign in to it.
+    pub expects: Option<WantedIdentity>,
     /// `None` keeps what is there.
     pub password: Option<WantedPassword>,
+}
+
+/// An identity that is expected for an account.
+#[derive(Debug, Clone)]
+pub struct WantedIdentity {
+    /// The connection through which it comes.
+    pub connection: Handle,
+    /// One of [`EXPECTED_CLAIMS`](crate::policy::link::EXPECTED_CLAIMS).
+    pub claim: String,
+    /// That claim's value; of an email its canonical form.
+    pub value: String,
 }
 
 /// A password in clear, or hashed as `export` wrote it.

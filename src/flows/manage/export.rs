@@ -15,6 +15,7 @@ use crate::model::{
     ConnectionSettings, Freshness, Handle, Organization, Timestamp, Waiver,
 };
 use crate::store::connections::{ConnectionRecord, SealedCredential};
+use crate::store::expected::{self, ExpectedIdentity};
 use crate::store::{StoreError, Tx, accounts, apps, connections, domains, organizations};
 
 /// Rows that are read at once.
@@ -161,6 +162,14 @@ struct ExportedAccount {
     roles: Vec<&'static str>,
     enabled: bool,
     break_glass: bool,
+    expects: Option<ExportedIdentity>,
+}
+
+#[derive(Serialize)]
+struct ExportedIdentity {
+    connection: String,
+    claim: String,
+    value: String,
 }
 
 impl Broker {
@@ -223,12 +232,31 @@ async fn export_accounts(
         after = last.id.to_string();
         for account in page {
             let hash = accounts::find_password(tx, account.id).await?.map(|stored| stored.hash);
-            exported.extend(export_account(account, hash));
+            let expected = expected::find_expected(tx, account.id).await?;
+            let waiting = expected.and_then(|(expected, came)| (!came).then_some(expected));
+            let expects = match waiting {
+                Some(waiting) => export_expected(tx, waiting).await?,
+                None => None,
+            };
+            exported.extend(export_account(account, hash, expects));
         }
     }
 }
 
-fn export_account(it: Account, password_hash: Option<String>) -> Option<ExportedAccount> {
+async fn export_expected(tx: &mut Tx, it: ExpectedIdentity) -> Result<Option<ExportedIdentity>, StoreError> {
+    let found = connections::find_connection(tx, it.connection).await?;
+    Ok(found.map(|found| ExportedIdentity {
+        connection: found.connection.handle.to_string(),
+        claim: it.claim,
+        value: it.value,
+    }))
+}
+
+fn export_account(
+    it: Account,
+    password_hash: Option<String>,
+    expects: Option<ExportedIdentity>,
+) -> Option<ExportedAccount> {
     Some(ExportedAccount {
         id: it.id.to_string(),
         username: it.username?.to_string(),
@@ -242,6 +270,7 @@ fn export_account(it: Account, password_hash: Option<String>) -> Option<Exported
         roles: it.roles.into_iter().map(crate::model::Role::as_str).collect(),
         enabled: it.enabled,
         break_glass: it.break_glass,
+        expects,
     })
 }
 

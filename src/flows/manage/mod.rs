@@ -3,11 +3,13 @@
 mod accounts;
 mod apply;
 mod apply_connection;
+mod apply_expected;
 mod apply_members;
 mod check;
 mod document;
 mod evidence;
 mod export;
+mod links;
 mod read;
 mod read_app;
 
@@ -15,6 +17,7 @@ pub use accounts::{AccountView, ManageError, NewAccount};
 pub use apply::{ApplyError, ApplyReport, Change, Line};
 pub use check::{Check, Verdict};
 pub use evidence::AuditLine;
+pub use links::{AccountLinks, LinkEntry};
 pub use read::{Rules, read_files};
 
 /// How much an organization may have.

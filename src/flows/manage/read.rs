@@ -6,16 +6,17 @@ use std::str::FromStr;
 
 use super::Limits;
 use super::document::{
-    WantedAccount, WantedConnection, WantedDomain, WantedKey, WantedOrganization, WantedPassword,
-    WantedSecret,
+    WantedAccount, WantedConnection, WantedDomain, WantedIdentity, WantedKey, WantedOrganization,
+    WantedPassword, WantedSecret,
 };
 use super::read_app::app;
 use crate::crypto::certificate::Certificate;
 use crate::crypto::password::check_phc;
 use crate::model::{
-    Capabilities, ClaimMapping, ConnectionSettings, Contact, Freshness, Handle, OrganizationPolicy, Plan,
-    Role, Routing, Secret, Timestamp, Waiver,
+    Capabilities, ClaimMapping, ConnectionSettings, Contact, Email, Freshness, Handle, OrganizationPolicy,
+    Plan, Role, Routing, Secret, Timestamp, Waiver,
 };
+use crate::policy::link::EXPECTED_CLAIMS;
 use crate::policy::password::{PasswordRules, broken_rules};
 use crate::protocol::document::{Complaint, Document, Errors, Problems, Table};
 
@@ -363,6 +364,11 @@ fn account(table: Table<'_>, rules: Rules) -> Option<WantedAccount> {
     };
     let enabled = table.or("enabled", true);
     let break_glass = table.or("break_glass", false);
+    let expects = table.table("expects").and_then(expected_identity);
+    if expects.is_some() && password.is_some() {
+        let what = "who has a password can sign in already, so nobody is expected";
+        table.refuse("expects", Complaint::with_remedy(what, "remove the password or expects"));
+    }
     table.finish();
     Some(WantedAccount {
         id,
@@ -373,8 +379,30 @@ fn account(table: Table<'_>, rules: Rules) -> Option<WantedAccount> {
         roles,
         enabled,
         break_glass,
+        expects,
         password,
     })
+}
+
+/// The identity that an account is kept for.
+fn expected_identity(table: Table<'_>) -> Option<WantedIdentity> {
+    let connection = table.required_parsed("connection");
+    let (claim, mut value) = (table.required::<String>("claim"), table.required::<String>("value"));
+    if claim.as_ref().is_some_and(|claim| !EXPECTED_CLAIMS.contains(&claim.as_str())) {
+        let what = "is no claim that tells a person apart for good";
+        table.refuse("claim", Complaint::with_remedy(what, "write \"sub\", \"oid\" or \"email\""));
+    }
+    if let (Some("email"), Some(text)) = (claim.as_deref(), &mut value) {
+        match text.parse::<Email>() {
+            Ok(email) => email.canonical().clone_into(text),
+            Err(error) => table.refuse("value", Complaint::new(error.to_string())),
+        }
+    }
+    if value.as_ref().is_some_and(|value| value.is_empty() || value.len() > 255) {
+        table.refuse("value", Complaint::new("has 1 to 255 characters"));
+    }
+    table.finish();
+    Some(WantedIdentity { connection: connection?, claim: claim?, value: value? })
 }
 
 #[cfg(test)]

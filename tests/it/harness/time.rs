@@ -19,6 +19,11 @@ impl ManualClock {
         self.0.fetch_add(i64::try_from(span.as_micros()).unwrap(), Ordering::SeqCst);
     }
 
+    /// Moves it to another clock's time.
+    pub fn set_to(&self, other: &dyn Clock) {
+        self.0.store(other.now().unix_micros(), Ordering::SeqCst);
+    }
+
     pub fn set_back(&self, span: Duration) {
         self.0.fetch_sub(i64::try_from(span.as_micros()).unwrap(), Ordering::SeqCst);
     }

@@ -4,6 +4,7 @@ mod binding;
 mod direct;
 mod forms;
 mod model;
+mod operator;
 mod pages;
 mod providers;
 mod races;

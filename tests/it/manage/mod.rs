@@ -4,6 +4,7 @@ mod accounts;
 mod apply;
 mod check;
 mod documents;
+mod expected;
 mod export;
 mod keys;
 mod upkeep;

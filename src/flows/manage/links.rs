@@ -1,0 +1,75 @@
+//! What the operator sees of an account's links.
+
+use super::accounts::{AccountView, ManageError};
+use crate::flows::Broker;
+use crate::model::{AccountId, Actor, LedgerId, LedgerKind, NamedSide, Timestamp, UNDO_WINDOW};
+use crate::store::{ledger, merging};
+
+/// An account with all that the ledger tells of it.
+#[derive(Debug, Clone)]
+pub struct AccountLinks {
+    /// The account.
+    pub view: AccountView,
+    /// Newest first, 500 at most.
+    pub entries: Vec<LinkEntry>,
+}
+
+/// One entry of the ledger.
+#[derive(Debug, Clone)]
+pub struct LinkEntry {
+    /// The entry.
+    pub id: LedgerId,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: LedgerKind,
+    /// Who did it.
+    pub actor: Actor,
+    /// The account that it is about.
+    pub account: AccountId,
+    /// The account that went into it.
+    pub other: Option<AccountId>,
+    /// The identities, by the names that people know.
+    pub what: Vec<String>,
+    /// The entry that it undoes.
+    pub undoes: Option<LedgerId>,
+    /// The entry that undid it.
+    pub undone_by: Option<LedgerId>,
+    /// Until when it can be undone, if it can.
+    pub undo_until: Option<Timestamp>,
+}
+
+impl Broker {
+    /// The links of the account of a username or id.
+    pub async fn list_links(&self, name: &str) -> Result<AccountLinks, ManageError> {
+        let view = self.find_account(name).await?;
+        let now = self.clock.now();
+        let mut tx = self.database.read().await?;
+        let stored = ledger::list_entries(&mut tx, view.account.id).await?;
+        drop(tx);
+        let mut entries = Vec::with_capacity(stored.len());
+        for entry in &stored {
+            let undone_by = stored.iter().find(|later| later.undoes == Some(entry.id)).map(|later| later.id);
+            let until = entry.at.after(UNDO_WINDOW);
+            let may_undo = entry.kind.can_be_undone() && undone_by.is_none() && now < until;
+            entries.push(LinkEntry {
+                id: entry.id,
+                at: entry.at,
+                kind: entry.kind,
+                actor: entry.actor,
+                account: entry.account,
+                other: entry.other,
+                what: self.open_sides(entry)?.iter().map(NamedSide::label).collect(),
+                undoes: entry.undoes,
+                undone_by,
+                undo_until: may_undo.then_some(until),
+            });
+        }
+        Ok(AccountLinks { view, entries })
+    }
+
+    /// The account that an account was merged into, if it was.
+    pub(super) async fn merged_into(&self, account: AccountId) -> Result<Option<AccountId>, ManageError> {
+        Ok(merging::find_merged_into(&mut self.database.read().await?, account).await?)
+    }
+}
