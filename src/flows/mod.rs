@@ -26,6 +26,7 @@ pub mod mail;
 pub mod manage;
 mod memory;
 pub mod metadata;
+pub mod password_link;
 mod provision;
 pub mod revoke;
 pub mod sessions;

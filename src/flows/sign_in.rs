@@ -288,7 +288,7 @@ impl Broker {
         entered: &str,
         found: Option<&(Account, Option<StoredPassword>)>,
     ) -> [(Scope, String); 2] {
-        let key = self.network_tag(&format!("username:{}", entered.to_ascii_lowercase()));
+        let key = self.guesses_of(entered);
         let known = found.and_then(|(account, stored)| {
             self.known_browser(visit, account.id, stored.as_ref().map(|stored| stored.changed_at))
         });
@@ -300,6 +300,11 @@ impl Broker {
         // Somebody else's guesses from the same network do not stop a browser that the account was used in.
         let network = if known_here { format!("known:{}", first.1) } else { visit.network() };
         [first, (Scope::Network, self.network_tag(&network))]
+    }
+
+    /// Under what guesses at a username's password are counted, from browsers that it was not used in.
+    pub(super) fn guesses_of(&self, username: &str) -> String {
+        self.network_tag(&format!("username:{}", username.to_ascii_lowercase()))
     }
 
     /// Counts a guess before it is checked.

@@ -47,6 +47,15 @@ pub enum Message {
         /// The person's own page.
         account: String,
     },
+    /// A local profile came back without its password; a link sets one.
+    SetPassword {
+        /// The organization's name.
+        organization: String,
+        /// The username.
+        what: String,
+        /// Where the password is set: a secret.
+        link: String,
+    },
     /// A link or merge was undone.
     LinkUndone {
         /// The organization's name.
@@ -72,6 +81,7 @@ impl Message {
             Self::ProfileLinked { .. } => "profile-linked",
             Self::ProfileUnlinked { .. } => "profile-unlinked",
             Self::AccountsMerged { .. } => "accounts-merged",
+            Self::SetPassword { .. } => "set-password",
             Self::LinkUndone { .. } => "link-undone",
         }
     }
@@ -81,6 +91,7 @@ impl Message {
             Self::ProfileLinked { organization, what, .. }
             | Self::ProfileUnlinked { organization, what, .. }
             | Self::AccountsMerged { organization, what, .. }
+            | Self::SetPassword { organization, what, .. }
             | Self::LinkUndone { organization, what, .. } => {
                 vec![("organization", one_line(organization)), ("what", one_line(what))]
             }
@@ -94,6 +105,7 @@ impl Message {
             | Self::ProfileUnlinked { account, .. }
             | Self::AccountsMerged { account, .. }
             | Self::LinkUndone { account, .. } => account,
+            Self::SetPassword { link, .. } => link,
         }
     }
 }
@@ -192,12 +204,13 @@ mod tests {
         let (organization, what, account) =
             (what.to_owned(), what.to_owned(), "https://id.test/account".to_owned());
         let own = || (organization.clone(), what.clone(), account.clone());
-        let (linked, unlinked, merged, undone) = (own(), own(), own(), own());
+        let (linked, unlinked, merged, undone, set) = (own(), own(), own(), own(), own());
         vec![
             Message::ProfileLinked { organization: linked.0, what: linked.1, account: linked.2 },
             Message::ProfileUnlinked { organization: unlinked.0, what: unlinked.1, account: unlinked.2 },
             Message::AccountsMerged { organization: merged.0, what: merged.1, account: merged.2 },
             Message::LinkUndone { organization: undone.0, what: undone.1, account: undone.2 },
+            Message::SetPassword { organization: set.0, what: set.1, link: set.2 },
         ]
     }
 

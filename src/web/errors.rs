@@ -90,6 +90,8 @@ pub const REASONS: &[Reason] = &[
     reason("undo_done", StatusCode::CONFLICT),
     reason("undo_gone", StatusCode::CONFLICT),
     reason("undo_last", StatusCode::CONFLICT),
+    reason("password_link_used", StatusCode::GONE),
+    reason("password_rules", StatusCode::UNPROCESSABLE_ENTITY),
     reason("other_account", StatusCode::FORBIDDEN),
     reason("cannot_ask_anew", StatusCode::FORBIDDEN),
     reason("cross_site", StatusCode::FORBIDDEN),

@@ -18,6 +18,7 @@ pub mod logout;
 pub mod oauth;
 pub mod own_links;
 pub mod pages;
+pub mod password;
 pub mod request;
 pub mod respond;
 pub mod sign_in;
@@ -48,6 +49,7 @@ pub fn router(web: Web) -> Router {
         .merge(account::routes())
         .merge(link::routes())
         .merge(own_links::routes())
+        .merge(password::routes())
         .merge(logout::routes())
         .merge(upstream_logout::routes())
         .route("/assets/{file}", get(get_asset))

@@ -21,6 +21,7 @@ mod faults;
 mod harness;
 mod house;
 mod linking;
+mod mail;
 mod manage;
 mod operation;
 mod provider;

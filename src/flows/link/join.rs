@@ -110,7 +110,8 @@ impl Broker {
             return Ok(());
         };
         let (organization, account) = (organization.name, self.url("/account"));
-        let what: Vec<String> = sides.iter().map(NamedSide::label).collect();
+        let told = sides.iter().filter(|side| entry.kind != LedgerKind::Linked || side.account.is_none());
+        let what: Vec<String> = told.map(NamedSide::label).collect();
         let what = what.join(", ");
         let message = match entry.kind {
             LedgerKind::Linked => Message::ProfileLinked { organization, what, account },

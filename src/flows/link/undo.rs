@@ -327,7 +327,8 @@ impl Broker {
         Ok(())
     }
 
-    /// Makes the local profile of an account anew, without a password, unless it has been given one since.
+    /// Makes the local profile of an account anew, without a password, unless it has been given one since; a link to set
+    /// one is mailed.
     async fn restore_local(&self, tx: &mut Tx, account: &Account) -> Result<(), UndoError> {
         let now = self.clock.now();
         let held = profiles::list_profiles(tx, account.id).await?;
@@ -342,6 +343,6 @@ impl Broker {
             last_used_at: None,
         };
         profiles::insert_profile(tx, account.organization, &profile).await?;
-        Ok(())
+        Ok(self.mail_password_link(tx, account).await?)
     }
 }

@@ -10,6 +10,7 @@ pub mod frame;
 pub mod link;
 pub mod logout;
 pub mod own_links;
+pub mod password;
 pub mod path;
 pub mod repost;
 pub mod sign_in;
@@ -26,6 +27,7 @@ pub use frame::{Failure, Form, Frame, Pages, Person};
 pub use link::{Alternative, Candidate, LinkConfirm, LinkOffer, LinkSide, Merge};
 pub use logout::{Logout, SignedOut};
 pub use own_links::{AddProfile, LedgerRow, ProfileRow, Undo, Unlink};
+pub use password::{PasswordSet, SetPassword};
 pub use repost::Repost;
 pub use sign_in::{Choice, ConnectionChoice, DomainEntry, Purpose, SignIn};
 

@@ -28,6 +28,8 @@ pub const END_SESSION: &str = "/account/sessions/end";
 pub const END_OTHER_SESSIONS: &str = "/account/sessions/end-others";
 /// Signs out from one's own page (POST).
 pub const SIGN_OUT: &str = "/account/sign-out";
+/// The page that says that a password was set.
+pub const PASSWORD_SET: &str = "/reset/done";
 /// The page that says that somebody is signed out.
 pub const SIGNED_OUT: &str = "/signed-out";
 /// RP-initiated logout; apps send people here.

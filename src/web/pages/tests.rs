@@ -15,6 +15,7 @@ use scraper::{ElementRef, Html, Selector};
 
 use super::account::Done;
 use super::*;
+use crate::flows::password_link::{BrokenRule, PasswordRules};
 use crate::model::{LedgerKind, Role, Timestamp};
 use crate::web::asset::ASSETS_PATH;
 use crate::web::errors::REASONS;
@@ -227,6 +228,20 @@ impl<'a> Samples<'a> {
         };
         let pages = (unlink(Some("Acme SSO"), true), unlink(None, false));
         let undone = (undo(LedgerKind::Linked), undo(LedgerKind::Merged));
+        let set = |failure: Option<Failure>, broken| SetPassword {
+            frame: self.frame("/reset/token"),
+            form: form(),
+            username: self.noun("bobby"),
+            rules: PasswordRules::Classic,
+            failure,
+            broken,
+        };
+        let broken = vec![BrokenRule::TooShort, BrokenRule::NoDigit];
+        let passwords = (set(None, Vec::new()), set(Some(Failure::new("password_rules")), broken));
+        let done = PasswordSet { frame: self.frame("/reset/done") };
+        self.add("set-password", &passwords.0);
+        self.add("set-password-refused", &passwords.1);
+        self.add("password-set", &done);
         self.add("account-link", &add);
         self.add("unlink-current", &pages.0);
         self.add("unlink-local", &pages.1);
@@ -523,6 +538,9 @@ fn the_contract_s_ids_are_there() {
         ("link-confirm", "link-confirm link-cancel"),
         ("merge-confirm", "keep-1 keep-2 local-1 local-2 merge-confirm link-cancel"),
         ("account-link", "connection-acme-idp connection-partners link-password"),
+        ("set-password", "username new_password set-password"),
+        ("set-password-refused", "new_password set-password error"),
+        ("password-set", "password-set"),
         ("unlink-local", "unlink-confirm unlink-cancel"),
         ("undo-merge", "undo-confirm undo-cancel"),
         ("sign-in-anew", "username password sign-in"),

@@ -7,6 +7,7 @@ pub mod database;
 pub mod evidence;
 pub mod hostile;
 pub mod log;
+pub mod mailbox;
 pub mod pki;
 pub mod program;
 pub mod proxy;

@@ -5,7 +5,7 @@ mod direct;
 mod forms;
 mod model;
 mod operator;
-mod pages;
+pub mod pages;
 mod providers;
 mod races;
 mod subjects;

@@ -119,6 +119,7 @@ redirect_uris = ["https://notes.acme.example/callback"]
 
 [[organizations.accounts]]
 username = "bob"
+expects = { connection = "acme-idp", claim = "oid", value = "9f2b1c34-0000-4000-8000-1d2e3f4a5b6c" }
 "#;
 
 on_both_databases! {

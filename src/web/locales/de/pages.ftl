@@ -208,3 +208,21 @@ undo-effect-merge = Die beiden Konten sind wieder getrennt, jedes mit seinen Anm
 undo-sessions = Sie werden abgemeldet, und was seither geöffnet wurde, endet.
 undo-undo = Das lässt sich nicht zurücknehmen, aber Sie können neu verknüpfen.
 undo-confirm = Rückgängig machen
+
+# Ein Passwort über einen zugesandten Link setzen
+set-password-title = Passwort setzen
+set-password-intro = Wählen Sie ein neues Passwort für dieses Konto. Das alte kommt nicht zurück.
+new-password = Neues Passwort
+password-rules-classic = 8 bis 64 Zeichen, mit einem Großbuchstaben, einem Kleinbuchstaben und einer Ziffer; Buchstaben, Ziffern und Zeichen der englischen Tastatur, keine Leerzeichen.
+password-rules-nist = 15 bis 256 beliebige Zeichen, keines der häufigsten Passwörter. Mehrere Wörter sind gut.
+password-too-short = Nehmen Sie mehr Zeichen.
+password-too-long = Nehmen Sie weniger Zeichen.
+password-no-upper-case = Nehmen Sie mindestens einen Großbuchstaben.
+password-no-lower-case = Nehmen Sie mindestens einen Kleinbuchstaben.
+password-no-digit = Nehmen Sie mindestens eine Ziffer.
+password-characters = Nehmen Sie nur Buchstaben, Ziffern und Zeichen der englischen Tastatur, ohne Leerzeichen.
+password-common = Nehmen Sie etwas, das nicht zu den häufigsten Passwörtern gehört.
+set-password-effect = Wer an diesem Konto angemeldet ist, wird abgemeldet. Der Link gilt einmal.
+set-password = Passwort setzen
+password-set-title = Ihr Passwort ist gesetzt
+password-set-effect = Melden Sie sich ab jetzt damit an. Der Link ist verbraucht.

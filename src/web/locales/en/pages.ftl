@@ -208,3 +208,21 @@ undo-effect-merge = The two accounts are separate again, each with the ways to s
 undo-sessions = You are signed out, and what was opened since then ends.
 undo-undo = Undoing cannot be undone, but you can link again.
 undo-confirm = Undo it
+
+# Setting a password by a mailed link
+set-password-title = Set a password
+set-password-intro = Choose a new password for this account. The old one does not come back.
+new-password = New password
+password-rules-classic = 8 to 64 characters, with an upper-case letter, a lower-case letter and a digit; letters, digits and symbols of the English keyboard, no spaces.
+password-rules-nist = 15 to 256 characters of any kind, none of the most common passwords. Several words are good.
+password-too-short = Use more characters.
+password-too-long = Use fewer characters.
+password-no-upper-case = Use at least one upper-case letter.
+password-no-lower-case = Use at least one lower-case letter.
+password-no-digit = Use at least one digit.
+password-characters = Use only letters, digits and symbols of the English keyboard, without spaces.
+password-common = Use something that is not among the most common passwords.
+set-password-effect = Whatever is signed in to this account is signed out. The link works once.
+set-password = Set password
+password-set-title = Your password is set
+password-set-effect = Sign in with it from now on. The link has been used up.

@@ -1,0 +1,193 @@
+//! Links by which a password is set: mailed to whoever got a local profile back without one, good once and for an hour.
+//! Looking at the page uses nothing up; the token is kept as its hash.
+
+use std::time::Duration;
+
+use super::Broker;
+use super::error::FlowError;
+use super::evidence::Event;
+use super::mail::OutgoingMail;
+use super::visit::Visit;
+use crate::crypto::password::PasswordError;
+use crate::crypto::random;
+use crate::mail::Message;
+use crate::model::{Account, AccountId, ProfileKind, Secret};
+use crate::policy::access::may_use_password;
+use crate::policy::guesses::Scope;
+pub use crate::policy::password::{BrokenRule, PasswordRules};
+use crate::policy::password::{broken_rules, normalize};
+use crate::store::guesses::forgive_guesses;
+use crate::store::password_links::{consume_all_links, consume_link, find_link, insert_link};
+use crate::store::{StoreError, Tx, accounts, merging, organizations, profiles};
+
+/// How long a link works.
+const LIFETIME: Duration = Duration::from_hours(1);
+
+/// What the page shows on which a password is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PasswordLinkView {
+    /// What its form proves.
+    pub form_token: String,
+    /// Whose password it is.
+    pub username: String,
+    /// What the password must be like.
+    pub rules: PasswordRules,
+}
+
+/// What came of a new password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SetPassword {
+    /// It is set.
+    Done,
+    /// It breaks these rules; the link still works.
+    Broken(Vec<BrokenRule>),
+}
+
+impl Broker {
+    /// Mails a link by which an account's password is set. An account without an email gets none: the operator sets its
+    /// password.
+    pub(super) async fn mail_password_link(&self, tx: &mut Tx, account: &Account) -> Result<(), FlowError> {
+        let (Some(to), Some(username)) = (account.email.clone(), account.username.as_ref()) else {
+            return Ok(());
+        };
+        let now = self.clock.now();
+        let organization = match account.organization {
+            Some(id) => organizations::find_organization(tx, id).await?,
+            None => None,
+        };
+        let token = random::token(&*self.random);
+        // Order matters: of several links the newest works alone.
+        consume_all_links(tx, account.id, now).await?;
+        insert_link(tx, &random::hash_token(token.expose()), account.id, now.after(LIFETIME)).await?;
+        let mail = OutgoingMail {
+            to,
+            organization: account.organization,
+            account: Some(account.id),
+            message: Message::SetPassword {
+                organization: organization.map_or_else(|| self.issuer().to_owned(), |found| found.name),
+                what: username.to_string(),
+                link: self.url(&format!("/reset/{}", token.expose())),
+            },
+            dedup_key: None,
+        };
+        self.queue_mail(tx, mail).await
+    }
+
+    /// What the page of a link shows.
+    pub async fn view_password_link(
+        &self,
+        visit: &Visit,
+        token: &str,
+    ) -> Result<PasswordLinkView, FlowError> {
+        let hash = random::hash_token(token);
+        let account = self.require_password_link(visit, &hash).await?;
+        Ok(PasswordLinkView {
+            form_token: self.form_token(token),
+            username: account.username.map(|username| username.to_string()).unwrap_or_default(),
+            rules: self.settings.password_rules,
+        })
+    }
+
+    /// Sets a password by a link, which is used up; whatever was open under the account ends.
+    pub async fn set_password_by_link(
+        &self,
+        visit: &Visit,
+        token: &str,
+        new: &Secret,
+    ) -> Result<SetPassword, FlowError> {
+        let hash = random::hash_token(token);
+        let account = self.require_password_link(visit, &hash).await?;
+        let broken = broken_rules(self.settings.password_rules, new.expose());
+        if !broken.is_empty() {
+            return Ok(SetPassword::Broken(broken));
+        }
+        let hashed = match self.passwords.hash(Secret::new(normalize(new.expose()))).await {
+            Ok(hashed) => hashed,
+            Err(error) => return Err(self.link_not_hashed(visit, &account, error).await),
+        };
+        let now = self.clock.now();
+        let mut tx = self.database.write().await?;
+        accounts::hold_account(&mut tx, account.id).await?;
+        let used = consume_link(&mut tx, &hash, now).await?;
+        let standing = self.password_standing(&mut tx, account.id).await?;
+        let (Some(used), Ok(account)) = (used, standing) else {
+            drop(tx);
+            return Err(self.refuse(visit, event(Some(&account)), "password_link_used", "link_lost").await);
+        };
+        if used != account.id {
+            return Err(StoreError::inconsistent("password_links", "account_id", account.id).into());
+        }
+        accounts::save_password(&mut tx, account.id, &hashed, now).await?;
+        consume_all_links(&mut tx, account.id, now).await?;
+        self.end_everything(&mut tx, account.id).await?;
+        // Whoever holds the address has proved more than those who guessed.
+        if let Some(username) = &account.username {
+            let subject = self.guesses_of(username.as_str());
+            forgive_guesses(&mut tx, Scope::Account.as_str(), &subject).await?;
+        }
+        self.record_success(&mut tx, &event(Some(&account))).await?;
+        tx.commit().await?;
+        Ok(SetPassword::Done)
+    }
+
+    /// The account of a link that works now; else the refusal, recorded.
+    async fn require_password_link(&self, visit: &Visit, hash: &str) -> Result<Account, FlowError> {
+        let mut tx = self.database.read().await?;
+        let found = find_link(&mut tx, hash, self.clock.now()).await?;
+        let standing = match found {
+            Some(account) => self.password_standing(&mut tx, account).await?,
+            None => Err("link_unknown"),
+        };
+        drop(tx);
+        match standing {
+            Ok(account) => Ok(account),
+            Err(reason) => Err(self.refuse(visit, event(None), "password_link_used", reason).await),
+        }
+    }
+
+    /// An account whose password may be set now; else why not.
+    async fn password_standing(
+        &self,
+        tx: &mut Tx,
+        id: AccountId,
+    ) -> Result<Result<Account, &'static str>, StoreError> {
+        let Some(account) = accounts::find_account(tx, id).await? else { return Ok(Err("account_gone")) };
+        let organization = match account.organization {
+            Some(id) => organizations::find_organization(tx, id).await?,
+            None => None,
+        };
+        if !account.enabled || merging::find_merged_into(tx, id).await?.is_some() {
+            return Ok(Err("account_disabled"));
+        }
+        if organization.as_ref().is_some_and(|organization| !organization.enabled) {
+            return Ok(Err("organization_disabled"));
+        }
+        let held = profiles::list_profiles(tx, id).await?;
+        if !held.iter().any(|profile| profile.kind == ProfileKind::Local) {
+            return Ok(Err("no_local_profile"));
+        }
+        if !may_use_password(&account, organization.as_ref()) {
+            return Ok(Err("local_sign_in_off"));
+        }
+        Ok(Ok(account))
+    }
+
+    async fn link_not_hashed(&self, visit: &Visit, account: &Account, error: PasswordError) -> FlowError {
+        match error {
+            PasswordError::Busy { retry_after } => {
+                let refused = self.refuse(visit, event(Some(account)), "busy", "hashing_busy").await;
+                refused.retry_after(retry_after)
+            }
+            error => FlowError::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// A password that is set, or is not, by a link.
+fn event(account: Option<&Account>) -> Event {
+    Event {
+        organization: account.and_then(|account| account.organization),
+        actor: account.map(|account| account.id.into()),
+        ..Event::new("password.set")
+    }
+}

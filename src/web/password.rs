@@ -1,0 +1,74 @@
+//! Setting a password by a mailed link. Looking at the page uses the link up no more than a mail scanner does; only the
+//! form does.
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::get;
+use http::StatusCode;
+
+use super::errors::find_reason;
+use super::guard::require_own_form;
+use super::pages::{Failure, Form, PasswordSet, SetPassword, path};
+use super::request::{Browser, PostedForm};
+use super::respond::{page, refusal, see_other};
+use super::state::Web;
+use crate::flows::password_link::{BrokenRule, PasswordLinkView, SetPassword as Outcome};
+use crate::model::Secret;
+
+/// The routes of this file.
+pub fn routes() -> Router<Web> {
+    Router::new()
+        .route(path::PASSWORD_SET, get(show_done))
+        .route("/reset/{token}", get(show_form).post(post_password))
+}
+
+async fn show_done(State(web): State<Web>, browser: Browser) -> Response {
+    page(StatusCode::OK, &PasswordSet { frame: web.pages.frame(browser.locale, &browser.here) })
+}
+
+async fn show_form(State(web): State<Web>, browser: Browser, Path(token): Path<String>) -> Response {
+    match web.broker.view_password_link(&browser.visit, &token).await {
+        Ok(view) => page(StatusCode::OK, &form_page(&web, &browser, view, None)),
+        Err(error) => refusal(&web, &browser, error),
+    }
+}
+
+fn form_page<'w>(
+    web: &'w Web,
+    browser: &Browser,
+    view: PasswordLinkView,
+    broken: Option<Vec<BrokenRule>>,
+) -> SetPassword<'w> {
+    SetPassword {
+        frame: web.pages.frame(browser.locale, &browser.here),
+        form: Form { token: view.form_token, flow: None },
+        username: view.username,
+        rules: view.rules,
+        failure: broken.as_ref().map(|_| Failure::new("password_rules")),
+        broken: broken.unwrap_or_default(),
+    }
+}
+
+async fn post_password(
+    State(web): State<Web>,
+    browser: Browser,
+    Path(token): Path<String>,
+    PostedForm(form): PostedForm,
+) -> Response {
+    if let Err(response) = require_own_form(&web, &browser, &form, Some(&token)).await {
+        return response;
+    }
+    let new = Secret::new(form.get("new_password").unwrap_or_default());
+    match web.broker.set_password_by_link(&browser.visit, &token, &new).await {
+        Ok(Outcome::Done) => see_other(path::PASSWORD_SET),
+        Ok(Outcome::Broken(broken)) => match web.broker.view_password_link(&browser.visit, &token).await {
+            Ok(view) => {
+                let again = form_page(&web, &browser, view, Some(broken));
+                page(find_reason("password_rules").status, &again)
+            }
+            Err(error) => refusal(&web, &browser, error),
+        },
+        Err(error) => refusal(&web, &browser, error),
+    }
+}

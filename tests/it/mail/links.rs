@@ -1,0 +1,215 @@
+//! What people are told when their links change, and the link by which a password is set.
+
+use std::time::Duration;
+
+use http::Method;
+
+use crate::harness::app::TestApp;
+use crate::harness::browser::{Browser, Page};
+use crate::harness::database::Kind;
+use crate::harness::mailbox::{Mailbox, Received};
+use crate::harness::world::{PASSWORD, World};
+use crate::linking::pages::{by_password, linked, own_page};
+use crate::on_both_databases;
+
+/// Acme links; bobby shares bob's email, and robert is another account of the same person.
+async fn world(kind: Kind) -> (World, Mailbox) {
+    let mailbox = Mailbox::new();
+    let folder = mailbox.folder().display().to_string();
+    let settings = [("COUNTERSIGN__MAIL__TRANSPORT", "file"), ("COUNTERSIGN__MAIL__DIR", folder.as_str())];
+    let world = World::on(TestApp::configured(kind, &settings).await, "linking = true", "").await;
+    let account = |username: &str, email: &str| {
+        format!(
+            "[[organizations.accounts]]\nusername = \"{username}\"\nemail = \"{email}\"\nemail_verified = true\n\
+             password = \"{PASSWORD}\"\n"
+        )
+    };
+    let accounts = [account("bobby", "Bob@acme.test"), account("robert", "robert@acme.test")].concat();
+    let acme =
+        "[[organizations]]\nhandle = \"acme\"\nname = \"Acme\"\nplan = \"enterprise\"\nlinking = true\n";
+    world.app.apply(&format!("{acme}{accounts}")).await;
+    world.app.clock.advance(Duration::from_secs(1));
+    (world, mailbox)
+}
+
+/// What has arrived once everything was sent.
+async fn mails(world: &World, mailbox: &Mailbox) -> Vec<Received> {
+    let rows = "mails WHERE finished_at IS NULL";
+    for _ in 0..300 {
+        world.app.broker.deliver_mails().await.unwrap();
+        if world.app.count_rows(&[rows]).await[rows] == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    mailbox.mails()
+}
+
+on_both_databases! {
+    async fn a_person_is_told_at_the_address_that_the_account_had_before(kind: Kind) {
+        let (world, mailbox) = world(kind).await;
+        let mut browser = world.browser();
+        let page = world.brokered(&mut browser).await;
+        let page = browser.press(&page, "link-accounts", &[]).await;
+        let page = by_password(&mut browser, &page).await;
+        page.expect(200, "link-confirm");
+        assert!(mails(&world, &mailbox).await.is_empty(), "nothing has happened yet");
+        browser.press(&page, "link-confirm", &[]).await;
+        let told = mails(&world, &mailbox).await;
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].to, "Bob@acme.test", "byte for byte as the account has it");
+        assert!(told[0].subject.contains("linked to your account at Acme"), "{told:?}");
+        assert!(told[0].text.contains("Acme SSO · bob@acme.test can sign in"), "{told:?}");
+        assert!(told[0].text.contains("Sie erhalten diese Nachricht"), "{told:?}");
+        assert_eq!(told[0].link(), "https://id.test/account");
+        world.app.clock.advance(Duration::from_secs(1));
+        let page = own_page(&mut browser).await;
+        let page = browser.click(&page, "unlink-2").await;
+        browser.press(page.expect(200, "unlink-confirm"), "unlink-confirm", &[]).await;
+        let told = mails(&world, &mailbox).await;
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[1].subject.contains("was taken from your account"), "{told:?}");
+    }
+}
+
+on_both_databases! {
+    async fn a_link_that_does_not_come_about_is_told_to_nobody(kind: Kind) {
+        let (world, mailbox) = world(kind).await;
+        let mut browser = world.browser();
+        let page = world.brokered(&mut browser).await;
+        let page = browser.press(&page, "link-accounts", &[]).await;
+        let page = by_password(&mut browser, &page).await;
+        world.apply_with("linking = false", "").await;
+        browser.press(page.expect(200, "link-confirm"), "link-confirm", &[]).await;
+        assert!(mails(&world, &mailbox).await.is_empty());
+        assert_eq!(world.app.count_rows(&["mails"]).await["mails"], 0);
+    }
+}
+
+/// Signs in to one's own page by password.
+async fn own(browser: &mut Browser, username: &str, password: &str) -> Page {
+    let page = browser.open("https://id.test/account").await;
+    page.expect(200, "sign-in");
+    browser.press(&page, "sign-in", &[("username", username), ("password", password)]).await
+}
+
+/// Robert merges bobby's account, whose password ends, and undoes it; gives the mail with the link for bobby.
+async fn merged_and_undone(world: &World, mailbox: &Mailbox) -> Received {
+    let mut browser = world.browser();
+    // Without another way to sign in, nothing of bobby's would come back but the local profile.
+    linked(world, &mut world.browser()).await;
+    let page = own(&mut browser, "robert", PASSWORD).await;
+    let page = browser.click(page.expect(200, "merge"), "merge").await;
+    let page = browser.press(page.expect(200, "link-password"), "link-password", &[]).await;
+    let page = by_password(&mut browser, &page).await;
+    page.expect(200, "merge-confirm");
+    let robert = world.app.broker.find_account("robert").await.unwrap().account.id.to_string();
+    let choices = [("keep", robert.as_str()), ("local_of", robert.as_str())];
+    let page = browser.press(&page, "merge-confirm", &choices).await;
+    page.expect(200, "done");
+    let refused = own(&mut world.browser(), "bobby", PASSWORD).await;
+    assert_eq!(refused.error().as_deref(), Some("bad_credentials"), "{}", refused.body);
+    world.app.clock.advance(Duration::from_secs(5));
+    let page = own_page(&mut browser).await;
+    let page = browser.click(&page, "undo-1").await;
+    browser.press(page.expect(200, "undo-confirm"), "undo-confirm", &[]).await.expect(200, "signed-out");
+    let told = mails(world, mailbox).await;
+    let links: Vec<_> = told.into_iter().filter(|mail| mail.subject.contains("Set a password")).collect();
+    assert_eq!(links.len(), 1, "{links:?}");
+    links.into_iter().next().unwrap()
+}
+
+const NEW: &str = "Quiet4harbour";
+
+on_both_databases! {
+    async fn a_local_profile_that_came_back_gets_a_password_by_a_mailed_link(kind: Kind) {
+        let (world, mailbox) = world(kind).await;
+        let mail = merged_and_undone(&world, &mailbox).await;
+        assert_eq!(mail.to, "Bob@acme.test");
+        let link = mail.link();
+        let token = link.strip_prefix("https://id.test/reset/").unwrap();
+        assert!(!String::from_utf8_lossy(&world.app.everything_stored().await).contains(token), "only its hash is kept");
+        let refused = own(&mut world.browser(), "bobby", PASSWORD).await;
+        assert_eq!(refused.error().as_deref(), Some("bad_credentials"), "no old password revives");
+        // Whoever looks uses nothing up: a mail scanner, twice.
+        let mut browser = world.browser();
+        for _ in 0..2 {
+            let page = world.browser().open(link).await;
+            assert!(page.expect(200, "set-password").body.contains("bobby"));
+        }
+        let page = browser.open(link).await;
+        let page = browser.press(&page, "set-password", &[("new_password", "short")]).await;
+        assert_eq!((page.status.as_u16(), page.error().as_deref()), (422, Some("password_rules")));
+        for remedy in ["Use more characters.", "at least one upper-case letter", "at least one digit"] {
+            assert!(page.body.contains(remedy), "{remedy}: {}", page.body);
+        }
+        let page = browser.press(&page, "set-password", &[("new_password", NEW)]).await;
+        page.expect(200, "password-set");
+        own(&mut world.browser(), "bobby", NEW).await.expect(200, "this-session");
+        // Used once; the person is led on.
+        let again = browser.open(link).await;
+        assert_eq!((again.status.as_u16(), again.error().as_deref()), (410, Some("password_link_used")));
+        let records = world.app.audit().await;
+        let set: Vec<_> = records.iter().filter(|record| record.action == "password.set").collect();
+        assert_eq!(set.len(), 2, "set once, and one refusal");
+        assert_eq!(set[1].reason.as_deref(), Some("link_unknown"));
+    }
+}
+
+on_both_databases! {
+    async fn a_password_link_is_over_after_an_hour_and_for_whoever_may_not_sign_in(kind: Kind) {
+        let (world, mailbox) = world(kind).await;
+        let mail = merged_and_undone(&world, &mailbox).await;
+        let mut browser = world.browser();
+        let page = browser.open(mail.link()).await;
+        world.app.broker.set_account_enabled("bobby", false).await.unwrap();
+        let refused = browser.press(&page, "set-password", &[("new_password", NEW)]).await;
+        assert_eq!(refused.error().as_deref(), Some("password_link_used"));
+        world.app.broker.set_account_enabled("bobby", true).await.unwrap();
+        world.apply_with("linking = true\nlocal_sign_in = \"none\"", "").await;
+        assert_eq!(browser.open(mail.link()).await.error().as_deref(), Some("password_link_used"));
+        world.apply_with("linking = true", "").await;
+        browser.open(mail.link()).await.expect(200, "set-password");
+        world.app.clock.advance(Duration::from_hours(1));
+        assert_eq!(browser.open(mail.link()).await.error().as_deref(), Some("password_link_used"));
+        let refused = browser.press(&page, "set-password", &[("new_password", NEW)]).await;
+        assert_eq!(refused.error().as_deref(), Some("password_link_used"));
+        let page = own(&mut world.browser(), "bobby", NEW).await;
+        assert_eq!(page.error().as_deref(), Some("bad_credentials"));
+    }
+}
+
+on_both_databases! {
+    async fn a_password_link_sets_one_password_however_many_ask_at_once(kind: Kind) {
+        let (world, mailbox) = world(kind).await;
+        let mail = merged_and_undone(&world, &mailbox).await;
+        let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(6));
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..6 {
+            let (mut browser, link, barrier) = (world.browser(), mail.link().to_owned(), barrier.clone());
+            tasks.spawn(async move {
+                let page = browser.open(&link).await;
+                barrier.wait().await;
+                let password = format!("{NEW}{number}");
+                let page = browser.press(&page, "set-password", &[("new_password", &password)]).await;
+                page.has("password-set").then_some(password)
+            });
+        }
+        let set: Vec<String> = tasks.join_all().await.into_iter().flatten().collect();
+        assert_eq!(set.len(), 1, "{set:?}");
+        own(&mut world.browser(), "bobby", &set[0]).await.expect(200, "this-session");
+    }
+}
+
+on_both_databases! {
+    async fn another_site_sets_no_password(kind: Kind) {
+        let (world, mailbox) = world(kind).await;
+        let mail = merged_and_undone(&world, &mailbox).await;
+        let mut browser = world.browser();
+        let (url, body) = (mail.link().parse().unwrap(), format!("new_password={NEW}"));
+        let evil = Some("https://evil.test");
+        let page = browser.request(Method::POST, &url, Some(body), "cross-site", evil).await;
+        assert_eq!(page.error().as_deref(), Some("cross_site"), "{}", page.body);
+        browser.open(mail.link()).await.expect(200, "set-password");
+    }
+}

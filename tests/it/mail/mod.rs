@@ -1,0 +1,4 @@
+//! Mails: kept with what they tell of, sent once, whatever the mail server does.
+
+mod links;
+mod outbox;
