@@ -1,4 +1,5 @@
-//! `countersign demo`: broker, two emulated providers of different vendors and a sample app, on one machine.
+//! `countersign demo`: broker, two emulated providers of different vendors, a sample app and a page of mails, on one
+//! machine.
 
 use std::fs;
 use std::io;
@@ -19,11 +20,14 @@ use crate::crypto::CryptoError;
 use crate::crypto::keys::SigningKey;
 use crate::emulator::demo_plan::{DemoOrganization, DemoPlan, DemoPorts};
 use crate::emulator::tour::{self, TourError};
-use crate::emulator::{Faults, Fetch, FetchError, Fetched, idp, sample_app};
+use crate::emulator::{Faults, Fetch, FetchError, Fetched, idp, mail_page, sample_app};
 use crate::flows::manage::ApplyError;
 use crate::model::SigningAlg;
 use crate::net::{self, CertificateError, Certificates, Drain, Listener, Transport};
 use crate::upstream::{Egress, EgressBuildError, EgressSettings};
+
+/// The folder of the demo's mails, in its own.
+const MAILS: &str = "mails";
 
 /// What the demo is asked to do.
 #[derive(Debug, Clone)]
@@ -93,6 +97,7 @@ pub async fn run(
         helpers.provider(&plan, organization, &drain).await?;
     }
     helpers.sample_app(&plan, &fetch, &drain).await?;
+    helpers.serve(plan.mails.port(), mail_page::router(folder.path(MAILS)), &drain).await?;
     let mut app = App::bind(&folder.config, environment.clone()).await?;
     let [ipv6, _] = localhost(plan.broker.port().unwrap_or(443));
     app.also_listen_if_possible(ipv6).await;
@@ -131,8 +136,16 @@ fn greet(plan: &DemoPlan, folder: &Folder, say: &mut (dyn FnMut(&str) + Send)) {
     }
     say("  With a password at the broker itself:");
     say(&person(plan.local.username, plan.local.password.expose()));
+    let (at_provider, local) = (&plan.linker.at_provider, &plan.linker.local);
+    say(&format!(
+        "  To link: {} signs in at {}'s provider, and has a password too:",
+        local.name, plan.acme.name
+    ));
+    say(&format!("{}   there", person(at_provider.username, at_provider.password.expose())));
+    say(&format!("{}   at the broker", person(local.username, local.password.expose())));
     say("");
     say(&format!("  The broker:        {}", plan.issuer()));
+    say(&format!("  Mails it has sent: {}", plan.mails));
     say(&format!("  Everything above:  {}", folder.path("demo.json").display()));
     say(&format!(
         "  Your browser will warn: the certificates are by the demo's own authority, {}",
@@ -157,6 +170,13 @@ impl Folder {
             move |cause| DemoError::File { path, cause }
         };
         fs::create_dir_all(root).map_err(at(root))?;
+        // Mails of an earlier demo tell of accounts that are gone.
+        match fs::remove_dir_all(root.join(MAILS)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(at(&root.join(MAILS))(error));
+            }
+            _ => {}
+        }
         for name in ["demo.db", "demo.db-wal", "demo.db-shm"] {
             let file = root.join(name);
             match fs::remove_file(&file) {
@@ -191,10 +211,12 @@ fn demo_config(root: &Path, plan: &DemoPlan) -> String {
          [server]\npublic_url = \"{}\"\nlisten = \"127.0.0.1:{port}\"\nmanagement_listen = \"127.0.0.1:9090\"\n\
          drain_notice = \"0s\"\n\n\
          [tls]\ncerts_dir = {}\n\n[database]\nurl = {database}\n\n[secrets]\nmaster_key_file = {}\n\n\
+         [mail]\ntransport = \"file\"\ndir = {}\n\n\
          [outbound]\nallow = [\"127.0.0.0/8\", \"::1/128\"]\nextra_ca_file = {}\n\n[log]\nlevel = \"warn\"\n",
         plan.issuer(),
         path("certs"),
         path("master.key"),
+        path(MAILS),
         path("ca.pem"),
         port = plan.broker.port().unwrap_or(443),
     )

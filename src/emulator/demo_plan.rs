@@ -31,11 +31,13 @@ pub struct DemoPorts {
     pub entra: u16,
     /// The sample app.
     pub app: u16,
+    /// The page of mails.
+    pub mails: u16,
 }
 
 impl Default for DemoPorts {
     fn default() -> Self {
-        Self { broker: 8443, okta: 9001, entra: 9002, app: 9100 }
+        Self { broker: 8443, okta: 9001, entra: 9002, app: 9100, mails: 9200 }
     }
 }
 
@@ -46,6 +48,8 @@ pub struct DemoPlan {
     pub broker: Url,
     /// The sample app's origin.
     pub app: Url,
+    /// The origin of the page that shows the mails.
+    pub mails: Url,
     /// The sample app's secret at the broker.
     pub app_secret: Secret,
     /// Acme, which signs in at an emulated Okta.
@@ -53,6 +57,17 @@ pub struct DemoPlan {
     /// Globex, which signs in at an emulated Entra ID.
     pub globex: DemoOrganization,
     /// Somebody at Acme who has a password at the broker.
+    pub local: DemoPerson,
+    /// Somebody at Acme with a password at the broker, who is about to sign in at the provider for the first time.
+    pub linker: DemoLinker,
+}
+
+/// One person with two ways to sign in, not linked yet.
+#[derive(Debug, Clone)]
+pub struct DemoLinker {
+    /// At the organization's provider.
+    pub at_provider: DemoPerson,
+    /// With a password at the broker; the same email.
     pub local: DemoPerson,
 }
 
@@ -110,6 +125,7 @@ impl DemoPlan {
         Ok(Self {
             broker: origin(ports.broker)?,
             app: origin(ports.app)?,
+            mails: origin(ports.mails)?,
             app_secret: crypto::random::token(random),
             acme: organization("acme", "Acme", "acme.test", Vendor::Okta, origin(ports.okta)?, bob),
             globex: organization(
@@ -121,6 +137,10 @@ impl DemoPlan {
                 alice,
             ),
             local: person("carol", "Carol Cremer", "carol@acme.test"),
+            linker: DemoLinker {
+                at_provider: person("dana", "Dana Dorn", "dana@acme.test"),
+                local: person("dana-dorn", "Dana Dorn", "dana@acme.test"),
+            },
         })
     }
 
@@ -132,7 +152,16 @@ impl DemoPlan {
     /// Whom an organization's emulated provider knows: its person, and the broker as its client.
     pub fn directory(&self, organization: &DemoOrganization) -> Directory {
         let broker = self.issuer();
-        let person = &organization.person;
+        let linker = (organization.handle == self.acme.handle).then_some(&self.linker.at_provider);
+        let user = |person: &DemoPerson| User {
+            username: person.username.to_owned(),
+            password: person.password.clone(),
+            name: person.name.to_owned(),
+            email: person.email.to_owned(),
+            email_verified: true,
+            groups: Vec::new(),
+            id: None,
+        };
         Directory {
             tenant: None,
             clients: vec![Client {
@@ -145,15 +174,7 @@ impl DemoPlan {
                     organization.connection
                 )],
             }],
-            users: vec![User {
-                username: person.username.to_owned(),
-                password: person.password.clone(),
-                name: person.name.to_owned(),
-                email: person.email.to_owned(),
-                email_verified: true,
-                groups: Vec::new(),
-                id: None,
-            }],
+            users: [Some(&organization.person), linker].into_iter().flatten().map(user).collect(),
         }
     }
 
@@ -169,7 +190,8 @@ impl DemoPlan {
 
     /// What the broker has to know, as `countersign apply` reads it.
     pub fn apply_document(&self) -> String {
-        [self.acme.apply(), self.app_apply(), self.local.apply(), self.globex.apply()].join("\n")
+        let people = [&self.local, &self.linker.local].map(DemoPerson::apply).join("\n");
+        [self.acme.apply(), self.app_apply(), people, self.globex.apply()].join("\n")
     }
 
     fn app_apply(&self) -> String {
@@ -220,6 +242,11 @@ audience = "any"
             },
             "organizations": [organization(&self.acme), organization(&self.globex)],
             "local": person(&self.local),
+            "linker": {
+                "at_provider": person(&self.linker.at_provider),
+                "local": person(&self.linker.local),
+            },
+            "mails": bare(&self.mails),
         })
     }
 }
@@ -251,6 +278,7 @@ impl DemoOrganization {
 handle = "{handle}"
 name = "{name}"
 plan = "enterprise"
+linking = true
 domains = [{{ name = "{domain}", connection = "{handle}-{vendor}" }}]
 
 [[organizations.connections]]
@@ -341,6 +369,8 @@ mod tests {
             &plan.acme.person.password,
             &plan.globex.person.password,
             &plan.local.password,
+            &plan.linker.at_provider.password,
+            &plan.linker.local.password,
         ];
         let mut texts: Vec<&str> = secrets.iter().map(|secret| secret.expose()).collect();
         texts.sort_unstable();

@@ -1,4 +1,4 @@
-//! Emulated identity providers, a sample relying app, and a scripted browser: what `emulate`, `demo` and
+//! Emulated identity providers, a sample relying app, a page of mails, and a scripted browser: what `emulate`, `demo` and
 //! `demo --tour` run, and what tests sign in at.
 //!
 //! An emulated provider is a real `OpenID` Provider with one vendor's habits; the habits are data
@@ -14,6 +14,7 @@ pub mod fetch;
 mod form;
 mod html;
 pub mod idp;
+pub mod mail_page;
 mod memory;
 pub mod sample_app;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::state::Web;
 use crate::flows::error::FlowError;
 use crate::flows::link::{AddProfileView, AddWay, LedgerView, ProfileView, Sensitive, UndoView, UnlinkView};
 use crate::flows::visit::Go;
+use crate::model::LedgerKind;
 
 /// The routes of this file.
 pub fn routes() -> Router<Web> {
@@ -108,7 +109,7 @@ async fn show_undo(State(web): State<Web>, browser: Browser) -> Response {
         let undo = Undo {
             frame: frame(&web, &browser),
             form: Form { token: view.form_token, flow: None },
-            entry: ledger_row(view.entry),
+            entry: undone_row(view.entry),
         };
         page(StatusCode::OK, &undo)
     })
@@ -122,6 +123,15 @@ async fn post_undo(State(web): State<Web>, browser: Browser, PostedForm(form): P
         return refusal(&web, &browser, web.broker.refuse_form(&browser.visit, "entry_malformed").await);
     };
     outcome(&web, &browser, web.broker.undo_own_link(&browser.visit, entry).await)
+}
+
+/// What undoing an entry takes away: of a link the identity that came, not the account that it came to.
+fn undone_row(view: LedgerView) -> LedgerRow {
+    let mut row = ledger_row(view);
+    if row.kind == LedgerKind::Linked {
+        row.what.truncate(1);
+    }
+    row
 }
 
 /// A profile for the page.

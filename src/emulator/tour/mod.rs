@@ -11,11 +11,17 @@ pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use self::inspect::Inspector;
 use self::walker::{Page, Walker};
 use super::demo_plan::{DemoOrganization, DemoPerson, DemoPlan};
 use super::fetch::{Fetch, FetchError};
 use crate::model::Clock;
+
+/// How often it is looked for a mail, and how long in between.
+const MAIL_TRIES: usize = 20;
+const MAIL_WAIT: Duration = Duration::from_millis(500);
 
 /// Why the tour ended before its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +93,7 @@ pub async fn run(
     let mut tour = Tour { plan, fetch, clock, report };
     tour.brokered(&Start::CustomDomain(&plan.acme)).await?;
     tour.brokered(&Start::Shortcut(&plan.globex)).await?;
+    tour.link().await?;
     tour.local().await?;
     (tour.report)("The tour is done: every step worked.");
     Ok(())
@@ -122,10 +129,68 @@ impl Tour<'_> {
         self.validate(&done, person)
     }
 
+    /// A first sign-in at the provider, linked with an account that has a password: offer, proof, confirmation; then the
+    /// other way leads to the same account.
+    async fn link(&mut self) -> Result<(), TourError> {
+        let (organization, linker) = (&self.plan.acme, &self.plan.linker);
+        let provider = organization.vendor.habits().name;
+        let title = format!("{}: a first sign-in at {provider}, linked with a password", organization.name);
+        (self.report)(&title);
+        let mut inspector = Inspector::new(self.plan, Some(organization), self.report);
+        let mut walker = Walker::new(self.fetch, self.clock, &mut inspector);
+        let home = walker.open(&self.plan.app).await?;
+        let sign_in = walker.click(&home, &format!("sign-in-{}", organization.handle), &[]).await?;
+        let (there, here) = (&linker.at_provider, &linker.local);
+        let filled = [("emulator-username", there.email), ("emulator-password", there.password.expose())];
+        let offer = walker.click(&sign_in, "emulator-sign-in", &filled).await?;
+        let prove = walker.click(&offer, "link-accounts", &[]).await?;
+        let filled = [("username", here.username), ("password", here.password.expose())];
+        let confirm = walker.click(&prove, "sign-in", &filled).await?;
+        let linked = walker.click(&confirm, "link-confirm", &[]).await?;
+        inspector.finish()?;
+        self.validate(&linked, here)?;
+        (self.report)("    the same person, with the password this time");
+        let by_password = self.by_password(here).await?;
+        let (one, other) = (linked.document.text("claim-sub"), by_password.document.text("claim-sub"));
+        let (Some(wanted), true) = (one, one == other) else {
+            let text = |sub: Option<&str>| sub.unwrap_or("missing").to_owned();
+            return Err(TourError::Claim { name: "sub", wanted: text(one), found: text(other) });
+        };
+        (self.report)(&format!("    both ways lead to one account: sub = {wanted}"));
+        self.mail(here).await
+    }
+
+    /// Waits for the mail that tells the person of the link; the broker sends within a second.
+    async fn mail(&mut self, person: &DemoPerson) -> Result<(), TourError> {
+        let mut inspector = Inspector::new(self.plan, None, self.report);
+        let mut walker = Walker::new(self.fetch, self.clock, &mut inspector);
+        let mut page = walker.open(&self.plan.mails).await?;
+        for _ in 0..MAIL_TRIES {
+            if page.document.has("mail-1") {
+                break;
+            }
+            tokio::time::sleep(MAIL_WAIT).await;
+            page = walker.open(&self.plan.mails).await?;
+        }
+        let (Some(subject), Some(to)) = (page.document.text("mail-1"), page.document.text("to-1")) else {
+            return Err(page.lacks("mail-1"));
+        };
+        if to != format!("to {}", person.email) {
+            let (wanted, found) = (person.email.to_owned(), to.to_owned());
+            return Err(TourError::Claim { name: "to", wanted, found });
+        }
+        (self.report)(&format!("    a mail {to} tells of it: {subject}"));
+        Ok(())
+    }
+
     /// A sign-in with a password at the broker.
     async fn local(&mut self) -> Result<(), TourError> {
         let person = &self.plan.local;
         (self.report)(&format!("{}: a sign-in with a password at the broker", self.plan.acme.name));
+        self.by_password(person).await.map(drop)
+    }
+
+    async fn by_password(&mut self, person: &DemoPerson) -> Result<Page, TourError> {
         let mut inspector = Inspector::new(self.plan, None, self.report);
         let mut walker = Walker::new(self.fetch, self.clock, &mut inspector);
         let home = walker.open(&self.plan.app).await?;
@@ -133,7 +198,8 @@ impl Tour<'_> {
         let filled = [("username", person.username), ("password", person.password.expose())];
         let done = walker.click(&sign_in, "sign-in", &filled).await?;
         inspector.finish()?;
-        self.validate(&done, person)
+        self.validate(&done, person)?;
+        Ok(done)
     }
 
     /// Holds the claims that the app has validated against what they must be, and prints them. What the ID token leaves

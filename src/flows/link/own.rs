@@ -55,7 +55,7 @@ pub struct LedgerView {
     pub at: Timestamp,
     /// What.
     pub kind: LedgerKind,
-    /// What came or went, by its names: connection, then email or username.
+    /// What came or went, by its names: connection, then email or username. Of a link the new identity is the first.
     pub what: Vec<String>,
     /// Until when it can be undone, if it can.
     pub undo_until: Option<Timestamp>,
@@ -155,7 +155,9 @@ impl Broker {
         let undone: Vec<LedgerId> = entries.iter().filter_map(|entry| entry.undoes).collect();
         let mut views = Vec::with_capacity(entries.len());
         for entry in entries {
-            let sides = self.open_sides(&entry)?;
+            let mut sides = self.open_sides(&entry)?;
+            // What was nobody's before stands first.
+            sides.sort_by_key(|side| side.account.is_some());
             let what = sides.iter().map(NamedSide::label);
             let until = entry.at.after(UNDO_WINDOW);
             let may_undo = entry.kind.can_be_undone()
