@@ -24,8 +24,8 @@ async function makeDatabase(kind, folder) {
 }
 
 export class Broker {
-  /** A configured broker that has not started. */
-  static async prepare(kind) {
+  /** A configured broker that has not started; `more` are further sections of its configuration. */
+  static async prepare(kind, more = "") {
     const broker = new Broker();
     broker.folder = mkdtempSync(join(tmpdir(), "countersign-interop-"));
     broker.port = await freePort();
@@ -58,7 +58,7 @@ master_key_file = "${broker.folder}/master.key"
 [outbound]
 allow = ["127.0.0.0/8", "::1/128"]
 extra_ca_file = "${pki}/ca.pem"
-`,
+${more}`,
     );
     return broker;
   }

@@ -1,0 +1,38 @@
+// A mail server that the authors of the broker did not write: PyPI aiosmtpd, in a process of its own.
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+
+import { freePort, pki, required, until } from "./net.mjs";
+
+const credentials = { username: "countersign", password: "mail-password-0123456789" };
+
+export async function startMailServer() {
+  const port = await freePort();
+  const args = ["mail_server.py", port, `${pki}/leaf.pem`, `${pki}/leaf.key`, credentials.username, credentials.password];
+  const child = spawn(required("INTEROP_PYTHON"), args.map(String), { stdio: ["pipe", "pipe", "inherit"] });
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const [mails, lines] = [[], []];
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    lines.push(line);
+    if (lines.length > 1) mails.push(JSON.parse(line));
+  });
+  await until("the mail server's start", () => lines.length > 0);
+  const config = `
+[mail]
+transport = "smtp"
+from = "Countersign <countersign@id.test>"
+smtp_host = "localhost"
+smtp_port = ${port}
+smtp_tls = "starttls"
+smtp_username = "${credentials.username}"
+smtp_password = "${credentials.password}"
+`;
+  return {
+    config,
+    mails,
+    stop: async () => {
+      child.stdin.end();
+      await ended;
+    },
+  };
+}
