@@ -56,14 +56,15 @@ impl FromStr for Email {
     }
 }
 
-/// RFC 5321's `Dot-string` with the non-ASCII letters of RFC 6531.
+/// RFC 5321's `Dot-string` with the non-ASCII letters of RFC 6531. What begins an encoded word (RFC 2047) is refused:
+/// software on the way would read another address in it.
 fn is_plain_local_part(local: &str) -> bool {
     let atext = |c: char| {
         c.is_ascii_alphanumeric()
             || "!#$%&'*+-/=?^_`{|}~.".contains(c)
             || (!c.is_ascii() && !c.is_control() && !c.is_whitespace())
     };
-    local.chars().all(atext) && local.split('.').all(|atom| !atom.is_empty())
+    local.chars().all(atext) && !local.contains("=?") && local.split('.').all(|atom| !atom.is_empty())
 }
 
 /// NFC and full case folding. A non-ASCII character whose folded or normalized form contains ASCII (the Kelvin
@@ -140,6 +141,7 @@ mod tests {
             "a@evil@corp.test",
             "\"a@b\"@acme.test",
             "=?utf-8?q?a?=@b@acme.test",
+            "=?utf-8?q?a=40evil.test=3e?=@acme.test",
             "a\r\nBcc: x@acme.test",
             "a b@acme.test",
             "a@[127.0.0.1]",

@@ -8,6 +8,7 @@ mod catalogue;
 mod credentials;
 mod evidence;
 mod identity;
+mod linking;
 mod redirects;
 mod session;
 mod shown_tokens;

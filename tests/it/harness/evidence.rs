@@ -11,12 +11,14 @@ use super::app::TestApp;
 
 /// The tables that hold what an attacker wants, or the proof of what they did. `spent_flows` is left out: a burned
 /// state is what a refusal shall leave.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 12] = [
     "accounts",
     "codes",
     "consents",
     "dead_tokens",
     "grants",
+    "link_ledger",
+    "mails",
     "passwords",
     "profiles",
     "proven_flows",
