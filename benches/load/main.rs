@@ -53,6 +53,10 @@ struct Arguments {
     /// First fill the database with 100,000 organizations, connections and domains, and a million accounts.
     #[arg(long)]
     populate: bool,
+    /// How many profiles each of the thousand accounts has that `brokered` signs in to, each of another provider. With one
+    /// they are made by their first sign-in; from two on they are there before, with a password as the first.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=25))]
+    profiles: u8,
     /// Over how many organizations the requests go, with ten accounts each.
     #[arg(long, default_value_t = world::BASE_ORGANIZATIONS)]
     spread: usize,

@@ -59,12 +59,13 @@ impl DatabaseUrl {
     }
 }
 
-/// Fills the database up to so many organizations.
-pub async fn fill(database: &DatabaseUrl, organizations: usize) -> Result<()> {
+/// Fills the database up to so many organizations; the accounts of the base have so many profiles each.
+pub async fn fill(database: &DatabaseUrl, organizations: usize, profiles: usize) -> Result<()> {
     let mut statements = vec!["BEGIN".to_owned()];
     statements.extend(copied_organizations(BASE_ORGANIZATIONS, organizations));
     statements.extend(copied_accounts(0, BASE_ORGANIZATIONS, BASE_ACCOUNTS));
     statements.extend(copied_accounts(BASE_ORGANIZATIONS, organizations, FURTHER_ACCOUNTS));
+    statements.extend(linked_profiles(profiles));
     statements.push("COMMIT".to_owned());
     match database {
         DatabaseUrl::Sqlite { url } => {
@@ -168,6 +169,35 @@ fn copied_accounts(from: usize, to: usize, each: usize) -> Vec<String> {
         format!(
             "INSERT INTO passwords (account_id, hash, changed_at) \
              {all} SELECT {acc}, p.hash, p.changed_at FROM passwords p, n, m WHERE p.account_id = {pattern}"
+        ),
+    ]
+}
+
+/// Links profiles to each account of the base until it has so many: the first at its organization's provider, as whom
+/// `brokered` signs in there, the others elsewhere.
+fn linked_profiles(profiles: usize) -> Vec<String> {
+    if profiles < 2 {
+        return Vec::new();
+    }
+    let (organizations, accounts) = (numbers("n", 0, BASE_ORGANIZATIONS), numbers("m", 0, BASE_ACCOUNTS));
+    let further = numbers("k", 1, profiles);
+    let (organization, person, number) = (padded("n.i", 6), padded("m.i", 2), padded("k.i", 2));
+    let account = format!("'acc_019000000000700080000000' || {organization} || {person}");
+    let (first, subject) = ("k.i = 1", "'person-' || CAST(m.i AS TEXT)");
+    vec![
+        format!(
+            "INSERT INTO profiles (id, account_id, organization_id, connection_id, issuer, subject, \
+             email_verified, created_at) \
+             WITH RECURSIVE {organizations}, {accounts}, {further} \
+             SELECT 'pro_0190000000007001800000' || {organization} || {person} || {number}, {account}, o.id, c.id, \
+             CASE WHEN {first} THEN c.issuer ELSE 'https://other-' || {number} || '.test' END, \
+             CASE WHEN {first} THEN {subject} ELSE {account} END, FALSE, o.created_at \
+             FROM n JOIN organizations o ON o.handle = 'org-' || {organization} \
+             JOIN connections c ON c.organization_id = o.id, m, k"
+        ),
+        format!(
+            "UPDATE accounts SET profile_count = {profiles} WHERE id IN \
+             (SELECT account_id FROM profiles WHERE id LIKE 'pro_0190000000007001800000%')"
         ),
     ]
 }

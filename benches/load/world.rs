@@ -113,7 +113,7 @@ impl World {
             database,
             idp,
         };
-        world.fill(arguments.populate).await?;
+        world.fill(arguments.populate, usize::from(arguments.profiles)).await?;
         world.begin()?;
         Ok(world)
     }
@@ -122,7 +122,7 @@ impl World {
         self.folder.path().join("countersign.toml")
     }
 
-    async fn fill(&self, many: bool) -> Result<()> {
+    async fn fill(&self, many: bool, profiles: usize) -> Result<()> {
         let mut apply = Command::new(&self.program);
         apply.arg("--config").arg(self.config_file()).arg("apply").arg(self.folder.path().join("world.toml"));
         measure::quietly(&mut apply)?;
@@ -131,7 +131,7 @@ impl World {
             bail!("--spread is {}, but there are {wanted} organizations; see --populate", self.spread);
         }
         let began = Instant::now();
-        populate::fill(&self.database, wanted).await?;
+        populate::fill(&self.database, wanted, profiles).await?;
         if many {
             eprintln!("populated in {:.0} s", began.elapsed().as_secs_f64());
         }

@@ -64,8 +64,11 @@ async fn assert_untouched(beta: &Beta, name: &str) -> String {
     view.account.id.to_string()
 }
 
+/// A name, and what the provider changes of its answer.
+type Way = (&'static str, fn(&mut Forgery));
+
 /// None of these ways to assert the victim's email shows or gives anything of hers.
-async fn assert_each_is_apart(beta: &Beta, ways: &[(&str, fn(&mut Forgery))]) {
+async fn assert_each_is_apart(beta: &Beta, ways: &[Way]) {
     for (number, (name, change)) in ways.iter().enumerate() {
         let before = Evidence::now(&beta.world.app).await;
         let mut browser = beta.browser();
