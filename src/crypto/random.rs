@@ -28,6 +28,20 @@ pub fn token(random: &dyn Random) -> Secret {
     Secret::new(base64url::encode(bytes))
 }
 
+/// A code of so many decimal digits, each as likely as any other, for people to read and enter.
+pub fn digits(random: &dyn Random, count: usize) -> Secret {
+    let mut code = Zeroizing::new(String::with_capacity(count));
+    let mut byte = [0u8; 1];
+    while code.len() < count {
+        random.fill(&mut byte);
+        // 250 and above would make some digits likelier.
+        if byte[0] < 250 {
+            code.push(char::from(b'0' + byte[0] % 10));
+        }
+    }
+    Secret::new(&*code)
+}
+
 /// What the database keeps of a token from [`token`]: its SHA-256 as base64url. A plain hash is enough, since
 /// 256 random bits cannot be guessed; it is never enough for what a person chose.
 pub fn hash_token(token: &str) -> String {
@@ -43,6 +57,19 @@ mod tests {
     fn a_token_is_32_bytes_of_the_given_randomness() {
         let token = token(&CountingRandom::default());
         assert_eq!(token.expose(), "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
+    }
+
+    #[test]
+    fn a_code_has_its_digits_and_skips_bytes_that_would_favour_some() {
+        struct Falling(std::sync::atomic::AtomicU8);
+        impl Random for Falling {
+            fn fill(&self, bytes: &mut [u8]) {
+                bytes.fill(self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed));
+            }
+        }
+        let falling = Falling(std::sync::atomic::AtomicU8::new(252));
+        assert_eq!(digits(&falling, 4).expose(), "9876", "252, 251 and 250 are skipped");
+        assert_eq!(digits(&CountingRandom::default(), 8).expose(), "01234567");
     }
 
     #[test]

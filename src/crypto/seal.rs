@@ -38,18 +38,21 @@ pub enum Purpose {
     Credential,
     /// Private keys.
     PrivateKey,
-    /// Personal data in audit and ledger.
+    /// Personal data.
     PersonalData,
+    /// The keys, one an account, under which such data are sealed that outlive their use.
+    DataKey,
 }
 
 impl Purpose {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::FlowCookie,
         Self::UpstreamState,
         Self::KnownBrowser,
         Self::Credential,
         Self::PrivateKey,
         Self::PersonalData,
+        Self::DataKey,
     ];
 
     const fn label(self) -> &'static [u8] {
@@ -60,6 +63,7 @@ impl Purpose {
             Self::Credential => b"seal credential",
             Self::PrivateKey => b"seal private key",
             Self::PersonalData => b"seal personal data",
+            Self::DataKey => b"seal data key",
         }
     }
 }

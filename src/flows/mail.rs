@@ -10,7 +10,7 @@ use crate::crypto::seal::Purpose;
 use crate::mail::{Letter, Message, SendError};
 use crate::model::{AccountId, Email, MailId, OrganizationId, Timestamp};
 use crate::store::outbox::{
-    StoredMail, claim_mails, count_mail, finish_mail, insert_mail, is_mail_due, retry_mail,
+    StoredMail, claim_mails, count_mail, finish_mail, insert_mail, is_mail_due, retry_mail, take_count_back,
 };
 use crate::store::{StoreError, Tx};
 
@@ -23,8 +23,11 @@ const GIVE_UP: Duration = Duration::from_hours(48);
 /// The first wait before another try, and the longest one.
 const RETRY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_hours(2));
 
+/// A day, as counters name it, and its seconds.
+const DAY: (&str, u64) = ("day", 86_400);
+
 /// Mails that an address gets at most for one purpose: spans in seconds, and how many.
-const LIMITS: [(&str, u64, i64); 2] = [("hour", 3_600, 5), ("day", 86_400, 20)];
+const LIMITS: [(&str, u64, i64); 2] = [("hour", 3_600, 5), (DAY.0, DAY.1, 20)];
 
 /// A mail that is to be sent.
 pub struct OutgoingMail {
@@ -41,10 +44,11 @@ pub struct OutgoingMail {
 }
 
 impl Broker {
-    /// Keeps a mail in the caller's transaction. Over the limits of its recipient it is not kept, which is recorded.
-    pub async fn queue_mail(&self, tx: &mut Tx, mail: OutgoingMail) -> Result<(), FlowError> {
+    /// Keeps a mail in the caller's transaction. `false` when it is not kept: no mail is configured, or its recipient has
+    /// had too many, which is recorded.
+    pub async fn queue_mail(&self, tx: &mut Tx, mail: OutgoingMail) -> Result<bool, FlowError> {
         if !self.mailer.is_configured() {
-            return Ok(());
+            return Ok(false);
         }
         let OutgoingMail { to, organization, account, message, dedup_key } = mail;
         let (now, purpose) = (self.clock.now(), message.purpose());
@@ -56,7 +60,7 @@ impl Broker {
         };
         if !self.has_room_for_mail(tx, &to, purpose, now).await? {
             self.record_refusal(tx, &event, "mail_limit").await?;
-            return Ok(());
+            return Ok(false);
         }
         let id = MailId::new(now, &*self.random);
         let text = serde_json::to_vec(&Letter { to, message })
@@ -72,7 +76,7 @@ impl Broker {
             attempts: 0,
         };
         insert_mail(tx, &stored).await?;
-        Ok(())
+        Ok(true)
     }
 
     async fn has_room_for_mail(
@@ -82,16 +86,42 @@ impl Broker {
         purpose: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let subject = self.network_tag(&format!("mail:{purpose}:{}", to.canonical()));
-        let seconds = u64::try_from(now.unix_seconds()).unwrap_or(0);
+        let subject = self.mail_subject("mail", &format!("{purpose}:"), to);
         for (span, length, most) in LIMITS {
-            let began = i64::try_from(seconds / length).unwrap_or(0);
-            let expires_at = now.after(Duration::from_secs(length));
+            let (began, expires_at) = span_of(length, now);
             if !count_mail(tx, &subject, (span, began, most), expires_at).await? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Counts one more of what an address may have so often a day; `false` when it has had that many.
+    pub(super) async fn count_by_day(
+        &self,
+        tx: &mut Tx,
+        what: &str,
+        address: &Email,
+        most: i64,
+    ) -> Result<bool, StoreError> {
+        let (began, expires_at) = span_of(DAY.1, self.clock.now());
+        count_mail(tx, &self.mail_subject(what, "", address), (DAY.0, began, most), expires_at).await
+    }
+
+    /// Takes back one that was counted a moment ago.
+    pub(super) async fn take_back_by_day(
+        &self,
+        tx: &mut Tx,
+        what: &str,
+        address: &Email,
+    ) -> Result<(), StoreError> {
+        let (began, _) = span_of(DAY.1, self.clock.now());
+        take_count_back(tx, &self.mail_subject(what, "", address), (DAY.0, began)).await
+    }
+
+    /// Under what an address is counted: a keyed tag, so that the counters name nobody.
+    fn mail_subject(&self, what: &str, purpose: &str, address: &Email) -> String {
+        self.network_tag(&format!("{what}:{purpose}{}", address.canonical()))
     }
 
     /// Sends what is due, several at once, so that one that hangs holds nobody up; gives how many were sent.
@@ -170,6 +200,12 @@ impl Broker {
 /// What a mail's content is sealed for.
 fn context(id: MailId) -> String {
     format!("mails.content:{id}")
+}
+
+/// Which span of so many seconds `now` is in, and when what is counted in it is kept no longer.
+fn span_of(length: u64, now: Timestamp) -> (i64, Timestamp) {
+    let seconds = u64::try_from(now.unix_seconds()).unwrap_or(0);
+    (i64::try_from(seconds / length).unwrap_or(0), now.after(Duration::from_secs(length)))
 }
 
 /// How long to wait after so many tries.

@@ -7,6 +7,7 @@
 
 pub mod access_token;
 pub mod account;
+pub mod anew;
 pub mod authorize;
 pub mod cached;
 pub mod clients;
@@ -27,6 +28,7 @@ pub mod manage;
 mod memory;
 pub mod metadata;
 pub mod password_link;
+mod personal;
 mod provision;
 pub mod revoke;
 pub mod sessions;

@@ -70,7 +70,7 @@ impl Broker {
             },
             dedup_key: None,
         };
-        self.queue_mail(tx, mail).await
+        self.queue_mail(tx, mail).await.map(drop)
     }
 
     /// What the page of a link shows.

@@ -131,6 +131,7 @@ impl Broker {
             id,
             account: sign_in.account,
             organization: sign_in.organization.map(|organization| organization.id),
+            confirmed_at: None,
             created_at: kept.map_or(now, |old| old.created_at),
             last_seen_at: now,
             idle_until: now.after(idle),

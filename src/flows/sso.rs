@@ -114,8 +114,8 @@ impl Broker {
         };
         leg.forced = request.forced;
         match flow.target {
-            Target::Own(..) if !leg.forced => {
-                return Err(self.refuse(visit, event, "cannot_ask_anew", "idp_cannot_be_forced").await);
+            Target::Own(account, place) if !leg.forced => {
+                return self.begin_proof_elsewhere(visit, &flow, (account, place), event).await;
             }
             // The page after it names both sides and asks once more.
             Target::Link(..) if !leg.forced => leg.not_before = None,

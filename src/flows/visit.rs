@@ -79,6 +79,8 @@ pub enum Go {
     Account,
     /// A page of the account's own that changes something sensitive.
     Own(OwnPlace),
+    /// The page on which a mailed code is entered, on the way to such a page.
+    MailCode(OwnPlace),
     /// The page that says that somebody is signed out; the client id of the app that sent them, if known.
     SignedOut(Option<String>),
 }

@@ -56,6 +56,13 @@ pub enum Message {
         /// Where the password is set: a secret.
         link: String,
     },
+    /// A code proves who the person is.
+    ConfirmCode {
+        /// The organization's name.
+        organization: String,
+        /// The code: a secret.
+        code: String,
+    },
     /// A link or merge was undone.
     LinkUndone {
         /// The organization's name.
@@ -82,12 +89,14 @@ impl Message {
             Self::ProfileUnlinked { .. } => "profile-unlinked",
             Self::AccountsMerged { .. } => "accounts-merged",
             Self::SetPassword { .. } => "set-password",
+            Self::ConfirmCode { .. } => "confirm-code",
             Self::LinkUndone { .. } => "link-undone",
         }
     }
 
     fn variables(&self) -> Vec<(&'static str, Cow<'_, str>)> {
         match self {
+            Self::ConfirmCode { organization, .. } => vec![("organization", one_line(organization))],
             Self::ProfileLinked { organization, what, .. }
             | Self::ProfileUnlinked { organization, what, .. }
             | Self::AccountsMerged { organization, what, .. }
@@ -98,14 +107,30 @@ impl Message {
         }
     }
 
-    /// The address that the mail leads to.
-    fn link(&self) -> &str {
+    /// What the person takes from the mail: an address that it leads to, or a code.
+    fn handed(&self) -> Handed<'_> {
         match self {
             Self::ProfileLinked { account, .. }
             | Self::ProfileUnlinked { account, .. }
             | Self::AccountsMerged { account, .. }
-            | Self::LinkUndone { account, .. } => account,
-            Self::SetPassword { link, .. } => link,
+            | Self::LinkUndone { account, .. } => Handed::Link(account),
+            Self::SetPassword { link, .. } => Handed::Link(link),
+            Self::ConfirmCode { code, .. } => Handed::Code(code),
+        }
+    }
+}
+
+/// What stands out in a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handed<'a> {
+    Link(&'a str),
+    Code(&'a str),
+}
+
+impl<'a> Handed<'a> {
+    const fn text(self) -> &'a str {
+        match self {
+            Self::Link(text) | Self::Code(text) => text,
         }
     }
 }
@@ -134,7 +159,7 @@ pub struct Rendered {
 #[template(path = "mail.html")]
 struct Html<'a> {
     parts: &'a [Part; 2],
-    link: &'a str,
+    handed: Handed<'a>,
 }
 
 /// A message in one language.
@@ -172,7 +197,7 @@ impl Texts {
         let variables = message.variables();
         let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_ref())).collect();
         let purpose = message.purpose();
-        let link = message.link();
+        let handed = message.handed();
         let parts = [("en", &self.english), ("de", &self.german)].map(|(language, words)| {
             let say = |part: &str| words.say(&format!("{purpose}{part}"), &variables);
             Part {
@@ -185,10 +210,10 @@ impl Texts {
         });
         let text = parts.iter().map(|part| {
             let Part { title, paragraphs, action, footer, .. } = part;
-            format!("{title}\n\n{}\n\n{action}:\n{link}\n\n{footer}\n", paragraphs.join("\n\n"))
+            format!("{title}\n\n{}\n\n{action}:\n{}\n\n{footer}\n", paragraphs.join("\n\n"), handed.text())
         });
         let text = text.collect::<Vec<_>>().join("\n----\n\n");
-        let html = Html { parts: &parts, link }.render()?;
+        let html = Html { parts: &parts, handed }.render()?;
         let [english, _] = parts;
         Ok(Rendered { subject: english.title, text, html })
     }
@@ -205,12 +230,14 @@ mod tests {
             (what.to_owned(), what.to_owned(), "https://id.test/account".to_owned());
         let own = || (organization.clone(), what.clone(), account.clone());
         let (linked, unlinked, merged, undone, set) = (own(), own(), own(), own(), own());
+        let what_for_code = organization.clone();
         vec![
             Message::ProfileLinked { organization: linked.0, what: linked.1, account: linked.2 },
             Message::ProfileUnlinked { organization: unlinked.0, what: unlinked.1, account: unlinked.2 },
             Message::AccountsMerged { organization: merged.0, what: merged.1, account: merged.2 },
             Message::LinkUndone { organization: undone.0, what: undone.1, account: undone.2 },
             Message::SetPassword { organization: set.0, what: set.1, link: set.2 },
+            Message::ConfirmCode { organization: what_for_code, code: "12345678".to_owned() },
         ]
     }
 
@@ -225,7 +252,7 @@ mod tests {
                 assert!(shown.contains("Acme SSO"), "{shown}");
             }
             for shown in [&mail.text, &mail.html] {
-                assert!(shown.contains(message.link()), "{shown}");
+                assert!(shown.contains(message.handed().text()), "{shown}");
                 assert!(
                     shown.contains("You get this mail because")
                         && shown.contains("Sie erhalten diese Nachricht")

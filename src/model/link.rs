@@ -121,6 +121,8 @@ pub struct LinkState {
     pub near: Side,
     /// The session of the first side, where it is signed in.
     pub session: Option<SessionId>,
+    /// When the first side was proved anew by a mailed code, where that was later than its sign-in.
+    pub confirmed_at: Option<Timestamp>,
     /// The email by which others are looked for, and whether it counts as proven.
     pub email: Option<(Email, bool)>,
     /// What has to be proved.
@@ -177,7 +179,7 @@ pub struct LedgerEntry {
     pub undoes: Option<LedgerId>,
     /// What a merge moved, to be given back.
     pub moved: Moved,
-    /// Both identities and how each was proved, sealed under the account's key.
+    /// Both identities and how each was proved, each sealed under its account's key.
     pub sides_sealed: String,
 }
 
@@ -224,6 +226,21 @@ pub struct NamedSide {
 }
 
 impl NamedSide {
+    /// What is left of a side whose personal data were erased.
+    pub const fn erased(account: AccountId, proved_at: Timestamp) -> Self {
+        Self {
+            account: Some(account),
+            connection: None,
+            provider: None,
+            issuer: None,
+            subject: None,
+            username: None,
+            email: None,
+            proved_at,
+            amr: Vec::new(),
+        }
+    }
+
     /// The names of it that people know: connection, username, email.
     pub fn label(&self) -> String {
         let names = [&self.provider, &self.username, &self.email];

@@ -15,6 +15,8 @@ pub struct Session {
     pub organization: Option<OrganizationId>,
     /// How the person proved who they are.
     pub proof: Proof,
+    /// When the person proved anew, by a mailed code, that it is they. It is no sign-in, and apps are not told.
+    pub confirmed_at: Option<Timestamp>,
     /// When the session began.
     pub created_at: Timestamp,
     /// When it was last used, to about a minute.
@@ -28,6 +30,12 @@ pub struct Session {
 }
 
 impl Session {
+    /// When the person last proved who they are: signed in, or confirmed it by a mailed code.
+    pub fn proved_at(&self) -> Timestamp {
+        let signed_in = self.proof.authenticated_at;
+        self.confirmed_at.map_or(signed_in, |confirmed| confirmed.max(signed_in))
+    }
+
     /// Whether the session is over at `now`.
     pub fn is_over(&self, now: Timestamp) -> bool {
         now >= self.idle_until || now >= self.expires_at

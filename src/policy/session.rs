@@ -96,6 +96,7 @@ mod tests {
     fn session(connection: Option<ConnectionId>) -> Session {
         let now = Timestamp::from_unix_seconds(NOW);
         Session {
+            confirmed_at: None,
             id: SessionId::from_bytes([1; 16]),
             account: AccountId::from_bytes([2; 16]),
             organization: None,

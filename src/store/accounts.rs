@@ -46,6 +46,8 @@ statements! {
     INSERT_ROLE = "INSERT INTO account_roles (organization_id, account_id, role) VALUES ($1, $2, $3)";
     DELETE_OPERATOR = "DELETE FROM operators WHERE account_id = $1";
     INSERT_OPERATOR = "INSERT INTO operators (account_id, since) VALUES ($1, $2)";
+    FIND_DATA_KEY = "SELECT data_key_sealed FROM accounts WHERE id = $1";
+    ADD_DATA_KEY = "UPDATE accounts SET data_key_sealed = $2 WHERE id = $1 AND data_key_sealed IS NULL";
     FIND_PASSWORD = "SELECT hash, changed_at FROM passwords WHERE account_id = $1";
     SAVE_PASSWORD = "INSERT INTO passwords (account_id, hash, changed_at) VALUES ($1, $2, $3) \
                      ON CONFLICT (account_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
@@ -106,6 +108,11 @@ struct AccountRow {
 struct PasswordRow {
     hash: String,
     changed_at: i64,
+}
+
+#[derive(FromRow)]
+struct DataKeyRow {
+    data_key_sealed: Option<String>,
 }
 
 /// An account's password, as it is kept.
@@ -294,6 +301,17 @@ async fn write(tx: &mut Tx, sql: &'static str, it: &Account, now: Timestamp) -> 
         };
     }
     Ok(())
+}
+
+/// The key of an account's personal data, sealed.
+pub async fn find_data_key(tx: &mut Tx, id: AccountId) -> Result<Option<String>, StoreError> {
+    let row = fetch_optional!(tx, DataKeyRow, FIND_DATA_KEY, id.to_string())?;
+    Ok(row.and_then(|row| row.data_key_sealed))
+}
+
+/// Gives an account the key of its personal data, unless it has one.
+pub async fn add_data_key(tx: &mut Tx, id: AccountId, sealed: &str) -> Result<(), StoreError> {
+    execute!(tx, ADD_DATA_KEY, id.to_string(), sealed).map(drop)
 }
 
 /// An account's password.

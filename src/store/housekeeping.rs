@@ -17,6 +17,8 @@ statements! {
                             (SELECT id FROM link_attempts WHERE expires_at < $1 LIMIT 1000)";
     DELETE_PASSWORD_LINKS = "DELETE FROM password_links WHERE hash IN \
                              (SELECT hash FROM password_links WHERE expires_at < $1 LIMIT 1000)";
+    DELETE_MAIL_CODES = "DELETE FROM mail_codes WHERE session_id IN \
+                         (SELECT session_id FROM mail_codes WHERE expires_at < $1 LIMIT 1000)";
     DELETE_CODES = "DELETE FROM codes WHERE hash IN (SELECT c.hash FROM codes c JOIN grants g ON g.id = c.grant_id \
                     WHERE c.expires_at < $1 AND g.expires_at < $1 LIMIT 1000)";
     DELETE_REFRESH_TOKENS = "DELETE FROM refresh_tokens WHERE hash IN \
@@ -28,7 +30,8 @@ statements! {
     DELETE_DEAD_TOKENS = "DELETE FROM dead_tokens WHERE id IN \
                           (SELECT id FROM dead_tokens WHERE expires_at < $1 LIMIT 1000)";
     DELETE_SESSIONS = "DELETE FROM sessions WHERE id IN (SELECT s.id FROM sessions s WHERE s.expires_at < $1 \
-                       AND NOT EXISTS (SELECT 1 FROM proven_flows f WHERE f.session_id = s.id) LIMIT 1000)";
+                       AND NOT EXISTS (SELECT 1 FROM proven_flows f WHERE f.session_id = s.id) \
+                       AND NOT EXISTS (SELECT 1 FROM mail_codes c WHERE c.session_id = s.id) LIMIT 1000)";
     DELETE_MAILS = "DELETE FROM mails WHERE id IN (SELECT id FROM mails WHERE finished_at < $1 LIMIT 1000)";
     DELETE_MAIL_COUNTS = "DELETE FROM mail_counts WHERE (subject, span, began) IN \
                           (SELECT subject, span, began FROM mail_counts WHERE expires_at < $1 LIMIT 1000)";
@@ -58,6 +61,7 @@ const SWEEPS: &[&str] = &[
     DELETE_PROVEN_FLOWS,
     DELETE_LINK_ATTEMPTS,
     DELETE_PASSWORD_LINKS,
+    DELETE_MAIL_CODES,
     DELETE_CODES,
     DELETE_REFRESH_TOKENS,
     DELETE_GRANTS,

@@ -47,6 +47,8 @@ const FILES: &[File] = &[
     file!(14, Sqlite, "sqlite", "0014_ledger_is_append_only.sql"),
     file!(14, Postgres, "postgres", "0014_ledger_is_append_only.sql"),
     file!(15, Common, "common", "0015_connection_of_a_grant.sql"),
+    file!(16, Common, "common", "0016_proof_by_mail.sql"),
+    file!(17, Common, "common", "0017_data_keys.sql"),
 ];
 
 /// The migrations for one database, in order.

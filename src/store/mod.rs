@@ -24,6 +24,7 @@ pub mod keys;
 mod lanes;
 pub mod ledger;
 pub mod links;
+pub mod mail_codes;
 pub mod merging;
 mod migrations;
 pub mod organizations;
@@ -254,7 +255,7 @@ async fn open_postgres(settings: &StoreSettings) -> Result<Engine, OpenError> {
 
 /// Every statement of the store, as (file, name, text).
 pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
-    let files: [(&'static str, &[(&'static str, &'static str)]); 20] = [
+    let files: [(&'static str, &[(&'static str, &'static str)]); 21] = [
         ("accounts", accounts::STATEMENTS),
         ("apps", apps::STATEMENTS),
         ("audit", audit::STATEMENTS),
@@ -268,6 +269,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("keys", keys::STATEMENTS),
         ("ledger", ledger::STATEMENTS),
         ("links", links::STATEMENTS),
+        ("mail_codes", mail_codes::STATEMENTS),
         ("merging", merging::STATEMENTS),
         ("organizations", organizations::STATEMENTS),
         ("outbox", outbox::STATEMENTS),

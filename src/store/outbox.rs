@@ -22,6 +22,7 @@ statements! {
     RETRY = "UPDATE mails SET next_attempt_at = $3, claimed_until = 0 WHERE id = $1 AND claim = $2 AND finished_at IS NULL";
     COUNT = "INSERT INTO mail_counts (subject, span, began, mails, expires_at) VALUES ($1, $2, $3, 1, $4) \
              ON CONFLICT (subject, span, began) DO UPDATE SET mails = mail_counts.mails + 1 WHERE mail_counts.mails < $5";
+    TAKE_BACK = "UPDATE mail_counts SET mails = mails - 1 WHERE subject = $1 AND span = $2 AND began = $3 AND mails > 0";
 }
 
 /// A mail as it is kept.
@@ -99,6 +100,15 @@ pub async fn count_mail(
     expires_at: Timestamp,
 ) -> Result<bool, StoreError> {
     Ok(execute!(tx, COUNT, subject, span, began, expires_at.unix_micros(), most)? == 1)
+}
+
+/// Takes back one that was counted.
+pub async fn take_count_back(
+    tx: &mut Tx,
+    subject: &str,
+    (span, began): (&str, i64),
+) -> Result<(), StoreError> {
+    execute!(tx, TAKE_BACK, subject, span, began).map(drop)
 }
 
 /// Whether a mail is due.

@@ -22,7 +22,8 @@ statements! {
               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15)";
     RENEW = "UPDATE sessions SET token_hash = $3, profile_id = $4, connection_id = $5, authenticated_at = $6, amr = $7, \
              acr = $8, upstream_sid = $9, upstream_id_token_sealed = $10, user_agent = $11, last_seen_at = $12, \
-             idle_until = $13, expires_at = $14, organization_id = $15 WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
+             idle_until = $13, expires_at = $14, organization_id = $15, confirmed_at = NULL WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
+    CONFIRM = "UPDATE sessions SET token_hash = $2, confirmed_at = $3 WHERE id = $1 AND token_hash = $4 AND ended_at IS NULL";
     TOUCH = "UPDATE sessions SET last_seen_at = $2, idle_until = $3 WHERE id = $1 AND ended_at IS NULL";
     END = "UPDATE sessions SET ended_at = $3 WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
     END_ALL = "UPDATE sessions SET ended_at = $2 WHERE account_id = $1 AND ended_at IS NULL";
@@ -54,6 +55,7 @@ struct SessionRow {
     acr: Option<String>,
     upstream_sid: Option<String>,
     user_agent: String,
+    confirmed_at: Option<i64>,
     created_at: i64,
     last_seen_at: i64,
     idle_until: i64,
@@ -82,6 +84,7 @@ impl TryFrom<SessionRow> for Session {
                 acr: row.acr,
                 upstream_sid: row.upstream_sid,
             },
+            confirmed_at: row.confirmed_at.map(time),
             created_at: time(row.created_at),
             last_seen_at: time(row.last_seen_at),
             idle_until: time(row.idle_until),
@@ -183,6 +186,16 @@ pub async fn renew_session(tx: &mut Tx, new: &NewSession) -> Result<bool, StoreE
         text::<OrganizationId>(session.organization.as_ref()),
     )?;
     Ok(changed == 1)
+}
+
+/// Gives a session whose person was proved anew another token; `false` when it has ended, or has another one already.
+pub async fn confirm_session(
+    tx: &mut Tx,
+    id: SessionId,
+    (old_hash, token_hash): (&str, &str),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    Ok(execute!(tx, CONFIRM, id.to_string(), token_hash, now.unix_micros(), old_hash)? == 1)
 }
 
 /// Notes that a session was used.

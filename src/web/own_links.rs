@@ -4,19 +4,21 @@
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::StatusCode;
 
 use super::account::{DONE, UNLINKED, require_session_form};
-use super::pages::{AddProfile, Form, Frame, LedgerRow, ProfileRow, Undo, Unlink, path};
+use super::errors::find_reason;
+use super::pages::{AddProfile, Failure, Form, Frame, LedgerRow, MailCode, ProfileRow, Undo, Unlink, path};
 use super::request::{Browser, PostedForm};
 use super::respond::{answer, outcome, page, refusal, see_other};
 use super::sign_in::choices;
 use super::state::Web;
+use crate::flows::anew::{EnteredCode, MailCodeView, Sensitive};
 use crate::flows::error::FlowError;
-use crate::flows::link::{AddProfileView, AddWay, LedgerView, ProfileView, Sensitive, UndoView, UnlinkView};
+use crate::flows::link::{AddProfileView, AddWay, LedgerView, ProfileView, UndoView, UnlinkView};
 use crate::flows::visit::Go;
-use crate::model::LedgerKind;
+use crate::model::{LedgerKind, OwnPlace};
 
 /// The routes of this file.
 pub fn routes() -> Router<Web> {
@@ -24,6 +26,8 @@ pub fn routes() -> Router<Web> {
         .route(path::ADD_PROFILE, get(show_add).post(post_add))
         .route(path::UNLINK, get(show_unlink).post(post_unlink))
         .route(path::UNDO_LINK, get(show_undo).post(post_undo))
+        .route(path::MAIL_CODE, get(show_code).post(post_code))
+        .route(path::SEND_MAIL_CODE, post(send_code))
 }
 
 /// What something sensitive is answered with: its page, or the way to prove anew who one is.
@@ -123,6 +127,67 @@ async fn post_undo(State(web): State<Web>, browser: Browser, PostedForm(form): P
         return refusal(&web, &browser, web.broker.refuse_form(&browser.visit, "entry_malformed").await);
     };
     outcome(&web, &browser, web.broker.undo_own_link(&browser.visit, entry).await)
+}
+
+async fn show_code(State(web): State<Web>, browser: Browser) -> Response {
+    let Some(place) = browser.query.get("place").and_then(path::read_place) else {
+        return refusal(&web, &browser, FlowError::refused("not_found"));
+    };
+    let result = web.broker.view_mail_code(&browser.visit, place).await;
+    sensitive(&web, &browser, result, |view| {
+        page(StatusCode::OK, &code_page(&web, &browser, place, view, None))
+    })
+}
+
+fn code_page<'w>(
+    web: &'w Web,
+    browser: &Browser,
+    place: OwnPlace,
+    view: MailCodeView,
+    failure: Option<Failure>,
+) -> MailCode<'w> {
+    let place = path::place(place);
+    let here = path::with_query(path::MAIL_CODE, "place", &place);
+    MailCode {
+        frame: web.pages.frame(browser.locale, &here),
+        form: Form { token: view.form_token, flow: None },
+        place,
+        email: view.email.to_string(),
+        is_sent: view.is_sent,
+        failure,
+    }
+}
+
+async fn send_code(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
+    if let Err(response) = require_session_form(&web, &browser, &form).await {
+        return response;
+    }
+    let Some(place) = form.get("place").and_then(path::read_place) else {
+        return refusal(&web, &browser, web.broker.refuse_form(&browser.visit, "place_malformed").await);
+    };
+    outcome(&web, &browser, web.broker.send_mail_code(&browser.visit, place).await)
+}
+
+async fn post_code(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
+    if let Err(response) = require_session_form(&web, &browser, &form).await {
+        return response;
+    }
+    let Some(place) = form.get("place").and_then(path::read_place) else {
+        return refusal(&web, &browser, web.broker.refuse_form(&browser.visit, "place_malformed").await);
+    };
+    let entered = form.get("code").unwrap_or_default();
+    match web.broker.enter_mail_code(&browser.visit, place, entered).await {
+        Ok(EnteredCode::Right(next)) => answer(&next),
+        Ok(EnteredCode::Wrong) => {
+            let result = web.broker.view_mail_code(&browser.visit, place).await;
+            sensitive(&web, &browser, result, |view| {
+                let failure = Some(Failure::new("mail_code_wrong"));
+                let again = code_page(&web, &browser, place, view, failure);
+                page(find_reason("mail_code_wrong").status, &again)
+            })
+        }
+        Err(error) => refusal(&web, &browser, error),
+    }
 }
 
 /// What undoing an entry takes away: of a link the identity that came, not the account that it came to.

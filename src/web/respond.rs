@@ -92,6 +92,7 @@ pub fn answer(answer: &Answer) -> Response {
         Go::Own(OwnPlace::AddProfile) => path::ADD_PROFILE.to_owned(),
         Go::Own(OwnPlace::Unlink(profile)) => path::with_query(path::UNLINK, "profile", &profile.to_string()),
         Go::Own(OwnPlace::Undo(entry)) => path::with_query(path::UNDO_LINK, "entry", &entry.to_string()),
+        Go::MailCode(place) => path::with_query(path::MAIL_CODE, "place", &path::place(*place)),
         Go::SignedOut(None) => path::SIGNED_OUT.to_owned(),
         Go::SignedOut(Some(client)) => path::with_query(path::SIGNED_OUT, "client_id", client),
     };

@@ -71,7 +71,7 @@ impl Broker {
         if let Err(error) = self.check_ground(visit, &attempt, &far).await {
             return Err(self.link_failed(visit, &attempt, event, error).await);
         }
-        let Some(sides) = self.name_sides(&attempt.state.near, &far).await? else {
+        let Some(sides) = self.name_sides(&attempt.state, &far).await? else {
             return Err(self.link_failed(visit, &attempt, event, PROFILE_GONE).await);
         };
         let (mut tx, known) = self.begin_completion(&attempt.state.target).await?;

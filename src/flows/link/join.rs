@@ -4,7 +4,6 @@ use super::super::Broker;
 use super::super::error::FlowError;
 use super::super::evidence::{Event, receipt_of};
 use super::finish::FinishError;
-use crate::crypto::seal::Purpose;
 use crate::flows::mail::OutgoingMail;
 use crate::mail::Message;
 use crate::model::{
@@ -12,7 +11,7 @@ use crate::model::{
     NamedSide, Organization, OrganizationId, ProfileId, Proof,
 };
 use crate::policy::link::{Newcomer, may_join};
-use crate::store::{StoreError, Tx, accounts, ledger, organizations, profiles};
+use crate::store::{Tx, accounts, ledger, organizations, profiles};
 
 /// What a new entry of the ledger is about.
 pub(super) struct NewEntry<'a> {
@@ -69,7 +68,7 @@ impl Broker {
     ) -> Result<Option<LedgerId>, FlowError> {
         let now = self.clock.now();
         let id = LedgerId::new(now, &*self.random);
-        let entry = LedgerEntry {
+        let mut entry = LedgerEntry {
             id,
             organization: new.organization,
             at: now,
@@ -81,8 +80,9 @@ impl Broker {
             actor: new.actor,
             undoes: new.undoes,
             moved: new.moved,
-            sides_sealed: self.seal_sides(id, new.sides)?,
+            sides_sealed: String::new(),
         };
+        entry.sides_sealed = self.seal_sides(tx, &entry, new.sides).await?;
         if !ledger::insert_entry(tx, &entry).await? {
             return Ok(None);
         }
@@ -138,19 +138,5 @@ impl Broker {
             self.queue_mail(tx, mail).await?;
         }
         Ok(())
-    }
-
-    fn seal_sides(&self, id: LedgerId, sides: &[NamedSide]) -> Result<String, FlowError> {
-        let text = serde_json::to_vec(sides)
-            .map_err(|_| FlowError::Unavailable("an entry of the ledger cannot be written".to_owned()))?;
-        Ok(self.sealer.seal_text(Purpose::PersonalData, &format!("link_ledger.sides:{id}"), &text)?)
-    }
-
-    /// Both identities of an entry, as they were.
-    pub(in crate::flows) fn open_sides(&self, entry: &LedgerEntry) -> Result<Vec<NamedSide>, StoreError> {
-        let broken = || StoreError::inconsistent("link_ledger", "sides_sealed", entry.id);
-        let context = format!("link_ledger.sides:{}", entry.id);
-        let text = self.sealer.open_text(Purpose::PersonalData, &context, &entry.sides_sealed);
-        serde_json::from_slice(&text.map_err(|_| broken())?).map_err(|_| broken())
     }
 }

@@ -18,7 +18,7 @@ mod unlink;
 
 pub use confirm::{ConfirmAnswer, LinkConfirmView, MergeView};
 pub use offer::{CandidateView, LinkOfferView, OfferAnswer};
-pub use own::{AddProfileView, AddWay, LedgerView, ProfileView, Sensitive};
+pub use own::{AddProfileView, AddWay, LedgerView, ProfileView};
 pub use sides::SideView;
 pub use undo::{UndoRefusal, UndoView};
 pub use unlink::UnlinkView;

@@ -3,27 +3,19 @@
 
 use super::super::Broker;
 use super::super::account::own_event;
+use super::super::anew::Sensitive;
 use super::super::error::FlowError;
 use super::super::evidence::Event;
 use super::super::sessions::CurrentSession;
 use super::super::sign_in::ConnectionView;
 use super::super::visit::{Answer, Go, Visit};
 use crate::model::{
-    ConnectionId, Email, FlowId, LedgerId, LedgerKind, LinkState, NamedSide, OrganizationId, OwnPlace,
-    ProfileId, ProfileKind, Side, Target, Timestamp, UNDO_WINDOW, Wanted,
+    ConnectionId, FlowId, LedgerId, LedgerKind, LinkState, NamedSide, OrganizationId, OwnPlace, ProfileId,
+    ProfileKind, Side, Target, Timestamp, UNDO_WINDOW, Wanted,
 };
-use crate::policy::link::{begin_until, is_fresh};
+use crate::policy::link::begin_until;
 use crate::store::links::find_attempt;
 use crate::store::{connections, ledger, profiles};
-
-/// Something sensitive: it is shown to whoever proved a moment ago who they are, and everybody else proves it first.
-#[derive(Clone)]
-pub enum Sensitive<T> {
-    /// It is shown.
-    Show(T),
-    /// The person proves anew who they are; the way there.
-    Prove(Answer),
-}
 
 /// One profile of the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,42 +72,6 @@ pub enum AddWay {
 }
 
 impl Broker {
-    /// The session of somebody who proved a moment ago who they are; for everybody else, the way to do so.
-    pub(super) async fn require_fresh(
-        &self,
-        visit: &Visit,
-        place: OwnPlace,
-        action: &'static str,
-    ) -> Result<Sensitive<CurrentSession>, FlowError> {
-        let current = self.require_session(visit, action).await?;
-        let (proved_at, now) = (current.session.proof.authenticated_at, self.clock.now());
-        let fresh = match place {
-            OwnPlace::AddProfile => begin_until(proved_at, now).is_some(),
-            OwnPlace::Unlink(_) | OwnPlace::Undo(_) => is_fresh(proved_at, now),
-        };
-        if fresh {
-            return Ok(Sensitive::Show(current));
-        }
-        Ok(Sensitive::Prove(self.begin_proof(visit, &current, place).await?))
-    }
-
-    /// Leads a signed-in person to prove anew who they are, the way that this session was signed in.
-    async fn begin_proof(
-        &self,
-        visit: &Visit,
-        current: &CurrentSession,
-        place: OwnPlace,
-    ) -> Result<Answer, FlowError> {
-        let flow = self.new_flow(Target::Own(current.account.id, place));
-        let Some(connection) = current.session.proof.connection else {
-            let cookies = self.keep_flow(visit, &flow).await?;
-            let go = Go::SignIn(self.flow_handle(flow.id, None)?);
-            return Ok(cookies.into_iter().fold(Answer::to(go), Answer::with));
-        };
-        let hint = current.account.email.as_ref().map(Email::as_str);
-        self.begin_leg(visit, flow, connection, hint).await
-    }
-
     /// The profiles of the account, oldest first.
     pub(in crate::flows) async fn own_profiles(
         &self,
@@ -151,11 +107,12 @@ impl Broker {
         current: &CurrentSession,
     ) -> Result<Vec<LedgerView>, FlowError> {
         let now = self.clock.now();
-        let entries = ledger::list_entries(&mut self.database.read().await?, current.account.id).await?;
+        let mut tx = self.database.read().await?;
+        let entries = ledger::list_entries(&mut tx, current.account.id).await?;
         let undone: Vec<LedgerId> = entries.iter().filter_map(|entry| entry.undoes).collect();
         let mut views = Vec::with_capacity(entries.len());
         for entry in entries {
-            let mut sides = self.open_sides(&entry)?;
+            let mut sides = self.open_sides(&mut tx, &entry).await?;
             // What was nobody's before stands first.
             sides.sort_by_key(|side| side.account.is_some());
             let what = sides.iter().map(NamedSide::label);
@@ -237,8 +194,8 @@ impl Broker {
         };
         let event = own_event("link", &current);
         let organization = current.organization.as_ref().filter(|own| own.policy.linking);
-        let proof = current.session.proof.clone();
-        let until = begin_until(proof.authenticated_at, self.clock.now());
+        let (proof, confirmed_at) = (current.session.proof.clone(), current.session.confirmed_at);
+        let until = begin_until(current.session.proved_at(), self.clock.now());
         let (Some(organization), Some(until)) = (organization, until) else {
             return Err(self.refuse(visit, event, "link_off", "link_off").await);
         };
@@ -247,6 +204,7 @@ impl Broker {
             target: Target::Account,
             near: Side::Profile { account: current.account.id, proof },
             session: Some(current.session.id),
+            confirmed_at,
             email: None,
             wanted: Wanted::Any,
             far: None,

@@ -3,8 +3,11 @@
 use super::super::Broker;
 use super::super::error::FlowError;
 use super::offer::host;
-use crate::model::{AccountId, Email, Identity, NamedSide, Profile, ProfileKind, Side, Username};
+use crate::model::{AccountId, Email, Identity, LinkState, NamedSide, Profile, ProfileKind, Side, Username};
 use crate::store::{Tx, accounts, profiles};
+
+/// How the ledger says that a code by mail was entered besides (RFC 8176, section 2).
+const BY_CODE: &str = "otp";
 
 /// One side as a page names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +49,17 @@ impl Broker {
     /// Both sides for the ledger, as they are before they are linked; `None` when the profile of one is gone.
     pub(super) async fn name_sides(
         &self,
-        near: &Side,
+        state: &LinkState,
         far: &Side,
     ) -> Result<Option<[NamedSide; 2]>, FlowError> {
         let mut tx = self.database.read().await?;
-        let both = (self.name_side(&mut tx, near).await?, self.name_side(&mut tx, far).await?);
-        Ok(both.0.zip(both.1).map(|(near, far)| [near, far]))
+        let both = (self.name_side(&mut tx, &state.near).await?, self.name_side(&mut tx, far).await?);
+        let (Some(mut near), Some(far)) = both else { return Ok(None) };
+        if let Some(confirmed_at) = state.confirmed_at.filter(|confirmed| *confirmed > near.proved_at) {
+            near.proved_at = confirmed_at;
+            near.amr.push(BY_CODE.to_owned());
+        }
+        Ok(Some([near, far]))
     }
 
     /// A side for the ledger: who was proved, how, and when; `None` when its profile is gone.

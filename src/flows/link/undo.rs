@@ -2,13 +2,14 @@
 
 use super::super::Broker;
 use super::super::account::own_event;
+use super::super::anew::Sensitive;
 use super::super::error::{FlowError, private_detail};
 use super::super::evidence::Event;
 use super::super::manage::ManageError;
 use super::super::sessions::CurrentSession;
 use super::super::visit::{Answer, CookieChange, Go, Visit};
 use super::join::NewEntry;
-use super::own::{LedgerView, Sensitive};
+use super::own::LedgerView;
 use crate::model::{
     Account, AccountId, Actor, LedgerEntry, LedgerId, LedgerKind, Moved, OwnPlace, Profile, ProfileId,
     ProfileKind, UNDO_WINDOW,
@@ -158,6 +159,7 @@ impl Broker {
         for account in both {
             accounts::hold_account(&mut tx, account).await?;
         }
+        let sides = self.open_sides(&mut tx, &entry).await?;
         let new = NewEntry {
             kind: LedgerKind::Undone,
             organization: entry.organization,
@@ -168,7 +170,7 @@ impl Broker {
             actor,
             undoes: Some(id),
             moved: Moved::default(),
-            sides: &self.open_sides(&entry)?,
+            sides: &sides,
         };
         // Order matters: whoever adds the entry undoes it, and nobody else.
         if self.write_entry(&mut tx, new, Event::new("link.undo")).await?.is_none() {

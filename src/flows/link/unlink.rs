@@ -2,11 +2,12 @@
 
 use super::super::Broker;
 use super::super::account::own_event;
+use super::super::anew::Sensitive;
 use super::super::error::FlowError;
 use super::super::sessions::CurrentSession;
 use super::super::visit::{Answer, CookieChange, Go, Visit};
 use super::join::NewEntry;
-use super::own::{ProfileView, Sensitive};
+use super::own::ProfileView;
 use crate::model::{LedgerKind, Moved, OwnPlace, Profile, ProfileId, ProfileKind, SessionId};
 use crate::store::{StoreError, Tx, accounts, merging, password_links, profiles, sessions};
 

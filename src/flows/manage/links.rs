@@ -46,7 +46,6 @@ impl Broker {
         let now = self.clock.now();
         let mut tx = self.database.read().await?;
         let stored = ledger::list_entries(&mut tx, view.account.id).await?;
-        drop(tx);
         let mut entries = Vec::with_capacity(stored.len());
         for entry in &stored {
             let undone_by = stored.iter().find(|later| later.undoes == Some(entry.id)).map(|later| later.id);
@@ -59,7 +58,7 @@ impl Broker {
                 actor: entry.actor,
                 account: entry.account,
                 other: entry.other,
-                what: self.open_sides(entry)?.iter().map(NamedSide::label).collect(),
+                what: self.open_sides(&mut tx, entry).await?.iter().map(NamedSide::label).collect(),
                 undoes: entry.undoes,
                 undone_by,
                 undo_until: may_undo.then_some(until),

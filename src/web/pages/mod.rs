@@ -26,7 +26,7 @@ pub use error::{AppHome, ErrorPage};
 pub use frame::{Failure, Form, Frame, Pages, Person};
 pub use link::{Alternative, Candidate, LinkConfirm, LinkOffer, LinkSide, Merge};
 pub use logout::{Logout, SignedOut};
-pub use own_links::{AddProfile, LedgerRow, ProfileRow, Undo, Unlink};
+pub use own_links::{AddProfile, LedgerRow, MailCode, ProfileRow, Undo, Unlink};
 pub use password::{PasswordSet, SetPassword};
 pub use repost::Repost;
 pub use sign_in::{Choice, ConnectionChoice, DomainEntry, Purpose, SignIn};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use askama::Template;
 
-use super::{ConnectionChoice, Form, Frame, Page, path};
+use super::{ConnectionChoice, Failure, Form, Frame, Page, path};
 use crate::model::{LedgerKind, Timestamp};
 
 /// One profile of the account.
@@ -121,5 +121,33 @@ pub struct Undo<'a> {
 impl Page for Undo<'_> {
     fn title(&self) -> Cow<'_, str> {
         self.frame.say("undo-title")
+    }
+}
+
+/// A mailed code is asked for, or entered, before one of the other pages.
+#[derive(Template)]
+#[template(path = "mail_code.html")]
+pub struct MailCode<'a> {
+    /// What stands around it.
+    pub frame: Frame<'a>,
+    /// What travels hidden.
+    pub form: Form,
+    /// Where the person goes with the right code.
+    pub place: String,
+    /// Where the code is mailed.
+    pub email: String,
+    /// Whether one was sent that works now.
+    pub is_sent: bool,
+    /// That another code was entered.
+    pub failure: Option<Failure>,
+}
+
+impl Page for MailCode<'_> {
+    fn title(&self) -> Cow<'_, str> {
+        self.frame.say("prove-anew-title")
+    }
+
+    fn failed(&self) -> bool {
+        self.failure.is_some()
     }
 }

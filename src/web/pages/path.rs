@@ -2,6 +2,8 @@
 
 use url::form_urlencoded::Serializer;
 
+use crate::model::OwnPlace;
+
 /// Sign-in page; its form posts here.
 pub const SIGN_IN: &str = "/signin";
 /// Where an organization's handle or domain is entered; its form posts here.
@@ -22,6 +24,10 @@ pub const ADD_PROFILE: &str = "/account/link";
 pub const UNLINK: &str = "/account/unlink";
 /// Where a link or merge is undone; its form posts here.
 pub const UNDO_LINK: &str = "/account/undo";
+/// Where a mailed code is entered, on the way to one of these; its form posts here.
+pub const MAIL_CODE: &str = "/account/confirm";
+/// Where such a code is asked for (POST).
+pub const SEND_MAIL_CODE: &str = "/account/confirm/send";
 /// Ends one session of one's own (POST).
 pub const END_SESSION: &str = "/account/sessions/end";
 /// Ends all sessions of one's own but this one (POST).
@@ -36,6 +42,24 @@ pub const SIGNED_OUT: &str = "/signed-out";
 pub const LOGOUT: &str = "/oauth2/logout";
 /// Where the answer to the question is posted (a post to [`LOGOUT`] may come from anywhere).
 pub const CONFIRM_LOGOUT: &str = "/oauth2/logout/confirm";
+
+/// A place as the address of the page names it on which a code is entered.
+pub fn place(place: OwnPlace) -> String {
+    match place {
+        OwnPlace::AddProfile => "link".to_owned(),
+        OwnPlace::Unlink(profile) => profile.to_string(),
+        OwnPlace::Undo(entry) => entry.to_string(),
+    }
+}
+
+/// The place that such an address names.
+pub fn read_place(text: &str) -> Option<OwnPlace> {
+    if text == place(OwnPlace::AddProfile) {
+        return Some(OwnPlace::AddProfile);
+    }
+    let profile = text.parse().ok().map(OwnPlace::Unlink);
+    profile.or_else(|| text.parse().ok().map(OwnPlace::Undo))
+}
 
 /// `path` with one more query parameter.
 pub fn with_query(path: &str, name: &str, value: &str) -> String {
@@ -58,6 +82,7 @@ pub fn in_language(path_and_query: &str, tag: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{LedgerId, ProfileId};
 
     #[test]
     fn switching_the_language_keeps_the_rest_of_the_address() {
@@ -74,6 +99,21 @@ mod tests {
             assert_eq!(in_language(path, "de"), "/evil.test/x?ui_locales=de");
         }
         assert_eq!(in_language("/", "de"), "/?ui_locales=de");
+    }
+
+    #[test]
+    fn a_place_is_read_back_from_its_text() {
+        let places = [
+            OwnPlace::AddProfile,
+            OwnPlace::Unlink(ProfileId::from_bytes([7; 16])),
+            OwnPlace::Undo(LedgerId::from_bytes([7; 16])),
+        ];
+        for one in places {
+            assert_eq!(read_place(&place(one)), Some(one));
+        }
+        for other in ["", "LINK", "acc_07070707070707070707070707070707", "https://evil.test"] {
+            assert_eq!(read_place(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -249,6 +249,24 @@ impl<'a> Samples<'a> {
         self.add("undo-merge", &undone.1);
     }
 
+    fn mail_codes(&mut self) {
+        let here = "/account/confirm?place=link";
+        let ask = MailCode {
+            frame: self.frame(here),
+            form: Form { token: self.noun("token"), flow: None },
+            place: "link".to_owned(),
+            email: self.noun("bob@acme.test"),
+            is_sent: false,
+            failure: None,
+        };
+        self.add("mail-code-send", &ask);
+        let enter = MailCode { is_sent: true, ..ask };
+        self.add("mail-code", &enter);
+        let failure = Some(Failure::new("mail_code_wrong"));
+        let again = MailCode { frame: self.failed_frame(here), failure, ..enter };
+        self.add("mail-code-wrong", &again);
+    }
+
     fn domain(&mut self) {
         let here = "/signin/domain?flow=flow-handle";
         let page = DomainEntry { frame: self.frame(here), form: self.form(), domain: None, failure: None };
@@ -398,6 +416,7 @@ impl<'a> Samples<'a> {
             samples.domain();
             samples.link();
             samples.own_links();
+            samples.mail_codes();
             samples.consent();
             samples.account();
             samples.leaving();

@@ -201,7 +201,7 @@ pub enum Place {
     Own,
     /// Signed out.
     SignedOut,
-    /// The page on which a connection is chosen, or the one that asks for consent.
+    /// The page on which a connection is chosen, the one that asks for consent, or the one on which a mailed code is entered.
     Other,
 }
 
@@ -216,7 +216,7 @@ impl From<Go> for Place {
             Go::Account => Self::Account,
             Go::Own(_) => Self::Own,
             Go::SignedOut(_) => Self::SignedOut,
-            Go::Choose(..) | Go::Consent(_) => Self::Other,
+            Go::Choose(..) | Go::Consent(_) | Go::MailCode(_) => Self::Other,
         }
     }
 }

@@ -48,6 +48,8 @@ on_both_databases! {
             ("/account/link", "connection=password".to_owned()),
             ("/account/unlink", "profile=pro_00000000000000000000000000000001".to_owned()),
             ("/account/undo", "entry=led_00000000000000000000000000000001".to_owned()),
+            ("/account/confirm", "place=link&code=12345678".to_owned()),
+            ("/account/confirm/send", "place=link".to_owned()),
         ] {
             let browser = if path.starts_with("/link") { &mut asked } else { &mut signed_in };
             let page = post(browser, path, &body, "cross-site").await;

@@ -47,3 +47,22 @@ on_both_databases! {
         assert!(nobody.contains("there is no account nobody"), "{nobody}");
     }
 }
+
+on_both_databases! {
+    async fn what_was_linked_cannot_be_read_once_the_accounts_key_is_gone(kind: Kind) {
+        let world = linking(kind, "").await;
+        world.app.clock.set_to(&SystemClock);
+        let mut browser = world.browser();
+        linked(&world, &mut browser).await;
+        world.app.run_statement("UPDATE accounts SET data_key_sealed = NULL").await;
+        let shown = account(&world, &["links", "bobby"]).await.unwrap();
+        let line = shown.lines().last().unwrap();
+        assert!(line.contains(" linked by acc_") && !line.contains("bob@acme.test"), "{shown}");
+        // What can still be done needs no names.
+        let page = own_page(&mut browser).await;
+        let page = browser.click(&page, "undo-1").await;
+        browser.press(page.expect(200, "undo-confirm"), "undo-confirm", &[]).await.expect(200, "signed-out");
+        let shown = account(&world, &["links", "bobby"]).await.unwrap();
+        assert!(shown.contains(" undone by acc_"), "{shown}");
+    }
+}

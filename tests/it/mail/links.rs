@@ -14,10 +14,15 @@ use crate::on_both_databases;
 
 /// Acme links; bobby shares bob's email, and robert is another account of the same person.
 async fn world(kind: Kind) -> (World, Mailbox) {
+    world_on(kind, "").await
+}
+
+/// [`world`], with further keys for acme's connection.
+pub(super) async fn world_on(kind: Kind, connection: &str) -> (World, Mailbox) {
     let mailbox = Mailbox::new();
     let folder = mailbox.folder().display().to_string();
     let settings = [("COUNTERSIGN__MAIL__TRANSPORT", "file"), ("COUNTERSIGN__MAIL__DIR", folder.as_str())];
-    let world = World::on(TestApp::configured(kind, &settings).await, "linking = true", "").await;
+    let world = World::on(TestApp::configured(kind, &settings).await, "linking = true", connection).await;
     let account = |username: &str, email: &str| {
         format!(
             "[[organizations.accounts]]\nusername = \"{username}\"\nemail = \"{email}\"\nemail_verified = true\n\
@@ -33,7 +38,7 @@ async fn world(kind: Kind) -> (World, Mailbox) {
 }
 
 /// What has arrived once everything was sent.
-async fn mails(world: &World, mailbox: &Mailbox) -> Vec<Received> {
+pub(super) async fn mails(world: &World, mailbox: &Mailbox) -> Vec<Received> {
     let rows = "mails WHERE finished_at IS NULL";
     for _ in 0..300 {
         world.app.broker.deliver_mails().await.unwrap();
@@ -87,7 +92,7 @@ on_both_databases! {
 }
 
 /// Signs in to one's own page by password.
-async fn own(browser: &mut Browser, username: &str, password: &str) -> Page {
+pub(super) async fn own(browser: &mut Browser, username: &str, password: &str) -> Page {
     let page = browser.open("https://id.test/account").await;
     page.expect(200, "sign-in");
     browser.press(&page, "sign-in", &[("username", username), ("password", password)]).await

@@ -1,0 +1,263 @@
+//! Proving anew who one is, before something sensitive: by the password, by a forced sign-in at the identity provider,
+//! or, where that cannot be forced, by a code that is mailed to the account's proven address.
+
+use std::time::Duration;
+
+use super::Broker;
+use super::account::own_event;
+use super::error::FlowError;
+use super::evidence::Event;
+use super::mail::OutgoingMail;
+use super::sessions::CurrentSession;
+use super::visit::{Answer, CookieChange, Go, Visit};
+use crate::crypto::random;
+use crate::mail::Message;
+use crate::model::{AccountId, Email, Flow, OwnPlace, ProfileKind, SessionId, Target};
+use crate::policy::access::may_use_password;
+use crate::policy::link::{begin_until, is_fresh};
+use crate::store::mail_codes::{delete_code, has_code, put_code, try_code};
+use crate::store::{StoreError, accounts, organizations, profiles, sessions};
+
+/// How long a code works.
+const CODE_LIFETIME: Duration = Duration::from_mins(10);
+
+/// How many digits it has.
+const CODE_DIGITS: usize = 8;
+
+/// How often a code may be tried.
+const TRIES: i64 = 10;
+
+/// How many codes an address gets a day, and how many wrong ones it may have, over all accounts.
+const CODES_A_DAY: i64 = 5;
+const WRONG_TRIES_A_DAY: i64 = 30;
+
+/// Something sensitive: it is shown to whoever proved a moment ago who they are, and everybody else proves it first.
+#[derive(Clone)]
+pub enum Sensitive<T> {
+    /// It is shown.
+    Show(T),
+    /// The person proves anew who they are; the way there.
+    Prove(Answer),
+}
+
+/// What the page shows on which a mailed code is asked for and entered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailCodeView {
+    /// What its forms prove.
+    pub form_token: String,
+    /// Where the code goes: the account's own address.
+    pub email: Email,
+    /// Whether a code was sent that works now.
+    pub is_sent: bool,
+}
+
+/// What came of an entered code.
+#[derive(Clone)]
+pub enum EnteredCode {
+    /// It was the right one; the way on.
+    Right(Answer),
+    /// It was another one; it may be tried again.
+    Wrong,
+}
+
+/// Somebody who may prove by a mailed code who they are.
+struct ByMail {
+    current: CurrentSession,
+    email: Email,
+}
+
+impl Broker {
+    /// The session of somebody who proved a moment ago who they are; for everybody else, the way to do so.
+    pub(super) async fn require_fresh(
+        &self,
+        visit: &Visit,
+        place: OwnPlace,
+        action: &'static str,
+    ) -> Result<Sensitive<CurrentSession>, FlowError> {
+        let current = self.require_session(visit, action).await?;
+        if self.is_fresh_for(&current, place) {
+            return Ok(Sensitive::Show(current));
+        }
+        Ok(Sensitive::Prove(self.begin_proof(visit, &current, place).await?))
+    }
+
+    fn is_fresh_for(&self, current: &CurrentSession, place: OwnPlace) -> bool {
+        let (proved_at, now) = (current.session.proved_at(), self.clock.now());
+        match place {
+            OwnPlace::AddProfile => begin_until(proved_at, now).is_some(),
+            OwnPlace::Unlink(_) | OwnPlace::Undo(_) => is_fresh(proved_at, now),
+        }
+    }
+
+    /// Leads a signed-in person to prove anew who they are, the way that this session was signed in.
+    async fn begin_proof(
+        &self,
+        visit: &Visit,
+        current: &CurrentSession,
+        place: OwnPlace,
+    ) -> Result<Answer, FlowError> {
+        let flow = self.new_flow(Target::Own(current.account.id, place));
+        let Some(connection) = current.session.proof.connection else {
+            return self.begin_proof_by_password(visit, &flow).await;
+        };
+        let hint = current.account.email.as_ref().map(Email::as_str);
+        self.begin_leg(visit, flow, connection, hint).await
+    }
+
+    async fn begin_proof_by_password(&self, visit: &Visit, flow: &Flow) -> Result<Answer, FlowError> {
+        let cookies = self.keep_flow(visit, flow).await?;
+        let go = Go::SignIn(self.flow_handle(flow.id, None)?);
+        Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
+    }
+
+    /// How somebody proves who they are whose identity provider cannot be made to ask: by the account's password, else
+    /// by a code to its proven address.
+    pub(super) async fn begin_proof_elsewhere(
+        &self,
+        visit: &Visit,
+        flow: &Flow,
+        (account, place): (AccountId, OwnPlace),
+        event: Event,
+    ) -> Result<Answer, FlowError> {
+        let mut tx = self.database.read().await?;
+        let Some(account) = accounts::find_account(&mut tx, account).await? else {
+            return Err(StoreError::inconsistent("sessions", "account_id", account).into());
+        };
+        let organization = match account.organization {
+            Some(id) => organizations::find_organization(&mut tx, id).await?,
+            None => None,
+        };
+        let held = profiles::list_profiles(&mut tx, account.id).await?;
+        let has_password = accounts::find_password(&mut tx, account.id).await?.is_some()
+            && held.iter().any(|profile| profile.kind == ProfileKind::Local);
+        drop(tx);
+        if has_password && may_use_password(&account, organization.as_ref()) {
+            return self.begin_proof_by_password(visit, flow).await;
+        }
+        if account.email.is_some() && account.email_verified && self.mailer.is_configured() {
+            return Ok(Answer::to(Go::MailCode(place)));
+        }
+        Err(self.refuse(visit, event, "cannot_ask_anew", "idp_cannot_be_forced").await)
+    }
+
+    /// Whether the signed-in person proves by a mailed code who they are; for others, their way. A code is never an
+    /// easier way around a provider that can be made to ask.
+    async fn require_by_mail(
+        &self,
+        visit: &Visit,
+        place: OwnPlace,
+        action: &'static str,
+    ) -> Result<Sensitive<ByMail>, FlowError> {
+        let current = self.require_session(visit, action).await?;
+        if self.is_fresh_for(&current, place) {
+            return Ok(Sensitive::Prove(Answer::to(Go::Own(place))));
+        }
+        let way = self.begin_proof(visit, &current, place).await?;
+        match (&way.go, current.account.email.clone()) {
+            (Go::MailCode(_), Some(email)) => Ok(Sensitive::Show(ByMail { current, email })),
+            _ => Ok(Sensitive::Prove(way)),
+        }
+    }
+
+    /// What the page shows on which a code is asked for and entered.
+    pub async fn view_mail_code(
+        &self,
+        visit: &Visit,
+        place: OwnPlace,
+    ) -> Result<Sensitive<MailCodeView>, FlowError> {
+        let ByMail { current, email } = match self.require_by_mail(visit, place, "mail_code").await? {
+            Sensitive::Show(by_mail) => by_mail,
+            Sensitive::Prove(way) => return Ok(Sensitive::Prove(way)),
+        };
+        let session = current.session.id;
+        let is_sent = has_code(&mut self.database.read().await?, session, self.clock.now()).await?;
+        let form_token = self.form_token(&session.to_string());
+        Ok(Sensitive::Show(MailCodeView { form_token, email, is_sent }))
+    }
+
+    /// Mails a code; the last one works no more.
+    pub async fn send_mail_code(&self, visit: &Visit, place: OwnPlace) -> Result<Answer, FlowError> {
+        let ByMail { current, email } = match self.require_by_mail(visit, place, "mail_code.send").await? {
+            Sensitive::Show(by_mail) => by_mail,
+            Sensitive::Prove(way) => return Ok(way),
+        };
+        let CurrentSession { session, account, organization } = &current;
+        let event = Event { action: "mail_code.send", ..own_event("mail_code", &current) };
+        let now = self.clock.now();
+        let code = random::digits(&*self.random, CODE_DIGITS);
+        let mail = OutgoingMail {
+            to: email.clone(),
+            organization: account.organization,
+            account: Some(account.id),
+            message: Message::ConfirmCode {
+                organization: organization
+                    .as_ref()
+                    .map_or_else(|| self.issuer().to_owned(), |own| own.name.clone()),
+                code: code.expose().to_owned(),
+            },
+            dedup_key: None,
+        };
+        let mut tx = self.database.write().await?;
+        let tag = self.code_tag(session.id, code.expose());
+        put_code(&mut tx, session.id, &tag, now.after(CODE_LIFETIME)).await?;
+        let has_room = self.count_by_day(&mut tx, "code", &email, CODES_A_DAY).await?;
+        if !has_room || !self.queue_mail(&mut tx, mail).await? {
+            drop(tx);
+            return Err(self.refuse(visit, event, "too_many_codes", "code_limit").await);
+        }
+        self.record_success(&mut tx, &event).await?;
+        tx.commit().await?;
+        Ok(Answer::to(Go::MailCode(place)))
+    }
+
+    /// Takes an entered code. The right one makes the session one that was proved anew, under another token.
+    pub async fn enter_mail_code(
+        &self,
+        visit: &Visit,
+        place: OwnPlace,
+        entered: &str,
+    ) -> Result<EnteredCode, FlowError> {
+        let ByMail { current, email } = match self.require_by_mail(visit, place, "mail_code").await? {
+            Sensitive::Show(by_mail) => by_mail,
+            Sensitive::Prove(way) => return Ok(EnteredCode::Right(way)),
+        };
+        let event = own_event("mail_code", &current);
+        let session = current.session.id;
+        let digits: String = entered.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
+        let now = self.clock.now();
+        let mut tx = self.database.write().await?;
+        let Some(tag) = try_code(&mut tx, session, TRIES, now).await? else {
+            drop(tx);
+            return Err(self.refuse(visit, event, "mail_code_over", "mail_code_over").await);
+        };
+        // Counted before it is compared, so that parallel guesses do not outrun the count.
+        if !self.count_by_day(&mut tx, "code-wrong", &email, WRONG_TRIES_A_DAY).await? {
+            delete_code(&mut tx, session).await?;
+            self.record_refusal(&mut tx, &event, "code_limit").await?;
+            tx.commit().await?;
+            return Err(FlowError::refused("too_many_codes"));
+        }
+        if tag != self.code_tag(session, &digits) {
+            self.record_refusal(&mut tx, &event, "mail_code_wrong").await?;
+            tx.commit().await?;
+            return Ok(EnteredCode::Wrong);
+        }
+        self.take_back_by_day(&mut tx, "code-wrong", &email).await?;
+        delete_code(&mut tx, session).await?;
+        let token = random::token(&*self.random);
+        let old = visit.session.as_ref().map(|old| random::hash_token(old.expose())).unwrap_or_default();
+        let hashes = (old.as_str(), &*random::hash_token(token.expose()));
+        if !sessions::confirm_session(&mut tx, session, hashes, now).await? {
+            drop(tx);
+            return Err(self.refuse(visit, event, "session_ended", "session_ended").await);
+        }
+        self.record_success(&mut tx, &event).await?;
+        tx.commit().await?;
+        Ok(EnteredCode::Right(Answer::to(Go::Own(place)).with(CookieChange::SetSession(token))))
+    }
+
+    /// What is kept of a code: without the key, nobody who reads the database can try all of them.
+    fn code_tag(&self, session: SessionId, code: &str) -> String {
+        self.network_tag(&format!("mail code:{session}:{code}"))
+    }
+}

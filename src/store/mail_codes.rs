@@ -1,0 +1,52 @@
+//! Codes by mail: the newest of each session, kept as a keyed tag, with the tries that it had.
+
+use sqlx::FromRow;
+
+use super::tx::{execute, fetch_optional, statements};
+use super::{StoreError, Tx};
+use crate::model::{SessionId, Timestamp};
+
+statements! {
+    PUT = "INSERT INTO mail_codes (session_id, code_tag, tries, expires_at) VALUES ($1, $2, 0, $3) \
+           ON CONFLICT (session_id) DO UPDATE SET code_tag = excluded.code_tag, tries = 0, expires_at = excluded.expires_at";
+    FIND = "SELECT code_tag FROM mail_codes WHERE session_id = $1 AND expires_at > $2";
+    TRY = "UPDATE mail_codes SET tries = tries + 1 WHERE session_id = $1 AND expires_at > $2 AND tries < $3 RETURNING code_tag";
+    DELETE = "DELETE FROM mail_codes WHERE session_id = $1";
+}
+
+#[derive(FromRow)]
+struct TagRow {
+    code_tag: String,
+}
+
+/// Puts a new code in the place of the session's last one.
+pub async fn put_code(
+    tx: &mut Tx,
+    session: SessionId,
+    code_tag: &str,
+    expires_at: Timestamp,
+) -> Result<(), StoreError> {
+    execute!(tx, PUT, session.to_string(), code_tag, expires_at.unix_micros()).map(drop)
+}
+
+/// Whether a code of the session is on its way or can be entered.
+pub async fn has_code(tx: &mut Tx, session: SessionId, now: Timestamp) -> Result<bool, StoreError> {
+    let row = fetch_optional!(tx, TagRow, FIND, session.to_string(), now.unix_micros())?;
+    Ok(row.is_some())
+}
+
+/// Counts a try, before anything is compared: the code's tag, or `None` when it is over or had `most` tries.
+pub async fn try_code(
+    tx: &mut Tx,
+    session: SessionId,
+    most: i64,
+    now: Timestamp,
+) -> Result<Option<String>, StoreError> {
+    let row = fetch_optional!(tx, TagRow, TRY, session.to_string(), now.unix_micros(), most)?;
+    Ok(row.map(|row| row.code_tag))
+}
+
+/// Lets a session's code work no more.
+pub async fn delete_code(tx: &mut Tx, session: SessionId) -> Result<(), StoreError> {
+    execute!(tx, DELETE, session.to_string()).map(drop)
+}
