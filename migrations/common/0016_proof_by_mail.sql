@@ -3,6 +3,9 @@
 -- When the person last did so in this session.
 ALTER TABLE sessions ADD COLUMN confirmed_at BIGINT;
 
+-- Whether the person is known to have been asked when they signed in.
+ALTER TABLE sessions ADD COLUMN witnessed BOOLEAN NOT NULL DEFAULT FALSE;
+
 -- The newest code of a session, as a keyed tag.
 CREATE TABLE mail_codes (
     session_id TEXT NOT NULL PRIMARY KEY REFERENCES sessions (id),

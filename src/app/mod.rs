@@ -212,6 +212,7 @@ fn mail_settings(config: &Config, extra_ca: Option<&[u8]>) -> Result<MailerSetti
         },
         credentials: mail.smtp_username.clone().zip(password.clone()),
         extra_ca: extra_ca.map(<[u8]>::to_vec),
+        timeout: mail::SMTP_TIMEOUT,
     };
     let transport = match (mail.transport, &mail.smtp_host) {
         (MailTransport::File, _) => mail::Transport::File(mail.dir.clone()),

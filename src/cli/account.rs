@@ -107,8 +107,14 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
         Command::Enable { name } => say(&line(&broker.set_account_enabled(&name, true).await?)),
         Command::Links { name } => show_links(&broker.list_links(&name).await?),
         Command::UndoLink { entry } => {
-            let undone = broker.undo_link(entry).await?;
-            say(&format!("{} {} of {} undone", undone.id, undone.kind.as_str(), undone.account));
+            let crate::flows::link::Undone { entry, without_password } = broker.undo_link(entry).await?;
+            say(&format!("{} {} of {} undone", entry.id, entry.kind.as_str(), entry.account));
+            if let Some(account) = without_password {
+                say(&format!(
+                    "{account} has its username back, without a password, and no link to set one was mailed: set one with \
+                     apply"
+                ));
+            }
         }
     }
     broker.close().await;

@@ -1,8 +1,6 @@
 //! Proving anew who one is, before something sensitive: by the password, by a forced sign-in at the identity provider,
 //! or, where that cannot be forced, by a code that is mailed to the account's proven address.
 
-use std::time::Duration;
-
 use super::Broker;
 use super::account::own_event;
 use super::error::FlowError;
@@ -12,14 +10,11 @@ use super::sessions::CurrentSession;
 use super::visit::{Answer, CookieChange, Go, Visit};
 use crate::crypto::random;
 use crate::mail::Message;
-use crate::model::{AccountId, Email, Flow, OwnPlace, ProfileKind, SessionId, Target};
+use crate::model::{AccountId, Email, Flow, MAIL_CODE_LIFETIME, OwnPlace, ProfileKind, SessionId, Target};
 use crate::policy::access::may_use_password;
 use crate::policy::link::{begin_until, is_fresh};
 use crate::store::mail_codes::{delete_code, has_code, put_code, try_code};
 use crate::store::{StoreError, accounts, organizations, profiles, sessions};
-
-/// How long a code works.
-const CODE_LIFETIME: Duration = Duration::from_mins(10);
 
 /// How many digits it has.
 const CODE_DIGITS: usize = 8;
@@ -82,7 +77,7 @@ impl Broker {
     }
 
     fn is_fresh_for(&self, current: &CurrentSession, place: OwnPlace) -> bool {
-        let (proved_at, now) = (current.session.proved_at(), self.clock.now());
+        let (Some(proved_at), now) = (current.session.proved_at(), self.clock.now()) else { return false };
         match place {
             OwnPlace::AddProfile => begin_until(proved_at, now).is_some(),
             OwnPlace::Unlink(_) | OwnPlace::Undo(_) => is_fresh(proved_at, now),
@@ -199,7 +194,7 @@ impl Broker {
         };
         let mut tx = self.database.write().await?;
         let tag = self.code_tag(session.id, code.expose());
-        put_code(&mut tx, session.id, &tag, now.after(CODE_LIFETIME)).await?;
+        put_code(&mut tx, session.id, &tag, now.after(MAIL_CODE_LIFETIME)).await?;
         let has_room = self.count_by_day(&mut tx, "code", &email, CODES_A_DAY).await?;
         if !has_room || !self.queue_mail(&mut tx, mail).await? {
             drop(tx);

@@ -18,6 +18,8 @@ use crate::policy::route::{self, Destination, Hints, NamedBy};
 use crate::policy::session::{SessionFacts, Unsatisfied, satisfies};
 use crate::policy::{redirect, request};
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
+use crate::store::StoreError;
+use crate::store::grants::find_account_of_subject;
 
 impl Broker {
     /// Answers an authorization request (RFC 6749, section 4.1.1).
@@ -47,7 +49,7 @@ impl Broker {
         let hints = self.hints(&entry.app, &request).await?;
         let unsatisfied = match self.current_session(visit).await? {
             None => Unsatisfied::Stale,
-            Some(current) => match self.satisfies(&entry, &request, &hints, &current) {
+            Some(current) => match self.satisfies(&entry, &request, &hints, &current).await? {
                 Ok(()) => {
                     return self.resume(visit, flow, &request, &current.account, &current.session).await;
                 }
@@ -59,7 +61,7 @@ impl Broker {
             let reason = error.code.as_str();
             return Err(self.refuse_to_app(visit, event, &request, error, reason).await);
         }
-        self.begin_sign_in(visit, event, flow, request, &hints).await
+        Box::pin(self.begin_sign_in(visit, event, flow, request, &hints)).await
     }
 
     /// The app and the address that its answer goes to. Whatever is wrong here is told on a page: nothing is ever
@@ -114,31 +116,39 @@ impl Broker {
             return Ok(Err(invalid));
         }
         let mut tx = self.database.read().await?;
-        let account = crate::store::grants::find_account_of_subject(&mut tx, app.id, &claims.subject).await?;
+        let account = find_account_of_subject(&mut tx, app.id, &claims.subject).await?;
         Ok(account.map_or(Err(invalid), |account| Ok(Some(account))))
     }
 
-    fn satisfies(
+    async fn satisfies(
         &self,
         entry: &AppEntry,
         request: &AuthorizationRequest,
         hints: &Hints,
         current: &CurrentSession,
-    ) -> Result<(), Unsatisfied> {
+    ) -> Result<Result<(), Unsatisfied>, StoreError> {
         let account = &current.account;
         let belongs =
             current.organization.as_ref().map(|organization| (organization.id, &organization.handle));
         let key = account.username.as_ref().map(Username::key);
         let allowed = route::allowed_connections(hints);
+        let hinted = match request.login_hint.as_deref().filter(|hint| hint.parse::<AccountId>().is_ok()) {
+            Some(hint) => {
+                let mut tx = self.database.read().await?;
+                find_account_of_subject(&mut tx, entry.app.id, hint).await?
+            }
+            None => None,
+        };
         let facts = SessionFacts {
             session: &current.session,
             active: true,
             may_use_app: may_use(&entry.app, belongs),
             username_key: key.as_deref(),
+            hinted,
             email: account.email.as_ref(),
             allowed: allowed.as_deref(),
         };
-        satisfies(request, facts, self.clock.now())
+        Ok(satisfies(request, facts, self.clock.now()))
     }
 
     /// What the hints of a request lead to.
@@ -204,7 +214,7 @@ impl Broker {
         request: AuthorizationRequest,
         hints: &Hints,
     ) -> Result<Answer, FlowError> {
-        let login_hint = request.login_hint.clone();
+        let login_hint = request.name_hint().map(str::to_owned);
         let app = request.app;
         let target = Target::App(Box::new(request));
         let flow = Flow { id, ..self.new_flow(target) };

@@ -130,7 +130,7 @@ impl Broker {
         }
         match flow.target.clone() {
             Target::App(request) => Ok((flow, *request)),
-            Target::Account | Target::Home(_) | Target::Own(..) | Target::Link(..) => {
+            Target::Account | Target::Home(_) | Target::Own(..) | Target::Link(..) | Target::Near(..) => {
                 Err(self.refuse(visit, consent_event(&flow), "flow_expired", "flow_of_no_app").await)
             }
         }

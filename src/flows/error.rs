@@ -27,12 +27,14 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// The name of the connection through which to sign in instead.
     pub instead: Option<String>,
+    /// The ways to sign in that stand in each other's way, by their names.
+    pub clashing: Vec<String>,
 }
 
 impl Refusal {
     /// A refusal of which only the code is known.
     pub const fn new(code: &'static str) -> Self {
-        Self { code, receipt: None, app: None, retry_after: None, instead: None }
+        Self { code, receipt: None, app: None, retry_after: None, instead: None, clashing: Vec::new() }
     }
 }
 

@@ -17,9 +17,6 @@ use crate::store::{StoreError, Tx};
 /// How long a worker has for the mails that it claimed.
 const CLAIM: Duration = Duration::from_mins(2);
 
-/// After how long a mail that cannot be sent is given up.
-const GIVE_UP: Duration = Duration::from_hours(48);
-
 /// The first wait before another try, and the longest one.
 const RETRY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_hours(2));
 
@@ -58,7 +55,8 @@ impl Broker {
             detail: Some(format!("purpose={purpose}")),
             ..Event::new("mail")
         };
-        if !self.has_room_for_mail(tx, &to, purpose, now).await? {
+        // Each organization has its own count, so that none uses up what another has to say.
+        if !self.has_room_for_mail(tx, (&to, organization), purpose, now).await? {
             self.record_refusal(tx, &event, "mail_limit").await?;
             return Ok(false);
         }
@@ -75,18 +73,18 @@ impl Broker {
             created_at: now,
             attempts: 0,
         };
-        insert_mail(tx, &stored).await?;
-        Ok(true)
+        Ok(insert_mail(tx, &stored).await?)
     }
 
     async fn has_room_for_mail(
         &self,
         tx: &mut Tx,
-        to: &Email,
+        (to, organization): (&Email, Option<OrganizationId>),
         purpose: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let subject = self.mail_subject("mail", &format!("{purpose}:"), to);
+        let about = organization.map(|organization| organization.to_string()).unwrap_or_default();
+        let subject = self.mail_subject("mail", &format!("{purpose}:{about}:"), to);
         for (span, length, most) in LIMITS {
             let (began, expires_at) = span_of(length, now);
             if !count_mail(tx, &subject, (span, began, most), expires_at).await? {
@@ -137,7 +135,7 @@ impl Broker {
         let mut sending = tokio::task::JoinSet::new();
         for mail in claimed {
             let mailer = std::sync::Arc::clone(&self.mailer);
-            let letter = self.open_letter(&mail);
+            let letter = self.open_letter(&mail, now);
             sending.spawn(async move {
                 let sent = match letter {
                     Ok(letter) => mailer.send(mail.id, &letter, now).await,
@@ -146,19 +144,25 @@ impl Broker {
                 (mail, sent)
             });
         }
-        let mut done = 0;
+        let (mut done, mut failed) = (0, None);
         while let Some(ended) = sending.join_next().await {
             let Ok((mail, sent)) = ended else { continue };
             done += usize::from(sent.is_ok());
-            self.note_mail(&mail, &claim, sent).await?;
+            // What was sent is noted for each, so that a fault at one lets no other go out twice.
+            failed = self.note_mail(&mail, &claim, sent).await.err().or(failed);
         }
-        Ok(done)
+        failed.map_or(Ok(done), |error| Err(error.into()))
     }
 
-    fn open_letter(&self, mail: &StoredMail) -> Result<Letter, SendError> {
+    /// What a mail says; refused for good when it is of no use any more.
+    fn open_letter(&self, mail: &StoredMail, now: Timestamp) -> Result<Letter, SendError> {
         let broken = || SendError::Permanent("its content cannot be opened".to_owned());
         let text = self.sealer.open_text(Purpose::PersonalData, &context(mail.id), &mail.content_sealed);
-        serde_json::from_slice(&text.map_err(|_| broken())?).map_err(|_| broken())
+        let letter: Letter = serde_json::from_slice(&text.map_err(|_| broken())?).map_err(|_| broken())?;
+        if now.since(mail.created_at) >= letter.message.useful_for() {
+            return Err(SendError::Permanent("it could not be sent while it was of use".to_owned()));
+        }
+        Ok(letter)
     }
 
     /// Notes what has become of a mail: sent, given up, or to be tried again, later each time.
@@ -172,7 +176,7 @@ impl Broker {
         let mut tx = self.database.write().await?;
         match sent {
             Ok(()) => finish_mail(&mut tx, mail.id, claim, "sent", now).await?,
-            Err(SendError::Passing(error)) if now.since(mail.created_at) < GIVE_UP => {
+            Err(SendError::Passing(error)) => {
                 tracing::warn!(mail = %mail.id, attempts = mail.attempts, error, "a mail was not sent, and is tried again");
                 retry_mail(&mut tx, mail.id, claim, now.after(wait(mail.attempts))).await?;
             }

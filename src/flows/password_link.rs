@@ -1,8 +1,6 @@
 //! Links by which a password is set: mailed to whoever got a local profile back without one, good once and for an hour.
 //! Looking at the page uses nothing up; the token is kept as its hash.
 
-use std::time::Duration;
-
 use super::Broker;
 use super::error::FlowError;
 use super::evidence::Event;
@@ -11,7 +9,7 @@ use super::visit::Visit;
 use crate::crypto::password::PasswordError;
 use crate::crypto::random;
 use crate::mail::Message;
-use crate::model::{Account, AccountId, ProfileKind, Secret};
+use crate::model::{Account, AccountId, PASSWORD_LINK_LIFETIME, ProfileKind, Secret};
 use crate::policy::access::may_use_password;
 use crate::policy::guesses::Scope;
 pub use crate::policy::password::{BrokenRule, PasswordRules};
@@ -19,9 +17,6 @@ use crate::policy::password::{broken_rules, normalize};
 use crate::store::guesses::forgive_guesses;
 use crate::store::password_links::{consume_all_links, consume_link, find_link, insert_link};
 use crate::store::{StoreError, Tx, accounts, merging, organizations, profiles};
-
-/// How long a link works.
-const LIFETIME: Duration = Duration::from_hours(1);
 
 /// What the page shows on which a password is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,21 +39,25 @@ pub enum SetPassword {
 }
 
 impl Broker {
-    /// Mails a link by which an account's password is set. An account without an email gets none: the operator sets its
-    /// password.
-    pub(super) async fn mail_password_link(&self, tx: &mut Tx, account: &Account) -> Result<(), FlowError> {
+    /// Mails a link by which an account's password is set. `false` when none is mailed, so that the operator sets the
+    /// password: the account has no proven address, may not sign in by password, or no mail leaves now.
+    pub(super) async fn mail_password_link(&self, tx: &mut Tx, account: &Account) -> Result<bool, FlowError> {
         let (Some(to), Some(username)) = (account.email.clone(), account.username.as_ref()) else {
-            return Ok(());
+            return Ok(false);
         };
         let now = self.clock.now();
         let organization = match account.organization {
             Some(id) => organizations::find_organization(tx, id).await?,
             None => None,
         };
+        if !account.email_verified || !may_use_password(account, organization.as_ref()) {
+            return Ok(false);
+        }
         let token = random::token(&*self.random);
         // Order matters: of several links the newest works alone.
         consume_all_links(tx, account.id, now).await?;
-        insert_link(tx, &random::hash_token(token.expose()), account.id, now.after(LIFETIME)).await?;
+        insert_link(tx, &random::hash_token(token.expose()), account.id, now.after(PASSWORD_LINK_LIFETIME))
+            .await?;
         let mail = OutgoingMail {
             to,
             organization: account.organization,
@@ -70,7 +69,7 @@ impl Broker {
             },
             dedup_key: None,
         };
-        self.queue_mail(tx, mail).await.map(drop)
+        self.queue_mail(tx, mail).await
     }
 
     /// What the page of a link shows.

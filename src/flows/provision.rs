@@ -48,8 +48,8 @@ impl Broker {
         email: Option<&(Email, bool)>,
     ) -> Result<Account, NewPersonError> {
         let now = self.clock.now();
-        let found = accounts::find_account(tx, profile.account).await?;
-        let account = found.ok_or(NewPersonError::Refused("no_account", "account_gone"))?;
+        let found = accounts::find_account_with_count(tx, profile.account).await?;
+        let (account, count) = found.ok_or(NewPersonError::Refused("no_account", "account_gone"))?;
         let mut told = account.clone();
         if let Some((email, proven)) = email {
             told.email = Some(email.clone());
@@ -57,10 +57,9 @@ impl Broker {
         }
         merge_contact(&mut told, &identity.contact);
         // The account's own data gives way only where there is no other way to sign in.
-        if told != account && matches!(profiles::list_profiles(tx, account.id).await?.as_slice(), [_]) {
-            told.updated_at = now;
-            accounts::update_contact(tx, &told, now).await?;
-        } else {
+        let is_news = count == 1 && told != account;
+        told.updated_at = now;
+        if !(is_news && accounts::update_contact(tx, &told, now).await?) {
             told = account;
         }
         // Order matters: whoever links holds accounts before profiles too. From here on the profile stays where it is.
@@ -112,6 +111,10 @@ impl Broker {
             Provision::Create => {}
             Provision::RefuseOther => {
                 let connection = elsewhere.and_then(|profile| profile.kind.connection());
+                if connection == Some(entry.connection.id) {
+                    // Another sign-in of the same person was first, a moment ago.
+                    return Err(StoreError::Conflict.into());
+                }
                 return Err(NewPersonError::OtherConnection(connection));
             }
             Provision::RefuseOff => return Err(NewPersonError::Refused("no_account", "new_accounts_off")),

@@ -79,9 +79,10 @@ impl Broker {
         let mut username = None;
         let mut app_name = None;
         let mut purpose = SignInPurpose::SignIn;
+        let mut locale = flow.target.ui_locales().map(str::to_owned);
         match &flow.target {
             Target::App(request) => {
-                username.clone_from(&request.login_hint);
+                username = request.name_hint().map(str::to_owned);
                 if let Some(entry) = self.directory.app_by_id(request.app).await? {
                     app_name = Some(entry.app.name.clone());
                     let hints: Hints = self.hints(&entry.app, request).await?;
@@ -97,10 +98,16 @@ impl Broker {
             }
             Target::Link(attempt, _) => {
                 purpose = SignInPurpose::Link;
-                let several = self.second_side_connections(*attempt).await?;
-                connections = self.connection_views(&several).await?;
+                if let Some((several, target)) = self.second_side(*attempt).await? {
+                    connections = self.connection_views(&several).await?;
+                    app_name = match target.app() {
+                        Some(app) => self.directory.app_by_id(app).await?.map(|entry| entry.app.name.clone()),
+                        None => None,
+                    };
+                    locale = target.ui_locales().map(str::to_owned);
+                }
             }
-            Target::Account | Target::Home(_) => {}
+            Target::Account | Target::Home(_) | Target::Near(..) => {}
         }
         Ok(SignInView {
             handle: handle.to_owned(),
@@ -109,7 +116,7 @@ impl Broker {
             receipt: receipt_of(flow.id),
             username,
             connections,
-            locale: flow.target.ui_locales().map(str::to_owned),
+            locale,
             purpose,
         })
     }
@@ -200,8 +207,8 @@ impl Broker {
     ) -> Result<Answer, FlowError> {
         let flow = self.require_flow(visit, handle).await?;
         let asked = match &flow.target {
-            Target::App(request) => request.login_hint.clone(),
-            Target::Account | Target::Home(_) | Target::Own(..) | Target::Link(..) => None,
+            Target::App(request) => request.name_hint().map(str::to_owned),
+            Target::Account | Target::Home(_) | Target::Own(..) | Target::Link(..) | Target::Near(..) => None,
         };
         // Whoever typed an email address and was offered several providers need not type it again there.
         let typed = flow.named.as_ref().and_then(|named| named.name.parse::<Email>().ok());
@@ -224,7 +231,9 @@ impl Broker {
     ) -> Result<Answer, FlowError> {
         let flow = self.require_flow(visit, handle).await?;
         let entered = entered.trim();
-        if let Ok(email) = entered.parse::<Email>() {
+        // Who proves something by a password is not sent to a provider instead.
+        let may_route = !matches!(flow.target, Target::Own(..) | Target::Link(..));
+        if let (Ok(email), true) = (entered.parse::<Email>(), may_route) {
             let name = Name::Domain(email.domain().clone());
             let routed = self.connections_for_name(&name, NamedBy::PersonByDomain).await?;
             match routed.as_slice() {
@@ -465,6 +474,7 @@ impl Broker {
             profile: profile.id,
             connection: None,
             authenticated_at: now,
+            witnessed: true,
             amr: vec!["pwd".to_owned()],
             acr: None,
             upstream_sid: None,

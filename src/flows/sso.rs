@@ -91,7 +91,9 @@ impl Broker {
             Target::App(request) => (request.prompt.clone(), request.max_age, request.acr_values.clone()),
             Target::Account | Target::Home(_) => (Vec::new(), None, Vec::new()),
             // What is proved for an account's own sake is never silent, where the provider can be made to ask.
-            Target::Own(..) | Target::Link(..) => (vec![Prompt::Login], Some(ANEW), Vec::new()),
+            Target::Own(..) | Target::Link(..) | Target::Near(..) => {
+                (vec![Prompt::Login], Some(ANEW), Vec::new())
+            }
         };
         leg.not_before = match max_age {
             Some(seconds) => Some(leg.sent_at.before(std::time::Duration::from_secs(seconds.into()))),
@@ -115,7 +117,13 @@ impl Broker {
         leg.forced = request.forced;
         match flow.target {
             Target::Own(account, place) if !leg.forced => {
-                return self.begin_proof_elsewhere(visit, &flow, (account, place), event).await;
+                let elsewhere = self.begin_proof_elsewhere(visit, &flow, (account, place), event);
+                return Box::pin(elsewhere).await;
+            }
+            // There is nothing to be gained: the person goes on to the second side.
+            Target::Near(attempt, revision) if !leg.forced => {
+                let second = self.begin_second_side(visit, (attempt, revision));
+                return Box::pin(second).await;
             }
             // The page after it names both sides and asks once more.
             Target::Link(..) if !leg.forced => leg.not_before = None,
@@ -285,6 +293,11 @@ impl Broker {
             let proved = (side, Some(entry.organization.id));
             return self.prove_second_side(tx, visit, flow, (attempt, revision), proved, event).await;
         }
+        if let Target::Near(attempt, revision) = flow.target {
+            let proved = (vouched(leg, identity, email), found);
+            let again = self.prove_near_side(tx, visit, flow, (attempt, revision), proved, event);
+            return Box::pin(again).await;
+        }
         let (account, profile, identity) = match found {
             Some(profile) => match self.known_person(&mut tx, &profile, &identity, email.as_ref()).await {
                 Ok(account) => (account, profile.id, vouched(leg, identity, email)),
@@ -398,6 +411,7 @@ fn vouched(leg: &UpstreamLeg, identity: VerifiedIdentity, email: Option<(Email, 
         email_verified,
         contact: identity.contact,
         authenticated_at: identity.auth_time.unwrap_or(signed_in),
+        witnessed: leg.forced || identity.auth_time.is_some(),
         amr: if identity.amr.is_empty() { vec!["fed".to_owned()] } else { identity.amr },
         acr: identity.mapped_acr,
         upstream_sid: identity.upstream_sid,

@@ -1,12 +1,13 @@
 //! What is written to people: typed messages, rendered as subject, plain text and HTML, in English and German.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use askama::Template;
 use serde::{Deserialize, Serialize};
 
 use super::text::{MailTextError, Words};
-use crate::model::Email;
+use crate::model::{Email, MAIL_CODE_LIFETIME, PASSWORD_LINK_LIFETIME};
 
 /// A mail as it waits in the outbox, sealed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,6 +92,15 @@ impl Message {
             Self::SetPassword { .. } => "set-password",
             Self::ConfirmCode { .. } => "confirm-code",
             Self::LinkUndone { .. } => "link-undone",
+        }
+    }
+
+    /// How long it is worth sending: what it hands over works no longer.
+    pub const fn useful_for(&self) -> Duration {
+        match self {
+            Self::SetPassword { .. } => PASSWORD_LINK_LIFETIME,
+            Self::ConfirmCode { .. } => MAIL_CODE_LIFETIME,
+            _ => Duration::from_hours(48),
         }
     }
 

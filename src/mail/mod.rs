@@ -10,5 +10,5 @@ mod transport;
 pub use message::{Letter, Message, Rendered, Texts};
 pub use text::MailTextError;
 pub use transport::{
-    Mailer, MailerError, MailerSettings, SendError, SentMail, SmtpSettings, SmtpTls, Transport,
+    Mailer, MailerError, MailerSettings, SMTP_TIMEOUT, SendError, SentMail, SmtpSettings, SmtpTls, Transport,
 };

@@ -1,5 +1,6 @@
 //! How mails leave: through the operator's mail server, into files, or into memory for tests.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -9,13 +10,18 @@ use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message as Envelope, Tokio1Executor};
+use tokio::time::timeout;
 
 use super::message::{Letter, Rendered, Texts};
 use super::text::MailTextError;
 use crate::model::{MailId, Secret, Timestamp};
 
-/// How long a conversation with the mail server may take.
-const SMTP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a conversation with the mail server may take, from the first packet to the last.
+pub const SMTP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Answers that refuse the recipient for good (RFC 5321, section 4.2.3; RFC 7504, section 4). Others, such as a refused
+/// password or sender, are the operator's to mend: the mails wait.
+const REFUSED_FOR_GOOD: [u16; 4] = [550, 551, 553, 556];
 
 /// How mails leave.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +59,8 @@ pub struct SmtpSettings {
     pub credentials: Option<(String, Secret)>,
     /// Further certificate authorities, as PEM.
     pub extra_ca: Option<Vec<u8>>,
+    /// How long a conversation may take.
+    pub timeout: Duration,
 }
 
 /// How the conversation with the mail server is protected.
@@ -103,7 +111,7 @@ pub enum MailerError {
 enum Way {
     None,
     File(PathBuf),
-    Smtp(Box<AsyncSmtpTransport<Tokio1Executor>>),
+    Smtp(Box<AsyncSmtpTransport<Tokio1Executor>>, Duration),
     Memory(Arc<Mutex<Vec<SentMail>>>),
 }
 
@@ -121,7 +129,10 @@ impl Mailer {
             Transport::None => Way::None,
             Transport::File(folder) => Way::File(folder.clone()),
             Transport::Memory(sent) => Way::Memory(Arc::clone(sent)),
-            Transport::Smtp(smtp) => Way::Smtp(Box::new(smtp_transport(smtp).map_err(MailerError::Smtp)?)),
+            Transport::Smtp(smtp) => {
+                let transport = smtp_transport(smtp).map_err(MailerError::Smtp)?;
+                Way::Smtp(Box::new(transport), smtp.timeout)
+            }
         };
         let from = match &settings.transport {
             Transport::None => None,
@@ -135,22 +146,25 @@ impl Mailer {
         !matches!(self.way, Way::None)
     }
 
-    /// Whether mails would leave now: the folder can be written, the server answers. A sentence that says what was found.
+    /// Whether mails would leave now: there is a folder, or can be one; the server answers. A sentence that says what was
+    /// found.
     pub async fn probe(&self) -> Result<String, String> {
         match &self.way {
             Way::None => Ok("not configured".to_owned()),
             Way::Memory(_) => Ok("kept in memory".to_owned()),
             Way::File(folder) => match tokio::fs::metadata(folder).await {
-                Ok(found) if found.is_dir() && !found.permissions().readonly() => {
-                    Ok(format!("one file a mail in {}", folder.display()))
+                Ok(found) if found.is_dir() => Ok(format!("one file a mail in {}", folder.display())),
+                Ok(_) => Err(format!("{} is no folder", folder.display())),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    Ok(format!("one file a mail in {}, which the first one makes", folder.display()))
                 }
-                Ok(_) => Err(format!("{} is no folder that can be written", folder.display())),
                 Err(error) => Err(format!("{}: {error}", folder.display())),
             },
-            Way::Smtp(transport) => match transport.test_connection().await {
-                Ok(true) => Ok("the mail server answers".to_owned()),
-                Ok(false) => Err("the mail server is not ready".to_owned()),
-                Err(error) => Err(format!("the mail server: {error}")),
+            Way::Smtp(transport, span) => match timeout(*span, transport.test_connection()).await {
+                Ok(Ok(true)) => Ok("the mail server answers".to_owned()),
+                Ok(Ok(false)) => Err("the mail server is not ready".to_owned()),
+                Ok(Err(error)) => Err(format!("the mail server: {error}")),
+                Err(_) => Err(TOO_SLOW.to_owned()),
             },
         }
     }
@@ -170,21 +184,30 @@ impl Mailer {
         let envelope = envelope(id, from, letter, rendered, now)?;
         match &self.way {
             Way::File(folder) => write_file(folder, id, &envelope.formatted()).await,
-            Way::Smtp(transport) => match transport.send(envelope).await {
-                Ok(_) => Ok(()),
-                Err(error) if error.is_permanent() => Err(SendError::Permanent(status(&error))),
-                Err(error) => Err(SendError::Passing(status(&error))),
+            Way::Smtp(transport, span) => match timeout(*span, transport.send(envelope)).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) if is_refused_for_good(&error) => Err(SendError::Permanent(status(&error))),
+                Ok(Err(error)) => Err(SendError::Passing(status(&error))),
+                Err(_) => Err(SendError::Passing(TOO_SLOW.to_owned())),
             },
             Way::None | Way::Memory(_) => Ok(()),
         }
     }
 }
 
+const TOO_SLOW: &str = "the mail server did not answer in time";
+
+/// Whether an answer says that this recipient will never get mail here.
+fn is_refused_for_good(error: &lettre::transport::smtp::Error) -> bool {
+    let code = error.status().and_then(|code| code.to_string().parse::<u16>().ok());
+    code.is_some_and(|code| REFUSED_FOR_GOOD.contains(&code))
+}
+
 /// What the mail server said, without its words: they may repeat the recipient.
 fn status(error: &lettre::transport::smtp::Error) -> String {
     match error.status() {
         Some(code) => format!("the mail server answered {code}"),
-        None if error.is_timeout() => "the mail server did not answer in time".to_owned(),
+        None if error.is_timeout() => TOO_SLOW.to_owned(),
         None => "the mail server cannot be reached".to_owned(),
     }
 }
@@ -201,10 +224,8 @@ fn smtp_transport(
         SmtpTls::Implicit => Tls::Wrapper(parameters.build_rustls()?),
         SmtpTls::None => Tls::None,
     };
-    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&smtp.host)
-        .port(smtp.port)
-        .timeout(Some(SMTP_TIMEOUT))
-        .tls(tls);
+    let mut builder =
+        AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&smtp.host).port(smtp.port).tls(tls);
     if let Some((username, password)) = &smtp.credentials {
         builder = builder.credentials(Credentials::new(username.clone(), password.expose().to_owned()));
     }
@@ -298,6 +319,7 @@ mod tests {
             tls: SmtpTls::None,
             credentials: None,
             extra_ca: None,
+            timeout: SMTP_TIMEOUT,
         };
         let settings = MailerSettings { from: "id@id.test".to_owned(), transport: Transport::Smtp(smtp) };
         let mailer = Mailer::new(&settings).unwrap();
@@ -305,6 +327,41 @@ mod tests {
         let sent = mailer.send(MailId::from_bytes([7; 16]), &letter("bob@acme.test"), now).await;
         assert!(matches!(sent, Err(SendError::Passing(_))), "{sent:?}");
         assert!(mailer.probe().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_mail_server_that_falls_silent_holds_nothing_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let smtp = SmtpSettings {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+            tls: SmtpTls::None,
+            credentials: None,
+            extra_ca: None,
+            timeout: Duration::from_millis(50),
+        };
+        let settings = MailerSettings { from: "id@id.test".to_owned(), transport: Transport::Smtp(smtp) };
+        let mailer = Mailer::new(&settings).unwrap();
+        let now = Timestamp::from_unix_seconds(1_800_000_000);
+        let (id, letter) = (MailId::from_bytes([7; 16]), letter("bob@acme.test"));
+        let ends = Duration::from_mins(1);
+        let sent = timeout(ends, mailer.send(id, &letter, now)).await.expect("it ends");
+        assert!(matches!(&sent, Err(SendError::Passing(why)) if why == TOO_SLOW), "{sent:?}");
+        assert_eq!(timeout(ends, mailer.probe()).await.expect("it ends"), Err(TOO_SLOW.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_the_first_mail_makes_is_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let way = |path: PathBuf| {
+            let settings = MailerSettings { from: "id@id.test".to_owned(), transport: Transport::File(path) };
+            Mailer::new(&settings).unwrap()
+        };
+        assert!(way(folder.path().join("mails")).probe().await.is_ok());
+        assert!(way(folder.path().to_owned()).probe().await.is_ok());
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert!(way(folder.path().join("file")).probe().await.is_err());
+        assert!(way(folder.path().join("file/mails")).probe().await.is_err());
     }
 
     #[test]

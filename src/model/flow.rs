@@ -57,6 +57,8 @@ pub enum Target {
     Own(AccountId, OwnPlace),
     /// To an attempt to link: what is proved here is its second side, at this revision of it.
     Link(FlowId, i64),
+    /// To an attempt to link: what is proved here is its first side once more, for which the person was not asked.
+    Near(FlowId, i64),
 }
 
 /// A page of an account's own that changes something sensitive.
@@ -75,7 +77,7 @@ impl Target {
     pub fn ui_locales(&self) -> Option<&str> {
         match self {
             Self::App(request) => request.ui_locales.as_deref(),
-            Self::Account | Self::Home(_) | Self::Own(..) | Self::Link(..) => None,
+            Self::Account | Self::Home(_) | Self::Own(..) | Self::Link(..) | Self::Near(..) => None,
         }
     }
 
@@ -84,7 +86,7 @@ impl Target {
         match self {
             Self::App(request) => Some(request.app),
             Self::Home(app) => Some(*app),
-            Self::Account | Self::Own(..) | Self::Link(..) => None,
+            Self::Account | Self::Own(..) | Self::Link(..) | Self::Near(..) => None,
         }
     }
 
@@ -93,7 +95,7 @@ impl Target {
         match self {
             Self::App(request) => request.hinted_account,
             Self::Own(account, _) => Some(*account),
-            Self::Account | Self::Home(_) | Self::Link(..) => None,
+            Self::Account | Self::Home(_) | Self::Link(..) | Self::Near(..) => None,
         }
     }
 }
@@ -138,6 +140,11 @@ impl AuthorizationRequest {
     /// Whether the app wants `prompt`.
     pub fn wants(&self, prompt: Prompt) -> bool {
         self.prompt.contains(&prompt)
+    }
+
+    /// What `login_hint` says that people and providers know: an email or username, and no `sub` of ours.
+    pub fn name_hint(&self) -> Option<&str> {
+        self.login_hint.as_deref().filter(|hint| hint.parse::<AccountId>().is_err())
     }
 }
 

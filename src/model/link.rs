@@ -13,6 +13,12 @@ use super::{
 /// How long the first proof of a link is good: until then the second one is there, and confirmed.
 pub const LINK_LIFETIME: Duration = Duration::from_mins(10);
 
+/// How long a mailed link to set a password works.
+pub const PASSWORD_LINK_LIFETIME: Duration = Duration::from_hours(1);
+
+/// How long a mailed code works.
+pub const MAIL_CODE_LIFETIME: Duration = Duration::from_mins(10);
+
 /// How long a link or a merge can be undone.
 pub const UNDO_WINDOW: Duration = Duration::from_hours(30 * 24);
 
@@ -35,6 +41,8 @@ pub struct Identity {
     pub contact: Contact,
     /// When the person signed in there.
     pub authenticated_at: Timestamp,
+    /// Whether they are known to have been asked then.
+    pub witnessed: bool,
     /// Authentication methods.
     pub amr: Vec<String>,
     /// Authentication context, as apps know it.
@@ -53,6 +61,7 @@ impl Identity {
             profile,
             connection: Some(self.connection),
             authenticated_at: self.authenticated_at,
+            witnessed: self.witnessed,
             amr: self.amr.clone(),
             acr: self.acr.clone(),
             upstream_sid: self.upstream_sid.clone(),

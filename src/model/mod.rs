@@ -39,8 +39,8 @@ pub use id::{
     OrganizationId, ProfileId, SessionId,
 };
 pub use link::{
-    Identity, LINK_LIFETIME, LedgerEntry, LedgerKind, LinkAttempt, LinkState, Moved, NamedSide, Side,
-    UNDO_WINDOW, Wanted,
+    Identity, LINK_LIFETIME, LedgerEntry, LedgerKind, LinkAttempt, LinkState, MAIL_CODE_LIFETIME, Moved,
+    NamedSide, PASSWORD_LINK_LIFETIME, Side, UNDO_WINDOW, Wanted,
 };
 pub use name::{Handle, NameError, Username};
 pub use organization::{LocalSignIn, Organization, OrganizationPolicy, Plan, Routing};

@@ -30,10 +30,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// When the person last proved who they are: signed in, or confirmed it by a mailed code.
-    pub fn proved_at(&self) -> Timestamp {
-        let signed_in = self.proof.authenticated_at;
-        self.confirmed_at.map_or(signed_in, |confirmed| confirmed.max(signed_in))
+    /// When the person is known to have proved who they are: by a sign-in in which they were asked, or by a mailed code.
+    pub fn proved_at(&self) -> Option<Timestamp> {
+        self.proof.witnessed.then_some(self.proof.authenticated_at).max(self.confirmed_at)
     }
 
     /// Whether the session is over at `now`.
@@ -51,6 +50,10 @@ pub struct Proof {
     pub connection: Option<ConnectionId>,
     /// When the person actively signed in (`auth_time`).
     pub authenticated_at: Timestamp,
+    /// Whether it is known that they did so then: they entered a password, or the provider was made to ask, or says when it
+    /// did. A provider that remembers somebody may answer without asking.
+    #[serde(default)]
+    pub witnessed: bool,
     /// Authentication methods (`amr`, RFC 8176).
     pub amr: Vec<String>,
     /// Authentication context (`acr`), as the app knows it.

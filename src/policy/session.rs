@@ -15,6 +15,8 @@ pub struct SessionFacts<'a> {
     pub may_use_app: bool,
     /// The account's username, in its compared form.
     pub username_key: Option<&'a str>,
+    /// The account that the app calls what `login_hint` says, if it calls one so.
+    pub hinted: Option<AccountId>,
     /// The account's email.
     pub email: Option<&'a Email>,
     /// The connections that app, `idp_hint` and `domain_hint` allow; `None` allows all, and passwords.
@@ -73,12 +75,12 @@ pub fn is_stale(max_age: Option<u32>, authenticated_at: Timestamp, now: Timestam
     max_age.is_some_and(|seconds| now.since(authenticated_at) > Duration::from_secs(seconds.into()))
 }
 
-/// Whether `login_hint` names the account: by id, username or email. A hint that looks like none of these names
+/// Whether `login_hint` names the account: by what the app calls it, its id, username or email. A hint that looks like none of these names
 /// nobody in particular.
 fn fits_login_hint(hint: Option<&str>, facts: SessionFacts<'_>) -> bool {
     let Some(hint) = hint else { return true };
     if let Ok(id) = hint.parse::<AccountId>() {
-        return id == facts.session.account;
+        return facts.hinted.unwrap_or(id) == facts.session.account;
     }
     if let Ok(email) = hint.parse::<Email>() {
         return facts.email.is_some_and(|own| own.canonical() == email.canonical());
@@ -104,6 +106,7 @@ mod tests {
                 profile: ProfileId::from_bytes([3; 16]),
                 connection,
                 authenticated_at: now,
+                witnessed: true,
                 amr: vec!["pwd".into()],
                 acr: None,
                 upstream_sid: None,
@@ -150,6 +153,7 @@ mod tests {
             may_use_app: true,
             username_key: Some("bob"),
             email: Some(&email),
+            hinted: None,
             allowed: None,
         };
         let later = |seconds| Timestamp::from_unix_seconds(NOW + seconds);
@@ -173,6 +177,14 @@ mod tests {
             let asked = request(|r| r.login_hint = Some(hint.to_owned()));
             assert_eq!(ask(asked, good, later(0)), verdict, "{hint}");
         }
+        let [own, before] = [[2; 16], [8; 16]].map(|bytes| AccountId::from_bytes(bytes).to_string());
+        let named = |r: &mut AuthorizationRequest| r.login_hint = Some(own.clone());
+        assert_eq!(ask(request(named), good, later(0)), Ok(()));
+        let former = |r: &mut AuthorizationRequest| r.login_hint = Some(before.clone());
+        assert_eq!(ask(request(former), good, later(0)), Err(Unsatisfied::OtherAccount));
+        // What the app has called the account since before it was merged.
+        let called = SessionFacts { hinted: Some(good.session.account), ..good };
+        assert_eq!(ask(request(former), called, later(0)), Ok(()));
         let elsewhere = SessionFacts { allowed: Some(&other), ..good };
         assert_eq!(ask(request(|_| ()), elsewhere, later(0)), Err(Unsatisfied::OtherConnection));
         let barred = SessionFacts { may_use_app: false, ..good };
@@ -189,6 +201,7 @@ mod tests {
             may_use_app: true,
             username_key: None,
             email: None,
+            hinted: None,
             allowed: Some(&allowed),
         };
         let verdict = satisfies(&request(|_| ()), facts, Timestamp::from_unix_seconds(NOW));

@@ -38,7 +38,7 @@ statements! {
               email_canonical = $6, email_verified = $7, name = $8, given_name = $9, family_name = $10, phone = $11, \
               enabled = $12, break_glass = $13, updated_at = $14 WHERE id = $1";
     UPDATE_CONTACT = "UPDATE accounts SET email = $2, email_canonical = $3, email_verified = $4, name = $5, given_name = $6, \
-                      family_name = $7, phone = $8, updated_at = $9 WHERE id = $1";
+                      family_name = $7, phone = $8, updated_at = $9 WHERE id = $1 AND profile_count = 1";
     SET_ENABLED = "UPDATE accounts SET enabled = $2, updated_at = $3 WHERE id = $1";
     HOLD = "UPDATE accounts SET updated_at = updated_at WHERE id = $1";
     HOLD_BY_USERNAME = "UPDATE accounts SET updated_at = updated_at WHERE username_key = $1";
@@ -99,6 +99,7 @@ struct AccountRow {
     phone: Option<String>,
     enabled: bool,
     break_glass: bool,
+    profile_count: i64,
     created_at: i64,
     updated_at: i64,
     roles: String,
@@ -167,6 +168,19 @@ pub async fn find_account(tx: &mut Tx, id: AccountId) -> Result<Option<Account>,
     fetch_optional!(tx, AccountRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
 }
 
+/// The account with this id, and how many profiles it has.
+pub async fn find_account_with_count(
+    tx: &mut Tx,
+    id: AccountId,
+) -> Result<Option<(Account, i64)>, StoreError> {
+    let row = fetch_optional!(tx, AccountRow, FIND, id.to_string())?;
+    row.map(|row| {
+        let count = row.profile_count;
+        Ok((row.try_into()?, count))
+    })
+    .transpose()
+}
+
 /// The account with this username, without regard to case.
 pub async fn find_account_by_username(
     tx: &mut Tx,
@@ -230,9 +244,10 @@ pub async fn update_account(tx: &mut Tx, changed: &Account, now: Timestamp) -> R
     write(tx, UPDATE, changed, now).await
 }
 
-/// Changes how a person is called and reached, and nothing that says what they may do.
-pub async fn update_contact(tx: &mut Tx, changed: &Account, now: Timestamp) -> Result<(), StoreError> {
-    execute!(
+/// Changes how a person is called and reached, and nothing that says what they may do; `false` when the account has more
+/// than one profile, so that none of them speaks for it.
+pub async fn update_contact(tx: &mut Tx, changed: &Account, now: Timestamp) -> Result<bool, StoreError> {
+    let changed = execute!(
         tx,
         UPDATE_CONTACT,
         changed.id.to_string(),
@@ -245,7 +260,7 @@ pub async fn update_contact(tx: &mut Tx, changed: &Account, now: Timestamp) -> R
         &changed.contact.phone,
         now.unix_micros(),
     )?;
-    Ok(())
+    Ok(changed == 1)
 }
 
 /// Switches an account on or off, and changes nothing else.

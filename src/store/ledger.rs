@@ -5,14 +5,14 @@ use sqlx::FromRow;
 use super::row::{Row, text, time, to_json};
 use super::tx::{execute, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
-use crate::model::{AccountId, LedgerEntry, LedgerId};
+use crate::model::{AccountId, LedgerEntry, LedgerId, LedgerKind, ProfileId};
 
 statements! {
     INSERT = "INSERT INTO link_ledger (id, organization_id, at, kind, account_id, other_account_id, profile_id, connection_id, \
               actor, undoes, moved, sides_sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
               ON CONFLICT (undoes) DO NOTHING";
     FIND = "SELECT * FROM link_ledger WHERE id = $1";
-    FIND_UNDOING = "SELECT * FROM link_ledger WHERE undoes = $1";
+    FIND_UNLINKING = "SELECT * FROM link_ledger WHERE account_id = $1 AND profile_id = $2 AND kind = $3 ORDER BY at DESC, id DESC LIMIT 1";
     LIST = "SELECT * FROM link_ledger WHERE account_id = $1 OR other_account_id = $1 ORDER BY at DESC, id DESC LIMIT 500";
 }
 
@@ -80,9 +80,16 @@ pub async fn find_entry(tx: &mut Tx, id: LedgerId) -> Result<Option<LedgerEntry>
     fetch_optional!(tx, LedgerRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
 }
 
-/// The entry that undoes this one.
-pub async fn find_undoing(tx: &mut Tx, id: LedgerId) -> Result<Option<LedgerEntry>, StoreError> {
-    fetch_optional!(tx, LedgerRow, FIND_UNDOING, id.to_string())?.map(TryInto::try_into).transpose()
+/// The entry that tells how a profile was taken from an account, the last time.
+pub async fn find_unlinking(
+    tx: &mut Tx,
+    account: AccountId,
+    profile: ProfileId,
+) -> Result<Option<LedgerEntry>, StoreError> {
+    let (account, profile) = (account.to_string(), profile.to_string());
+    let row =
+        fetch_optional!(tx, LedgerRow, FIND_UNLINKING, account, profile, LedgerKind::Unlinked.as_str())?;
+    row.map(TryInto::try_into).transpose()
 }
 
 /// What happened to an account's links, newest first, 500 at most; also merges in which it went into another one.

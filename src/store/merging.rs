@@ -16,7 +16,7 @@ statements! {
                     AND NOT EXISTS (SELECT 1 FROM subjects s WHERE s.app_id = $1 AND s.account_id = $3)";
     LIST_CONSENTS = "SELECT app_id FROM consents WHERE account_id = $1 ORDER BY app_id LIMIT 10000";
     MOVE_CONSENT = "UPDATE consents SET account_id = $3 WHERE app_id = $1 AND account_id = $2 \
-                    AND NOT EXISTS (SELECT 1 FROM consents c WHERE c.app_id = $1 AND c.account_id = $3)";
+                    AND given_at <= $4 AND NOT EXISTS (SELECT 1 FROM consents c WHERE c.app_id = $1 AND c.account_id = $3)";
     DELETE_CONSENTS = "DELETE FROM consents WHERE account_id = $1";
     ADD_ROLE = "INSERT INTO account_roles (organization_id, account_id, role) VALUES ($1, $2, $3) \
                 ON CONFLICT (account_id, role) DO NOTHING";
@@ -28,6 +28,7 @@ statements! {
                           AND (created_at >= $2 OR authenticated_at >= $2)";
     REVOKE_GRANTS_SINCE = "UPDATE grants SET revoked_at = $3 WHERE account_id = $1 AND revoked_at IS NULL AND (created_at >= $2 \
                            OR EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = grants.id AND r.created_at >= $2))";
+    REVOKE_GRANTS_OF_APP = "UPDATE grants SET revoked_at = $3 WHERE account_id = $1 AND app_id = $2 AND revoked_at IS NULL";
     END_SESSIONS_OF_PROFILE = "UPDATE sessions SET ended_at = $3 WHERE account_id = $1 AND profile_id = $2 AND ended_at IS NULL";
     REVOKE_GRANTS_OF_PROFILE = "UPDATE grants SET revoked_at = $3 WHERE account_id = $1 AND revoked_at IS NULL \
                                 AND (profile_id = $2 OR profile_id IS NULL)";
@@ -98,14 +99,17 @@ pub async fn list_consent_apps(tx: &mut Tx, account: AccountId) -> Result<Vec<Ap
     apps(&fetch_all!(tx, AppIdRow, LIST_CONSENTS, &account)?, "consents", &account)
 }
 
-/// Moves an account's consent to an app to another account that has none there; `false` when it has one.
+/// Moves an account's consent to an app, if it was given until `until`, to another account that has none there; `false`
+/// when nothing was moved.
 pub async fn move_consent(
     tx: &mut Tx,
     app: AppId,
     from: AccountId,
     to: AccountId,
+    until: Timestamp,
 ) -> Result<bool, StoreError> {
-    Ok(execute!(tx, MOVE_CONSENT, app.to_string(), from.to_string(), to.to_string())? == 1)
+    let (app, from, to) = (app.to_string(), from.to_string(), to.to_string());
+    Ok(execute!(tx, MOVE_CONSENT, app, from, to, until.unix_micros())? == 1)
 }
 
 /// Deletes all consents of an account.
@@ -165,6 +169,16 @@ pub async fn end_what_was_opened_since(
     execute!(tx, END_SESSIONS_SINCE, &account, since, now)?;
     execute!(tx, REVOKE_GRANTS_SINCE, &account, since, now)?;
     Ok(())
+}
+
+/// Revokes the grants that an account has given to an app.
+pub async fn revoke_grants_of_app(
+    tx: &mut Tx,
+    account: AccountId,
+    app: AppId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    execute!(tx, REVOKE_GRANTS_OF_APP, account.to_string(), app.to_string(), now.unix_micros()).map(drop)
 }
 
 /// Ends the sessions of an account that one of its profiles opened, and revokes the grants that were given in them.

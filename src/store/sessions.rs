@@ -18,11 +18,11 @@ statements! {
                          WHERE s.connection_id = $1 AND p.issuer = $2 AND s.upstream_sid = $3 AND s.ended_at IS NULL LIMIT 1000";
     INSERT = "INSERT INTO sessions (id, token_hash, account_id, organization_id, profile_id, connection_id, \
               authenticated_at, amr, acr, upstream_sid, upstream_id_token_sealed, user_agent, created_at, last_seen_at, \
-              idle_until, expires_at) \
-              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15)";
+              idle_until, expires_at, witnessed) \
+              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16)";
     RENEW = "UPDATE sessions SET token_hash = $3, profile_id = $4, connection_id = $5, authenticated_at = $6, amr = $7, \
              acr = $8, upstream_sid = $9, upstream_id_token_sealed = $10, user_agent = $11, last_seen_at = $12, \
-             idle_until = $13, expires_at = $14, organization_id = $15, confirmed_at = NULL WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
+             idle_until = $13, expires_at = $14, organization_id = $15, witnessed = $16, confirmed_at = NULL WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
     CONFIRM = "UPDATE sessions SET token_hash = $2, confirmed_at = $3 WHERE id = $1 AND token_hash = $4 AND ended_at IS NULL";
     TOUCH = "UPDATE sessions SET last_seen_at = $2, idle_until = $3 WHERE id = $1 AND ended_at IS NULL";
     END = "UPDATE sessions SET ended_at = $3 WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
@@ -51,6 +51,7 @@ struct SessionRow {
     profile_id: String,
     connection_id: Option<String>,
     authenticated_at: i64,
+    witnessed: bool,
     amr: String,
     acr: Option<String>,
     upstream_sid: Option<String>,
@@ -80,6 +81,7 @@ impl TryFrom<SessionRow> for Session {
                 profile: at.parse("profile_id", &row.profile_id)?,
                 connection: at.parse_optional("connection_id", row.connection_id.as_deref())?,
                 authenticated_at: time(row.authenticated_at),
+                witnessed: row.witnessed,
                 amr: words(&row.amr),
                 acr: row.acr,
                 upstream_sid: row.upstream_sid,
@@ -158,6 +160,7 @@ pub async fn insert_session(tx: &mut Tx, new: &NewSession) -> Result<(), StoreEr
         session.created_at.unix_micros(),
         session.idle_until.unix_micros(),
         session.expires_at.unix_micros(),
+        proof.witnessed,
     )?;
     Ok(())
 }
@@ -184,6 +187,7 @@ pub async fn renew_session(tx: &mut Tx, new: &NewSession) -> Result<bool, StoreE
         session.idle_until.unix_micros(),
         session.expires_at.unix_micros(),
         text::<OrganizationId>(session.organization.as_ref()),
+        proof.witnessed,
     )?;
     Ok(changed == 1)
 }

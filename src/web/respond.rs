@@ -131,7 +131,7 @@ fn error_page(web: &Web, browser: &Browser, refusal: Refusal) -> Response {
     }
     let app = refusal.app.and_then(|app| app.home.map(|home| AppHome { name: app.name, home }));
     let own = browser.here.starts_with(path::ACCOUNT) || refusal.code.starts_with("link_");
-    let error = ErrorPage { frame, failure, app, instead: refusal.instead, own };
+    let error = ErrorPage { frame, failure, app, instead: refusal.instead, clashing: refusal.clashing, own };
     let mut response = page(error.status(), &error);
     if let Some(span) = refusal.retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(span.as_secs().max(1)));

@@ -2,10 +2,10 @@
 
 use super::super::Broker;
 use super::super::error::FlowError;
-use super::super::evidence::receipt_of;
 use super::super::visit::{Answer, CookieChange, Go, Visit};
 use super::sides::SideView;
 use crate::model::{AccountId, LinkAttempt, LinkState, ProfileKind, Role, Side, Wanted};
+use crate::policy::link::{LinkRefusal, Newcomer, may_join};
 use crate::store::links::abandon_attempt;
 use crate::store::{Tx, accounts, merging, profiles};
 
@@ -18,8 +18,6 @@ pub struct LinkConfirmView {
     pub form_token: String,
     /// The app that is waiting, by name.
     pub app: Option<String>,
-    /// The code under which the attempt can be looked up.
-    pub receipt: String,
     /// The side that was proved first.
     pub near: SideView,
     /// The side that was proved second.
@@ -76,8 +74,13 @@ impl Broker {
         let (Some(near_view), Some(far_view)) = (near_view, far_view) else {
             drop(tx);
             let event = Self::link_event("link", &attempt);
-            return Err(self.burn_for(&attempt, event, "link_taken", "profile_gone").await);
+            return Err(self.burn_for(&attempt, event, "link_profile_gone", "profile_gone").await);
         };
+        if let Err(refusal) = self.check_join(&mut tx, &attempt, far).await? {
+            drop(tx);
+            let event = Self::link_event("link", &attempt);
+            return Err(self.burn(&attempt, event, refusal).await);
+        }
         let merge = match (attempt.state.near.account(), far.account()) {
             (Some(near), Some(far)) => Some(self.merge_view(&mut tx, [near, far]).await?),
             _ => None,
@@ -91,11 +94,33 @@ impl Broker {
             handle: handle.to_owned(),
             form_token: self.form_token(&attempt.id.to_string()),
             app: app.map(|app| app.name),
-            receipt: receipt_of(attempt.state.origin),
             near: near_view,
             far: far_view,
             merge,
             locale: attempt.state.target.ui_locales().map(str::to_owned),
+        })
+    }
+
+    /// Whether both sides could become one account as things are now; whoever confirms is held to it once more.
+    async fn check_join(
+        &self,
+        tx: &mut Tx,
+        attempt: &LinkAttempt,
+        far: &Side,
+    ) -> Result<Result<(), LinkRefusal>, FlowError> {
+        let organization = self.organization_of(tx, attempt.organization).await?;
+        Ok(match (&attempt.state.near, far) {
+            (Side::Identity(identity), Side::Profile { account, .. })
+            | (Side::Profile { account, .. }, Side::Identity(identity)) => {
+                let holder = self.holder(tx, &organization, *account).await?;
+                may_join(Newcomer::Identity(&identity.issuer), &holder)
+            }
+            (Side::Profile { account: one, .. }, Side::Profile { account: two, .. }) => {
+                let one = self.holder(tx, &organization, *one).await?;
+                let two = self.holder(tx, &organization, *two).await?;
+                may_join(Newcomer::Account(&two), &one)
+            }
+            (Side::Identity(_), Side::Identity(_)) => Err(LinkRefusal::NoAccount),
         })
     }
 

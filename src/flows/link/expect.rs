@@ -50,6 +50,7 @@ impl Broker {
                 undoes: None,
                 moved: Moved::default(),
                 sides: &[name_identity(identity, Some(entry.connection.name.clone()))],
+                also: None,
             };
             self.write_entry(tx, new, Event::new("link.expected")).await?;
             return Ok(Some((account, profile.id)));

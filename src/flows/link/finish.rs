@@ -5,14 +5,16 @@ use super::super::Broker;
 use super::super::complete::{Further, Known, Proven, Way};
 use super::super::error::FlowError;
 use super::super::evidence::Event;
+use super::super::sso::registration;
 use super::super::visit::{Answer, CookieChange, Visit};
 use super::confirm::accounts_of;
 use crate::model::{
-    Account, AccountId, LINK_LIFETIME, LinkAttempt, NamedSide, Organization, Proof, Secret, Side, Target,
+    Account, AccountId, Identity, LINK_LIFETIME, LinkAttempt, NamedSide, Organization, Proof, Secret, Side,
+    Target,
 };
 use crate::policy::link::{LinkRefusal, Newcomer, Offer, begin_until};
 use crate::store::links::{abandon_attempt, consume_attempt};
-use crate::store::{StoreError, Tx, accounts, profiles, sessions};
+use crate::store::{StoreError, Tx, accounts, connections, profiles, sessions};
 
 /// What a link came to.
 pub(super) struct Joined {
@@ -37,7 +39,7 @@ pub(super) enum FinishError {
 }
 
 /// A profile that was proved was unlinked or merged since.
-const PROFILE_GONE: FinishError = FinishError::Gone("link_taken", "profile_gone");
+const PROFILE_GONE: FinishError = FinishError::Gone("link_profile_gone", "profile_gone");
 
 impl From<FlowError> for FinishError {
     fn from(error: FlowError) -> Self {
@@ -160,12 +162,14 @@ impl Broker {
         match (&state.near, far) {
             (Side::Identity(identity), Side::Profile { account, proof }) => {
                 self.check_profile(tx, &organization, *account, proof).await?;
+                check_connection(tx, identity).await?;
                 let identity = self.still_proven(tx, (**identity).clone(), organization.id).await?;
                 let proof = self.join(tx, &organization, &identity, *account, (attempt, sides)).await?;
                 Ok(Joined { account: *account, proof, id_token: Some(identity.id_token) })
             }
             (Side::Profile { account, proof }, Side::Identity(identity)) => {
                 self.check_profile(tx, &organization, *account, proof).await?;
+                check_connection(tx, identity).await?;
                 let identity = self.still_proven(tx, (**identity).clone(), organization.id).await?;
                 self.join(tx, &organization, &identity, *account, (attempt, sides)).await?;
                 Ok(Joined { account: *account, proof: proof.clone(), id_token: None })
@@ -281,4 +285,17 @@ impl Broker {
             Offer::Nothing | Offer::Unnamed => None,
         })
     }
+}
+
+/// Whether the connection that has vouched for an identity is still enabled, and the one that it was: as the database has
+/// it in this transaction, whatever this node remembers.
+async fn check_connection(tx: &mut Tx, identity: &Identity) -> Result<(), FinishError> {
+    let found = connections::find_connection(tx, identity.connection).await?;
+    let Some(record) = found.filter(|record| record.connection.enabled) else {
+        return Err(FinishError::Gone("connection_disabled", "connection_disabled"));
+    };
+    if registration(&record.connection) != identity.registration {
+        return Err(FinishError::Gone("idp_answer_invalid", "connection_changed"));
+    }
+    Ok(())
 }

@@ -25,6 +25,8 @@ pub(super) struct NewEntry<'a> {
     pub undoes: Option<LedgerId>,
     pub moved: Moved,
     pub sides: &'a [NamedSide],
+    /// A proven address of an identity that has become part of the account, to be told too.
+    pub also: Option<&'a Email>,
 }
 
 impl Broker {
@@ -53,6 +55,7 @@ impl Broker {
             undoes: None,
             moved: Moved::default(),
             sides,
+            also: identity.email.as_ref().filter(|_| identity.email_verified),
         };
         let receipt = Some(receipt_of(attempt.state.origin));
         self.write_entry(tx, entry, Event { receipt, ..Event::new("link") }).await?;
@@ -95,7 +98,7 @@ impl Broker {
             ..event
         };
         self.record_success(tx, &event).await?;
-        self.tell_of_entry(tx, &entry, new.sides).await?;
+        self.tell_of_entry(tx, &entry, new.sides, new.also).await?;
         Ok(Some(id))
     }
 
@@ -105,6 +108,7 @@ impl Broker {
         tx: &mut Tx,
         entry: &LedgerEntry,
         sides: &[NamedSide],
+        also: Option<&Email>,
     ) -> Result<(), FlowError> {
         let Some(organization) = organizations::find_organization(tx, entry.organization).await? else {
             return Ok(());
@@ -120,20 +124,26 @@ impl Broker {
             LedgerKind::Undone => Message::LinkUndone { organization, what, account },
             LedgerKind::Expected => return Ok(()),
         };
-        let mut told: Vec<Email> = Vec::new();
+        let mut told: Vec<(Email, AccountId)> = Vec::new();
         for id in [Some(entry.account), entry.other].into_iter().flatten() {
             let found = accounts::find_account(tx, id).await?;
-            let Some(to) = found.and_then(|found| found.email) else { continue };
-            if told.iter().any(|known| known.canonical() == to.canonical()) {
+            // An address that a provider merely asserts may be a stranger's; what a username's owner has, the operator gave.
+            let found = found.filter(|found| found.email_verified || found.username.is_some());
+            told.extend(found.and_then(|found| found.email).map(|to| (to, id)));
+        }
+        told.extend(also.map(|to| (to.clone(), entry.account)));
+        let mut known: Vec<&str> = Vec::new();
+        for (number, (to, account)) in told.iter().enumerate() {
+            if known.contains(&to.canonical()) {
                 continue;
             }
-            told.push(to.clone());
+            known.push(to.canonical());
             let mail = OutgoingMail {
-                to,
+                to: to.clone(),
                 organization: Some(entry.organization),
-                account: Some(id),
+                account: Some(*account),
                 message: message.clone(),
-                dedup_key: Some(format!("{}:{id}", entry.id)),
+                dedup_key: Some(format!("{}:{number}", entry.id)),
             };
             self.queue_mail(tx, mail).await?;
         }

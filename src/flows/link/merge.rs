@@ -49,6 +49,7 @@ impl Broker {
             undoes: None,
             moved,
             sides,
+            also: None,
         };
         let receipt = Some(receipt_of(attempt.state.origin));
         self.write_entry(tx, entry, Event { receipt, ..Event::new("merge") }).await?;
@@ -95,6 +96,7 @@ impl Broker {
         gone: &Account,
         moved: &mut Moved,
     ) -> Result<(), StoreError> {
+        let now = self.clock.now();
         for role in &moved.gained {
             merging::add_role(tx, organization.id, kept.id, *role).await?;
         }
@@ -105,13 +107,15 @@ impl Broker {
             // Order matters: after sessions, before subjects. A new name waits for whoever is opening something at the
             // account, and has everybody wait who begins to.
             let (one, two) = ((kept.id, kept.username.as_ref()), (gone.id, gone.username.as_ref()));
-            merging::swap_usernames(tx, one, two, self.clock.now()).await?;
+            merging::swap_usernames(tx, one, two, now).await?;
         }
         for app in merging::list_subject_apps(tx, gone.id).await? {
             moved.subjects.extend(merging::move_subject(tx, app, gone.id, kept.id).await?.then_some(app));
         }
         for app in merging::list_consent_apps(tx, gone.id).await? {
-            moved.consents.extend(merging::move_consent(tx, app, gone.id, kept.id).await?.then_some(app));
+            moved
+                .consents
+                .extend(merging::move_consent(tx, app, gone.id, kept.id, now).await?.then_some(app));
         }
         merging::delete_consents(tx, gone.id).await
     }

@@ -13,6 +13,7 @@ mod offer;
 mod own;
 mod prove;
 mod sides;
+mod skip;
 mod undo;
 mod unlink;
 
@@ -20,7 +21,7 @@ pub use confirm::{ConfirmAnswer, LinkConfirmView, MergeView};
 pub use offer::{CandidateView, LinkOfferView, OfferAnswer};
 pub use own::{AddProfileView, AddWay, LedgerView, ProfileView};
 pub use sides::SideView;
-pub use undo::{UndoRefusal, UndoView};
+pub use undo::{UndoRefusal, UndoView, Undone};
 pub use unlink::UnlinkView;
 
 use super::Broker;
@@ -108,7 +109,16 @@ impl Broker {
 
     /// Ends an attempt because of a failure, with its record: what was proved proves nothing any more.
     async fn burn(&self, attempt: &LinkAttempt, event: Event, refusal: LinkRefusal) -> FlowError {
-        self.burn_for(attempt, event, refusal.code(), refusal.code()).await
+        let clashing = match refusal {
+            LinkRefusal::SameProvider => self.clashing(attempt).await,
+            _ => Ok(Vec::new()),
+        };
+        match (self.burn_for(attempt, event, refusal.code(), refusal.code()).await, clashing) {
+            (FlowError::Refused(refused), Ok(clashing)) => {
+                FlowError::Refused(Box::new(Refusal { clashing, ..*refused }))
+            }
+            (error, _) => error,
+        }
     }
 
     /// [`Self::burn`], for a reason with words of its own: the public code, and the true reason.

@@ -1,7 +1,7 @@
 //! The offer: who shares the email, the page that lists them, and the person's answer.
 
 use super::super::Broker;
-use super::super::complete::{Further, Known, Proven, Way};
+use super::super::complete::{Further, Known, Way};
 use super::super::directory::ConnectionEntry;
 use super::super::error::FlowError;
 use super::super::evidence::{Event, receipt_of};
@@ -9,13 +9,12 @@ use super::super::sso::registration;
 use super::super::visit::{Answer, CookieChange, Go, Visit};
 use super::finish::FinishError;
 use crate::model::{
-    Account, AccountId, Email, Flow, Identity, LINK_LIFETIME, LinkAttempt, LinkState, Organization,
-    OrganizationId, ProfileId, ProfileKind, Session, Side, Target, Wanted,
+    Account, AccountId, Email, Flow, FlowId, Identity, LINK_LIFETIME, LinkAttempt, LinkState, Organization,
+    OrganizationId, Profile, ProfileId, ProfileKind, Session, Side, Target, Wanted,
 };
 use crate::policy::access::allows_password;
-use crate::policy::link::{HeldProfile, Holder, LinkRefusal, Newcomer, Offer, offer};
-use crate::store::links::consume_attempt;
-use crate::store::{StoreError, Tx, accounts, organizations, profiles, sessions};
+use crate::policy::link::{HeldProfile, Holder, LinkRefusal, Newcomer, Offer, is_proved, offer};
+use crate::store::{StoreError, Tx, accounts, organizations, profiles};
 
 /// What the page **Link your account** shows.
 #[derive(Debug, Clone)]
@@ -126,6 +125,10 @@ impl Broker {
         let Some(organization) = event.organization else {
             return Err(FlowError::Unavailable("a connection without an organization".to_owned()));
         };
+        let now = self.clock.now();
+        // Without a proof of a moment ago the person proves it anew, within this time.
+        let proved_at = if is_proved(&identity, now) { identity.authenticated_at } else { now };
+        let expires_at = proved_at.after(LINK_LIFETIME);
         let state = LinkState {
             origin: flow.id,
             target: flow.target.clone(),
@@ -136,7 +139,6 @@ impl Broker {
             wanted: Wanted::Nothing,
             far: None,
         };
-        let expires_at = self.clock.now().after(LINK_LIFETIME);
         let (_, handle, cookies) =
             self.begin_attempt(&mut tx, visit, organization, expires_at, &state).await?;
         self.record_success(&mut tx, &Event { action: "link.offer", ..event }).await?;
@@ -292,7 +294,45 @@ impl Broker {
         }
         self.record_success(&mut tx, &Self::link_event("link.choose", &attempt)).await?;
         tx.commit().await?;
-        let flow = self.new_flow(Target::Link(attempt.id, attempt.revision + 1));
+        let attempt = LinkAttempt { revision: attempt.revision + 1, state, ..attempt };
+        match &attempt.state.near {
+            Side::Identity(identity) if !is_proved(identity, self.clock.now()) => {
+                let flow = self.new_flow(Target::Near(attempt.id, attempt.revision));
+                let hint = identity.email.as_ref().map(Email::as_str);
+                self.begin_leg(visit, flow, identity.connection, hint).await
+            }
+            _ => self.lead_to_second_side(visit, &attempt, chosen.as_ref()).await,
+        }
+    }
+
+    /// Leads to where the second side of an attempt is proved, which is at this revision.
+    pub(in crate::flows) async fn begin_second_side(
+        &self,
+        visit: &Visit,
+        at: (FlowId, i64),
+    ) -> Result<Answer, FlowError> {
+        let mut tx = self.database.read().await?;
+        let Some(attempt) = self.waiting_attempt(&mut tx, visit, at).await? else {
+            drop(tx);
+            return Err(self
+                .refuse(visit, Event::new("link.prove"), "flow_expired", "link_not_waiting")
+                .await);
+        };
+        let chosen = match attempt.state.wanted {
+            Wanted::Profile(profile) => profiles::find_profile(&mut tx, profile).await?,
+            Wanted::Any | Wanted::Nothing => None,
+        };
+        drop(tx);
+        self.lead_to_second_side(visit, &attempt, chosen.as_ref()).await
+    }
+
+    async fn lead_to_second_side(
+        &self,
+        visit: &Visit,
+        attempt: &LinkAttempt,
+        chosen: Option<&Profile>,
+    ) -> Result<Answer, FlowError> {
+        let flow = self.new_flow(Target::Link(attempt.id, attempt.revision));
         match chosen.and_then(|profile| profile.kind.connection()) {
             Some(connection) => {
                 let hint = attempt.state.email.as_ref().map(|(email, _)| email.as_str());
@@ -303,67 +343,6 @@ impl Broker {
                 let go = Go::SignIn(self.flow_handle(flow.id, None)?);
                 Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
             }
-        }
-    }
-
-    /// Keeps both apart, and goes on: a new account is made where the connection allows.
-    async fn skip_link(&self, visit: &Visit, attempt: LinkAttempt) -> Result<Answer, FlowError> {
-        let now = self.clock.now();
-        let event = Self::link_event("link.skip", &attempt);
-        let entry = match &attempt.state.near {
-            Side::Identity(identity) => match self.vouching_connection(identity).await {
-                Ok(entry) => Some(entry),
-                Err(error) => return Err(self.link_failed(visit, &attempt, event, error).await),
-            },
-            Side::Profile { .. } => None,
-        };
-        let current = match attempt.state.session {
-            Some(_) => self.current_session(visit).await?,
-            None => None,
-        };
-        let (mut tx, known) = self.begin_completion(&attempt.state.target).await?;
-        if !consume_attempt(&mut tx, attempt.id, attempt.revision, now).await? {
-            drop(tx);
-            return Err(self.refuse(visit, event, "flow_finished", "link_overtaken").await);
-        }
-        let clear = CookieChange::ClearFlow(attempt.id);
-        let flow = attempt.flow();
-        match (attempt.state.near, entry) {
-            (Side::Identity(identity), Some(entry)) => {
-                let identity = self.still_proven(&mut tx, *identity, attempt.organization).await?;
-                let (account, profile) = match self.new_person(&mut tx, &entry, &identity).await {
-                    Ok(made) => made,
-                    Err(error) => return Err(self.refuse_new_person(tx, visit, event, error).await),
-                };
-                self.record_success(&mut tx, &event).await?;
-                let proof = identity.proof(profile);
-                let proven = Proven { account, proof, upstream_id_token: Some(identity.id_token) };
-                Ok(self.complete_sign_in(tx, visit, &flow, proven, known).await?.with(clear))
-            }
-            (Side::Profile { proof, .. }, _) => {
-                let current = current.filter(|current| Some(current.session.id) == attempt.state.session);
-                let held = match &current {
-                    Some(current) => sessions::hold_session(&mut tx, current.session.id).await?,
-                    None => false,
-                };
-                let (Some(current), true) = (current, held) else {
-                    drop(tx);
-                    return Err(self.refuse(visit, event, "session_ended", "session_ended").await);
-                };
-                let ground =
-                    self.ground(&mut tx, &current.account, &proof, &attempt.state.target, known).await?;
-                if !ground.goes_on() {
-                    drop(tx);
-                    return Err(self.refuse_step(visit, event, ground.step, &attempt.state.target).await);
-                }
-                self.record_success(&mut tx, &event).await?;
-                let way = Way { flow: flow.id, target: &flow.target };
-                let next =
-                    self.go_on(&mut tx, visit, way, &current.account, &current.session, &ground).await?;
-                tx.commit().await?;
-                Ok(next.with(clear))
-            }
-            (Side::Identity(_), None) => Err(FlowError::Unavailable("a connection is gone".to_owned())),
         }
     }
 

@@ -11,9 +11,9 @@ use super::super::sign_in::ConnectionView;
 use super::super::visit::{Answer, Go, Visit};
 use crate::model::{
     ConnectionId, FlowId, LedgerId, LedgerKind, LinkState, NamedSide, OrganizationId, OwnPlace, ProfileId,
-    ProfileKind, Side, Target, Timestamp, UNDO_WINDOW, Wanted,
+    ProfileKind, Side, Target, Timestamp, Wanted,
 };
-use crate::policy::link::begin_until;
+use crate::policy::link::{begin_until, undo_until};
 use crate::store::links::find_attempt;
 use crate::store::{connections, ledger, profiles};
 
@@ -47,6 +47,10 @@ pub struct LedgerView {
     pub at: Timestamp,
     /// What.
     pub kind: LedgerKind,
+    /// Whether it happened to this account, and not to one that went into it.
+    pub own: bool,
+    /// The entry that it undoes.
+    pub undoes: Option<LedgerId>,
     /// What came or went, by its names: connection, then email or username. Of a link the new identity is the first.
     pub what: Vec<String>,
     /// Until when it can be undone, if it can.
@@ -116,17 +120,15 @@ impl Broker {
             // What was nobody's before stands first.
             sides.sort_by_key(|side| side.account.is_some());
             let what = sides.iter().map(NamedSide::label);
-            let until = entry.at.after(UNDO_WINDOW);
-            let may_undo = entry.kind.can_be_undone()
-                && entry.account == current.account.id
-                && now < until
-                && !undone.contains(&entry.id);
+            let until = undo_until(&entry, undone.contains(&entry.id), now);
             views.push(LedgerView {
                 id: entry.id,
                 at: entry.at,
                 kind: entry.kind,
+                own: entry.account == current.account.id,
+                undoes: entry.undoes,
                 what: what.collect(),
-                undo_until: may_undo.then_some(until),
+                undo_until: until.filter(|_| entry.account == current.account.id),
             });
         }
         Ok(views)
@@ -163,14 +165,15 @@ impl Broker {
         Ok(open.map(|connection| connection.id).collect())
     }
 
-    /// The connections by which the second side of an attempt may be proved, where any may.
-    pub(in crate::flows) async fn second_side_connections(
+    /// The connections by which the second side of an attempt may be proved, where any may; and where the person goes
+    /// afterwards. `None` for an attempt that is over.
+    pub(in crate::flows) async fn second_side(
         &self,
         attempt: FlowId,
-    ) -> Result<Vec<ConnectionId>, FlowError> {
+    ) -> Result<Option<(Vec<ConnectionId>, Target)>, FlowError> {
         let mut tx = self.database.read().await?;
         let Some(stored) = find_attempt(&mut tx, attempt, self.clock.now()).await? else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let attempt = self.open_attempt(&stored)?;
         let has = match (attempt.state.wanted, &attempt.state.near) {
@@ -179,11 +182,12 @@ impl Broker {
                 let has = profiles::list_profiles(&mut tx, *account).await?;
                 has.iter().filter_map(|profile| profile.kind.issuer().map(str::to_owned)).collect()
             }
-            (Wanted::Nothing | Wanted::Profile(_), _) => return Ok(Vec::new()),
+            (Wanted::Nothing | Wanted::Profile(_), _) => return Ok(Some((Vec::new(), attempt.state.target))),
         };
         drop(tx);
         let has: Vec<&str> = has.iter().map(String::as_str).collect();
-        self.connections_but(attempt.organization, &has).await
+        let open = self.connections_but(attempt.organization, &has).await?;
+        Ok(Some((open, attempt.state.target)))
     }
 
     /// Begins to add another way to sign in, or another account: the person proves it the way that they chose.
@@ -195,7 +199,8 @@ impl Broker {
         let event = own_event("link", &current);
         let organization = current.organization.as_ref().filter(|own| own.policy.linking);
         let (proof, confirmed_at) = (current.session.proof.clone(), current.session.confirmed_at);
-        let until = begin_until(current.session.proved_at(), self.clock.now());
+        let now = self.clock.now();
+        let until = current.session.proved_at().and_then(|proved_at| begin_until(proved_at, now));
         let (Some(organization), Some(until)) = (organization, until) else {
             return Err(self.refuse(visit, event, "link_off", "link_off").await);
         };

@@ -5,7 +5,9 @@ use super::super::error::FlowError;
 use super::super::evidence::Event;
 use super::super::flow_state::finish_mark;
 use super::super::visit::{Answer, CookieChange, Go, Visit};
-use crate::model::{FLOW_LIFETIME, Flow, FlowId, LinkAttempt, LinkState, OrganizationId, Side};
+use crate::model::{
+    FLOW_LIFETIME, Flow, FlowId, Identity, LinkAttempt, LinkState, OrganizationId, Profile, Side,
+};
 use crate::policy::link::{LinkRefusal, fits};
 use crate::store::links::{abandon_attempt, find_attempt};
 use crate::store::{Tx, flows, profiles};
@@ -23,15 +25,9 @@ impl Broker {
         event: Event,
     ) -> Result<Answer, FlowError> {
         let event = Event { action: "link.prove", ..event };
-        let found = find_attempt(&mut tx, id, self.clock.now()).await?;
-        let attempt = match found {
-            Some(stored) if stored.revision == revision && self.is_bound(visit, id) => {
-                self.open_attempt(&stored)?
-            }
-            _ => {
-                drop(tx);
-                return Err(self.refuse(visit, event, "flow_expired", "link_not_waiting").await);
-            }
+        let Some(attempt) = self.waiting_attempt(&mut tx, visit, (id, revision)).await? else {
+            drop(tx);
+            return Err(self.refuse(visit, event, "flow_expired", "link_not_waiting").await);
         };
         let event = Event { connection: event.connection, ..Self::link_event("link.prove", &attempt) };
         if let Side::Identity(identity) = &side {
@@ -59,6 +55,62 @@ impl Broker {
         tx.commit().await?;
         let go = Go::ConfirmLink(self.flow_handle(attempt.id, attempt.state.target.app())?);
         Ok(Answer::to(go).with(CookieChange::ClearFlow(flow.id)))
+    }
+}
+
+impl Broker {
+    /// The attempt that waits in this browser for a proof at this revision.
+    pub(super) async fn waiting_attempt(
+        &self,
+        tx: &mut Tx,
+        visit: &Visit,
+        (id, revision): (FlowId, i64),
+    ) -> Result<Option<LinkAttempt>, FlowError> {
+        let found = find_attempt(tx, id, self.clock.now()).await?;
+        let waiting = found.filter(|stored| stored.revision == revision && self.is_bound(visit, id));
+        Ok(waiting.map(|stored| self.open_attempt(&stored)).transpose()?)
+    }
+
+    /// Takes the first side of an attempt proved once more, by the same identity; then the second side is due. Anybody
+    /// else's proof burns the attempt.
+    pub(in crate::flows) async fn prove_near_side(
+        &self,
+        mut tx: Tx,
+        visit: &Visit,
+        flow: &Flow,
+        at: (FlowId, i64),
+        (identity, found): (Identity, Option<Profile>),
+        event: Event,
+    ) -> Result<Answer, FlowError> {
+        let event = Event { action: "link.prove", ..event };
+        let Some(attempt) = self.waiting_attempt(&mut tx, visit, at).await? else {
+            drop(tx);
+            return Err(self.refuse(visit, event, "flow_expired", "link_not_waiting").await);
+        };
+        let event = Event { connection: event.connection, ..Self::link_event("link.prove", &attempt) };
+        let Side::Identity(before) = &attempt.state.near else {
+            return Err(FlowError::Unavailable("an attempt without an identity to prove".to_owned()));
+        };
+        let who = |it: &Identity| (it.connection, it.registration, it.issuer.clone(), it.subject.clone());
+        if who(before) != who(&identity) {
+            drop(tx);
+            return Err(self.burn(&attempt, event, LinkRefusal::WrongProfile).await);
+        }
+        if found.is_some() {
+            drop(tx);
+            return Err(self.burn_for(&attempt, event, "link_taken", "link_taken").await);
+        }
+        let state = LinkState { near: Side::Identity(Box::new(identity)), ..attempt.state.clone() };
+        let expires_at = flow.started_at.after(FLOW_LIFETIME);
+        let first = flows::spend(&mut tx, &finish_mark(flow.id), expires_at).await?;
+        if !first || !self.advance(&mut tx, &attempt, &state).await? {
+            drop(tx);
+            return Err(self.refuse(visit, event, "flow_finished", "link_overtaken").await);
+        }
+        self.record_success(&mut tx, &event).await?;
+        tx.commit().await?;
+        let next = self.begin_second_side(visit, (attempt.id, attempt.revision + 1)).await?;
+        Ok(next.with(CookieChange::ClearFlow(flow.id)))
     }
 }
 

@@ -2,8 +2,11 @@
 
 use super::super::Broker;
 use super::super::error::FlowError;
+use super::confirm::accounts_of;
 use super::offer::host;
-use crate::model::{AccountId, Email, Identity, LinkState, NamedSide, Profile, ProfileKind, Side, Username};
+use crate::model::{
+    AccountId, Email, Identity, LinkAttempt, LinkState, NamedSide, Profile, ProfileKind, Side, Username,
+};
 use crate::store::{Tx, accounts, profiles};
 
 /// How the ledger says that a code by mail was entered besides (RFC 8176, section 2).
@@ -60,6 +63,31 @@ impl Broker {
             near.amr.push(BY_CODE.to_owned());
         }
         Ok(Some([near, far]))
+    }
+
+    /// The profiles of one provider that both sides of an attempt have, by their names: of each pair one has to go first.
+    pub(super) async fn clashing(&self, attempt: &LinkAttempt) -> Result<Vec<String>, FlowError> {
+        let Some(far) = &attempt.state.far else { return Ok(Vec::new()) };
+        let mut tx = self.database.read().await?;
+        let mut held = Vec::new();
+        for account in accounts_of(&attempt.state.near, far) {
+            held.extend(profiles::list_profiles(&mut tx, account).await?);
+        }
+        let mut issuers: Vec<String> =
+            held.iter().filter_map(|profile| profile.kind.issuer().map(str::to_owned)).collect();
+        for side in [&attempt.state.near, far] {
+            if let Side::Identity(identity) = side {
+                issuers.push(identity.issuer.clone());
+            }
+        }
+        let mut names = Vec::new();
+        for profile in &held {
+            let issuer = profile.kind.issuer();
+            if issuers.iter().filter(|other| Some(other.as_str()) == issuer).count() > 1 {
+                names.push(self.name_profile(&mut tx, profile).await?.label());
+            }
+        }
+        Ok(names)
     }
 
     /// A side for the ledger: who was proved, how, and when; `None` when its profile is gone.

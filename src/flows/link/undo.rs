@@ -11,8 +11,8 @@ use super::super::visit::{Answer, CookieChange, Go, Visit};
 use super::join::NewEntry;
 use super::own::LedgerView;
 use crate::model::{
-    Account, AccountId, Actor, LedgerEntry, LedgerId, LedgerKind, Moved, OwnPlace, Profile, ProfileId,
-    ProfileKind, UNDO_WINDOW,
+    Account, AccountId, Actor, LedgerEntry, LedgerId, LedgerKind, Moved, NamedSide, OwnPlace, Profile,
+    ProfileId, ProfileKind, UNDO_WINDOW,
 };
 use crate::policy::link::merge::roles_after_undo;
 use crate::store::{StoreError, Tx, accounts, ledger, merging, profiles};
@@ -28,8 +28,12 @@ pub enum UndoRefusal {
     TooLate,
     /// It was undone before.
     Done,
-    /// What was linked is there no more as it was: it was unlinked, or the account was merged once more.
+    /// What was linked is there no more: it was unlinked.
     Gone,
+    /// The account was merged once more since, or another one into it.
+    LaterMergeFirst,
+    /// The account that would lose its password is one for emergencies.
+    Emergency,
     /// The account would have no way to sign in.
     Last,
     /// Whoever asks was signed out meanwhile.
@@ -44,6 +48,8 @@ impl UndoRefusal {
             Self::TooLate => "undo_too_late",
             Self::Done => "undo_done",
             Self::Gone => "undo_gone",
+            Self::LaterMergeFirst => "undo_later_first",
+            Self::Emergency => "link_emergency",
             Self::Last => "undo_last",
             Self::SignedOut => "session_ended",
         }
@@ -56,14 +62,24 @@ impl UndoRefusal {
             Self::Kind => "only links and merges can be undone",
             Self::TooLate => "it is more than 30 days old, and can no longer be undone",
             Self::Done => "it was undone before",
-            Self::Gone => {
-                "what was linked is there no more as it was: it was unlinked, or the account was merged once more; undo \
-                 that first"
+            Self::Gone => "what was linked is there no more: it was unlinked since",
+            Self::LaterMergeFirst => "the account was merged once more since; undo that merge first",
+            Self::Emergency => {
+                "the account that would lose its password is one for emergencies; name another one for that first"
             }
             Self::Last => "the account would have no way to sign in; link another one first",
             Self::SignedOut => "the session that asked has ended",
         }
     }
+}
+
+/// What was undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undone {
+    /// The entry.
+    pub entry: LedgerEntry,
+    /// An account whose local profile came back, and to which no link could be mailed by which its password is set.
+    pub without_password: Option<AccountId>,
 }
 
 enum UndoError {
@@ -103,10 +119,16 @@ impl Broker {
             Sensitive::Prove(answer) => return Ok(Sensitive::Prove(answer)),
         };
         let entries = self.own_ledger(&current).await?;
-        let found = entries.into_iter().find(|view| view.id == id && view.undo_until.is_some());
-        let Some(entry) = found else {
-            let event = own_event("link.undo", &current);
-            return Err(self.refuse(visit, event, "not_found", "entry_not_own").await);
+        let undone = entries.iter().any(|view| view.undoes == Some(id));
+        let found = entries.into_iter().find(|view| view.id == id && view.kind.can_be_undone() && view.own);
+        let event = own_event("link.undo", &current);
+        let entry = match found {
+            None => return Err(self.refuse(visit, event, "not_found", "entry_not_own").await),
+            Some(entry) if entry.undo_until.is_some() => entry,
+            Some(_) => {
+                let refusal = if undone { UndoRefusal::Done } else { UndoRefusal::TooLate };
+                return Err(self.refuse(visit, event, refusal.code(), refusal.code()).await);
+            }
         };
         let form_token = self.form_token(&current.session.id.to_string());
         Ok(Sensitive::Show(UndoView { form_token, entry }))
@@ -129,7 +151,7 @@ impl Broker {
     }
 
     /// Undoes a link or merge of anybody, for the operator.
-    pub async fn undo_link(&self, id: LedgerId) -> Result<LedgerEntry, ManageError> {
+    pub async fn undo_link(&self, id: LedgerId) -> Result<Undone, ManageError> {
         self.undo(id, Actor::Operator, None).await.map_err(|error| match error {
             UndoError::Refused(refusal) => ManageError::Refused(refusal.sentence().to_owned()),
             UndoError::Flow(error) => ManageError::Unavailable(private_detail(&error)),
@@ -141,7 +163,7 @@ impl Broker {
         id: LedgerId,
         actor: Actor,
         own: Option<&CurrentSession>,
-    ) -> Result<LedgerEntry, UndoError> {
+    ) -> Result<Undone, UndoError> {
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         let found = ledger::find_entry(&mut tx, id).await?;
@@ -171,18 +193,22 @@ impl Broker {
             undoes: Some(id),
             moved: Moved::default(),
             sides: &sides,
+            also: None,
         };
         // Order matters: whoever adds the entry undoes it, and nobody else.
         if self.write_entry(&mut tx, new, Event::new("link.undo")).await?.is_none() {
             return Err(UndoError::Refused(UndoRefusal::Done));
         }
-        match (entry.kind, entry.other, entry.profile) {
+        let without_password = match (entry.kind, entry.other, entry.profile) {
             (LedgerKind::Merged, Some(other), _) => self.split(&mut tx, &entry, other, own).await?,
-            (_, _, Some(profile)) => self.take_off(&mut tx, &entry, profile, own).await?,
+            (_, _, Some(profile)) => {
+                self.take_off(&mut tx, &entry, profile, own).await?;
+                None
+            }
             _ => return Err(UndoError::Refused(UndoRefusal::Kind)),
-        }
+        };
         tx.commit().await?;
-        Ok(entry)
+        Ok(Undone { entry, without_password })
     }
 
     /// Takes a linked profile off its account; its identity is nobody's again.
@@ -217,14 +243,15 @@ impl Broker {
         }
     }
 
-    /// Brings a merged account back, with what is still there of what it had.
+    /// Brings a merged account back, with what is still there of what it had; gives the account that has a local profile
+    /// again, and could be mailed no link to set its password.
     async fn split(
         &self,
         tx: &mut Tx,
         entry: &LedgerEntry,
         other: AccountId,
         own: Option<&CurrentSession>,
-    ) -> Result<(), UndoError> {
+    ) -> Result<Option<AccountId>, UndoError> {
         let now = self.clock.now();
         let (kept, moved) = (entry.account, &entry.moved);
         if !merging::unmark_merged(tx, other, kept, now).await? {
@@ -235,10 +262,10 @@ impl Broker {
         else {
             return Err(UndoError::Refused(UndoRefusal::Gone));
         };
-        if self.is_overlaid(tx, entry).await? {
-            return Err(UndoError::Refused(UndoRefusal::Gone));
+        if merging::find_merged_into(tx, kept.id).await?.is_some() || self.is_overlaid(tx, entry).await? {
+            return Err(UndoError::Refused(UndoRefusal::LaterMergeFirst));
         }
-        self.give_back_profiles(tx, &kept, &back, moved).await?;
+        let restored = self.give_back_profiles(tx, &kept, &back, entry).await?;
         self.end_own(tx, own).await?;
         // Also a session that is older than the merge may have gone on by a profile that came with it.
         for profile in &moved.profiles {
@@ -246,8 +273,19 @@ impl Broker {
         }
         merging::end_what_was_opened_since(tx, kept.id, entry.at, now).await?;
         merging::end_what_was_opened_since(tx, back.id, entry.at, now).await?;
+        for app in &moved.subjects {
+            // These name the account that comes back, whatever the clocks of other nodes say of when they were given.
+            merging::revoke_grants_of_app(tx, kept.id, *app, now).await?;
+        }
         self.give_back_names(tx, entry, &kept, &back).await?;
-        Ok(())
+        if !kept.enabled {
+            accounts::set_enabled(tx, back.id, false, now).await?;
+        }
+        let Some(account) = restored else { return Ok(None) };
+        // Read again: it has its own username back.
+        let account = accounts::find_account(tx, account).await?;
+        let account = account.ok_or(UndoError::Refused(UndoRefusal::Gone))?;
+        Ok((!self.mail_password_link(tx, &account).await?).then_some(account.id))
     }
 
     /// Gives back roles, usernames, and what apps knew the merged account by.
@@ -275,7 +313,8 @@ impl Broker {
             merging::move_subject(tx, *app, kept.id, back.id).await?;
         }
         for app in &moved.consents {
-            merging::move_consent(tx, *app, kept.id, back.id).await?;
+            // What was consented to since is the kept account's.
+            merging::move_consent(tx, *app, kept.id, back.id, entry.at).await?;
         }
         Ok(())
     }
@@ -298,27 +337,40 @@ impl Broker {
         }))
     }
 
-    /// Gives password and profiles back. A local profile that the merge ended comes back without its password.
+    /// Gives password and profiles back. A local profile that the merge ended comes back without its password; gives its
+    /// account.
     async fn give_back_profiles(
         &self,
         tx: &mut Tx,
         kept: &Account,
         back: &Account,
-        moved: &Moved,
-    ) -> Result<(), UndoError> {
+        entry: &LedgerEntry,
+    ) -> Result<Option<AccountId>, UndoError> {
+        let moved = &entry.moved;
         let mut came_back = 0;
         let held = profiles::list_profiles(tx, kept.id).await?;
         let local = held.iter().find(|held| held.kind == ProfileKind::Local).map(|local| local.id);
         // Order matters: passwords before profiles, as whoever signs in by one does.
         if local.is_some_and(|local| moved.profiles.contains(&local)) {
+            if kept.break_glass {
+                return Err(UndoError::Refused(UndoRefusal::Emergency));
+            }
             merging::move_password(tx, kept.id, back.id).await?;
         }
+        let mut restored = None;
         for profile in &moved.profiles {
-            came_back += usize::from(profiles::move_profile(tx, *profile, kept.id, back.id).await?);
+            if profiles::move_profile(tx, *profile, kept.id, back.id).await? {
+                came_back += 1;
+            } else if let Some(side) = self.find_unlinked(tx, entry, *profile).await? {
+                let (came, anew) = self.bring_back(tx, back, *profile, &side).await?;
+                came_back += usize::from(came);
+                restored = restored.or(anew.then_some(back.id));
+            }
         }
         if let Some(account) = moved.ended_local {
-            self.restore_local(tx, if account == kept.id { kept } else { back }).await?;
-            came_back += usize::from(account == back.id);
+            let account = if account == kept.id { kept } else { back };
+            restored = restored.or(self.restore_local(tx, account).await?.then_some(account.id));
+            came_back += usize::from(account.id == back.id);
         }
         if came_back == 0 {
             return Err(UndoError::Refused(UndoRefusal::Gone));
@@ -326,16 +378,63 @@ impl Broker {
         if profiles::list_profiles(tx, kept.id).await?.is_empty() {
             return Err(UndoError::Refused(UndoRefusal::Last));
         }
-        Ok(())
+        Ok(restored)
     }
 
-    /// Makes the local profile of an account anew, without a password, unless it has been given one since; a link to set
-    /// one is mailed.
-    async fn restore_local(&self, tx: &mut Tx, account: &Account) -> Result<(), UndoError> {
+    /// A profile that came with a merge, and was unlinked since, as the ledger has it: an unlinking is no way to keep
+    /// somebody's identities from them.
+    async fn find_unlinked(
+        &self,
+        tx: &mut Tx,
+        merge: &LedgerEntry,
+        profile: ProfileId,
+    ) -> Result<Option<NamedSide>, StoreError> {
+        let unlinked = ledger::find_unlinking(tx, merge.account, profile).await?;
+        match unlinked.filter(|entry| (entry.at, entry.id) > (merge.at, merge.id)) {
+            Some(entry) => Ok(self.open_sides(tx, &entry).await?.into_iter().next()),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes a profile anew that was unlinked, unless its identity is somebody's by now: whether it is there, and whether
+    /// it is a local one without a password.
+    async fn bring_back(
+        &self,
+        tx: &mut Tx,
+        back: &Account,
+        id: ProfileId,
+        side: &NamedSide,
+    ) -> Result<(bool, bool), UndoError> {
+        let (Some(connection), Some(issuer), Some(subject)) = (side.connection, &side.issuer, &side.subject)
+        else {
+            let is_local = side.username.is_some();
+            let restored = is_local && self.restore_local(tx, back).await?;
+            return Ok((restored, restored));
+        };
+        let Some(organization) = back.organization else { return Ok((false, false)) };
+        if profiles::find_profile_in_organization(tx, organization, issuer, subject).await?.is_some() {
+            return Ok((false, false));
+        }
+        let now = self.clock.now();
+        let kind = ProfileKind::External {
+            connection,
+            issuer: issuer.clone(),
+            subject: subject.clone(),
+            // Its provider says it anew at the next sign-in.
+            email: None,
+            email_verified: false,
+        };
+        let profile = Profile { id, account: back.id, kind, created_at: now, last_used_at: None };
+        profiles::insert_profile(tx, back.organization, &profile).await?;
+        Ok((true, false))
+    }
+
+    /// Makes the local profile of an account anew, without a password; `false` when it has been given one since.
+    async fn restore_local(&self, tx: &mut Tx, account: &Account) -> Result<bool, UndoError> {
         let now = self.clock.now();
         let held = profiles::list_profiles(tx, account.id).await?;
         if held.iter().any(|held| held.kind == ProfileKind::Local) {
-            return Ok(());
+            return Ok(false);
         }
         let profile = Profile {
             id: ProfileId::new(now, &*self.random),
@@ -345,6 +444,6 @@ impl Broker {
             last_used_at: None,
         };
         profiles::insert_profile(tx, account.organization, &profile).await?;
-        Ok(self.mail_password_link(tx, account).await?)
+        Ok(true)
     }
 }

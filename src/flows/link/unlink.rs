@@ -75,6 +75,7 @@ impl Broker {
             undoes: None,
             moved: Moved::default(),
             sides: &[side],
+            also: None,
         };
         self.write_entry(&mut tx, entry, event).await?;
         tx.commit().await?;

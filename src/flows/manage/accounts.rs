@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::policy::access::has_enough_break_glass;
 use crate::policy::password::{broken_rules, normalize};
-use crate::store::{StoreError, Tx, accounts, changes, organizations, profiles, sessions};
+use crate::store::{StoreError, Tx, accounts, changes, merging, organizations, profiles, sessions};
 
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error)]
@@ -186,6 +186,10 @@ impl Broker {
         if let Some(organization) = view.account.organization {
             organizations::hold_organization(&mut tx, organization).await?;
         }
+        accounts::hold_account(&mut tx, view.account.id).await?;
+        if let Some(into) = merging::find_merged_into(&mut tx, view.account.id).await? {
+            return Err(ManageError::Refused(format!("account {name}: {}", merged_sentence(into))));
+        }
         accounts::set_enabled(&mut tx, view.account.id, enabled, now).await?;
         let account = accounts::find_account(&mut tx, view.account.id)
             .await?
@@ -236,4 +240,12 @@ async fn check_emergency(tx: &mut Tx, disabled: &Account) -> Result<(), ManageEr
          break_glass = true and a password to somebody else, or that changes local_sign_in, first",
         organization.handle
     )))
+}
+
+/// What is said where an account that went into another one is to be disabled or enabled.
+pub(super) fn merged_sentence(into: AccountId) -> String {
+    format!(
+        "it was merged into {into}, so this would change nothing for its person; disable that one, or undo the merge first: \
+         countersign account links {into}"
+    )
 }

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use super::accounts::merged_sentence;
 use super::apply::{ApplyError, ApplyReport, Change, Line, check_room, compare, taken};
 use super::document::{WantedAccount, WantedApp};
 use crate::flows::Broker;
 use crate::model::{Account, AccountId, App, AppId, Organization, Profile, ProfileId, ProfileKind};
-use crate::store::{StoreError, Tx, accounts, apps, merging, profiles};
+use crate::store::{StoreError, Tx, accounts, apps, merging, password_links, profiles};
 
 impl Broker {
     pub(super) async fn apply_app(
@@ -71,11 +72,14 @@ impl Broker {
             return Err(ApplyError::Refused(sentence()));
         }
         let account = self.wanted_account(organization, wanted, existing.as_ref());
+        if let Some(into) = merging::find_merged_into(tx, account.id).await? {
+            let notes = leave_merged(existing.as_ref(), wanted, &name, into)?;
+            let line =
+                Line { kind: "account", name, id: account.id.to_string(), change: Change::Unchanged, notes };
+            return self.note(tx, organization.id, line, report).await;
+        }
         let mut change = compare(existing.as_ref(), &account);
         let new_password = passwords.get(&wanted.username.key());
-        if change == Change::Changed || new_password.is_some() {
-            refuse_merged(tx, &account, &name).await?;
-        }
         match change {
             Change::Created => {
                 let count = accounts::count_accounts(tx, organization.id).await?;
@@ -87,6 +91,10 @@ impl Broker {
             Change::Unchanged => Ok(()),
         }
         .map_err(|error| taken(error, sentence))?;
+        if existing.as_ref().is_some_and(|before| before.email != account.email) {
+            // What was mailed to the old address sets no password.
+            password_links::consume_all_links(tx, account.id, now).await?;
+        }
         if existing.as_ref().is_some_and(|before| before.enabled != account.enabled) {
             // Also what a sign-in that was under way has opened beside a disabling: enabled again, nothing comes back.
             self.end_everything(tx, account.id).await?;
@@ -146,16 +154,24 @@ impl Broker {
             };
             profiles::insert_profile(tx, account.organization, &profile).await?;
         }
-        accounts::save_password(tx, account.id, hash, now).await
+        accounts::save_password(tx, account.id, hash, now).await?;
+        // A link that was mailed before would set another one.
+        password_links::consume_all_links(tx, account.id, now).await
     }
 }
 
-/// Refuses to change an account that went into another one: nothing of it would be seen there.
-async fn refuse_merged(tx: &mut Tx, account: &Account, name: &str) -> Result<(), ApplyError> {
-    let Some(into) = merging::find_merged_into(tx, account.id).await? else { return Ok(()) };
-    Err(ApplyError::Refused(format!(
-        "account {name}: it was merged into {into}; change that one, or undo the merge first: countersign account links {into}"
-    )))
+/// Leaves an account alone that went into another one: nothing of what a file says of it would be seen there. Whoever
+/// wants its person out is told that this is not the way.
+fn leave_merged(
+    old: Option<&Account>,
+    wanted: &WantedAccount,
+    name: &str,
+    into: AccountId,
+) -> Result<String, ApplyError> {
+    if old.is_some_and(|old| old.enabled) && !wanted.enabled {
+        return Err(ApplyError::Refused(format!("account {name}: {}", merged_sentence(into))));
+    }
+    Ok(format!("merged into {into}: left as it is"))
 }
 
 /// The account that is there, with its roles in the order of documents. Held before it is read: somebody who disables

@@ -16,7 +16,7 @@ use crate::model::{
 };
 use crate::store::connections::{ConnectionRecord, SealedCredential};
 use crate::store::expected::{self, ExpectedIdentity};
-use crate::store::{StoreError, Tx, accounts, apps, connections, domains, organizations};
+use crate::store::{StoreError, Tx, accounts, apps, connections, domains, merging, organizations};
 
 /// Rows that are read at once.
 const PAGE: i64 = 500;
@@ -231,6 +231,10 @@ async fn export_accounts(
         let Some(last) = page.last() else { return Ok(exported) };
         after = last.id.to_string();
         for account in page {
+            // An account that went into another one is there for its id's and username's sake alone.
+            if merging::find_merged_into(tx, account.id).await?.is_some() {
+                continue;
+            }
             let hash = accounts::find_password(tx, account.id).await?.map(|stored| stored.hash);
             let expected = expected::find_expected(tx, account.id).await?;
             let waiting = expected.and_then(|(expected, came)| (!came).then_some(expected));

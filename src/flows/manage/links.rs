@@ -2,7 +2,8 @@
 
 use super::accounts::{AccountView, ManageError};
 use crate::flows::Broker;
-use crate::model::{AccountId, Actor, LedgerId, LedgerKind, NamedSide, Timestamp, UNDO_WINDOW};
+use crate::model::{AccountId, Actor, LedgerId, LedgerKind, NamedSide, Timestamp};
+use crate::policy::link::undo_until;
 use crate::store::{ledger, merging};
 
 /// An account with all that the ledger tells of it.
@@ -49,8 +50,6 @@ impl Broker {
         let mut entries = Vec::with_capacity(stored.len());
         for entry in &stored {
             let undone_by = stored.iter().find(|later| later.undoes == Some(entry.id)).map(|later| later.id);
-            let until = entry.at.after(UNDO_WINDOW);
-            let may_undo = entry.kind.can_be_undone() && undone_by.is_none() && now < until;
             entries.push(LinkEntry {
                 id: entry.id,
                 at: entry.at,
@@ -61,7 +60,7 @@ impl Broker {
                 what: self.open_sides(&mut tx, entry).await?.iter().map(NamedSide::label).collect(),
                 undoes: entry.undoes,
                 undone_by,
-                undo_until: may_undo.then_some(until),
+                undo_until: undo_until(entry, undone_by.is_some(), now),
             });
         }
         Ok(AccountLinks { view, entries })

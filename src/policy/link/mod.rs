@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::model::{AccountId, Identity, LINK_LIFETIME, MAX_PROFILES, ProfileId, Timestamp, Wanted};
+use crate::model::{
+    AccountId, Identity, LINK_LIFETIME, LedgerEntry, MAX_PROFILES, ProfileId, Timestamp, UNDO_WINDOW, Wanted,
+};
 
 /// How old the first proof may be when a link is begun, so that time is left for the second.
 const BEGIN_WITHIN: Duration = Duration::from_mins(5);
@@ -21,9 +23,20 @@ pub fn begin_until(proved_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
     (now.since(proved_at) <= BEGIN_WITHIN).then(|| proved_at.after(LINK_LIFETIME))
 }
 
+/// Whether an identity that is the first side of a link was proved: the person was asked, and not long ago.
+pub fn is_proved(identity: &Identity, now: Timestamp) -> bool {
+    identity.witnessed && begin_until(identity.authenticated_at, now).is_some()
+}
+
 /// Whether a sensitive change may stand on a proof of this age.
 pub fn is_fresh(proved_at: Timestamp, now: Timestamp) -> bool {
     now.since(proved_at) <= FRESH_PROOF
+}
+
+/// Until when an entry of the ledger can be undone, if it can.
+pub fn undo_until(entry: &LedgerEntry, was_undone: bool, now: Timestamp) -> Option<Timestamp> {
+    let until = entry.at.after(UNDO_WINDOW);
+    (entry.kind.can_be_undone() && !was_undone && now < until).then_some(until)
 }
 
 /// An account as linking sees it.

@@ -29,6 +29,8 @@ pub struct ErrorPage<'a> {
     pub app: Option<AppHome>,
     /// The name of the connection through which to sign in instead.
     pub instead: Option<String>,
+    /// The ways to sign in that stand in each other's way, by their names.
+    pub clashing: Vec<String>,
     /// Whether it stopped something on one's own page, which is then the way back.
     pub own: bool,
 }

@@ -73,6 +73,16 @@ impl SignIn<'_> {
     }
 }
 
+impl SignIn<'_> {
+    /// What is to be entered besides the password.
+    fn name_label(&self) -> Cow<'_, str> {
+        match self.purpose {
+            Purpose::SignIn => self.frame.say("username"),
+            Purpose::ProveAnew | Purpose::Link => self.frame.say("profile-username"),
+        }
+    }
+}
+
 impl Page for SignIn<'_> {
     fn title(&self) -> Cow<'_, str> {
         match self.purpose {

@@ -390,6 +390,7 @@ impl<'a> Samples<'a> {
                 failure: Failure::new(reason.code),
                 app: Some(self.app()),
                 instead: Some("Acme SSO".into()),
+                clashing: vec![self.noun("Acme SSO · bob@acme.test")],
                 own: false,
             };
             assert_eq!(page.status(), reason.status);
@@ -402,6 +403,7 @@ impl<'a> Samples<'a> {
             failure: Failure::new(self.noun("brand_new")),
             app: None,
             instead: None,
+            clashing: Vec::new(),
             own: false,
         };
         self.add("error-without-app", &page);

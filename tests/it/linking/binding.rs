@@ -387,7 +387,7 @@ on_both_databases! {
         let page = old.broker.begin_own_sign_in(&old.visit).await;
         let page = old.take(page).unwrap();
         let outcome = old.enter_with(&page, "bob", &password_of("bob")).await;
-        assert!(outcome.is_err(), "{outcome:?}");
+        assert_eq!(outcome, refused("bad_credentials"));
         assert_eq!(old.sign_in(connection(0, 3), &person("bob")).await, Ok(Place::Account));
         assert_eq!(old.account().await, Some(back));
         rows.assert_sound().await;
@@ -410,9 +410,9 @@ on_both_databases! {
             let Place::Confirm(handle) = &page else { panic!("nothing to confirm") };
             if looks_first {
                 let view = tab.broker.view_link_confirmation(&tab.visit, handle).await;
-                assert!(matches!(view, Err(FlowError::Refused(refusal)) if refusal.code == "link_taken"));
+                assert!(matches!(view, Err(FlowError::Refused(refusal)) if refusal.code == "link_profile_gone"));
             } else {
-                assert_eq!(tab.confirm(&page).await, refused("link_taken"));
+                assert_eq!(tab.confirm(&page).await, refused("link_profile_gone"));
             }
             assert_burned(&links, &mut tab, &offer).await;
         }

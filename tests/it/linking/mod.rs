@@ -3,10 +3,12 @@
 mod binding;
 mod direct;
 mod forms;
+mod fresh;
 mod model;
 mod operator;
 pub mod pages;
 mod providers;
 mod races;
 mod subjects;
+mod undoing;
 mod walk;

@@ -116,6 +116,7 @@ struct Moved {
 enum What {
     Linked(usize),
     Merged(Moved),
+    Unlinked(Ident, usize),
     Other,
 }
 
@@ -136,6 +137,8 @@ pub struct Model {
     pub now: i64,
     pub linking: [bool; 2],
     pub disabled: BTreeSet<(usize, usize)>,
+    /// The connection whose provider cannot be made to ask anew.
+    pub unforced: (usize, usize),
     /// The issuer of each connection: the connection that has it first.
     pub issuers: [Vec<usize>; 2],
     pub people: Vec<Person>,
@@ -436,7 +439,29 @@ impl Model {
         attempt.wanted = wanted;
         attempt.far = None;
         attempt.revision += 1;
-        profile.is_none_or(|(_, ident)| self.is_open(ident))
+        let near = self.stale_near(at);
+        near.or(profile.map(|(_, ident)| ident)).is_none_or(|ident| self.is_open(ident))
+    }
+
+    /// The first side of an attempt, where it is proved once more before the second: it was proved too long ago, by a
+    /// provider that can be made to ask.
+    pub fn stale_near(&self, at: usize) -> Option<Ident> {
+        match &self.attempts[at].near {
+            Side::New { ident, proved, .. } if self.now - proved > BEGIN => {
+                self.can_be_asked(*ident).then_some(*ident)
+            }
+            _ => None,
+        }
+    }
+
+    /// Comes back with the first side proved once more, by the same identity.
+    pub fn prove_near(&mut self, at: usize, again: Email) {
+        let now = self.now;
+        let attempt = &mut self.attempts[at];
+        if let Side::New { proved, email, .. } = &mut attempt.near {
+            (*proved, *email) = (now, again);
+            attempt.revision += 1;
+        }
     }
 
     /// Comes back with the second proof: an identity with its email, or an account by its password.
@@ -502,10 +527,10 @@ impl Model {
     }
 
     /// Begins to add a profile; `None` when it may not be, `Some(false)` when the person has to prove anew who they are.
-    pub fn add(&mut self, browser: usize, unforced: Ident) -> Option<bool> {
+    pub fn add(&mut self, browser: usize) -> Option<bool> {
         let session = self.current(browser)?.clone();
         if self.now - session.proved > BEGIN {
-            return Self::may_prove_anew(&session, unforced).then_some(false);
+            return self.may_prove_anew(&session).then_some(false);
         }
         let organization = self.people[session.account].organization;
         if !self.linking[organization] {
@@ -517,23 +542,23 @@ impl Model {
         Some(true)
     }
 
-    /// Whether a session's own provider can be made to ask anew.
-    fn may_prove_anew(session: &Session, unforced: Ident) -> bool {
-        match (session.by, unforced) {
-            (Ident::At(organization, connection, _), Ident::At(other, not, _)) => {
-                (organization, connection) != (other, not)
-            }
-            _ => true,
-        }
+    /// Whether the person of a session can prove anew who they are: at a provider that can be made to ask, else by a
+    /// password. There is no mail.
+    fn may_prove_anew(&self, session: &Session) -> bool {
+        self.can_be_asked(session.by) || self.people[session.account].password.is_some()
+    }
+
+    fn can_be_asked(&self, ident: Ident) -> bool {
+        !matches!(ident, Ident::At(organization, connection, _) if (organization, connection) == self.unforced)
     }
 
     /// Whether somebody may change something sensitive; as [`Self::add`].
-    pub fn may_change(&self, browser: usize, unforced: Ident) -> Option<bool> {
+    pub fn may_change(&self, browser: usize) -> Option<bool> {
         let session = self.current(browser)?;
         if self.now - session.proved <= FRESH {
             return Some(true);
         }
-        Self::may_prove_anew(session, unforced).then_some(false)
+        self.may_prove_anew(session).then_some(false)
     }
 
     /// Switches an account on or off; either way everything of it ends.

@@ -35,6 +35,7 @@ pub async fn linked(world: &World, browser: &mut Browser) -> Page {
     let page = world.brokered(browser).await;
     page.expect(200, "link-accounts");
     let page = browser.press(&page, "link-accounts", &[]).await;
+    assert!(page.body.contains("Notes"), "the app that is waiting is named: {}", page.body);
     let page = by_password(browser, &page).await;
     page.expect(200, "link-confirm");
     browser.press(&page, "link-confirm", &[]).await
@@ -188,7 +189,9 @@ on_both_databases! {
         let page = browser.press(&page, "unlink-confirm", &[]).await;
         page.expect(200, "done");
         assert!(!page.has("unlink-1"), "the last one can be unlinked");
-        let page = by_password(&mut world.browser(), &world.browser().open(ACCOUNT).await).await;
-        assert!(page.has("error"), "the deleted password opens the account");
+        let mut other = world.browser();
+        let page = other.open(ACCOUNT).await;
+        let page = by_password(&mut other, &page).await;
+        assert_eq!(page.error().as_deref(), Some("bad_credentials"), "the deleted password opens the account");
     }
 }

@@ -48,7 +48,7 @@ impl Person {
         Self { email: Some((email.to_owned(), false)), ..self }
     }
 
-    /// With this claim, whatever an honest provider would say.
+    /// With this claim, whatever an honest provider would say; null is without it.
     pub fn claiming(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.claims[name] = value.into();
         self
@@ -164,7 +164,11 @@ async fn token(State((providers, base)): Served, Path(name): Path<String>, body:
         claims["email_verified"] = verified.into();
     }
     for (name, value) in person.claims.as_object().unwrap() {
-        claims[name] = value.clone();
+        if value.is_null() {
+            claims.as_object_mut().unwrap().remove(name);
+        } else {
+            claims[name] = value.clone();
+        }
     }
     let header = json!({ "alg": "RS256", "kid": "k1", "typ": "JWT" });
     json_of(&json!({

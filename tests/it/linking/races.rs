@@ -164,7 +164,7 @@ on_both_databases! {
         for round in 0..ROUNDS {
             let outcomes = confirm_all(opposite_merges(&links, round).await.into()).await;
             assert_eq!(done(&outcomes), 1, "{outcomes:?}");
-            assert_refused_by(&outcomes, &["session_ended", "link_taken"]);
+            assert_refused_by(&outcomes, &["session_ended", "link_taken", "link_profile_gone"]);
             assert_eq!(rows.count("accounts WHERE merged_into IS NOT NULL").await, 1);
             assert_eq!(rows.count("passwords").await, 4, "one of the five ended");
             rows.assert_sound().await;

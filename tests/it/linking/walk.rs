@@ -27,8 +27,6 @@ const IN_ONE_WORLD: usize = 200;
 /// The connections of each organization; the last has the issuer of the first.
 const CONNECTIONS: [usize; 2] = [5, 3];
 
-const UNFORCED_IDENT: Ident = Ident::At(0, UNFORCED, 0);
-
 /// One step. Numbers count among whatever there is then.
 #[derive(Debug, Clone)]
 enum Action {
@@ -214,6 +212,7 @@ impl Walk {
                 });
             }
         }
+        model.unforced = (0, UNFORCED);
         let (rows, tabs) = (links.rows().await, [links.tab(), links.tab()]);
         let mut walk = Self {
             links,
@@ -423,9 +422,13 @@ impl Walk {
             Action::Enable { account, enabled } => {
                 let account = account % self.model.people.len();
                 let id = self.accounts[account].to_string();
-                self.links.app.broker.set_account_enabled(&id, enabled).await.unwrap();
-                self.model.enable(account, enabled);
-                Some(true)
+                let done = self.links.app.broker.set_account_enabled(&id, enabled).await;
+                let is_there = self.model.people[account].merged_into.is_none();
+                assert_eq!(done.is_ok(), is_there, "{:?}", done.err());
+                if is_there {
+                    self.model.enable(account, enabled);
+                }
+                Some(is_there)
             }
             Action::Open { at, open } => {
                 let at = place_of(at);
@@ -539,11 +542,30 @@ impl Walk {
                 )
             }
         };
-        let outcome = self.tabs[browser].answer(&page, answer).await;
+        let stale = self.model.stale_near(at).filter(|_| expected && proves);
+        let mut outcome = self.tabs[browser].answer(&page, answer).await;
+        if let (Ok(place), Some(Ident::At(organization, _, subject))) = (&outcome, stale) {
+            let place = place.clone();
+            outcome = self.prove_near(at, browser, &place, (organization, subject)).await;
+        }
         if let (Ok(place), true) = (&outcome, proves) {
             self.pages[at].proofs.push((place.clone(), self.model.attempts[at].revision));
         }
         Some(agree(&outcome, expected))
+    }
+
+    /// Proves the first side of an attempt once more, where it was proved too long ago.
+    async fn prove_near(
+        &mut self,
+        at: usize,
+        browser: usize,
+        place: &Place,
+        (organization, subject): (usize, usize),
+    ) -> Outcome {
+        let (person, email) = somebody(organization, subject, 0);
+        let outcome = self.tabs[browser].vouched(place, &person).await;
+        self.model.prove_near(at, email);
+        outcome
     }
 
     /// The proof that an attempt waits for, where it waits for one alone.
@@ -651,7 +673,7 @@ impl Walk {
         let way = at
             .map_or(AddWay::Password, |(organization, at)| AddWay::Connection(connection(organization, at)));
         let outcome = self.tabs[browser].add(way).await;
-        let begun = self.model.add(browser, UNFORCED_IDENT);
+        let begun = self.model.add(browser);
         if begun == Some(true) {
             let open = at.is_none_or(|at| !self.model.disabled.contains(&at));
             let proofs = outcome.iter().map(|place| (place.clone(), 0)).collect();
@@ -669,7 +691,7 @@ impl Walk {
         let ident = held[number % held.len()];
         self.make_room(browser, 3);
         let outcome = self.tabs[browser].unlink(self.profiles[&(account, ident)]).await;
-        let may = self.model.may_change(browser, UNFORCED_IDENT);
+        let may = self.model.may_change(browser);
         if may == Some(true) {
             let expected = self.model.unlink(browser, ident);
             return Some(agree(&outcome, expected));
@@ -689,7 +711,7 @@ impl Walk {
         };
         self.make_room(browser, 3);
         let outcome = self.tabs[browser].undo(id).await;
-        let may = self.model.may_change(browser, UNFORCED_IDENT);
+        let may = self.model.may_change(browser);
         if may == Some(true) {
             let expected = self.model.undo(number, own);
             return Some(agree(&outcome, expected));

@@ -218,3 +218,97 @@ on_both_databases! {
         browser.open(mail.link()).await.expect(200, "set-password");
     }
 }
+
+/// Robert takes bobby's account and password, and gives both back; whose set-password mail comes is told.
+async fn swapped_and_undone(world: &World, mailbox: &Mailbox) -> Option<Received> {
+    let mut browser = world.browser();
+    linked(world, &mut world.browser()).await;
+    let page = own(&mut browser, "robert", PASSWORD).await;
+    let page = browser.click(page.expect(200, "merge"), "merge").await;
+    let page = browser.press(page.expect(200, "link-password"), "link-password", &[]).await;
+    let page = by_password(&mut browser, &page).await;
+    page.expect(200, "merge-confirm");
+    let id = async |name: &str| world.app.broker.find_account(name).await.unwrap().account.id.to_string();
+    let (robert, bobby) = (id("robert").await, id("bobby").await);
+    let choices = [("keep", robert.as_str()), ("local_of", bobby.as_str())];
+    browser.press(&page, "merge-confirm", &choices).await.expect(200, "done");
+    world.app.clock.advance(Duration::from_secs(5));
+    let page = own_page(&mut browser).await;
+    let page = browser.click(&page, "undo-1").await;
+    browser.press(page.expect(200, "undo-confirm"), "undo-confirm", &[]).await.expect(200, "signed-out");
+    mails(world, mailbox).await.into_iter().find(|mail| mail.subject.contains("Set a password"))
+}
+
+on_both_databases! {
+    async fn a_link_names_the_account_whose_password_it_sets(kind: Kind) {
+        let (world, mailbox) = world(kind).await;
+        let mail = swapped_and_undone(&world, &mailbox).await.unwrap();
+        assert_eq!(mail.to, "robert@acme.test");
+        assert!(mail.text.contains("The account robert at Acme"), "{}", mail.text);
+        let page = world.browser().open(mail.link()).await;
+        assert!(page.expect(200, "set-password").body.contains("robert"));
+        own(&mut world.browser(), "bobby", PASSWORD).await.expect(200, "this-session");
+    }
+}
+
+on_both_databases! {
+    async fn an_operators_password_or_another_address_ends_a_mailed_link(kind: Kind) {
+        let (world, mailbox) = world(kind).await;
+        let mail = merged_and_undone(&world, &mailbox).await;
+        let acme = |rest: &str| {
+            format!(
+                "[[organizations]]\nhandle = \"acme\"\nname = \"Acme\"\nplan = \"enterprise\"\nlinking = true\n\
+                 [[organizations.accounts]]\nusername = \"bobby\"\nemail_verified = true\n{rest}\n"
+            )
+        };
+        world.app.apply(&acme("email = \"elsewhere@acme.test\"")).await;
+        let over = world.browser().open(mail.link()).await;
+        assert_eq!(over.error().as_deref(), Some("password_link_used"));
+
+        let (world, mailbox) = self::world(kind).await;
+        let mail = merged_and_undone(&world, &mailbox).await;
+        world.app.apply(&acme(&format!("email = \"Bob@acme.test\"\npassword = \"{NEW}\""))).await;
+        let over = world.browser().open(mail.link()).await;
+        assert_eq!(over.error().as_deref(), Some("password_link_used"));
+        own(&mut world.browser(), "bobby", NEW).await.expect(200, "this-session");
+    }
+}
+
+on_both_databases! {
+    async fn an_address_that_is_not_proven_gets_no_link_and_the_operator_is_told(kind: Kind) {
+        let (world, mailbox) = world(kind).await;
+        world.app.run_statement("UPDATE accounts SET email_verified = FALSE WHERE username = 'bobby'").await;
+        let mut browser = world.browser();
+        let page = own(&mut browser, "robert", PASSWORD).await;
+        let page = browser.click(page.expect(200, "merge"), "merge").await;
+        let page = browser.press(page.expect(200, "link-password"), "link-password", &[]).await;
+        let page = by_password(&mut browser, &page).await;
+        browser.press(page.expect(200, "merge-confirm"), "merge-confirm", &[]).await.expect(200, "done");
+        let entries = world.app.broker.list_links("robert").await.unwrap().entries;
+        let undone = world.app.broker.undo_link(entries[0].id).await.unwrap();
+        let bobby = world.app.broker.find_account("bobby").await.unwrap().account.id;
+        assert_eq!(undone.without_password, Some(bobby));
+        let told = mails(&world, &mailbox).await;
+        assert!(told.iter().all(|mail| !mail.subject.contains("Set a password")), "{told:?}");
+    }
+}
+
+on_both_databases! {
+    async fn who_came_through_the_new_way_is_told_too(kind: Kind) {
+        let (world, mailbox) = world(kind).await;
+        let mut browser = world.browser();
+        // Another account than the one that shares the address.
+        let page = world.brokered(&mut browser).await;
+        let page = browser.press(&page, "link-skip", &[]).await;
+        world.notes.code(&page);
+        let page = own_page(&mut browser).await;
+        let page = browser.click(&page, "merge").await;
+        let page = browser.press(page.expect(200, "link-password"), "link-password", &[]).await;
+        let fields = [("username", "robert"), ("password", PASSWORD)];
+        let page = browser.press(&page, "sign-in", &fields).await;
+        browser.press(page.expect(200, "merge-confirm"), "merge-confirm", &[]).await.expect(200, "done");
+        let mut told: Vec<String> = mails(&world, &mailbox).await.into_iter().map(|mail| mail.to).collect();
+        told.sort();
+        assert_eq!(told, ["bob@acme.test", "robert@acme.test"]);
+    }
+}

@@ -230,3 +230,26 @@ on_both_databases! {
         assert!(refusals.iter().all(|reason| reason == "mail_limit"), "{refusals:?}");
     }
 }
+
+on_both_databases! {
+    async fn what_the_operator_has_to_mend_loses_no_mail(kind: Kind) {
+        let server = MailServer::default();
+        let app = with_server(kind, server.listen(0).await).await;
+        // A password that was changed, a sender that is not allowed, TLS that is missing, a server that is shut.
+        let all = [("a@acme.test", 535), ("b@acme.test", 501), ("c@acme.test", 530), ("d@acme.test", 554)];
+        for (to, code) in all {
+            server.answer(to, code);
+        }
+        queue(&app, all.map(|(to, _)| mail(to, None)).into(), true).await;
+        deliver(&app.broker).await;
+        assert_eq!(waiting(&app).await, 4);
+        assert!(app.refusals().await.is_empty());
+        for (to, _) in all {
+            server.answer(to, 250);
+        }
+        app.clock.advance(Duration::from_secs(31));
+        deliver(&app.broker).await;
+        settle(&server, 4).await;
+        assert_eq!(waiting(&app).await, 0);
+    }
+}

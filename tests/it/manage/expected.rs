@@ -78,21 +78,44 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn an_account_that_was_merged_is_changed_by_no_file(kind: Kind) {
+    async fn an_account_that_was_merged_is_changed_by_no_file_and_holds_no_other_up(kind: Kind) {
         let office = Office::new(kind).await;
         let document = acme(&[("ann", "name = \"Ann\""), ("bob", "name = \"Bob\"")]);
         office.apply(&document).await;
         let ann = merge(&office, "bob", "ann").await;
         assert_eq!(changes(&office.apply(&document).await), [Change::Unchanged; 4]);
-        for more in ["name = \"Robert\"", "name = \"Bob\"\npassword = \"Tide4Marble\""] {
-            let error = office.try_apply(&acme(&[("bob", more)])).await.unwrap_err().to_string();
-            assert!(error.contains(&format!("merged into {ann}")), "{error}");
-            assert!(error.contains(&format!("countersign account links {ann}")), "{error}");
+        for more in ["name = \"Robert\"", "roles = [\"owner\"]", "name = \"Bob\"\npassword = \"Tide4Marble\""] {
+            let report = office.apply(&acme(&[("ann", "name = \"Ann\""), ("bob", more)])).await;
+            assert_eq!(changes(&report), [Change::Unchanged; 4], "{more}");
+            let lines: Vec<String> = report.lines.iter().map(ToString::to_string).collect();
+            assert!(lines.iter().any(|line| line.ends_with(&format!("merged into {ann}: left as it is"))), "{lines:?}");
         }
+        let report = office.apply(&acme(&[("ann", "name = \"Anna\""), ("bob", "name = \"Robert\"")])).await;
+        assert_eq!(changes(&report).iter().filter(|change| **change == Change::Changed).count(), 1);
         let view = office.broker.find_account("bob").await.unwrap();
         assert_eq!(view.merged_into, Some(ann));
         assert_eq!(view.account.contact.name.as_deref(), Some("Bob"));
         assert!(view.profiles.is_empty(), "{view:?}");
+        // What is exported is taken back, without the account that is there for its names' sake alone.
+        let exported = office.export().await;
+        assert!(exported.contains("\"ann\"") && !exported.contains("\"bob\""), "{exported}");
+        office.apply(&exported).await;
+    }
+}
+
+on_both_databases! {
+    async fn whoever_wants_a_merged_account_out_is_told_where_its_person_is(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply(&acme(&[("ann", ""), ("bob", "")])).await;
+        let ann = merge(&office, "bob", "ann").await;
+        let disabled = acme(&[("ann", ""), ("bob", "enabled = false")]);
+        let by_file = office.try_apply(&disabled).await.unwrap_err().to_string();
+        let by_name = office.broker.set_account_enabled("bob", false).await.unwrap_err().to_string();
+        for error in [by_file, by_name] {
+            assert!(error.contains(&format!("merged into {ann}")), "{error}");
+            assert!(error.contains(&format!("countersign account links {ann}")), "{error}");
+        }
+        assert!(office.broker.find_account("bob").await.unwrap().account.enabled);
     }
 }
 

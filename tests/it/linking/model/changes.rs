@@ -157,11 +157,12 @@ impl Model {
             return false;
         }
         let Some(gone) = person.profiles.remove(&ident) else { return false };
+        let serial = gone.serial;
         if ident == Ident::Local {
             person.password = None;
         }
         self.end_sessions(|session| session.account == account && session.profile == gone.serial);
-        self.write("unlinked", account, None, What::Other);
+        self.write("unlinked", account, None, What::Unlinked(ident, serial));
         true
     }
 
@@ -177,7 +178,7 @@ impl Model {
         let done = match &entry.what {
             What::Linked(serial) => self.take_off(entry.account, *serial),
             What::Merged(moved) => self.split(at, &entry, moved),
-            What::Other => false,
+            What::Unlinked(..) | What::Other => false,
         };
         if done {
             let both = [Some(entry.account), entry.other];
@@ -205,6 +206,22 @@ impl Model {
         true
     }
 
+    /// What came with a merge, was unlinked since, and is nobody's: the identities, and whether a password's profile is
+    /// among them.
+    fn unlinked_since(&self, at: usize, entry: &Entry, moved: &Moved) -> (Vec<(Ident, usize)>, bool) {
+        let since = self.ledger.iter().skip(at + 1).filter(|later| later.account == entry.account);
+        let gone: Vec<(Ident, usize)> = since
+            .filter_map(|later| match later.what {
+                What::Unlinked(ident, serial) if moved.profiles.contains(&serial) => Some((ident, serial)),
+                _ => None,
+            })
+            .collect();
+        let local = gone.iter().any(|(ident, _)| *ident == Ident::Local);
+        let organization = self.people[entry.account].organization;
+        let free = |ident: Ident| ident != Ident::Local && !self.is_known(organization, ident);
+        (gone.into_iter().filter(|(ident, _)| free(*ident)).collect(), local)
+    }
+
     fn split(&mut self, at: usize, entry: &Entry, moved: &Moved) -> bool {
         let (kept, Some(back)) = (entry.account, entry.other) else { return false };
         let names = |moved: &Moved| moved.swapped || moved.ended.is_some();
@@ -215,12 +232,13 @@ impl Model {
         let comes_back = |profile: &Profile| moved.profiles.contains(&profile.serial);
         let here = &self.people[kept].profiles;
         let coming = here.values().filter(|profile| comes_back(profile)).count();
+        let (anew_at, anew_local) = self.unlinked_since(at, entry, moved);
         let anew = moved.ended.into_iter().filter(|ended| *ended == back || !has_local(here, moved)).count();
         let stays = here.len() - coming + usize::from(moved.ended == Some(kept)).min(anew);
         let gone = self.people[back].merged_into != Some(kept) || self.people[kept].merged_into.is_some();
         if gone
             || (names(moved) && overlaid)
-            || coming + usize::from(moved.ended == Some(back)) == 0
+            || coming + anew_at.len() + usize::from(anew_local || moved.ended == Some(back)) == 0
             || stays == 0
         {
             return false;
@@ -233,6 +251,16 @@ impl Model {
             self.people[back].password = self.people[kept].password.take();
         }
         self.people[back].profiles = coming.into_iter().collect();
+        for (ident, serial) in anew_at {
+            self.people[back].profiles.insert(ident, Profile { serial, email: None });
+        }
+        if anew_local {
+            let serial = self.serial();
+            self.people[back].profiles.insert(Ident::Local, Profile { serial, email: None });
+        }
+        if !self.people[kept].enabled {
+            self.people[back].enabled = false;
+        }
         self.people[kept].profiles = staying.into_iter().collect();
         self.end_sessions(|session| session.account == kept && moved.profiles.contains(&session.profile));
         if let Some(ended) = moved.ended {
