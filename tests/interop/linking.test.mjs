@@ -177,6 +177,9 @@ for (const kind of ["sqlite", "postgres"]) {
         await page.waitForSelector("#link-accounts");
         assert.match(await page.textContent("main"), /Globex Okta/);
         await page.click("#link-accounts");
+        // Neither of the newcomers' providers says when it asked: they ask once more first.
+        await page.waitForURL(`${world.entra.origin}/**`);
+        await atVendor(page);
         await page.waitForURL(`${world.okta.origin}/**`);
         await atVendor(page);
         await page.waitForSelector("#link-confirm");
@@ -195,6 +198,7 @@ for (const kind of ["sqlite", "postgres"]) {
         await page.waitForSelector("#link-2");
         await page.check("#link-1");
         await page.click("#link-accounts");
+        await signInAtProvider(page, "person1");
         await page.waitForURL(new RegExp(`^(${world.okta.origin}|${world.entra.origin})/`));
         await atVendor(page);
         await page.click("#link-confirm");

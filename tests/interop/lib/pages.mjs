@@ -16,11 +16,17 @@ async function come(page, { board }, user) {
   await signInAtProvider(page, user);
 }
 
+/** Goes on to link; the provider, which does not say when it asked, asks once more first. */
+async function chooseToLink(page, person) {
+  await page.click("#link-accounts");
+  await signInAtProvider(page, person);
+}
+
 /** Shares an email with an account, chooses it, and proves it by its password. */
 async function proveBoth(page, world) {
   const person = await world.newPerson();
   await come(page, world, person);
-  await page.click("#link-accounts");
+  await chooseToLink(page, person);
   await signInLocally(page, person, password);
   await page.waitForSelector("#link-confirm");
 }
@@ -117,8 +123,9 @@ export const pages = {
   "link-prove": [
     "#sign-in",
     async (page, world) => {
-      await come(page, world, `unproven${Date.now()}`);
-      await page.click("#link-accounts");
+      const person = `unproven${Date.now()}`;
+      await come(page, world, person);
+      await chooseToLink(page, person);
     },
   ],
   "link-confirm": ["#link-confirm", proveBoth],
@@ -131,6 +138,7 @@ export const pages = {
       await page.waitForSelector("#signed-in");
       await page.goto(`${world.broker.issuer}/account`);
       await page.click("#merge");
+      await signInAtProvider(page, person);
       await page.click("#link-password");
       await signInLocally(page, person, password);
     },
@@ -164,7 +172,7 @@ export const pages = {
       const person = await world.newPerson("lab");
       await come(page, world, person);
       await page.check("#link-1");
-      await page.click("#link-accounts");
+      await chooseToLink(page, person);
       await signInLocally(page, "carol", password);
     },
   ],

@@ -341,6 +341,27 @@ on_both_databases! {
     }
 }
 
+on_both_databases! {
+    async fn who_is_expected_and_comes_twice_at_once_is_sent_nowhere_else(kind: Kind) {
+        let links = world(kind).await;
+        for round in 0..6 {
+            let (name, object) = (format!("dan{round}"), format!("object-{round}"));
+            let dan = expect(&links, &name, "oid", &object).await;
+            let tasks = (0..4).map(|node| {
+                let mut tab = links.tab_at(node);
+                let who = person(&name).claiming("oid", object.clone());
+                async move { tab.sign_in(connection(0, 1), &who).await }
+            });
+            let outcomes = at_once(tasks.collect()).await;
+            assert!(outcomes.contains(&Ok(Place::Account)), "{outcomes:?}");
+            let fair = |outcome: &Outcome| *outcome == Ok(Place::Account) || *outcome == refused("flow_finished");
+            assert!(outcomes.iter().all(fair), "{outcomes:?}");
+            assert_eq!(links.rows().await.profiles(dan).await.len(), 1);
+        }
+        links.rows().await.assert_sound().await;
+    }
+}
+
 /// Makes an account that nobody can sign in to, and writes on it who will.
 async fn expect(links: &Links, name: &str, claim: &str, value: &str) -> countersign::model::AccountId {
     let database = links.app.evidence().await;

@@ -170,3 +170,22 @@ on_both_databases! {
         assert!(matches!(page, Place::Confirm(_)), "the attempt still waits: {page:?}");
     }
 }
+
+on_both_databases! {
+    async fn a_refused_merge_names_what_has_to_go_first(kind: Kind) {
+        let links = Links::new(kind, 6).await;
+        for (name, at_work) in [("ann", "ann-at-work"), ("bob", "bob-at-work")] {
+            let mut tab = links.signed_in(name, 0).await;
+            assert_eq!(tab.add_profile(connection(0, 3), &person(at_work)).await, Ok(Place::Account));
+        }
+        let mut ann = links.signed_in("ann", 0).await;
+        let Ok(Place::Confirm(handle)) = ann.add_account("bob").await else { panic!("nothing to confirm") };
+        let shown = ann.broker.view_link_confirmation(&ann.visit, &handle).await;
+        let Err(countersign::flows::error::FlowError::Refused(refusal)) = shown else { panic!("it is shown") };
+        assert_eq!(refusal.code, "link_same_provider");
+        assert_eq!(refusal.clashing, ["alpha 3 · ann@alpha.test", "alpha 3 · bob@alpha.test"]);
+        let mut rows = links.rows().await;
+        assert_eq!(rows.count("link_attempts WHERE ended_at IS NULL").await, 0, "it is burned");
+        assert_eq!(rows.ledger().await, ["linked", "linked"]);
+    }
+}

@@ -253,3 +253,56 @@ on_both_databases! {
         assert_eq!(waiting(&app).await, 0);
     }
 }
+
+on_both_databases! {
+    async fn what_works_no_longer_is_not_sent_any_more(kind: Kind) {
+        let server = MailServer::default();
+        let app = with_server(kind, server.listen(0).await).await;
+        let link = |to: &str| OutgoingMail {
+            message: Message::SetPassword {
+                organization: "Acme".to_owned(),
+                what: "bob".to_owned(),
+                link: "https://id.test/reset/x".to_owned(),
+            },
+            ..mail(to, None)
+        };
+        server.answer("bob@acme.test", 452);
+        queue(&app, vec![link("bob@acme.test"), link("ann@acme.test")], true).await;
+        deliver(&app.broker).await;
+        settle(&server, 1).await;
+        assert_eq!(waiting(&app).await, 1);
+        server.answer("bob@acme.test", 250);
+        app.clock.advance(Duration::from_hours(1));
+        deliver(&app.broker).await;
+        for _ in 0..100 {
+            if waiting(&app).await == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(waiting(&app).await, 0, "a link that is over waits");
+        assert_eq!(server.tries("bob@acme.test"), 1);
+        assert_eq!(app.refusals().await, ["mail_given_up"]);
+    }
+}
+
+on_both_databases! {
+    async fn no_organization_uses_up_what_another_has_to_say(kind: Kind) {
+        let (app, mailbox) = with_mailbox(kind).await;
+        let about = |organization: u8| OutgoingMail {
+            organization: Some(countersign::model::OrganizationId::from_bytes([organization; 16])),
+            ..mail("bob@acme.test", None)
+        };
+        let mails = (0..8).map(|_| about(1)).chain([about(2)]);
+        queue(&app, mails.collect(), true).await;
+        deliver(&app.broker).await;
+        for _ in 0..100 {
+            if waiting(&app).await == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(mailbox.mails().len(), 6, "five of one, and the one of the other");
+        assert_eq!(app.refusals().await, ["mail_limit"; 3]);
+    }
+}
