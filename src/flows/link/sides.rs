@@ -87,6 +87,7 @@ impl Broker {
                 names.push(self.name_profile(&mut tx, profile).await?.label());
             }
         }
+        names.sort_unstable();
         Ok(names)
     }
 
