@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::{Shared, read_file, say};
+use crate::flows::link::Undone;
 use crate::flows::manage::{AccountLinks, AccountView, LinkEntry, NewAccount};
 use crate::model::{Account, Email, Handle, LedgerId, Secret, Username};
 
@@ -107,9 +108,9 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
         Command::Enable { name } => say(&line(&broker.set_account_enabled(&name, true).await?)),
         Command::Links { name } => show_links(&broker.list_links(&name).await?),
         Command::UndoLink { entry } => {
-            let crate::flows::link::Undone { entry, without_password } = broker.undo_link(entry).await?;
+            let Undone { entry, without_password } = broker.undo_link(entry).await?;
             say(&format!("{} {} of {} undone", entry.id, entry.kind.as_str(), entry.account));
-            if let Some(account) = without_password {
+            for account in without_password {
                 say(&format!(
                     "{account} has its username back, without a password, and no link to set one was mailed: set one with \
                      apply"

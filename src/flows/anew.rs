@@ -10,16 +10,16 @@ use super::sessions::CurrentSession;
 use super::visit::{Answer, CookieChange, Go, Visit};
 use crate::crypto::random;
 use crate::mail::Message;
-use crate::model::{AccountId, Email, Flow, MAIL_CODE_LIFETIME, OwnPlace, ProfileKind, SessionId, Target};
+use crate::model::{AccountId, Email, Flow, MAIL_CODE_LIFETIME, OwnPlace, SessionId, Target};
 use crate::policy::access::may_use_password;
 use crate::policy::link::{begin_until, is_fresh};
 use crate::store::mail_codes::{delete_code, has_code, put_code, try_code};
-use crate::store::{StoreError, accounts, organizations, profiles, sessions};
+use crate::store::{StoreError, accounts, organizations, sessions};
 
-/// How many digits it has.
+/// How many digits a code has.
 const CODE_DIGITS: usize = 8;
 
-/// How often a code may be tried.
+/// How often it may be tried.
 const TRIES: i64 = 10;
 
 /// How many codes an address gets a day, and how many wrong ones it may have, over all accounts.
@@ -122,9 +122,7 @@ impl Broker {
             Some(id) => organizations::find_organization(&mut tx, id).await?,
             None => None,
         };
-        let held = profiles::list_profiles(&mut tx, account.id).await?;
-        let has_password = accounts::find_password(&mut tx, account.id).await?.is_some()
-            && held.iter().any(|profile| profile.kind == ProfileKind::Local);
+        let has_password = accounts::find_password(&mut tx, account.id).await?.is_some();
         drop(tx);
         if has_password && may_use_password(&account, organization.as_ref()) {
             return self.begin_proof_by_password(visit, flow).await;

@@ -78,8 +78,8 @@ impl UndoRefusal {
 pub struct Undone {
     /// The entry.
     pub entry: LedgerEntry,
-    /// An account whose local profile came back, and to which no link could be mailed by which its password is set.
-    pub without_password: Option<AccountId>,
+    /// The accounts whose local profiles came back, and to which no link could be mailed by which a password is set.
+    pub without_password: Vec<AccountId>,
 }
 
 enum UndoError {
@@ -203,7 +203,7 @@ impl Broker {
             (LedgerKind::Merged, Some(other), _) => self.split(&mut tx, &entry, other, own).await?,
             (_, _, Some(profile)) => {
                 self.take_off(&mut tx, &entry, profile, own).await?;
-                None
+                Vec::new()
             }
             _ => return Err(UndoError::Refused(UndoRefusal::Kind)),
         };
@@ -243,15 +243,15 @@ impl Broker {
         }
     }
 
-    /// Brings a merged account back, with what is still there of what it had; gives the account that has a local profile
-    /// again, and could be mailed no link to set its password.
+    /// Brings a merged account back, with what is still there of what it had; gives the accounts that have a local
+    /// profile again, and could be mailed no link to set its password.
     async fn split(
         &self,
         tx: &mut Tx,
         entry: &LedgerEntry,
         other: AccountId,
         own: Option<&CurrentSession>,
-    ) -> Result<Option<AccountId>, UndoError> {
+    ) -> Result<Vec<AccountId>, UndoError> {
         let now = self.clock.now();
         let (kept, moved) = (entry.account, &entry.moved);
         if !merging::unmark_merged(tx, other, kept, now).await? {
@@ -281,11 +281,16 @@ impl Broker {
         if !kept.enabled {
             accounts::set_enabled(tx, back.id, false, now).await?;
         }
-        let Some(account) = restored else { return Ok(None) };
-        // Read again: it has its own username back.
-        let account = accounts::find_account(tx, account).await?;
-        let account = account.ok_or(UndoError::Refused(UndoRefusal::Gone))?;
-        Ok((!self.mail_password_link(tx, &account).await?).then_some(account.id))
+        let mut without_password = Vec::new();
+        for id in restored {
+            // Read again: it has its own username back.
+            let account = accounts::find_account(tx, id).await?;
+            let account = account.ok_or(UndoError::Refused(UndoRefusal::Gone))?;
+            if !self.mail_password_link(tx, &account).await? {
+                without_password.push(id);
+            }
+        }
+        Ok(without_password)
     }
 
     /// Gives back roles, usernames, and what apps knew the merged account by.
@@ -337,15 +342,15 @@ impl Broker {
         }))
     }
 
-    /// Gives password and profiles back. A local profile that the merge ended comes back without its password; gives its
-    /// account.
+    /// Gives password and profiles back. A local profile that the merge ended comes back without its password; gives the
+    /// accounts of those that did.
     async fn give_back_profiles(
         &self,
         tx: &mut Tx,
         kept: &Account,
         back: &Account,
         entry: &LedgerEntry,
-    ) -> Result<Option<AccountId>, UndoError> {
+    ) -> Result<Vec<AccountId>, UndoError> {
         let moved = &entry.moved;
         let mut came_back = 0;
         let held = profiles::list_profiles(tx, kept.id).await?;
@@ -357,19 +362,19 @@ impl Broker {
             }
             merging::move_password(tx, kept.id, back.id).await?;
         }
-        let mut restored = None;
+        let mut restored = Vec::new();
         for profile in &moved.profiles {
             if profiles::move_profile(tx, *profile, kept.id, back.id).await? {
                 came_back += 1;
             } else if let Some(side) = self.find_unlinked(tx, entry, *profile).await? {
                 let (came, anew) = self.bring_back(tx, back, *profile, &side).await?;
                 came_back += usize::from(came);
-                restored = restored.or(anew.then_some(back.id));
+                restored.extend(anew.then_some(back.id));
             }
         }
         if let Some(account) = moved.ended_local {
             let account = if account == kept.id { kept } else { back };
-            restored = restored.or(self.restore_local(tx, account).await?.then_some(account.id));
+            restored.extend(self.restore_local(tx, account).await?.then_some(account.id));
             came_back += usize::from(account.id == back.id);
         }
         if came_back == 0 {

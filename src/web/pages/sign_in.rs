@@ -71,9 +71,7 @@ impl SignIn<'_> {
             Purpose::Link => Some(self.frame.say("prove-link-intro")),
         }
     }
-}
 
-impl SignIn<'_> {
     /// What is to be entered besides the password.
     fn name_label(&self) -> Cow<'_, str> {
         match self.purpose {

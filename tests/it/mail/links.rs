@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use countersign::model::LedgerKind;
 use http::Method;
 
 use crate::harness::app::TestApp;
@@ -98,28 +99,39 @@ pub(super) async fn own(browser: &mut Browser, username: &str, password: &str) -
     browser.press(&page, "sign-in", &[("username", username), ("password", password)]).await
 }
 
-/// Robert merges bobby's account, whose password ends, and undoes it; gives the mail with the link for bobby.
-async fn merged_and_undone(world: &World, mailbox: &Mailbox) -> Received {
+/// Robert takes bobby's account, with the username and password of one of the two; gives his browser.
+async fn merged(world: &World, local_of: &str) -> Browser {
     let mut browser = world.browser();
-    // Without another way to sign in, nothing of bobby's would come back but the local profile.
-    linked(world, &mut world.browser()).await;
     let page = own(&mut browser, "robert", PASSWORD).await;
     let page = browser.click(page.expect(200, "merge"), "merge").await;
     let page = browser.press(page.expect(200, "link-password"), "link-password", &[]).await;
     let page = by_password(&mut browser, &page).await;
     page.expect(200, "merge-confirm");
-    let robert = world.app.broker.find_account("robert").await.unwrap().account.id.to_string();
-    let choices = [("keep", robert.as_str()), ("local_of", robert.as_str())];
-    let page = browser.press(&page, "merge-confirm", &choices).await;
-    page.expect(200, "done");
-    let refused = own(&mut world.browser(), "bobby", PASSWORD).await;
-    assert_eq!(refused.error().as_deref(), Some("bad_credentials"), "{}", refused.body);
+    let id = async |name: &str| world.app.broker.find_account(name).await.unwrap().account.id.to_string();
+    let (robert, local_of) = (id("robert").await, id(local_of).await);
+    let choices = [("keep", robert.as_str()), ("local_of", local_of.as_str())];
+    browser.press(&page, "merge-confirm", &choices).await.expect(200, "done");
     world.app.clock.advance(Duration::from_secs(5));
-    let page = own_page(&mut browser).await;
+    browser
+}
+
+/// Undoes the only merge on one's own page; gives the mails with links that came of it.
+async fn undone(world: &World, mailbox: &Mailbox, browser: &mut Browser) -> Vec<Received> {
+    let page = own_page(browser).await;
     let page = browser.click(&page, "undo-1").await;
     browser.press(page.expect(200, "undo-confirm"), "undo-confirm", &[]).await.expect(200, "signed-out");
     let told = mails(world, mailbox).await;
-    let links: Vec<_> = told.into_iter().filter(|mail| mail.subject.contains("Set a password")).collect();
+    told.into_iter().filter(|mail| mail.subject.contains("Set a password")).collect()
+}
+
+/// Robert merges bobby's account, whose password ends, and undoes it; gives the mail with the link for bobby.
+async fn merged_and_undone(world: &World, mailbox: &Mailbox) -> Received {
+    // Without another way to sign in, nothing of bobby's would come back but the local profile.
+    linked(world, &mut world.browser()).await;
+    let mut browser = merged(world, "robert").await;
+    let refused = own(&mut world.browser(), "bobby", PASSWORD).await;
+    assert_eq!(refused.error().as_deref(), Some("bad_credentials"), "{}", refused.body);
+    let links = undone(world, mailbox, &mut browser).await;
     assert_eq!(links.len(), 1, "{links:?}");
     links.into_iter().next().unwrap()
 }
@@ -219,30 +231,14 @@ on_both_databases! {
     }
 }
 
-/// Robert takes bobby's account and password, and gives both back; whose set-password mail comes is told.
-async fn swapped_and_undone(world: &World, mailbox: &Mailbox) -> Option<Received> {
-    let mut browser = world.browser();
-    linked(world, &mut world.browser()).await;
-    let page = own(&mut browser, "robert", PASSWORD).await;
-    let page = browser.click(page.expect(200, "merge"), "merge").await;
-    let page = browser.press(page.expect(200, "link-password"), "link-password", &[]).await;
-    let page = by_password(&mut browser, &page).await;
-    page.expect(200, "merge-confirm");
-    let id = async |name: &str| world.app.broker.find_account(name).await.unwrap().account.id.to_string();
-    let (robert, bobby) = (id("robert").await, id("bobby").await);
-    let choices = [("keep", robert.as_str()), ("local_of", bobby.as_str())];
-    browser.press(&page, "merge-confirm", &choices).await.expect(200, "done");
-    world.app.clock.advance(Duration::from_secs(5));
-    let page = own_page(&mut browser).await;
-    let page = browser.click(&page, "undo-1").await;
-    browser.press(page.expect(200, "undo-confirm"), "undo-confirm", &[]).await.expect(200, "signed-out");
-    mails(world, mailbox).await.into_iter().find(|mail| mail.subject.contains("Set a password"))
-}
-
 on_both_databases! {
     async fn a_link_names_the_account_whose_password_it_sets(kind: Kind) {
         let (world, mailbox) = world(kind).await;
-        let mail = swapped_and_undone(&world, &mailbox).await.unwrap();
+        linked(&world, &mut world.browser()).await;
+        let mut browser = merged(&world, "bobby").await;
+        let links = undone(&world, &mailbox, &mut browser).await;
+        assert_eq!(links.len(), 1, "{links:?}");
+        let mail = &links[0];
         assert_eq!(mail.to, "robert@acme.test");
         assert!(mail.text.contains("The account robert at Acme"), "{}", mail.text);
         let page = world.browser().open(mail.link()).await;
@@ -278,16 +274,11 @@ on_both_databases! {
     async fn an_address_that_is_not_proven_gets_no_link_and_the_operator_is_told(kind: Kind) {
         let (world, mailbox) = world(kind).await;
         world.app.run_statement("UPDATE accounts SET email_verified = FALSE WHERE username = 'bobby'").await;
-        let mut browser = world.browser();
-        let page = own(&mut browser, "robert", PASSWORD).await;
-        let page = browser.click(page.expect(200, "merge"), "merge").await;
-        let page = browser.press(page.expect(200, "link-password"), "link-password", &[]).await;
-        let page = by_password(&mut browser, &page).await;
-        browser.press(page.expect(200, "merge-confirm"), "merge-confirm", &[]).await.expect(200, "done");
+        merged(&world, "robert").await;
         let entries = world.app.broker.list_links("robert").await.unwrap().entries;
         let undone = world.app.broker.undo_link(entries[0].id).await.unwrap();
         let bobby = world.app.broker.find_account("bobby").await.unwrap().account.id;
-        assert_eq!(undone.without_password, Some(bobby));
+        assert_eq!(undone.without_password, [bobby]);
         let told = mails(&world, &mailbox).await;
         assert!(told.iter().all(|mail| !mail.subject.contains("Set a password")), "{told:?}");
     }
@@ -310,5 +301,28 @@ on_both_databases! {
         let mut told: Vec<String> = mails(&world, &mailbox).await.into_iter().map(|mail| mail.to).collect();
         told.sort();
         assert_eq!(told, ["bob@acme.test", "robert@acme.test"]);
+    }
+}
+
+on_both_databases! {
+    async fn of_two_passwords_that_ended_each_gets_its_own_link(kind: Kind) {
+        let (world, mailbox) = world(kind).await;
+        linked(&world, &mut world.browser()).await;
+        // Robert's password ends with the merge, bobby's when it is unlinked.
+        let mut browser = merged(&world, "bobby").await;
+        let page = own_page(&mut browser).await;
+        let page = browser.click(&page, "unlink-1").await;
+        assert!(page.expect(200, "unlink-confirm").body.contains("bobby"), "{}", page.body);
+        // He is signed in by it.
+        browser.press(&page, "unlink-confirm", &[]).await.expect(200, "signed-out");
+        let entries = world.app.broker.list_links("bobby").await.unwrap().entries;
+        let merge = entries.iter().find(|entry| entry.kind == LedgerKind::Merged).unwrap();
+        let undone = world.app.broker.undo_link(merge.id).await.unwrap();
+        assert_eq!(undone.without_password, [], "each could be mailed a link");
+        let mut told = mails(&world, &mailbox).await;
+        told.retain(|mail| mail.subject.contains("Set a password"));
+        told.sort_by(|one, other| one.to.cmp(&other.to));
+        let names: Vec<_> = told.iter().map(|mail| (mail.to.as_str(), mail.text.contains("The account bobby"))).collect();
+        assert_eq!(names, [("Bob@acme.test", true), ("robert@acme.test", false)]);
     }
 }
