@@ -14,7 +14,7 @@ use crate::model::{AccountId, Email, Flow, MAIL_CODE_LIFETIME, OwnPlace, Session
 use crate::policy::access::may_use_password;
 use crate::policy::link::{begin_until, is_fresh};
 use crate::store::mail_codes::{delete_code, has_code, put_code, try_code};
-use crate::store::{StoreError, accounts, organizations, sessions};
+use crate::store::{StoreError, accounts, organizations, passwords, sessions};
 
 /// How many digits a code has.
 const CODE_DIGITS: usize = 8;
@@ -122,7 +122,7 @@ impl Broker {
             Some(id) => organizations::find_organization(&mut tx, id).await?,
             None => None,
         };
-        let has_password = accounts::find_password(&mut tx, account.id).await?.is_some();
+        let has_password = passwords::find_password(&mut tx, account.id).await?.is_some();
         drop(tx);
         if has_password && may_use_password(&account, organization.as_ref()) {
             return self.begin_proof_by_password(visit, flow).await;

@@ -16,7 +16,7 @@ pub use crate::policy::password::{BrokenRule, PasswordRules};
 use crate::policy::password::{broken_rules, normalize};
 use crate::store::guesses::forgive_guesses;
 use crate::store::password_links::{consume_all_links, consume_link, find_link, insert_link};
-use crate::store::{StoreError, Tx, accounts, merging, organizations, profiles};
+use crate::store::{StoreError, Tx, accounts, merging, organizations, passwords, profiles};
 
 /// What the page shows on which a password is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,8 +100,10 @@ impl Broker {
         if !broken.is_empty() {
             return Ok(SetPassword::Broken(broken));
         }
-        let hashed = match self.passwords.hash(Secret::new(normalize(new.expose()))).await {
-            Ok(hashed) => hashed,
+        let new = Secret::new(normalize(new.expose()));
+        let hashed = match self.hash_unless_recent(account.id, new).await? {
+            Ok(Some(hashed)) => hashed,
+            Ok(None) => return Ok(SetPassword::Broken(vec![BrokenRule::Recent])),
             Err(error) => return Err(self.link_not_hashed(visit, &account, error).await),
         };
         let now = self.clock.now();
@@ -116,7 +118,7 @@ impl Broker {
         if used != account.id {
             return Err(StoreError::inconsistent("password_links", "account_id", account.id).into());
         }
-        accounts::save_password(&mut tx, account.id, &hashed, now).await?;
+        passwords::save_password(&mut tx, account.id, &hashed, now).await?;
         consume_all_links(&mut tx, account.id, now).await?;
         self.end_everything(&mut tx, account.id).await?;
         // Whoever holds the address has proved more than those who guessed.
@@ -127,6 +129,28 @@ impl Broker {
         self.record_success(&mut tx, &event(Some(&account))).await?;
         tx.commit().await?;
         Ok(SetPassword::Done)
+    }
+
+    /// The hash of a new password; `None` when it is one of the account's last ones and the rules forbid that. Whoever
+    /// sets another one meanwhile uses the link up too, so that the answer holds for as long as the link does.
+    async fn hash_unless_recent(
+        &self,
+        account: AccountId,
+        new: Secret,
+    ) -> Result<Result<Option<String>, PasswordError>, FlowError> {
+        let past = if self.settings.password_rules.remember_last() {
+            passwords::list_past_passwords(&mut self.database.read().await?, account).await?
+        } else {
+            Vec::new()
+        };
+        for hash in past {
+            match self.passwords.verify(new.clone(), Some(hash)).await {
+                Ok(verdict) if verdict.matches => return Ok(Ok(None)),
+                Ok(_) => (),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(self.passwords.hash(new).await.map(Some))
     }
 
     /// The account of a link that works now; else the refusal, recorded.

@@ -15,9 +15,9 @@ use crate::policy::guesses::{Scope, Verdict, decide};
 use crate::policy::password::normalize;
 use crate::policy::route;
 use crate::policy::route::{Destination, Hints, NamedBy};
-use crate::store::accounts::StoredPassword;
 use crate::store::guesses::{GuessCount, find_guesses, forgive_guesses, reserve_guess, return_guess};
-use crate::store::{accounts, organizations, profiles};
+use crate::store::passwords::StoredPassword;
+use crate::store::{accounts, organizations, passwords, profiles};
 
 /// How often a guess is counted anew that another one overtook.
 const ATTEMPTS: usize = 8;
@@ -285,7 +285,7 @@ impl Broker {
         let Some(account) = accounts::find_account_by_username(&mut tx, &username).await? else {
             return Ok(None);
         };
-        let stored = accounts::find_password(&mut tx, account.id).await?;
+        let stored = passwords::find_password(&mut tx, account.id).await?;
         Ok(Some((account, stored)))
     }
 
@@ -431,8 +431,8 @@ impl Broker {
         // A full queue is no reason to refuse somebody whose password was right; the next sign-in tries again.
         let Ok(new) = self.passwords.hash(normalized).await else { return Ok(None) };
         let mut tx = self.database.write().await?;
-        accounts::replace_password_hash(&mut tx, account.id, old, &new).await?;
-        let kept = accounts::find_password(&mut tx, account.id).await?;
+        passwords::replace_password_hash(&mut tx, account.id, old, &new).await?;
+        let kept = passwords::find_password(&mut tx, account.id).await?;
         tx.commit().await?;
         Ok(kept.map(|kept| kept.hash).filter(|kept| *kept == new))
     }
@@ -455,7 +455,7 @@ impl Broker {
         };
         let allowed = may_use_password(&account, organization.as_ref());
         // A password that was changed while the old one was being checked opens nothing.
-        let current = accounts::hold_password(&mut tx, account.id, checked).await?;
+        let current = passwords::hold_password(&mut tx, account.id, checked).await?;
         let (Some(profile), true) = (profile, allowed && current) else {
             drop(tx);
             let reason = if current { "local_sign_in_off" } else { "password_changed" };

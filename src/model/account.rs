@@ -24,6 +24,9 @@ words! {
 /// The most profiles that one account ever has.
 pub const MAX_PROFILES: i64 = 25;
 
+/// How many of an account's last passwords are remembered, the present one among them.
+pub const REMEMBERED_PASSWORDS: i64 = 3;
+
 /// One person's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {

@@ -22,7 +22,7 @@ pub mod signing;
 pub mod time;
 pub mod words;
 
-pub use account::{Account, Contact, MAX_PROFILES, Profile, ProfileKind, Role};
+pub use account::{Account, Contact, MAX_PROFILES, Profile, ProfileKind, REMEMBERED_PASSWORDS, Role};
 pub use actor::Actor;
 pub use app::{App, AppAuthMethod, AppSettings, ApplicationType, Audience, ConsentMode, GrantType};
 pub use connection::{

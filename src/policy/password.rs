@@ -5,10 +5,18 @@ use unicode_normalization::UnicodeNormalization;
 /// Which rules hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordRules {
-    /// 8 to 64 characters of printable ASCII with an upper-case letter, a lower-case letter and a digit.
+    /// 8 to 64 characters of printable ASCII with an upper-case letter, a lower-case letter and a digit; none of the
+    /// account's last three.
     Classic,
     /// 15 to 256 characters of anything, none of the common ones (NIST SP 800-63B-4, section 3.1.1.2).
     Nist,
+}
+
+impl PasswordRules {
+    /// Whether an account's last passwords may not be chosen again.
+    pub const fn remember_last(self) -> bool {
+        matches!(self, Self::Classic)
+    }
 }
 
 /// A rule that a password breaks; the words say what to do.
@@ -35,6 +43,9 @@ pub enum BrokenRule {
     /// Among the first that guessers try.
     #[error("use something that is not among the most common passwords")]
     Common,
+    /// One of the account's last three; known by their hashes alone, so that `broken_rules` does not find it.
+    #[error("use something else than your last three passwords")]
+    Recent,
 }
 
 /// All rules that a password breaks.

@@ -48,11 +48,6 @@ statements! {
     INSERT_OPERATOR = "INSERT INTO operators (account_id, since) VALUES ($1, $2)";
     FIND_DATA_KEY = "SELECT data_key_sealed FROM accounts WHERE id = $1";
     ADD_DATA_KEY = "UPDATE accounts SET data_key_sealed = $2 WHERE id = $1 AND data_key_sealed IS NULL";
-    FIND_PASSWORD = "SELECT hash, changed_at FROM passwords WHERE account_id = $1";
-    SAVE_PASSWORD = "INSERT INTO passwords (account_id, hash, changed_at) VALUES ($1, $2, $3) \
-                     ON CONFLICT (account_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
-    HOLD_PASSWORD = "UPDATE passwords SET changed_at = changed_at WHERE account_id = $1 AND hash = $2";
-    REPLACE_PASSWORD_HASH = "UPDATE passwords SET hash = $3 WHERE account_id = $1 AND hash = $2";
     READ_STANDING = "SELECT a.enabled AND a.merged_into IS NULL AS account, a.organization_id AS organization_id, COALESCE(o.enabled, TRUE) AS organization, \
                      COALESCE(c.enabled AND co.enabled, $2 = '') AS connection, \
                      COALESCE(p.enabled AND po.enabled, $3 = '') AS app \
@@ -106,23 +101,8 @@ struct AccountRow {
 }
 
 #[derive(FromRow)]
-struct PasswordRow {
-    hash: String,
-    changed_at: i64,
-}
-
-#[derive(FromRow)]
 struct DataKeyRow {
     data_key_sealed: Option<String>,
-}
-
-/// An account's password, as it is kept.
-#[derive(Clone, PartialEq, Eq)]
-pub struct StoredPassword {
-    /// The PHC string.
-    pub hash: String,
-    /// Since when this password is in force; a stronger hash of the same password does not change it.
-    pub changed_at: Timestamp,
 }
 
 #[derive(FromRow)]
@@ -327,35 +307,6 @@ pub async fn find_data_key(tx: &mut Tx, id: AccountId) -> Result<Option<String>,
 /// Gives an account the key of its personal data, unless it has one.
 pub async fn add_data_key(tx: &mut Tx, id: AccountId, sealed: &str) -> Result<(), StoreError> {
     execute!(tx, ADD_DATA_KEY, id.to_string(), sealed).map(drop)
-}
-
-/// An account's password.
-pub async fn find_password(tx: &mut Tx, id: AccountId) -> Result<Option<StoredPassword>, StoreError> {
-    let row = fetch_optional!(tx, PasswordRow, FIND_PASSWORD, id.to_string())?;
-    Ok(row.map(|row| StoredPassword { hash: row.hash, changed_at: time(row.changed_at) }))
-}
-
-/// Sets an account's password.
-pub async fn save_password(tx: &mut Tx, id: AccountId, hash: &str, now: Timestamp) -> Result<(), StoreError> {
-    execute!(tx, SAVE_PASSWORD, id.to_string(), hash, now.unix_micros())?;
-    Ok(())
-}
-
-/// Holds an account's password for the rest of the transaction, so that nobody changes it meanwhile; `false` when it
-/// is not the one with this hash any more.
-pub async fn hold_password(tx: &mut Tx, id: AccountId, hash: &str) -> Result<bool, StoreError> {
-    Ok(execute!(tx, HOLD_PASSWORD, id.to_string(), hash)? == 1)
-}
-
-/// Puts a stronger hash of the same password in the place of `old`, unless it was changed meanwhile.
-pub async fn replace_password_hash(
-    tx: &mut Tx,
-    id: AccountId,
-    old: &str,
-    new: &str,
-) -> Result<(), StoreError> {
-    execute!(tx, REPLACE_PASSWORD_HASH, id.to_string(), old, new)?;
-    Ok(())
 }
 
 /// What an account's sign-in stands on, as it is now: itself, its organization, and the connection and app if given.

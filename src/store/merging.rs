@@ -22,8 +22,6 @@ statements! {
                 ON CONFLICT (account_id, role) DO NOTHING";
     TAKE_ROLE = "DELETE FROM account_roles WHERE account_id = $1 AND role = $2";
     SET_USERNAME = "UPDATE accounts SET username = $2, username_key = $3, updated_at = $4 WHERE id = $1";
-    MOVE_PASSWORD = "UPDATE passwords SET account_id = $2 WHERE account_id = $1";
-    DELETE_PASSWORD = "DELETE FROM passwords WHERE account_id = $1";
     END_SESSIONS_SINCE = "UPDATE sessions SET ended_at = $3 WHERE account_id = $1 AND ended_at IS NULL \
                           AND (created_at >= $2 OR authenticated_at >= $2)";
     REVOKE_GRANTS_SINCE = "UPDATE grants SET revoked_at = $3 WHERE account_id = $1 AND revoked_at IS NULL AND (created_at >= $2 \
@@ -145,16 +143,6 @@ pub async fn swap_usernames(
         execute!(tx, SET_USERNAME, account.to_string(), text, key, now.unix_micros())?;
     }
     Ok(())
-}
-
-/// Gives the password of one account to another that has none.
-pub async fn move_password(tx: &mut Tx, from: AccountId, to: AccountId) -> Result<(), StoreError> {
-    execute!(tx, MOVE_PASSWORD, from.to_string(), to.to_string()).map(drop)
-}
-
-/// Deletes an account's password.
-pub async fn delete_password(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
-    execute!(tx, DELETE_PASSWORD, account.to_string()).map(drop)
 }
 
 /// Ends the sessions of an account that were opened or renewed since `since`, and revokes the grants that were given,

@@ -49,6 +49,7 @@ const FILES: &[File] = &[
     file!(15, Common, "common", "0015_connection_of_a_grant.sql"),
     file!(16, Common, "common", "0016_proof_by_mail.sql"),
     file!(17, Common, "common", "0017_data_keys.sql"),
+    file!(18, Common, "common", "0018_past_passwords.sql"),
 ];
 
 /// The migrations for one database, in order.

@@ -30,6 +30,7 @@ mod migrations;
 pub mod organizations;
 pub mod outbox;
 pub mod password_links;
+pub mod passwords;
 pub mod profiles;
 mod readers;
 mod row;
@@ -255,7 +256,7 @@ async fn open_postgres(settings: &StoreSettings) -> Result<Engine, OpenError> {
 
 /// Every statement of the store, as (file, name, text).
 pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
-    let files: [(&'static str, &[(&'static str, &'static str)]); 21] = [
+    let files: [(&'static str, &[(&'static str, &'static str)]); 22] = [
         ("accounts", accounts::STATEMENTS),
         ("apps", apps::STATEMENTS),
         ("audit", audit::STATEMENTS),
@@ -274,6 +275,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("organizations", organizations::STATEMENTS),
         ("outbox", outbox::STATEMENTS),
         ("password_links", password_links::STATEMENTS),
+        ("passwords", passwords::STATEMENTS),
         ("profiles", profiles::STATEMENTS),
         ("sessions", sessions::STATEMENTS),
         ("standing", standing::STATEMENTS),

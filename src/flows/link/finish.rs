@@ -14,7 +14,7 @@ use crate::model::{
 };
 use crate::policy::link::{LinkRefusal, Newcomer, Offer, begin_until};
 use crate::store::links::{abandon_attempt, consume_attempt};
-use crate::store::{StoreError, Tx, accounts, connections, profiles, sessions};
+use crate::store::{StoreError, Tx, accounts, connections, passwords, profiles, sessions};
 
 /// What a link came to.
 pub(super) struct Joined {
@@ -227,7 +227,7 @@ impl Broker {
             return Err(FinishError::Gone("connection_disabled", "connection_disabled"));
         }
         if held.issuer.is_none() {
-            let stored = accounts::find_password(tx, account).await?;
+            let stored = passwords::find_password(tx, account).await?;
             if stored.is_none_or(|stored| stored.changed_at > proof.authenticated_at) {
                 return Err(FinishError::Gone("session_ended", "password_changed"));
             }

@@ -10,7 +10,9 @@ use crate::model::{
 };
 use crate::policy::link::merge::{Party, Plan, plan};
 use crate::policy::link::{LinkRefusal, Newcomer, may_join};
-use crate::store::{StoreError, Tx, accounts, expected, grants, merging, password_links, profiles, sessions};
+use crate::store::{
+    StoreError, Tx, accounts, expected, grants, merging, password_links, passwords, profiles, sessions,
+};
 
 impl Broker {
     /// Merges `gone` into `kept`. `local_of` says whose username and password stay where both have one.
@@ -67,11 +69,11 @@ impl Broker {
         let now = self.clock.now();
         // Order matters: passwords before profiles, as whoever signs in by one does.
         if let Some(account) = planned.moved.ended_local {
-            merging::delete_password(tx, account).await?;
+            passwords::delete_password(tx, account).await?;
             password_links::consume_all_links(tx, account, now).await?;
         }
         if planned.moves_password {
-            merging::move_password(tx, gone.id, kept.id).await?;
+            passwords::move_password(tx, gone.id, kept.id).await?;
             password_links::consume_all_links(tx, gone.id, now).await?;
         }
         if let (Some(profile), Some(account)) = (planned.ended_local, planned.moved.ended_local)

@@ -15,7 +15,7 @@ use crate::model::{
     ProfileId, ProfileKind, UNDO_WINDOW,
 };
 use crate::policy::link::merge::roles_after_undo;
-use crate::store::{StoreError, Tx, accounts, ledger, merging, profiles};
+use crate::store::{StoreError, Tx, accounts, ledger, merging, passwords, profiles};
 
 /// Why nothing was undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -360,7 +360,7 @@ impl Broker {
             if kept.break_glass {
                 return Err(UndoError::Refused(UndoRefusal::Emergency));
             }
-            merging::move_password(tx, kept.id, back.id).await?;
+            passwords::move_password(tx, kept.id, back.id).await?;
         }
         let mut restored = Vec::new();
         for profile in &moved.profiles {

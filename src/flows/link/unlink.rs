@@ -9,7 +9,7 @@ use super::super::visit::{Answer, CookieChange, Go, Visit};
 use super::join::NewEntry;
 use super::own::ProfileView;
 use crate::model::{LedgerKind, Moved, OwnPlace, Profile, ProfileId, ProfileKind, SessionId};
-use crate::store::{StoreError, Tx, accounts, merging, password_links, profiles, sessions};
+use crate::store::{StoreError, Tx, accounts, merging, password_links, passwords, profiles, sessions};
 
 /// What the page shows that asks before a profile is taken away.
 #[derive(Debug, Clone)]
@@ -104,7 +104,7 @@ impl Broker {
             if accounts::find_account(tx, account).await?.is_some_and(|now| now.break_glass) {
                 return Ok(Some("link_emergency"));
             }
-            merging::delete_password(tx, account).await?;
+            passwords::delete_password(tx, account).await?;
             password_links::consume_all_links(tx, account, self.clock.now()).await?;
         }
         if !profiles::delete_profile(tx, account, profile.id, 1).await? {

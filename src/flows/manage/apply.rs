@@ -16,7 +16,7 @@ use crate::policy::access::has_enough_break_glass;
 use crate::policy::password::normalize;
 use crate::protocol::document::Errors;
 use crate::store::domains::DomainRecord;
-use crate::store::{StoreError, Tx, accounts, changes, connections, domains, organizations};
+use crate::store::{StoreError, Tx, accounts, changes, connections, domains, organizations, passwords};
 
 /// What happened to an object, or would happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,7 +189,7 @@ impl Broker {
         let Some(account) = accounts::find_account_by_username(&mut tx, username).await? else {
             return Ok(None);
         };
-        Ok(accounts::find_password(&mut tx, account.id).await?.map(|stored| stored.hash))
+        Ok(passwords::find_password(&mut tx, account.id).await?.map(|stored| stored.hash))
     }
 
     async fn apply_organization(

@@ -7,7 +7,7 @@ use super::apply::{ApplyError, ApplyReport, Change, Line, check_room, compare, t
 use super::document::{WantedAccount, WantedApp};
 use crate::flows::Broker;
 use crate::model::{Account, AccountId, App, AppId, Organization, Profile, ProfileId, ProfileKind};
-use crate::store::{StoreError, Tx, accounts, apps, merging, password_links, profiles};
+use crate::store::{StoreError, Tx, accounts, apps, merging, password_links, passwords, profiles};
 
 impl Broker {
     pub(super) async fn apply_app(
@@ -154,7 +154,7 @@ impl Broker {
             };
             profiles::insert_profile(tx, account.organization, &profile).await?;
         }
-        accounts::save_password(tx, account.id, hash, now).await?;
+        passwords::save_password(tx, account.id, hash, now).await?;
         // A link that was mailed before would set another one.
         password_links::consume_all_links(tx, account.id, now).await
     }

@@ -16,7 +16,7 @@ use crate::model::{
 };
 use crate::store::connections::{ConnectionRecord, SealedCredential};
 use crate::store::expected::{self, ExpectedIdentity};
-use crate::store::{StoreError, Tx, accounts, apps, connections, domains, merging, organizations};
+use crate::store::{StoreError, Tx, accounts, apps, connections, domains, merging, organizations, passwords};
 
 /// Rows that are read at once.
 const PAGE: i64 = 500;
@@ -235,7 +235,7 @@ async fn export_accounts(
             if merging::find_merged_into(tx, account.id).await?.is_some() {
                 continue;
             }
-            let hash = accounts::find_password(tx, account.id).await?.map(|stored| stored.hash);
+            let hash = passwords::find_password(tx, account.id).await?.map(|stored| stored.hash);
             let expected = expected::find_expected(tx, account.id).await?;
             let waiting = expected.and_then(|(expected, came)| (!came).then_some(expected));
             let expects = match waiting {

@@ -44,6 +44,7 @@ impl SetPassword<'_> {
             BrokenRule::NoDigit => self.frame.say("password-no-digit"),
             BrokenRule::Characters => self.frame.say("password-characters"),
             BrokenRule::Common => self.frame.say("password-common"),
+            BrokenRule::Recent => self.frame.say("password-recent"),
         });
         remedies.collect()
     }

@@ -321,3 +321,28 @@ async fn every_child_of_what_the_clean_up_deletes_is_found_by_an_index() {
     }
     opened.close().await;
 }
+
+on_both_databases! {
+    async fn the_last_three_passwords_are_remembered_and_no_more(kind: Kind) {
+        let fixture = Fixture::new(kind).await;
+        let other = new_account(fixture.organization, "robert", &fixture.clock, &fixture.random);
+        let (bob, robert) = (fixture.account, other.id);
+        let mut tx = fixture.database.write().await.unwrap();
+        store::accounts::insert_account(&mut tx, &other).await.unwrap();
+        for (number, hash) in ["one", "two", "three", "four", "two"].into_iter().enumerate() {
+            let now = fixture.clock.now().after(Duration::from_secs(u64::try_from(number).unwrap()));
+            store::passwords::save_password(&mut tx, bob, hash, now).await.unwrap();
+        }
+        let now = fixture.clock.now();
+        store::passwords::save_password(&mut tx, robert, "before", now).await.unwrap();
+        store::passwords::delete_password(&mut tx, robert).await.unwrap();
+        let past = store::passwords::list_past_passwords(&mut tx, robert).await.unwrap();
+        assert_eq!(past, ["before"], "one that ended is not forgotten");
+        // Whoever gets the password is kept from those before it, and so stays who had them.
+        store::passwords::move_password(&mut tx, bob, robert).await.unwrap();
+        for account in [bob, robert] {
+            let past = store::passwords::list_past_passwords(&mut tx, account).await.unwrap();
+            assert_eq!(past, ["two", "four", "three"]);
+        }
+    }
+}

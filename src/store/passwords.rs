@@ -1,0 +1,93 @@
+//! Passwords: of each account the one that works, and those before it that may not be chosen again.
+
+use sqlx::FromRow;
+
+use super::row::time;
+use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::{StoreError, Tx};
+use crate::model::{AccountId, REMEMBERED_PASSWORDS, Timestamp};
+
+statements! {
+    FIND = "SELECT hash, changed_at FROM passwords WHERE account_id = $1";
+    SAVE = "INSERT INTO passwords (account_id, hash, changed_at) VALUES ($1, $2, $3) \
+            ON CONFLICT (account_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
+    HOLD = "UPDATE passwords SET changed_at = changed_at WHERE account_id = $1 AND hash = $2";
+    REPLACE_HASH = "UPDATE passwords SET hash = $3 WHERE account_id = $1 AND hash = $2";
+    MOVE = "UPDATE passwords SET account_id = $2 WHERE account_id = $1";
+    DELETE = "DELETE FROM passwords WHERE account_id = $1";
+    REMEMBER = "INSERT INTO past_passwords (account_id, hash, set_at) VALUES ($1, $2, $3) \
+                ON CONFLICT (account_id, hash) DO UPDATE SET set_at = excluded.set_at";
+    COPY_PAST = "INSERT INTO past_passwords (account_id, hash, set_at) \
+                 SELECT $2, p.hash, p.set_at FROM past_passwords p WHERE p.account_id = $1 \
+                 ON CONFLICT (account_id, hash) DO NOTHING";
+    FORGET = "DELETE FROM past_passwords WHERE account_id = $1 AND hash NOT IN \
+              (SELECT hash FROM past_passwords WHERE account_id = $1 ORDER BY set_at DESC, hash LIMIT $2)";
+    LIST_PAST = "SELECT hash FROM past_passwords WHERE account_id = $1 ORDER BY set_at DESC, hash LIMIT $2";
+}
+
+#[derive(FromRow)]
+struct PasswordRow {
+    hash: String,
+    changed_at: i64,
+}
+
+#[derive(FromRow)]
+struct HashRow {
+    hash: String,
+}
+
+/// An account's password, as it is kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredPassword {
+    /// The PHC string.
+    pub hash: String,
+    /// Since when this password is in force; a stronger hash of the same password does not change it.
+    pub changed_at: Timestamp,
+}
+
+/// An account's password.
+pub async fn find_password(tx: &mut Tx, id: AccountId) -> Result<Option<StoredPassword>, StoreError> {
+    let row = fetch_optional!(tx, PasswordRow, FIND, id.to_string())?;
+    Ok(row.map(|row| StoredPassword { hash: row.hash, changed_at: time(row.changed_at) }))
+}
+
+/// The hashes of the passwords that were set last, the newest first; also of one that was ended since.
+pub async fn list_past_passwords(tx: &mut Tx, id: AccountId) -> Result<Vec<String>, StoreError> {
+    let rows = fetch_all!(tx, HashRow, LIST_PAST, id.to_string(), REMEMBERED_PASSWORDS)?;
+    Ok(rows.into_iter().map(|row| row.hash).collect())
+}
+
+/// Sets an account's password, and remembers it among the last ones.
+pub async fn save_password(tx: &mut Tx, id: AccountId, hash: &str, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, SAVE, id.to_string(), hash, now.unix_micros())?;
+    execute!(tx, REMEMBER, id.to_string(), hash, now.unix_micros())?;
+    execute!(tx, FORGET, id.to_string(), REMEMBERED_PASSWORDS).map(drop)
+}
+
+/// Holds an account's password for the rest of the transaction, so that nobody changes it meanwhile; `false` when it
+/// is not the one with this hash any more.
+pub async fn hold_password(tx: &mut Tx, id: AccountId, hash: &str) -> Result<bool, StoreError> {
+    Ok(execute!(tx, HOLD, id.to_string(), hash)? == 1)
+}
+
+/// Puts a stronger hash of the same password in the place of `old`, unless it was changed meanwhile.
+pub async fn replace_password_hash(
+    tx: &mut Tx,
+    id: AccountId,
+    old: &str,
+    new: &str,
+) -> Result<(), StoreError> {
+    execute!(tx, REPLACE_HASH, id.to_string(), old, new).map(drop)
+}
+
+/// Gives the password of one account to another that has none, with those before it.
+pub async fn move_password(tx: &mut Tx, from: AccountId, to: AccountId) -> Result<(), StoreError> {
+    execute!(tx, MOVE, from.to_string(), to.to_string())?;
+    execute!(tx, COPY_PAST, from.to_string(), to.to_string())?;
+    execute!(tx, FORGET, to.to_string(), REMEMBERED_PASSWORDS).map(drop)
+}
+
+/// Deletes an account's password; it stays among the last ones.
+pub async fn delete_password(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
+    execute!(tx, DELETE, account.to_string()).map(drop)
+}
