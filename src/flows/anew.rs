@@ -118,10 +118,7 @@ impl Broker {
         let Some(account) = accounts::find_account(&mut tx, account).await? else {
             return Err(StoreError::inconsistent("sessions", "account_id", account).into());
         };
-        let organization = match account.organization {
-            Some(id) => organizations::find_organization(&mut tx, id).await?,
-            None => None,
-        };
+        let organization = organizations::find_organization_of(&mut tx, &account).await?;
         let has_password = passwords::find_password(&mut tx, account.id).await?.is_some();
         drop(tx);
         if has_password && may_use_password(&account, organization.as_ref()) {

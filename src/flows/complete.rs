@@ -226,10 +226,7 @@ impl Broker {
     ) -> Result<Ground, FlowError> {
         let Known { app, hints, offer } = known;
         let standing = accounts::read_standing(tx, account.id, proof.connection, target.app()).await?;
-        let organization = match account.organization {
-            Some(id) => organizations::find_organization(tx, id).await?,
-            None => None,
-        };
+        let organization = organizations::find_organization_of(tx, account).await?;
         // What was consented to matters only where nothing else has decided.
         let asks = match (&app, target) {
             (Some(entry), Target::App(request)) => {

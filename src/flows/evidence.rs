@@ -6,11 +6,11 @@ use super::Broker;
 use super::error::{AppLink, FlowError, Refusal};
 use super::visit::Visit;
 use crate::model::{AccountId, Actor, AppId, AuditId, ConnectionId, FlowId, OrganizationId, Random};
-use crate::store::audit::{AuditRecord, insert_anonymous_refusal, insert_audit};
+use crate::store::audit::{AuditRecord, Room, insert_anonymous_refusal, insert_audit};
 use crate::store::{StoreError, Tx};
 
-/// Refusals of one reason, network and minute that are recorded one by one.
-const EACH: i64 = 20;
+/// Refusals of a minute that are recorded one by one.
+const ROOM: Room = Room { each: 20, all: 1_200 };
 
 /// What was to be done, and by whom.
 #[derive(Debug, Clone, Default)]
@@ -103,7 +103,7 @@ impl Broker {
             insert_audit(&mut tx, &record).await?;
         } else {
             let network = self.network_tag(network);
-            insert_anonymous_refusal(&mut tx, &record, &network, EACH).await?;
+            insert_anonymous_refusal(&mut tx, &record, &network, ROOM).await?;
         }
         tx.commit().await
     }

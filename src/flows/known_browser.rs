@@ -4,6 +4,7 @@
 use super::Broker;
 use super::error::FlowError;
 use super::visit::{CookieChange, Visit};
+use crate::crypto::password::Share;
 use crate::crypto::random;
 use crate::crypto::seal::Purpose;
 use crate::model::{AccountId, Timestamp};
@@ -51,6 +52,13 @@ impl Broker {
         let known = self.read_known(visit);
         let (_, used_at) = known.accounts.iter().find(|(id, _)| *id == account)?;
         known.browser.filter(|_| password_since.is_none_or(|since| *used_at >= since))
+    }
+
+    /// In whose name a visitor waits for the hashing threads: that of the account which was last used in the browser,
+    /// since a browser costs nothing and an account does; else that of their network.
+    pub(super) fn hashing_share(&self, visit: &Visit) -> Share {
+        let known = self.read_known(visit).accounts.first().map(|(account, _)| account.to_string());
+        known.map_or_else(|| Share::Network(visit.network()), Share::Known)
     }
 
     fn read_known(&self, visit: &Visit) -> Known {

@@ -6,7 +6,7 @@ use super::error::FlowError;
 use super::evidence::Event;
 use super::mail::OutgoingMail;
 use super::visit::Visit;
-use crate::crypto::password::PasswordError;
+use crate::crypto::password::{PasswordError, Share};
 use crate::crypto::random;
 use crate::mail::Message;
 use crate::model::{Account, AccountId, PASSWORD_LINK_LIFETIME, ProfileKind, Secret};
@@ -46,10 +46,7 @@ impl Broker {
             return Ok(false);
         };
         let now = self.clock.now();
-        let organization = match account.organization {
-            Some(id) => organizations::find_organization(tx, id).await?,
-            None => None,
-        };
+        let organization = organizations::find_organization_of(tx, account).await?;
         if !account.email_verified || !may_use_password(account, organization.as_ref()) {
             return Ok(false);
         }
@@ -101,7 +98,7 @@ impl Broker {
             return Ok(SetPassword::Broken(broken));
         }
         let new = Secret::new(normalize(new.expose()));
-        let hashed = match self.hash_unless_recent(account.id, new).await? {
+        let hashed = match self.hash_unless_recent(self.hashing_share(visit), account.id, new).await? {
             Ok(Some(hashed)) => hashed,
             Ok(None) => return Ok(SetPassword::Broken(vec![BrokenRule::Recent])),
             Err(error) => return Err(self.link_not_hashed(visit, &account, error).await),
@@ -135,6 +132,7 @@ impl Broker {
     /// sets another one meanwhile uses the link up too, so that the answer holds for as long as the link does.
     async fn hash_unless_recent(
         &self,
+        share: Share,
         account: AccountId,
         new: Secret,
     ) -> Result<Result<Option<String>, PasswordError>, FlowError> {
@@ -144,13 +142,13 @@ impl Broker {
             Vec::new()
         };
         for hash in past {
-            match self.passwords.verify(new.clone(), Some(hash)).await {
+            match self.passwords.verify(share.clone(), new.clone(), Some(hash)).await {
                 Ok(verdict) if verdict.matches => return Ok(Ok(None)),
                 Ok(_) => (),
                 Err(error) => return Ok(Err(error)),
             }
         }
-        Ok(self.passwords.hash(new).await.map(Some))
+        Ok(self.passwords.hash(share, new).await.map(Some))
     }
 
     /// The account of a link that works now; else the refusal, recorded.
@@ -175,10 +173,7 @@ impl Broker {
         id: AccountId,
     ) -> Result<Result<Account, &'static str>, StoreError> {
         let Some(account) = accounts::find_account(tx, id).await? else { return Ok(Err("account_gone")) };
-        let organization = match account.organization {
-            Some(id) => organizations::find_organization(tx, id).await?,
-            None => None,
-        };
+        let organization = organizations::find_organization_of(tx, &account).await?;
         if !account.enabled || merging::find_merged_into(tx, id).await?.is_some() {
             return Ok(Err("account_disabled"));
         }

@@ -69,10 +69,7 @@ impl Broker {
             .is_some_and(|standing| standing.is_good() && standing.organization_id == session.organization);
         let account = accounts::find_account(&mut tx, session.account).await?;
         let (Some(account), true) = (account, good) else { return Ok(None) };
-        let organization = match account.organization {
-            Some(id) => organizations::find_organization(&mut tx, id).await?,
-            None => None,
-        };
+        let organization = organizations::find_organization_of(&mut tx, &account).await?;
         drop(tx);
         if session.proof.connection.is_none() && !may_use_password(&account, organization.as_ref()) {
             return Ok(None);

@@ -6,7 +6,7 @@ use super::directory::Name;
 use super::error::FlowError;
 use super::evidence::{Event, receipt_of};
 use super::visit::{Answer, Go, Visit};
-use crate::crypto::password::{MAX_PASSWORD_BYTES, PasswordError};
+use crate::crypto::password::{MAX_PASSWORD_BYTES, PasswordError, Share};
 use crate::model::{
     Account, ConnectionId, Email, Flow, Naming, Profile, ProfileKind, Proof, Secret, Side, Target, Username,
 };
@@ -247,7 +247,7 @@ impl Broker {
             return Err(self.refuse(visit, event, "password_too_long", "password_too_long").await);
         }
         // Before anything is read or counted: a crowd that finds no room costs little.
-        let place = match self.passwords.enter() {
+        let place = match self.passwords.enter(self.hashing_share(visit)) {
             Ok(place) => place,
             Err(error) => return Err(self.not_hashed(visit, &flow, error).await),
         };
@@ -429,7 +429,9 @@ impl Broker {
     ) -> Result<Option<String>, FlowError> {
         let normalized = Secret::new(normalize(password.expose()));
         // A full queue is no reason to refuse somebody whose password was right; the next sign-in tries again.
-        let Ok(new) = self.passwords.hash(normalized).await else { return Ok(None) };
+        let Ok(new) = self.passwords.hash(Share::Known(account.id.to_string()), normalized).await else {
+            return Ok(None);
+        };
         let mut tx = self.database.write().await?;
         passwords::replace_password_hash(&mut tx, account.id, old, &new).await?;
         let kept = passwords::find_password(&mut tx, account.id).await?;
@@ -449,10 +451,7 @@ impl Broker {
         let now = self.clock.now();
         let (mut tx, known) = self.begin_completion(&flow.target).await?;
         let profile = local_profile(profiles::list_profiles(&mut tx, account.id).await?);
-        let organization = match account.organization {
-            Some(id) => organizations::find_organization(&mut tx, id).await?,
-            None => None,
-        };
+        let organization = organizations::find_organization_of(&mut tx, &account).await?;
         let allowed = may_use_password(&account, organization.as_ref());
         // A password that was changed while the old one was being checked opens nothing.
         let current = passwords::hold_password(&mut tx, account.id, checked).await?;

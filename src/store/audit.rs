@@ -16,6 +16,7 @@ statements! {
     COUNT_FLOOD = "INSERT INTO audit_floods (reason, network, minute, refusals) VALUES ($1, $2, $3, 1) \
                    ON CONFLICT (reason, network, minute) DO UPDATE SET refusals = audit_floods.refusals + 1 \
                    RETURNING refusals, audit_id";
+    FIND_FLOOD = "SELECT refusals, audit_id FROM audit_floods WHERE reason = $1 AND network = $2 AND minute = $3";
     NAME_FLOOD = "UPDATE audit_floods SET audit_id = $4 WHERE reason = $1 AND network = $2 AND minute = $3";
     UPDATE_FLOOD = "UPDATE audit SET detail = $2 WHERE id = $1";
 }
@@ -117,31 +118,63 @@ pub async fn insert_audit(tx: &mut Tx, record: &AuditRecord) -> Result<(), Store
     Ok(())
 }
 
-/// Writes a refusal from before anything was proven: up to `each` per reason, network and minute one by one, then
-/// one record that counts the rest.
+/// How many refusals from before anything was proven are recorded one by one in a minute.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Of one reason and network.
+    pub each: i64,
+    /// Of all reasons and networks: whoever has many networks fills no disk on which decisions have to be recorded.
+    pub all: i64,
+}
+
+/// Stands for all networks, and for all reasons.
+const ALL: &str = "*";
+
+/// Writes a refusal from before anything was proven: one by one while there is room, then one record counts the rest of
+/// its reason, network and minute; where no network has room any more, one for all networks.
 pub async fn insert_anonymous_refusal(
     tx: &mut Tx,
     record: &AuditRecord,
     network: &str,
-    each: i64,
+    room: Room,
 ) -> Result<(), StoreError> {
     let reason = record.reason.as_deref().unwrap_or_default();
     let minute = record.at.unix_seconds().div_euclid(60);
-    let Some(flood) = fetch_optional!(tx, FloodRow, COUNT_FLOOD, reason, network, minute)? else {
-        return Err(StoreError::inconsistent("audit_floods", "refusals", network));
-    };
-    if flood.refusals <= each {
+    let written = fetch_optional!(tx, FloodRow, FIND_FLOOD, ALL, ALL, minute)?.map_or(0, |all| all.refusals);
+    if written >= room.all {
+        let flood = count_flood(tx, reason, ALL, minute).await?;
+        let detail = format!("{} further refusals from all networks in this minute", flood.refusals);
+        return summarize(tx, record, (ALL, minute), flood, detail).await;
+    }
+    let flood = count_flood(tx, reason, network, minute).await?;
+    if flood.refusals <= room.each {
+        count_flood(tx, ALL, ALL, minute).await?;
         return insert_audit(tx, record).await;
     }
-    let detail = format!("{} further refusals from this network in this minute", flood.refusals - each);
+    let detail = format!("{} further refusals from this network in this minute", flood.refusals - room.each);
+    summarize(tx, record, (network, minute), flood, detail).await
+}
+
+async fn count_flood(tx: &mut Tx, reason: &str, network: &str, minute: i64) -> Result<FloodRow, StoreError> {
+    let counted = fetch_optional!(tx, FloodRow, COUNT_FLOOD, reason, network, minute)?;
+    counted.ok_or_else(|| StoreError::inconsistent("audit_floods", "refusals", network))
+}
+
+/// Keeps the record that counts a flood.
+async fn summarize(
+    tx: &mut Tx,
+    record: &AuditRecord,
+    (network, minute): (&str, i64),
+    flood: FloodRow,
+    detail: String,
+) -> Result<(), StoreError> {
     if let Some(id) = flood.audit_id {
-        execute!(tx, UPDATE_FLOOD, id, detail)?;
-        return Ok(());
+        return execute!(tx, UPDATE_FLOOD, id, detail).map(drop);
     }
     let summary = AuditRecord { receipt: None, detail: Some(detail), ..record.clone() };
     insert_audit(tx, &summary).await?;
-    execute!(tx, NAME_FLOOD, reason, network, minute, summary.id.to_string())?;
-    Ok(())
+    let reason = record.reason.as_deref().unwrap_or_default();
+    execute!(tx, NAME_FLOOD, reason, network, minute, summary.id.to_string()).map(drop)
 }
 
 /// Which records to list.

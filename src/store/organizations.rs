@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use super::row::{Row, span, span_column, time};
 use super::tx::{execute, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
-use crate::model::{Handle, Organization, OrganizationId, OrganizationPolicy, Timestamp};
+use crate::model::{Account, Handle, Organization, OrganizationId, OrganizationPolicy, Timestamp};
 
 statements! {
     FIND = "SELECT * FROM organizations WHERE id = $1";
@@ -64,6 +64,17 @@ impl TryFrom<OrganizationRow> for Organization {
 /// The organization with this id.
 pub async fn find_organization(tx: &mut Tx, id: OrganizationId) -> Result<Option<Organization>, StoreError> {
     fetch_optional!(tx, OrganizationRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
+}
+
+/// The organization that an account belongs to.
+pub async fn find_organization_of(
+    tx: &mut Tx,
+    account: &Account,
+) -> Result<Option<Organization>, StoreError> {
+    match account.organization {
+        Some(id) => find_organization(tx, id).await,
+        None => Ok(None),
+    }
 }
 
 /// The organization with this handle.

@@ -15,14 +15,16 @@ statements! {
     LIST = "SELECT * FROM profiles WHERE account_id = $1 ORDER BY created_at, id LIMIT 25";
     FIND = "SELECT * FROM profiles WHERE id = $1";
     LIST_SHARING_EMAIL = "SELECT p.*, a.enabled AS account_enabled, a.break_glass AS break_glass, \
-                          COALESCE(c.enabled, TRUE) AS connection_enabled \
+                          COALESCE(c.enabled, TRUE) AS connection_enabled, \
+                 EXISTS (SELECT 1 FROM passwords w WHERE w.account_id = a.id) AS has_password \
                           FROM profiles p JOIN accounts a ON a.id = p.account_id LEFT JOIN connections c ON c.id = p.connection_id \
                           WHERE p.account_id IN \
                           (SELECT b.id FROM accounts b WHERE b.organization_id = $1 AND b.email_canonical = $2 \
                            UNION SELECT q.account_id FROM profiles q WHERE q.organization_id = $1 AND q.email_canonical = $2) \
                           ORDER BY p.account_id, p.created_at, p.id LIMIT 500";
     LIST_HELD = "SELECT p.*, a.enabled AS account_enabled, a.break_glass AS break_glass, \
-                 COALESCE(c.enabled, TRUE) AS connection_enabled \
+                 COALESCE(c.enabled, TRUE) AS connection_enabled, \
+                 EXISTS (SELECT 1 FROM passwords w WHERE w.account_id = a.id) AS has_password \
                  FROM profiles p JOIN accounts a ON a.id = p.account_id LEFT JOIN connections c ON c.id = p.connection_id \
                  WHERE p.account_id = $1 ORDER BY p.created_at, p.id LIMIT 25";
     RESERVE = "UPDATE accounts SET profile_count = profile_count + 1 WHERE id = $1 AND profile_count < 25 \
@@ -55,16 +57,19 @@ struct ProfileRow {
 }
 
 #[derive(FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one column")]
 struct HeldRow {
     #[sqlx(flatten)]
     profile: ProfileRow,
     account_enabled: bool,
     break_glass: bool,
     connection_enabled: bool,
+    has_password: bool,
 }
 
 /// A profile with what decides whether it can sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct HeldProfile {
     /// The profile.
     pub profile: Profile,
@@ -74,6 +79,8 @@ pub struct HeldProfile {
     pub break_glass: bool,
     /// Whether its connection is enabled; true for a local profile.
     pub connection_enabled: bool,
+    /// Whether its account has a password.
+    pub has_password: bool,
 }
 
 impl TryFrom<HeldRow> for HeldProfile {
@@ -85,6 +92,7 @@ impl TryFrom<HeldRow> for HeldProfile {
             account_enabled: row.account_enabled,
             break_glass: row.break_glass,
             connection_enabled: row.connection_enabled,
+            has_password: row.has_password,
         })
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::MAX_PASSWORD_BYTES;
 use super::phc::{self, Cost, PhcError, SALT_LEN, StoredHash};
-use super::queue::{self, Queue};
+use super::queue::{self, Queue, Share};
 use crate::model::{Random, Secret};
 
 /// When somebody who found the queue full should try again. The queue drains in less.
@@ -23,7 +23,7 @@ pub struct HasherSettings {
     /// The most hashes computed at once; never more than there are cores, since one more makes all slower.
     /// `None` is one a core.
     pub threads: Option<usize>,
-    /// How many may wait besides those being computed.
+    /// How many may wait besides those being computed; a quarter of them only those who have signed in before.
     pub queue: usize,
 }
 
@@ -78,7 +78,7 @@ struct Inner {
 type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 
 /// Room for one password before the hashing threads, held until it was hashed or this is dropped.
-pub struct Place(#[expect(dead_code, reason = "it is given back when it is dropped")] queue::Place<Job>);
+pub struct Place(queue::Place<Job>);
 
 /// How much less than everything else the hashing threads count with the system's scheduler. They compute whenever
 /// nothing else would, and a tenth of the time when everything is busy: a crowd at the sign-in page slows down only
@@ -91,7 +91,7 @@ impl PasswordHasher {
         StoredHash::of_nobody(settings.cost)?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let threads = settings.threads.unwrap_or(cores).clamp(1, cores);
-        let queue = Arc::new(Queue::new(settings.queue.saturating_add(threads)));
+        let queue = Arc::new(Queue::new(settings.queue.saturating_add(threads), settings.queue / 4));
         // Made before the threads, so that those which started end when one cannot.
         let hasher = Self(Arc::new(Inner { queue: Arc::clone(&queue), cost: settings.cost, random }));
         for number in 0..threads {
@@ -105,26 +105,31 @@ impl PasswordHasher {
     }
 
     /// The PHC string of `password`, to be stored.
-    pub async fn hash(&self, password: Secret) -> Result<String, PasswordError> {
+    pub async fn hash(&self, share: Share, password: Secret) -> Result<String, PasswordError> {
         check_length(&password)?;
         let cost = self.0.cost;
         let mut salt = [0; SALT_LEN];
         self.0.random.fill(&mut salt);
         let hash = move |password: &[u8], memory: &mut Vec<Block>| phc::hash(password, salt, cost, memory);
-        Ok(self.run(self.enter()?, password, hash).await??)
+        Ok(self.run(self.enter(share)?, password, hash).await??)
     }
 
     /// Holds `password` against a stored PHC string. With `None`, for a name that has no password, the same
     /// work is done and nothing matches, so that the time taken tells nobody which names exist.
-    pub async fn verify(&self, password: Secret, phc: Option<String>) -> Result<Verdict, PasswordError> {
+    pub async fn verify(
+        &self,
+        share: Share,
+        password: Secret,
+        phc: Option<String>,
+    ) -> Result<Verdict, PasswordError> {
         check_length(&password)?;
-        self.verify_in(self.enter()?, password, phc).await
+        self.verify_in(self.enter(share)?, password, phc).await
     }
 
     /// Takes room for one password, so that whoever finds none is told to come back before anything else is done for
     /// them.
-    pub fn enter(&self) -> Result<Place, PasswordError> {
-        let place = self.0.queue.enter().ok_or(PasswordError::Busy { retry_after: RETRY_AFTER })?;
+    pub fn enter(&self, share: Share) -> Result<Place, PasswordError> {
+        let place = self.0.queue.enter(share).ok_or(PasswordError::Busy { retry_after: RETRY_AFTER })?;
         Ok(Place(place))
     }
 
@@ -153,6 +158,7 @@ impl PasswordHasher {
     ) -> Result<T, PasswordError> {
         check_length(&password)?;
         let (reply, answer) = oneshot::channel();
+        let share = place.0.share().clone();
         let job: Job = Box::new(move |memory| {
             let _place = place;
             // Somebody who has left is owed no hash.
@@ -160,7 +166,7 @@ impl PasswordHasher {
                 let _ = reply.send(compute(password.expose().as_bytes(), memory));
             }
         });
-        self.0.queue.push(job).map_err(|_| PasswordError::Unavailable)?;
+        self.0.queue.push(&share, job).map_err(|_| PasswordError::Unavailable)?;
         answer.await.map_err(|_| PasswordError::Unavailable)
     }
 }
@@ -202,7 +208,7 @@ fn yield_to_everything_else() {
 mod tests {
     use std::future::Future;
     use std::pin::pin;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::sync::{Barrier, mpsc};
     use std::task::Poll;
 
@@ -214,6 +220,12 @@ mod tests {
     fn hasher(threads: usize, queue: usize) -> PasswordHasher {
         let settings = HasherSettings { cost: CHEAP, threads: Some(threads), queue };
         PasswordHasher::start(settings, Arc::new(CountingRandom::default())).unwrap()
+    }
+
+    /// Somebody else each time.
+    fn who() -> Share {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        Share::Network(NUMBER.fetch_add(1, Ordering::SeqCst).to_string())
     }
 
     fn secret() -> Secret {
@@ -232,36 +244,36 @@ mod tests {
     #[tokio::test]
     async fn a_password_matches_its_own_hash_only() {
         let hasher = hasher(1, 4);
-        let phc = hasher.hash(secret()).await.unwrap();
-        let verdict = hasher.verify(secret(), Some(phc.clone())).await;
+        let phc = hasher.hash(who(), secret()).await.unwrap();
+        let verdict = hasher.verify(who(), secret(), Some(phc.clone())).await;
         assert_eq!(verdict, Ok(Verdict { matches: true, needs_rehash: false }));
-        let verdict = hasher.verify(Secret::new("Correct horse battery staple"), Some(phc)).await;
+        let verdict = hasher.verify(who(), Secret::new("Correct horse battery staple"), Some(phc)).await;
         assert_eq!(verdict, Ok(Verdict { matches: false, needs_rehash: false }));
     }
 
     #[tokio::test]
     async fn each_hash_has_a_salt_of_its_own() {
         let hasher = hasher(1, 4);
-        assert_ne!(hasher.hash(secret()).await.unwrap(), hasher.hash(secret()).await.unwrap());
+        assert_ne!(hasher.hash(who(), secret()).await.unwrap(), hasher.hash(who(), secret()).await.unwrap());
     }
 
     #[tokio::test]
     async fn no_password_is_right_where_there_is_none() {
         let hasher = hasher(1, 4);
         for password in [secret(), Secret::new("")] {
-            let verdict = hasher.verify(password, None).await;
+            let verdict = hasher.verify(who(), password, None).await;
             assert_eq!(verdict, Ok(Verdict { matches: false, needs_rehash: false }));
         }
     }
 
     #[tokio::test]
     async fn a_weaker_hash_is_made_anew_only_after_the_right_password() {
-        let phc = hasher(1, 4).hash(secret()).await.unwrap();
+        let phc = hasher(1, 4).hash(who(), secret()).await.unwrap();
         let settings = HasherSettings { cost: Cost { passes: 2, ..CHEAP }, threads: Some(1), queue: 4 };
         let stronger = PasswordHasher::start(settings, Arc::new(CountingRandom::default())).unwrap();
-        let verdict = stronger.verify(secret(), Some(phc.clone())).await;
+        let verdict = stronger.verify(who(), secret(), Some(phc.clone())).await;
         assert_eq!(verdict, Ok(Verdict { matches: true, needs_rehash: true }));
-        let verdict = stronger.verify(Secret::new("wrong"), Some(phc)).await;
+        let verdict = stronger.verify(who(), Secret::new("wrong"), Some(phc)).await;
         assert_eq!(verdict, Ok(Verdict { matches: false, needs_rehash: false }));
     }
 
@@ -270,10 +282,10 @@ mod tests {
         let hasher = hasher(1, 0);
         let release = occupy(&hasher, 1).await;
         let (long, longest) = ("é".repeat(MAX_PASSWORD_BYTES / 2) + "x", "é".repeat(MAX_PASSWORD_BYTES / 2));
-        assert_eq!(hasher.hash(Secret::new(long.clone())).await, Err(PasswordError::TooLong));
-        assert_eq!(hasher.verify(Secret::new(long), None).await, Err(PasswordError::TooLong));
+        assert_eq!(hasher.hash(who(), Secret::new(long.clone())).await, Err(PasswordError::TooLong));
+        assert_eq!(hasher.verify(who(), Secret::new(long), None).await, Err(PasswordError::TooLong));
         assert_eq!(
-            hasher.hash(Secret::new(longest.clone())).await,
+            hasher.hash(who(), Secret::new(longest.clone())).await,
             Err(PasswordError::Busy { retry_after: RETRY_AFTER })
         );
         drop(release);
@@ -282,7 +294,7 @@ mod tests {
     #[tokio::test]
     async fn a_hash_that_cannot_be_checked_is_an_error_and_no_refusal() {
         let hasher = hasher(1, 4);
-        let verdict = hasher.verify(secret(), Some("$argon2id$nonsense".to_owned())).await;
+        let verdict = hasher.verify(who(), secret(), Some("$argon2id$nonsense".to_owned())).await;
         assert_eq!(verdict, Err(PasswordError::Phc(PhcError::Malformed)));
         let settings = HasherSettings { cost: Cost { memory_kib: 1, ..CHEAP }, ..HasherSettings::default() };
         let refused = PasswordHasher::start(settings, Arc::new(CountingRandom::default())).err();
@@ -301,7 +313,7 @@ mod tests {
                     let _ = started.send(());
                     let _ = released.recv();
                 };
-                let _ = hasher.run(hasher.enter().unwrap(), secret(), hold).await;
+                let _ = hasher.run(hasher.enter(who()).unwrap(), secret(), hold).await;
             });
             start.await.unwrap();
             holds.push(release);
@@ -313,16 +325,30 @@ mod tests {
     async fn whoever_finds_the_queue_full_is_told_to_come_back() {
         let hasher = hasher(1, 2);
         let release = occupy(&hasher, 1).await;
-        let (mut first, mut second) = (pin!(hasher.hash(secret())), pin!(hasher.verify(secret(), None)));
+        let (mut first, mut second) =
+            (pin!(hasher.hash(who(), secret())), pin!(hasher.verify(who(), secret(), None)));
         assert!(enter(first.as_mut()).await.is_pending() && enter(second.as_mut()).await.is_pending());
-        assert_eq!(hasher.hash(secret()).await, Err(PasswordError::Busy { retry_after: RETRY_AFTER }));
+        assert_eq!(hasher.hash(who(), secret()).await, Err(PasswordError::Busy { retry_after: RETRY_AFTER }));
         assert_eq!(
-            hasher.verify(secret(), None).await,
+            hasher.verify(who(), secret(), None).await,
             Err(PasswordError::Busy { retry_after: RETRY_AFTER })
         );
         drop(release);
         assert!(first.await.is_ok() && second.await.is_ok());
-        assert!(hasher.hash(secret()).await.is_ok());
+        assert!(hasher.hash(who(), secret()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_crowd_leaves_room_for_others_and_for_those_who_are_known() {
+        let hasher = hasher(1, 8);
+        let crowd = || hasher.enter(Share::Network("198.51.100.7".to_owned()));
+        let held: Vec<_> = std::iter::from_fn(|| crowd().ok()).collect();
+        assert!(held.len() < 8 && matches!(crowd(), Err(PasswordError::Busy { .. })), "{}", held.len());
+        assert!(hasher.enter(who()).is_ok());
+        let many: Vec<_> = std::iter::from_fn(|| hasher.enter(who()).ok()).collect();
+        assert!(matches!(hasher.enter(who()), Err(PasswordError::Busy { .. })), "{}", many.len());
+        assert!(hasher.enter(Share::Known("bob".to_owned())).is_ok());
+        assert!(hasher.enter(Share::Operator).is_ok());
     }
 
     #[tokio::test]
@@ -333,11 +359,11 @@ mod tests {
         {
             let computed = Arc::clone(&computed);
             let compute = move |_: &[u8], _: &mut Vec<Block>| computed.store(true, Ordering::SeqCst);
-            let mut leaving = pin!(hasher.run(hasher.enter().unwrap(), secret(), compute));
+            let mut leaving = pin!(hasher.run(hasher.enter(who()).unwrap(), secret(), compute));
             assert!(enter(leaving.as_mut()).await.is_pending());
         }
         drop(release);
-        assert!(hasher.hash(secret()).await.is_ok());
+        assert!(hasher.hash(who(), secret()).await.is_ok());
         assert!(!computed.load(Ordering::SeqCst));
     }
 
@@ -352,14 +378,14 @@ mod tests {
         for _ in 0..cores {
             let barrier = Arc::clone(&barrier);
             let compute = move |_: &[u8], _: &mut Vec<Block>| (barrier.wait(), barrier.wait());
-            let mut task = Box::pin(hasher.run(hasher.enter().unwrap(), secret(), compute));
+            let mut task = Box::pin(hasher.run(hasher.enter(who()).unwrap(), secret(), compute));
             assert!(enter(task.as_mut()).await.is_pending());
             at_work.push(task);
         }
         barrier.wait();
-        let mut waiting = pin!(hasher.hash(secret()));
+        let mut waiting = pin!(hasher.hash(who(), secret()));
         assert!(enter(waiting.as_mut()).await.is_pending());
-        assert_eq!(hasher.hash(secret()).await, Err(PasswordError::Busy { retry_after: RETRY_AFTER }));
+        assert_eq!(hasher.hash(who(), secret()).await, Err(PasswordError::Busy { retry_after: RETRY_AFTER }));
         barrier.wait();
         for task in at_work {
             assert!(task.await.is_ok());

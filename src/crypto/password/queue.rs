@@ -1,45 +1,118 @@
-//! The short queue before the hashing threads.
+//! The short queue before the hashing threads: nobody's crowd takes all of it, and whoever has signed in here before has
+//! a lane of their own.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// A bounded first-in-first-out queue that worker threads wait at. Nothing waits to get in: who finds no room is told
-/// so.
+/// In whose name somebody waits. All who wait in one name share what one may have.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Share {
+    /// Strangers from this network.
+    Network(String),
+    /// A browser in which this account was used.
+    Known(String),
+    /// The operator's own commands.
+    Operator,
+}
+
+impl Share {
+    const fn is_stranger(&self) -> bool {
+        matches!(self, Self::Network(_))
+    }
+}
+
+/// A bounded queue that worker threads wait at. Nothing waits to get in: who finds no room is told so. A share takes
+/// only as many places as it leaves free, so that one alone gets half of them and the next one still finds some; of
+/// what is reserved, strangers take none. Both lanes take turns, and in a lane the shares do.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
 }
 
 struct State<T> {
-    waiting: VecDeque<T>,
-    room: usize,
+    known: Lane<T>,
+    strangers: Lane<T>,
+    /// Whether it is the strangers' turn.
+    strangers_next: bool,
+    free: usize,
+    reserved: usize,
+    held: HashMap<Share, usize>,
     closed: bool,
 }
 
+/// What waits in a lane, by share; the share whose turn it is stands first, and none is empty.
+struct Lane<T>(VecDeque<(Share, VecDeque<T>)>);
+
+impl<T> Lane<T> {
+    fn push(&mut self, share: &Share, item: T) {
+        match self.0.iter_mut().find(|(waiting, _)| waiting == share) {
+            Some((_, items)) => items.push_back(item),
+            None => self.0.push_back((share.clone(), [item].into())),
+        }
+    }
+
+    fn take(&mut self) -> Option<T> {
+        let (share, mut items) = self.0.pop_front()?;
+        let item = items.pop_front();
+        if !items.is_empty() {
+            self.0.push_back((share, items));
+        }
+        item
+    }
+}
+
 /// Room in a queue, taken until this is dropped.
-pub(super) struct Place<T>(Arc<Queue<T>>);
+pub(super) struct Place<T> {
+    queue: Arc<Queue<T>>,
+    share: Share,
+}
+
+impl<T> Place<T> {
+    /// In whose name it was taken.
+    pub(super) const fn share(&self) -> &Share {
+        &self.share
+    }
+}
 
 impl<T> Queue<T> {
-    /// A queue with `room` for so many items, those being worked on included.
-    pub(super) fn new(room: usize) -> Self {
-        let state = State { waiting: VecDeque::new(), room, closed: false };
+    /// A queue with `room` for so many items, those being worked on included; so many of them are reserved for those
+    /// who are known.
+    pub(super) fn new(room: usize, reserved: usize) -> Self {
+        let state = State {
+            known: Lane(VecDeque::new()),
+            strangers: Lane(VecDeque::new()),
+            strangers_next: false,
+            free: room,
+            reserved,
+            held: HashMap::new(),
+            closed: false,
+        };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Takes room for one item; `None` when there is none. The item takes its place along, until it was worked off.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Place<T>> {
+    /// Takes room for one item; `None` when there is none for this share. The item takes its place along, until it was
+    /// worked off.
+    pub(super) fn enter(self: &Arc<Self>, share: Share) -> Option<Place<T>> {
         let mut state = self.lock();
-        state.room = state.room.checked_sub(1)?;
-        Some(Place(Arc::clone(self)))
+        let kept_back = if share.is_stranger() { state.reserved } else { 0 };
+        let held = state.held.get(&share).copied().unwrap_or_default();
+        if held >= state.free.saturating_sub(kept_back) {
+            return None;
+        }
+        state.free -= 1;
+        state.held.insert(share.clone(), held + 1);
+        drop(state);
+        Some(Place { queue: Arc::clone(self), share })
     }
 
     /// Puts `item` in line, or gives it back when the queue is closed.
-    pub(super) fn push(&self, item: T) -> Result<(), T> {
+    pub(super) fn push(&self, share: &Share, item: T) -> Result<(), T> {
         let mut state = self.lock();
         if state.closed {
             return Err(item);
         }
-        state.waiting.push_back(item);
+        let lane = if share.is_stranger() { &mut state.strangers } else { &mut state.known };
+        lane.push(share, item);
         drop(state);
         self.changed.notify_one();
         Ok(())
@@ -52,7 +125,7 @@ impl<T> Queue<T> {
             if state.closed {
                 return None;
             }
-            if let Some(item) = state.waiting.pop_front() {
+            if let Some(item) = state.take() {
                 return Some(item);
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -63,7 +136,7 @@ impl<T> Queue<T> {
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let waiting = std::mem::take(&mut state.waiting);
+        let waiting = (std::mem::take(&mut state.known.0), std::mem::take(&mut state.strangers.0));
         drop(state);
         // Outside the lock: each gives back its place.
         drop(waiting);
@@ -76,9 +149,34 @@ impl<T> Queue<T> {
     }
 }
 
+impl<T> State<T> {
+    /// The item whose turn it is.
+    fn take(&mut self) -> Option<T> {
+        let (first, second) = if self.strangers_next {
+            (&mut self.strangers, &mut self.known)
+        } else {
+            (&mut self.known, &mut self.strangers)
+        };
+        let (item, is_second) = match first.take() {
+            Some(item) => (item, false),
+            None => (second.take()?, true),
+        };
+        // Whoever was served waits for the other lane.
+        self.strangers_next ^= !is_second;
+        Some(item)
+    }
+}
+
 impl<T> Drop for Place<T> {
     fn drop(&mut self) {
-        self.0.lock().room += 1;
+        let mut state = self.queue.lock();
+        state.free += 1;
+        if let Some(held) = state.held.get_mut(&self.share) {
+            *held -= 1;
+            if *held == 0 {
+                state.held.remove(&self.share);
+            }
+        }
     }
 }
 
@@ -86,48 +184,100 @@ impl<T> Drop for Place<T> {
 mod tests {
     use super::*;
 
+    fn network(name: &str) -> Share {
+        Share::Network(name.to_owned())
+    }
+
+    fn known(name: &str) -> Share {
+        Share::Known(name.to_owned())
+    }
+
+    /// How many places somebody gets, all of which they keep.
+    fn fill(queue: &Arc<Queue<u8>>, share: &Share) -> Vec<Place<u8>> {
+        std::iter::from_fn(|| queue.enter(share.clone())).collect()
+    }
+
     #[test]
-    fn items_come_out_in_the_order_in_which_they_went_in() {
-        let queue = Queue::new(3);
+    fn items_of_one_share_come_out_in_the_order_in_which_they_went_in() {
+        let queue = Queue::new(3, 0);
         for item in 1..=3 {
-            assert_eq!(queue.push(item), Ok(()));
+            assert_eq!(queue.push(&network("a"), item), Ok(()));
         }
         assert_eq!((queue.next(), queue.next(), queue.next()), (Some(1), Some(2), Some(3)));
     }
 
     #[test]
-    fn room_is_taken_until_its_place_is_given_back() {
-        let queue = Arc::new(Queue::<u8>::new(2));
-        let (first, second) = (queue.enter(), queue.enter());
-        assert!(first.is_some() && second.is_some() && queue.enter().is_none());
-        drop(first);
-        let third = queue.enter();
-        assert!(third.is_some() && queue.enter().is_none());
+    fn lanes_take_turns_and_in_a_lane_the_shares_do() {
+        let queue = Queue::new(8, 0);
+        for (share, item) in [
+            (network("crowd"), "crowd 1"),
+            (network("crowd"), "crowd 2"),
+            (network("crowd"), "crowd 3"),
+            (network("one"), "one"),
+            (known("bob"), "bob 1"),
+            (known("bob"), "bob 2"),
+            (Share::Operator, "operator"),
+        ] {
+            assert_eq!(queue.push(&share, item), Ok(()));
+        }
+        let order: Vec<_> = (0..7).filter_map(|_| queue.next()).collect();
+        assert_eq!(order, ["bob 1", "crowd 1", "operator", "one", "bob 2", "crowd 2", "crowd 3"]);
+    }
+
+    #[test]
+    fn whoever_comes_next_finds_half_of_what_is_left() {
+        let queue = Arc::new(Queue::new(40, 8));
+        let first = fill(&queue, &network("a"));
+        let second = fill(&queue, &network("b"));
+        let third = fill(&queue, &network("c"));
+        assert_eq!((first.len(), second.len(), third.len()), (16, 8, 4));
+        // However many networks a crowd has, what is reserved is there for those who are known, who share it too.
+        let rest: Vec<_> = (0..40).flat_map(|n| fill(&queue, &network(&format!("n{n}")))).collect();
+        assert_eq!(first.len() + second.len() + third.len() + rest.len(), 32);
+        assert_eq!(fill(&queue, &known("bob")).len(), 4);
+        let bob = fill(&queue, &known("bob"));
+        assert_eq!(fill(&queue, &known("ann")).len(), 2);
+        drop((bob, rest));
+        assert_eq!(fill(&queue, &network("d")).len(), 2);
+        // What was given back is nobody's.
+        drop((first, second, third));
+        assert_eq!(fill(&queue, &network("a")).len(), 16);
+    }
+
+    #[test]
+    fn a_queue_of_one_serves_whoever_comes() {
+        let queue = Arc::new(Queue::<u8>::new(1, 0));
+        let place = queue.enter(network("a"));
+        assert!(
+            place.is_some() && queue.enter(network("b")).is_none() && queue.enter(known("bob")).is_none()
+        );
+        drop(place);
+        assert!(queue.enter(network("b")).is_some());
     }
 
     #[test]
     fn items_that_wait_at_the_close_give_back_their_places() {
         struct Item(#[expect(dead_code, reason = "held")] Option<Place<Item>>);
-        let queue = Arc::new(Queue::new(1));
-        let place = queue.enter();
-        assert!(queue.push(Item(place)).is_ok());
-        assert!(queue.enter().is_none());
+        let queue = Arc::new(Queue::new(1, 0));
+        let place = queue.enter(network("a"));
+        assert!(queue.push(&network("a"), Item(place)).is_ok());
+        assert!(queue.enter(network("a")).is_none());
         queue.close();
-        assert!(queue.enter().is_some());
+        assert!(queue.enter(network("a")).is_some());
     }
 
     #[test]
     fn a_closed_queue_takes_nothing_and_gives_nothing() {
-        let queue = Queue::new(3);
-        assert_eq!(queue.push(1), Ok(()));
+        let queue = Queue::new(3, 0);
+        assert_eq!(queue.push(&network("a"), 1), Ok(()));
         queue.close();
-        assert_eq!(queue.push(2), Err(2));
+        assert_eq!(queue.push(&network("a"), 2), Err(2));
         assert_eq!(queue.next(), None);
     }
 
     #[test]
     fn a_waiting_worker_is_sent_home_by_closing() {
-        let queue = Queue::<u8>::new(1);
+        let queue = Queue::<u8>::new(1, 0);
         std::thread::scope(|scope| {
             let worker = scope.spawn(|| queue.next());
             queue.close();

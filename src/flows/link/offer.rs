@@ -415,7 +415,7 @@ pub(super) fn holders(organization: &Organization, held: Vec<profiles::HeldProfi
         }
         let rule = Some(organization.policy.local_sign_in);
         let usable = match &one.profile.kind {
-            ProfileKind::Local => allows_password(true, rule, one.break_glass),
+            ProfileKind::Local => one.has_password && allows_password(true, rule, one.break_glass),
             ProfileKind::External { .. } => one.connection_enabled,
         };
         let issuer = one.profile.kind.issuer().map(str::to_owned);

@@ -83,7 +83,12 @@ impl Broker {
     ) -> Result<Vec<ProfileView>, FlowError> {
         let account = &current.account;
         let all = profiles::list_profiles(&mut self.database.read().await?, account.id).await?;
-        let may_unlink = all.len() > 1;
+        let holder = match &current.organization {
+            Some(organization) => {
+                Some(self.holder(&mut self.database.read().await?, organization, account.id).await?)
+            }
+            None => None,
+        };
         let mut views = Vec::with_capacity(all.len());
         for profile in all {
             let provider = self.connection_name(profile.kind.connection()).await?;
@@ -99,7 +104,8 @@ impl Broker {
                 since: profile.created_at,
                 last_used: profile.last_used_at,
                 current: profile.id == current.session.proof.profile,
-                may_unlink: may_unlink && !(profile.kind == ProfileKind::Local && account.break_glass),
+                may_unlink: holder.as_ref().is_some_and(|holder| holder.is_reachable_without(profile.id))
+                    && !(profile.kind == ProfileKind::Local && account.break_glass),
             });
         }
         Ok(views)

@@ -8,7 +8,7 @@ use super::super::sessions::CurrentSession;
 use super::super::visit::{Answer, CookieChange, Go, Visit};
 use super::join::NewEntry;
 use super::own::ProfileView;
-use crate::model::{LedgerKind, Moved, OwnPlace, Profile, ProfileId, ProfileKind, SessionId};
+use crate::model::{LedgerKind, Moved, Organization, OwnPlace, Profile, ProfileId, ProfileKind, SessionId};
 use crate::store::{StoreError, Tx, accounts, merging, password_links, passwords, profiles, sessions};
 
 /// What the page shows that asks before a profile is taken away.
@@ -59,7 +59,7 @@ impl Broker {
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         accounts::hold_account(&mut tx, account.id).await?;
-        if let Some(code) = self.take_away(&mut tx, &found, session.id).await? {
+        if let Some(code) = self.take_away(&mut tx, organization, &found, session.id).await? {
             drop(tx);
             return Err(self.refuse(visit, event, code, code).await);
         }
@@ -91,13 +91,17 @@ impl Broker {
     async fn take_away(
         &self,
         tx: &mut Tx,
+        organization: &Organization,
         profile: &Profile,
         session: SessionId,
     ) -> Result<Option<&'static str>, StoreError> {
         let account = profile.account;
-        let still = profiles::find_profile(tx, profile.id).await?.is_some_and(|now| now.account == account);
-        if !still {
+        let holder = self.holder(tx, organization, account).await?;
+        if !holder.profiles.iter().any(|held| held.id == profile.id) {
             return Ok(Some("not_found"));
+        }
+        if !holder.is_reachable_without(profile.id) {
+            return Ok(Some("unlink_last"));
         }
         // Order matters, as in a link: the password, the profile, then sessions.
         if profile.kind == ProfileKind::Local {

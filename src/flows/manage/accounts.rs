@@ -1,5 +1,6 @@
 //! Looking after accounts and sessions.
 
+use crate::crypto::password::Share;
 use crate::crypto::random;
 use crate::flows::Broker;
 use crate::flows::error::private_detail;
@@ -76,10 +77,8 @@ impl Broker {
             _ => None,
         };
         let account = found.ok_or_else(|| ManageError::NotFound(format!("account {name}")))?;
-        let organization = match account.organization {
-            Some(id) => organizations::find_organization(&mut tx, id).await?.map(|found| found.handle),
-            None => None,
-        };
+        let organization =
+            organizations::find_organization_of(&mut tx, &account).await?.map(|found| found.handle);
         let profiles = profiles::list_profiles(&mut tx, account.id).await?.into_iter().map(|profile| {
             match profile.kind {
                 ProfileKind::Local => "password".to_owned(),
@@ -123,7 +122,7 @@ impl Broker {
             return Err(ManageError::Refused(format!("the password: {rule}")));
         }
         let normalized = Secret::new(normalize(password.expose()));
-        let hash = self.passwords.hash(normalized).await;
+        let hash = self.passwords.hash(Share::Operator, normalized).await;
         let hash = hash.map_err(|error| ManageError::Unavailable(error.to_string()))?;
         let now = self.clock.now();
         let mut tx = self.database.write().await?;

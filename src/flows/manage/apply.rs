@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::document::{WantedDomain, WantedOrganization, WantedPassword};
 use super::read::{Rules, read_files};
+use crate::crypto::password::Share;
 use crate::flows::Broker;
 use crate::flows::error::private_detail;
 use crate::flows::evidence::Event;
@@ -167,14 +168,18 @@ impl Broker {
                     let same = match stored {
                         Some(stored) => {
                             self.passwords
-                                .verify(password.clone(), Some(stored))
+                                .verify(Share::Operator, password.clone(), Some(stored))
                                 .await
                                 .map_err(unavailable)?
                                 .matches
                         }
                         None => false,
                     };
-                    if same { None } else { Some(self.passwords.hash(password).await.map_err(unavailable)?) }
+                    if same {
+                        None
+                    } else {
+                        Some(self.passwords.hash(Share::Operator, password).await.map_err(unavailable)?)
+                    }
                 }
             };
             if let Some(new) = new {

@@ -57,8 +57,15 @@ pub struct HeldProfile {
     pub id: ProfileId,
     /// Its identity provider (the token's `iss`); `None` is username and password.
     pub issuer: Option<String>,
-    /// Whether it can sign in now: its connection is enabled, its password allowed.
+    /// Whether it can sign in now: its connection is enabled, its password set and allowed.
     pub usable: bool,
+}
+
+impl Holder {
+    /// Whether its person could still sign in without a profile.
+    pub fn is_reachable_without(&self, profile: ProfileId) -> bool {
+        self.profiles.iter().any(|other| other.id != profile && other.usable)
+    }
 }
 
 /// Whoever is to be joined with an account.
@@ -287,6 +294,21 @@ mod tests {
         let holders = [unusable, holder(2, &["okta", "-"]), many(3, "x", 25)];
         let offered = offer(true, Some(true), Newcomer::Identity("okta"), &holders);
         assert_eq!(offered, Offer::Named(vec![(account(1), profile(1, 1))]));
+    }
+
+    #[test]
+    fn only_a_way_that_works_keeps_an_account_reachable() {
+        let mut half = holder(1, &["-", "entra"]);
+        half.profiles[1].usable = false;
+        for (holder, without, expected) in [
+            (holder(1, &["-"]), 0, false),
+            (holder(1, &["-", "entra"]), 0, true),
+            (holder(1, &["-", "entra"]), 1, true),
+            (half.clone(), 0, false),
+            (half, 1, true),
+        ] {
+            assert_eq!(holder.is_reachable_without(profile(1, without)), expected, "{holder:?} {without}");
+        }
     }
 
     #[test]

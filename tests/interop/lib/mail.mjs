@@ -1,5 +1,8 @@
 // A mail server that the authors of the broker did not write: PyPI aiosmtpd, in a process of its own.
 import { spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 import { freePort, pki, required, until } from "./net.mjs";
@@ -34,5 +37,23 @@ smtp_password = "${credentials.password}"
       child.stdin.end();
       await ended;
     },
+  };
+}
+
+/** A folder into which the broker writes its mails. */
+export function makeMailFolder() {
+  const folder = mkdtempSync(join(tmpdir(), "countersign-mails-"));
+  /** The link to set a password that was mailed to an address. */
+  const resetLink = (address) =>
+    until(`a link for ${address}`, () => {
+      const files = readdirSync(folder).filter((file) => file.endsWith(".eml"));
+      const mails = files.map((file) => readFileSync(join(folder, file), "utf8").replaceAll("=\r\n", ""));
+      const links = mails.filter((mail) => mail.includes(address)).map((mail) => mail.match(/https:\S+\/reset\/[\w-]+/));
+      return links.find((link) => link)?.[0];
+    });
+  return {
+    config: `\n[mail]\ntransport = "file"\ndir = "${folder}"\n`,
+    resetLink,
+    remove: () => rmSync(folder, { recursive: true, force: true }),
   };
 }

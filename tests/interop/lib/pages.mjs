@@ -38,6 +38,32 @@ async function linkBoth(page, world) {
   await page.goto(`${world.broker.issuer}/account`);
 }
 
+/** Comes to the page that mails a code: the provider cannot be made to ask again. */
+async function askForCode(page, world) {
+  await page.goto(`${world.broker.issuer}/sso/initech.test`);
+  await signInAtProvider(page, `deaf${Date.now()}`);
+  await page.click("#link-profile");
+  await page.waitForSelector("#send-code");
+}
+
+/** Merges a local profile away, takes that back, and follows the link by which it gets a password again. */
+async function followResetLink(page, world) {
+  const person = await world.newPerson("lab");
+  const own = `${world.broker.issuer}/account`;
+  await page.goto(own);
+  await signInLocally(page, person, password);
+  await page.click("#merge");
+  await page.click("#link-password");
+  await signInLocally(page, `${person}-lab`, password);
+  await page.click("#merge-confirm");
+  await page.waitForSelector("#done");
+  await page.goto(own);
+  await page.click("#undo-1");
+  await page.click("#undo-confirm");
+  await page.waitForSelector("#signed-out");
+  await page.goto(await world.mails.resetLink(`${person}@globex.test`));
+}
+
 /** Name of a page → [what shows that it is there, the way]. */
 export const pages = {
   "sign-in": ["#sign-in", (page, { notes }) => open(page, notes)],
@@ -150,6 +176,33 @@ export const pages = {
       await page.goto(`${world.broker.issuer}/account`);
       await signInLocally(page, await world.newPerson(), password);
       await page.click("#link-profile");
+    },
+  ],
+  "mail-code": ["#send-code", askForCode],
+  "mail-code-refused": [
+    "#error[data-error=mail_code_wrong]",
+    async (page, world) => {
+      await askForCode(page, world);
+      await page.click("#send-code");
+      await page.fill("#code", "00000000");
+      await page.click("#verify");
+    },
+  ],
+  "set-password": ["#set-password", followResetLink],
+  "set-password-refused": [
+    "#error[data-error=password_rules]",
+    async (page, world) => {
+      await followResetLink(page, world);
+      await page.fill("#new_password", "short");
+      await page.click("#set-password");
+    },
+  ],
+  "password-set": [
+    "#password-set",
+    async (page, world) => {
+      await followResetLink(page, world);
+      await page.fill("#new_password", "Quiet4harbour");
+      await page.click("#set-password");
     },
   ],
   unlink: [

@@ -9,11 +9,13 @@ const people = {
   bob: { email: "bob@acme.test", email_verified: true, name: "Bob Berger", given_name: "Bob", family_name: "Berger" },
 };
 
-/** `person7` has a verified email, `unproven7` one that the provider does not vouch for. */
+/** `person7` and `deaf7` have a verified email, `unproven7` one that the provider does not vouch for. */
 function find(id) {
   if (people[id]) return people[id];
-  if (!/^(person|unproven)[0-9]+$/.test(id)) return undefined;
-  return { email: `${id}@globex.test`, email_verified: id.startsWith("person"), name: "Gerda Groß" };
+  const [, kind] = /^(person|unproven|deaf)[0-9]+$/.exec(id) ?? [];
+  if (!kind) return undefined;
+  const domain = kind === "deaf" ? "initech.test" : "globex.test";
+  return { email: `${id}@${domain}`, email_verified: kind !== "unproven", name: "Gerda Groß" };
 }
 
 async function readForm(request) {

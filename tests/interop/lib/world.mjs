@@ -1,6 +1,7 @@
 // A small world: a broker on one of the two databases, Acme's provider, and the apps.
 import { startApp } from "./app.mjs";
 import { Broker } from "./broker.mjs";
+import { makeMailFolder } from "./mail.mjs";
 import { freePort } from "./net.mjs";
 import { startProvider } from "./provider.mjs";
 
@@ -9,7 +10,11 @@ export const password = "Correct7horse";
 const connection = "con_019000000000700080000000000000a1";
 const second = "con_019000000000700080000000000000a2";
 const linking = "con_019000000000700080000000000000b1";
+const deaf = "con_019000000000700080000000000000d1";
 const secret = (name) => `${name}-secret-0123456789`;
+
+/** What a connection says of a provider that cannot be made to ask again. */
+const deafness = "capabilities = { prompts = [], max_age = false }\n";
 
 function client(issuer, id, clientId) {
   return {
@@ -22,16 +27,18 @@ function client(issuer, id, clientId) {
 }
 
 export async function startWorld(kind) {
-  const broker = await Broker.prepare(kind);
+  const mails = makeMailFolder();
+  const broker = await Broker.prepare(kind, mails.config);
   const provider = await startProvider([
     client(broker.issuer, connection, "countersign"),
     client(broker.issuer, second, "countersign-2"),
     client(broker.issuer, linking, "countersign-3"),
+    client(broker.issuer, deaf, "countersign-4"),
   ]);
   const apps = await Promise.all(["notes", "wiki", "asks", "board"].map((name) => startApp(name, secret(name))));
   const [notes, wiki, asks, board] = apps;
   const popup = { clientId: "popup", origin: `https://127.0.0.1:${await freePort()}` };
-  const world = { broker, provider, notes, wiki, asks, board, popup };
+  const world = { broker, mails, provider, notes, wiki, asks, board, popup };
   let persons = 0;
   /** Makes accounts that share the email of somebody whom Globex's provider knows under the name given back. */
   world.newPerson = async (...more) => {
@@ -43,6 +50,7 @@ export async function startWorld(kind) {
   world.stop = async () => {
     await Promise.all([...apps, provider].map((part) => part.stop()));
     await broker.stop();
+    mails.remove();
   };
   try {
     world.applied = await broker.apply(document(world));
@@ -67,7 +75,7 @@ home_uri = "${origin}/"
 ${more}`;
 }
 
-function connectionTable(issuer, id, handle, name, clientId) {
+function connectionTable(issuer, id, handle, name, clientId, more = "") {
   return `
 [[organizations.connections]]
 id = "${id}"
@@ -76,7 +84,7 @@ name = "${name}"
 issuer = "${issuer}"
 client_id = "${clientId}"
 client_secret = "${secret(clientId)}"
-`;
+${more}`;
 }
 
 /** An organization that links, with accounts that share the email of one person. */
@@ -132,5 +140,11 @@ password = "${password}"
 ${globex(`
 domains = [{ name = "globex.test", connection = "globex-idp" }]
 ${connectionTable(provider.issuer, linking, "globex-idp", "Globex SSO", "countersign-3")}
-${appTable(board)}`)}`;
+${appTable(board)}`)}
+[[organizations]]
+handle = "initech"
+name = "Initech"
+linking = true
+domains = [{ name = "initech.test", connection = "deaf" }]
+${connectionTable(provider.issuer, deaf, "deaf", "Initech SSO", "countersign-4", deafness)}`;
 }

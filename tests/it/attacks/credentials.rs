@@ -307,6 +307,12 @@ on_both_databases! {
         ];
         let world = World::configured(kind, &settings).await;
         let start = world.globex_app.authorize_url(&[]);
+        // Somebody who has signed in here before, in a browser that knows them.
+        let mut gils = world.browser();
+        guess(&mut gils, &start, "gil", PASSWORD).await;
+        gils.cookies.get_mut("id.test").unwrap().retain(|name, _| name.contains("known"));
+        let gils_page = gils.open(&start).await;
+        gils_page.expect(200, "sign-in");
         // Fifty browsers, each of which presses its button ten times at once, each time for another name.
         let mut pages = Vec::new();
         for _ in 0..50 {
@@ -327,6 +333,10 @@ on_both_databases! {
             })
             .collect();
         barrier.wait().await;
+        // The crowd takes no room from whoever has signed in here before.
+        let page = gils.press(&gils_page, "sign-in", &[("username", "gil"), ("password", PASSWORD)]).await;
+        let told = page.error();
+        assert!(told.is_none() || told.as_deref() == Some("temporarily_unavailable"), "{told:?}");
         // Who needs no password checked is served meanwhile.
         for path in ["/oauth2/jwks", "/.well-known/openid-configuration", "/signin"] {
             let answer = world.app.network.send(request(Method::GET, path, &[], "")).await;

@@ -155,6 +155,28 @@ on_both_databases! {
 }
 
 on_both_databases! {
+    async fn the_only_way_in_that_works_is_not_unlinked_either(kind: Kind) {
+        let world = linking(kind, "").await;
+        linked(&world, &mut world.browser()).await;
+        let mut browser = world.browser();
+        let page = browser.open("https://id.test/account").await;
+        by_password(&mut browser, &page).await;
+        let page = own_page(&mut browser).await;
+        let asked = browser.click(&page, "unlink-1").await;
+        // Meanwhile the other way is switched off.
+        world.apply_with("linking = true", "enabled = false").await;
+        assert!(!own_page(&mut browser).await.has("unlink-1"), "it can still be unlinked");
+        let page = browser.press(asked.expect(200, "unlink-confirm"), "unlink-confirm", &[]).await;
+        assert_eq!((page.status.as_u16(), page.error().as_deref()), (409, Some("unlink_last")));
+        // The one that does not work may go.
+        let page = own_page(&mut browser).await;
+        let page = browser.click(&page, "unlink-2").await;
+        browser.press(page.expect(200, "unlink-confirm"), "unlink-confirm", &[]).await.expect(200, "done");
+        assert_eq!(ways(&world).await, 1);
+    }
+}
+
+on_both_databases! {
     async fn the_pages_speak_german_to_those_who_ask_for_it(kind: Kind) {
         let world = linking(kind, "").await;
         let mut browser = world.browser();

@@ -270,32 +270,44 @@ on_both_databases! {
 on_both_databases! {
     async fn refusals_in_a_flood_are_counted_in_one_record(kind: Kind) {
         use countersign::model::AuditId;
-        use countersign::store::audit::{AuditRecord, AuditSelection, insert_anonymous_refusal, list_audit};
+        use countersign::store::audit::{AuditRecord, AuditSelection, Room, insert_anonymous_refusal, list_audit};
         let fixture = Fixture::new(kind).await;
-        for _ in 0..50 {
-            let record = AuditRecord {
-                id: AuditId::new(fixture.clock.now(), &fixture.random),
-                organization: None,
-                at: fixture.clock.now(),
-                actor: None,
-                action: "authorize".into(),
-                succeeded: false,
-                reason: Some("unknown_client".into()),
-                receipt: None,
-                connection: None,
-                app: None,
-                detail: None,
-            };
-            let mut tx = fixture.database.write().await.unwrap();
-            insert_anonymous_refusal(&mut tx, &record, "net", 20).await.unwrap();
-            tx.commit().await.unwrap();
-            fixture.clock.advance(Duration::from_millis(1));
+        let refused = async |network: &str, reason: &str, times: usize| {
+            for _ in 0..times {
+                let record = AuditRecord {
+                    id: AuditId::new(fixture.clock.now(), &fixture.random),
+                    organization: None,
+                    at: fixture.clock.now(),
+                    actor: None,
+                    action: "authorize".into(),
+                    succeeded: false,
+                    reason: Some(reason.into()),
+                    receipt: None,
+                    connection: None,
+                    app: None,
+                    detail: None,
+                };
+                let mut tx = fixture.database.write().await.unwrap();
+                insert_anonymous_refusal(&mut tx, &record, network, Room { each: 20, all: 50 }).await.unwrap();
+                tx.commit().await.unwrap();
+                fixture.clock.advance(Duration::from_millis(1));
+            }
+            let mut tx = fixture.database.read().await.unwrap();
+            let records = list_audit(&mut tx, AuditSelection::All, "", 100).await.unwrap();
+            (records.len(), records.last().unwrap().detail.clone())
+        };
+        let counted = |count: usize, from: &str| Some(format!("{count} further refusals from {from} in this minute"));
+        assert_eq!(refused("one", "unknown_client", 50).await, (21, counted(30, "this network")));
+        // Another network has room of its own, and so has another reason.
+        assert_eq!(refused("two", "unknown_client", 20).await, (41, None));
+        assert_eq!(refused("two", "bad_redirect", 10).await, (51, None));
+        // There is no room for anybody any more: one record for each reason, whatever the network.
+        for (at, network) in ["one", "two", "three", "four"].into_iter().enumerate() {
+            assert_eq!(refused(network, "bad_redirect", 5).await, (52, counted(5 * (at + 1), "all networks")));
         }
-        let mut tx = fixture.database.read().await.unwrap();
-        let records = list_audit(&mut tx, AuditSelection::All, "", 100).await.unwrap();
-        assert_eq!(records.len(), 21);
-        let last = records.last().unwrap().detail.as_deref();
-        assert_eq!(last, Some("30 further refusals from this network in this minute"));
+        assert_eq!(refused("five", "unknown_client", 3).await, (53, counted(3, "all networks")));
+        fixture.clock.advance(Duration::from_mins(1));
+        assert_eq!(refused("five", "unknown_client", 20).await, (73, None));
     }
 }
 

@@ -152,10 +152,11 @@ impl Model {
     /// Takes a profile away from the account that is signed in.
     pub fn unlink(&mut self, browser: usize, ident: Ident) -> bool {
         let Some(account) = self.current(browser).map(|session| session.account) else { return false };
-        let person = &mut self.people[account];
-        if person.profiles.len() < 2 {
+        let is_reachable = self.usable(account).iter().any(|held| *held != ident);
+        if !is_reachable {
             return false;
         }
+        let person = &mut self.people[account];
         let Some(gone) = person.profiles.remove(&ident) else { return false };
         let serial = gone.serial;
         if ident == Ident::Local {
