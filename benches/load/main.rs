@@ -9,7 +9,7 @@
 //!
 //! Here live the arguments and the order of things: [`world`] starts and fills a broker, [`idp`] is the provider,
 //! [`agent`] the client, [`scenario`] what one iteration does, [`drive`] the loop and its figures, [`special`] what
-//! is no plain loop, [`bare`] the bare limits, [`measure`] clocks and counters of processes.
+//! is no plain loop, [`timing`] what the time of a refusal tells, [`bare`] the bare limits, [`measure`] clocks and counters of processes.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -26,6 +26,7 @@ mod measure;
 mod populate;
 mod scenario;
 mod special;
+mod timing;
 mod world;
 
 use std::path::PathBuf;
@@ -87,6 +88,9 @@ struct Arguments {
     /// Requests of `memory`.
     #[arg(long, default_value_t = 1_000_000)]
     requests: usize,
+    /// Wrong client secrets that `timing` tries.
+    #[arg(long, default_value_t = 100_000)]
+    samples: usize,
     /// Rows of a Markdown table instead of JSON; of several runs the median alone.
     #[arg(long)]
     markdown: bool,
@@ -160,6 +164,10 @@ enum Workload {
     Mixed,
     /// Brokered sign-ins, paced: alone, then beside a provider that hangs and 500 clients that sign in by password.
     Bulkhead,
+    /// Token, keys and redirect, paced, alone and beside 5,000 connections that send a request a byte a second.
+    Slow,
+    /// Whether the time of a refusal tells a wrong secret from a less wrong one, or a name from none.
+    Timing,
     /// Resident memory, idle and with 10,000 idle TLS connections.
     Idle,
     /// Resident memory after a hundredth of `--requests`, and after all of them.
@@ -244,6 +252,12 @@ async fn workload_runs(workload: Workload, arguments: &Arguments, world: &Rc<Wor
             (Workload::BareHandshake, _) => vec![bare::handshake(arguments, world).await?],
             (Workload::Mixed, _) => special::mixed(arguments, world).await?,
             (Workload::Bulkhead, _) => special::bulkhead(arguments, world).await?,
+            (Workload::Slow, _) => special::slow(arguments, world).await?,
+            (Workload::Timing, _) => {
+                let mut lines = timing::names(world).await?;
+                lines.extend(timing::secrets(arguments, world).await?);
+                lines
+            }
             (Workload::Idle, _) => special::idle(world).await?,
             (Workload::Memory, _) => special::memory(arguments, world).await?,
             _ => vec![special::start(world)?],

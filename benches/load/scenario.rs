@@ -1,5 +1,7 @@
 //! What one iteration of each scenario does, and how its answers are checked.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +12,7 @@ use url::form_urlencoded::Serializer;
 use crate::agent::{Agent, Answer, Form, ISSUER, own_path, parameter};
 use crate::populate::FURTHER_ACCOUNTS;
 use crate::world::{
-    APP, APP_SECRET, BASE_ACCOUNTS, BASE_ORGANIZATIONS, PASSWORD, REDIRECT_URI, World, organization,
+    APP, APP_SECRET, BASE_ACCOUNTS, BASE_ORGANIZATIONS, PASSWORD, REDIRECT_URI, World, organization, username,
 };
 
 /// The PKCE verifier of RFC 7636, appendix B, and its challenge.
@@ -216,20 +218,45 @@ impl Client {
         let (number, account) = self.next_account(world);
         self.agent.forget_cookies();
         let nonce = format!("nonce-{}-{}", self.number, self.iteration);
-        let answer = self.agent.get(&authorize(&nonce, None)).await?;
-        let page = own_path(answer.redirect()?)?.to_owned();
-        let answer = self.agent.get(&page).await?;
-        ensure!(answer.status == StatusCode::OK, "status {} for the page", answer.status);
-        let (flow, token) = (field(&answer, "flow")?, field(&answer, "form_token")?);
-        let username = format!("user-{number:06}-{account:02}");
-        let body =
-            form(&[("flow", &flow), ("form_token", &token), ("username", &username), ("password", PASSWORD)]);
-        let (path, _) = page.split_once('?').context("a page without a flow")?;
-        let answer = self.agent.post(path, Form::Page { body }).await?;
+        let (answer, _) = self.enter(&nonce, &username(number, account), PASSWORD).await?;
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
             return Ok(Done::Busy);
         }
         self.redeem(&code(&answer)?, &nonce).await.map(|_| Done::Well)
+    }
+
+    /// Comes from an app to the sign-in page, and enters a username and a password; gives the answer, and how long that
+    /// took from the button on.
+    async fn enter(&mut self, nonce: &str, username: &str, password: &str) -> Result<(Answer, Duration)> {
+        let answer = self.agent.get(&authorize(nonce, None)).await?;
+        let page = own_path(answer.redirect()?)?.to_owned();
+        let answer = self.agent.get(&page).await?;
+        ensure!(answer.status == StatusCode::OK, "status {} for the page", answer.status);
+        let (flow, token) = (field(&answer, "flow")?, field(&answer, "form_token")?);
+        let body =
+            form(&[("flow", &flow), ("form_token", &token), ("username", username), ("password", password)]);
+        let (path, _) = page.split_once('?').context("a page without a flow")?;
+        let began = Instant::now();
+        let answer = self.agent.post(path, Form::Page { body }).await?;
+        Ok((answer, began.elapsed()))
+    }
+
+    /// Enters a wrong password, as a browser that nobody has used.
+    pub async fn guess(&mut self, username: &str) -> Result<(Answer, Duration)> {
+        self.agent.forget_cookies();
+        self.enter("nonce", username, "Wrong7password").await
+    }
+
+    /// Asks for a token with this secret.
+    pub async fn wrong_secret(&mut self, secret: &str) -> Result<Answer> {
+        let body = form(&[("grant_type", "client_credentials")]);
+        self.agent.post("/oauth2/token", Form::App { id: APP, secret, body }).await
+    }
+
+    /// Comes from the next address from now on, on a connection that stands.
+    pub async fn move_on(&mut self) -> Result<()> {
+        self.agent.disconnect();
+        self.agent.get("/oauth2/jwks").await.map(drop)
     }
 
     async fn redeem(&mut self, code: &str, nonce: &str) -> Result<Tokens> {

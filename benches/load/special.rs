@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::Map;
+use tokio::io::AsyncWriteExt as _;
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::Arguments;
@@ -25,6 +26,10 @@ const PACE: Duration = Duration::from_millis(10);
 
 /// Idle connections.
 const IDLE: usize = 10_000;
+
+/// Connections that are slow, and what they send.
+const SLOW: usize = 5_000;
+const SLOW_REQUEST: &[u8] = b"GET /oauth2/jwks HTTP/1.1\r\nhost: id.test\r\nx-slow: ";
 
 /// Handshakes at once while they are opened.
 const OPENING: usize = 64;
@@ -52,15 +57,64 @@ pub async fn bulkhead(arguments: &Arguments, world: &Rc<World>) -> Result<Vec<Li
     let crowd = Crowd::begin(Scenario::Password, CROWD, world)?;
     tokio::time::sleep(Duration::from_secs_f64(arguments.warmup)).await;
     let loaded = probed("bulkhead-loaded", &probes, pace, arguments, world).await?;
-    for (mut line, quiet) in loaded.into_iter().zip(lines.clone()) {
-        let ratio = line.percentile(0.99) / quiet.percentile(0.99).max(1e-9);
-        line.more.insert("p99_against_quiet".to_owned(), ((ratio * 100.0).round() / 100.0).into());
-        lines.push(line);
-    }
+    let loaded = against_quiet(loaded, &lines);
+    lines.extend(loaded);
     let span = arguments.seconds + arguments.warmup;
     lines.push(crowd.end("bulkhead-password", span).await);
     lines.push(stuck.end("bulkhead-hanging", span).await);
     Ok(lines)
+}
+
+/// Token, keys and redirect, a hundred a second each: alone, and beside connections that send a request a byte a
+/// second, each of which comes again when the broker has ended it.
+pub async fn slow(arguments: &Arguments, world: &Rc<World>) -> Result<Vec<Line>> {
+    let probes = [Scenario::ClientCredentials, Scenario::Jwks, Scenario::DomainLookup];
+    let quiet = probed("slow-quiet", &probes, PACE, arguments, world).await?;
+    let (stopped, opened) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(0)));
+    let mut tasks = Vec::new();
+    for number in 0..SLOW {
+        let mut agent = Agent::new(world.target(number)?, number);
+        let (stopped, opened) = (Rc::clone(&stopped), Rc::clone(&opened));
+        tasks.push(spawn_local(async move {
+            // Not all handshakes at once: it is the waiting ones that are looked at.
+            tokio::time::sleep(PACE.mul_f64(number as f64 / 10.0)).await;
+            while !stopped.get() {
+                let Ok(mut stream) = agent.handshake().await else { continue };
+                opened.set(opened.get() + 1);
+                for byte in SLOW_REQUEST.iter().cycle() {
+                    if stopped.get()
+                        || stream.write_all(&[*byte]).await.is_err()
+                        || stream.flush().await.is_err()
+                    {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }));
+    }
+    // Until all have begun.
+    tokio::time::sleep(PACE.mul_f64(SLOW as f64 / 10.0) + Duration::from_secs_f64(arguments.warmup)).await;
+    let mut lines = against_quiet(probed("slow", &probes, PACE, arguments, world).await?, &quiet);
+    for line in &mut lines {
+        line.more.insert("slow_connections".to_owned(), opened.get().into());
+    }
+    lines.extend(quiet);
+    stopped.set(true);
+    for task in tasks {
+        task.await?;
+    }
+    Ok(lines)
+}
+
+/// With how many times as long the slowest hundredth took as when it was quiet.
+fn against_quiet(loaded: Vec<Line>, quiet: &[Line]) -> Vec<Line> {
+    let compare = |(mut line, quiet): (Line, &Line)| {
+        let ratio = line.percentile(0.99) / quiet.percentile(0.99).max(1e-9);
+        line.more.insert("p99_against_quiet".to_owned(), ((ratio * 100.0).round() / 100.0).into());
+        line
+    };
+    loaded.into_iter().zip(quiet).map(compare).collect()
 }
 
 /// Clients that do the same thing until they are stopped; whom the broker tells to come back later (429, 503) does so in

@@ -227,6 +227,11 @@ pub fn organization(number: usize) -> String {
     format!("org-{number:06}")
 }
 
+/// The username of an account of an organization.
+pub fn username(organization: usize, account: usize) -> String {
+    format!("user-{organization:06}-{account:02}")
+}
+
 /// The two addresses of the line that the broker says when it serves.
 fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let (_, rest) = line.trim_end().split_once(" on ")?;

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign::crypto::MasterKey;
 use countersign::crypto::jws::VerifyingKey;
 use countersign::crypto::keys::SigningKey;
@@ -95,6 +97,13 @@ fn id_tokens(criterion: &mut Criterion) {
         fresh: None,
         acr: &[],
     };
+    // Catalogue row 75: neither unpacked nor derived, whatever its header asks for.
+    let header = json!({ "alg": "PBES2-HS256+A128KW", "enc": "A128GCM", "zip": "DEF", "p2c": 1_000_000_000 });
+    let header = URL_SAFE_NO_PAD.encode(header.to_string());
+    let bomb = format!("{header}.AAAA.AAAA.{}.AAAA", "A".repeat(48 * 1_024));
+    criterion.bench_function("refuse an encrypted ID token of 48 KiB", |bencher| {
+        bencher.iter(|| CompactJws::parse(black_box(&bomb), 64 * 1_024).unwrap_err());
+    });
     criterion.bench_function("check an ID token RS256, from its text", |bencher| {
         bencher.iter(|| id_token::verify(&parse(black_box(&text)), &keys, &connection, &expected).unwrap());
     });

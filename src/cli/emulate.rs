@@ -14,7 +14,7 @@ use crate::telemetry::Format;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Whose habits it has: okta or entra.
+    /// Whose habits it has: okta, entra, google, keycloak, adfs or ping.
     vendor: Vendor,
     /// Where it listens.
     #[arg(long, default_value = "127.0.0.1:9001")]

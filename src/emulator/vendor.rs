@@ -12,6 +12,14 @@ words! {
         Okta = "okta",
         /// Microsoft Entra ID, v2.0 endpoints.
         Entra = "entra",
+        /// Google.
+        Google = "google",
+        /// A realm of Keycloak.
+        Keycloak = "keycloak",
+        /// Active Directory Federation Services, 2019 and later.
+        Adfs = "adfs",
+        /// An environment of `PingOne`.
+        Ping = "ping",
     }
 }
 
@@ -21,6 +29,10 @@ impl Vendor {
         match self {
             Self::Okta => OKTA,
             Self::Entra => ENTRA,
+            Self::Google => GOOGLE,
+            Self::Keycloak => KEYCLOAK,
+            Self::Adfs => ADFS,
+            Self::Ping => PING,
         }
     }
 }
@@ -44,6 +56,8 @@ pub struct Habits {
     pub paths: Paths,
     /// What its ID tokens hold.
     pub id_token: IdTokenHabits,
+    /// Whether userinfo says more than `sub`.
+    pub userinfo_has_profile: bool,
     /// Whether userinfo and ID tokens say `email_verified`.
     pub says_email_verified: bool,
     /// Whether `max_age` of a request counts.
@@ -80,8 +94,8 @@ pub struct Paths {
     pub userinfo: &'static str,
     /// Published keys.
     pub keys: &'static str,
-    /// End-session endpoint.
-    pub logout: &'static str,
+    /// End-session endpoint, of those who have one.
+    pub logout: Option<&'static str>,
 }
 
 /// What is in an ID token besides what every one must have.
@@ -92,11 +106,28 @@ pub struct IdTokenHabits {
     pub profile: bool,
     /// Whether it has `auth_time` and `amr`.
     pub authentication: bool,
+    /// Whether it has `sid`.
+    pub session: bool,
     /// Whether it has `at_hash`.
     pub at_hash: bool,
+    /// Whether it has `hd`, the domain of the person's organization.
+    pub hosted_domain: bool,
+    /// Whether it has `upn` and `unique_name`.
+    pub principal_names: bool,
     /// Whether it has `nbf`, `tid`, `oid` and `ver: "2.0"`.
     pub directory_ids: bool,
 }
+
+/// An ID token with nothing but what every one must have.
+const BARE: IdTokenHabits = IdTokenHabits {
+    profile: false,
+    authentication: false,
+    session: false,
+    at_hash: false,
+    hosted_domain: false,
+    principal_names: false,
+    directory_ids: false,
+};
 
 const OKTA: Habits = Habits {
     name: "Okta, emulated",
@@ -109,9 +140,10 @@ const OKTA: Habits = Habits {
         token: "/oauth2/v1/token",
         userinfo: "/oauth2/v1/userinfo",
         keys: "/oauth2/v1/keys",
-        logout: "/oauth2/v1/logout",
+        logout: Some("/oauth2/v1/logout"),
     },
-    id_token: IdTokenHabits { profile: false, authentication: true, at_hash: true, directory_ids: false },
+    id_token: IdTokenHabits { authentication: true, session: true, at_hash: true, ..BARE },
+    userinfo_has_profile: true,
     says_email_verified: true,
     honours_max_age: true,
     announces_pkce: true,
@@ -134,13 +166,106 @@ const ENTRA: Habits = Habits {
         token: "/{tenantid}/oauth2/v2.0/token",
         userinfo: "/oidc/userinfo",
         keys: "/{tenantid}/discovery/v2.0/keys",
-        logout: "/{tenantid}/oauth2/v2.0/logout",
+        logout: Some("/{tenantid}/oauth2/v2.0/logout"),
     },
-    id_token: IdTokenHabits { profile: true, authentication: false, at_hash: false, directory_ids: true },
+    id_token: IdTokenHabits { profile: true, session: true, directory_ids: true, ..BARE },
+    userinfo_has_profile: true,
     says_email_verified: false,
     honours_max_age: false,
     announces_pkce: false,
     keys_name_issuer: true,
+    issuer_as_assertion_audience: true,
+    logout_needs_hint: false,
+};
+
+const GOOGLE: Habits = Habits {
+    name: "Google, emulated",
+    colour: "#1a56b0",
+    tenancy: None,
+    issuer_path: "",
+    paths: Paths {
+        authorize: "/o/oauth2/v2/auth",
+        sign_in: "/v3/signin",
+        token: "/token",
+        userinfo: "/v1/userinfo",
+        keys: "/oauth2/v3/certs",
+        logout: None,
+    },
+    id_token: IdTokenHabits { profile: true, at_hash: true, hosted_domain: true, ..BARE },
+    userinfo_has_profile: true,
+    says_email_verified: true,
+    honours_max_age: false,
+    announces_pkce: true,
+    keys_name_issuer: false,
+    issuer_as_assertion_audience: false,
+    logout_needs_hint: false,
+};
+
+const KEYCLOAK: Habits = Habits {
+    name: "Keycloak, emulated",
+    colour: "#33475b",
+    tenancy: None,
+    issuer_path: "/realms/main",
+    paths: Paths {
+        authorize: "/realms/main/protocol/openid-connect/auth",
+        sign_in: "/realms/main/login-actions/authenticate",
+        token: "/realms/main/protocol/openid-connect/token",
+        userinfo: "/realms/main/protocol/openid-connect/userinfo",
+        keys: "/realms/main/protocol/openid-connect/certs",
+        logout: Some("/realms/main/protocol/openid-connect/logout"),
+    },
+    id_token: IdTokenHabits { profile: true, authentication: true, session: true, at_hash: true, ..BARE },
+    userinfo_has_profile: true,
+    says_email_verified: true,
+    honours_max_age: true,
+    announces_pkce: true,
+    keys_name_issuer: false,
+    issuer_as_assertion_audience: true,
+    logout_needs_hint: false,
+};
+
+const ADFS: Habits = Habits {
+    name: "AD FS, emulated",
+    colour: "#205493",
+    tenancy: None,
+    issuer_path: "/adfs",
+    paths: Paths {
+        authorize: "/adfs/oauth2/authorize/",
+        sign_in: "/adfs/ls",
+        token: "/adfs/oauth2/token/",
+        userinfo: "/adfs/userinfo",
+        keys: "/adfs/discovery/keys",
+        logout: Some("/adfs/oauth2/logout"),
+    },
+    id_token: IdTokenHabits { authentication: true, session: true, principal_names: true, ..BARE },
+    userinfo_has_profile: false,
+    says_email_verified: false,
+    honours_max_age: true,
+    announces_pkce: false,
+    keys_name_issuer: false,
+    issuer_as_assertion_audience: false,
+    logout_needs_hint: false,
+};
+
+const PING: Habits = Habits {
+    name: "PingOne, emulated",
+    colour: "#9a1f35",
+    tenancy: None,
+    issuer_path: "/2d4b1f0a-6c37-4a0e-8c55-9b6a3e1f7d20/as",
+    paths: Paths {
+        authorize: "/2d4b1f0a-6c37-4a0e-8c55-9b6a3e1f7d20/as/authorize",
+        sign_in: "/2d4b1f0a-6c37-4a0e-8c55-9b6a3e1f7d20/signon",
+        token: "/2d4b1f0a-6c37-4a0e-8c55-9b6a3e1f7d20/as/token",
+        userinfo: "/2d4b1f0a-6c37-4a0e-8c55-9b6a3e1f7d20/as/userinfo",
+        keys: "/2d4b1f0a-6c37-4a0e-8c55-9b6a3e1f7d20/as/jwks",
+        logout: Some("/2d4b1f0a-6c37-4a0e-8c55-9b6a3e1f7d20/as/signoff"),
+    },
+    id_token: IdTokenHabits { authentication: true, session: true, at_hash: true, ..BARE },
+    userinfo_has_profile: true,
+    says_email_verified: true,
+    honours_max_age: true,
+    announces_pkce: true,
+    keys_name_issuer: false,
     issuer_as_assertion_audience: true,
     logout_needs_hint: false,
 };
@@ -151,8 +276,8 @@ mod tests {
 
     #[test]
     fn a_vendor_that_is_not_emulated_is_refused_with_those_that_are() {
-        let refused = "google".parse::<Vendor>().unwrap_err();
-        assert_eq!(refused.to_string(), "allowed here: okta, entra");
+        let refused = "auth0".parse::<Vendor>().unwrap_err();
+        assert_eq!(refused.to_string(), "allowed here: okta, entra, google, keycloak, adfs, ping");
         assert_eq!("entra".parse::<Vendor>(), Ok(Vendor::Entra));
     }
 }

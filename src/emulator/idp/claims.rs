@@ -29,8 +29,10 @@ impl Idp {
             "aud": grant.client_id,
             "iat": now.unix_seconds(),
             "exp": now.after(ID_TOKEN_LIFETIME).unix_seconds(),
-            "sid": grant.session.sid,
         }));
+        if habits.session {
+            claims.insert("sid".to_owned(), json!(grant.session.sid));
+        }
         if let Some(nonce) = &grant.nonce {
             claims.insert("nonce".to_owned(), json!(nonce));
         }
@@ -40,6 +42,13 @@ impl Idp {
         if habits.authentication {
             claims.insert("auth_time".to_owned(), json!(grant.session.auth_time.unix_seconds()));
             claims.insert("amr".to_owned(), json!(["pwd"]));
+        }
+        if habits.hosted_domain {
+            claims.insert("hd".to_owned(), json!(user.email.rsplit('@').next()));
+        }
+        if habits.principal_names {
+            claims.insert("upn".to_owned(), json!(user.email));
+            claims.insert("unique_name".to_owned(), json!(user.name));
         }
         if habits.directory_ids {
             claims.insert("nbf".to_owned(), json!(now.unix_seconds()));
@@ -59,7 +68,9 @@ impl Idp {
     /// The claims that userinfo gives for an access token.
     pub(super) fn userinfo_claims(&self, grant: &Grant, user: &User) -> Map<String, Value> {
         let mut claims = object(json!({ "sub": self.subject(grant, user) }));
-        claims.extend(self.profile(grant, user));
+        if self.habits.userinfo_has_profile {
+            claims.extend(self.profile(grant, user));
+        }
         if self.faults.has(Fault::WrongClaims) {
             claims.insert("sub".to_owned(), json!("somebody-else"));
         }

@@ -26,7 +26,6 @@ impl Idp {
             "token_endpoint": self.url(paths.token, tenant),
             "userinfo_endpoint": self.url(paths.userinfo, tenant),
             "jwks_uri": self.url(paths.keys, tenant),
-            "end_session_endpoint": self.url(paths.logout, tenant),
             "response_types_supported": ["code"],
             "response_modes_supported": ["query", "form_post"],
             "grant_types_supported": ["authorization_code"],
@@ -38,6 +37,9 @@ impl Idp {
             "token_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256", "ES256"],
         });
         if let Some(members) = document.as_object_mut() {
+            if let Some(logout) = paths.logout {
+                members.insert("end_session_endpoint".to_owned(), json!(self.url(logout, tenant)));
+            }
             if self.habits.announces_pkce {
                 members.insert("code_challenge_methods_supported".to_owned(), json!(["S256"]));
             }

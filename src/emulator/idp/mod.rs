@@ -67,7 +67,7 @@ pub struct Settings {
     pub clock: Arc<dyn Clock>,
     /// Where codes, tokens and session ids come from.
     pub random: Arc<dyn Random>,
-    /// What signs its ID tokens: an RS256 key, as both vendors have.
+    /// What signs its ID tokens: an RS256 key, as all these vendors have.
     pub key: SigningKey,
     /// What goes wrong.
     pub faults: Faults,
@@ -78,14 +78,18 @@ pub fn router(settings: Settings) -> Router {
     let idp = Arc::new(Idp::new(settings));
     let paths = idp.habits.paths;
     let metadata = format!("{}{METADATA}", idp.habits.issuer_path);
-    Router::new()
+    let router = Router::new()
         .route(&metadata, get(metadata::show_metadata))
         .route(paths.keys, get(metadata::show_keys))
         .route(paths.authorize, get(authorize::get_authorize).post(authorize::post_authorize))
         .route(paths.sign_in, post(sign_in::post_sign_in))
         .route(paths.token, post(token::post_token))
-        .route(paths.userinfo, get(userinfo::show_userinfo).post(userinfo::show_userinfo))
-        .route(paths.logout, get(end_session::get_logout).post(end_session::post_logout))
+        .route(paths.userinfo, get(userinfo::show_userinfo).post(userinfo::show_userinfo));
+    let router = match paths.logout {
+        Some(path) => router.route(path, get(end_session::get_logout).post(end_session::post_logout)),
+        None => router,
+    };
+    router
         .layer(from_fn_with_state(Arc::clone(&idp), refuse_unknown_tenant))
         .layer(from_fn_with_state(Arc::clone(&idp), trouble::trouble))
         .layer(DefaultBodyLimit::max(MAX_FORM))

@@ -60,11 +60,9 @@ async fn second_provider(world: &mut World, vendor: Vendor, more: &str) -> Strin
 }
 
 fn issuer_of(vendor: Vendor, idp: &Url) -> String {
-    let base = idp.as_str().trim_end_matches('/');
-    match vendor {
-        Vendor::Okta => base.to_owned(),
-        Vendor::Entra => format!("{base}/72f3c1de-4b5a-4c8e-9d10-6a2b7f0e5c34/v2.0"),
-    }
+    let habits = vendor.habits();
+    let tenant = habits.tenancy.map_or("", |tenancy| tenancy.example);
+    format!("{}{}", idp.as_str().trim_end_matches('/'), habits.issuer_path.replace("{tenantid}", tenant))
 }
 
 /// Who is known at the second provider, which vouches for all addresses.

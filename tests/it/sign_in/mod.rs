@@ -5,3 +5,4 @@ mod brokered;
 mod local;
 mod requests;
 mod routing;
+mod vendors;

@@ -99,17 +99,16 @@ async fn the_basic_header_is_form_encoded_and_excludes_a_second_method() {
 
 #[tokio::test]
 async fn a_client_assertion_serves_once_and_only_at_its_audience() {
-    for (vendor, paths, issuer_serves) in [(Vendor::Okta, OKTA, false), (Vendor::Entra, ENTRA, true)] {
+    let entra = format!("https://localhost:9001/{TENANT_ID}/v2.0");
+    for (vendor, paths, issuer, issuer_serves) in
+        [(Vendor::Okta, OKTA, "https://localhost:9001", false), (Vendor::Entra, ENTRA, entra.as_str(), true)]
+    {
         let key = signing_key("ES256");
         let jwks = json!({ "keys": [key.public_jwk()] }).to_string();
         let file = FILE.replacen("client_secret = \"s3cret:+&\"", &format!("jwks = '{jwks}'"), 1);
         let fixture = Fixture::with(vendor, &file, false);
         let code = fixture.code(&paths).await;
         let endpoint = format!("https://localhost:9001{}", paths.token);
-        let issuer = match vendor {
-            Vendor::Okta => "https://localhost:9001".to_owned(),
-            Vendor::Entra => format!("https://localhost:9001/{TENANT_ID}/v2.0"),
-        };
         let good = json!({
             "iss": "broker", "sub": "broker", "aud": endpoint, "jti": "j1",
             "iat": 1_800_000_000, "exp": 1_800_000_060,
