@@ -18,6 +18,7 @@ pub mod directory;
 pub mod error;
 pub mod evidence;
 pub mod flow_state;
+mod guessing;
 mod hint;
 pub mod introspect;
 mod known_browser;

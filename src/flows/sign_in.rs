@@ -5,22 +5,19 @@ use super::complete::Proven;
 use super::directory::Name;
 use super::error::FlowError;
 use super::evidence::{Event, receipt_of};
+use super::guessing::Guess;
 use super::visit::{Answer, Go, Visit};
 use crate::crypto::password::{MAX_PASSWORD_BYTES, PasswordError, Share};
 use crate::model::{
     Account, ConnectionId, Email, Flow, Naming, Profile, ProfileKind, Proof, Secret, Side, Target, Username,
 };
 use crate::policy::access::may_use_password;
-use crate::policy::guesses::{Scope, Verdict, decide};
 use crate::policy::password::normalize;
 use crate::policy::route;
 use crate::policy::route::{Destination, Hints, NamedBy};
-use crate::store::guesses::{GuessCount, find_guesses, forgive_guesses, reserve_guess, return_guess};
+use crate::store::guesses::{forgive_guesses, return_guess};
 use crate::store::passwords::StoredPassword;
 use crate::store::{accounts, organizations, passwords, profiles};
-
-/// How often a guess is counted anew that another one overtook.
-const ATTEMPTS: usize = 8;
 
 /// What the sign-in page shows.
 #[derive(Debug, Clone)]
@@ -253,13 +250,13 @@ impl Broker {
         };
         let found = self.find_local_account(entered).await?;
         let counters = self.counters(visit, entered, found.as_ref());
-        self.reserve(visit, &flow, &counters).await?;
+        let counted = self.count_guess(visit, &flow, counters).await?;
         let (account, stored) = found.map_or((None, None), |(account, stored)| (Some(account), stored));
         let stored = stored.map(|stored| stored.hash);
         let normalized = Secret::new(normalize(password.expose()));
         let verdict = match self.passwords.verify_in(place, normalized, stored.clone()).await {
             Ok(verdict) => verdict,
-            Err(error) => return Err(self.hashing_failed(visit, &flow, &counters, error).await),
+            Err(error) => return Err(self.hashing_failed(visit, &flow, &counted, error).await),
         };
         let account = match account {
             Some(account) if verdict.matches => account,
@@ -273,7 +270,7 @@ impl Broker {
         {
             checked = stronger;
         }
-        Box::pin(self.complete_local(visit, &flow, account, &counters, &checked)).await
+        Box::pin(self.complete_local(visit, &flow, account, &counted, &checked)).await
     }
 
     async fn find_local_account(
@@ -287,68 +284,6 @@ impl Broker {
         };
         let stored = passwords::find_password(&mut tx, account.id).await?;
         Ok(Some((account, stored)))
-    }
-
-    /// The counters that a guess counts in: the account's (or, in a browser that it was used in since its password
-    /// was set, that browser's), and the network's. Names that do not exist have counters too.
-    fn counters(
-        &self,
-        visit: &Visit,
-        entered: &str,
-        found: Option<&(Account, Option<StoredPassword>)>,
-    ) -> [(Scope, String); 2] {
-        let key = self.guesses_of(entered);
-        let known = found.and_then(|(account, stored)| {
-            self.known_browser(visit, account.id, stored.as_ref().map(|stored| stored.changed_at))
-        });
-        let known_here = known.is_some();
-        let first = match known {
-            Some(browser) => (Scope::KnownBrowser, self.network_tag(&format!("{key}:{browser}"))),
-            None => (Scope::Account, key),
-        };
-        // Somebody else's guesses from the same network do not stop a browser that the account was used in.
-        let network = if known_here { format!("known:{}", first.1) } else { visit.network() };
-        [first, (Scope::Network, self.network_tag(&network))]
-    }
-
-    /// Under what guesses at a username's password are counted, from browsers that it was not used in.
-    pub(super) fn guesses_of(&self, username: &str) -> String {
-        self.network_tag(&format!("username:{}", username.to_ascii_lowercase()))
-    }
-
-    /// Counts a guess before it is checked.
-    async fn reserve(
-        &self,
-        visit: &Visit,
-        flow: &Flow,
-        counters: &[(Scope, String)],
-    ) -> Result<(), FlowError> {
-        for _ in 0..ATTEMPTS {
-            let now = self.clock.now();
-            let mut tx = self.database.write().await?;
-            let mut overtaken = false;
-            for (scope, subject) in counters {
-                let seen = find_guesses(&mut tx, scope.as_str(), subject).await?;
-                let facts = seen.map(|seen| (seen.failures, seen.blocked_until, seen.updated_at));
-                match decide(*scope, facts, now) {
-                    Verdict::Wait { wait } => {
-                        drop(tx);
-                        return Err(self.too_many(visit, flow, *scope, wait).await);
-                    }
-                    Verdict::Check { failures, blocked_until } => {
-                        let next = GuessCount { failures, blocked_until, updated_at: now };
-                        if !reserve_guess(&mut tx, scope.as_str(), subject, seen, next).await? {
-                            overtaken = true;
-                            break;
-                        }
-                    }
-                }
-            }
-            if !overtaken {
-                return Ok(tx.commit().await?);
-            }
-        }
-        Err(self.too_many(visit, flow, Scope::Account, std::time::Duration::from_secs(1)).await)
     }
 
     /// The same answer for whatever was wrong; the log has what it was, where those who may help look.
@@ -370,34 +305,18 @@ impl Broker {
         Ok(Event { organization: entry.map(|entry| entry.organization.id), ..event })
     }
 
-    async fn too_many(
-        &self,
-        visit: &Visit,
-        flow: &Flow,
-        scope: Scope,
-        wait: std::time::Duration,
-    ) -> FlowError {
-        let reason = match scope {
-            Scope::Account => "guesses_account",
-            Scope::KnownBrowser => "guesses_browser",
-            Scope::Network => "guesses_network",
-        };
-        let error = self.refuse(visit, Self::sign_in_event(flow), "too_many_attempts", reason).await;
-        error.retry_after(wait)
-    }
-
     /// A password that was not checked was no guess.
     async fn hashing_failed(
         &self,
         visit: &Visit,
         flow: &Flow,
-        counters: &[(Scope, String)],
+        counted: &[Guess; 2],
         error: PasswordError,
     ) -> FlowError {
         let returned = async {
             let mut tx = self.database.write().await?;
-            for (scope, subject) in counters {
-                return_guess(&mut tx, scope.as_str(), subject).await?;
+            for guess in counted {
+                return_guess(&mut tx, guess.scope.as_str(), &guess.subject, guess.blocked_until).await?;
             }
             tx.commit().await
         };
@@ -445,7 +364,7 @@ impl Broker {
         visit: &Visit,
         flow: &Flow,
         account: Account,
-        counters: &[(Scope, String); 2],
+        [of_account, of_network]: &[Guess; 2],
         checked: &str,
     ) -> Result<Answer, FlowError> {
         let now = self.clock.now();
@@ -465,9 +384,9 @@ impl Broker {
             };
             return Err(self.refuse(visit, event, "bad_credentials", reason).await);
         };
-        let [(scope, subject), (network, address)] = counters;
-        forgive_guesses(&mut tx, scope.as_str(), subject).await?;
-        return_guess(&mut tx, network.as_str(), address).await?;
+        forgive_guesses(&mut tx, of_account.scope.as_str(), &of_account.subject).await?;
+        let Guess { scope, subject, blocked_until } = of_network;
+        return_guess(&mut tx, scope.as_str(), subject, *blocked_until).await?;
         profiles::touch_profile(&mut tx, profile.id, now).await?;
         let proof = Proof {
             profile: profile.id,

@@ -14,7 +14,9 @@ statements! {
     RESERVE_NEXT = "UPDATE guesses SET failures = $4, blocked_until = $5, updated_at = $6 \
                     WHERE scope = $1 AND subject = $2 AND failures = $3 AND updated_at = $7";
     FORGIVE = "DELETE FROM guesses WHERE scope = $1 AND subject = $2";
-    RETURN_ONE = "UPDATE guesses SET failures = failures - 1 WHERE scope = $1 AND subject = $2 AND failures > 0";
+    RETURN_ONE = "UPDATE guesses SET failures = failures - 1, \
+                  blocked_until = CASE WHEN blocked_until = $3 THEN 0 ELSE blocked_until END \
+                  WHERE scope = $1 AND subject = $2 AND failures > 0";
 }
 
 /// The state of one counter.
@@ -78,8 +80,14 @@ pub async fn forgive_guesses(tx: &mut Tx, scope: &str, subject: &str) -> Result<
     Ok(())
 }
 
-/// Takes one counted guess back: it was no failure.
-pub async fn return_guess(tx: &mut Tx, scope: &str, subject: &str) -> Result<(), StoreError> {
-    execute_later!(tx, RETURN_ONE, scope, subject)?;
+/// Takes one counted guess back, with the wait that it left behind: it was no failure. A wait that another guess left
+/// meanwhile stays.
+pub async fn return_guess(
+    tx: &mut Tx,
+    scope: &str,
+    subject: &str,
+    blocked_until: Timestamp,
+) -> Result<(), StoreError> {
+    execute_later!(tx, RETURN_ONE, scope, subject, blocked_until.unix_micros())?;
     Ok(())
 }

@@ -213,10 +213,27 @@ async fn sqlite_readers(
 async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
     let options = sqlite_options(settings)?.journal_mode(SqliteJournalMode::Wal);
     make_folder(options.get_filename())?;
+    // Who makes or changes the file has it alone; whoever else opens it waits.
+    let alone = alone_with(options.get_filename()).await?;
     let mut connection = options.clone().connect().await?;
     migrator(Dialect::Sqlite).run_direct(None, &mut connection, false).await?;
+    drop(alone);
     let writer = Writer::new(Caller::new(connection, options.clone()), settings.acquire_timeout);
     Ok(Engine::Sqlite { writer, readers: sqlite_readers(settings, options).await? })
+}
+
+/// Waits until no other process makes or changes the database, and has it alone until the result is dropped. A file of
+/// its own beside the database: closing that one would take `SQLite`'s own locks with it.
+async fn alone_with(file: &Path) -> Result<Option<std::fs::File>, OpenError> {
+    let Some(name) = file.file_name() else { return Ok(None) };
+    let mut name = name.to_owned();
+    name.push("-lock");
+    let path = file.with_file_name(name);
+    let error = |error| OpenError::Folder { folder: path.clone(), error };
+    let lock =
+        std::fs::File::options().create(true).truncate(false).write(true).open(&path).map_err(error)?;
+    let locked = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await;
+    locked.map_err(std::io::Error::other).and_then(|locked| locked).map(Some).map_err(error)
 }
 
 /// Makes the folder of a database file, for its owner alone.

@@ -113,13 +113,20 @@ fn frame<'w>(web: &'w Web, browser: &Browser, view: &SignInView, failed: bool) -
 }
 
 pub(super) fn choices(connections: Vec<ConnectionView>) -> Vec<ConnectionChoice> {
-    let choice = |view: ConnectionView| ConnectionChoice {
-        handle: view.handle,
-        value: view.id.to_string(),
-        name: view.name,
-        provider: view.provider,
-    };
-    connections.into_iter().map(choice).collect()
+    let mut choices: Vec<ConnectionChoice> = Vec::with_capacity(connections.len());
+    for view in connections {
+        // Two organizations may call theirs alike; no two buttons have one id.
+        let alike = choices.iter().filter(|other| other.handle == view.handle).count();
+        let suffix = if alike == 0 { String::new() } else { format!("-{}", alike + 1) };
+        choices.push(ConnectionChoice {
+            button: format!("connection-{}{suffix}", view.handle),
+            handle: view.handle,
+            value: view.id.to_string(),
+            name: view.name,
+            provider: view.provider,
+        });
+    }
+    choices
 }
 
 async fn show_domain(State(web): State<Web>, browser: Browser) -> Response {

@@ -9,7 +9,9 @@ use super::{Failure, Form, Frame, Page, path};
 /// A connection to choose.
 #[derive(Debug, Clone)]
 pub struct ConnectionChoice {
-    /// Its handle; the button's id is `connection-<handle>`.
+    /// The button's id: `connection-<handle>`, with a number where several have that handle.
+    pub button: String,
+    /// Its handle.
     pub handle: String,
     /// What the button sends as `connection`.
     pub value: String,

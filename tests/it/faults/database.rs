@@ -1,7 +1,6 @@
 //! A database that goes away, comes back, and does not say whether it has committed.
 
 use std::net::SocketAddr;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use crate::harness::app::{ISSUER, TestApp};
 use crate::harness::browser::Page;
 use crate::harness::database::{Kind, TestDatabase};
 use crate::harness::proxy::Proxy;
+use crate::harness::server::Server;
 use crate::harness::world::{PASSWORD, World};
 
 /// The address of the server in a URL, and the URL with another address in its place.
@@ -113,48 +113,60 @@ async fn a_database_out_of_reach_is_503_and_heals() {
     assert_whole(&world.app.database).await;
 }
 
-/// A `PostgreSQL` server of this test alone.
-struct Server {
-    folder: tempfile::TempDir,
-    port: u16,
-}
-
-impl Server {
-    fn start() -> (Self, String) {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = Self { folder: tempfile::tempdir().unwrap(), port };
-        let url = server.run("start");
-        (server, url)
-    }
-
-    fn run(&self, what: &str) -> String {
-        let done = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres"))
-            .args([what.as_ref(), self.folder.path()])
-            .env("COUNTERSIGN_TEST_POSTGRES_PORT", self.port.to_string())
-            .output()
-            .unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8(done.stdout).unwrap().trim().to_owned()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.run("stop");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_restarted_is_503_and_heals() {
-    let (server, url) = Server::start();
-    let database = TestDatabase::on_server(&url).await;
+    let server = Server::start();
+    let database = TestDatabase::on_server(&server.url()).await;
     let address = database.settings.url.clone();
     let world = World::on(TestApp::on(database, &address).await, "", "").await;
-    let stop = || drop(server.run("stop"));
-    assert_outage_is_survived(&world, stop, async || drop(server.run("start"))).await;
+    assert_outage_is_survived(&world, || server.stop(), async || server.start_again()).await;
     assert_whole(&world.app.database).await;
     let mut world = world;
     world.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_that_takes_over_has_everything_that_was_acknowledged() {
+    let primary = Server::start();
+    // What leads to whichever server is in charge: an address that moves, as operators have it.
+    let proxy = Proxy::to(server_of(&primary.url())).await;
+    let url = through(&primary.url(), |_| proxy.address);
+    let database = TestDatabase::on_server(&url).await;
+    let address = database.settings.url.clone();
+    let standby = primary.followed();
+    let world = World::on(TestApp::on(database, &address).await, "", "").await;
+    let down = || {
+        primary.crash();
+        proxy.cut();
+    };
+    let up = async || {
+        standby.promote();
+        proxy.turn_to(server_of(&standby.url()));
+        proxy.cut();
+    };
+    assert_outage_is_survived(&world, down, up).await;
+    assert_whole(&world.app.database).await;
+    let mut world = world;
+    world.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_cut_off_from_the_news_serves_nothing_old_afterwards() {
+    let (world, proxy) = world_behind_proxy(TestDatabase::new(Kind::Postgres).await).await;
+    let start = world.notes.authorize_url(&[("domain_hint", "acme.test")]);
+    assert!(world.browser().open(&start).await.has("emulator-sign-in"));
+    proxy.close();
+    // Meanwhile a node that is not cut off disables the connection, and notes it for the others.
+    world.app.database.run("UPDATE connections SET enabled = FALSE").await;
+    world.app.database.run("INSERT INTO changes (topic, at) VALUES ('directory', 0)").await;
+    assert!(world.browser().open(&start).await.has("emulator-sign-in"), "cut off, it cannot know");
+    proxy.open();
+    let mut waited = 0;
+    while world.browser().open(&start).await.has("emulator-sign-in") {
+        waited += 1;
+        assert!(waited < 1_000, "the old connection is still served");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

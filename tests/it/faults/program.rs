@@ -1,24 +1,24 @@
 //! The real program, killed, out of disk, and asked to leave.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Full;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::sync::Mutex;
 use url::Url;
 
 use super::rows::assert_whole;
 use crate::harness::browser::{BoxError, Browser, Network};
-use crate::harness::program::Program;
+use crate::harness::database::Kind;
+use crate::harness::program::{Program, balanced, readiness};
 use crate::harness::relying_app::RelyingApp;
 use crate::harness::world::PASSWORD;
+use crate::on_both_databases;
 
 const SIGN_INS: usize = 200;
 
@@ -129,40 +129,87 @@ async fn assert_kept(acknowledged: Acknowledged, program: &Program) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kill_9_at_random_points_of_200_sign_ins_loses_nothing_that_was_acknowledged() {
-    let mut program = Program::start().await;
-    let people = People::of(&program);
-    let workers: Vec<_> = (0..4).map(|number| tokio::spawn(people.clone().sign_in(number))).collect();
-    let mut random = StdRng::seed_from_u64(11);
-    // So often at most that whoever is not in the middle of something gets through, however slow the machine.
-    let mut kills = 0;
-    while people.done.load(Ordering::SeqCst) < SIGN_INS && kills < 20 {
-        tokio::time::sleep(Duration::from_millis(random.random_range(50..1_500))).await;
-        program.kill().await;
-        kills += 1;
-        program.restart().await;
-    }
-    for worker in workers {
-        worker.await.unwrap();
-    }
-    program.kill().await;
-    program.restart().await;
-    assert!(kills >= 3, "{kills}");
+on_both_databases! {
+    async fn kill_9_at_random_points_of_200_sign_ins_loses_nothing_that_was_acknowledged(kind: Kind) {
+        let mut program = Program::start(kind).await;
+        let people = People::of(&program);
+        let workers: Vec<_> = (0..4).map(|number| tokio::spawn(people.clone().sign_in(number))).collect();
+        let mut random = StdRng::seed_from_u64(11);
+        // So often at most that whoever is not in the middle of something gets through, however slow the machine.
+        let mut kills = 0;
+        while people.done.load(Ordering::SeqCst) < SIGN_INS && kills < 20 {
+            tokio::time::sleep(Duration::from_millis(random.random_range(50..1_500))).await;
+            program.node().kill().await;
+            kills += 1;
+            program.node().restart().await;
+        }
+        for worker in workers {
+            worker.await.unwrap();
+        }
+        program.node().kill().await;
+        program.node().restart().await;
+        assert!(kills >= 3, "{kills}");
 
+        assert_whole(&program.database).await;
+        if kind == Kind::Sqlite {
+            assert_eq!(program.count("pragma_integrity_check WHERE integrity_check <> 'ok'").await, 0);
+            assert_eq!(program.count("pragma_foreign_key_check").await, 0);
+        }
+        assert_eq!(program.count("profiles WHERE issuer <> 'local'").await, 1, "bob came many times and is one");
+        let acknowledged = std::mem::take(&mut *people.acknowledged.lock().await);
+        assert!(acknowledged.signed_in.len() >= SIGN_INS && acknowledged.refreshed.len() > SIGN_INS / 2);
+        assert_kept(acknowledged, &program).await;
+        assert_whole(&program.database).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_are_restarted_one_after_another_fail_nobody() {
+    let mut program = Program::with_nodes(Kind::Postgres, 3).await;
+    let balancer = balanced(&program.nodes).await;
+    program.reached_at(balancer);
+    let people = People::of(&program);
+    // The first one makes the account; of several first ones at once all but one would be told to begin again.
+    people.brokered().await.unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let workers: Vec<_> = (0..4)
+        .map(|number| {
+            let (people, over) = (people.clone(), Arc::clone(&over));
+            tokio::spawn(async move {
+                let mut done = 0;
+                while !over.load(Ordering::SeqCst) {
+                    done += 1;
+                    let attempt =
+                        if (number + done) % 8 == 0 { people.local().await } else { people.brokered().await };
+                    attempt.unwrap_or_else(|error| panic!("sign-in {done} of worker {number}: {error}"));
+                }
+                done
+            })
+        })
+        .collect();
+    for node in &mut program.nodes {
+        let began = people.done.load(Ordering::SeqCst);
+        node.ask_to_leave();
+        assert!(node.ended().await.success());
+        node.restart().await;
+        // The balancer finds it, and it serves again before the next one leaves.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(people.done.load(Ordering::SeqCst) > began, "nobody signed in meanwhile");
+    }
+    over.store(true, Ordering::SeqCst);
+    let mut done = 0;
+    for worker in workers {
+        done += worker.await.unwrap();
+    }
+    assert!(done >= 12, "{done}");
     assert_whole(&program.database).await;
-    assert_eq!(program.count("pragma_integrity_check WHERE integrity_check <> 'ok'").await, 0);
-    assert_eq!(program.count("pragma_foreign_key_check").await, 0);
-    assert_eq!(program.count("profiles WHERE issuer <> 'local'").await, 1, "bob came many times and is one");
     let acknowledged = std::mem::take(&mut *people.acknowledged.lock().await);
-    assert!(acknowledged.signed_in.len() >= SIGN_INS && acknowledged.refreshed.len() > SIGN_INS / 2);
     assert_kept(acknowledged, &program).await;
-    assert_whole(&program.database).await;
 }
 
 /// How large a file of the program may become.
 fn limit_files(program: &Program, bytes: Option<u64>) {
-    let process = Pid::from_raw(i32::try_from(program.id()).unwrap());
+    let process = Pid::from_raw(i32::try_from(program.nodes[0].id()).unwrap());
     let maximum = rustix::process::getrlimit(Resource::Fsize).maximum;
     prlimit(process, Resource::Fsize, Rlimit { current: bytes, maximum }).unwrap();
 }
@@ -174,7 +221,7 @@ async fn get(network: &Network, path: &str) -> StatusCode {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_stops_what_must_be_written_and_nothing_else() {
-    let program = Program::start().await;
+    let program = Program::start(Kind::Sqlite).await;
     let mut browser = program.browser();
     let page = browser.open(&program.wiki.authorize_url(&[])).await;
     let fields = [("username", "gil"), ("password", PASSWORD)];
@@ -211,28 +258,19 @@ async fn a_full_disk_stops_what_must_be_written_and_nothing_else() {
     assert_whole(&program.database).await;
 }
 
-/// What `/readyz` says, if anybody is there.
-async fn readiness(program: &Program) -> Option<String> {
-    let mut socket = TcpStream::connect(program.management).await.ok()?;
-    let ask = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    socket.write_all(ask).await.ok()?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.ok()?;
-    Some(answer)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_asked_to_leave_says_so_first_and_serves_on_for_a_while() {
-    let mut program = Program::start().await;
-    assert!(readiness(&program).await.unwrap().starts_with("HTTP/1.1 200"));
-    kill_process(Pid::from_raw(i32::try_from(program.id()).unwrap()).unwrap(), Signal::TERM).unwrap();
-    let mut answer = readiness(&program).await.unwrap();
+    let mut program = Program::start(Kind::Sqlite).await;
+    let management = program.node().management;
+    assert!(readiness(management).await.unwrap().starts_with("HTTP/1.1 200"));
+    program.node().ask_to_leave();
+    let mut answer = readiness(management).await.unwrap();
     while answer.starts_with("HTTP/1.1 200") {
-        answer = readiness(&program).await.unwrap();
+        answer = readiness(management).await.unwrap();
     }
     assert!(answer.ends_with("not ready: draining\n"), "{answer}");
     // A load balancer that has not noticed yet still sends people.
     assert_eq!(get(&program.network, "/.well-known/openid-configuration").await, StatusCode::OK);
-    assert!(program.ended().await.success());
+    assert!(program.node().ended().await.success());
     assert!(program.network.socket("id.test").await.is_err());
 }

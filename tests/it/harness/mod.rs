@@ -12,6 +12,7 @@ pub mod pki;
 pub mod program;
 pub mod proxy;
 pub mod relying_app;
+pub mod server;
 pub mod time;
 pub mod watch;
 pub mod world;

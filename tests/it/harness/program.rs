@@ -1,17 +1,18 @@
 //! The real program as a process of its own, which a test may kill.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use countersign::app::Environment;
 use countersign::emulator::{Faults, Vendor};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
-use url::Url;
 
 use super::app::{LOOPBACK, start_provider, write_config};
 use super::browser::{Browser, Network};
@@ -21,37 +22,46 @@ use super::relying_app::RelyingApp;
 use super::time::SeededRandom;
 use super::world::{document, provider_directory, relying_apps};
 
-/// The world of [`super::world`] with `countersign serve` in it, on `SQLite` with `synchronous = "full"`.
+/// The world of [`super::world`] with one or more nodes of `countersign serve` on one database; `SQLite` with
+/// `synchronous = "full"`.
 pub struct Program {
     pub network: Network,
     pub notes: RelyingApp,
     pub wiki: RelyingApp,
-    pub management: SocketAddr,
     pub database: TestDatabase,
+    pub nodes: Vec<Node>,
+    _folder: TempDir,
+}
+
+/// One process, which a test may end and start again.
+pub struct Node {
+    pub public: SocketAddr,
+    pub management: SocketAddr,
     config: PathBuf,
-    folder: TempDir,
+    log: PathBuf,
     child: Option<Child>,
 }
 
 impl Program {
-    /// Declares the world and starts the program.
-    pub async fn start() -> Self {
+    /// Declares the world and starts one node, which people reach directly.
+    pub async fn start(kind: Kind) -> Self {
+        let mut program = Self::with_nodes(kind, 1).await;
+        let public = program.nodes[0].public;
+        program.reached_at(public);
+        program
+    }
+
+    /// Declares the world and starts so many nodes; people reach nobody until [`reached_at`](Self::reached_at) says
+    /// where.
+    pub async fn with_nodes(kind: Kind, count: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new();
         authority.issue(&folder.path().join("certs"), "id", &["id.test"]);
         std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-        let database = TestDatabase::new(Kind::Sqlite).await;
-        let config = write_config(&folder, &database.settings.url, LOOPBACK);
-        let (public, management) = (free_port(), free_port());
-        let text = std::fs::read_to_string(&config).unwrap();
-        let text = text
-            .replacen("127.0.0.1:0", &public.to_string(), 1)
-            .replacen("127.0.0.1:0", &management.to_string(), 1)
-            .replace("synchronous = \"normal\"", "synchronous = \"full\"")
-            .replace("drain_notice = \"0s\"", "drain_notice = \"2s\"");
-        std::fs::write(&config, text).unwrap();
+        let database = TestDatabase::new(kind).await;
+        let text = std::fs::read_to_string(write_config(&folder, &database.settings.url, LOOPBACK)).unwrap();
+        let mut nodes: Vec<Node> = (0..count).map(|number| Node::new(folder.path(), number, &text)).collect();
         let mut network = Network::new(&authority.pem());
-        network.add("id.test", public);
         let clock = Environment::of_this_machine().clock;
         let random = Arc::new(SeededRandom::new(9));
         let (idp, _) = start_provider(
@@ -64,15 +74,50 @@ impl Program {
         .await;
         network.add(idp.authority(), (Ipv4Addr::LOCALHOST, idp.port().unwrap()).into());
         let (notes, wiki) = relying_apps(&network);
-        let mut program = Self { network, notes, wiki, management, database, config, folder, child: None };
-        program.apply(&idp).await;
-        program.restart().await;
-        program
+        let file = folder.path().join("world.toml");
+        std::fs::write(&file, document(idp.as_str().trim_end_matches('/'), "", "")).unwrap();
+        nodes[0].apply(&file).await;
+        for node in &mut nodes {
+            node.restart().await;
+        }
+        Self { network, notes, wiki, database, nodes, _folder: folder }
     }
 
-    async fn apply(&self, idp: &Url) {
-        let file = self.folder.path().join("world.toml");
-        std::fs::write(&file, document(idp.as_str().trim_end_matches('/'), "", "")).unwrap();
+    /// Where people and apps reach the broker.
+    pub fn reached_at(&mut self, public: SocketAddr) {
+        self.network.add("id.test", public);
+        (self.notes, self.wiki) = relying_apps(&self.network);
+    }
+
+    /// The first node.
+    pub fn node(&mut self) -> &mut Node {
+        &mut self.nodes[0]
+    }
+
+    pub fn browser(&self) -> Browser {
+        Browser::new(&self.network)
+    }
+
+    /// The number of rows of `TABLE WHERE …`.
+    pub async fn count(&self, what: &'static str) -> i64 {
+        self.database.count_rows(&[what]).await[what]
+    }
+}
+
+impl Node {
+    fn new(folder: &Path, number: usize, config: &str) -> Self {
+        let (public, management) = (free_port(), free_port());
+        let text = config
+            .replacen("127.0.0.1:0", &public.to_string(), 1)
+            .replacen("127.0.0.1:0", &management.to_string(), 1)
+            .replace("synchronous = \"normal\"", "synchronous = \"full\"")
+            .replace("drain_notice = \"0s\"", "drain_notice = \"2s\"");
+        let config = folder.join(format!("node-{number}.toml"));
+        std::fs::write(&config, text).unwrap();
+        Self { public, management, config, log: folder.join(format!("node-{number}.log")), child: None }
+    }
+
+    async fn apply(&self, file: &Path) {
         let done = self.command(&["apply"]).arg(file).output().await.unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
@@ -87,17 +132,13 @@ impl Program {
 
     /// Starts `serve`; returns when it listens.
     pub async fn restart(&mut self) {
-        let log = std::fs::File::options().create(true).append(true).open(self.log()).unwrap();
+        let log = std::fs::File::options().create(true).append(true).open(&self.log).unwrap();
         let mut child = self.command(&["serve"]).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = tokio::time::timeout(Duration::from_mins(1), lines.next_line()).await.expect("it starts");
         let line = line.unwrap().unwrap_or_default();
-        assert!(line.contains("serves"), "{line}: {}", std::fs::read_to_string(self.log()).unwrap());
+        assert!(line.contains("serves"), "{line}: {}", std::fs::read_to_string(&self.log).unwrap());
         self.child = Some(child);
-    }
-
-    fn log(&self) -> PathBuf {
-        self.folder.path().join("program.log")
     }
 
     /// The process.
@@ -110,20 +151,64 @@ impl Program {
         self.child.take().unwrap().kill().await.unwrap();
     }
 
+    /// Asks it to leave, as an operator does.
+    pub fn ask_to_leave(&self) {
+        let process = Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap();
+        kill_process(process, Signal::TERM).unwrap();
+    }
+
     /// Waits for the process to end by itself.
     pub async fn ended(&mut self) -> std::process::ExitStatus {
         let mut child = self.child.take().unwrap();
         tokio::time::timeout(Duration::from_mins(1), child.wait()).await.expect("it ends").unwrap()
     }
+}
 
-    pub fn browser(&self) -> Browser {
-        Browser::new(&self.network)
-    }
+/// What `/readyz` says, if anybody is there.
+pub async fn readiness(management: SocketAddr) -> Option<String> {
+    let mut socket = TcpStream::connect(management).await.ok()?;
+    let ask = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    socket.write_all(ask).await.ok()?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
+}
 
-    /// The number of rows of `TABLE WHERE …`.
-    pub async fn count(&self, what: &'static str) -> i64 {
-        self.database.count_rows(&[what]).await[what]
-    }
+/// Deals connections to the nodes that say they are ready, asked four times a second; gives where it listens. It ends
+/// with the test's runtime.
+pub async fn balanced(nodes: &[Node]) -> SocketAddr {
+    let nodes: Vec<_> = nodes.iter().map(|node| (node.public, node.management)).collect();
+    let ready = Arc::new(Mutex::new(nodes.iter().map(|(public, _)| *public).collect::<Vec<_>>()));
+    let known = Arc::clone(&ready);
+    tokio::spawn(async move {
+        loop {
+            let mut found = Vec::new();
+            for (public, management) in &nodes {
+                if readiness(*management).await.is_some_and(|said| said.starts_with("HTTP/1.1 200")) {
+                    found.push(*public);
+                }
+            }
+            *known.lock().unwrap() = found;
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut turn = 0;
+        while let Ok((mut client, _)) = listener.accept().await {
+            let ready = ready.lock().unwrap().clone();
+            turn += 1;
+            let Some(node) = ready.get(turn % ready.len().max(1)).copied() else { continue };
+            tokio::spawn(async move {
+                if let Ok(mut server) = TcpStream::connect(node).await {
+                    // Whichever ends first ends both.
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                }
+            });
+        }
+    });
+    address
 }
 
 /// An address of loopback that nobody uses now.

@@ -1,8 +1,8 @@
 //! A way to a server that fails when a test says so.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +15,7 @@ pub struct Proxy {
 }
 
 struct State {
+    target: Mutex<SocketAddr>,
     /// Counts up when every connection is to be cut.
     cut: watch::Sender<usize>,
     closed: AtomicBool,
@@ -31,6 +32,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
+            target: Mutex::new(target),
             cut: watch::Sender::new(0),
             closed: AtomicBool::new(false),
             swallow_commit: AtomicUsize::new(0),
@@ -40,7 +42,7 @@ impl Proxy {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if !for_task.closed.load(Ordering::SeqCst) {
-                    tokio::spawn(connection(client, target, Arc::clone(&for_task)));
+                    tokio::spawn(connection(client, Arc::clone(&for_task)));
                 }
             }
         });
@@ -60,6 +62,11 @@ impl Proxy {
 
     pub fn open(&self) {
         self.state.closed.store(false, Ordering::SeqCst);
+    }
+
+    /// Leads new connections to another server.
+    pub fn turn_to(&self, target: SocketAddr) {
+        *self.state.target.lock().unwrap() = target;
     }
 
     /// Lets the COMMIT with this number from now on through to the server, and cuts its connection instead of bringing
@@ -82,7 +89,8 @@ impl State {
     }
 }
 
-async fn connection(mut client: TcpStream, target: SocketAddr, state: Arc<State>) {
+async fn connection(mut client: TcpStream, state: Arc<State>) {
+    let target = *state.target.lock().unwrap();
     let mut cut = state.cut.subscribe();
     cut.mark_unchanged();
     let Ok(mut server) = TcpStream::connect(target).await else { return };

@@ -87,7 +87,7 @@ pub(super) fn relying_apps(network: &Network) -> (RelyingApp, RelyingApp) {
     (app("notes", "acme"), app("wiki", "globex"))
 }
 
-pub(super) fn provider_directory() -> String {
+pub fn provider_directory() -> String {
     format!(
         r#"
 [[clients]]

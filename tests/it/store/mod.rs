@@ -358,3 +358,52 @@ on_both_databases! {
         }
     }
 }
+
+on_both_databases! {
+    async fn a_guess_that_was_no_failure_takes_its_wait_along_and_nobody_elses(kind: Kind) {
+        use countersign::store::guesses::{GuessCount, find_guesses, reserve_guess, return_guess};
+        let fixture = Fixture::new(kind).await;
+        let now = fixture.clock.now();
+        let count = |failures, seconds| GuessCount {
+            failures,
+            blocked_until: now.after(Duration::from_secs(seconds)),
+            updated_at: now,
+        };
+        let mut tx = fixture.database.write().await.unwrap();
+        assert!(reserve_guess(&mut tx, "network", "office", None, count(1, 0)).await.unwrap());
+        let mut seen = find_guesses(&mut tx, "network", "office").await.unwrap();
+        assert!(reserve_guess(&mut tx, "network", "office", seen, count(301, 2)).await.unwrap());
+        return_guess(&mut tx, "network", "office", now.after(Duration::from_secs(2))).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut tx = fixture.database.write().await.unwrap();
+        seen = find_guesses(&mut tx, "network", "office").await.unwrap();
+        assert_eq!(seen.map(|seen| (seen.failures, seen.blocked_until.unix_micros())), Some((300, 0)));
+        // Two at once, of which one was right: what the other left stays.
+        assert!(reserve_guess(&mut tx, "network", "office", seen, count(301, 2)).await.unwrap());
+        seen = find_guesses(&mut tx, "network", "office").await.unwrap();
+        assert!(reserve_guess(&mut tx, "network", "office", seen, count(302, 4)).await.unwrap());
+        return_guess(&mut tx, "network", "office", now.after(Duration::from_secs(2))).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut tx = fixture.database.read().await.unwrap();
+        let left = find_guesses(&mut tx, "network", "office").await.unwrap();
+        assert_eq!(left, Some(count(301, 4)));
+    }
+}
+
+on_both_databases! {
+    async fn many_that_open_one_new_database_at_once_all_open_it(kind: Kind) {
+        let files = TestDatabase::new(kind).await;
+        let barrier = Arc::new(Barrier::new(6));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..6 {
+            let (settings, barrier) = (files.settings.clone(), Arc::clone(&barrier));
+            tasks.spawn(async move {
+                barrier.wait().await;
+                let database = Database::open(&settings).await.map_err(|error| error.to_string())?;
+                database.close().await;
+                Ok::<_, String>(())
+            });
+        }
+        assert_eq!(tasks.join_all().await, vec![Ok(()); 6]);
+    }
+}

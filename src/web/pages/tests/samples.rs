@@ -64,6 +64,7 @@ impl<'a> Samples<'a> {
     fn connections(&self) -> Vec<ConnectionChoice> {
         [("acme-idp", "Acme SSO", "idp.acme.test"), ("partners", "Partners", "login.microsoftonline.com")]
             .map(|(handle, name, provider)| ConnectionChoice {
+                button: format!("connection-{handle}"),
                 handle: handle.into(),
                 value: self.noun(handle),
                 name: self.noun(name),

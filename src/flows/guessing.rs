@@ -1,0 +1,108 @@
+//! Guesses at passwords: counted before they are checked, so that parallel ones cannot outrun the count, and what was no
+//! failure taken back.
+
+use super::Broker;
+use super::error::FlowError;
+use super::visit::Visit;
+use crate::model::{Account, Flow, Timestamp};
+use crate::policy::guesses::{Scope, Verdict, decide};
+use crate::store::guesses::{GuessCount, find_guesses, reserve_guess};
+use crate::store::passwords::StoredPassword;
+
+/// How often a guess is counted anew that another one overtook.
+const ATTEMPTS: usize = 8;
+
+/// A guess that was counted.
+pub(super) struct Guess {
+    /// Whose guesses its counter counts.
+    pub(super) scope: Scope,
+    /// Which of them.
+    pub(super) subject: String,
+    /// Until when it has whoever comes next wait.
+    pub(super) blocked_until: Timestamp,
+}
+
+impl Broker {
+    /// The counters that a guess counts in: the account's (or, in a browser that it was used in since its password
+    /// was set, that browser's), and the network's. Names that do not exist have counters too.
+    pub(super) fn counters(
+        &self,
+        visit: &Visit,
+        entered: &str,
+        found: Option<&(Account, Option<StoredPassword>)>,
+    ) -> [(Scope, String); 2] {
+        let key = self.guesses_of(entered);
+        let known = found.and_then(|(account, stored)| {
+            self.known_browser(visit, account.id, stored.as_ref().map(|stored| stored.changed_at))
+        });
+        let known_here = known.is_some();
+        let first = match known {
+            Some(browser) => (Scope::KnownBrowser, self.network_tag(&format!("{key}:{browser}"))),
+            None => (Scope::Account, key),
+        };
+        // Somebody else's guesses from the same network do not stop a browser that the account was used in.
+        let network = if known_here { format!("known:{}", first.1) } else { visit.network() };
+        [first, (Scope::Network, self.network_tag(&network))]
+    }
+
+    /// Under what guesses at a username's password are counted, from browsers that it was not used in.
+    pub(super) fn guesses_of(&self, username: &str) -> String {
+        self.network_tag(&format!("username:{}", username.to_ascii_lowercase()))
+    }
+
+    /// Counts a guess before it is checked, in both counters.
+    pub(super) async fn count_guess(
+        &self,
+        visit: &Visit,
+        flow: &Flow,
+        counters: [(Scope, String); 2],
+    ) -> Result<[Guess; 2], FlowError> {
+        for _ in 0..ATTEMPTS {
+            let now = self.clock.now();
+            let mut tx = self.database.write().await?;
+            let mut waits = [now, now];
+            let mut overtaken = false;
+            for ((scope, subject), left) in counters.iter().zip(&mut waits) {
+                let seen = find_guesses(&mut tx, scope.as_str(), subject).await?;
+                let facts = seen.map(|seen| (seen.failures, seen.blocked_until, seen.updated_at));
+                match decide(*scope, facts, now) {
+                    Verdict::Wait { wait } => {
+                        drop(tx);
+                        return Err(self.too_many(visit, flow, *scope, wait).await);
+                    }
+                    Verdict::Check { failures, blocked_until } => {
+                        let next = GuessCount { failures, blocked_until, updated_at: now };
+                        *left = blocked_until;
+                        if !reserve_guess(&mut tx, scope.as_str(), subject, seen, next).await? {
+                            overtaken = true;
+                            break;
+                        }
+                    }
+                }
+            }
+            if !overtaken {
+                tx.commit().await?;
+                let ([one, other], [first, second]) = (counters, waits);
+                let guess = |(scope, subject), blocked_until| Guess { scope, subject, blocked_until };
+                return Ok([guess(one, first), guess(other, second)]);
+            }
+        }
+        Err(self.too_many(visit, flow, Scope::Account, std::time::Duration::from_secs(1)).await)
+    }
+
+    async fn too_many(
+        &self,
+        visit: &Visit,
+        flow: &Flow,
+        scope: Scope,
+        wait: std::time::Duration,
+    ) -> FlowError {
+        let reason = match scope {
+            Scope::Account => "guesses_account",
+            Scope::KnownBrowser => "guesses_browser",
+            Scope::Network => "guesses_network",
+        };
+        let error = self.refuse(visit, Self::sign_in_event(flow), "too_many_attempts", reason).await;
+        error.retry_after(wait)
+    }
+}
