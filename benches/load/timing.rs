@@ -2,7 +2,7 @@
 //! to be told apart taking turns, so that whatever else the machine does hits all alike.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use http::StatusCode;
@@ -18,8 +18,8 @@ const NAMES: usize = BASE_ACCOUNTS * BASE_ORGANIZATIONS;
 /// Then the client comes from the next address, before its network has to wait.
 const GUESSES_FROM_ONE_ADDRESS: usize = 100;
 
-/// Wrong guesses after which a name has to wait.
-const UNTIL_WAITING: usize = 12;
+/// Wrong guesses after which a name has to wait for half a minute.
+const UNTIL_WAITING: usize = 15;
 
 /// Wrong client secrets that begin like the right one, by so many letters. `correlation` is that of the length of what
 /// they have in common with the time; beyond `chance` it is no accident (four standard errors).
@@ -65,9 +65,12 @@ pub async fn names(world: &Rc<World>) -> Result<Vec<Line>> {
         [username(number % BASE_ORGANIZATIONS, number / BASE_ORGANIZATIONS), format!("nobody-{number:09}")]
     };
     let mut lines = compared("timing-names", world, &mut client, (0..NAMES).map(both)).await?;
+    // Both in turn, so that both have as long to wait at the end.
     for _ in 0..UNTIL_WAITING {
         for name in both(0) {
-            client.guess(&name).await?;
+            while client.guess(&name).await?.0.status == StatusCode::TOO_MANY_REQUESTS {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
     }
     lines.extend(compared("timing-names-waiting", world, &mut client, (0..NAMES).map(|_| both(0))).await?);
