@@ -217,6 +217,7 @@ async fn connections_cut_in_the_middle_of_requests_double_nothing() {
 async fn an_unknown_commit_of_a_redemption_leaves_the_code_redeemed() {
     let (world, proxy) = world_behind_proxy(TestDatabase::new(Kind::Postgres).await).await;
     let code = world.globex_app.code(&world.local(&mut world.browser()).await);
+    proxy.settled().await;
     proxy.swallow_commit(1);
     let (status, answer) = world.globex_app.redeem(&code).await;
     assert_eq!((status.as_u16(), &answer["error"]), (503, &"temporarily_unavailable".into()));
@@ -240,6 +241,7 @@ async fn an_unknown_commit_of_a_sign_in_leaves_the_state_spent() {
         let fields = [("username", "bob"), ("password", "idp-password")];
         let returned = browser.press_only(&page, "emulator-sign-in", &fields).await;
         let callback = returned.location().unwrap();
+        proxy.settled().await;
         proxy.swallow_commit(commit);
         let first = browser.request(Method::GET, &callback, None, "cross-site", None).await;
         assert_unavailable(&first);

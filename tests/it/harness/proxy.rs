@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +23,7 @@ struct State {
     /// Of how many COMMITs from now on the last one goes through, and its answer does not; 0 is of none.
     swallow_commit: AtomicUsize,
     swallowed: AtomicUsize,
+    commits: AtomicUsize,
 }
 
 /// How `PostgreSQL`'s simple query protocol says it.
@@ -37,6 +39,7 @@ impl Proxy {
             closed: AtomicBool::new(false),
             swallow_commit: AtomicUsize::new(0),
             swallowed: AtomicUsize::new(0),
+            commits: AtomicUsize::new(0),
         });
         let for_task = Arc::clone(&state);
         tokio::spawn(async move {
@@ -67,6 +70,20 @@ impl Proxy {
     /// Leads new connections to another server.
     pub fn turn_to(&self, target: SocketAddr) {
         *self.state.target.lock().unwrap() = target;
+    }
+
+    /// Waits until nothing is committed any more of what runs beside the requests.
+    pub async fn settled(&self) {
+        let commits = || self.state.commits.load(Ordering::SeqCst);
+        let mut before = commits();
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let now = commits();
+            if now == before {
+                return;
+            }
+            before = now;
+        }
     }
 
     /// Lets the COMMIT with this number from now on through to the server, and cuts its connection instead of bringing
@@ -104,7 +121,9 @@ async fn connection(mut client: TcpStream, state: Arc<State>) {
                 if server.write_all(bytes).await.is_err() {
                     return;
                 }
-                if bytes.ends_with(COMMIT) && state.is_to_swallow() {
+                let commits = bytes.ends_with(COMMIT);
+                state.commits.fetch_add(usize::from(commits), Ordering::SeqCst);
+                if commits && state.is_to_swallow() {
                     // The answer has come, so the server has committed.
                     let _ = server.read(&mut down).await;
                     state.swallowed.fetch_add(1, Ordering::SeqCst);
