@@ -107,21 +107,8 @@ impl Broker {
             new_accounts: entry.connection.settings.new_accounts,
             has_room: accounts < self.settings.max_accounts,
         };
-        match decide(facts) {
-            Provision::Create => {}
-            Provision::RefuseOther => {
-                let connection = elsewhere.and_then(|profile| profile.kind.connection());
-                if connection == Some(entry.connection.id) {
-                    // Another sign-in of the same person was first, a moment ago.
-                    return Err(StoreError::Conflict.into());
-                }
-                return Err(NewPersonError::OtherConnection(connection));
-            }
-            Provision::RefuseOff => return Err(NewPersonError::Refused("no_account", "new_accounts_off")),
-            Provision::RefuseFull => {
-                return Err(NewPersonError::Refused("too_many_accounts", "too_many_accounts"));
-            }
-        }
+        let known = elsewhere.and_then(|profile| profile.kind.connection());
+        require_creation(decide(facts), known, entry.connection.id)?;
         let now = self.clock.now();
         let mut account = Account {
             id: AccountId::new(now, &*self.random),
@@ -148,6 +135,23 @@ impl Broker {
         };
         self.record_success(tx, &event).await?;
         Ok((account, profile.id))
+    }
+}
+
+/// Refuses a first sign-in where policy does; `known` is the connection by which the person is known, `here` the one by
+/// which they come.
+fn require_creation(
+    decided: Provision,
+    known: Option<ConnectionId>,
+    here: ConnectionId,
+) -> Result<(), NewPersonError> {
+    match decided {
+        Provision::Create => Ok(()),
+        // Another sign-in of the same person was first, a moment ago.
+        Provision::RefuseOther if known == Some(here) => Err(StoreError::Conflict.into()),
+        Provision::RefuseOther => Err(NewPersonError::OtherConnection(known)),
+        Provision::RefuseOff => Err(NewPersonError::Refused("no_account", "new_accounts_off")),
+        Provision::RefuseFull => Err(NewPersonError::Refused("too_many_accounts", "too_many_accounts")),
     }
 }
 

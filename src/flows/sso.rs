@@ -87,14 +87,7 @@ impl Broker {
             return Err(self.refuse(visit, event, "connection_disabled", "connection_disabled").await);
         }
         let mut leg = self.new_leg(&entry.connection);
-        let (prompts, max_age, acr_values) = match &flow.target {
-            Target::App(request) => (request.prompt.clone(), request.max_age, request.acr_values.clone()),
-            Target::Account | Target::Home(_) => (Vec::new(), None, Vec::new()),
-            // What is proved for an account's own sake is never silent, where the provider can be made to ask.
-            Target::Own(..) | Target::Link(..) | Target::Near(..) => {
-                (vec![Prompt::Login], Some(ANEW), Vec::new())
-            }
-        };
+        let (prompts, max_age, acr_values) = demands(&flow.target);
         leg.not_before = match max_age {
             Some(seconds) => Some(leg.sent_at.before(std::time::Duration::from_secs(seconds.into()))),
             None => prompts.contains(&Prompt::Login).then_some(leg.sent_at),
@@ -448,4 +441,16 @@ pub(super) fn registration(connection: &Connection) -> [u8; 16] {
     let text = format!("{}\n{}\n{}", connection.organization, connection.issuer, connection.client_id);
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
     hash.as_ref().first_chunk::<16>().copied().unwrap_or_default()
+}
+
+/// What a target asks of the provider: prompts, the greatest age of the sign-in in seconds, and classes of it.
+fn demands(target: &Target) -> (Vec<Prompt>, Option<u32>, Vec<String>) {
+    match target {
+        Target::App(request) => (request.prompt.clone(), request.max_age, request.acr_values.clone()),
+        Target::Account | Target::Home(_) => (Vec::new(), None, Vec::new()),
+        // What is proved for an account's own sake is never silent, where the provider can be made to ask.
+        Target::Own(..) | Target::Link(..) | Target::Near(..) => {
+            (vec![Prompt::Login], Some(ANEW), Vec::new())
+        }
+    }
 }

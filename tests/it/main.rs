@@ -11,6 +11,7 @@
     clippy::disallowed_methods,
     clippy::format_push_string,
     clippy::unnecessary_to_owned,
+    clippy::too_many_lines,
     missing_docs
 )]
 

@@ -30,27 +30,30 @@ pub(super) struct Issue<'a> {
     pub event: Event,
 }
 
+/// Why nothing is issued: what a grant stands on is no longer there.
+fn withdrawn(issue: &Issue<'_>) -> Option<&'static str> {
+    let Issue { client, grant, standing, .. } = issue;
+    match standing {
+        None => Some("grant_revoked"),
+        Some(now) if now.grant.revoked_at.is_some() => Some("grant_revoked"),
+        Some(now) if !now.standing.is_good() => Some("inactive"),
+        Some(now) if !may_use(&client.app, now.belongs()) => Some("app_not_for_account"),
+        // Never the issuer instead: the app asked for a token for somebody else.
+        Some(_) if !grant.resources.is_empty() && allowed_resources(client, grant).is_empty() => {
+            Some("resource_withdrawn")
+        }
+        Some(now) if grant.proof.connection.is_none() && !passwords_allowed(now) => Some("local_sign_in_off"),
+        Some(_) => None,
+    }
+}
+
 impl Broker {
     /// Issues tokens for a grant, if everything that it stands on is good now, and commits.
     pub(super) async fn issue(&self, mut tx: Tx, issue: Issue<'_>) -> Result<TokenAnswer, EndpointError> {
         let Issue { client, grant, .. } = issue;
         let now = self.clock.now();
-        let reason = match &issue.standing {
-            Some(now) if now.grant.revoked_at.is_some() => Some("grant_revoked"),
-            Some(now) if !now.standing.is_good() => Some("inactive"),
-            Some(now) if !may_use(&client.app, now.belongs()) => Some("app_not_for_account"),
-            // Never the issuer instead: the app asked for a token for somebody else.
-            Some(_) if !grant.resources.is_empty() && allowed_resources(client, grant).is_empty() => {
-                Some("resource_withdrawn")
-            }
-            Some(now) if grant.proof.connection.is_none() && !passwords_allowed(now) => {
-                Some("local_sign_in_off")
-            }
-            Some(_) => None,
-            None => Some("grant_revoked"),
-        };
         let organization = issue.standing.as_ref().and_then(|standing| standing.standing.organization_id);
-        if let Some(reason) = reason {
+        if let Some(reason) = withdrawn(&issue) {
             self.record_refusal(&mut tx, &issue.event, reason).await?;
             tx.commit().await?;
             return Err(EndpointError::Refused(invalid_grant(reason).error));

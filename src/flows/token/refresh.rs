@@ -8,10 +8,12 @@ use crate::flows::Broker;
 use crate::flows::directory::AppEntry;
 use crate::flows::error::EndpointError;
 use crate::flows::evidence::Event;
+use crate::model::{GrantId, Timestamp};
 use crate::policy::access::{narrow_scopes, within};
 use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
 use crate::store::grants::{self, Grant};
 use crate::store::standing::{GrantStanding, consume_refresh_token};
+use crate::store::{StoreError, Tx};
 
 impl Broker {
     /// Rotates a refresh token.
@@ -47,20 +49,12 @@ impl Broker {
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         let (consumed, standing) = consume_refresh_token(&mut tx, &hash, &grant, now).await?;
-        if !consumed {
-            let again = grants::find_refresh_token(&mut tx, &hash).await?;
-            let used = again.is_some_and(|token| token.used_at.is_some());
-            let reason = if used { "refresh_reused" } else { "refresh_expired" };
-            if used {
-                grants::revoke_grant(&mut tx, grant.id, now).await?;
-            } else {
-                grants::bury_refresh_token(&mut tx, &hash, now).await?;
-            }
-            self.record_refusal(&mut tx, &event, reason).await?;
-            tx.commit().await?;
-            return Err(EndpointError::Refused(invalid_grant(reason).error));
-        }
-        if let Some(reason) = self.family_end(request.client, &grant, standing.as_ref()) {
+        let refused = if consumed {
+            self.family_end(request.client, &grant, standing.as_ref())
+        } else {
+            Some(end_what_came_again(&mut tx, &hash, grant.id, now).await?)
+        };
+        if let Some(reason) = refused {
             self.record_refusal(&mut tx, &event, reason).await?;
             tx.commit().await?;
             return Err(EndpointError::Refused(invalid_grant(reason).error));
@@ -97,4 +91,21 @@ impl Broker {
         }
         None
     }
+}
+
+/// What follows from a token that could not be used: one that was used before ends its whole family, one whose time is
+/// over itself. Gives the reason.
+async fn end_what_came_again(
+    tx: &mut Tx,
+    hash: &str,
+    grant: GrantId,
+    now: Timestamp,
+) -> Result<&'static str, StoreError> {
+    let again = grants::find_refresh_token(tx, hash).await?;
+    if again.is_some_and(|token| token.used_at.is_some()) {
+        grants::revoke_grant(tx, grant, now).await?;
+        return Ok("refresh_reused");
+    }
+    grants::bury_refresh_token(tx, hash, now).await?;
+    Ok("refresh_expired")
 }

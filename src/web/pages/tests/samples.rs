@@ -112,6 +112,7 @@ impl<'a> Samples<'a> {
         self.add("sign-in-link-password", &SignIn { connections: Vec::new(), ..link });
     }
 
+    #[expect(clippy::too_many_lines, reason = "one state after another")]
     fn link(&mut self) {
         let here = "/link?flow=flow-handle";
         let candidate = |provider: Option<&str>, hint: &str| Candidate {
@@ -281,6 +282,7 @@ impl<'a> Samples<'a> {
         self.add("consent", &page);
     }
 
+    #[expect(clippy::too_many_lines, reason = "one state after another")]
     fn account(&mut self) {
         let session = |current: bool, user_agent: &str, via: Option<String>| SessionRow {
             value: self.noun("ses_1"),
