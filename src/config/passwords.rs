@@ -21,8 +21,8 @@ section! {
         key policy: PasswordPolicy = "classic";
         /// Passwords hashed at once; absent: as many as there are processor cores.
         optional max_parallel: usize = "2";
-        /// Passwords that may wait to be hashed; beyond, a sign-in is asked to come back. A network gets at most half of
-        /// the places, and a quarter are for browsers in which somebody has signed in before.
+        /// Passwords that may wait to be hashed; beyond, a sign-in is asked to come back. A network takes only as much
+        /// as it leaves free, and a quarter is for browsers in which somebody has signed in before.
         key queue: usize = "64";
     }
 }
