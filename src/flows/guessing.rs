@@ -1,6 +1,8 @@
 //! Guesses at passwords: counted before they are checked, so that parallel ones cannot outrun the count, and what was no
 //! failure taken back.
 
+use std::time::Duration;
+
 use super::Broker;
 use super::error::FlowError;
 use super::visit::Visit;
@@ -20,6 +22,14 @@ pub(super) struct Guess {
     pub(super) subject: String,
     /// Until when it has whoever comes next wait.
     pub(super) blocked_until: Timestamp,
+}
+
+/// What came of counting a guess.
+pub(super) enum Counted {
+    /// It may be checked.
+    Check([Guess; 2]),
+    /// It may not, for so long, because of this counter.
+    Wait(Scope, Duration),
 }
 
 impl Broker {
@@ -51,12 +61,7 @@ impl Broker {
     }
 
     /// Counts a guess before it is checked, in both counters.
-    pub(super) async fn count_guess(
-        &self,
-        visit: &Visit,
-        flow: &Flow,
-        counters: [(Scope, String); 2],
-    ) -> Result<[Guess; 2], FlowError> {
+    pub(super) async fn count_guess(&self, counters: [(Scope, String); 2]) -> Result<Counted, FlowError> {
         for _ in 0..ATTEMPTS {
             let now = self.clock.now();
             let mut tx = self.database.write().await?;
@@ -66,10 +71,7 @@ impl Broker {
                 let seen = find_guesses(&mut tx, scope.as_str(), subject).await?;
                 let facts = seen.map(|seen| (seen.failures, seen.blocked_until, seen.updated_at));
                 match decide(*scope, facts, now) {
-                    Verdict::Wait { wait } => {
-                        drop(tx);
-                        return Err(self.too_many(visit, flow, *scope, wait).await);
-                    }
+                    Verdict::Wait { wait } => return Ok(Counted::Wait(*scope, wait)),
                     Verdict::Check { failures, blocked_until } => {
                         let next = GuessCount { failures, blocked_until, updated_at: now };
                         *left = blocked_until;
@@ -84,18 +86,19 @@ impl Broker {
                 tx.commit().await?;
                 let ([one, other], [first, second]) = (counters, waits);
                 let guess = |(scope, subject), blocked_until| Guess { scope, subject, blocked_until };
-                return Ok([guess(one, first), guess(other, second)]);
+                return Ok(Counted::Check([guess(one, first), guess(other, second)]));
             }
         }
-        Err(self.too_many(visit, flow, Scope::Account, std::time::Duration::from_secs(1)).await)
+        Ok(Counted::Wait(Scope::Account, Duration::from_secs(1)))
     }
 
-    async fn too_many(
+    /// Tells somebody to wait, and records it.
+    pub(super) async fn too_many(
         &self,
         visit: &Visit,
         flow: &Flow,
         scope: Scope,
-        wait: std::time::Duration,
+        wait: Duration,
     ) -> FlowError {
         let reason = match scope {
             Scope::Account => "guesses_account",

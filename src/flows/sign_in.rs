@@ -5,9 +5,9 @@ use super::complete::Proven;
 use super::directory::Name;
 use super::error::FlowError;
 use super::evidence::{Event, receipt_of};
-use super::guessing::Guess;
+use super::guessing::{Counted, Guess};
 use super::visit::{Answer, Go, Visit};
-use crate::crypto::password::{MAX_PASSWORD_BYTES, PasswordError, Share};
+use crate::crypto::password::{MAX_PASSWORD_BYTES, PasswordError, Place, Share};
 use crate::model::{
     Account, ConnectionId, Email, Flow, Naming, Profile, ProfileKind, Proof, Secret, Side, Target, Username,
 };
@@ -239,18 +239,17 @@ impl Broker {
                 _ => return self.sign_in_by_name(visit, handle, entered).await,
             }
         }
-        if password.expose().len() > MAX_PASSWORD_BYTES {
-            let event = Self::sign_in_event(&flow);
-            return Err(self.refuse(visit, event, "password_too_long", "password_too_long").await);
-        }
-        // Before anything is read or counted: a crowd that finds no room costs little.
-        let place = match self.passwords.enter(self.hashing_share(visit)) {
-            Ok(place) => place,
-            Err(error) => return Err(self.not_hashed(visit, &flow, error).await),
-        };
+        let place = self.enter_queue(visit, &flow, &password).await?;
         let found = self.find_local_account(entered).await?;
         let counters = self.counters(visit, entered, found.as_ref());
-        let counted = self.count_guess(visit, &flow, counters).await?;
+        let counted = match self.count_guess(counters).await? {
+            Counted::Check(counted) => counted,
+            Counted::Wait(scope, wait) => {
+                // What waits to be recorded keeps no room from those who have something to be hashed.
+                drop(place);
+                return Err(self.too_many(visit, &flow, scope, wait).await);
+            }
+        };
         let (account, stored) = found.map_or((None, None), |(account, stored)| (Some(account), stored));
         let stored = stored.map(|stored| stored.hash);
         let normalized = Secret::new(normalize(password.expose()));
@@ -271,6 +270,18 @@ impl Broker {
             checked = stronger;
         }
         Box::pin(self.complete_local(visit, &flow, account, &counted, &checked)).await
+    }
+
+    /// A place before the hashing threads, before anything is read or counted: a crowd that finds none costs little.
+    async fn enter_queue(&self, visit: &Visit, flow: &Flow, password: &Secret) -> Result<Place, FlowError> {
+        if password.expose().len() > MAX_PASSWORD_BYTES {
+            let event = Self::sign_in_event(flow);
+            return Err(self.refuse(visit, event, "password_too_long", "password_too_long").await);
+        }
+        match self.passwords.enter(self.hashing_share(visit)) {
+            Ok(place) => Ok(place),
+            Err(error) => Err(self.not_hashed(visit, flow, error).await),
+        }
     }
 
     async fn find_local_account(

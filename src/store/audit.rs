@@ -123,15 +123,16 @@ pub async fn insert_audit(tx: &mut Tx, record: &AuditRecord) -> Result<(), Store
 pub struct Room {
     /// Of one reason and network.
     pub each: i64,
-    /// Of all reasons and networks: whoever has many networks fills no disk on which decisions have to be recorded.
+    /// Of all reasons and networks in one organization's log: whoever has many networks fills no disk on which decisions
+    /// have to be recorded, and hides nothing in another organization's.
     pub all: i64,
 }
 
-/// Stands for all networks, and for all reasons.
+/// Stands for all reasons; with an organization's id behind it, for all networks.
 const ALL: &str = "*";
 
 /// Writes a refusal from before anything was proven: one by one while there is room, then one record counts the rest of
-/// its reason, network and minute; where no network has room any more, one for all networks.
+/// its reason, network and minute; where the organization's log has no room any more, one for all networks.
 pub async fn insert_anonymous_refusal(
     tx: &mut Tx,
     record: &AuditRecord,
@@ -140,15 +141,16 @@ pub async fn insert_anonymous_refusal(
 ) -> Result<(), StoreError> {
     let reason = record.reason.as_deref().unwrap_or_default();
     let minute = record.at.unix_seconds().div_euclid(60);
-    let written = fetch_optional!(tx, FloodRow, FIND_FLOOD, ALL, ALL, minute)?.map_or(0, |all| all.refusals);
-    if written >= room.all {
-        let flood = count_flood(tx, reason, ALL, minute).await?;
+    let everybody = format!("{ALL}{}", record.organization.map(|id| id.to_string()).unwrap_or_default());
+    let written = fetch_optional!(tx, FloodRow, FIND_FLOOD, ALL, &everybody, minute)?;
+    if written.is_some_and(|written| written.refusals >= room.all) {
+        let flood = count_flood(tx, reason, &everybody, minute).await?;
         let detail = format!("{} further refusals from all networks in this minute", flood.refusals);
-        return summarize(tx, record, (ALL, minute), flood, detail).await;
+        return summarize(tx, record, (&everybody, minute), flood, detail).await;
     }
     let flood = count_flood(tx, reason, network, minute).await?;
     if flood.refusals <= room.each {
-        count_flood(tx, ALL, ALL, minute).await?;
+        count_flood(tx, ALL, &everybody, minute).await?;
         return insert_audit(tx, record).await;
     }
     let detail = format!("{} further refusals from this network in this minute", flood.refusals - room.each);

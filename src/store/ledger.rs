@@ -13,6 +13,8 @@ statements! {
               ON CONFLICT (undoes) DO NOTHING";
     FIND = "SELECT * FROM link_ledger WHERE id = $1";
     FIND_UNLINKING = "SELECT * FROM link_ledger WHERE account_id = $1 AND profile_id = $2 AND kind = $3 ORDER BY at DESC, id DESC LIMIT 1";
+    LIST_MERGES_AFTER = "SELECT l.* FROM link_ledger l WHERE l.account_id = $1 AND l.kind = $2 AND l.at >= $3 AND l.id <> $4 \
+                         AND NOT EXISTS (SELECT 1 FROM link_ledger u WHERE u.undoes = l.id) ORDER BY l.at, l.id LIMIT 10000";
     LIST = "SELECT * FROM link_ledger WHERE account_id = $1 OR other_account_id = $1 ORDER BY at DESC, id DESC LIMIT 500";
 }
 
@@ -90,6 +92,14 @@ pub async fn find_unlinking(
     let row =
         fetch_optional!(tx, LedgerRow, FIND_UNLINKING, account, profile, LedgerKind::Unlinked.as_str())?;
     row.map(TryInto::try_into).transpose()
+}
+
+/// The merges into an account since another entry, that one not among them, which were not undone.
+pub async fn list_merges_since(tx: &mut Tx, entry: &LedgerEntry) -> Result<Vec<LedgerEntry>, StoreError> {
+    let (account, kind) = (entry.account.to_string(), LedgerKind::Merged.as_str());
+    let (at, id) = (entry.at.unix_micros(), entry.id.to_string());
+    let rows = fetch_all!(tx, LedgerRow, LIST_MERGES_AFTER, account, kind, at, id)?;
+    rows.into_iter().map(TryInto::try_into).collect()
 }
 
 /// What happened to an account's links, newest first, 500 at most; also merges in which it went into another one.

@@ -214,7 +214,7 @@ async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
     let options = sqlite_options(settings)?.journal_mode(SqliteJournalMode::Wal);
     make_folder(options.get_filename())?;
     // Who makes or changes the file has it alone; whoever else opens it waits.
-    let alone = alone_with(options.get_filename()).await?;
+    let alone = alone_with(options.get_filename(), settings.acquire_timeout).await?;
     let mut connection = options.clone().connect().await?;
     migrator(Dialect::Sqlite).run_direct(None, &mut connection, false).await?;
     drop(alone);
@@ -224,16 +224,27 @@ async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
 
 /// Waits until no other process makes or changes the database, and has it alone until the result is dropped. A file of
 /// its own beside the database: closing that one would take `SQLite`'s own locks with it.
-async fn alone_with(file: &Path) -> Result<Option<std::fs::File>, OpenError> {
+async fn alone_with(file: &Path, patience: Duration) -> Result<Option<std::fs::File>, OpenError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
     let Some(name) = file.file_name() else { return Ok(None) };
     let mut name = name.to_owned();
     name.push("-lock");
     let path = file.with_file_name(name);
     let error = |error| OpenError::Folder { folder: path.clone(), error };
-    let lock =
-        std::fs::File::options().create(true).truncate(false).write(true).open(&path).map_err(error)?;
-    let locked = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await;
-    locked.map_err(std::io::Error::other).and_then(|locked| locked).map(Some).map_err(error)
+    let mut options = std::fs::File::options();
+    let lock = options.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(error)?;
+    let locked = async {
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(std::fs::TryLockError::Error(failed)) => return Err(failed),
+                Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let waited = tokio::time::timeout(patience, locked).await;
+    waited.unwrap_or_else(|_| Err(std::io::Error::other("another process holds it"))).map_err(error)?;
+    Ok(Some(lock))
 }
 
 /// Makes the folder of a database file, for its owner alone.

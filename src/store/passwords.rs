@@ -13,6 +13,7 @@ statements! {
             ON CONFLICT (account_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
     HOLD = "UPDATE passwords SET changed_at = changed_at WHERE account_id = $1 AND hash = $2";
     REPLACE_HASH = "UPDATE passwords SET hash = $3 WHERE account_id = $1 AND hash = $2";
+    REPLACE_PAST = "UPDATE past_passwords SET hash = $3 WHERE account_id = $1 AND hash = $2";
     MOVE = "UPDATE passwords SET account_id = $2 WHERE account_id = $1";
     DELETE = "DELETE FROM passwords WHERE account_id = $1";
     REMEMBER = "INSERT INTO past_passwords (account_id, hash, set_at) VALUES ($1, $2, $3) \
@@ -51,10 +52,14 @@ pub async fn find_password(tx: &mut Tx, id: AccountId) -> Result<Option<StoredPa
     Ok(row.map(|row| StoredPassword { hash: row.hash, changed_at: time(row.changed_at) }))
 }
 
-/// The hashes of the passwords that were set last, the newest first; also of one that was ended since.
+/// The hashes of the passwords that were set last, the newest first; also of one that was ended since, and always the one
+/// in force.
 pub async fn list_past_passwords(tx: &mut Tx, id: AccountId) -> Result<Vec<String>, StoreError> {
     let rows = fetch_all!(tx, HashRow, LIST_PAST, id.to_string(), REMEMBERED_PASSWORDS)?;
-    Ok(rows.into_iter().map(|row| row.hash).collect())
+    let mut hashes: Vec<String> = rows.into_iter().map(|row| row.hash).collect();
+    let current = find_password(tx, id).await?.map(|current| current.hash);
+    hashes.extend(current.filter(|current| !hashes.contains(current)));
+    Ok(hashes)
 }
 
 /// Sets an account's password, and remembers it among the last ones.
@@ -77,7 +82,9 @@ pub async fn replace_password_hash(
     old: &str,
     new: &str,
 ) -> Result<(), StoreError> {
-    execute!(tx, REPLACE_HASH, id.to_string(), old, new).map(drop)
+    execute!(tx, REPLACE_HASH, id.to_string(), old, new)?;
+    // Nobody shall guess at the weaker one.
+    execute!(tx, REPLACE_PAST, id.to_string(), old, new).map(drop)
 }
 
 /// Gives the password of one account to another that has none, with those before it.

@@ -115,9 +115,9 @@ fn frame<'w>(web: &'w Web, browser: &Browser, view: &SignInView, failed: bool) -
 pub(super) fn choices(connections: Vec<ConnectionView>) -> Vec<ConnectionChoice> {
     let mut choices: Vec<ConnectionChoice> = Vec::with_capacity(connections.len());
     for view in connections {
-        // Two organizations may call theirs alike; no two buttons have one id.
+        // Two organizations may call theirs alike; no two buttons have one id, since no handle has a dot.
         let alike = choices.iter().filter(|other| other.handle == view.handle).count();
-        let suffix = if alike == 0 { String::new() } else { format!("-{}", alike + 1) };
+        let suffix = if alike == 0 { String::new() } else { format!(".{}", alike + 1) };
         choices.push(ConnectionChoice {
             button: format!("connection-{}{suffix}", view.handle),
             handle: view.handle,

@@ -21,9 +21,9 @@ impl Share {
     }
 }
 
-/// A bounded queue that worker threads wait at. Nothing waits to get in: who finds no room is told so. A share takes
-/// only as many places as it leaves free, so that one alone gets half of them and the next one still finds some; of
-/// what is reserved, strangers take none. Both lanes take turns, and in a lane the shares do.
+/// A bounded queue that worker threads wait at. Nothing waits to get in: who finds no room is told so. A network takes
+/// only as many places as it leaves free, so that one alone gets half of them and the next one still finds some; an
+/// account takes a few. Each lane leaves a part to the other. Both lanes take turns, and in a lane the shares do.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
@@ -35,6 +35,7 @@ struct State<T> {
     /// Whether it is the strangers' turn.
     strangers_next: bool,
     free: usize,
+    /// What each lane leaves to the other.
     reserved: usize,
     held: HashMap<Share, usize>,
     closed: bool,
@@ -75,8 +76,8 @@ impl<T> Place<T> {
 }
 
 impl<T> Queue<T> {
-    /// A queue with `room` for so many items, those being worked on included; so many of them are reserved for those
-    /// who are known.
+    /// A queue with `room` for so many items, those being worked on included; so many of them each lane leaves to the
+    /// other.
     pub(super) fn new(room: usize, reserved: usize) -> Self {
         let state = State {
             known: Lane(VecDeque::new()),
@@ -94,9 +95,18 @@ impl<T> Queue<T> {
     /// worked off.
     pub(super) fn enter(self: &Arc<Self>, share: Share) -> Option<Place<T>> {
         let mut state = self.lock();
-        let kept_back = if share.is_stranger() { state.reserved } else { 0 };
+        let is_stranger = share.is_stranger();
+        let of_others: usize = state
+            .held
+            .iter()
+            .filter(|(held, _)| held.is_stranger() != is_stranger)
+            .map(|(_, held)| held)
+            .sum();
+        let free = state.free.saturating_sub(state.reserved.saturating_sub(of_others));
+        // An account has few browsers at once; whoever sends many sign-ins by it is no person.
+        let most = if is_stranger { free } else { free.min((state.reserved / 4).max(1)) };
         let held = state.held.get(&share).copied().unwrap_or_default();
-        if held >= state.free.saturating_sub(kept_back) {
+        if held >= most {
             return None;
         }
         state.free -= 1;
@@ -234,7 +244,7 @@ mod tests {
         // However many networks a crowd has, what is reserved is there for those who are known, who share it too.
         let rest: Vec<_> = (0..40).flat_map(|n| fill(&queue, &network(&format!("n{n}")))).collect();
         assert_eq!(first.len() + second.len() + third.len() + rest.len(), 32);
-        assert_eq!(fill(&queue, &known("bob")).len(), 4);
+        assert_eq!(fill(&queue, &known("bob")).len(), 2);
         let bob = fill(&queue, &known("bob"));
         assert_eq!(fill(&queue, &known("ann")).len(), 2);
         drop((bob, rest));
@@ -242,6 +252,14 @@ mod tests {
         // What was given back is nobody's.
         drop((first, second, third));
         assert_eq!(fill(&queue, &network("a")).len(), 16);
+    }
+
+    #[test]
+    fn however_many_accounts_somebody_has_strangers_still_enter() {
+        let queue = Arc::new(Queue::new(40, 8));
+        let held: Vec<_> = (0..40).flat_map(|n| fill(&queue, &known(&n.to_string()))).collect();
+        assert_eq!(held.len(), 32);
+        assert_eq!(fill(&queue, &network("a")).len(), 4);
     }
 
     #[test]

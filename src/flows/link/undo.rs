@@ -331,19 +331,8 @@ impl Broker {
         if !touches(&entry.moved) {
             return Ok(false);
         }
-        let all = ledger::list_entries(tx, entry.account).await?;
-        // So much has happened since that not all of it is listed: nobody can say that nothing came on top.
-        if !all.iter().any(|listed| listed.id == entry.id) {
-            return Ok(true);
-        }
-        let undone: Vec<LedgerId> = all.iter().filter_map(|other| other.undoes).collect();
-        Ok(all.iter().any(|later| {
-            later.kind == LedgerKind::Merged
-                && later.account == entry.account
-                && (later.at, later.id) > (entry.at, entry.id)
-                && !undone.contains(&later.id)
-                && touches(&later.moved)
-        }))
+        let later = ledger::list_merges_since(tx, entry).await?;
+        Ok(later.iter().any(|later| (later.at, later.id) > (entry.at, entry.id) && touches(&later.moved)))
     }
 
     /// Gives password and profiles back. A local profile that the merge ended comes back without its password; gives the

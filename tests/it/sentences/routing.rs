@@ -121,7 +121,7 @@ on_both_databases! {
         assert!(page.body.contains("Sign in with Globex staff"), "{}", page.body);
         assert!(!page.body.contains("Initech"), "{}", page.body);
         // Each button has a name of its own, and leads to its own connection.
-        for (button, client) in [("connection-staff", "acme-staff"), ("connection-staff-2", "globex-staff")] {
+        for (button, client) in [("connection-staff", "acme-staff"), ("connection-staff.2", "globex-staff")] {
             let chosen = browser.clone().press(&page, button, &[]).await;
             assert!(chosen.url.as_str().contains(&format!("client_id={client}&")), "{}", chosen.url);
         }

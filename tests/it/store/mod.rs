@@ -272,11 +272,11 @@ on_both_databases! {
         use countersign::model::AuditId;
         use countersign::store::audit::{AuditRecord, AuditSelection, Room, insert_anonymous_refusal, list_audit};
         let fixture = Fixture::new(kind).await;
-        let refused = async |network: &str, reason: &str, times: usize| {
+        let refused_at = async |organization: Option<OrganizationId>, network: &str, reason: &str, times: usize| {
             for _ in 0..times {
                 let record = AuditRecord {
                     id: AuditId::new(fixture.clock.now(), &fixture.random),
-                    organization: None,
+                    organization,
                     at: fixture.clock.now(),
                     actor: None,
                     action: "authorize".into(),
@@ -296,6 +296,9 @@ on_both_databases! {
             let records = list_audit(&mut tx, AuditSelection::All, "", 100).await.unwrap();
             (records.len(), records.last().unwrap().detail.clone())
         };
+        let refused = async |network: &str, reason: &str, times: usize| {
+            refused_at(None, network, reason, times).await
+        };
         let counted = |count: usize, from: &str| Some(format!("{count} further refusals from {from} in this minute"));
         assert_eq!(refused("one", "unknown_client", 50).await, (21, counted(30, "this network")));
         // Another network has room of its own, and so has another reason.
@@ -306,8 +309,10 @@ on_both_databases! {
             assert_eq!(refused(network, "bad_redirect", 5).await, (52, counted(5 * (at + 1), "all networks")));
         }
         assert_eq!(refused("five", "unknown_client", 3).await, (53, counted(3, "all networks")));
+        // What somebody does to one organization's log hides nothing in another's.
+        assert_eq!(refused_at(Some(fixture.organization), "six", "unknown_client", 2).await, (55, None));
         fixture.clock.advance(Duration::from_mins(1));
-        assert_eq!(refused("five", "unknown_client", 20).await, (73, None));
+        assert_eq!(refused("five", "unknown_client", 20).await, (75, None));
     }
 }
 
@@ -356,6 +361,10 @@ on_both_databases! {
             let past = store::passwords::list_past_passwords(&mut tx, account).await.unwrap();
             assert_eq!(past, ["two", "four", "three"]);
         }
+        // A stronger hash takes the place of the weaker one here too.
+        store::passwords::replace_password_hash(&mut tx, robert, "two", "stronger").await.unwrap();
+        let past = store::passwords::list_past_passwords(&mut tx, robert).await.unwrap();
+        assert_eq!(past, ["stronger", "four", "three"]);
     }
 }
 
