@@ -28,7 +28,7 @@ pub(super) struct Guess {
 pub(super) enum Counted {
     /// It may be checked.
     Check([Guess; 2]),
-    /// It may not, for so long, because of this counter.
+    /// It may not, for so long: this counter demands it, or too many guesses count in it at once.
     Wait(Scope, Duration),
 }
 
@@ -62,6 +62,7 @@ impl Broker {
 
     /// Counts a guess before it is checked, in both counters.
     pub(super) async fn count_guess(&self, counters: [(Scope, String); 2]) -> Result<Counted, FlowError> {
+        let mut busy = Scope::Account;
         for _ in 0..ATTEMPTS {
             let now = self.clock.now();
             let mut tx = self.database.write().await?;
@@ -76,7 +77,7 @@ impl Broker {
                         let next = GuessCount { failures, blocked_until, updated_at: now };
                         *left = blocked_until;
                         if !reserve_guess(&mut tx, scope.as_str(), subject, seen, next).await? {
-                            overtaken = true;
+                            (overtaken, busy) = (true, *scope);
                             break;
                         }
                     }
@@ -89,7 +90,7 @@ impl Broker {
                 return Ok(Counted::Check([guess(one, first), guess(other, second)]));
             }
         }
-        Ok(Counted::Wait(Scope::Account, Duration::from_secs(1)))
+        Ok(Counted::Wait(busy, Duration::from_secs(1)))
     }
 
     /// Tells somebody to wait, and records it.

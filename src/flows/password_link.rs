@@ -136,7 +136,7 @@ impl Broker {
         account: AccountId,
         new: Secret,
     ) -> Result<Result<Option<String>, PasswordError>, FlowError> {
-        let past = if self.settings.password_rules.remember_last() {
+        let past = if self.settings.password_rules.forbids_recent() {
             passwords::list_past_passwords(&mut self.database.read().await?, account).await?
         } else {
             Vec::new()

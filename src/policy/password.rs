@@ -5,16 +5,16 @@ use unicode_normalization::UnicodeNormalization;
 /// Which rules hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordRules {
-    /// 8 to 64 characters of printable ASCII with an upper-case letter, a lower-case letter and a digit; none of the
-    /// account's last three.
+    /// 8 to 64 characters of printable ASCII with an upper-case letter, a lower-case letter and a digit; for people
+    /// who choose one themselves, none of the account's last three.
     Classic,
     /// 15 to 256 characters of anything, none of the common ones (NIST SP 800-63B-4, section 3.1.1.2).
     Nist,
 }
 
 impl PasswordRules {
-    /// Whether an account's last passwords may not be chosen again.
-    pub const fn remember_last(self) -> bool {
+    /// Whether nobody may choose one of their account's last passwords again.
+    pub const fn forbids_recent(self) -> bool {
         matches!(self, Self::Classic)
     }
 }

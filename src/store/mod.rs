@@ -183,6 +183,14 @@ pub enum OpenError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The file that a starting process holds cannot be made, or another process has held it for too long.
+    #[error("{path}: {error}", path = .path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// The schema cannot be brought up to date.
     #[error("the database cannot be migrated: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -213,7 +221,7 @@ async fn sqlite_readers(
 async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
     let options = sqlite_options(settings)?.journal_mode(SqliteJournalMode::Wal);
     make_folder(options.get_filename())?;
-    // Who makes or changes the file has it alone; whoever else opens it waits.
+    // Who makes or changes the file has it alone; whoever else opens it waits a while.
     let alone = alone_with(options.get_filename(), settings.acquire_timeout).await?;
     let mut connection = options.clone().connect().await?;
     migrator(Dialect::Sqlite).run_direct(None, &mut connection, false).await?;
@@ -222,7 +230,8 @@ async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
     Ok(Engine::Sqlite { writer, readers: sqlite_readers(settings, options).await? })
 }
 
-/// Waits until no other process makes or changes the database, and has it alone until the result is dropped. A file of
+/// Waits, for `patience` at most, until no other process makes or changes the database, and has it alone until the result
+/// is dropped. A file of
 /// its own beside the database: closing that one would take `SQLite`'s own locks with it.
 async fn alone_with(file: &Path, patience: Duration) -> Result<Option<std::fs::File>, OpenError> {
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -230,7 +239,7 @@ async fn alone_with(file: &Path, patience: Duration) -> Result<Option<std::fs::F
     let mut name = name.to_owned();
     name.push("-lock");
     let path = file.with_file_name(name);
-    let error = |error| OpenError::Folder { folder: path.clone(), error };
+    let error = |error| OpenError::Lock { path: path.clone(), error };
     let mut options = std::fs::File::options();
     let lock = options.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(error)?;
     let locked = async {
@@ -243,7 +252,13 @@ async fn alone_with(file: &Path, patience: Duration) -> Result<Option<std::fs::F
         }
     };
     let waited = tokio::time::timeout(patience, locked).await;
-    waited.unwrap_or_else(|_| Err(std::io::Error::other("another process holds it"))).map_err(error)?;
+    waited
+        .unwrap_or_else(|_| {
+            Err(std::io::Error::other(
+                "another process holds it; it brings the database up to date, try again later",
+            ))
+        })
+        .map_err(error)?;
     Ok(Some(lock))
 }
 

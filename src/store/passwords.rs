@@ -13,7 +13,7 @@ statements! {
             ON CONFLICT (account_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
     HOLD = "UPDATE passwords SET changed_at = changed_at WHERE account_id = $1 AND hash = $2";
     REPLACE_HASH = "UPDATE passwords SET hash = $3 WHERE account_id = $1 AND hash = $2";
-    REPLACE_PAST = "UPDATE past_passwords SET hash = $3 WHERE account_id = $1 AND hash = $2";
+    REPLACE_PAST = "UPDATE past_passwords SET hash = $2 WHERE hash = $1";
     MOVE = "UPDATE passwords SET account_id = $2 WHERE account_id = $1";
     DELETE = "DELETE FROM passwords WHERE account_id = $1";
     REMEMBER = "INSERT INTO past_passwords (account_id, hash, set_at) VALUES ($1, $2, $3) \
@@ -83,8 +83,8 @@ pub async fn replace_password_hash(
     new: &str,
 ) -> Result<(), StoreError> {
     execute!(tx, REPLACE_HASH, id.to_string(), old, new)?;
-    // Nobody shall guess at the weaker one.
-    execute!(tx, REPLACE_PAST, id.to_string(), old, new).map(drop)
+    // Nobody shall guess at the weaker one, wherever a merge has copied it; with its salt, a hash is of one password.
+    execute!(tx, REPLACE_PAST, old, new).map(drop)
 }
 
 /// Gives the password of one account to another that has none, with those before it.

@@ -16,7 +16,7 @@ statements! {
     FIND = "SELECT * FROM profiles WHERE id = $1";
     LIST_SHARING_EMAIL = "SELECT p.*, a.enabled AS account_enabled, a.break_glass AS break_glass, \
                           COALESCE(c.enabled, TRUE) AS connection_enabled, \
-                 EXISTS (SELECT 1 FROM passwords w WHERE w.account_id = a.id) AS has_password \
+                          EXISTS (SELECT 1 FROM passwords w WHERE w.account_id = a.id) AS has_password \
                           FROM profiles p JOIN accounts a ON a.id = p.account_id LEFT JOIN connections c ON c.id = p.connection_id \
                           WHERE p.account_id IN \
                           (SELECT b.id FROM accounts b WHERE b.organization_id = $1 AND b.email_canonical = $2 \

@@ -22,8 +22,8 @@ impl Share {
 }
 
 /// A bounded queue that worker threads wait at. Nothing waits to get in: who finds no room is told so. A network takes
-/// only as many places as it leaves free, so that one alone gets half of them and the next one still finds some; an
-/// account takes a few. Each lane leaves a part to the other. Both lanes take turns, and in a lane the shares do.
+/// only as many places as it leaves free of those that strangers may take, so that one alone gets half of these and the
+/// next one still finds some; an account takes a few. Each lane leaves a part to the other. Both lanes take turns, and in a lane the shares do.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,

@@ -9,12 +9,14 @@ use super::super::evidence::Event;
 use super::super::sessions::CurrentSession;
 use super::super::sign_in::ConnectionView;
 use super::super::visit::{Answer, Go, Visit};
+use super::offer::holders;
 use crate::model::{
     ConnectionId, FlowId, LedgerId, LedgerKind, LinkState, NamedSide, OrganizationId, OwnPlace, ProfileId,
     ProfileKind, Side, Target, Timestamp, Wanted,
 };
 use crate::policy::link::{begin_until, undo_until};
 use crate::store::links::find_attempt;
+use crate::store::profiles::HeldProfile;
 use crate::store::{connections, ledger, profiles};
 
 /// One profile of the account.
@@ -82,15 +84,11 @@ impl Broker {
         current: &CurrentSession,
     ) -> Result<Vec<ProfileView>, FlowError> {
         let account = &current.account;
-        let all = profiles::list_profiles(&mut self.database.read().await?, account.id).await?;
-        let holder = match &current.organization {
-            Some(organization) => {
-                Some(self.holder(&mut self.database.read().await?, organization, account.id).await?)
-            }
-            None => None,
-        };
-        let mut views = Vec::with_capacity(all.len());
-        for profile in all {
+        let held = profiles::list_held_profiles(&mut self.database.read().await?, account.id).await?;
+        let organization = current.organization.as_ref();
+        let holder = organization.and_then(|organization| holders(organization, held.clone()).pop());
+        let mut views = Vec::with_capacity(held.len());
+        for HeldProfile { profile, .. } in held {
             let provider = self.connection_name(profile.kind.connection()).await?;
             let label = match &profile.kind {
                 ProfileKind::Local => account.username.as_ref().map(ToString::to_string),

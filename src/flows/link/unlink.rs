@@ -8,8 +8,8 @@ use super::super::sessions::CurrentSession;
 use super::super::visit::{Answer, CookieChange, Go, Visit};
 use super::join::NewEntry;
 use super::own::ProfileView;
-use crate::model::{LedgerKind, Moved, Organization, OwnPlace, Profile, ProfileId, ProfileKind, SessionId};
-use crate::store::{StoreError, Tx, accounts, merging, password_links, passwords, profiles, sessions};
+use crate::model::{LedgerKind, Moved, OrganizationId, OwnPlace, Profile, ProfileId, ProfileKind, SessionId};
+use crate::store::{Tx, accounts, merging, password_links, passwords, profiles, sessions};
 
 /// What the page shows that asks before a profile is taken away.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ impl Broker {
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         accounts::hold_account(&mut tx, account.id).await?;
-        if let Some(code) = self.take_away(&mut tx, organization, &found, session.id).await? {
+        if let Some(code) = self.take_away(&mut tx, organization.id, &found, session.id).await? {
             drop(tx);
             return Err(self.refuse(visit, event, code, code).await);
         }
@@ -91,12 +91,13 @@ impl Broker {
     async fn take_away(
         &self,
         tx: &mut Tx,
-        organization: &Organization,
+        organization: OrganizationId,
         profile: &Profile,
         session: SessionId,
-    ) -> Result<Option<&'static str>, StoreError> {
+    ) -> Result<Option<&'static str>, FlowError> {
         let account = profile.account;
-        let holder = self.holder(tx, organization, account).await?;
+        let organization = self.organization_of(tx, organization).await?;
+        let holder = self.holder(tx, &organization, account).await?;
         if !holder.profiles.iter().any(|held| held.id == profile.id) {
             return Ok(Some("not_found"));
         }
