@@ -161,10 +161,12 @@ impl PasswordHasher {
         let (reply, answer) = oneshot::channel();
         let share = place.0.share().clone();
         let job: Job = Box::new(move |memory| {
-            let _place = place;
             // Somebody who has left is owed no hash.
             if !reply.is_closed() {
-                let _ = reply.send(compute(password.expose().as_bytes(), memory));
+                let computed = compute(password.expose().as_bytes(), memory);
+                // Before the answer: whoever has it may come with the next password at once.
+                drop(place);
+                let _ = reply.send(computed);
             }
         });
         self.0.queue.push(&share, job).map_err(|_| PasswordError::Unavailable)?;
@@ -337,6 +339,15 @@ mod tests {
         drop(release);
         assert!(first.await.is_ok() && second.await.is_ok());
         assert!(hasher.hash(who(), secret()).await.is_ok());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_has_an_answer_finds_their_place_free_again() {
+        let hasher = hasher(1, 0);
+        for number in 0..2_000 {
+            let computed = hasher.run(hasher.enter(Share::Operator).unwrap(), secret(), move |_, _| number);
+            assert_eq!(computed.await, Ok(number));
+        }
     }
 
     #[tokio::test]

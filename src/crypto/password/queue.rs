@@ -23,7 +23,8 @@ impl Share {
 
 /// A bounded queue that worker threads wait at. Nothing waits to get in: who finds no room is told so. A network takes
 /// only as many places as it leaves free of those that strangers may take, so that one alone gets half of these and the
-/// next one still finds some; an account takes a few. Each lane leaves a part to the other. Both lanes take turns, and in a lane the shares do.
+/// next one still finds some; an account takes a few. Each lane leaves a part to the other. Both lanes take turns, and
+/// in a lane the shares do.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
@@ -104,7 +105,10 @@ impl<T> Queue<T> {
             .sum();
         let free = state.free.saturating_sub(state.reserved.saturating_sub(of_others));
         // An account has few browsers at once; whoever sends many sign-ins by it is no person.
-        let most = if is_stranger { free } else { free.min((state.reserved / 4).max(1)) };
+        let most = match share {
+            Share::Known(_) => free.min((state.reserved / 4).max(1)),
+            Share::Network(_) | Share::Operator => free,
+        };
         let held = state.held.get(&share).copied().unwrap_or_default();
         if held >= most {
             return None;
