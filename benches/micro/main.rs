@@ -95,7 +95,7 @@ fn id_tokens(criterion: &mut Criterion) {
         code: Some("code"),
         access_token: Some("access token"),
         fresh: None,
-        acr: &[],
+        acr: None,
     };
     // Catalogue row 75: neither unpacked nor derived, whatever its header asks for.
     let header = json!({ "alg": "PBES2-HS256+A128KW", "enc": "A128GCM", "zip": "DEF", "p2c": 1_000_000_000 });
@@ -120,6 +120,7 @@ fn flow() -> Flow {
         prompt: Vec::new(),
         max_age: None,
         acr_values: Vec::new(),
+        essential_acr: Vec::new(),
         login_hint: None,
         hinted_account: None,
         domain_hint: Some("acme.example".to_owned()),

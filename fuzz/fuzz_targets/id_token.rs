@@ -16,7 +16,7 @@ libfuzzer_sys::fuzz_target!(|input: (&[u8], &[u8])| {
         code: Some("the-code"),
         access_token: Some("the-access-token"),
         fresh: None,
-        acr: &[],
+        acr: None,
     };
     if let Ok(claims) = verify(&jws, &provider.keys, &provider.connection, &expected) {
         assert_eq!(claims.issuer, provider.connection.issuer);

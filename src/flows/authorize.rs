@@ -100,24 +100,29 @@ impl Broker {
         Ok((entry, uri))
     }
 
-    /// The account that `id_token_hint` names.
+    /// The account that `id_token_hint` names, or `sub` of the parameter `claims`; both name the same one.
     async fn hinted_account(
         &self,
         app: &App,
         parameters: &Parameters,
     ) -> Result<Result<Option<AccountId>, OAuthError>, FlowError> {
-        let Some(hint) = parameters.get("id_token_hint") else { return Ok(Ok(None)) };
-        let invalid = OAuthError::new(
-            ErrorCode::InvalidRequest,
-            "id_token_hint is no ID token of this issuer for this app",
-        );
-        let Some(claims) = self.read_id_token_hint(hint) else { return Ok(Err(invalid)) };
-        if claims.client_id != app.client_id {
-            return Ok(Err(invalid));
-        }
+        let hinted = match parameters.get("id_token_hint") {
+            None => None,
+            Some(hint) => match self.read_id_token_hint(hint) {
+                Some(claims) if claims.client_id == app.client_id => Some(claims.subject),
+                _ => return Ok(Err(INVALID_HINT)),
+            },
+        };
+        // What is malformed is refused by `check`.
+        let demanded = request::demanded(parameters, self.settings.state_bytes);
+        let subject = match (hinted, demanded.unwrap_or_default().subject) {
+            (None, None) => return Ok(Ok(None)),
+            (Some(hinted), Some(demanded)) if hinted != demanded => return Ok(Err(INVALID_HINT)),
+            (Some(subject), _) | (None, Some(subject)) => subject,
+        };
         let mut tx = self.database.read().await?;
-        let account = find_account_of_subject(&mut tx, app.id, &claims.subject).await?;
-        Ok(account.map_or(Err(invalid), |account| Ok(Some(account))))
+        let account = find_account_of_subject(&mut tx, app.id, &subject).await?;
+        Ok(account.map_or(Err(INVALID_HINT), |account| Ok(Some(account))))
     }
 
     async fn satisfies(
@@ -245,6 +250,12 @@ impl Broker {
     }
 }
 
+/// What an app is told whose request names nobody, or two people.
+const INVALID_HINT: OAuthError = OAuthError::new(
+    ErrorCode::InvalidRequest,
+    "id_token_hint is no ID token of this issuer for this app, or claims demands another sub, or one that is unknown",
+);
+
 /// What an app is told that allowed nothing to be shown (`OpenID` Connect Core, section 3.1.2.6).
 fn silent_error(unsatisfied: Unsatisfied) -> OAuthError {
     match unsatisfied {
@@ -255,6 +266,7 @@ fn silent_error(unsatisfied: Unsatisfied) -> OAuthError {
             OAuthError::new(ErrorCode::AccessDenied, "this account may not use this app")
         }
         Unsatisfied::Stale
+        | Unsatisfied::Context
         | Unsatisfied::Inactive
         | Unsatisfied::OtherAccount
         | Unsatisfied::OtherConnection => {

@@ -265,6 +265,10 @@ impl Broker {
                 Some(_) => (!may_stay).then_some(Withdrawn::LocalSignIn),
             },
             is_expected: target.expected_account().is_none_or(|expected| expected == account.id),
+            is_context_accepted: match target {
+                Target::App(request) => request.accepts_context(proof.acr.as_deref()),
+                _ => true,
+            },
             may_use_app,
             offers_link: offer.is_some(),
             needs_consent,
@@ -405,6 +409,9 @@ impl Broker {
             let error = OAuthError::new(ErrorCode::AccessDenied, "this account may not use this app");
             return self.refuse_to_app(visit, event, request, error, "app_not_for_account").await;
         }
+        if let (Step::RefuseContext, Target::App(request)) = (step, target) {
+            return self.refuse_to_app(visit, event, request, UNMET_CONTEXT, "acr_not_reached").await;
+        }
         if step == Step::RefuseOther {
             return self.refuse(visit, event, "other_account", "other_account").await;
         }
@@ -445,6 +452,12 @@ impl Broker {
 
 /// Said to an app that allowed nothing to be shown.
 const LOGIN_REQUIRED: OAuthError = OAuthError::new(ErrorCode::LoginRequired, "the person must sign in");
+
+/// Said to an app whose demand (`acr`) a sign-in does not meet.
+pub(super) const UNMET_CONTEXT: OAuthError = OAuthError::new(
+    ErrorCode::UnmetAuthenticationRequirements,
+    "the person cannot sign in in one of the authentication contexts (acr) that claims demands",
+);
 
 /// What a person is told of something that was withdrawn.
 const fn public_code(what: Withdrawn) -> &'static str {

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 
 use super::Broker;
-use super::complete::{Proven, is_still_registered};
+use super::complete::{Proven, UNMET_CONTEXT, is_still_registered};
 use super::directory::{ConnectionEntry, Name};
 use super::error::{FlowError, Refusal};
 use super::evidence::{Event, receipt_of};
@@ -86,12 +86,13 @@ impl Broker {
         if !entry.is_enabled() {
             return Err(self.refuse(visit, event, "connection_disabled", "connection_disabled").await);
         }
-        let mut leg = self.new_leg(&entry.connection);
+        if let Target::App(request) = &flow.target
+            && !can_reach(&entry.connection, &request.essential_acr)
+        {
+            return Err(self.refuse_to_app(visit, event, request, UNMET_CONTEXT, "acr_not_mapped").await);
+        }
         let (prompts, max_age, acr_values) = demands(&flow.target);
-        leg.not_before = match max_age {
-            Some(seconds) => Some(leg.sent_at.before(std::time::Duration::from_secs(seconds.into()))),
-            None => prompts.contains(&Prompt::Login).then_some(leg.sent_at),
-        };
+        let mut leg = self.new_leg(&entry.connection, &prompts, max_age);
         let state = self.upstream_state(&flow, leg.state)?;
         let input = AuthorizationInput {
             redirect_uri: &self.callback_url(connection),
@@ -128,7 +129,8 @@ impl Broker {
         Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
     }
 
-    fn new_leg(&self, connection: &Connection) -> UpstreamLeg {
+    fn new_leg(&self, connection: &Connection, prompts: &[Prompt], max_age: Option<u32>) -> UpstreamLeg {
+        let sent_at = self.clock.now();
         let (mut state, mut nonce, mut verifier) = ([0; 16], [0; 16], [0; 32]);
         self.random.fill(&mut state);
         self.random.fill(&mut nonce);
@@ -139,8 +141,11 @@ impl Broker {
             state,
             nonce,
             verifier,
-            sent_at: self.clock.now(),
-            not_before: None,
+            sent_at,
+            not_before: match max_age {
+                Some(seconds) => Some(sent_at.before(std::time::Duration::from_secs(seconds.into()))),
+                None => prompts.contains(&Prompt::Login).then_some(sent_at),
+            },
             forced: false,
         }
     }
@@ -184,7 +189,7 @@ impl Broker {
             }
             (None, Some(code)) => {
                 let iss = parameters.iss.as_deref();
-                self.redeem(&entry.connection, &credential, leg, code, iss).await
+                self.redeem(&entry.connection, &credential, flow, leg, code, iss).await
             }
             (None, None) => {
                 return Err(self.refuse(visit, event, "idp_answer_invalid", "response_empty").await);
@@ -239,6 +244,7 @@ impl Broker {
         &self,
         connection: &Connection,
         credential: &Credential,
+        flow: &Flow,
         leg: &UpstreamLeg,
         code: &str,
         iss: Option<&str>,
@@ -248,8 +254,10 @@ impl Broker {
             forced: leg.forced,
             sent_at: leg.sent_at,
         });
-        // No request can make a context essential without the claims parameter; policy brings that later.
-        let essential_acr: &[String] = &[];
+        let essential_acr = match &flow.target {
+            Target::App(request) => &request.essential_acr[..],
+            _ => &[],
+        };
         let redemption = Redemption {
             code,
             response_iss: iss,
@@ -434,6 +442,12 @@ fn denial_for_app(denial: &Denial) -> Option<ErrorCode> {
         "temporarily_unavailable" | "server_error" => Some(ErrorCode::TemporarilyUnavailable),
         _ => None,
     }
+}
+
+/// Whether a provider can be asked for one of these authentication contexts, in the apps' words.
+fn can_reach(connection: &Connection, essential: &[String]) -> bool {
+    let words = &connection.settings.acr_values;
+    essential.is_empty() || essential.iter().any(|word| words.contains_key(word))
 }
 
 /// A hash over what must not have changed between the way there and the way back.

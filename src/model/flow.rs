@@ -122,9 +122,13 @@ pub struct AuthorizationRequest {
     pub max_age: Option<u32>,
     /// Wanted authentication contexts, most wanted first.
     pub acr_values: Vec<String>,
+    /// The authentication contexts of which one must be reached (`OpenID` Connect Core, section 5.5.1.1); empty demands
+    /// none.
+    #[serde(default)]
+    pub essential_acr: Vec<String>,
     /// Who is expected.
     pub login_hint: Option<String>,
-    /// The account that `id_token_hint` names.
+    /// The account that `id_token_hint` names, or `sub` of the parameter `claims`.
     pub hinted_account: Option<AccountId>,
     /// An organization's handle or domain.
     pub domain_hint: Option<String>,
@@ -140,6 +144,11 @@ impl AuthorizationRequest {
     /// Whether the app wants `prompt`.
     pub fn wants(&self, prompt: Prompt) -> bool {
         self.prompt.contains(&prompt)
+    }
+
+    /// Whether a sign-in in the context `acr` is good enough.
+    pub fn accepts_context(&self, acr: Option<&str>) -> bool {
+        self.essential_acr.is_empty() || acr.is_some_and(|acr| self.essential_acr.iter().any(|it| it == acr))
     }
 
     /// What `login_hint` says that people and providers know: an email or username, and no `sub` of ours.

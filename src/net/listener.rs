@@ -231,9 +231,11 @@ impl<H: Handler> Server<H> {
     }
 }
 
-/// A connection ends in its own way unless its handler panicked.
+/// A connection ends in its own way, or with the program, unless its handler panicked.
 fn report(ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
         tracing::error!(%error, "a connection broke down");
     }
 }

@@ -2,6 +2,7 @@
 //! (RFC 6749, section 4.1.1; `OpenID` Connect Core, section 3.1.2.2; RFC 7636, section 4.4.1).
 
 use crate::model::{App, AuthorizationRequest, GrantType, Prompt};
+use crate::protocol::claims::{self, Demanded};
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters, parse_prompt, split_words};
 
 /// Scopes that the broker knows.
@@ -27,13 +28,17 @@ pub fn check(
     let prompt = prompt(parameters)?;
     let scopes = scopes(app, parameters, &prompt)?;
     let code_challenge = code_challenge(app, parameters)?;
+    let demanded = demanded(parameters, longest)?;
+    let wished = parameters.get("acr_values").map(split_words).unwrap_or_default();
     Ok(AuthorizationRequest {
         app: app.id,
         redirect_uri: redirect_uri.to_owned(),
         state: opaque(parameters, "state", longest)?,
         nonce: opaque(parameters, "nonce", longest)?,
         max_age: max_age(parameters)?,
-        acr_values: parameters.get("acr_values").map(split_words).unwrap_or_default(),
+        // What is demanded is wished for, too.
+        acr_values: [demanded.essential_acr.clone(), demanded.voluntary_acr, wished].concat(),
+        essential_acr: demanded.essential_acr,
         login_hint: parameters.get("login_hint").map(str::to_owned),
         hinted_account: None,
         domain_hint: parameters.get("domain_hint").map(str::to_owned),
@@ -170,6 +175,15 @@ fn max_age(parameters: &Parameters) -> Result<Option<u32>, OAuthError> {
     if digits { text.parse().map(Some).map_err(|_| error) } else { Err(error) }
 }
 
+/// What the parameter `claims` demands. `longest` is how long it may be, in bytes.
+pub fn demanded(parameters: &Parameters, longest: usize) -> Result<Demanded, OAuthError> {
+    let Some(text) = parameters.get("claims") else { return Ok(Demanded::default()) };
+    claims::parse(text, longest).ok_or(OAuthError::new(
+        ErrorCode::InvalidRequest,
+        "claims is no JSON object as OpenID Connect Core 5.5 has it, or too long",
+    ))
+}
+
 /// Resource indicators (RFC 8707, section 2): of those that the app is registered for, so that no app gets a token
 /// for somebody else's API.
 fn resources(app: &App, parameters: &Parameters) -> Result<Vec<String>, OAuthError> {
@@ -230,6 +244,8 @@ pub(crate) mod tests {
             ("&prompt=none+login", InvalidRequest),
             ("&prompt=dance", InvalidRequest),
             ("&max_age=-1", InvalidRequest),
+            ("&claims=acr", InvalidRequest),
+            ("&claims={\"id_token\":{\"acr\":{\"essential\":1}}}", InvalidRequest),
             ("&max_age=1.5", InvalidRequest),
             ("&max_age=99999999999", InvalidRequest),
             ("&resource=https://a.test/%23x", InvalidTarget),
@@ -288,6 +304,21 @@ pub(crate) mod tests {
         assert!(asks(&app(|_| ()), ""));
         assert!(!asks(&explicit, ""));
         assert!(asks(&explicit, "&prompt=consent"));
+    }
+
+    #[test]
+    fn a_context_that_is_demanded_is_wished_for_first() {
+        let asked = |claims: &str| {
+            let checked = check_with(&app(|_| ()), &format!("&acr_values=tin&claims={claims}")).unwrap();
+            (checked.essential_acr, checked.acr_values)
+        };
+        let (essential, wished) =
+            asked(r#"{"id_token":{"acr":{"essential":true,"values":["gold","silver"]}}}"#);
+        assert_eq!(essential, ["gold", "silver"]);
+        assert_eq!(wished, ["gold", "silver", "tin"]);
+        let (essential, wished) = asked(r#"{"id_token":{"acr":{"value":"gold"}}}"#);
+        assert!(essential.is_empty());
+        assert_eq!(wished, ["gold", "tin"]);
     }
 
     #[test]

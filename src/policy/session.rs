@@ -36,6 +36,8 @@ pub enum Unsatisfied {
     OtherAccount,
     /// The person came through another connection than the request allows.
     OtherConnection,
+    /// The person signed in in another context than the app demands.
+    Context,
     /// The account may not use the app. Another account may.
     NotAllowed,
 }
@@ -66,6 +68,9 @@ pub fn satisfies(
         && connection.is_none_or(|used| !allowed.contains(&used))
     {
         return Err(Unsatisfied::OtherConnection);
+    }
+    if !request.accepts_context(facts.session.proof.acr.as_deref()) {
+        return Err(Unsatisfied::Context);
     }
     if facts.may_use_app { Ok(()) } else { Err(Unsatisfied::NotAllowed) }
 }
@@ -130,6 +135,7 @@ mod tests {
             prompt: Vec::new(),
             max_age: None,
             acr_values: Vec::new(),
+            essential_acr: Vec::new(),
             login_hint: None,
             hinted_account: None,
             domain_hint: None,

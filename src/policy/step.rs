@@ -39,6 +39,8 @@ pub struct Facts {
     pub withdrawn: Option<Withdrawn>,
     /// Whether this is the account that `id_token_hint` names, where one does.
     pub is_expected: bool,
+    /// Whether the person signed in in a context that the app accepts.
+    pub is_context_accepted: bool,
     /// Whether the account may use the app, in the way in which it signed in.
     pub may_use_app: bool,
     /// Whether the person is to be asked to link another account of theirs.
@@ -56,6 +58,8 @@ pub enum Step {
     RefuseOther,
     /// Nothing more: this account may not use this app.
     RefuseAccess,
+    /// Nothing more: the app demands another authentication context.
+    RefuseContext,
     /// Offer to link another account.
     OfferLink,
     /// Ask for consent.
@@ -73,6 +77,8 @@ pub const fn next_step(facts: Facts) -> Step {
         Step::RefuseOther
     } else if !facts.may_use_app {
         Step::RefuseAccess
+    } else if !facts.is_context_accepted {
+        Step::RefuseContext
     } else if facts.offers_link {
         Step::OfferLink
     } else if facts.needs_consent {
@@ -90,17 +96,26 @@ mod tests {
     fn refusals_come_before_questions() {
         let gone = Some(Withdrawn::Connection);
         let refused = Step::RefuseWithdrawn(Withdrawn::Connection);
-        for (withdrawn, is_expected, may_use_app, offers_link, needs_consent, step) in [
-            (gone, false, false, true, true, refused),
-            (gone, true, true, false, false, refused),
-            (None, false, false, true, true, Step::RefuseOther),
-            (None, true, false, true, true, Step::RefuseAccess),
-            (None, true, true, true, true, Step::OfferLink),
-            (None, true, true, true, false, Step::OfferLink),
-            (None, true, true, false, true, Step::Consent),
-            (None, true, true, false, false, Step::Finish),
+        for (withdrawn, is_expected, may_use_app, is_context_accepted, offers_link, needs_consent, step) in [
+            (gone, false, false, false, true, true, refused),
+            (gone, true, true, true, false, false, refused),
+            (None, false, false, false, true, true, Step::RefuseOther),
+            (None, true, false, false, true, true, Step::RefuseAccess),
+            (None, true, true, false, true, true, Step::RefuseContext),
+            (None, true, true, false, false, false, Step::RefuseContext),
+            (None, true, true, true, true, true, Step::OfferLink),
+            (None, true, true, true, true, false, Step::OfferLink),
+            (None, true, true, true, false, true, Step::Consent),
+            (None, true, true, true, false, false, Step::Finish),
         ] {
-            let facts = Facts { withdrawn, is_expected, may_use_app, offers_link, needs_consent };
+            let facts = Facts {
+                withdrawn,
+                is_expected,
+                is_context_accepted,
+                may_use_app,
+                offers_link,
+                needs_consent,
+            };
             assert_eq!(next_step(facts), step);
         }
     }

@@ -3,6 +3,7 @@
 //! Parsing and writing only. Nothing here performs I/O, holds a key, or decides whether somebody may do something.
 
 pub mod base64url;
+pub mod claims;
 pub mod document;
 pub mod jose;
 pub mod json;

@@ -200,8 +200,8 @@ pub struct Expectation<'a> {
     pub access_token: Option<&'a str>,
     /// A fresh sign-in is demanded.
     pub fresh: Option<FreshSignIn>,
-    /// `acr` must be one of these, in the provider's words; empty demands nothing.
-    pub acr: &'a [String],
+    /// `acr` must be one of these, in the provider's words; `None` demands nothing.
+    pub acr: Option<&'a [&'a str]>,
 }
 
 /// A demand for a fresh sign-in, from `max_age` or `prompt=login`.
@@ -442,9 +442,9 @@ fn check_required(claims: Claims<'_>, connection: &Connection) -> Result<(), IdT
 
 fn check_context(claims: Claims<'_>, expected: &Expectation<'_>) -> Result<Option<String>, IdTokenError> {
     let stated = claims.string("acr")?;
-    if !expected.acr.is_empty() {
+    if let Some(wanted) = expected.acr {
         let stated = stated.ok_or(IdTokenError::ContextMissing)?;
-        if !expected.acr.iter().any(|wanted| wanted == stated) {
+        if !wanted.contains(&stated) {
             return Err(IdTokenError::ContextMismatch);
         }
     }

@@ -140,12 +140,13 @@ pub(super) fn needs_userinfo(connection: &Connection, claims: &Map<String, Value
         || (offered && (missing(&mapping.email) || nameless || groupless))
 }
 
-/// Maps what was verified.
+/// Maps what was verified. Of several of the apps' words for what the provider says in `acr`, one of `wanted` is taken.
 pub(super) fn map(
     connection: &Connection,
     id_token: IdTokenClaims,
     userinfo: Option<&Map<String, Value>>,
     token: Secret,
+    wanted: &[String],
     now: Timestamp,
 ) -> Result<VerifiedIdentity, IdentityError> {
     let mapping = &connection.settings.claims;
@@ -162,10 +163,8 @@ pub(super) fn map(
     let email = documents.email(connection, now);
     let groups = documents.groups(mapping)?;
     let words = &connection.settings.acr_values;
-    let mapped_acr = id_token
-        .acr
-        .as_ref()
-        .and_then(|acr| words.iter().find(|(_, upstream)| *upstream == acr).map(|(app, _)| app.clone()));
+    let means_it = |word: &&String| words.get(*word).is_some() && words.get(*word) == id_token.acr.as_ref();
+    let mapped_acr = wanted.iter().chain(words.keys()).find(means_it).cloned();
     Ok(VerifiedIdentity {
         connection: connection.id,
         email,

@@ -91,7 +91,8 @@ pub struct Redemption<'a> {
     pub nonce: &'a str,
     /// A fresh sign-in is demanded.
     pub fresh: Option<FreshSignIn>,
-    /// One of these authentication contexts is demanded, in the app's words; empty demands nothing.
+    /// One of these authentication contexts is demanded, in the app's words, which the connection translates; empty
+    /// demands nothing.
     pub essential_acr: &'a [String],
 }
 
@@ -164,8 +165,10 @@ impl Upstream {
         } else {
             None
         };
-        Ok(identity::map(connection, claims, userinfo.as_ref(), tokens.id_token, self.around.clock.now())
-            .map_err(Refusal::from)?)
+        let (token, now) = (tokens.id_token, self.around.clock.now());
+        let identity =
+            identity::map(connection, claims, userinfo.as_ref(), token, redemption.essential_acr, now);
+        Ok(identity.map_err(Refusal::from)?)
     }
 
     async fn verified(
@@ -178,15 +181,15 @@ impl Upstream {
         let form = |error| Refusal::from(IdTokenError::Form(error));
         let jws = CompactJws::parse(tokens.id_token.expose(), MAX_TOKEN).map_err(form)?;
         let words = &connection.settings.acr_values;
-        let acr: Vec<String> =
-            redemption.essential_acr.iter().map(|word| words.get(word).unwrap_or(word).clone()).collect();
+        let acr: Vec<&str> =
+            redemption.essential_acr.iter().filter_map(|word| words.get(word)).map(String::as_str).collect();
         let expected = Expectation {
             now: self.around.clock.now(),
             nonce: redemption.nonce,
             code: Some(redemption.code),
             access_token: Some(tokens.access_token.expose()),
             fresh: redemption.fresh,
-            acr: &acr,
+            acr: (!redemption.essential_acr.is_empty()).then_some(&acr[..]),
         };
         let check = |keys: &JwkSet| id_token::verify(&jws, keys, connection, &expected);
         let verdict = with_keys(provider, connection, check, |error| error.may_be_a_new_key(&jws)).await?;

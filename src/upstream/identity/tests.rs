@@ -25,7 +25,7 @@ fn map_with(
         sid: None,
         all: object(id_token),
     };
-    map(&connection, claims, userinfo.map(object).as_ref(), Secret::new("token"), now())
+    map(&connection, claims, userinfo.map(object).as_ref(), Secret::new("token"), &[], now())
 }
 
 fn email(

@@ -2,6 +2,7 @@
 
 mod asked_for;
 mod brokered;
+mod context;
 mod local;
 mod requests;
 mod routing;

@@ -1,0 +1,127 @@
+//! The `claims` parameter of an authorization request (`OpenID` Connect Core, section 5.5), as far as it demands
+//! something of the sign-in itself.
+
+use serde_json::{Map, Value};
+
+use super::json::parse_object;
+
+/// What the parameter demands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Demanded {
+    /// The authentication contexts (`acr`) of which one must be reached (section 5.5.1.1); empty demands none.
+    pub essential_acr: Vec<String>,
+    /// Those that are only wished for, most wanted first.
+    pub voluntary_acr: Vec<String>,
+    /// Whom alone the answer may be about (`sub`; section 3.1.2.2).
+    pub subject: Option<String>,
+}
+
+/// Reads the parameter, of at most `longest` bytes. `None` when it is not what section 5.5 says.
+///
+/// What is asked of `userinfo`, and of other claims, is looked at for its form alone.
+pub fn parse(text: &str, longest: usize) -> Option<Demanded> {
+    let request = parse_object(text.as_bytes(), longest).ok()?;
+    requests(&request, "userinfo")?;
+    let Some(of_id_token) = requests(&request, "id_token")? else { return Some(Demanded::default()) };
+    let mut demanded = Demanded::default();
+    if let Some(Value::Object(acr)) = of_id_token.get("acr") {
+        let wanted = words(acr)?;
+        if is_essential(acr)? {
+            demanded.essential_acr = wanted;
+        } else {
+            demanded.voluntary_acr = wanted;
+        }
+    }
+    if let Some(Value::Object(subject)) = of_id_token.get("sub") {
+        let mut wanted = words(subject)?;
+        demanded.subject = wanted.pop();
+        // An ID token has one subject.
+        if !wanted.is_empty() {
+            return None;
+        }
+    }
+    Some(demanded)
+}
+
+/// The member `name`: `Some(None)` where it is absent, `None` where it is malformed.
+#[expect(clippy::option_option, reason = "absent and malformed are two things")]
+fn requests<'a>(request: &'a Map<String, Value>, name: &str) -> Option<Option<&'a Map<String, Value>>> {
+    let Some(member) = request.get(name) else { return Some(None) };
+    let requests = member.as_object()?;
+    let well_formed = requests.values().all(|it| match it {
+        Value::Null => true,
+        Value::Object(it) => is_essential(it).is_some() && it.get("values").is_none_or(Value::is_array),
+        _ => false,
+    });
+    well_formed.then_some(Some(requests))
+}
+
+fn is_essential(request: &Map<String, Value>) -> Option<bool> {
+    request.get("essential").map_or(Some(false), Value::as_bool)
+}
+
+/// The text of `value` and the texts of `values`.
+fn words(request: &Map<String, Value>) -> Option<Vec<String>> {
+    let several = match request.get("values") {
+        None => &[][..],
+        Some(values) => values.as_array()?,
+    };
+    let all = request.get("value").into_iter().chain(several);
+    all.map(|word| word.as_str().map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn demanded(text: &str) -> Option<(Vec<String>, Vec<String>, Option<String>)> {
+        parse(text, 2_048).map(|it| (it.essential_acr, it.voluntary_acr, it.subject))
+    }
+
+    #[test]
+    fn only_what_is_essential_is_demanded() {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        for (text, essential, voluntary, subject) in [
+            ("{}", &[][..], &[][..], None),
+            (r#"{"id_token":{}}"#, &[], &[], None),
+            (r#"{"id_token":{"acr":null,"sub":null,"auth_time":{"essential":true}}}"#, &[], &[], None),
+            (r#"{"id_token":{"acr":{"essential":true}}}"#, &[], &[], None),
+            (r#"{"id_token":{"acr":{"essential":true,"value":"gold"}}}"#, &["gold"], &[], None),
+            (r#"{"id_token":{"acr":{"essential":true,"values":["a","b"]}}}"#, &["a", "b"], &[], None),
+            (r#"{"id_token":{"acr":{"essential":false,"values":["a","b"]}}}"#, &[], &["a", "b"], None),
+            (r#"{"id_token":{"acr":{"values":["a"]}}}"#, &[], &["a"], None),
+            (r#"{"id_token":{"sub":{"value":"s1"}}}"#, &[], &[], Some("s1")),
+            (r#"{"userinfo":{"acr":{"essential":true,"value":"gold"},"name":null}}"#, &[], &[], None),
+            (r#"{"id_token":{"email":{"value":7,"essential":true,"other":[]}},"more":1}"#, &[], &[], None),
+        ] {
+            let expected = (words(essential), words(voluntary), subject.map(str::to_owned));
+            assert_eq!(demanded(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_malformed_demands_nothing_by_accident() {
+        for text in [
+            "",
+            "[]",
+            "null",
+            "{",
+            r#"{"id_token":null}"#,
+            r#"{"id_token":[]}"#,
+            r#"{"userinfo":1}"#,
+            r#"{"userinfo":{"name":true}}"#,
+            r#"{"id_token":{"acr":"gold"}}"#,
+            r#"{"id_token":{"acr":{"essential":"true","value":"gold"}}}"#,
+            r#"{"id_token":{"acr":{"essential":true,"value":1}}}"#,
+            r#"{"id_token":{"acr":{"essential":true,"value":null}}}"#,
+            r#"{"id_token":{"acr":{"essential":true,"values":"gold"}}}"#,
+            r#"{"id_token":{"acr":{"essential":true,"values":["gold",1]}}}"#,
+            r#"{"id_token":{"sub":{"values":["a","b"]}}}"#,
+            r#"{"id_token":{},"id_token":{"acr":{"essential":true,"value":"gold"}}}"#,
+        ] {
+            assert_eq!(demanded(text), None, "{text}");
+        }
+        let long = format!(r#"{{"more":"{}"}}"#, "a".repeat(2_048));
+        assert_eq!(demanded(&long), None);
+    }
+}
