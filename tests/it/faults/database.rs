@@ -17,7 +17,7 @@ use crate::harness::server::Server;
 use crate::harness::world::{PASSWORD, World};
 
 /// The address of the server in a URL, and the URL with another address in its place.
-fn through(url: &str, proxy: impl FnOnce(SocketAddr) -> SocketAddr) -> String {
+pub(super) fn through(url: &str, proxy: impl FnOnce(SocketAddr) -> SocketAddr) -> String {
     let mut changed = Url::parse(url).unwrap();
     let address = proxy(server_of(url));
     changed.set_host(Some(&address.ip().to_string())).unwrap();
@@ -25,7 +25,7 @@ fn through(url: &str, proxy: impl FnOnce(SocketAddr) -> SocketAddr) -> String {
     changed.into()
 }
 
-fn server_of(url: &str) -> SocketAddr {
+pub(super) fn server_of(url: &str) -> SocketAddr {
     let url = Url::parse(url).unwrap();
     format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5_432)).parse().unwrap()
 }

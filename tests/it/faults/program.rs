@@ -9,14 +9,18 @@ use http_body_util::Full;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use serde_json::Value;
 use tokio::sync::Mutex;
 use url::Url;
 
+use super::database::{server_of, through};
 use super::rows::assert_whole;
 use crate::harness::browser::{BoxError, Browser, Network};
-use crate::harness::database::Kind;
+use crate::harness::database::{Kind, TestDatabase};
 use crate::harness::program::{Program, balanced, readiness};
+use crate::harness::proxy::Proxy;
 use crate::harness::relying_app::RelyingApp;
+use crate::harness::server::Server;
 use crate::harness::world::PASSWORD;
 use crate::on_both_databases;
 
@@ -95,15 +99,22 @@ impl People {
         self.done.fetch_add(1, Ordering::SeqCst);
         self.acknowledged.lock().await.signed_in.push(browser);
         let (status, tokens) = app.try_redeem(&code).await?;
+        answered(status, &tokens)?;
         assert_eq!(status, StatusCode::OK, "a code that was acknowledged is there: {tokens}");
         self.acknowledged.lock().await.redeemed.push((app.clone(), code));
         let old = tokens["refresh_token"].as_str().unwrap().to_owned();
         let (status, tokens) = app.try_refresh(&old).await?;
+        answered(status, &tokens)?;
         assert_eq!(status, StatusCode::OK, "a refresh token that was acknowledged is there: {tokens}");
         let new = tokens["refresh_token"].as_str().unwrap().to_owned();
         self.acknowledged.lock().await.refreshed.push((app.clone(), old, new));
         Ok(())
     }
+}
+
+/// Whether an app was told whether it was done: 503 leaves that open.
+fn answered(status: StatusCode, answer: &Value) -> Result<(), BoxError> {
+    if status == StatusCode::SERVICE_UNAVAILABLE { Err(answer.to_string().into()) } else { Ok(()) }
 }
 
 /// Everything acknowledged is there, and everything used up stays used up.
@@ -204,6 +215,37 @@ async fn nodes_that_are_restarted_one_after_another_fail_nobody() {
     assert!(done >= 12, "{done}");
     assert_whole(&program.database).await;
     let acknowledged = std::mem::take(&mut *people.acknowledged.lock().await);
+    assert_kept(acknowledged, &program).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_that_takes_over_in_the_middle_of_200_sign_ins_has_what_was_acknowledged() {
+    let primary = Server::start();
+    let proxy = Proxy::to(server_of(&primary.url())).await;
+    let database = TestDatabase::on_server(&through(&primary.url(), |_| proxy.address)).await;
+    let standby = primary.followed();
+    let mut program = Program::on(database, 1).await;
+    let public = program.nodes[0].public;
+    program.reached_at(public);
+    let people = People::of(&program);
+    let workers: Vec<_> = (0..4).map(|number| tokio::spawn(people.clone().sign_in(number))).collect();
+    while people.done.load(Ordering::SeqCst) < SIGN_INS / 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    primary.crash();
+    proxy.cut();
+    let before = people.done.load(Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(people.done.load(Ordering::SeqCst) <= before + 4, "nothing is acknowledged without a database");
+    standby.promote();
+    proxy.turn_to(server_of(&standby.url()));
+    proxy.cut();
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    assert_whole(&program.database).await;
+    let acknowledged = std::mem::take(&mut *people.acknowledged.lock().await);
+    assert!(acknowledged.signed_in.len() >= SIGN_INS);
     assert_kept(acknowledged, &program).await;
 }
 

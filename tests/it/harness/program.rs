@@ -54,11 +54,15 @@ impl Program {
     /// Declares the world and starts so many nodes; people reach nobody until [`reached_at`](Self::reached_at) says
     /// where.
     pub async fn with_nodes(kind: Kind, count: usize) -> Self {
+        Self::on(TestDatabase::new(kind).await, count).await
+    }
+
+    /// The same on a database that a test has made.
+    pub async fn on(database: TestDatabase, count: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new();
         authority.issue(&folder.path().join("certs"), "id", &["id.test"]);
         std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-        let database = TestDatabase::new(kind).await;
         let text = std::fs::read_to_string(write_config(&folder, &database.settings.url, LOOPBACK)).unwrap();
         let mut nodes: Vec<Node> = (0..count).map(|number| Node::new(folder.path(), number, &text)).collect();
         let mut network = Network::new(&authority.pem());
