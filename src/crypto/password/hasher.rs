@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 
 use super::MAX_PASSWORD_BYTES;
 use super::phc::{self, Cost, PhcError, SALT_LEN, StoredHash};
-use super::priority::yield_to_everything_else;
 use super::queue::{self, Queue, Share};
 use crate::model::{Random, Secret};
 
@@ -81,6 +80,11 @@ type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 
 /// Room for one password before the hashing threads, held until it was hashed or this is dropped.
 pub struct Place(queue::Place<Job>);
+
+/// How much less than everything else the hashing threads count with the system's scheduler. They compute whenever
+/// nothing else would, and a tenth of the time when everything is busy: a crowd at the sign-in page slows down only
+/// itself.
+const NICENESS: i32 = 10;
 
 impl PasswordHasher {
     /// Starts the threads. Their memory (19 MiB each by default) is taken at the first hash.
@@ -192,6 +196,14 @@ fn work(queue: &Queue<Job>) {
     let mut memory = Vec::new();
     while let Some(job) = queue.next() {
         job(&mut memory);
+    }
+}
+
+/// Lowers the priority of this thread. On Linux it is a thread's own; elsewhere it would be the whole program's.
+fn yield_to_everything_else() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "the priority of a hashing thread stays as it is");
     }
 }
 

@@ -6,7 +6,6 @@
 
 mod hasher;
 mod phc;
-mod priority;
 mod queue;
 
 pub use hasher::{HasherSettings, PasswordError, PasswordHasher, Place, Verdict};
