@@ -89,7 +89,7 @@ impl Broker {
         if let Target::App(request) = &flow.target
             && !can_reach(&entry.connection, &request.essential_acr)
         {
-            return Err(self.refuse_to_app(visit, event, request, UNMET_CONTEXT, "acr_not_mapped").await);
+            return Err(self.refuse_unreachable(visit, event, request).await);
         }
         let (prompts, max_age, acr_values) = demands(&flow.target);
         let mut leg = self.new_leg(&entry.connection, &prompts, max_age);
@@ -369,6 +369,20 @@ impl Broker {
         }
         let refused = self.refuse(visit, event, page, error.code()).await;
         if page == "idp_unreachable" { refused.retry_after(RETRY_PROVIDER) } else { refused }
+    }
+
+    /// Refuses to send somebody to a provider that cannot be asked for what the app demands.
+    async fn refuse_unreachable(
+        &self,
+        visit: &Visit,
+        event: Event,
+        request: &AuthorizationRequest,
+    ) -> FlowError {
+        if self.may_still_answer(request).await {
+            self.refuse_to_app(visit, event, request, UNMET_CONTEXT, "acr_not_mapped").await
+        } else {
+            self.refuse(visit, event, "redirect_uri_mismatch", "redirect_uri_withdrawn").await
+        }
     }
 
     /// Whether the address of a request is still one of an enabled app. Where nobody can tell, it is not: nothing goes to

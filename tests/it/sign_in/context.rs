@@ -127,3 +127,27 @@ on_both_databases! {
         assert_eq!(end.location_parameter("error").as_deref(), Some("login_required"), "{}", end.body);
     }
 }
+
+on_both_databases! {
+    async fn who_chooses_a_provider_that_cannot_be_asked_comes_back_to_where_the_app_still_is(kind: Kind) {
+        let world = World::new(kind).await;
+        let mut browser = world.browser();
+        let page = browser.open(&world.notes.authorize_url(&[("claims", GOLD)])).await;
+        let page = browser.click(&page, "use-custom-domain").await;
+        let end = browser.clone().press(&page, "continue", &[("domain", "acme.test")]).await;
+        assert_eq!(outcome(&world.notes, &end).await, "unmet_authentication_requirements");
+        // An address that was taken from the app meanwhile gets nothing, not even that.
+        world
+            .app
+            .apply(
+                "[[organizations]]\nhandle = \"acme\"\nname = \"Acme\"\n[[organizations.apps]]\nclient_id = \"notes\"\n\
+                 name = \"Notes\"\nclient_secret = \"notes-secret-0123456789\"\n\
+                 redirect_uris = [\"https://notes.acme.test/elsewhere\"]\n",
+            )
+            .await;
+        let end = browser.press(&page, "continue", &[("domain", "acme.test")]).await;
+        assert_eq!(end.location(), None);
+        assert_eq!(end.error().as_deref(), Some("redirect_uri_mismatch"), "{}", end.body);
+        assert_eq!(world.app.refusals().await, ["acr_not_mapped", "redirect_uri_withdrawn"]);
+    }
+}
