@@ -115,14 +115,16 @@ impl Broker {
         };
         // What is malformed is refused by `check`.
         let demanded = request::demanded(parameters, self.settings.state_bytes);
-        let subject = match (hinted, demanded.unwrap_or_default().subject) {
+        let (subject, unknown) = match (hinted, demanded.unwrap_or_default().subject) {
             (None, None) => return Ok(Ok(None)),
             (Some(hinted), Some(demanded)) if hinted != demanded => return Ok(Err(INVALID_HINT)),
-            (Some(subject), _) | (None, Some(subject)) => subject,
+            (Some(subject), _) => (subject, Err(INVALID_HINT)),
+            // Anybody can write a subject here: one that the app does not know is like one who does not come.
+            (None, Some(subject)) => (subject, Ok(Some(NOBODY))),
         };
         let mut tx = self.database.read().await?;
         let account = find_account_of_subject(&mut tx, app.id, &subject).await?;
-        Ok(account.map_or(Err(INVALID_HINT), |account| Ok(Some(account))))
+        Ok(account.map_or(unknown, |account| Ok(Some(account))))
     }
 
     async fn satisfies(
@@ -253,8 +255,11 @@ impl Broker {
 /// What an app is told whose request names nobody, or two people.
 const INVALID_HINT: OAuthError = OAuthError::new(
     ErrorCode::InvalidRequest,
-    "id_token_hint is no ID token of this issuer for this app, or claims demands another sub, or one that is unknown",
+    "id_token_hint is no ID token of this issuer for this app, or claims demands another sub",
 );
+
+/// The account that no account is.
+const NOBODY: AccountId = AccountId::from_bytes([0; 16]);
 
 /// What an app is told that allowed nothing to be shown (`OpenID` Connect Core, section 3.1.2.6).
 fn silent_error(unsatisfied: Unsatisfied) -> OAuthError {

@@ -60,14 +60,15 @@ fn is_essential(request: &Map<String, Value>) -> Option<bool> {
     request.get("essential").map_or(Some(false), Value::as_bool)
 }
 
-/// The text of `value` and the texts of `values`.
+/// The text of `value`, or the texts of `values`, of which there are some.
 fn words(request: &Map<String, Value>) -> Option<Vec<String>> {
-    let several = match request.get("values") {
-        None => &[][..],
-        Some(values) => values.as_array()?,
-    };
-    let all = request.get("value").into_iter().chain(several);
-    all.map(|word| word.as_str().map(str::to_owned)).collect()
+    let text = |word: &Value| word.as_str().map(str::to_owned);
+    match (request.get("value"), request.get("values")) {
+        (None, None) => Some(Vec::new()),
+        (Some(word), None) => Some(vec![text(word)?]),
+        (None, Some(words)) => words.as_array().filter(|words| !words.is_empty())?.iter().map(text).collect(),
+        (Some(_), Some(_)) => None,
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +117,8 @@ mod tests {
             r#"{"id_token":{"acr":{"essential":true,"value":null}}}"#,
             r#"{"id_token":{"acr":{"essential":true,"values":"gold"}}}"#,
             r#"{"id_token":{"acr":{"essential":true,"values":["gold",1]}}}"#,
+            r#"{"id_token":{"acr":{"essential":true,"values":[]}}}"#,
+            r#"{"id_token":{"acr":{"essential":true,"value":"gold","values":["silver"]}}}"#,
             r#"{"id_token":{"sub":{"values":["a","b"]}}}"#,
             r#"{"id_token":{},"id_token":{"acr":{"essential":true,"value":"gold"}}}"#,
         ] {

@@ -106,10 +106,18 @@ on_both_databases! {
         let gil = claims(&hint)["sub"].as_str().unwrap().to_owned();
         let demand = |sub: &str| json!({ "id_token": { "sub": { "value": sub } } }).to_string();
         let (of_gil, of_nobody) = (demand(&gil), demand("acc_nobody"));
+        // Who asks without a session learns of nobody whether the app knows them.
+        for demand in [&of_gil, &of_nobody] {
+            let silent = [("prompt", "none"), ("claims", demand.as_str())];
+            let end = world.browser().open(&world.globex_app.authorize_url(&silent)).await;
+            assert_eq!(end.location_parameter("error").as_deref(), Some("login_required"));
+            let page = world.browser().open(&world.globex_app.authorize_url(&[("claims", demand)])).await;
+            page.expect(200, "sign-in");
+        }
         for (more, error) in [
             (vec![("claims", of_gil.as_str())], None),
             (vec![("claims", of_gil.as_str()), ("id_token_hint", hint.as_str())], None),
-            (vec![("claims", of_nobody.as_str())], Some("invalid_request")),
+            (vec![("claims", of_nobody.as_str())], Some("login_required")),
             (vec![("claims", of_nobody.as_str()), ("id_token_hint", hint.as_str())], Some("invalid_request")),
             (vec![("claims", "{\"id_token\":7}")], Some("invalid_request")),
         ] {
