@@ -24,6 +24,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         created_at: Timestamp::from_unix_seconds(0),
     };
     if let Ok(good) = request::check(&app, REDIRECT_URI, &parameters, 2_048) {
+        let good = good.request;
         assert!(good.scopes.iter().all(|scope| app.settings.scopes.contains(scope)));
         assert!(good.code_challenge.is_some());
         assert_eq!(parameters.first_repeated(), None);

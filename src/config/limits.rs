@@ -10,7 +10,7 @@ section! {
         key header_bytes: usize = "16384";
         /// Bytes of a request body.
         key body_bytes: usize = "65536";
-        /// Bytes of an app's `state`, and of its `nonce`.
+        /// Bytes of an app's `state`, of its `nonce`, and of its `claims`.
         key state_bytes: usize = "2048";
         /// Network connections open at once.
         key sockets: usize = "20000";

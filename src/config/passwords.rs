@@ -22,9 +22,9 @@ section! {
         key policy: PasswordPolicy = "classic";
         /// Passwords hashed at once; absent: as many as there are processor cores.
         optional max_parallel: usize = "2";
-        /// Passwords that may wait to be hashed; beyond, a sign-in is asked to come back. From four on,
-        /// strangers and browsers in which somebody has signed in before leave each other a quarter; of what is there for
-        /// strangers, a network alone takes half.
+        /// Passwords that may wait to be hashed; beyond, a sign-in is asked to come back. From four on, strangers and
+        /// browsers in which somebody has signed in before leave each other a quarter; of what is there for strangers,
+        /// a network alone takes half.
         key queue: usize = "64";
     }
 }

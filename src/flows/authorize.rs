@@ -14,9 +14,10 @@ use crate::model::{
     Target, Username,
 };
 use crate::policy::access::may_use;
+use crate::policy::redirect;
+use crate::policy::request::{self, Checked};
 use crate::policy::route::{self, Destination, Hints, NamedBy};
 use crate::policy::session::{SessionFacts, Unsatisfied, satisfies};
-use crate::policy::{redirect, request};
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 use crate::store::StoreError;
 use crate::store::grants::find_account_of_subject;
@@ -37,10 +38,16 @@ impl Broker {
             ..Event::new("authorize")
         };
         let checked = request::check(&entry.app, &redirect_uri, parameters, self.settings.state_bytes);
-        let hinted = self.hinted_account(&entry.app, parameters).await?;
-        let request = match (checked, hinted) {
-            (Ok(request), Ok(hinted_account)) => AuthorizationRequest { hinted_account, ..request },
-            (Err(error), _) | (Ok(_), Err(error)) => {
+        let hinted = match checked {
+            Ok(Checked { request, subject }) => {
+                let hinted = self.hinted_account(&entry.app, parameters, subject).await?;
+                hinted.map(|hinted_account| AuthorizationRequest { hinted_account, ..request })
+            }
+            Err(error) => Err(error),
+        };
+        let request = match hinted {
+            Ok(request) => request,
+            Err(error) => {
                 self.record_refusal_alone(&visit.network(), &event, error.code.as_str()).await?;
                 let state = parameters.get("state").filter(|_| parameters.is_single("state"));
                 return Err(FlowError::Redirect(self.error_address(&redirect_uri, state, &error)));
@@ -100,11 +107,12 @@ impl Broker {
         Ok((entry, uri))
     }
 
-    /// The account that `id_token_hint` names, or `sub` of the parameter `claims`; both name the same one.
+    /// The account that `id_token_hint` names, or the subject that the parameter `claims` demands; both name the same one.
     async fn hinted_account(
         &self,
         app: &App,
         parameters: &Parameters,
+        demanded: Option<String>,
     ) -> Result<Result<Option<AccountId>, OAuthError>, FlowError> {
         let hinted = match parameters.get("id_token_hint") {
             None => None,
@@ -113,9 +121,7 @@ impl Broker {
                 _ => return Ok(Err(INVALID_HINT)),
             },
         };
-        // What is malformed is refused by `check`.
-        let demanded = request::demanded(parameters, self.settings.state_bytes);
-        let (subject, unknown) = match (hinted, demanded.unwrap_or_default().subject) {
+        let (subject, unknown) = match (hinted, demanded) {
             (None, None) => return Ok(Ok(None)),
             (Some(hinted), Some(demanded)) if hinted != demanded => return Ok(Err(INVALID_HINT)),
             (Some(subject), _) => (subject, Err(INVALID_HINT)),

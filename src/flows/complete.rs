@@ -13,6 +13,7 @@ use crate::model::{
     Proof, ProvenFlow, Secret, Session, SessionId, Target, Timestamp,
 };
 use crate::policy::access::{may_use, may_use_password, needs_consent, within};
+use crate::policy::context::is_accepted;
 use crate::policy::redirect;
 use crate::policy::route::{Hints, is_among};
 use crate::policy::step::{Facts, Step, Withdrawn, next_step};
@@ -265,10 +266,7 @@ impl Broker {
                 Some(_) => (!may_stay).then_some(Withdrawn::LocalSignIn),
             },
             is_expected: target.expected_account().is_none_or(|expected| expected == account.id),
-            is_context_accepted: match target {
-                Target::App(request) => request.accepts_context(proof.acr.as_deref()),
-                _ => true,
-            },
+            is_context_accepted: is_accepted(target.essential_acr(), proof.acr.as_deref()),
             may_use_app,
             offers_link: offer.is_some(),
             needs_consent,
@@ -401,7 +399,7 @@ impl Broker {
         target: &Target,
     ) -> FlowError {
         if let (Step::RefuseOther, Target::App(request)) = (step, target) {
-            let description = "somebody else signed in than id_token_hint names";
+            let description = "somebody else signed in than id_token_hint or claims names";
             let error = OAuthError::new(ErrorCode::LoginRequired, description);
             return self.refuse_to_app(visit, event, request, error, "other_account").await;
         }

@@ -87,7 +87,7 @@ pub struct FlowSettings {
     pub max_accounts: i64,
     /// How much an organization may have.
     pub limits: manage::Limits,
-    /// The longest `state` of an app, in bytes.
+    /// The longest `state`, `nonce` and `claims` of an app, in bytes.
     pub state_bytes: usize,
     /// How passwords are hashed.
     pub hasher: HasherSettings,

@@ -13,7 +13,9 @@ use crate::model::{
     AuthorizationRequest, Connection, ConnectionId, Email, FLOW_LIFETIME, Flow, Identity, Prompt, Side,
     Target, UpstreamLeg,
 };
+use crate::policy::context::can_be_asked_for;
 use crate::policy::route::NamedBy;
+use crate::policy::step::{Step, Withdrawn};
 use crate::protocol::base64url;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::{StoreError, Tx, flows, profiles};
@@ -87,9 +89,9 @@ impl Broker {
             return Err(self.refuse(visit, event, "connection_disabled", "connection_disabled").await);
         }
         if let Target::App(request) = &flow.target
-            && !can_reach(&entry.connection, &request.essential_acr)
+            && !can_be_asked_for(&request.essential_acr, &entry.connection.settings.acr_values)
         {
-            return Err(self.refuse_unreachable(visit, event, request).await);
+            return Err(self.refuse_context(visit, event, request, &flow.target).await);
         }
         let (prompts, max_age, acr_values) = demands(&flow.target);
         let mut leg = self.new_leg(&entry.connection, &prompts, max_age);
@@ -254,10 +256,6 @@ impl Broker {
             forced: leg.forced,
             sent_at: leg.sent_at,
         });
-        let essential_acr = match &flow.target {
-            Target::App(request) => &request.essential_acr[..],
-            _ => &[],
-        };
         let redemption = Redemption {
             code,
             response_iss: iss,
@@ -265,7 +263,7 @@ impl Broker {
             verifier: &leg.verifier,
             nonce: &base64url::encode(leg.nonce),
             fresh,
-            essential_acr,
+            essential_acr: flow.target.essential_acr(),
         };
         self.upstream.redeem(connection, credential, &redemption).await
     }
@@ -362,7 +360,8 @@ impl Broker {
             UpstreamError::Unavailable(_) => ("idp_unreachable", None),
         };
         if let (Some(code), Target::App(request)) = (towards_app, &flow.target)
-            && self.may_still_answer(request).await
+            // Where nobody can tell, nothing goes there.
+            && matches!(self.withdrawn(request).await, Ok(None))
         {
             let error_for_app = OAuthError::new(code, "the identity provider did not sign the person in");
             return self.refuse_to_app(visit, event, request, error_for_app, error.code()).await;
@@ -372,24 +371,28 @@ impl Broker {
     }
 
     /// Refuses to send somebody to a provider that cannot be asked for what the app demands.
-    async fn refuse_unreachable(
+    async fn refuse_context(
         &self,
         visit: &Visit,
         event: Event,
         request: &AuthorizationRequest,
+        target: &Target,
     ) -> FlowError {
-        if self.may_still_answer(request).await {
-            self.refuse_to_app(visit, event, request, UNMET_CONTEXT, "acr_not_mapped").await
-        } else {
-            self.refuse(visit, event, "redirect_uri_mismatch", "redirect_uri_withdrawn").await
+        match self.withdrawn(request).await {
+            Ok(None) => self.refuse_to_app(visit, event, request, UNMET_CONTEXT, "acr_not_mapped").await,
+            Ok(Some(what)) => self.refuse_step(visit, event, Step::RefuseWithdrawn(what), target).await,
+            Err(error) => error.into(),
         }
     }
 
-    /// Whether the address of a request is still one of an enabled app. Where nobody can tell, it is not: nothing goes to
-    /// an address that was taken from the app meanwhile.
-    async fn may_still_answer(&self, request: &AuthorizationRequest) -> bool {
-        let entry = self.directory.app_by_id(request.app).await.ok().flatten();
-        entry.is_some_and(|entry| entry.is_enabled() && is_still_registered(&entry, request))
+    /// What of the app was withdrawn since it asked, if anything: nothing goes to an address that it has given up, not
+    /// even a refusal.
+    async fn withdrawn(&self, request: &AuthorizationRequest) -> Result<Option<Withdrawn>, StoreError> {
+        Ok(match self.directory.app_by_id(request.app).await? {
+            Some(entry) if !entry.is_enabled() => Some(Withdrawn::App),
+            Some(entry) => (!is_still_registered(&entry, request)).then_some(Withdrawn::RedirectUri),
+            None => Some(Withdrawn::App),
+        })
     }
 
     /// Refuses an identity that signs in through another connection of the organization, and names that one.
@@ -456,12 +459,6 @@ fn denial_for_app(denial: &Denial) -> Option<ErrorCode> {
         "temporarily_unavailable" | "server_error" => Some(ErrorCode::TemporarilyUnavailable),
         _ => None,
     }
-}
-
-/// Whether a provider can be asked for one of these authentication contexts, in the apps' words.
-fn can_reach(connection: &Connection, essential: &[String]) -> bool {
-    let words = &connection.settings.acr_values;
-    essential.is_empty() || essential.iter().any(|word| words.contains_key(word))
 }
 
 /// A hash over what must not have changed between the way there and the way back.

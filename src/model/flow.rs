@@ -90,6 +90,14 @@ impl Target {
         }
     }
 
+    /// The authentication contexts of which the app demands one.
+    pub fn essential_acr(&self) -> &[String] {
+        match self {
+            Self::App(request) => &request.essential_acr,
+            Self::Account | Self::Home(_) | Self::Own(..) | Self::Link(..) | Self::Near(..) => &[],
+        }
+    }
+
     /// The account that alone may come out of this flow, if there is one.
     pub fn expected_account(&self) -> Option<AccountId> {
         match self {
@@ -124,6 +132,7 @@ pub struct AuthorizationRequest {
     pub acr_values: Vec<String>,
     /// The authentication contexts of which one must be reached (`OpenID` Connect Core, section 5.5.1.1); empty demands
     /// none.
+    // Rows of flows that an earlier version has written lack it.
     #[serde(default)]
     pub essential_acr: Vec<String>,
     /// Who is expected.
@@ -144,11 +153,6 @@ impl AuthorizationRequest {
     /// Whether the app wants `prompt`.
     pub fn wants(&self, prompt: Prompt) -> bool {
         self.prompt.contains(&prompt)
-    }
-
-    /// Whether a sign-in in the context `acr` is good enough.
-    pub fn accepts_context(&self, acr: Option<&str>) -> bool {
-        self.essential_acr.is_empty() || acr.is_some_and(|acr| self.essential_acr.iter().any(|it| it == acr))
     }
 
     /// What `login_hint` says that people and providers know: an email or username, and no `sub` of ours.

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod claims;
+pub mod context;
 pub mod deadline;
 pub mod guesses;
 pub mod link;

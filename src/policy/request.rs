@@ -8,14 +8,23 @@ use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters, parse_prompt, sp
 /// Scopes that the broker knows.
 pub const SCOPES: [&str; 5] = ["openid", "profile", "email", "phone", "offline_access"];
 
-/// Checks a request whose `client_id` and `redirect_uri` were found good. `hinted_account` and the like are filled in
-/// by the caller. `longest` is how long `state` and `nonce` may be, in bytes.
+/// A request that is in order.
+#[derive(Debug)]
+pub struct Checked {
+    /// The request; `hinted_account` is for the caller to fill in.
+    pub request: AuthorizationRequest,
+    /// `sub` that the parameter `claims` demands.
+    pub subject: Option<String>,
+}
+
+/// Checks a request whose `client_id` and `redirect_uri` were found good. `longest` is how long `state`, `nonce` and
+/// `claims` may each be, in bytes.
 pub fn check(
     app: &App,
     redirect_uri: &str,
     parameters: &Parameters,
     longest: usize,
-) -> Result<AuthorizationRequest, OAuthError> {
+) -> Result<Checked, OAuthError> {
     // Order matters: what makes the rest of the request unreliable comes first.
     if let Some(name) = parameters.first_repeated() {
         return Err(OAuthError::naming(
@@ -28,17 +37,17 @@ pub fn check(
     let prompt = prompt(parameters)?;
     let scopes = scopes(app, parameters, &prompt)?;
     let code_challenge = code_challenge(app, parameters)?;
-    let demanded = demanded(parameters, longest)?;
+    let claims = demanded(parameters, longest)?;
     let wished = parameters.get("acr_values").map(split_words).unwrap_or_default();
-    Ok(AuthorizationRequest {
+    let request = AuthorizationRequest {
         app: app.id,
         redirect_uri: redirect_uri.to_owned(),
         state: opaque(parameters, "state", longest)?,
         nonce: opaque(parameters, "nonce", longest)?,
         max_age: max_age(parameters)?,
         // What is demanded is wished for, too.
-        acr_values: [demanded.essential_acr.clone(), demanded.voluntary_acr, wished].concat(),
-        essential_acr: demanded.essential_acr,
+        acr_values: [claims.essential_acr.clone(), claims.voluntary_acr, wished].concat(),
+        essential_acr: claims.essential_acr,
         login_hint: parameters.get("login_hint").map(str::to_owned),
         hinted_account: None,
         domain_hint: parameters.get("domain_hint").map(str::to_owned),
@@ -48,7 +57,8 @@ pub fn check(
         scopes,
         code_challenge,
         prompt,
-    })
+    };
+    Ok(Checked { request, subject: claims.subject })
 }
 
 fn refuse_unsupported(parameters: &Parameters) -> Result<(), OAuthError> {
@@ -175,8 +185,8 @@ fn max_age(parameters: &Parameters) -> Result<Option<u32>, OAuthError> {
     if digits { text.parse().map(Some).map_err(|_| error) } else { Err(error) }
 }
 
-/// What the parameter `claims` demands. `longest` is how long it may be, in bytes.
-pub fn demanded(parameters: &Parameters, longest: usize) -> Result<Demanded, OAuthError> {
+/// What the parameter `claims` demands.
+fn demanded(parameters: &Parameters, longest: usize) -> Result<Demanded, OAuthError> {
     let Some(text) = parameters.get("claims") else { return Ok(Demanded::default()) };
     claims::parse(text, longest).ok_or(OAuthError::new(
         ErrorCode::InvalidRequest,
@@ -225,7 +235,8 @@ pub(crate) mod tests {
 
     fn check_with(app: &App, more: &str) -> Result<AuthorizationRequest, ErrorCode> {
         let parameters = Parameters::parse(&format!("{GOOD}{more}"));
-        check(app, "https://app.test/cb", &parameters, 2_048).map_err(|error| error.code)
+        let checked = check(app, "https://app.test/cb", &parameters, 2_048);
+        checked.map(|checked| checked.request).map_err(|error| error.code)
     }
 
     #[test]
@@ -297,6 +308,7 @@ pub(crate) mod tests {
             let text = GOOD.replace("scope=openid", "scope=openid+offline_access") + more;
             check(app, "u", &Parameters::parse(&text), 2_048)
                 .unwrap()
+                .request
                 .scopes
                 .contains(&"offline_access".to_owned())
         };
@@ -324,6 +336,6 @@ pub(crate) mod tests {
     #[test]
     fn unknown_scopes_are_ignored() {
         let parameters = Parameters::parse(&GOOD.replace("scope=openid", "scope=openid+dance"));
-        assert_eq!(check(&app(|_| ()), "u", &parameters, 2_048).unwrap().scopes, ["openid"]);
+        assert_eq!(check(&app(|_| ()), "u", &parameters, 2_048).unwrap().request.scopes, ["openid"]);
     }
 }

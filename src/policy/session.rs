@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::context::is_accepted;
 use crate::model::{AccountId, AuthorizationRequest, ConnectionId, Email, Prompt, Session, Timestamp};
 
 /// What is known about a session when a request comes.
@@ -69,7 +70,7 @@ pub fn satisfies(
     {
         return Err(Unsatisfied::OtherConnection);
     }
-    if !request.accepts_context(facts.session.proof.acr.as_deref()) {
+    if !is_accepted(&request.essential_acr, facts.session.proof.acr.as_deref()) {
         return Err(Unsatisfied::Context);
     }
     if facts.may_use_app { Ok(()) } else { Err(Unsatisfied::NotAllowed) }
@@ -80,8 +81,8 @@ pub fn is_stale(max_age: Option<u32>, authenticated_at: Timestamp, now: Timestam
     max_age.is_some_and(|seconds| now.since(authenticated_at) > Duration::from_secs(seconds.into()))
 }
 
-/// Whether `login_hint` names the account: by what the app calls it, its id, username or email. A hint that looks like none of these names
-/// nobody in particular.
+/// Whether `login_hint` names the account: by what the app calls it, its id, username or email. A hint that looks like
+/// none of these names nobody in particular.
 fn fits_login_hint(hint: Option<&str>, facts: SessionFacts<'_>) -> bool {
     let Some(hint) = hint else { return true };
     if let Ok(id) = hint.parse::<AccountId>() {
@@ -195,6 +196,29 @@ mod tests {
         assert_eq!(ask(request(|_| ()), elsewhere, later(0)), Err(Unsatisfied::OtherConnection));
         let barred = SessionFacts { may_use_app: false, ..good };
         assert_eq!(ask(request(|_| ()), barred, later(0)), Err(Unsatisfied::NotAllowed));
+    }
+
+    #[test]
+    fn a_session_in_another_context_does_not_satisfy_an_app_that_demands_one() {
+        let mut reached = session(None);
+        reached.proof.acr = Some("gold".to_owned());
+        let facts = |session| SessionFacts {
+            session,
+            active: true,
+            may_use_app: true,
+            username_key: None,
+            email: None,
+            hinted: None,
+            allowed: None,
+        };
+        let gold = request(|r| r.essential_acr = vec!["gold".to_owned()]);
+        let ask = |facts| satisfies(&gold, facts, Timestamp::from_unix_seconds(NOW));
+        let (lower, higher) = (session(None), facts(&reached));
+        assert_eq!(ask(higher), Ok(()));
+        assert_eq!(ask(facts(&lower)), Err(Unsatisfied::Context));
+        // A sign-in anew may reach the context, and as somebody else; so it is told before.
+        assert_eq!(ask(SessionFacts { may_use_app: false, ..facts(&lower) }), Err(Unsatisfied::Context));
+        assert_eq!(ask(SessionFacts { may_use_app: false, ..higher }), Err(Unsatisfied::NotAllowed));
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Withdrawn {
 pub struct Facts {
     /// What is disabled or gone now, of that on which the sign-in stands.
     pub withdrawn: Option<Withdrawn>,
-    /// Whether this is the account that `id_token_hint` names, where one does.
+    /// Whether this is the account that `id_token_hint` or `claims` names, where one does.
     pub is_expected: bool,
     /// Whether the person signed in in a context that the app accepts.
     pub is_context_accepted: bool,

@@ -16,7 +16,9 @@ pub struct Demanded {
     pub subject: Option<String>,
 }
 
-/// Reads the parameter, of at most `longest` bytes. `None` when it is not what section 5.5 says.
+/// Reads the parameter, of at most `longest` bytes. `None` when it is not what section 5.5 says, and, stricter than that,
+/// when `values` is empty or stands beside `value`: an app that wrote so meant to demand something. An essential `acr` with
+/// neither demands nothing.
 ///
 /// What is asked of `userinfo`, and of other claims, is looked at for its form alone.
 pub fn parse(text: &str, longest: usize) -> Option<Demanded> {
@@ -60,7 +62,7 @@ fn is_essential(request: &Map<String, Value>) -> Option<bool> {
     request.get("essential").map_or(Some(false), Value::as_bool)
 }
 
-/// The text of `value`, or the texts of `values`, of which there are some.
+/// The text of `value`, or the texts of `values`, which is not empty.
 fn words(request: &Map<String, Value>) -> Option<Vec<String>> {
     let text = |word: &Value| word.as_str().map(str::to_owned);
     match (request.get("value"), request.get("values")) {
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_demands_nothing_by_accident() {
+    fn what_is_malformed_is_refused() {
         for text in [
             "",
             "[]",

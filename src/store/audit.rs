@@ -123,8 +123,8 @@ pub async fn insert_audit(tx: &mut Tx, record: &AuditRecord) -> Result<(), Store
 pub struct Room {
     /// Of one reason and network.
     pub each: i64,
-    /// About so many of all reasons and networks in one organization's log, or in the operator's: whoever has many networks fills no disk on which decisions
-    /// have to be recorded, and hides nothing in another organization's.
+    /// About so many of all reasons and networks in one organization's log, or in the operator's: whoever has many
+    /// networks fills no disk on which decisions have to be recorded, and hides nothing in another organization's.
     pub all: i64,
 }
 

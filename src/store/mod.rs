@@ -231,8 +231,7 @@ async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
 }
 
 /// Waits, for `patience` at most, until no other process makes or changes the database, and has it alone until the result
-/// is dropped. A file of
-/// its own beside the database: closing that one would take `SQLite`'s own locks with it.
+/// is dropped. A file of its own beside the database: closing that one would take `SQLite`'s own locks with it.
 async fn alone_with(file: &Path, patience: Duration) -> Result<Option<std::fs::File>, OpenError> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let Some(name) = file.file_name() else { return Ok(None) };

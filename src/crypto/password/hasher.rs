@@ -23,8 +23,8 @@ pub struct HasherSettings {
     /// The most hashes computed at once; never more than there are cores, since one more makes all slower.
     /// `None` is one a core.
     pub threads: Option<usize>,
-    /// How many may wait besides those being computed; from four on, strangers
-    /// and those who have signed in before leave each other a quarter.
+    /// How many may wait besides those being computed; from four on, strangers and those who have signed in before leave
+    /// each other a quarter.
     pub queue: usize,
 }
 

@@ -21,10 +21,10 @@ impl Share {
     }
 }
 
-/// A bounded queue that worker threads wait at. Nothing waits to get in: who finds no room is told so. A network takes
-/// only as many places as it leaves free of those that strangers may take, so that one alone gets half of these and the
-/// next one still finds some; an account takes a few. Each lane leaves a part to the other. Both lanes take turns, and
-/// in a lane the shares do.
+/// A bounded queue that worker threads wait at. Nothing waits to get in: who finds no room is told so. A network, or the
+/// operator, takes only as many places as it leaves free of those that its lane may take, so that one alone gets half of
+/// these and the next one still finds some; an account takes a few. Each lane leaves a part to the other. Both lanes take
+/// turns, and in a lane the shares do.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
@@ -264,6 +264,12 @@ mod tests {
         let held: Vec<_> = (0..40).flat_map(|n| fill(&queue, &known(&n.to_string()))).collect();
         assert_eq!(held.len(), 32);
         assert_eq!(fill(&queue, &network("a")).len(), 4);
+    }
+
+    #[test]
+    fn the_operator_takes_half_of_what_is_left_and_no_small_share() {
+        let queue = Arc::new(Queue::new(40, 8));
+        assert_eq!(fill(&queue, &Share::Operator).len(), 16);
     }
 
     #[test]

@@ -38,6 +38,8 @@ on_both_databases! {
             (None, GOLD, unmet, Some("id_token_acr_missing")),
             // The app's word in the provider's mouth is not the provider's word.
             (Some("gold"), GOLD, unmet, Some("id_token_acr_mismatch")),
+            // Nor is the word for which the connection has none, where it has one for another.
+            (Some("wood"), r#"{"id_token":{"acr":{"essential":true,"values":["wood","gold"]}}}"#, unmet, Some("id_token_acr_mismatch")),
             (Some("wood"), r#"{"id_token":{"acr":{"essential":true,"value":"wood"}}}"#, unmet, Some("acr_not_mapped")),
         ] {
             beta.idp.forge(move |f| {
@@ -144,18 +146,18 @@ on_both_databases! {
         let page = browser.click(&page, "use-custom-domain").await;
         let end = browser.clone().press(&page, "continue", &[("domain", "acme.test")]).await;
         assert_eq!(outcome(&world.notes, &end).await, "unmet_authentication_requirements");
-        // An address that was taken from the app meanwhile gets nothing, not even that.
-        world
-            .app
-            .apply(
-                "[[organizations]]\nhandle = \"acme\"\nname = \"Acme\"\n[[organizations.apps]]\nclient_id = \"notes\"\n\
-                 name = \"Notes\"\nclient_secret = \"notes-secret-0123456789\"\n\
-                 redirect_uris = [\"https://notes.acme.test/elsewhere\"]\n",
-            )
-            .await;
-        let end = browser.press(&page, "continue", &[("domain", "acme.test")]).await;
-        assert_eq!(end.location(), None);
-        assert_eq!(end.error().as_deref(), Some("redirect_uri_mismatch"), "{}", end.body);
-        assert_eq!(world.app.refusals().await, ["acr_not_mapped", "redirect_uri_withdrawn"]);
+        // An address that was taken from the app meanwhile gets nothing, not even that; nor does an app that is off.
+        for (more, told) in [
+            ("redirect_uris = [\"https://notes.acme.test/elsewhere\"]", "redirect_uri_mismatch"),
+            ("redirect_uris = [\"https://notes.acme.test/callback\"]\nenabled = false", "unknown_client"),
+        ] {
+            let app = "[[organizations]]\nhandle = \"acme\"\nname = \"Acme\"\n[[organizations.apps]]\nclient_id = \"notes\"\n\
+                       name = \"Notes\"\nclient_secret = \"notes-secret-0123456789\"\n";
+            world.app.apply(&format!("{app}{more}\n")).await;
+            let end = browser.clone().press(&page, "continue", &[("domain", "acme.test")]).await;
+            assert_eq!(end.location(), None, "{more}");
+            assert_eq!(end.error().as_deref(), Some(told), "{}", end.body);
+        }
+        assert_eq!(world.app.refusals().await, ["acr_not_mapped", "redirect_uri_withdrawn", "client_disabled"]);
     }
 }
