@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, RETRY_AFTER, SET_COOKIE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -41,6 +41,8 @@ pub struct Target {
 pub struct Answer {
     pub status: StatusCode,
     pub location: Option<String>,
+    /// How long to wait before coming again, in seconds.
+    pub retry_after: Option<u64>,
     pub body: Bytes,
 }
 
@@ -171,7 +173,9 @@ impl Agent {
             Some(value) => Some(value.to_str()?.to_owned()),
             None => None,
         };
-        Ok(Answer { status: parts.status, location, body })
+        let retry_after =
+            parts.headers.get(RETRY_AFTER).map(|value| anyhow::Ok(value.to_str()?.parse::<u64>()?));
+        Ok(Answer { status: parts.status, location, retry_after: retry_after.transpose()?, body })
     }
 
     fn keep_cookies<B>(&mut self, response: &Response<B>) -> Result<()> {

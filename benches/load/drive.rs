@@ -134,7 +134,7 @@ impl Gathered {
             Ok(Done::Well) => {
                 self.latencies.borrow_mut().push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
             }
-            Ok(Done::Busy) => self.busy.set(self.busy.get() + 1),
+            Ok(Done::Busy(_)) => self.busy.set(self.busy.get() + 1),
             Ok(Done::Exhausted) => {}
             Err(error) => {
                 self.errors.set(self.errors.get() + 1);

@@ -47,8 +47,8 @@ pub enum Scenario {
 pub enum Done {
     /// As it should.
     Well,
-    /// The broker asked to come back later (429).
-    Busy,
+    /// The broker asked to come back so much later (429).
+    Busy(Duration),
     /// What was prepared is used up.
     Exhausted,
 }
@@ -220,7 +220,8 @@ impl Client {
         let nonce = format!("nonce-{}-{}", self.number, self.iteration);
         let (answer, _) = self.enter(&nonce, &username(number, account), PASSWORD).await?;
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
-            return Ok(Done::Busy);
+            let seconds = answer.retry_after.context("429 without Retry-After")?;
+            return Ok(Done::Busy(Duration::from_secs(seconds)));
         }
         self.redeem(&code(&answer)?, &nonce).await.map(|_| Done::Well)
     }

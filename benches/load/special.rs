@@ -117,8 +117,8 @@ fn against_quiet(loaded: Vec<Line>, quiet: &[Line]) -> Vec<Line> {
     loaded.into_iter().zip(quiet).map(compare).collect()
 }
 
-/// Clients that do the same thing until they are stopped; whom the broker tells to come back later (429, 503) does so in
-/// a second.
+/// Clients that do the same thing until they are stopped; whom the broker tells to come back later (429) does so when it
+/// says, and who hangs (503) a second later.
 struct Crowd {
     gathered: Rc<Gathered>,
     stopped: Rc<Cell<bool>>,
@@ -135,9 +135,12 @@ impl Crowd {
             tasks.push(spawn_local(async move {
                 while !stopped.get() {
                     let done = client.measured(scenario, &world, &gathered).await;
-                    if done == Some(Done::Busy) || scenario == Scenario::Hanging {
-                        tokio::time::sleep(Duration::from_secs(1)).await;
-                    }
+                    let pause = match done {
+                        Some(Done::Busy(pause)) => pause,
+                        _ if scenario == Scenario::Hanging => Duration::from_secs(1),
+                        _ => continue,
+                    };
+                    tokio::time::sleep(pause).await;
                 }
             }));
         }

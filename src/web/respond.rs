@@ -1,5 +1,7 @@
 //! How use cases are answered to browsers: the page renderer, and redirects, always by 303 (RFC 9700, section 4.12).
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::body::Body;
 use axum::response::Response;
@@ -9,6 +11,7 @@ use super::cookies::set_cookie;
 use super::pages::{AppHome, ErrorPage, Failure, path};
 use super::request::{Browser, PostedForm};
 use super::state::Web;
+use super::text::whole_seconds;
 use crate::flows::error::{FlowError, Refusal};
 use crate::flows::visit::{Answer, CookieChange, Go};
 use crate::model::OwnPlace;
@@ -114,11 +117,16 @@ pub fn refusal(web: &Web, browser: &Browser, error: FlowError) -> Response {
         FlowError::Redirect(url) => see_other(&url),
         FlowError::Unavailable(detail) => {
             tracing::error!(detail, "a request could not be served");
-            let wait = Some(std::time::Duration::from_secs(2));
+            let wait = Some(Duration::from_secs(2));
             let unavailable = Refusal { retry_after: wait, ..Refusal::new("temporarily_unavailable") };
             error_page(web, browser, unavailable)
         }
     }
+}
+
+/// How long to wait, as the header `Retry-After` has it (RFC 9110, section 10.2.3).
+pub(super) fn retry_after(span: Duration) -> HeaderValue {
+    HeaderValue::from(whole_seconds(span))
 }
 
 fn error_page(web: &Web, browser: &Browser, refusal: Refusal) -> Response {
@@ -134,7 +142,7 @@ fn error_page(web: &Web, browser: &Browser, refusal: Refusal) -> Response {
     let error = ErrorPage { frame, failure, app, instead: refusal.instead, clashing: refusal.clashing, own };
     let mut response = page(error.status(), &error);
     if let Some(span) = refusal.retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(span.as_secs().max(1)));
+        response.headers_mut().insert(header::RETRY_AFTER, retry_after(span));
     }
     response
 }

@@ -4,13 +4,13 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 
 use super::errors::find_reason;
 use super::guard::require_flow_form;
 use super::pages::{Choice, ConnectionChoice, DomainEntry, Failure, Form, Frame, Purpose, SignIn, path};
 use super::request::{Browser, PostedForm};
-use super::respond::{answer, outcome, page, refusal, see_other};
+use super::respond::{answer, outcome, page, refusal, retry_after, see_other};
 use super::state::Web;
 use crate::flows::error::{FlowError, Refusal};
 use crate::flows::sign_in::{ConnectionView, SignInPurpose, SignInView};
@@ -78,7 +78,7 @@ async fn sign_in_again(
     let status = find_reason(again.code).status;
     let mut response = page(status, &sign_in_page(web, &shown, view, username, Some(failure)));
     if let Some(span) = again.retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(span.as_secs().max(1)));
+        response.headers_mut().insert(header::RETRY_AFTER, retry_after(span));
     }
     response
 }

@@ -146,7 +146,7 @@ impl<'a> Text<'a> {
 
     /// How long to wait, as a sentence: seconds, or minutes or hours rounded up.
     pub fn wait(self, span: Duration) -> String {
-        match span.as_secs().max(1) {
+        match whole_seconds(span) {
             seconds @ ..120 => self.tell("wait-seconds", "count", seconds),
             seconds @ ..7_200 => self.tell("wait-minutes", "count", seconds.div_ceil(60)),
             seconds => self.tell("wait-hours", "count", seconds.div_ceil(3_600)),
@@ -165,6 +165,11 @@ impl<'a> Text<'a> {
         let mut errors = Vec::new();
         self.bundle.format_pattern(pattern, args, &mut errors)
     }
+}
+
+/// Whole seconds to wait, rounded up: whoever waits so long does not come too early.
+pub fn whole_seconds(span: Duration) -> u64 {
+    (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1)
 }
 
 #[cfg(test)]
@@ -263,5 +268,6 @@ mod tests {
         ] {
             assert_eq!(english.wait(Duration::from_secs(seconds)), text);
         }
+        assert_eq!(english.wait(Duration::from_millis(1_001)), "Try again in 2 seconds.");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argon2::Block;
 use tokio::sync::oneshot;
@@ -11,9 +11,6 @@ use super::MAX_PASSWORD_BYTES;
 use super::phc::{self, Cost, PhcError, SALT_LEN, StoredHash};
 use super::queue::{self, Queue, Share};
 use crate::model::{Random, Secret};
-
-/// When somebody who found the queue full should try again. The queue drains in less.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How passwords are hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +96,7 @@ impl PasswordHasher {
             let queue = Arc::clone(&queue);
             thread::Builder::new()
                 .name(format!("argon2-{number}"))
-                .spawn(move || work(&queue))
+                .spawn(move || work(&queue, threads))
                 .map_err(|_| PasswordError::Unavailable)?;
         }
         Ok(hasher)
@@ -130,8 +127,10 @@ impl PasswordHasher {
     /// Takes room for one password, so that whoever finds none is told to come back before anything else is done for
     /// them.
     pub fn enter(&self, share: Share) -> Result<Place, PasswordError> {
-        let place = self.0.queue.enter(share).ok_or(PasswordError::Busy { retry_after: RETRY_AFTER })?;
-        Ok(Place(place))
+        let place = self.0.queue.enter(share);
+        place.map(Place).map_err(|share| PasswordError::Busy {
+            retry_after: self.0.queue.turn_away(&share, Instant::now()),
+        })
     }
 
     /// [`verify`](Self::verify), for whoever has room already.
@@ -191,11 +190,13 @@ fn check_length(password: &Secret) -> Result<(), PasswordError> {
     fits.then_some(()).ok_or(PasswordError::TooLong)
 }
 
-fn work(queue: &Queue<Job>) {
+fn work(queue: &Queue<Job>, threads: usize) {
     yield_to_everything_else();
     let mut memory = Vec::new();
     while let Some(job) = queue.next() {
+        let began = Instant::now();
         job(&mut memory);
+        queue.note_work(began.elapsed(), u32::try_from(threads).unwrap_or(u32::MAX));
     }
 }
 
@@ -217,6 +218,9 @@ mod tests {
 
     use super::*;
     use crate::model::random::CountingRandom;
+
+    /// What somebody is told before anything was worked off.
+    const BUSY: PasswordError = PasswordError::Busy { retry_after: Duration::from_secs(1) };
 
     const CHEAP: Cost = Cost { memory_kib: 64, passes: 1, lanes: 1 };
 
@@ -287,10 +291,7 @@ mod tests {
         let (long, longest) = ("é".repeat(MAX_PASSWORD_BYTES / 2) + "x", "é".repeat(MAX_PASSWORD_BYTES / 2));
         assert_eq!(hasher.hash(who(), Secret::new(long.clone())).await, Err(PasswordError::TooLong));
         assert_eq!(hasher.verify(who(), Secret::new(long), None).await, Err(PasswordError::TooLong));
-        assert_eq!(
-            hasher.hash(who(), Secret::new(longest.clone())).await,
-            Err(PasswordError::Busy { retry_after: RETRY_AFTER })
-        );
+        assert_eq!(hasher.hash(who(), Secret::new(longest.clone())).await, Err(BUSY));
         drop(release);
     }
 
@@ -331,11 +332,8 @@ mod tests {
         let (mut first, mut second) =
             (pin!(hasher.hash(who(), secret())), pin!(hasher.verify(who(), secret(), None)));
         assert!(enter(first.as_mut()).await.is_pending() && enter(second.as_mut()).await.is_pending());
-        assert_eq!(hasher.hash(who(), secret()).await, Err(PasswordError::Busy { retry_after: RETRY_AFTER }));
-        assert_eq!(
-            hasher.verify(who(), secret(), None).await,
-            Err(PasswordError::Busy { retry_after: RETRY_AFTER })
-        );
+        assert_eq!(hasher.hash(who(), secret()).await, Err(BUSY));
+        assert_eq!(hasher.verify(who(), secret(), None).await, Err(BUSY));
         drop(release);
         assert!(first.await.is_ok() && second.await.is_ok());
         assert!(hasher.hash(who(), secret()).await.is_ok());
@@ -397,7 +395,7 @@ mod tests {
         barrier.wait();
         let mut waiting = pin!(hasher.hash(who(), secret()));
         assert!(enter(waiting.as_mut()).await.is_pending());
-        assert_eq!(hasher.hash(who(), secret()).await, Err(PasswordError::Busy { retry_after: RETRY_AFTER }));
+        assert_eq!(hasher.hash(who(), secret()).await, Err(BUSY));
         barrier.wait();
         for task in at_work {
             assert!(task.await.is_ok());

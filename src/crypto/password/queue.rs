@@ -3,6 +3,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The least and the most that somebody is told to wait who found no room.
+const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// In whose name somebody waits. All who wait in one name share what one may have.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -39,6 +43,11 @@ struct State<T> {
     /// What each lane leaves to the other.
     reserved: usize,
     held: HashMap<Share, usize>,
+    /// How long the workers need for an item, all of them together, as it was of late.
+    pace: Duration,
+    /// When the last one of those comes back who were turned away, by lane.
+    known_return: Option<Instant>,
+    strangers_return: Option<Instant>,
     closed: bool,
 }
 
@@ -87,14 +96,17 @@ impl<T> Queue<T> {
             free: room,
             reserved,
             held: HashMap::new(),
+            pace: Duration::ZERO,
+            known_return: None,
+            strangers_return: None,
             closed: false,
         };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Takes room for one item; `None` when there is none for this share. The item takes its place along, until it was
+    /// Takes room for one item; gives the share back when there is none for it. The item takes its place along, until it was
     /// worked off.
-    pub(super) fn enter(self: &Arc<Self>, share: Share) -> Option<Place<T>> {
+    pub(super) fn enter(self: &Arc<Self>, share: Share) -> Result<Place<T>, Share> {
         let mut state = self.lock();
         let is_stranger = share.is_stranger();
         let of_others: usize = state
@@ -111,12 +123,32 @@ impl<T> Queue<T> {
         };
         let held = state.held.get(&share).copied().unwrap_or_default();
         if held >= most {
-            return None;
+            return Err(share);
         }
         state.free -= 1;
         state.held.insert(share.clone(), held + 1);
         drop(state);
-        Some(Place { queue: Arc::clone(self), share })
+        Ok(Place { queue: Arc::clone(self), share })
+    }
+
+    /// When somebody who found no room should come again, from `now` on. Each is given a turn of their own behind those who
+    /// were turned away before, as fast as the items are worked off: a crowd comes back as a line and not as a crowd.
+    pub(super) fn turn_away(&self, share: &Share, now: Instant) -> Duration {
+        let mut state = self.lock();
+        let pace = state.pace;
+        let last = if share.is_stranger() { &mut state.strangers_return } else { &mut state.known_return };
+        let (least, most) = (now + WAIT.0, now + WAIT.1);
+        let turn = last.map_or(least, |last| last + pace).clamp(least, most);
+        *last = Some(turn);
+        turn - now
+    }
+
+    /// Notes how long one of `workers` has worked on an item.
+    pub(super) fn note_work(&self, took: Duration, workers: u32) {
+        let mut state = self.lock();
+        let pace = took / workers.max(1);
+        // A moving average over some eight items.
+        state.pace = if state.pace.is_zero() { pace } else { (state.pace * 7 + pace) / 8 };
     }
 
     /// Puts `item` in line, or gives it back when the queue is closed.
@@ -208,7 +240,7 @@ mod tests {
 
     /// How many places somebody gets, all of which they keep.
     fn fill(queue: &Arc<Queue<u8>>, share: &Share) -> Vec<Place<u8>> {
-        std::iter::from_fn(|| queue.enter(share.clone())).collect()
+        std::iter::from_fn(|| queue.enter(share.clone()).ok()).collect()
     }
 
     #[test]
@@ -273,25 +305,58 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_that_is_turned_away_comes_back_as_a_line() {
+        let queue = Queue::<u8>::new(1, 0);
+        let (now, millis) = (Instant::now(), Duration::from_millis);
+        let told = |share: &Share| queue.turn_away(share, now);
+        assert_eq!((told(&network("a")), told(&network("b"))), (millis(1_000), millis(1_000)));
+        queue.note_work(millis(400), 2);
+        assert_eq!((told(&network("a")), told(&network("b"))), (millis(1_200), millis(1_400)));
+        // Whoever is known stands in another line.
+        assert_eq!((told(&known("bob")), told(&Share::Operator)), (millis(1_000), millis(1_200)));
+        // However large the crowd, nobody is sent away for longer.
+        for _ in 0..1_000 {
+            told(&network("c"));
+        }
+        assert_eq!(told(&network("d")), millis(30_000));
+        // A line that nobody joins dissolves.
+        assert_eq!(queue.turn_away(&network("e"), now + millis(60_000)), millis(1_000));
+    }
+
+    #[test]
+    fn the_pace_follows_what_items_take() {
+        let queue = Queue::<u8>::new(1, 0);
+        let now = Instant::now();
+        for _ in 0..100 {
+            queue.note_work(Duration::from_millis(80), 1);
+        }
+        let step = |queue: &Queue<u8>| {
+            let first = queue.turn_away(&network("a"), now);
+            queue.turn_away(&network("b"), now).saturating_sub(first)
+        };
+        assert_eq!(step(&queue), Duration::from_millis(80));
+        queue.note_work(Duration::from_millis(160), 1);
+        assert_eq!(step(&queue), Duration::from_millis(90));
+    }
+
+    #[test]
     fn a_queue_of_one_serves_whoever_comes() {
         let queue = Arc::new(Queue::<u8>::new(1, 0));
         let place = queue.enter(network("a"));
-        assert!(
-            place.is_some() && queue.enter(network("b")).is_none() && queue.enter(known("bob")).is_none()
-        );
+        assert!(place.is_ok() && queue.enter(network("b")).is_err() && queue.enter(known("bob")).is_err());
         drop(place);
-        assert!(queue.enter(network("b")).is_some());
+        assert!(queue.enter(network("b")).is_ok());
     }
 
     #[test]
     fn items_that_wait_at_the_close_give_back_their_places() {
         struct Item(#[expect(dead_code, reason = "held")] Option<Place<Item>>);
         let queue = Arc::new(Queue::new(1, 0));
-        let place = queue.enter(network("a"));
+        let place = queue.enter(network("a")).ok();
         assert!(queue.push(&network("a"), Item(place)).is_ok());
-        assert!(queue.enter(network("a")).is_none());
+        assert!(queue.enter(network("a")).is_err());
         queue.close();
-        assert!(queue.enter(network("a")).is_some());
+        assert!(queue.enter(network("a")).is_ok());
     }
 
     #[test]
