@@ -1,6 +1,7 @@
 //! A person's own page (`/account`): who they are, how they came in, and their sessions.
 
 use super::Broker;
+use super::brand::BrandView;
 use super::error::FlowError;
 use super::evidence::Event;
 use super::link::{LedgerView, ProfileView};
@@ -16,8 +17,8 @@ pub struct AccountView {
     pub form_token: String,
     /// Who is signed in.
     pub account: Account,
-    /// The name of the account's organization.
-    pub organization: Option<String>,
+    /// The account's organization.
+    pub organization: Option<BrandView>,
     /// The domains of the organization.
     pub domains: Vec<String>,
     /// The sessions, the current one first.
@@ -66,10 +67,14 @@ impl Broker {
             let via = self.connection_name(one.proof.connection).await?;
             rows.push(SessionView { current: one.id == session.id, via, session: one });
         }
+        let brand = match &organization {
+            Some(organization) => Some(self.brand(organization).await?),
+            None => None,
+        };
         Ok(Some(AccountView {
             form_token: self.form_token(&session.id.to_string()),
             linking: organization.as_ref().is_some_and(|organization| organization.policy.linking),
-            organization: organization.map(|organization| organization.name),
+            organization: brand,
             domains: owned.iter().map(|owned| owned.domain.to_string()).collect(),
             sessions: rows,
             profiles,

@@ -13,12 +13,12 @@ use prometheus_client::metrics::family::Family;
 
 use super::cached::Cached;
 use crate::model::{
-    App, AppId, Clock, Connection, ConnectionId, DomainName, Email, Handle, Organization, OrganizationId,
-    OwnedDomain,
+    App, AppId, Clock, Connection, ConnectionId, DomainName, Email, Handle, Look, Organization,
+    OrganizationId, OwnedDomain,
 };
 use crate::policy::route::NamedRoute;
 use crate::store::connections::SealedCredential;
-use crate::store::{Database, StoreError, Tx, apps, connections, domains, organizations};
+use crate::store::{Database, StoreError, Tx, apps, connections, domains, looks, organizations};
 
 /// No cached value is older than this, whatever happens to the notices of change.
 pub const STALENESS_CEILING: Duration = Duration::from_mins(1);
@@ -89,7 +89,7 @@ pub type DirectoryLoads = Family<DirectoryLoad, Counter>;
 /// Which cache did not know.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DirectoryLoad {
-    /// What it keeps: `apps`, `apps_by_id`, `connections`, `names` or `handles`.
+    /// What it keeps: `apps`, `apps_by_id`, `connections`, `names`, `handles` or `looks`.
     pub cache: &'static str,
 }
 
@@ -102,6 +102,7 @@ pub struct Directory {
     connections: Cached<ConnectionId, ConnectionEntry>,
     names: Cached<Name, NamedRoute>,
     handles: Cached<Handle, Vec<(OrganizationId, ConnectionId)>>,
+    looks: Cached<OrganizationId, Look>,
     loads: DirectoryLoads,
 }
 
@@ -122,6 +123,7 @@ impl Directory {
             connections: cached!("connections"),
             names: cached!("names"),
             handles: cached!("handles"),
+            looks: cached!("looks"),
             database,
             generation,
             loads,
@@ -190,6 +192,18 @@ impl Directory {
             }
         };
         self.connections.get(id, load).await
+    }
+
+    /// How an organization's pages look.
+    pub async fn look(&self, organization: OrganizationId) -> Result<Arc<Look>, StoreError> {
+        let load = || {
+            let database = Arc::clone(&self.database);
+            async move {
+                let mut tx = database.read().await?;
+                looks::find_look(&mut tx, organization).await.map(Some)
+            }
+        };
+        Ok(self.looks.get(organization, load).await?.unwrap_or_default())
     }
 
     /// What a name leads to; a name of a disabled organization leads nowhere.

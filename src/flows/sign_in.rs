@@ -1,6 +1,7 @@
 //! The sign-in page: username and password, or the way to an identity provider.
 
 use super::Broker;
+use super::brand::BrandView;
 use super::complete::Proven;
 use super::directory::Name;
 use super::error::FlowError;
@@ -26,6 +27,8 @@ pub struct SignInView {
     pub handle: String,
     /// What its forms prove.
     pub form_token: String,
+    /// The organization whose page this is, if it is one's.
+    pub brand: Option<BrandView>,
     /// The app that is waiting, by name.
     pub app: Option<String>,
     /// The code under which the attempt can be looked up.
@@ -109,6 +112,7 @@ impl Broker {
         Ok(SignInView {
             handle: handle.to_owned(),
             form_token: self.form_token(&flow.id.to_string()),
+            brand: self.brand_of_target(&flow.target).await?,
             app: app_name,
             receipt: receipt_of(flow.id),
             username,
@@ -133,7 +137,8 @@ impl Broker {
             Some(name) if by_link => self.connections_for_name(&name, NamedBy::Link).await?,
             _ => self.named_by_person(entered).await?,
         };
-        Ok(SignInView { connections: self.connection_views(&several).await?, ..view })
+        let brand = self.brand_of_connections(&several).await?.or(view.brand);
+        Ok(SignInView { connections: self.connection_views(&several).await?, brand, ..view })
     }
 
     pub(super) async fn connection_views(

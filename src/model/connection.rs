@@ -1,6 +1,7 @@
 //! Connections: an external OpenID Provider as one organization has registered it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -155,7 +156,31 @@ pub struct ConnectionSettings {
     pub upstream_logout: UpstreamLogout,
     /// Relaxations: each a name with the time at which it ends.
     pub waivers: BTreeMap<Waiver, Timestamp>,
+    /// Claims of the ID token whose values are kept with a profile at each sign-in, so that a connection which replaces
+    /// this one can recognize the person by them.
+    #[serde(default)]
+    pub kept_claims: Vec<String>,
+    /// Which connection this one replaces, and until when.
+    #[serde(default)]
+    pub replaces: Option<Replacement>,
 }
+
+/// That a connection takes the place of another one of its organization: whoever comes through it for the first time is
+/// recognized by a claim that both identity providers know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replacement {
+    /// The connection that is replaced.
+    pub connection: Handle,
+    /// The claim of the new provider's ID token.
+    pub claim: String,
+    /// The claim of the old provider's which has the same value: `sub`, or one of its connection's `kept_claims`.
+    pub old_claim: String,
+    /// When it ends: 30 days ahead at most.
+    pub until: Timestamp,
+}
+
+/// How far ahead the end of a [`Replacement`] may be.
+pub const REPLACEMENT_WINDOW: Duration = Duration::from_hours(30 * 24);
 
 words! {
     /// A relaxation of the strict checks that an administrator may grant until a date.
@@ -251,6 +276,8 @@ impl ConnectionSettings {
             mfa: UpstreamMfa::Claim,
             upstream_logout: UpstreamLogout::Ask,
             waivers: BTreeMap::new(),
+            kept_claims: Vec::new(),
+            replaces: None,
         };
         match vendor {
             Vendor::Generic | Vendor::Keycloak | Vendor::Ping => {}

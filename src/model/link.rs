@@ -147,6 +147,8 @@ words! {
         Linked = "linked",
         /// An identity was expected, came, and became a profile of the account that expected it.
         Expected = "expected",
+        /// An identity took the place of a profile whose connection is being replaced.
+        Replaced = "replaced",
         /// An account was merged into another.
         Merged = "merged",
         /// A profile was taken from its account.
@@ -159,7 +161,12 @@ words! {
 impl LedgerKind {
     /// Whether such an entry can be undone.
     pub const fn can_be_undone(self) -> bool {
-        matches!(self, Self::Linked | Self::Expected | Self::Merged)
+        matches!(self, Self::Linked | Self::Expected | Self::Replaced | Self::Merged)
+    }
+
+    /// Whether the entry's first side is an identity that came to the account that the second one tells of.
+    pub const fn adds_identity(self) -> bool {
+        matches!(self, Self::Linked | Self::Replaced)
     }
 }
 

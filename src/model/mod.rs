@@ -13,6 +13,7 @@ pub mod email;
 pub mod flow;
 pub mod id;
 pub mod link;
+pub mod look;
 pub mod name;
 pub mod organization;
 pub mod random;
@@ -27,7 +28,7 @@ pub use actor::Actor;
 pub use app::{App, AppAuthMethod, AppSettings, ApplicationType, Audience, ConsentMode, GrantType};
 pub use connection::{
     AssertionAudience, Capabilities, ClaimMapping, Connection, ConnectionSettings, EmailTrust, Freshness,
-    UpstreamAuth, UpstreamLogout, UpstreamMfa, Vendor, Waiver,
+    REPLACEMENT_WINDOW, Replacement, UpstreamAuth, UpstreamLogout, UpstreamMfa, Vendor, Waiver,
 };
 pub use domain::{DomainError, DomainName, OwnedDomain};
 pub use email::{Email, EmailError};
@@ -42,6 +43,7 @@ pub use link::{
     Identity, LINK_LIFETIME, LedgerEntry, LedgerKind, LinkAttempt, LinkState, MAIL_CODE_LIFETIME, Moved,
     NamedSide, PASSWORD_LINK_LIFETIME, Side, UNDO_WINDOW, Wanted,
 };
+pub use look::{Accent, Color, ColorError, Logo, LogoError, LogoKind, Look, MAX_LOGO_BYTES};
 pub use name::{Handle, NameError, Username};
 pub use organization::{LocalSignIn, Organization, OrganizationPolicy, Plan, Routing};
 pub use random::Random;

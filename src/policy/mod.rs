@@ -8,6 +8,7 @@ pub mod deadline;
 pub mod guesses;
 pub mod link;
 pub mod logout;
+pub mod look;
 pub mod password;
 pub mod provision;
 pub mod redirect;

@@ -50,6 +50,8 @@ const FILES: &[File] = &[
     file!(16, Common, "common", "0016_proof_by_mail.sql"),
     file!(17, Common, "common", "0017_data_keys.sql"),
     file!(18, Common, "common", "0018_past_passwords.sql"),
+    file!(19, Common, "common", "0019_replacing.sql"),
+    file!(20, Common, "common", "0020_looks.sql"),
 ];
 
 /// The migrations for one database, in order.

@@ -24,6 +24,7 @@ pub mod keys;
 mod lanes;
 pub mod ledger;
 pub mod links;
+pub mod looks;
 pub mod mail_codes;
 pub mod merging;
 mod migrations;
@@ -33,6 +34,7 @@ pub mod password_links;
 pub mod passwords;
 pub mod profiles;
 mod readers;
+pub mod replacing;
 mod row;
 pub mod sessions;
 pub mod standing;
@@ -298,7 +300,7 @@ async fn open_postgres(settings: &StoreSettings) -> Result<Engine, OpenError> {
 
 /// Every statement of the store, as (file, name, text).
 pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
-    let files: [(&'static str, &[(&'static str, &'static str)]); 22] = [
+    let files: [(&'static str, &[(&'static str, &'static str)]); 24] = [
         ("accounts", accounts::STATEMENTS),
         ("apps", apps::STATEMENTS),
         ("audit", audit::STATEMENTS),
@@ -312,6 +314,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("keys", keys::STATEMENTS),
         ("ledger", ledger::STATEMENTS),
         ("links", links::STATEMENTS),
+        ("looks", looks::STATEMENTS),
         ("mail_codes", mail_codes::STATEMENTS),
         ("merging", merging::STATEMENTS),
         ("organizations", organizations::STATEMENTS),
@@ -319,6 +322,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("password_links", password_links::STATEMENTS),
         ("passwords", passwords::STATEMENTS),
         ("profiles", profiles::STATEMENTS),
+        ("replacing", replacing::STATEMENTS),
         ("sessions", sessions::STATEMENTS),
         ("standing", standing::STATEMENTS),
     ];

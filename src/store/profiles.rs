@@ -44,7 +44,7 @@ statements! {
 const LOCAL_ISSUER: &str = "local";
 
 #[derive(FromRow)]
-struct ProfileRow {
+pub(super) struct ProfileRow {
     id: String,
     account_id: String,
     connection_id: Option<String>,

@@ -44,7 +44,7 @@ async fn show_account(State(web): State<Web>, browser: Browser) -> Response {
 
 fn account_page<'w>(web: &'w Web, browser: &Browser, view: AccountView) -> Account<'w> {
     let mut frame = web.pages.frame(browser.locale, path::ACCOUNT);
-    frame.organization.clone_from(&view.organization);
+    frame.organization = view.organization.clone().map(|brand| web.pages.brand(brand));
     Account {
         frame,
         form_token: view.form_token,
@@ -52,7 +52,7 @@ fn account_page<'w>(web: &'w Web, browser: &Browser, view: AccountView) -> Accou
         username: view.account.username.map(|username| username.to_string()),
         email: view.account.email.map(|email| email.to_string()),
         email_proven: view.account.email_verified,
-        organization: view.organization,
+        organization: view.organization.map(|brand| brand.name),
         domains: view.domains,
         via: signed_in_via(&view.profiles),
         profiles: view.profiles.into_iter().map(profile_row).collect(),

@@ -6,6 +6,8 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
+use crate::model::{Accent, Look, OrganizationId};
+
 /// Where the assets are served.
 pub const ASSETS_PATH: &str = "/assets/";
 
@@ -54,28 +56,74 @@ impl Assets {
         &self.script.path
     }
 
+    /// The path of the stylesheet with an organization's look in it; `None` where that is the deployment's own.
+    pub fn style_of(&self, organization: OrganizationId, look: &Look) -> Option<String> {
+        (!look.is_plain()).then(|| self.styled(organization, look).path)
+    }
+
+    /// Answers a GET or HEAD for an organization's stylesheet. One that was asked for by an older name is the one of
+    /// today, and is not kept.
+    pub fn respond_styled(
+        &self,
+        (organization, look): (OrganizationId, &Look),
+        file: &str,
+        request: &HeaderMap,
+    ) -> Response {
+        let asset = self.styled(organization, look);
+        let is_named_so = asset.path.strip_prefix(ASSETS_PATH) == Some(file);
+        let mut response = answer(&asset, request);
+        if !is_named_so {
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        response
+    }
+
+    /// One sheet, so that a page stays at three requests.
+    fn styled(&self, organization: OrganizationId, look: &Look) -> Asset {
+        let base = String::from_utf8_lossy(&self.style.body);
+        asset(&organization.to_string(), "css", "text/css; charset=utf-8", format!("{base}{}", rules(look)))
+    }
+
     /// Answers a GET or HEAD for `file`, the path below [`ASSETS_PATH`]; `None` when there is no such file.
     pub fn respond(&self, file: &str, request: &HeaderMap) -> Option<Response> {
         let asset = [&self.style, &self.script]
             .into_iter()
             .find(|asset| asset.path.strip_prefix(ASSETS_PATH) == Some(file))?;
-        let known = request.get_all(header::IF_NONE_MATCH).iter().any(|value| matches(value, &asset.etag));
-        let mut response = Response::new(if known { Body::empty() } else { Body::from(asset.body.clone()) });
-        if known {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-        } else {
-            response.headers_mut().insert(header::CONTENT_TYPE, asset.content_type.clone());
-        }
-        response.headers_mut().extend::<[(HeaderName, HeaderValue); 3]>([
-            (header::ETAG, asset.etag.clone()),
-            (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
-            (
-                HeaderName::from_static("cross-origin-resource-policy"),
-                HeaderValue::from_static("same-origin"),
-            ),
-        ]);
-        Some(response)
+        Some(answer(asset, request))
     }
+}
+
+/// The rules of a look. Colours and logo are written by their own types, in letters that mean nothing to a stylesheet.
+fn rules(look: &Look) -> String {
+    let accent = look.accent.map(|Accent { light, dark }| {
+        format!(
+            "\n@media screen{{:root{{--accent:{light}}}}}\
+             \n@media screen and (prefers-color-scheme:dark){{:root{{--accent:{dark}}}}}"
+        )
+    });
+    let logo = look.logo.as_ref().map(|logo| format!("\n.logo{{background-image:url({logo})}}"));
+    [accent, logo].into_iter().flatten().collect()
+}
+
+/// The organization whose stylesheet a file is.
+pub fn organization_of(file: &str) -> Option<OrganizationId> {
+    file.split_once('.').and_then(|(name, _)| name.parse().ok())
+}
+
+fn answer(asset: &Asset, request: &HeaderMap) -> Response {
+    let known = request.get_all(header::IF_NONE_MATCH).iter().any(|value| matches(value, &asset.etag));
+    let mut response = Response::new(if known { Body::empty() } else { Body::from(asset.body.clone()) });
+    if known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        response.headers_mut().insert(header::CONTENT_TYPE, asset.content_type.clone());
+    }
+    response.headers_mut().extend::<[(HeaderName, HeaderValue); 3]>([
+        (header::ETAG, asset.etag.clone()),
+        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
+        (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    ]);
+    response
 }
 
 /// A stylesheet without what only its writers need: indentation, comments, and spaces beside punctuation.

@@ -7,6 +7,7 @@ use axum::routing::get;
 use http::StatusCode;
 
 use super::guard::require_flow_form;
+use super::own_links::own_frame;
 use super::pages::{Consent, Form, Person, path};
 use super::request::{Browser, PostedForm};
 use super::respond::{outcome, page, refusal};
@@ -23,7 +24,8 @@ async fn show_consent(State(web): State<Web>, browser: Browser) -> Response {
         Ok(view) => view,
         Err(error) => return refusal(&web, &browser, error),
     };
-    let mut frame = web.pages.frame(browser.language(view.locale.as_deref()), &browser.here);
+    let browser = Browser { locale: browser.language(view.locale.as_deref()), ..browser };
+    let mut frame = own_frame(&web, &browser, &browser.here).await;
     frame.app = Some(view.app.clone());
     let consent = Consent {
         frame,

@@ -34,6 +34,7 @@ use axum::routing::get;
 use http::{HeaderMap, StatusCode};
 
 use crate::flows::error::FlowError;
+use asset::organization_of;
 use request::Browser;
 use respond::{plain, refusal};
 use state::Web;
@@ -61,8 +62,16 @@ pub fn router(web: Web) -> Router {
 }
 
 async fn get_asset(State(web): State<Web>, Path(file): Path<String>, headers: HeaderMap) -> Response {
-    let found = web.pages.assets().respond(&file, &headers);
-    found.unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "There is no such file."))
+    if let Some(found) = web.pages.assets().respond(&file, &headers) {
+        return found;
+    }
+    let Some(organization) = organization_of(&file) else {
+        return plain(StatusCode::NOT_FOUND, "There is no such file.");
+    };
+    match web.broker.look(organization).await {
+        Ok(look) => web.pages.assets().respond_styled((organization, &look), &file, &headers),
+        Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "The stylesheet cannot be read now."),
+    }
 }
 
 async fn get_nothing(State(web): State<Web>, browser: Browser) -> Response {

@@ -18,7 +18,7 @@ use crate::flows::anew::{EnteredCode, MailCodeView, Sensitive};
 use crate::flows::error::FlowError;
 use crate::flows::link::{AddProfileView, AddWay, LedgerView, ProfileView, UndoView, UnlinkView};
 use crate::flows::visit::Go;
-use crate::model::{LedgerKind, OwnPlace};
+use crate::model::OwnPlace;
 
 /// The routes of this file.
 pub fn routes() -> Router<Web> {
@@ -44,15 +44,21 @@ fn sensitive<T>(
     }
 }
 
-fn frame<'w>(web: &'w Web, browser: &Browser) -> Frame<'w> {
-    web.pages.frame(browser.locale, &browser.here)
+/// The frame of a page of somebody who is signed in: it is their organization's.
+pub(super) async fn own_frame<'w>(web: &'w Web, browser: &Browser, here: &str) -> Frame<'w> {
+    let mut frame = web.pages.frame(browser.locale, here);
+    // A page without its look is better than none.
+    let brand = web.broker.own_brand(&browser.visit).await.ok().flatten();
+    frame.organization = brand.map(|brand| web.pages.brand(brand));
+    frame
 }
 
 async fn show_add(State(web): State<Web>, browser: Browser) -> Response {
+    let frame = own_frame(&web, &browser, &browser.here).await;
     let result = web.broker.view_add_profile(&browser.visit).await;
     sensitive(&web, &browser, result, |view: AddProfileView| {
         let add = AddProfile {
-            frame: frame(&web, &browser),
+            frame,
             form: Form { token: view.form_token, flow: None },
             connections: choices(view.connections),
         };
@@ -80,10 +86,11 @@ async fn show_unlink(State(web): State<Web>, browser: Browser) -> Response {
     let Some(profile) = browser.query.get("profile").and_then(|text| text.parse().ok()) else {
         return refusal(&web, &browser, FlowError::refused("not_found"));
     };
+    let frame = own_frame(&web, &browser, &browser.here).await;
     let result = web.broker.view_unlink(&browser.visit, profile).await;
     sensitive(&web, &browser, result, |view: UnlinkView| {
         let unlink = Unlink {
-            frame: frame(&web, &browser),
+            frame,
             form: Form { token: view.form_token, flow: None },
             profile: profile_row(view.profile),
         };
@@ -108,13 +115,11 @@ async fn show_undo(State(web): State<Web>, browser: Browser) -> Response {
     let Some(entry) = browser.query.get("entry").and_then(|text| text.parse().ok()) else {
         return refusal(&web, &browser, FlowError::refused("not_found"));
     };
+    let frame = own_frame(&web, &browser, &browser.here).await;
     let result = web.broker.view_undo(&browser.visit, entry).await;
     sensitive(&web, &browser, result, |view: UndoView| {
-        let undo = Undo {
-            frame: frame(&web, &browser),
-            form: Form { token: view.form_token, flow: None },
-            entry: undone_row(view.entry),
-        };
+        let undo =
+            Undo { frame, form: Form { token: view.form_token, flow: None }, entry: undone_row(view.entry) };
         page(StatusCode::OK, &undo)
     })
 }
@@ -133,25 +138,26 @@ async fn show_code(State(web): State<Web>, browser: Browser) -> Response {
     let Some(place) = browser.query.get("place").and_then(path::read_place) else {
         return refusal(&web, &browser, FlowError::refused("not_found"));
     };
+    let frame = code_frame(&web, &browser, place).await;
     let result = web.broker.view_mail_code(&browser.visit, place).await;
-    sensitive(&web, &browser, result, |view| {
-        page(StatusCode::OK, &code_page(&web, &browser, place, view, None))
-    })
+    sensitive(&web, &browser, result, |view| page(StatusCode::OK, &code_page(frame, place, view, None)))
 }
 
-fn code_page<'w>(
-    web: &'w Web,
-    browser: &Browser,
+async fn code_frame<'w>(web: &'w Web, browser: &Browser, place: OwnPlace) -> Frame<'w> {
+    let here = path::with_query(path::MAIL_CODE, "place", &path::place(place));
+    own_frame(web, browser, &here).await
+}
+
+fn code_page(
+    frame: Frame<'_>,
     place: OwnPlace,
     view: MailCodeView,
     failure: Option<Failure>,
-) -> MailCode<'w> {
-    let place = path::place(place);
-    let here = path::with_query(path::MAIL_CODE, "place", &place);
+) -> MailCode<'_> {
     MailCode {
-        frame: web.pages.frame(browser.locale, &here),
+        frame,
         form: Form { token: view.form_token, flow: None },
-        place,
+        place: path::place(place),
         email: view.email.to_string(),
         is_sent: view.is_sent,
         failure,
@@ -179,10 +185,11 @@ async fn post_code(State(web): State<Web>, browser: Browser, PostedForm(form): P
     match web.broker.enter_mail_code(&browser.visit, place, entered).await {
         Ok(EnteredCode::Right(next)) => answer(&next),
         Ok(EnteredCode::Wrong) => {
+            let frame = code_frame(&web, &browser, place).await;
             let result = web.broker.view_mail_code(&browser.visit, place).await;
             sensitive(&web, &browser, result, |view| {
                 let failure = Some(Failure::new("mail_code_wrong"));
-                let again = code_page(&web, &browser, place, view, failure);
+                let again = code_page(frame, place, view, failure);
                 page(find_reason("mail_code_wrong").status, &again)
             })
         }
@@ -193,7 +200,7 @@ async fn post_code(State(web): State<Web>, browser: Browser, PostedForm(form): P
 /// What undoing an entry takes away: of a link the identity that came, not the account that it came to.
 fn undone_row(view: LedgerView) -> LedgerRow {
     let mut row = ledger_row(view);
-    if row.kind == LedgerKind::Linked {
+    if row.kind.adds_identity() {
         row.what.truncate(1);
     }
     row

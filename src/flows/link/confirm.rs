@@ -1,6 +1,7 @@
 //! The page that names both sides and asks once more, and what the person answers there.
 
 use super::super::Broker;
+use super::super::brand::BrandView;
 use super::super::error::FlowError;
 use super::super::visit::{Answer, CookieChange, Go, Visit};
 use super::sides::SideView;
@@ -16,6 +17,8 @@ pub struct LinkConfirmView {
     pub handle: String,
     /// What its form proves.
     pub form_token: String,
+    /// The organization in which they are linked.
+    pub brand: BrandView,
     /// The app that is waiting, by name.
     pub app: Option<String>,
     /// The side that was proved first.
@@ -81,6 +84,7 @@ impl Broker {
             let event = Self::link_event("link", &attempt);
             return Err(self.burn(&attempt, event, refusal).await);
         }
+        let organization = self.organization_of(&mut tx, attempt.organization).await?;
         let merge = match (attempt.state.near.account(), far.account()) {
             (Some(near), Some(far)) => Some(self.merge_view(&mut tx, [near, far]).await?),
             _ => None,
@@ -93,6 +97,7 @@ impl Broker {
         Ok(LinkConfirmView {
             handle: handle.to_owned(),
             form_token: self.form_token(&attempt.id.to_string()),
+            brand: self.brand(&organization).await?,
             app: app.map(|app| app.name),
             near: near_view,
             far: far_view,

@@ -14,7 +14,7 @@ use crate::policy::link::{Newcomer, may_join};
 use crate::store::{Tx, accounts, ledger, organizations, profiles};
 
 /// What a new entry of the ledger is about.
-pub(super) struct NewEntry<'a> {
+pub(in crate::flows) struct NewEntry<'a> {
     pub kind: LedgerKind,
     pub organization: OrganizationId,
     pub account: AccountId,
@@ -63,7 +63,7 @@ impl Broker {
     }
 
     /// Adds an entry to the ledger, with its audit record; `false` when it undoes what was undone before.
-    pub(super) async fn write_entry(
+    pub(in crate::flows) async fn write_entry(
         &self,
         tx: &mut Tx,
         new: NewEntry<'_>,
@@ -114,11 +114,13 @@ impl Broker {
             return Ok(());
         };
         let (organization, account) = (organization.name, self.url("/account"));
-        let told = sides.iter().filter(|side| entry.kind != LedgerKind::Linked || side.account.is_none());
+        let told = sides.iter().filter(|side| !entry.kind.adds_identity() || side.account.is_none());
         let what: Vec<String> = told.map(NamedSide::label).collect();
         let what = what.join(", ");
         let message = match entry.kind {
-            LedgerKind::Linked => Message::ProfileLinked { organization, what, account },
+            LedgerKind::Linked | LedgerKind::Replaced => {
+                Message::ProfileLinked { organization, what, account }
+            }
             LedgerKind::Merged => Message::AccountsMerged { organization, what, account },
             LedgerKind::Unlinked => Message::ProfileUnlinked { organization, what, account },
             LedgerKind::Undone => Message::LinkUndone { organization, what, account },

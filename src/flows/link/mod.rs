@@ -24,6 +24,9 @@ pub use sides::SideView;
 pub use undo::{UndoRefusal, UndoView, Undone};
 pub use unlink::UnlinkView;
 
+pub(super) use join::NewEntry;
+pub(super) use sides::name_identity;
+
 use super::Broker;
 use super::error::{FlowError, Refusal};
 use super::evidence::{Event, receipt_of};

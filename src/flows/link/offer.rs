@@ -1,6 +1,7 @@
 //! The offer: who shares the email, the page that lists them, and the person's answer.
 
 use super::super::Broker;
+use super::super::brand::BrandView;
 use super::super::complete::{Further, Known, Way};
 use super::super::directory::ConnectionEntry;
 use super::super::error::FlowError;
@@ -27,8 +28,8 @@ pub struct LinkOfferView {
     pub app: Option<String>,
     /// The code under which the attempt can be looked up.
     pub receipt: String,
-    /// The organization's name.
-    pub organization: String,
+    /// The organization whose accounts are offered.
+    pub brand: BrandView,
     /// The connection through which the person has just come; `None` for an account that is signed in already.
     pub provider: Option<String>,
     /// The email that is shared; `None` where none is proven, and nobody is named.
@@ -201,7 +202,7 @@ impl Broker {
             form_token: self.form_token(&attempt.id.to_string()),
             app: app.map(|app| app.name),
             receipt: receipt_of(attempt.state.origin),
-            organization: organization.name,
+            brand: self.brand(&organization).await?,
             provider,
             email: email.map(|(email, _)| email.clone()),
             candidates,
@@ -369,13 +370,14 @@ impl Broker {
         organization: OrganizationId,
     ) -> Result<Identity, StoreError> {
         if let Some(email) = identity.email.as_ref().filter(|_| identity.email_verified) {
-            identity.email_verified = super::super::provision::is_inside(tx, organization, email).await?;
+            identity.email_verified =
+                super::super::sso::provision::is_inside(tx, organization, email).await?;
         }
         Ok(identity)
     }
 
     /// An account as linking sees it.
-    pub(super) async fn holder(
+    pub(in crate::flows) async fn holder(
         &self,
         tx: &mut Tx,
         organization: &Organization,

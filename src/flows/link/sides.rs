@@ -108,7 +108,11 @@ impl Broker {
     }
 
     /// A profile for the ledger, as it stands now.
-    pub(super) async fn name_profile(&self, tx: &mut Tx, profile: &Profile) -> Result<NamedSide, FlowError> {
+    pub(in crate::flows) async fn name_profile(
+        &self,
+        tx: &mut Tx,
+        profile: &Profile,
+    ) -> Result<NamedSide, FlowError> {
         let account = accounts::find_account(tx, profile.account).await?;
         let own_email = account.as_ref().and_then(|account| account.email.clone());
         let provider = self.connection_name(profile.kind.connection()).await?;

@@ -11,11 +11,11 @@ use super::super::visit::{Answer, CookieChange, Go, Visit};
 use super::join::NewEntry;
 use super::own::LedgerView;
 use crate::model::{
-    Account, AccountId, Actor, LedgerEntry, LedgerId, LedgerKind, Moved, NamedSide, OwnPlace, Profile,
-    ProfileId, ProfileKind, UNDO_WINDOW,
+    Account, AccountId, Actor, ConnectionId, LedgerEntry, LedgerId, LedgerKind, Moved, NamedSide, OwnPlace,
+    Profile, ProfileId, ProfileKind, UNDO_WINDOW,
 };
 use crate::policy::link::merge::roles_after_undo;
-use crate::store::{StoreError, Tx, accounts, ledger, merging, passwords, profiles};
+use crate::store::{StoreError, Tx, accounts, ledger, merging, passwords, profiles, replacing};
 
 /// Why nothing was undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,30 @@ impl UndoRefusal {
     }
 }
 
+/// Where a profile goes back to that has moved with its identity provider.
+struct PlaceBefore<'s> {
+    connections: (ConnectionId, ConnectionId),
+    identity: (&'s str, &'s str),
+}
+
+impl<'s> PlaceBefore<'s> {
+    /// Read from the entry that tells of the move; `None` where nothing has moved.
+    fn of(entry: &LedgerEntry, sides: &'s [NamedSide]) -> Result<Option<Self>, UndoRefusal> {
+        if entry.kind != LedgerKind::Replaced {
+            return Ok(None);
+        }
+        // What was erased cannot be given back.
+        let [new, old] = sides else { return Err(UndoRefusal::Gone) };
+        let (Some(now), Some(issuer), Some(subject)) = (&new.issuer, &old.issuer, &old.subject) else {
+            return Err(UndoRefusal::Gone);
+        };
+        let (Some(from), Some(to)) = (entry.connection, old.connection) else {
+            return Err(UndoRefusal::Gone);
+        };
+        Ok((now == issuer).then_some(Self { connections: (from, to), identity: (issuer, subject) }))
+    }
+}
+
 /// What was undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undone {
@@ -93,6 +117,12 @@ impl From<StoreError> for UndoError {
             StoreError::Conflict => Self::Refused(UndoRefusal::Gone),
             error => Self::Flow(error.into()),
         }
+    }
+}
+
+impl From<UndoRefusal> for UndoError {
+    fn from(refusal: UndoRefusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
@@ -202,7 +232,7 @@ impl Broker {
         let without_password = match (entry.kind, entry.other, entry.profile) {
             (LedgerKind::Merged, Some(other), _) => self.split(&mut tx, &entry, other, own).await?,
             (_, _, Some(profile)) => {
-                self.take_off(&mut tx, &entry, profile, own).await?;
+                self.take_off(&mut tx, &entry, &sides, profile, own).await?;
                 Vec::new()
             }
             _ => return Err(UndoError::Refused(UndoRefusal::Kind)),
@@ -211,11 +241,13 @@ impl Broker {
         Ok(Undone { entry, without_password })
     }
 
-    /// Takes a linked profile off its account; its identity is nobody's again.
+    /// Takes a linked profile off its account; its identity is nobody's again. One that has moved to another connection
+    /// goes back to the one from which it came.
     async fn take_off(
         &self,
         tx: &mut Tx,
         entry: &LedgerEntry,
+        sides: &[NamedSide],
         profile: ProfileId,
         own: Option<&CurrentSession>,
     ) -> Result<(), UndoError> {
@@ -224,8 +256,17 @@ impl Broker {
         if held.is_none_or(|held| held.account != entry.account) {
             return Err(UndoError::Refused(UndoRefusal::Gone));
         }
-        if !profiles::delete_profile(tx, entry.account, profile, 1).await? {
-            return Err(UndoError::Refused(UndoRefusal::Last));
+        match PlaceBefore::of(entry, sides)? {
+            Some(PlaceBefore { connections, identity }) => {
+                if !replacing::move_to_connection(tx, profile, connections, identity).await? {
+                    return Err(UndoError::Refused(UndoRefusal::Gone));
+                }
+            }
+            None => {
+                if !profiles::delete_profile(tx, entry.account, profile, 1).await? {
+                    return Err(UndoError::Refused(UndoRefusal::Last));
+                }
+            }
         }
         self.end_own(tx, own).await?;
         merging::end_what_profile_opened(tx, entry.account, profile, now).await?;

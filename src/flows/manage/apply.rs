@@ -17,7 +17,9 @@ use crate::policy::access::has_enough_break_glass;
 use crate::policy::password::normalize;
 use crate::protocol::document::Errors;
 use crate::store::domains::DomainRecord;
-use crate::store::{StoreError, Tx, accounts, changes, connections, domains, organizations, passwords};
+use crate::store::{
+    StoreError, Tx, accounts, changes, connections, domains, looks, organizations, passwords,
+};
 
 /// What happened to an object, or would happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,6 +210,9 @@ impl Broker {
         for connection in &wanted.connections {
             self.apply_connection(tx, &organization, connection, report).await?;
         }
+        for connection in &wanted.connections {
+            self.check_replacement(tx, &organization, connection).await?;
+        }
         for domain in &wanted.domains {
             self.apply_domain(tx, &organization, domain, report).await?;
         }
@@ -250,7 +255,7 @@ impl Broker {
             policy: wanted.policy.clone(),
             created_at: old.map_or(now, |old| old.created_at),
         };
-        let change = compare(old, &organization);
+        let mut change = compare(old, &organization);
         let (id, name) = (organization.id, wanted.handle.to_string());
         let sentence = || format!("organization {name}: the handle belongs to another organization");
         match change {
@@ -259,6 +264,10 @@ impl Broker {
             Change::Unchanged => Ok(()),
         }
         .map_err(|error| taken(error, sentence))?;
+        if looks::find_look(tx, id).await? != wanted.look {
+            looks::save_look(tx, id, &wanted.look).await?;
+            change = if change == Change::Created { change } else { Change::Changed };
+        }
         let line = Line { kind: "organization", name, id: id.to_string(), change, notes: String::new() };
         self.note(tx, id, line, report).await?;
         Ok(organization)

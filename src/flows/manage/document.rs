@@ -1,7 +1,7 @@
 //! What a file of `apply` says, in types: checked by itself, before the database is asked.
 
 use crate::model::{
-    AccountId, AppId, AppSettings, Audience, ConnectionId, ConnectionSettings, Contact, Email, Handle,
+    AccountId, AppId, AppSettings, Audience, ConnectionId, ConnectionSettings, Contact, Email, Handle, Look,
     OrganizationId, OrganizationPolicy, OwnedDomain, Plan, Role, Secret, Username,
 };
 use crate::protocol::document::{Complaint, Notation, Setting};
@@ -15,6 +15,7 @@ pub struct WantedOrganization {
     pub plan: Plan,
     pub enabled: bool,
     pub policy: OrganizationPolicy,
+    pub look: Look,
     pub domains: Vec<WantedDomain>,
     pub connections: Vec<WantedConnection>,
     pub apps: Vec<WantedApp>,

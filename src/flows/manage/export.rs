@@ -16,7 +16,9 @@ use crate::model::{
 };
 use crate::store::connections::{ConnectionRecord, SealedCredential};
 use crate::store::expected::{self, ExpectedIdentity};
-use crate::store::{StoreError, Tx, accounts, apps, connections, domains, merging, organizations, passwords};
+use crate::store::{
+    StoreError, Tx, accounts, apps, connections, domains, looks, merging, organizations, passwords,
+};
 
 /// Rows that are read at once.
 const PAGE: i64 = 500;
@@ -39,6 +41,9 @@ struct ExportedOrganization {
     session_idle: Option<String>,
     session_max: Option<String>,
     upstream_recheck: Option<String>,
+    accent: Option<String>,
+    accent_dark: Option<String>,
+    logo: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     domains: Vec<ExportedDomain>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -84,12 +89,23 @@ struct ExportedConnection {
     freshness: &'static str,
     freshness_until: Option<String>,
     string_email_verified_until: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kept_claims: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     required_claims: BTreeMap<String, Vec<String>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     acr_values: BTreeMap<String, String>,
     claims: ExportedClaims,
     capabilities: ExportedCapabilities,
+    replaces: Option<ExportedReplacement>,
+}
+
+#[derive(Serialize)]
+struct ExportedReplacement {
+    connection: String,
+    claim: String,
+    old_claim: String,
+    until: String,
 }
 
 #[derive(Serialize)]
@@ -201,6 +217,7 @@ async fn export_organization(tx: &mut Tx, it: Organization) -> Result<ExportedOr
         let connections = ids.iter().filter_map(|id| handles.get(id).cloned()).collect();
         owned.push(ExportedDomain { name: record.domain.to_string(), connections });
     }
+    let look = looks::find_look(tx, it.id).await?;
     Ok(ExportedOrganization {
         domains: owned,
         connections: records.into_iter().map(export_connection).collect(),
@@ -217,6 +234,9 @@ async fn export_organization(tx: &mut Tx, it: Organization) -> Result<ExportedOr
         session_idle: it.policy.session_idle.map(span),
         session_max: it.policy.session_max.map(span),
         upstream_recheck: it.policy.upstream_recheck.map(span),
+        accent: look.accent.map(|accent| accent.light.to_string()),
+        accent_dark: look.accent.map(|accent| accent.dark.to_string()),
+        logo: look.logo.map(|logo| logo.to_string()),
     })
 }
 
@@ -318,6 +338,13 @@ fn export_connection(record: ConnectionRecord) -> ExportedConnection {
         acr_values: settings.acr_values,
         claims: export_claims(claims),
         capabilities: export_capabilities(capabilities),
+        kept_claims: settings.kept_claims,
+        replaces: settings.replaces.map(|it| ExportedReplacement {
+            connection: it.connection.to_string(),
+            claim: it.claim,
+            old_claim: it.old_claim,
+            until: day(it.until),
+        }),
     }
 }
 

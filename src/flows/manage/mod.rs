@@ -5,6 +5,7 @@ mod apply;
 mod apply_connection;
 mod apply_expected;
 mod apply_members;
+mod apply_replacing;
 mod check;
 mod document;
 mod evidence;
@@ -12,6 +13,7 @@ mod export;
 mod links;
 mod read;
 mod read_app;
+mod read_look;
 
 pub use accounts::{AccountView, ManageError, NewAccount};
 pub use apply::{ApplyError, ApplyReport, Change, Line};

@@ -10,15 +10,20 @@ use super::document::{
     WantedPassword, WantedSecret,
 };
 use super::read_app::app;
+use super::read_look::look;
 use crate::crypto::certificate::Certificate;
 use crate::crypto::password::check_phc;
 use crate::model::{
     Capabilities, ClaimMapping, ConnectionSettings, Contact, Email, Freshness, Handle, OrganizationPolicy,
-    Plan, Role, Routing, Secret, Timestamp, Waiver,
+    Plan, Replacement, Role, Routing, Secret, Timestamp, Waiver,
 };
 use crate::policy::link::EXPECTED_CLAIMS;
+use crate::policy::link::replacement::{SUBJECT, is_identifier};
 use crate::policy::password::{PasswordRules, broken_rules};
 use crate::protocol::document::{Complaint, Document, Errors, Problems, Table};
+
+/// How many claims a connection keeps at most.
+const MOST_KEPT_CLAIMS: usize = 5;
 
 /// What files are held against.
 #[derive(Clone, Copy)]
@@ -54,6 +59,7 @@ fn organization(table: Table<'_>, rules: Rules) -> Option<WantedOrganization> {
     let plan = table.parsed("plan").unwrap_or(Plan::Trial);
     let enabled = table.or("enabled", true);
     let policy = organization_policy(&table);
+    let look = look(&table);
     let domains = at_most(&table, "domains", rules.limits.domains, domain);
     let connections = at_most(&table, "connections", rules.limits.connections, connection);
     let apps = at_most(&table, "apps", rules.limits.apps, |table| app(table, rules));
@@ -66,6 +72,7 @@ fn organization(table: Table<'_>, rules: Rules) -> Option<WantedOrganization> {
         plan,
         enabled,
         policy,
+        look,
         domains,
         connections,
         apps,
@@ -239,7 +246,47 @@ fn connection_settings(table: &Table<'_>) -> ConnectionSettings {
         capabilities(given, &mut settings.capabilities);
     }
     waivers(table, &mut settings);
+    settings.kept_claims = kept_claims(table);
+    settings.replaces = table.table("replaces").and_then(replacement);
     settings
+}
+
+/// Claims by which a connection that replaces this one will recognize people.
+fn kept_claims(table: &Table<'_>) -> Vec<String> {
+    let kept: Vec<String> = table.parsed_list("kept_claims");
+    if kept.len() > MOST_KEPT_CLAIMS {
+        let what = format!("has {} entries, and {MOST_KEPT_CLAIMS} are allowed", kept.len());
+        table.refuse("kept_claims", Complaint::new(what));
+    }
+    if kept.iter().any(|claim| claim == SUBJECT) {
+        let what = "sub is known of everybody, so it need not be kept; remove it";
+        table.refuse("kept_claims", Complaint::new(what));
+    }
+    if let Some(claim) = kept.iter().find(|claim| !is_identifier(claim)) {
+        refuse_identifier(table, "kept_claims", claim);
+    }
+    kept
+}
+
+fn refuse_identifier(table: &Table<'_>, key: &'static str, claim: &str) {
+    let what = format!("nobody is recognized by {claim:?}: people can change it, or it names nobody");
+    let remedy = "write a claim that stays a person's own, such as \"sub\", \"oid\" or an employee number";
+    table.refuse(key, Complaint::with_remedy(what, remedy));
+}
+
+/// That a connection takes another one's place.
+fn replacement(table: Table<'_>) -> Option<Replacement> {
+    let connection = table.required_parsed("connection");
+    let claim = table.required::<String>("claim");
+    let old_claim = table.optional::<String>("old_claim").or_else(|| claim.clone());
+    let until = table.required_parsed::<EndDate>("until").map(|end| end.0);
+    for (key, claim) in [("claim", &claim), ("old_claim", &old_claim)] {
+        if let Some(claim) = claim.as_ref().filter(|claim| table.has(key) && !is_identifier(claim)) {
+            refuse_identifier(&table, key, claim);
+        }
+    }
+    table.finish();
+    Some(Replacement { connection: connection?, claim: claim?, old_claim: old_claim?, until: until? })
 }
 
 fn claim_mapping(table: Table<'_>, claims: &mut ClaimMapping) {

@@ -2,6 +2,7 @@
 //! by constraints (`0002_accounts.sql`); here they have names, so that a refusal can help.
 
 pub mod merge;
+pub mod replacement;
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use askama::filters::HtmlSafeOutput;
 
 use super::path;
+use crate::flows::brand::BrandView;
 use crate::model::Timestamp;
 use crate::web::asset::Assets;
 use crate::web::errors::find_reason;
@@ -30,6 +31,15 @@ impl Pages {
         &self.assets
     }
 
+    /// An organization as its pages show it.
+    pub fn brand(&self, view: BrandView) -> Brand {
+        Brand {
+            style: self.assets.style_of(view.organization, &view.look),
+            has_logo: view.look.logo.is_some(),
+            name: view.name,
+        }
+    }
+
     /// A frame in `locale`. `here` is the path and query under which a GET shows the same page again; the links to
     /// the other languages lead there, with `ui_locales` added.
     pub fn frame(&self, locale: Locale, here: &str) -> Frame<'_> {
@@ -46,13 +56,24 @@ impl Pages {
     }
 }
 
+/// An organization as its pages show it.
+#[derive(Debug, Clone, Default)]
+pub struct Brand {
+    /// Its name.
+    pub name: String,
+    /// The path of its stylesheet, where it has a look of its own.
+    pub style: Option<String>,
+    /// Whether that stylesheet has its logo.
+    pub has_logo: bool,
+}
+
 /// What stands around a page's own content.
 pub struct Frame<'a> {
     text: Text<'a>,
     assets: &'a Assets,
     here: String,
     /// The organization whose page this is; its name takes the wordmark's place.
-    pub organization: Option<String>,
+    pub organization: Option<Brand>,
     /// The app that sent the person here, by name.
     pub app: Option<String>,
     /// The short code under which the attempt can be looked up.
@@ -79,11 +100,16 @@ impl<'a> Frame<'a> {
 
     /// The name of the place, as it ends the title of every page.
     pub(super) fn site(&self) -> Cow<'_, str> {
-        self.organization.as_deref().map_or_else(|| self.say("site"), Cow::Borrowed)
+        self.organization.as_ref().map_or_else(|| self.say("site"), |brand| Cow::Borrowed(&brand.name))
     }
 
     pub(super) fn style(&self) -> &str {
-        self.assets.style()
+        let own = self.organization.as_ref().and_then(|brand| brand.style.as_deref());
+        own.unwrap_or_else(|| self.assets.style())
+    }
+
+    pub(super) fn has_logo(&self) -> bool {
+        self.organization.as_ref().is_some_and(|brand| brand.has_logo)
     }
 
     pub(super) fn script(&self) -> &str {

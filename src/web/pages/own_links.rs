@@ -59,6 +59,7 @@ impl LedgerRow {
         match self.kind {
             LedgerKind::Linked => frame.say("ledger-linked"),
             LedgerKind::Expected => frame.say("ledger-expected"),
+            LedgerKind::Replaced => frame.say("ledger-replaced"),
             LedgerKind::Merged => frame.say("ledger-merged"),
             LedgerKind::Unlinked => frame.say("ledger-unlinked"),
             LedgerKind::Undone => frame.say("ledger-undone"),

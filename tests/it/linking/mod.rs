@@ -9,6 +9,7 @@ mod operator;
 pub mod pages;
 mod providers;
 mod races;
+mod replacing;
 mod rows;
 mod subjects;
 mod undoing;

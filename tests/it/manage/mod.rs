@@ -7,6 +7,7 @@ mod documents;
 mod expected;
 mod export;
 mod keys;
+mod look;
 mod upkeep;
 
 use std::sync::Arc;

@@ -54,11 +54,14 @@ fn the_example_file_has_every_key_that_is_read_and_no_other() {
     };
     let wanted = read_file("organizations.example.toml", EXAMPLE, rules, &problems);
     assert_eq!(wanted.len(), 1);
+    problems.finish(Some(())).unwrap();
+    // What is commented out is asked for too, though not all of it can be given at once.
+    let problems = Problems::default();
+    read_file("organizations.example.toml", &with_all_keys(), rules, &problems);
     let read: BTreeSet<String> = problems.asked.borrow().iter().map(|path| generic(path)).collect();
     let mut shown = BTreeSet::new();
     let all: toml::Value = toml::from_str(&with_all_keys()).unwrap();
     collect("", &all, &mut shown);
     assert_eq!(shown.symmetric_difference(&read).collect::<Vec<_>>(), Vec::<&String>::new());
     assert!(read.len() > 90, "{read:?}");
-    problems.finish(Some(())).unwrap();
 }

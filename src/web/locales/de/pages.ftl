@@ -191,6 +191,7 @@ ledger-what = Was
 ledger-when = Wann
 ledger-linked = Verknüpft
 ledger-expected = Verknüpft, wie von Ihrer Organisation vorbereitet
+ledger-replaced = Umgezogen, da Ihre Organisation den Identitätsanbieter gewechselt hat
 ledger-merged = Konten zusammengeführt
 ledger-unlinked = Getrennt
 ledger-undone = Rückgängig gemacht

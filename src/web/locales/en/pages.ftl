@@ -191,6 +191,7 @@ ledger-what = What
 ledger-when = When
 ledger-linked = Linked
 ledger-expected = Linked as your organization had prepared it
+ledger-replaced = Moved here, since your organization changed its identity provider
 ledger-merged = Accounts merged
 ledger-unlinked = Unlinked
 ledger-undone = Undone

@@ -17,6 +17,10 @@ pub(super) struct Sample {
     pub(super) html: String,
 }
 
+fn brand(name: &str) -> Brand {
+    Brand { name: name.to_owned(), ..Brand::default() }
+}
+
 /// Renders every state of every page; `noun` stands wherever a name from outside may stand.
 pub(super) struct Samples<'a> {
     pages: &'a Pages,
@@ -33,7 +37,7 @@ impl<'a> Samples<'a> {
     fn frame(&self, here: &str) -> Frame<'a> {
         let mut frame = self.pages.frame(self.locale, here);
         frame.app = Some(self.noun("Notes"));
-        frame.organization = self.noun.map(str::to_owned);
+        frame.organization = self.noun.map(brand);
         frame.privacy = Some("https://acme.test/privacy".into());
         frame
     }
@@ -91,7 +95,7 @@ impl<'a> Samples<'a> {
         let wait = Failure::new("too_many_attempts").wait(Duration::from_secs(150));
         let paused = SignIn { username: Some("bob".into()), ..page(self.failed_frame(here), Some(wait)) };
         let mut frame = self.frame(here);
-        frame.organization = Some(self.noun("Acme"));
+        frame.organization = Some(brand(&self.noun("Acme")));
         let own = SignIn { connections: self.connections(), ..page(frame, None) };
         let again = SignIn {
             purpose: Purpose::ProveAnew,

@@ -1,23 +1,31 @@
 //! Who an identity of a provider is here: a known person whose data it brings up to date, or a new account.
 
-use super::Broker;
-use super::directory::ConnectionEntry;
-use super::evidence::Event;
+use super::super::Broker;
+use super::super::directory::ConnectionEntry;
+use super::super::error::FlowError;
+use super::super::evidence::Event;
 use crate::model::{
     Account, AccountId, ConnectionId, Contact, Email, Identity, OrganizationId, OwnedDomain, Profile,
     ProfileId, ProfileKind, Role,
 };
 use crate::policy::provision::{FirstSignIn, Provision, decide};
-use crate::store::{StoreError, Tx, accounts, domains, organizations, profiles};
+use crate::store::{StoreError, Tx, accounts, domains, organizations, profiles, replacing};
 use crate::upstream::{AssertedEmail, VerifiedIdentity};
 
 /// Why an identity signs nobody in.
-pub(super) enum NewPersonError {
+pub(in crate::flows) enum NewPersonError {
     /// The public code and the reason.
     Refused(&'static str, &'static str),
     /// The identity is a profile of this connection.
     OtherConnection(Option<ConnectionId>),
     Store(StoreError),
+    Flow(FlowError),
+}
+
+impl From<FlowError> for NewPersonError {
+    fn from(error: FlowError) -> Self {
+        Self::Flow(error)
+    }
 }
 
 impl From<StoreError> for NewPersonError {
@@ -28,7 +36,7 @@ impl From<StoreError> for NewPersonError {
 
 impl Broker {
     /// The asserted email, and whether it is proven: only inside domains that the organization owns.
-    pub(super) async fn trusted_email(
+    pub(in crate::flows) async fn trusted_email(
         &self,
         tx: &mut Tx,
         organization: OrganizationId,
@@ -40,20 +48,19 @@ impl Broker {
     }
 
     /// Brings a known person's data up to date. An account with another profile keeps its own.
-    pub(super) async fn known_person(
+    pub(in crate::flows) async fn known_person(
         &self,
         tx: &mut Tx,
         profile: &Profile,
-        identity: &VerifiedIdentity,
-        email: Option<&(Email, bool)>,
+        identity: &Identity,
     ) -> Result<Account, NewPersonError> {
         let now = self.clock.now();
         let found = accounts::find_account_with_count(tx, profile.account).await?;
         let (account, count) = found.ok_or(NewPersonError::Refused("no_account", "account_gone"))?;
         let mut told = account.clone();
-        if let Some((email, proven)) = email {
+        if let Some(email) = &identity.email {
             told.email = Some(email.clone());
-            told.email_verified = *proven;
+            told.email_verified = identity.email_verified;
         }
         merge_contact(&mut told, &identity.contact);
         // The account's own data gives way only where there is no other way to sign in.
@@ -63,16 +70,15 @@ impl Broker {
             told = account;
         }
         // Order matters: whoever links holds accounts before profiles too. From here on the profile stays where it is.
-        let (address, proven) = email.map_or((None, false), |(email, proven)| (Some(email), *proven));
-        let held = (profile.id, profile.account);
-        if !profiles::touch_external_profile(tx, held, now, address, proven).await? {
+        let (held, email) = ((profile.id, profile.account), identity.email.as_ref());
+        if !profiles::touch_external_profile(tx, held, now, email, identity.email_verified).await? {
             return Err(StoreError::Conflict.into());
         }
         Ok(told)
     }
 
     /// The profile that an identity becomes on an account.
-    pub(super) fn profile_of(&self, account: AccountId, identity: &Identity) -> Profile {
+    pub(in crate::flows) fn profile_of(&self, account: AccountId, identity: &Identity) -> Profile {
         let now = self.clock.now();
         Profile {
             id: ProfileId::new(now, &*self.random),
@@ -90,16 +96,14 @@ impl Broker {
     }
 
     /// Makes the account of somebody who comes for the first time. An email that another account has links nothing.
-    pub(super) async fn new_person(
+    pub(in crate::flows) async fn new_person(
         &self,
         tx: &mut Tx,
         entry: &ConnectionEntry,
         identity: &Identity,
     ) -> Result<(Account, ProfileId), NewPersonError> {
         let organization = entry.organization.id;
-        let elsewhere =
-            profiles::find_profile_in_organization(tx, organization, &identity.issuer, &identity.subject)
-                .await?;
+        let elsewhere = find_elsewhere(tx, organization, identity).await?;
         organizations::hold_organization(tx, organization).await?;
         let accounts = accounts::count_accounts(tx, organization).await?;
         let facts = FirstSignIn {
@@ -155,9 +159,24 @@ fn require_creation(
     }
 }
 
+/// The profile that an identity is in this organization already, through another connection, or was before it moved
+/// there.
+async fn find_elsewhere(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    identity: &Identity,
+) -> Result<Option<Profile>, StoreError> {
+    let Identity { connection, issuer, subject, .. } = identity;
+    let found = profiles::find_profile_in_organization(tx, organization, issuer, subject).await?;
+    match found {
+        Some(found) => Ok(Some(found)),
+        None => replacing::find_moved_profile(tx, *connection, issuer, subject).await,
+    }
+}
+
 /// Whether an organization owns the domain of an email. The most specific owner counts, as it does for routing: a
 /// wildcard of one organization does not reach into a name that another one owns.
-pub(super) async fn is_inside(
+pub(in crate::flows) async fn is_inside(
     tx: &mut Tx,
     organization: OrganizationId,
     email: &Email,

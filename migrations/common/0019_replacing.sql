@@ -1,0 +1,26 @@
+-- Connections that replace others: by which claims people are recognized, and whose place was taken.
+
+-- The values of a connection's kept claims, as its provider's tokens had them at the last sign-in.
+CREATE TABLE profile_claims (
+    profile_id TEXT NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
+    organization_id TEXT NOT NULL REFERENCES organizations (id),
+    claim TEXT NOT NULL,
+    value TEXT NOT NULL,
+    kept_at BIGINT NOT NULL,
+    PRIMARY KEY (profile_id, claim)
+);
+CREATE INDEX profile_claims_by_value ON profile_claims (organization_id, claim, value);
+
+-- A profile's place is taken through a connection once, also if that was undone. The identity that it was before is kept,
+-- so that whoever comes by it again is shown the way.
+CREATE TABLE replaced_profiles (
+    connection_id TEXT NOT NULL REFERENCES connections (id),
+    profile_id TEXT NOT NULL,
+    organization_id TEXT NOT NULL REFERENCES organizations (id),
+    old_connection_id TEXT NOT NULL REFERENCES connections (id),
+    old_issuer TEXT NOT NULL,
+    old_subject TEXT NOT NULL,
+    replaced_at BIGINT NOT NULL,
+    PRIMARY KEY (connection_id, profile_id)
+);
+CREATE INDEX replaced_profiles_by_identity ON replaced_profiles (old_connection_id, old_issuer, old_subject);

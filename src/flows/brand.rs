@@ -1,0 +1,101 @@
+//! Whose page somebody sees: an organization's name and look, on its own sign-in page, on those of its apps, and on its
+//! people's own.
+
+use std::sync::Arc;
+
+use super::Broker;
+use super::directory::AppEntry;
+use super::error::FlowError;
+use super::visit::Visit;
+use crate::model::{Audience, ConnectionId, Look, Organization, OrganizationId, Target};
+use crate::store::links::find_attempt;
+use crate::store::{accounts, organizations};
+
+/// An organization as its pages show it.
+#[derive(Debug, Clone)]
+pub struct BrandView {
+    /// Which.
+    pub organization: OrganizationId,
+    /// Its name.
+    pub name: String,
+    /// Its colours and its logo.
+    pub look: Arc<Look>,
+}
+
+impl Broker {
+    /// How an organization's pages look, for the stylesheet; plain where there is no such organization.
+    pub async fn look(&self, organization: OrganizationId) -> Result<Arc<Look>, FlowError> {
+        Ok(self.directory.look(organization).await?)
+    }
+
+    /// The organization of whoever is signed in.
+    pub async fn own_brand(&self, visit: &Visit) -> Result<Option<BrandView>, FlowError> {
+        match self.current_session(visit).await?.and_then(|current| current.organization) {
+            Some(organization) => Ok(Some(self.brand(&organization).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// An organization as its pages show it.
+    pub(super) async fn brand(&self, organization: &Organization) -> Result<BrandView, FlowError> {
+        Ok(BrandView {
+            organization: organization.id,
+            name: organization.name.clone(),
+            look: self.directory.look(organization.id).await?,
+        })
+    }
+
+    /// The organization on whose behalf somebody is asked to sign in: that of an app which serves its own people alone,
+    /// or of the account or the link that is to be proved.
+    pub(super) async fn brand_of_target(&self, target: &Target) -> Result<Option<BrandView>, FlowError> {
+        let organization = match target {
+            Target::Account => None,
+            Target::App(_) | Target::Home(_) => match target.app() {
+                Some(app) => self.directory.app_by_id(app).await?.and_then(|entry| own_organization(&entry)),
+                None => None,
+            },
+            Target::Own(account, _) => {
+                let mut tx = self.database.read().await?;
+                match accounts::find_account(&mut tx, *account).await? {
+                    Some(account) => organizations::find_organization_of(&mut tx, &account).await?,
+                    None => None,
+                }
+            }
+            Target::Link(attempt, _) | Target::Near(attempt, _) => {
+                let mut tx = self.database.read().await?;
+                match find_attempt(&mut tx, *attempt, self.clock.now()).await? {
+                    Some(attempt) => organizations::find_organization(&mut tx, attempt.organization).await?,
+                    None => None,
+                }
+            }
+        };
+        match organization {
+            Some(organization) => Ok(Some(self.brand(&organization).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The one organization to which all of these connections belong.
+    pub(super) async fn brand_of_connections(
+        &self,
+        connections: &[ConnectionId],
+    ) -> Result<Option<BrandView>, FlowError> {
+        let mut only: Option<Organization> = None;
+        for id in connections {
+            let Some(entry) = self.directory.connection(*id).await? else { continue };
+            match &only {
+                Some(other) if other.id != entry.organization.id => return Ok(None),
+                _ => only = Some(entry.organization.clone()),
+            }
+        }
+        match only {
+            Some(organization) => Ok(Some(self.brand(&organization).await?)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The organization of an app that serves its own people alone: whoever it sends here is one of them.
+fn own_organization(entry: &AppEntry) -> Option<Organization> {
+    (entry.app.settings.audience == Audience::Own).then(|| entry.organization.clone())
+}

@@ -1,0 +1,146 @@
+//! The way back from an identity provider: its authorization response, held against what this browser was sent there with.
+
+use super::super::Broker;
+use super::super::error::FlowError;
+use super::super::evidence::{Event, receipt_of};
+use super::super::visit::{Answer, Visit};
+use super::registration;
+use crate::model::{Connection, ConnectionId, FLOW_LIFETIME, Flow, UpstreamLeg};
+use crate::protocol::base64url;
+use crate::store::flows;
+use crate::upstream::{Credential, Denial, FreshSignIn, Redemption, UpstreamError, VerifiedIdentity};
+
+/// What a provider's authorization response says (RFC 6749, section 4.1.2; RFC 9207).
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct CallbackParameters {
+    /// `state`.
+    pub state: Option<String>,
+    /// `code`.
+    pub code: Option<String>,
+    /// `error`.
+    pub error: Option<String>,
+    /// `error_description`.
+    pub error_description: Option<String>,
+    /// `iss`.
+    pub iss: Option<String>,
+}
+
+/// A callback that belongs to a flow of this browser, spent.
+struct Returned {
+    flow: Flow,
+    leg: UpstreamLeg,
+    event: Event,
+}
+
+impl Broker {
+    /// Takes a provider's authorization response.
+    pub async fn finish_leg(
+        &self,
+        visit: &Visit,
+        connection: ConnectionId,
+        parameters: &CallbackParameters,
+    ) -> Result<Answer, FlowError> {
+        let returned = self.spend_leg(visit, connection, parameters).await?;
+        let Returned { flow, leg, event } = &returned;
+        let entry = self.directory.connection(connection).await?;
+        let Some(entry) = entry.filter(|entry| entry.is_enabled()) else {
+            let event = event.clone();
+            return Err(self.refuse(visit, event, "connection_disabled", "connection_disabled").await);
+        };
+        let event = Event { organization: Some(entry.organization.id), ..event.clone() };
+        if registration(&entry.connection) != leg.registration {
+            return Err(self.refuse(visit, event, "idp_answer_invalid", "connection_changed").await);
+        }
+        let credential = match self.open_credential(connection, &entry.credential) {
+            Ok(credential) => credential,
+            Err(error) => {
+                tracing::error!(%connection, %error, "the credential of a connection cannot be opened");
+                let reason = "connection_credential_unreadable";
+                return Err(self.refuse(visit, event, "temporarily_unavailable", reason).await);
+            }
+        };
+        let outcome = match (&parameters.error, &parameters.code) {
+            (Some(error), _) => {
+                let iss = parameters.iss.as_deref();
+                let checked = self.upstream.check_response_iss(&entry.connection, iss).await;
+                checked.and_then(|()| Err(Denial::new(error, parameters.error_description.as_deref()).into()))
+            }
+            (None, Some(code)) => {
+                let iss = parameters.iss.as_deref();
+                self.redeem(&entry.connection, &credential, flow, leg, code, iss).await
+            }
+            (None, None) => {
+                return Err(self.refuse(visit, event, "idp_answer_invalid", "response_empty").await);
+            }
+        };
+        match outcome {
+            Ok(identity) => Box::pin(self.sign_in_as(visit, flow, leg, &entry, identity, event)).await,
+            Err(error) => Err(self.upstream_failed(visit, event, flow, &error).await),
+        }
+    }
+
+    /// Finds the flow of a response and spends its state. A response that is not this browser's spends nothing.
+    async fn spend_leg(
+        &self,
+        visit: &Visit,
+        connection: ConnectionId,
+        parameters: &CallbackParameters,
+    ) -> Result<Returned, FlowError> {
+        let event = Event { connection: Some(connection), ..Event::new("sign_in") };
+        let Some(state) = parameters.state.as_deref() else {
+            return Err(self.refuse(visit, event, "idp_answer_invalid", "state_missing").await);
+        };
+        let Some((name, proof)) = self.read_upstream_state(state) else {
+            return Err(self.refuse(visit, event, "idp_answer_invalid", "state_foreign").await);
+        };
+        let event = Event { app: name.app, receipt: Some(receipt_of(name.id)), ..event };
+        let Some(flow) = self.find_flow(visit, name.id).await? else {
+            let lost = self.lost_flow(name).await;
+            let reason = match &lost {
+                FlowError::Refused(refusal) if refusal.code == "flow_finished" => "state_of_finished_flow",
+                FlowError::Refused(_) => "state_of_another_browser",
+                _ => return Err(lost),
+            };
+            self.record_refusal_alone(&visit.network(), &event, reason).await?;
+            return Err(lost);
+        };
+        let fits = |leg: &&UpstreamLeg| proof.is(leg.state) && leg.connection == connection;
+        let Some(leg) = flow.leg.as_ref().filter(fits).cloned() else {
+            return Err(self.refuse(visit, event, "idp_answer_invalid", "state_mismatch").await);
+        };
+        let mark = format!("{}:{}", flow.id, base64url::encode(leg.state));
+        let mut tx = self.database.write().await?;
+        if !flows::spend(&mut tx, &mark, flow.started_at.after(FLOW_LIFETIME)).await? {
+            drop(tx);
+            return Err(self.refuse(visit, event, "flow_finished", "state_spent").await);
+        }
+        tx.commit().await?;
+        Ok(Returned { flow, leg, event })
+    }
+
+    async fn redeem(
+        &self,
+        connection: &Connection,
+        credential: &Credential,
+        flow: &Flow,
+        leg: &UpstreamLeg,
+        code: &str,
+        iss: Option<&str>,
+    ) -> Result<VerifiedIdentity, UpstreamError> {
+        let fresh = leg.not_before.map(|not_before| FreshSignIn {
+            not_before,
+            forced: leg.forced,
+            sent_at: leg.sent_at,
+        });
+        let redemption = Redemption {
+            code,
+            response_iss: iss,
+            redirect_uri: &self.callback_url(connection.id),
+            verifier: &leg.verifier,
+            nonce: &base64url::encode(leg.nonce),
+            fresh,
+            essential_acr: flow.target.essential_acr(),
+        };
+        self.upstream.redeem(connection, credential, &redemption).await
+    }
+}
