@@ -30,6 +30,15 @@ pub enum Message {
         /// The person's own page.
         account: String,
     },
+    /// A new identity took the place of a way to sign in, since the organization changes its identity provider.
+    ProfileReplaced {
+        /// The organization's name.
+        organization: String,
+        /// The new way, by its names.
+        what: String,
+        /// The person's own page.
+        account: String,
+    },
     /// A way to sign in was taken from the account.
     ProfileUnlinked {
         /// The organization's name.
@@ -87,6 +96,7 @@ impl Message {
     pub const fn purpose(&self) -> &'static str {
         match self {
             Self::ProfileLinked { .. } => "profile-linked",
+            Self::ProfileReplaced { .. } => "profile-replaced",
             Self::ProfileUnlinked { .. } => "profile-unlinked",
             Self::AccountsMerged { .. } => "accounts-merged",
             Self::SetPassword { .. } => "set-password",
@@ -108,6 +118,7 @@ impl Message {
         match self {
             Self::ConfirmCode { organization, .. } => vec![("organization", one_line(organization))],
             Self::ProfileLinked { organization, what, .. }
+            | Self::ProfileReplaced { organization, what, .. }
             | Self::ProfileUnlinked { organization, what, .. }
             | Self::AccountsMerged { organization, what, .. }
             | Self::SetPassword { organization, what, .. }
@@ -121,6 +132,7 @@ impl Message {
     fn handed(&self) -> Handed<'_> {
         match self {
             Self::ProfileLinked { account, .. }
+            | Self::ProfileReplaced { account, .. }
             | Self::ProfileUnlinked { account, .. }
             | Self::AccountsMerged { account, .. }
             | Self::LinkUndone { account, .. } => Handed::Link(account),

@@ -170,16 +170,18 @@ pub struct ConnectionSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replacement {
     /// The connection that is replaced.
-    pub connection: Handle,
+    pub connection: ConnectionId,
     /// The claim of the new provider's ID token.
     pub claim: String,
     /// The claim of the old provider's which has the same value: `sub`, or one of its connection's `kept_claims`.
     pub old_claim: String,
-    /// When it ends: 30 days ahead at most.
+    /// When it was declared first.
+    pub since: Timestamp,
+    /// When it ends.
     pub until: Timestamp,
 }
 
-/// How far ahead the end of a [`Replacement`] may be.
+/// How long after its beginning a [`Replacement`] may end.
 pub const REPLACEMENT_WINDOW: Duration = Duration::from_hours(30 * 24);
 
 words! {

@@ -199,10 +199,10 @@ pub struct LedgerEntry {
     pub sides_sealed: String,
 }
 
-/// What a merge took from one account to another. It holds ids and roles only.
+/// What a merge took from one account to another, or whose place was taken. It holds ids and roles only.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
-    /// Profiles that moved.
+    /// Profiles that moved; of a replacement, the one whose place was taken.
     pub profiles: Vec<ProfileId>,
     /// Apps whose name for the merged account became their name for the kept one.
     pub subjects: Vec<AppId>,

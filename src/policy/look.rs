@@ -26,8 +26,8 @@ fn luminance(color: Color) -> f64 {
     0.2126 * red + 0.7152 * green + 0.0722 * blue
 }
 
-/// The colour nearest to this one that can be read on `paper`: it is darkened, or on dark paper lightened, by the least
-/// that is enough. One that can be read stays as it is.
+/// The nearest colour that can be read on `paper` on the way from this one to black, or on dark paper to white: it is
+/// darkened or lightened by the least that is enough. One that can be read stays as it is.
 pub fn nearest_readable(color: Color, paper: Color) -> Color {
     let end = if luminance(paper) > 0.5 { 0 } else { 255 };
     let mixed = |part: u8| Color { channels: color.channels.map(|channel| mix(channel, end, part)) };
@@ -42,7 +42,7 @@ fn mix(from: u8, to: u8, part: u8) -> u8 {
     u8::try_from(mixed).unwrap_or(u8::MAX)
 }
 
-/// Which of an organization's colours cannot be read, with what would do.
+/// That a colour cannot be read, and what would do.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Unreadable {
     /// Its contrast with the paper.
@@ -115,6 +115,13 @@ mod tests {
             let nearest = nearest_readable(color, paper);
             prop_assert!(contrast(nearest, paper) >= LEAST_CONTRAST);
             prop_assert_eq!(nearest == color, check(color, paper).is_ok());
+            // One step less cannot be read.
+            let end = if dark { 255 } else { 0 };
+            let part = (0..=u8::MAX).find(|part| nearest.channels == channels.map(|it| mix(it, end, *part))).unwrap();
+            if let Some(less) = part.checked_sub(1) {
+                let less = Color { channels: channels.map(|channel| mix(channel, end, less)) };
+                prop_assert!(contrast(less, paper) < LEAST_CONTRAST);
+            }
         }
     }
 }

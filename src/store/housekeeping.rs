@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::tx::{execute, statements};
 use super::{StoreError, Tx};
-use crate::model::Timestamp;
+use crate::model::{Timestamp, UNDO_WINDOW};
 
 statements! {
     DELETE_SPENT_FLOWS = "DELETE FROM spent_flows WHERE id IN \
@@ -39,6 +39,8 @@ statements! {
                       WHERE updated_at < $1 AND blocked_until < $1 LIMIT 1000)";
     DELETE_FLOODS = "DELETE FROM audit_floods WHERE (reason, network, minute) IN \
                      (SELECT reason, network, minute FROM audit_floods WHERE minute < $1 LIMIT 1000)";
+    DELETE_REPLACED = "DELETE FROM replaced_profiles WHERE (connection_id, old_profile_id) IN \
+                       (SELECT connection_id, old_profile_id FROM replaced_profiles WHERE replaced_at < $1 LIMIT 1000)";
     DELETE_CHANGES = "DELETE FROM changes WHERE seq IN (SELECT seq FROM changes WHERE at < $1 LIMIT 1000)";
 }
 
@@ -71,10 +73,12 @@ const SWEEPS: &[&str] = &[
 ];
 
 /// Deletes up to a thousand rows of each kind that expired before `now`. Guess counters are kept for two days after
-/// their last change, changes and counted refusals for an hour.
+/// their last change, changes and counted refusals for an hour, the places of replaced profiles for sixty days: twice as long as they can be
+/// given back.
 pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
     let days = now.before(Duration::from_hours(48)).unix_micros();
     let hour = now.before(Duration::from_hours(1));
+    let sixty_days = now.before(UNDO_WINDOW * 2).unix_micros();
     let now = now.unix_micros();
     let expired = SWEEPS.iter().map(|statement| (*statement, now));
     let kept_longer = [
@@ -82,6 +86,7 @@ pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
         (DELETE_MAILS, days),
         (DELETE_FLOODS, hour.unix_seconds().div_euclid(60)),
         (DELETE_CHANGES, hour.unix_micros()),
+        (DELETE_REPLACED, sixty_days),
     ];
     let mut swept = Swept { deleted: 0, is_more: false };
     for (statement, before) in expired.chain(kept_longer) {

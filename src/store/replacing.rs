@@ -1,47 +1,80 @@
 //! Connections that replace others: the claims by which people are recognized, and whose place was taken, once.
 
-use super::profiles::ProfileRow;
+use sqlx::FromRow;
+
+use super::profiles::{ProfileRow, find_profile};
+use super::row::Row;
 use super::tx::{execute, execute_later, fetch_all, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{ConnectionId, OrganizationId, Profile, ProfileId, ProfileKind, Timestamp};
 
 statements! {
-    KEEP = "INSERT INTO profile_claims (profile_id, organization_id, claim, value, kept_at) VALUES ($1, $2, $3, $4, $5) \
-            ON CONFLICT (profile_id, claim) DO UPDATE SET value = excluded.value, kept_at = excluded.kept_at \
-            WHERE profile_claims.value <> excluded.value";
-    FORGET = "DELETE FROM profile_claims WHERE claim = $2 AND profile_id IN (SELECT id FROM profiles WHERE connection_id = $1)";
+    KEEP = "INSERT INTO profile_claims (profile_id, organization_id, claim, value) VALUES ($1, $2, $3, $4) \
+            ON CONFLICT (profile_id, claim) DO UPDATE SET value = excluded.value WHERE profile_claims.value <> excluded.value";
+    FORGET = "DELETE FROM profile_claims WHERE profile_id = $1 AND claim = $2";
+    LIST_CLAIMS = "SELECT DISTINCT k.claim FROM profile_claims k JOIN profiles p ON p.id = k.profile_id \
+                   WHERE p.organization_id = $1 AND p.connection_id = $2 ORDER BY k.claim LIMIT 100";
+    FORGET_ALL = "DELETE FROM profile_claims WHERE organization_id = $1 AND claim = $3 \
+                  AND profile_id IN (SELECT id FROM profiles WHERE connection_id = $2)";
     LIST_BY_CLAIM = "SELECT p.* FROM profile_claims k JOIN profiles p ON p.id = k.profile_id \
                      WHERE k.organization_id = $1 AND k.claim = $2 AND k.value = $3 AND p.connection_id = $4 \
                      ORDER BY p.id LIMIT 2";
     LIST_BY_SUBJECT = "SELECT * FROM profiles WHERE organization_id = $1 AND subject = $2 AND connection_id = $3 ORDER BY id LIMIT 2";
-    TAKE = "INSERT INTO replaced_profiles (connection_id, profile_id, organization_id, old_connection_id, old_issuer, \
-            old_subject, replaced_at) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (connection_id, profile_id) DO NOTHING";
-    FIND_MOVED = "SELECT p.* FROM replaced_profiles r JOIN profiles p ON p.id = r.profile_id AND p.connection_id = r.connection_id \
-                  WHERE r.old_connection_id = $1 AND r.old_issuer = $2 AND r.old_subject = $3 ORDER BY r.replaced_at DESC LIMIT 1";
-    FORGET_OF_PROFILE = "DELETE FROM profile_claims WHERE profile_id = $1";
-    MOVE = "UPDATE profiles SET connection_id = $3, issuer = $4, subject = $5 WHERE id = $1 AND connection_id = $2";
+    TAKE = "INSERT INTO replaced_profiles (connection_id, old_profile_id, new_profile_id, organization_id, old_issuer, \
+            old_subject, replaced_at) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (connection_id, old_profile_id) DO NOTHING";
+    FIND_TAKEN = "SELECT new_profile_id AS id FROM replaced_profiles WHERE connection_id = $1 AND old_profile_id = $2";
+    FIND_BY_IDENTITY = "SELECT new_profile_id AS id FROM replaced_profiles WHERE organization_id = $1 AND old_issuer = $2 \
+                        AND old_subject = $3 ORDER BY replaced_at DESC LIMIT 1";
+    FIND_BY_PROFILE = "SELECT new_profile_id AS id FROM replaced_profiles WHERE old_profile_id = $1 ORDER BY replaced_at DESC LIMIT 1";
 }
 
-/// Keeps the value of a claim with a profile, over an earlier one. Nobody waits for it but the commit.
+/// How often a place is followed that was taken again and again.
+const STEPS: usize = 10;
+
+#[derive(FromRow)]
+struct IdRow {
+    id: String,
+}
+
+impl IdRow {
+    fn read(&self) -> Result<ProfileId, StoreError> {
+        Row { table: "replaced_profiles", id: &self.id }.parse("new_profile_id", &self.id)
+    }
+}
+
+#[derive(FromRow)]
+struct ClaimRow {
+    claim: String,
+}
+
+/// Keeps the value of a claim with a profile, over an earlier one; with none, forgets that. Nobody waits for it but the
+/// commit.
 pub async fn keep_claim(
     tx: &mut Tx,
     organization: OrganizationId,
     profile: ProfileId,
-    (claim, value): (&str, &str),
-    now: Timestamp,
+    (claim, value): (&str, Option<&str>),
 ) -> Result<(), StoreError> {
     let (profile, organization) = (profile.to_string(), organization.to_string());
-    execute_later!(tx, KEEP, profile, organization, claim, value, now.unix_micros())?;
+    match value {
+        Some(value) => execute_later!(tx, KEEP, profile, organization, claim, value)?,
+        None => execute_later!(tx, FORGET, profile, claim)?,
+    }
     Ok(())
 }
 
-/// Forgets the values of a claim of all profiles of a connection.
-pub async fn delete_kept_claims(
+/// Forgets what is kept with the profiles of a connection, but for these claims.
+pub async fn delete_other_claims(
     tx: &mut Tx,
-    connection: ConnectionId,
-    claim: &str,
+    (organization, connection): (OrganizationId, ConnectionId),
+    kept: &[String],
 ) -> Result<(), StoreError> {
-    execute!(tx, FORGET, connection.to_string(), claim).map(drop)
+    let (organization, connection) = (organization.to_string(), connection.to_string());
+    let rows = fetch_all!(tx, ClaimRow, LIST_CLAIMS, &organization, &connection)?;
+    for ClaimRow { claim } in rows.iter().filter(|row| !kept.contains(&row.claim)) {
+        execute!(tx, FORGET_ALL, &organization, &connection, claim)?;
+    }
+    Ok(())
 }
 
 /// The profiles of a connection that have this value of a kept claim, two at most.
@@ -66,24 +99,28 @@ pub async fn list_profiles_by_subject(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Takes the place of a profile through another connection; `false` when that was done before, or it is no external one.
+/// Whether the place of a profile was taken through this connection before.
+pub async fn was_taken(tx: &mut Tx, through: ConnectionId, old: ProfileId) -> Result<bool, StoreError> {
+    Ok(fetch_optional!(tx, IdRow, FIND_TAKEN, through.to_string(), old.to_string())?.is_some())
+}
+
+/// Takes the place of a profile for another one, through this connection; `false` when that was done before, or it is no
+/// profile of an identity provider.
 pub async fn consume_place(
     tx: &mut Tx,
     organization: OrganizationId,
-    connection: ConnectionId,
-    old: &Profile,
+    through: ConnectionId,
+    (old, new): (&Profile, ProfileId),
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let ProfileKind::External { connection: old_connection, issuer, subject, .. } = &old.kind else {
-        return Ok(false);
-    };
+    let ProfileKind::External { issuer, subject, .. } = &old.kind else { return Ok(false) };
     let changed = execute!(
         tx,
         TAKE,
-        connection.to_string(),
+        through.to_string(),
         old.id.to_string(),
+        new.to_string(),
         organization.to_string(),
-        old_connection.to_string(),
         issuer,
         subject,
         now.unix_micros(),
@@ -91,26 +128,33 @@ pub async fn consume_place(
     Ok(changed == 1)
 }
 
-/// The profile that an identity of this connection was before it moved to the one that replaces it.
-pub async fn find_moved_profile(
+/// The profile that has the place now which an identity of this organization had before.
+pub async fn find_successor_of_identity(
     tx: &mut Tx,
-    old_connection: ConnectionId,
+    organization: OrganizationId,
     issuer: &str,
     subject: &str,
 ) -> Result<Option<Profile>, StoreError> {
-    let row = fetch_optional!(tx, ProfileRow, FIND_MOVED, old_connection.to_string(), issuer, subject)?;
-    row.map(TryInto::try_into).transpose()
+    let row = fetch_optional!(tx, IdRow, FIND_BY_IDENTITY, organization.to_string(), issuer, subject)?;
+    match row {
+        Some(row) => find_here_or_successor(tx, row.read()?).await,
+        None => Ok(None),
+    }
 }
 
-/// Moves a profile from one connection to another, under the issuer and subject that it has there, and forgets what the
-/// first one kept with it; `false` when it is not there any more. [`StoreError::Conflict`] when that identity is somebody's already.
-pub async fn move_to_connection(
+/// A profile, or where its place was taken since, the one that has it now; `None` when neither is there.
+pub async fn find_here_or_successor(
     tx: &mut Tx,
-    profile: ProfileId,
-    (from, to): (ConnectionId, ConnectionId),
-    (issuer, subject): (&str, &str),
-) -> Result<bool, StoreError> {
-    let (profile, from, to) = (profile.to_string(), from.to_string(), to.to_string());
-    execute!(tx, FORGET_OF_PROFILE, &profile)?;
-    Ok(execute!(tx, MOVE, profile, from, to, issuer, subject)? == 1)
+    mut profile: ProfileId,
+) -> Result<Option<Profile>, StoreError> {
+    for _ in 0..STEPS {
+        if let Some(found) = find_profile(tx, profile).await? {
+            return Ok(Some(found));
+        }
+        match fetch_optional!(tx, IdRow, FIND_BY_PROFILE, profile.to_string())? {
+            Some(next) => profile = next.read()?,
+            None => return Ok(None),
+        }
+    }
+    Ok(None)
 }

@@ -1,9 +1,13 @@
 //! The stylesheet and the script: embedded in the binary, served under names that carry the hash of what
 //! is in them, so that browsers may keep them for good (RFC 8246, `immutable`).
 
+use std::io::Write as _;
+
 use aws_lc_rs::digest;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::model::{Accent, Look, OrganizationId};
@@ -18,6 +22,8 @@ struct Asset {
     etag: HeaderValue,
     content_type: HeaderValue,
     body: Bytes,
+    /// The same, compressed (gzip, RFC 1952). What is in it is public, so its length tells nothing.
+    packed: Bytes,
 }
 
 /// The embedded files, named by their content when the program starts.
@@ -31,12 +37,7 @@ impl Assets {
     /// Names the files that were built into the binary.
     pub fn embedded() -> Self {
         Self {
-            style: asset(
-                "countersign",
-                "css",
-                "text/css; charset=utf-8",
-                lean(include_str!("assets/countersign.css")),
-            ),
+            style: asset("countersign", "css", CSS, lean(include_str!("assets/countersign.css"))),
             script: asset(
                 "countersign",
                 "js",
@@ -58,30 +59,37 @@ impl Assets {
 
     /// The path of the stylesheet with an organization's look in it; `None` where that is the deployment's own.
     pub fn style_of(&self, organization: OrganizationId, look: &Look) -> Option<String> {
-        (!look.is_plain()).then(|| self.styled(organization, look).path)
+        (!look.is_plain()).then(|| self.path_of(organization, &rules(look)))
+    }
+
+    /// Named by the hash of both parts: the rules, and the name of the sheet that they stand behind.
+    fn path_of(&self, organization: OrganizationId, rules: &str) -> String {
+        let hash = short_hash(format!("{}{rules}", self.style.path).as_bytes());
+        format!("{ASSETS_PATH}{organization}.{hash}.css")
     }
 
     /// Answers a GET or HEAD for an organization's stylesheet. One that was asked for by an older name is the one of
-    /// today, and is not kept.
+    /// today, and is not kept; where there is no look any more, `None`.
     pub fn respond_styled(
         &self,
         (organization, look): (OrganizationId, &Look),
         file: &str,
         request: &HeaderMap,
-    ) -> Response {
-        let asset = self.styled(organization, look);
-        let is_named_so = asset.path.strip_prefix(ASSETS_PATH) == Some(file);
+    ) -> Option<Response> {
+        if look.is_plain() {
+            return None;
+        }
+        let rules = rules(look);
+        let path = self.path_of(organization, &rules);
+        let is_named_so = path.strip_prefix(ASSETS_PATH) == Some(file);
+        // One sheet, so that a page stays at three requests.
+        let body = [&self.style.body, rules.as_bytes()].concat();
+        let asset = named(path, CSS, body.into());
         let mut response = answer(&asset, request);
         if !is_named_so {
             response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        response
-    }
-
-    /// One sheet, so that a page stays at three requests.
-    fn styled(&self, organization: OrganizationId, look: &Look) -> Asset {
-        let base = String::from_utf8_lossy(&self.style.body);
-        asset(&organization.to_string(), "css", "text/css; charset=utf-8", format!("{base}{}", rules(look)))
+        Some(response)
     }
 
     /// Answers a GET or HEAD for `file`, the path below [`ASSETS_PATH`]; `None` when there is no such file.
@@ -112,17 +120,25 @@ pub fn organization_of(file: &str) -> Option<OrganizationId> {
 
 fn answer(asset: &Asset, request: &HeaderMap) -> Response {
     let known = request.get_all(header::IF_NONE_MATCH).iter().any(|value| matches(value, &asset.etag));
-    let mut response = Response::new(if known { Body::empty() } else { Body::from(asset.body.clone()) });
-    if known {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    } else {
-        response.headers_mut().insert(header::CONTENT_TYPE, asset.content_type.clone());
+    let is_packed = takes_gzip(request) && !asset.packed.is_empty();
+    let body = if is_packed { &asset.packed } else { &asset.body };
+    let mut response = Response::new(if known { Body::empty() } else { Body::from(body.clone()) });
+    let headers = response.headers_mut();
+    if !known {
+        headers.insert(header::CONTENT_TYPE, asset.content_type.clone());
+        if is_packed {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
     }
-    response.headers_mut().extend::<[(HeaderName, HeaderValue); 3]>([
+    headers.extend::<[(HeaderName, HeaderValue); 4]>([
         (header::ETAG, asset.etag.clone()),
+        (header::VARY, HeaderValue::from_static("accept-encoding")),
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
         (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
     ]);
+    if known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
     response
 }
 
@@ -138,22 +154,54 @@ fn lean(style: &str) -> String {
 const SPACED: [(&str, &str); 6] =
     [("; }", "}"), (" { ", "{"), (" {\n", "{"), (": ", ":"), ("; ", ";"), (", ", ",")];
 
+const CSS: &str = "text/css; charset=utf-8";
+
 fn asset(name: &str, extension: &str, content_type: &'static str, body: String) -> Asset {
-    let digest = digest::digest(&digest::SHA256, body.as_bytes());
-    let hash = digest.as_ref().iter().take(8).fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
+    let hash = short_hash(body.as_bytes());
+    named(format!("{ASSETS_PATH}{name}.{hash}.{extension}"), content_type, body.into())
+}
+
+/// A file whose path has a hash before its ending.
+fn named(path: String, content_type: &'static str, body: Bytes) -> Asset {
+    let hash = path.rsplit('.').nth(1).unwrap_or_default();
     Asset {
-        path: format!("{ASSETS_PATH}{name}.{hash}.{extension}"),
         // Hexadecimal digits are always a header's value.
-        etag: HeaderValue::try_from(format!("\"{hash}\"")).unwrap_or(HeaderValue::from_static("\"\"")),
+        etag: HeaderValue::try_from(format!("W/\"{hash}\"")).unwrap_or(HeaderValue::from_static("W/\"\"")),
         content_type: HeaderValue::from_static(content_type),
-        body: body.into(),
+        packed: packed(&body),
+        body,
+        path,
     }
+}
+
+fn packed(body: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    // Writing into memory does not fail; what is empty is not sent.
+    let written = encoder.write_all(body).and_then(|()| encoder.finish());
+    written.unwrap_or_default().into()
+}
+
+/// Whether a browser takes gzip (RFC 9110, section 12.5.3). One that refuses it by `q=0` gets it anyway: none does.
+fn takes_gzip(request: &HeaderMap) -> bool {
+    request.get_all(header::ACCEPT_ENCODING).iter().any(|value| {
+        value.to_str().is_ok_and(|list| {
+            list.split(',').any(|one| one.split(';').next().is_some_and(|name| name.trim() == "gzip"))
+        })
+    })
+}
+
+/// The first 64 bits of a SHA-256, in hexadecimal.
+fn short_hash(bytes: &[u8]) -> String {
+    let digest = digest::digest(&digest::SHA256, bytes);
+    digest.as_ref().iter().take(8).fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"))
 }
 
 /// Whether an `If-None-Match` names `etag`, weakly compared (RFC 9110, section 13.1.2).
 fn matches(value: &HeaderValue, etag: &HeaderValue) -> bool {
     value.to_str().is_ok_and(|list| {
-        list.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == etag)
+        let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
+        let etag = etag.to_str().map(opaque).unwrap_or_default();
+        list.split(',').map(str::trim).any(|one| one == "*" || opaque(one) == etag)
     })
 }
 
@@ -180,7 +228,7 @@ mod tests {
             assert_eq!(response.headers()[header::CONTENT_TYPE], content_type);
             assert_eq!(response.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
             let hash = path.split('.').nth(1).unwrap();
-            assert_eq!(response.headers()[header::ETAG], format!("\"{hash}\""));
+            assert_eq!(response.headers()[header::ETAG], format!("W/\"{hash}\""));
         }
         assert_ne!(
             asset("a", "css", "text/css", "a".into()).path,
@@ -192,7 +240,7 @@ mod tests {
     fn what_a_browser_has_already_is_not_sent_again() {
         let path = Assets::embedded().style().to_owned();
         let etag = get(&path, None).unwrap().headers()[header::ETAG].to_str().unwrap().to_owned();
-        for condition in [etag.clone(), format!("\"x\", W/{etag}"), "*".to_owned()] {
+        for condition in [etag.clone(), format!("\"x\", {}", &etag[2..]), "*".to_owned()] {
             let response = get(&path, Some(&condition)).unwrap();
             assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{condition}");
             assert!(!response.headers().contains_key(header::CONTENT_TYPE));
@@ -210,6 +258,27 @@ mod tests {
         for text in quoted {
             assert!(SPACED.iter().all(|(spaced, _)| !text.contains(spaced)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_browser_that_takes_gzip_gets_the_same_in_a_third() {
+        let assets = Assets::embedded();
+        let plain = assets.style.body.clone();
+        for (accepted, packed) in
+            [("gzip, deflate, br", true), ("br;q=1, gzip;q=0.8", true), ("identity", false), ("xgzip", false)]
+        {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted));
+            let file = assets.style().strip_prefix(ASSETS_PATH).unwrap();
+            let response = assets.respond(file, &headers).unwrap();
+            assert_eq!(response.headers().contains_key(header::CONTENT_ENCODING), packed, "{accepted}");
+            assert_eq!(response.headers()[header::VARY], "accept-encoding");
+        }
+        let mut unpacked = Vec::new();
+        let mut decoder = flate2::read::GzDecoder::new(&assets.style.packed[..]);
+        std::io::Read::read_to_end(&mut decoder, &mut unpacked).unwrap();
+        assert_eq!(unpacked, plain);
+        assert!(assets.style.packed.len() * 3 < plain.len(), "{}", assets.style.packed.len());
     }
 
     #[test]

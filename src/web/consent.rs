@@ -7,10 +7,9 @@ use axum::routing::get;
 use http::StatusCode;
 
 use super::guard::require_flow_form;
-use super::own_links::own_frame;
 use super::pages::{Consent, Form, Person, path};
 use super::request::{Browser, PostedForm};
-use super::respond::{outcome, page, refusal};
+use super::respond::{outcome, own_frame, page, refusal};
 use super::state::Web;
 
 /// The routes of this file.

@@ -7,10 +7,9 @@ use axum::routing::{get, post};
 use http::StatusCode;
 
 use super::account::require_session_form;
-use super::own_links::own_frame;
 use super::pages::{AppHome, Form, Frame, Logout as LogoutPage, Person, SignedOut, path};
 use super::request::{Browser, PostedForm};
-use super::respond::{answer, ask_again, outcome, page, refusal};
+use super::respond::{answer, ask_again, outcome, own_frame, page, refusal};
 use super::state::Web;
 use crate::flows::logout::{Logout, LogoutView};
 

@@ -36,7 +36,7 @@ use http::{HeaderMap, StatusCode};
 use crate::flows::error::FlowError;
 use asset::organization_of;
 use request::Browser;
-use respond::{plain, refusal};
+use respond::{plain, refusal, see_other};
 use state::Web;
 
 /// Everything that browsers and apps reach, with the headers that every answer carries.
@@ -69,7 +69,11 @@ async fn get_asset(State(web): State<Web>, Path(file): Path<String>, headers: He
         return plain(StatusCode::NOT_FOUND, "There is no such file.");
     };
     match web.broker.look(organization).await {
-        Ok(look) => web.pages.assets().respond_styled((organization, &look), &file, &headers),
+        Ok(look) => web
+            .pages
+            .assets()
+            .respond_styled((organization, &look), &file, &headers)
+            .unwrap_or_else(|| see_other(web.pages.assets().style())),
         Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "The stylesheet cannot be read now."),
     }
 }

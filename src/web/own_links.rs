@@ -11,7 +11,7 @@ use super::account::{DONE, UNLINKED, require_session_form};
 use super::errors::find_reason;
 use super::pages::{AddProfile, Failure, Form, Frame, LedgerRow, MailCode, ProfileRow, Undo, Unlink, path};
 use super::request::{Browser, PostedForm};
-use super::respond::{answer, outcome, page, refusal, see_other};
+use super::respond::{answer, outcome, own_frame, page, refusal, see_other};
 use super::sign_in::choices;
 use super::state::Web;
 use crate::flows::anew::{EnteredCode, MailCodeView, Sensitive};
@@ -42,15 +42,6 @@ fn sensitive<T>(
         Ok(Sensitive::Prove(way)) => answer(&way),
         Err(error) => refusal(web, browser, error),
     }
-}
-
-/// The frame of a page of somebody who is signed in: it is their organization's.
-pub(super) async fn own_frame<'w>(web: &'w Web, browser: &Browser, here: &str) -> Frame<'w> {
-    let mut frame = web.pages.frame(browser.locale, here);
-    // A page without its look is better than none.
-    let brand = web.broker.own_brand(&browser.visit).await.ok().flatten();
-    frame.organization = brand.map(|brand| web.pages.brand(brand));
-    frame
 }
 
 async fn show_add(State(web): State<Web>, browser: Browser) -> Response {

@@ -72,8 +72,8 @@ struct Inner {
     random: Arc<dyn Random>,
 }
 
-/// Work for a hashing thread; it brings the memory.
-type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
+/// Work for a hashing thread, which brings the memory; gives whether there was any.
+type Job = Box<dyn FnOnce(&mut Vec<Block>) -> bool + Send>;
 
 /// Room for one password before the hashing threads, held until it was hashed or this is dropped.
 pub struct Place(queue::Place<Job>);
@@ -89,14 +89,18 @@ impl PasswordHasher {
         StoredHash::of_nobody(settings.cost)?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let threads = settings.threads.unwrap_or(cores).clamp(1, cores);
-        let queue = Arc::new(Queue::new(settings.queue.saturating_add(threads), settings.queue / 4));
+        let queue = Arc::new(Queue::new(
+            settings.queue.saturating_add(threads),
+            settings.queue / 4,
+            u32::try_from(threads).unwrap_or(u32::MAX),
+        ));
         // Made before the threads, so that those which started end when one cannot.
         let hasher = Self(Arc::new(Inner { queue: Arc::clone(&queue), cost: settings.cost, random }));
         for number in 0..threads {
             let queue = Arc::clone(&queue);
             thread::Builder::new()
                 .name(format!("argon2-{number}"))
-                .spawn(move || work(&queue, threads))
+                .spawn(move || work(&queue))
                 .map_err(|_| PasswordError::Unavailable)?;
         }
         Ok(hasher)
@@ -127,10 +131,8 @@ impl PasswordHasher {
     /// Takes room for one password, so that whoever finds none is told to come back before anything else is done for
     /// them.
     pub fn enter(&self, share: Share) -> Result<Place, PasswordError> {
-        let place = self.0.queue.enter(share);
-        place.map(Place).map_err(|share| PasswordError::Busy {
-            retry_after: self.0.queue.turn_away(&share, Instant::now()),
-        })
+        let place = self.0.queue.enter(share, Instant::now());
+        place.map(Place).map_err(|retry_after| PasswordError::Busy { retry_after })
     }
 
     /// [`verify`](Self::verify), for whoever has room already.
@@ -161,12 +163,14 @@ impl PasswordHasher {
         let share = place.0.share().clone();
         let job: Job = Box::new(move |memory| {
             // Somebody who has left is owed no hash.
-            if !reply.is_closed() {
+            let is_owed = !reply.is_closed();
+            if is_owed {
                 let computed = compute(password.expose().as_bytes(), memory);
                 // Before the answer: whoever has it may come with the next password at once.
                 drop(place);
                 let _ = reply.send(computed);
             }
+            is_owed
         });
         self.0.queue.push(&share, job).map_err(|_| PasswordError::Unavailable)?;
         answer.await.map_err(|_| PasswordError::Unavailable)
@@ -190,13 +194,14 @@ fn check_length(password: &Secret) -> Result<(), PasswordError> {
     fits.then_some(()).ok_or(PasswordError::TooLong)
 }
 
-fn work(queue: &Queue<Job>, threads: usize) {
+fn work(queue: &Queue<Job>) {
     yield_to_everything_else();
     let mut memory = Vec::new();
     while let Some(job) = queue.next() {
         let began = Instant::now();
-        job(&mut memory);
-        queue.note_work(began.elapsed(), u32::try_from(threads).unwrap_or(u32::MAX));
+        if job(&mut memory) {
+            queue.note_work(began.elapsed());
+        }
     }
 }
 

@@ -5,8 +5,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The least and the most that somebody is told to wait who found no room.
-const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// The least that somebody is told to wait who found no room.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+
+/// The most; whoever would have to wait longer begins a new line.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// In whose name somebody waits. All who wait in one name share what one may have.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -42,13 +45,37 @@ struct State<T> {
     free: usize,
     /// What each lane leaves to the other.
     reserved: usize,
-    held: HashMap<Share, usize>,
+    held: HashMap<Share, Held>,
+    /// How many work on the items.
+    workers: u32,
     /// How long the workers need for an item, all of them together, as it was of late.
     pace: Duration,
-    /// When the last one of those comes back who were turned away, by lane.
-    known_return: Option<Instant>,
-    strangers_return: Option<Instant>,
+    known_line: Line,
+    strangers_line: Line,
     closed: bool,
+}
+
+/// What somebody holds.
+#[derive(Default)]
+struct Held {
+    places: usize,
+    /// Those of them who were turned away while the lane had room for others.
+    line: Line,
+}
+
+/// Those who were turned away: when the last one of them was told to come back.
+#[derive(Default)]
+struct Line(Option<Instant>);
+
+impl Line {
+    /// How long the next one is to wait: until a turn of their own behind those before, if the line is not too long.
+    fn join(&mut self, now: Instant, pace: Duration) -> Duration {
+        let soonest = now + SHORTEST_WAIT;
+        let turn = self.0.map_or(soonest, |last| last + pace).max(soonest);
+        let turn = if turn > now + LONGEST_WAIT { soonest } else { turn };
+        self.0 = Some(turn);
+        turn - now
+    }
 }
 
 /// What waits in a lane, by share; the share whose turn it is stands first, and none is empty.
@@ -87,8 +114,8 @@ impl<T> Place<T> {
 
 impl<T> Queue<T> {
     /// A queue with `room` for so many items, those being worked on included; so many of them each lane leaves to the
-    /// other.
-    pub(super) fn new(room: usize, reserved: usize) -> Self {
+    /// other. `workers` is how many work on them at once.
+    pub(super) fn new(room: usize, reserved: usize, workers: u32) -> Self {
         let state = State {
             known: Lane(VecDeque::new()),
             strangers: Lane(VecDeque::new()),
@@ -96,24 +123,27 @@ impl<T> Queue<T> {
             free: room,
             reserved,
             held: HashMap::new(),
+            workers: workers.max(1),
             pace: Duration::ZERO,
-            known_return: None,
-            strangers_return: None,
+            known_line: Line::default(),
+            strangers_line: Line::default(),
             closed: false,
         };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Takes room for one item; gives the share back when there is none for it. The item takes its place along, until it was
-    /// worked off.
-    pub(super) fn enter(self: &Arc<Self>, share: Share) -> Result<Place<T>, Share> {
+    /// Takes room for one item; where there is none for this share, gives how long to wait before coming again. Whoever is
+    /// turned away gets a turn of their own behind those before, as fast as items are worked off, so that a crowd comes back
+    /// as a line: the lane's, or where others would still find room, that of the share alone. The item takes its place
+    /// along, until it was worked off.
+    pub(super) fn enter(self: &Arc<Self>, share: Share, now: Instant) -> Result<Place<T>, Duration> {
         let mut state = self.lock();
         let is_stranger = share.is_stranger();
         let of_others: usize = state
             .held
             .iter()
             .filter(|(held, _)| held.is_stranger() != is_stranger)
-            .map(|(_, held)| held)
+            .map(|(_, held)| held.places)
             .sum();
         let free = state.free.saturating_sub(state.reserved.saturating_sub(of_others));
         // An account has few browsers at once; whoever sends many sign-ins by it is no person.
@@ -121,32 +151,24 @@ impl<T> Queue<T> {
             Share::Known(_) => free.min((state.reserved / 4).max(1)),
             Share::Network(_) | Share::Operator => free,
         };
-        let held = state.held.get(&share).copied().unwrap_or_default();
-        if held >= most {
-            return Err(share);
+        let pace = state.pace;
+        if let Some(held) = state.held.get_mut(&share).filter(|held| free > 0 && held.places >= most) {
+            return Err(held.line.join(now, pace));
+        }
+        if most == 0 {
+            let line = if is_stranger { &mut state.strangers_line } else { &mut state.known_line };
+            return Err(line.join(now, pace));
         }
         state.free -= 1;
-        state.held.insert(share.clone(), held + 1);
+        state.held.entry(share.clone()).or_default().places += 1;
         drop(state);
         Ok(Place { queue: Arc::clone(self), share })
     }
 
-    /// When somebody who found no room should come again, from `now` on. Each is given a turn of their own behind those who
-    /// were turned away before, as fast as the items are worked off: a crowd comes back as a line and not as a crowd.
-    pub(super) fn turn_away(&self, share: &Share, now: Instant) -> Duration {
+    /// Notes how long a worker has worked on an item.
+    pub(super) fn note_work(&self, took: Duration) {
         let mut state = self.lock();
-        let pace = state.pace;
-        let last = if share.is_stranger() { &mut state.strangers_return } else { &mut state.known_return };
-        let (least, most) = (now + WAIT.0, now + WAIT.1);
-        let turn = last.map_or(least, |last| last + pace).clamp(least, most);
-        *last = Some(turn);
-        turn - now
-    }
-
-    /// Notes how long one of `workers` has worked on an item.
-    pub(super) fn note_work(&self, took: Duration, workers: u32) {
-        let mut state = self.lock();
-        let pace = took / workers.max(1);
+        let pace = took / state.workers;
         // A moving average over some eight items.
         state.pace = if state.pace.is_zero() { pace } else { (state.pace * 7 + pace) / 8 };
     }
@@ -218,8 +240,8 @@ impl<T> Drop for Place<T> {
         let mut state = self.queue.lock();
         state.free += 1;
         if let Some(held) = state.held.get_mut(&self.share) {
-            *held -= 1;
-            if *held == 0 {
+            held.places -= 1;
+            if held.places == 0 {
                 state.held.remove(&self.share);
             }
         }
@@ -240,12 +262,12 @@ mod tests {
 
     /// How many places somebody gets, all of which they keep.
     fn fill(queue: &Arc<Queue<u8>>, share: &Share) -> Vec<Place<u8>> {
-        std::iter::from_fn(|| queue.enter(share.clone()).ok()).collect()
+        std::iter::from_fn(|| queue.enter(share.clone(), Instant::now()).ok()).collect()
     }
 
     #[test]
     fn items_of_one_share_come_out_in_the_order_in_which_they_went_in() {
-        let queue = Queue::new(3, 0);
+        let queue = Queue::new(3, 0, 1);
         for item in 1..=3 {
             assert_eq!(queue.push(&network("a"), item), Ok(()));
         }
@@ -254,7 +276,7 @@ mod tests {
 
     #[test]
     fn lanes_take_turns_and_in_a_lane_the_shares_do() {
-        let queue = Queue::new(8, 0);
+        let queue = Queue::new(8, 0, 1);
         for (share, item) in [
             (network("crowd"), "crowd 1"),
             (network("crowd"), "crowd 2"),
@@ -272,7 +294,7 @@ mod tests {
 
     #[test]
     fn whoever_comes_next_finds_half_of_what_is_left() {
-        let queue = Arc::new(Queue::new(40, 8));
+        let queue = Arc::new(Queue::new(40, 8, 1));
         let first = fill(&queue, &network("a"));
         let second = fill(&queue, &network("b"));
         let third = fill(&queue, &network("c"));
@@ -292,7 +314,7 @@ mod tests {
 
     #[test]
     fn however_many_accounts_somebody_has_strangers_still_enter() {
-        let queue = Arc::new(Queue::new(40, 8));
+        let queue = Arc::new(Queue::new(40, 8, 1));
         let held: Vec<_> = (0..40).flat_map(|n| fill(&queue, &known(&n.to_string()))).collect();
         assert_eq!(held.len(), 32);
         assert_eq!(fill(&queue, &network("a")).len(), 4);
@@ -300,68 +322,93 @@ mod tests {
 
     #[test]
     fn the_operator_takes_half_of_what_is_left_and_no_small_share() {
-        let queue = Arc::new(Queue::new(40, 8));
+        let queue = Arc::new(Queue::new(40, 8, 1));
         assert_eq!(fill(&queue, &Share::Operator).len(), 16);
     }
 
     #[test]
     fn a_crowd_that_is_turned_away_comes_back_as_a_line() {
-        let queue = Queue::<u8>::new(1, 0);
+        let queue = Arc::new(Queue::<u8>::new(2, 0, 2));
         let (now, millis) = (Instant::now(), Duration::from_millis);
-        let told = |share: &Share| queue.turn_away(share, now);
-        assert_eq!((told(&network("a")), told(&network("b"))), (millis(1_000), millis(1_000)));
-        queue.note_work(millis(400), 2);
-        assert_eq!((told(&network("a")), told(&network("b"))), (millis(1_200), millis(1_400)));
+        let told = |share: Share| queue.enter(share, now).map(|_| ()).unwrap_err();
+        let held = (queue.enter(network("a"), now).unwrap(), queue.enter(network("b"), now).unwrap());
+        assert_eq!((told(network("a")), told(network("c"))), (millis(1_000), millis(1_000)));
+        queue.note_work(millis(400));
+        assert_eq!((told(network("a")), told(network("c"))), (millis(1_200), millis(1_400)));
         // Whoever is known stands in another line.
-        assert_eq!((told(&known("bob")), told(&Share::Operator)), (millis(1_000), millis(1_200)));
-        // However large the crowd, nobody is sent away for longer.
-        for _ in 0..1_000 {
-            told(&network("c"));
-        }
-        assert_eq!(told(&network("d")), millis(30_000));
+        assert_eq!((told(known("bob")), told(Share::Operator)), (millis(1_000), millis(1_200)));
+        // However large the crowd, nobody is sent away for longer, and no two times in one line are the same.
+        let waits: Vec<_> = (0..143).map(|_| told(network("c"))).collect();
+        assert!(waits.is_sorted_by(|one, next| one < next));
+        assert_eq!((waits[0], waits[142]), (millis(1_600), millis(30_000)));
+        assert_eq!(told(network("d")), millis(1_000), "a new line");
         // A line that nobody joins dissolves.
-        assert_eq!(queue.turn_away(&network("e"), now + millis(60_000)), millis(1_000));
+        let later = now + millis(60_000);
+        assert_eq!(queue.enter(network("e"), later).map(|_| ()).unwrap_err(), millis(1_000));
+        drop(held);
+    }
+
+    #[test]
+    fn whoever_fills_their_own_share_makes_nobody_else_wait() {
+        let queue = Arc::new(Queue::<u8>::new(8, 0, 1));
+        let now = Instant::now();
+        queue.note_work(Duration::from_secs(1));
+        let told = |share: Share| queue.enter(share, now).map(|_| ()).unwrap_err();
+        let crowd = fill(&queue, &network("crowd"));
+        let waits: Vec<_> = (0..5).map(|_| told(network("crowd")).as_secs()).collect();
+        assert_eq!((crowd.len(), waits), (4, vec![2, 3, 4, 5, 6]));
+        let others: Vec<_> =
+            ["a", "b", "c"].iter().filter_map(|name| queue.enter(network(name), now).ok()).collect();
+        assert_eq!(others.len(), 3);
+        let last = queue.enter(network("d"), now).unwrap();
+        assert_eq!(told(network("e")).as_secs(), 1, "the first one whom the whole lane turns away");
+        drop((crowd, others, last));
     }
 
     #[test]
     fn the_pace_follows_what_items_take() {
-        let queue = Queue::<u8>::new(1, 0);
+        let queue = Arc::new(Queue::<u8>::new(1, 0, 1));
         let now = Instant::now();
+        let held = queue.enter(network("a"), now).unwrap();
         for _ in 0..100 {
-            queue.note_work(Duration::from_millis(80), 1);
+            queue.note_work(Duration::from_millis(80));
         }
-        let step = |queue: &Queue<u8>| {
-            let first = queue.turn_away(&network("a"), now);
-            queue.turn_away(&network("b"), now).saturating_sub(first)
-        };
-        assert_eq!(step(&queue), Duration::from_millis(80));
-        queue.note_work(Duration::from_millis(160), 1);
-        assert_eq!(step(&queue), Duration::from_millis(90));
+        let told = || queue.enter(network("b"), now).map(|_| ()).unwrap_err();
+        let first = told();
+        assert_eq!(told().saturating_sub(first), Duration::from_millis(80));
+        queue.note_work(Duration::from_millis(160));
+        let first = told();
+        assert_eq!(told().saturating_sub(first), Duration::from_millis(90));
+        drop(held);
     }
 
     #[test]
     fn a_queue_of_one_serves_whoever_comes() {
-        let queue = Arc::new(Queue::<u8>::new(1, 0));
-        let place = queue.enter(network("a"));
-        assert!(place.is_ok() && queue.enter(network("b")).is_err() && queue.enter(known("bob")).is_err());
+        let queue = Arc::new(Queue::<u8>::new(1, 0, 1));
+        let place = queue.enter(network("a"), Instant::now());
+        assert!(
+            place.is_ok()
+                && queue.enter(network("b"), Instant::now()).is_err()
+                && queue.enter(known("bob"), Instant::now()).is_err()
+        );
         drop(place);
-        assert!(queue.enter(network("b")).is_ok());
+        assert!(queue.enter(network("b"), Instant::now()).is_ok());
     }
 
     #[test]
     fn items_that_wait_at_the_close_give_back_their_places() {
         struct Item(#[expect(dead_code, reason = "held")] Option<Place<Item>>);
-        let queue = Arc::new(Queue::new(1, 0));
-        let place = queue.enter(network("a")).ok();
+        let queue = Arc::new(Queue::new(1, 0, 1));
+        let place = queue.enter(network("a"), Instant::now()).ok();
         assert!(queue.push(&network("a"), Item(place)).is_ok());
-        assert!(queue.enter(network("a")).is_err());
+        assert!(queue.enter(network("a"), Instant::now()).is_err());
         queue.close();
-        assert!(queue.enter(network("a")).is_ok());
+        assert!(queue.enter(network("a"), Instant::now()).is_ok());
     }
 
     #[test]
     fn a_closed_queue_takes_nothing_and_gives_nothing() {
-        let queue = Queue::new(3, 0);
+        let queue = Queue::new(3, 0, 1);
         assert_eq!(queue.push(&network("a"), 1), Ok(()));
         queue.close();
         assert_eq!(queue.push(&network("a"), 2), Err(2));
@@ -370,7 +417,7 @@ mod tests {
 
     #[test]
     fn a_waiting_worker_is_sent_home_by_closing() {
-        let queue = Queue::<u8>::new(1, 0);
+        let queue = Queue::<u8>::new(1, 0, 1);
         std::thread::scope(|scope| {
             let worker = scope.spawn(|| queue.next());
             queue.close();

@@ -6,6 +6,7 @@ use super::super::Broker;
 use super::super::directory::ConnectionEntry;
 use super::super::error::FlowError;
 use super::super::evidence::Event;
+use super::super::sso::provision::find_elsewhere;
 use super::join::NewEntry;
 use super::sides::name_identity;
 use crate::model::{Account, Identity, LedgerKind, Moved, ProfileId};
@@ -27,8 +28,7 @@ impl Broker {
         if names.is_empty() {
             return Ok(None);
         }
-        let (issuer, subject) = (&identity.issuer, &identity.subject);
-        if profiles::find_profile_in_organization(tx, organization, issuer, subject).await?.is_some() {
+        if find_elsewhere(tx, organization, identity).await?.is_some() {
             return Ok(None);
         }
         let now = self.clock.now();

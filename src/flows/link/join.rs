@@ -118,9 +118,8 @@ impl Broker {
         let what: Vec<String> = told.map(NamedSide::label).collect();
         let what = what.join(", ");
         let message = match entry.kind {
-            LedgerKind::Linked | LedgerKind::Replaced => {
-                Message::ProfileLinked { organization, what, account }
-            }
+            LedgerKind::Linked => Message::ProfileLinked { organization, what, account },
+            LedgerKind::Replaced => Message::ProfileReplaced { organization, what, account },
             LedgerKind::Merged => Message::AccountsMerged { organization, what, account },
             LedgerKind::Unlinked => Message::ProfileUnlinked { organization, what, account },
             LedgerKind::Undone => Message::LinkUndone { organization, what, account },

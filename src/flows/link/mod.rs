@@ -7,6 +7,7 @@
 mod confirm;
 mod expect;
 mod finish;
+mod give_back;
 mod join;
 mod merge;
 mod offer;

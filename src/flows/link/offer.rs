@@ -6,6 +6,7 @@ use super::super::complete::{Further, Known, Way};
 use super::super::directory::ConnectionEntry;
 use super::super::error::FlowError;
 use super::super::evidence::{Event, receipt_of};
+use super::super::sso::provision::{find_elsewhere, is_inside};
 use super::super::sso::registration;
 use super::super::visit::{Answer, CookieChange, Go, Visit};
 use super::finish::FinishError;
@@ -85,11 +86,10 @@ impl Broker {
         if !known.admits(&organization, identity.connection) {
             return Ok(false);
         }
-        let (issuer, subject) = (&identity.issuer, &identity.subject);
-        let elsewhere = profiles::find_profile_in_organization(tx, organization.id, issuer, subject).await?;
-        if elsewhere.is_some() {
+        if find_elsewhere(tx, organization.id, identity).await?.is_some() {
             return Ok(false);
         }
+        let issuer = &identity.issuer;
         let email = shared_email(identity);
         Ok(self.offer_to(tx, &organization, email.as_ref(), Newcomer::Identity(issuer)).await?.is_due())
     }
@@ -370,8 +370,7 @@ impl Broker {
         organization: OrganizationId,
     ) -> Result<Identity, StoreError> {
         if let Some(email) = identity.email.as_ref().filter(|_| identity.email_verified) {
-            identity.email_verified =
-                super::super::sso::provision::is_inside(tx, organization, email).await?;
+            identity.email_verified = is_inside(tx, organization, email).await?;
         }
         Ok(identity)
     }

@@ -4,13 +4,14 @@ use super::super::Broker;
 use super::super::error::FlowError;
 use super::super::evidence::Event;
 use super::super::flow_state::finish_mark;
+use super::super::sso::provision::find_elsewhere;
 use super::super::visit::{Answer, CookieChange, Go, Visit};
 use crate::model::{
     FLOW_LIFETIME, Flow, FlowId, Identity, LinkAttempt, LinkState, OrganizationId, Profile, Side,
 };
 use crate::policy::link::{LinkRefusal, fits};
 use crate::store::links::{abandon_attempt, find_attempt};
-use crate::store::{Tx, flows, profiles};
+use crate::store::{Tx, flows};
 
 impl Broker {
     /// Keeps what was proved as the second side of an attempt, at the revision that asked for it. Anything that does not
@@ -30,15 +31,12 @@ impl Broker {
             return Err(self.refuse(visit, event, "flow_expired", "link_not_waiting").await);
         };
         let event = Event { connection: event.connection, ..Self::link_event("link.prove", &attempt) };
-        if let Side::Identity(identity) = &side {
-            let (organization, issuer, subject) = (attempt.organization, &identity.issuer, &identity.subject);
-            let elsewhere =
-                profiles::find_profile_in_organization(&mut tx, organization, issuer, subject).await?;
-            if let Some(other) = elsewhere {
-                abandon_attempt(&mut tx, id, self.clock.now()).await?;
-                tx.commit().await?;
-                return Err(self.refuse_other_connection(visit, event, other.kind.connection()).await);
-            }
+        if let Side::Identity(identity) = &side
+            && let Some(other) = find_elsewhere(&mut tx, attempt.organization, identity).await?
+        {
+            abandon_attempt(&mut tx, id, self.clock.now()).await?;
+            tx.commit().await?;
+            return Err(self.refuse_other_connection(visit, event, other.kind.connection()).await);
         }
         if let Err(refusal) = check_second_side(&attempt, &side, belongs) {
             drop(tx);

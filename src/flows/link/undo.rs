@@ -11,11 +11,10 @@ use super::super::visit::{Answer, CookieChange, Go, Visit};
 use super::join::NewEntry;
 use super::own::LedgerView;
 use crate::model::{
-    Account, AccountId, Actor, ConnectionId, LedgerEntry, LedgerId, LedgerKind, Moved, NamedSide, OwnPlace,
-    Profile, ProfileId, ProfileKind, UNDO_WINDOW,
+    AccountId, Actor, Email, LedgerEntry, LedgerId, LedgerKind, Moved, NamedSide, OwnPlace, ProfileId,
+    UNDO_WINDOW,
 };
-use crate::policy::link::merge::roles_after_undo;
-use crate::store::{StoreError, Tx, accounts, ledger, merging, passwords, profiles, replacing};
+use crate::store::{StoreError, Tx, accounts, ledger, merging, profiles, replacing};
 
 /// Why nothing was undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +35,8 @@ pub enum UndoRefusal {
     Emergency,
     /// The account would have no way to sign in.
     Last,
+    /// The identity that would come back is another account's by now.
+    Taken,
     /// Whoever asks was signed out meanwhile.
     SignedOut,
 }
@@ -51,6 +52,7 @@ impl UndoRefusal {
             Self::LaterMergeFirst => "undo_later_first",
             Self::Emergency => "link_emergency",
             Self::Last => "undo_last",
+            Self::Taken => "undo_taken",
             Self::SignedOut => "session_ended",
         }
     }
@@ -68,32 +70,12 @@ impl UndoRefusal {
                 "the account that would lose its password is one for emergencies; name another one for that first"
             }
             Self::Last => "the account would have no way to sign in; link another one first",
+            Self::Taken => {
+                "the identity that would come back is another account's by now; disable that account, or let its person \
+                 unlink it, first"
+            }
             Self::SignedOut => "the session that asked has ended",
         }
-    }
-}
-
-/// Where a profile goes back to that has moved with its identity provider.
-struct PlaceBefore<'s> {
-    connections: (ConnectionId, ConnectionId),
-    identity: (&'s str, &'s str),
-}
-
-impl<'s> PlaceBefore<'s> {
-    /// Read from the entry that tells of the move; `None` where nothing has moved.
-    fn of(entry: &LedgerEntry, sides: &'s [NamedSide]) -> Result<Option<Self>, UndoRefusal> {
-        if entry.kind != LedgerKind::Replaced {
-            return Ok(None);
-        }
-        // What was erased cannot be given back.
-        let [new, old] = sides else { return Err(UndoRefusal::Gone) };
-        let (Some(now), Some(issuer), Some(subject)) = (&new.issuer, &old.issuer, &old.subject) else {
-            return Err(UndoRefusal::Gone);
-        };
-        let (Some(from), Some(to)) = (entry.connection, old.connection) else {
-            return Err(UndoRefusal::Gone);
-        };
-        Ok((now == issuer).then_some(Self { connections: (from, to), identity: (issuer, subject) }))
     }
 }
 
@@ -106,7 +88,8 @@ pub struct Undone {
     pub without_password: Vec<AccountId>,
 }
 
-enum UndoError {
+/// Why an undoing came to nothing.
+pub(super) enum UndoError {
     Refused(UndoRefusal),
     Flow(FlowError),
 }
@@ -117,12 +100,6 @@ impl From<StoreError> for UndoError {
             StoreError::Conflict => Self::Refused(UndoRefusal::Gone),
             error => Self::Flow(error.into()),
         }
-    }
-}
-
-impl From<UndoRefusal> for UndoError {
-    fn from(refusal: UndoRefusal) -> Self {
-        Self::Refused(refusal)
     }
 }
 
@@ -206,12 +183,9 @@ impl Broker {
         if now >= entry.at.after(UNDO_WINDOW) {
             return Err(UndoError::Refused(UndoRefusal::TooLate));
         }
-        let mut both: Vec<AccountId> = [entry.account].into_iter().chain(entry.other).collect();
-        both.sort_unstable();
-        for account in both {
-            accounts::hold_account(&mut tx, account).await?;
-        }
+        hold_accounts(&mut tx, &entry).await?;
         let sides = self.open_sides(&mut tx, &entry).await?;
+        let replaced = replaced_email(&entry, &sides);
         let new = NewEntry {
             kind: LedgerKind::Undone,
             organization: entry.organization,
@@ -223,7 +197,7 @@ impl Broker {
             undoes: Some(id),
             moved: Moved::default(),
             sides: &sides,
-            also: None,
+            also: replaced.as_ref(),
         };
         // Order matters: whoever adds the entry undoes it, and nobody else.
         if self.write_entry(&mut tx, new, Event::new("link.undo")).await?.is_none() {
@@ -232,7 +206,11 @@ impl Broker {
         let without_password = match (entry.kind, entry.other, entry.profile) {
             (LedgerKind::Merged, Some(other), _) => self.split(&mut tx, &entry, other, own).await?,
             (_, _, Some(profile)) => {
-                self.take_off(&mut tx, &entry, &sides, profile, own).await?;
+                if entry.kind == LedgerKind::Replaced {
+                    self.give_place_back(&mut tx, &entry, &sides, profile, own).await?;
+                } else {
+                    self.take_off(&mut tx, &entry, profile, own).await?;
+                }
                 Vec::new()
             }
             _ => return Err(UndoError::Refused(UndoRefusal::Kind)),
@@ -241,41 +219,30 @@ impl Broker {
         Ok(Undone { entry, without_password })
     }
 
-    /// Takes a linked profile off its account; its identity is nobody's again. One that has moved to another connection
-    /// goes back to the one from which it came.
+    /// Takes a linked profile off its account, or whichever has taken its place since; its identity is nobody's again.
     async fn take_off(
         &self,
         tx: &mut Tx,
         entry: &LedgerEntry,
-        sides: &[NamedSide],
         profile: ProfileId,
         own: Option<&CurrentSession>,
     ) -> Result<(), UndoError> {
         let now = self.clock.now();
-        let held = profiles::find_profile(tx, profile).await?;
-        if held.is_none_or(|held| held.account != entry.account) {
+        let held = replacing::find_here_or_successor(tx, profile).await?;
+        let Some(held) = held.filter(|held| held.account == entry.account) else {
             return Err(UndoError::Refused(UndoRefusal::Gone));
-        }
-        match PlaceBefore::of(entry, sides)? {
-            Some(PlaceBefore { connections, identity }) => {
-                if !replacing::move_to_connection(tx, profile, connections, identity).await? {
-                    return Err(UndoError::Refused(UndoRefusal::Gone));
-                }
-            }
-            None => {
-                if !profiles::delete_profile(tx, entry.account, profile, 1).await? {
-                    return Err(UndoError::Refused(UndoRefusal::Last));
-                }
-            }
+        };
+        if !profiles::delete_profile(tx, entry.account, held.id, 1).await? {
+            return Err(UndoError::Refused(UndoRefusal::Last));
         }
         self.end_own(tx, own).await?;
-        merging::end_what_profile_opened(tx, entry.account, profile, now).await?;
+        merging::end_what_profile_opened(tx, entry.account, held.id, now).await?;
         merging::end_what_was_opened_since(tx, entry.account, entry.at, now).await?;
         Ok(())
     }
 
     /// Ends the session of whoever asks; refused when it has ended meanwhile.
-    async fn end_own(&self, tx: &mut Tx, own: Option<&CurrentSession>) -> Result<(), UndoError> {
+    pub(super) async fn end_own(&self, tx: &mut Tx, own: Option<&CurrentSession>) -> Result<(), UndoError> {
         match own {
             Some(own) if !self.end_session(tx, &own.session).await? => {
                 Err(UndoError::Refused(UndoRefusal::SignedOut))
@@ -334,37 +301,6 @@ impl Broker {
         Ok(without_password)
     }
 
-    /// Gives back roles, usernames, and what apps knew the merged account by.
-    async fn give_back_names(
-        &self,
-        tx: &mut Tx,
-        entry: &LedgerEntry,
-        kept: &Account,
-        back: &Account,
-    ) -> Result<(), StoreError> {
-        let moved = &entry.moved;
-        let (left, given) = roles_after_undo(&kept.roles, moved);
-        for role in kept.roles.iter().filter(|role| !left.contains(role)) {
-            merging::take_role(tx, kept.id, *role).await?;
-        }
-        for role in given {
-            merging::add_role(tx, entry.organization, back.id, role).await?;
-        }
-        if moved.swapped_usernames {
-            // Order matters: after sessions, before subjects, as in a merge.
-            let (one, two) = ((kept.id, kept.username.as_ref()), (back.id, back.username.as_ref()));
-            merging::swap_usernames(tx, one, two, self.clock.now()).await?;
-        }
-        for app in &moved.subjects {
-            merging::move_subject(tx, *app, kept.id, back.id).await?;
-        }
-        for app in &moved.consents {
-            // What was consented to since is the kept account's.
-            merging::move_consent(tx, *app, kept.id, back.id, entry.at).await?;
-        }
-        Ok(())
-    }
-
     /// Whether a later merge into the same account, not undone yet, has dealt with usernames and passwords that this one
     /// had dealt with before: each takes back what it finds, so the later one comes first.
     async fn is_overlaid(&self, tx: &mut Tx, entry: &LedgerEntry) -> Result<bool, StoreError> {
@@ -375,114 +311,21 @@ impl Broker {
         let later = ledger::list_merges_since(tx, entry).await?;
         Ok(later.iter().any(|later| (later.at, later.id) > (entry.at, entry.id) && touches(&later.moved)))
     }
+}
 
-    /// Gives password and profiles back. A local profile that the merge ended comes back without its password; gives the
-    /// accounts of those that did.
-    async fn give_back_profiles(
-        &self,
-        tx: &mut Tx,
-        kept: &Account,
-        back: &Account,
-        entry: &LedgerEntry,
-    ) -> Result<Vec<AccountId>, UndoError> {
-        let moved = &entry.moved;
-        let mut came_back = 0;
-        let held = profiles::list_profiles(tx, kept.id).await?;
-        let local = held.iter().find(|held| held.kind == ProfileKind::Local).map(|local| local.id);
-        // Order matters: passwords before profiles, as whoever signs in by one does.
-        if local.is_some_and(|local| moved.profiles.contains(&local)) {
-            if kept.break_glass {
-                return Err(UndoError::Refused(UndoRefusal::Emergency));
-            }
-            passwords::move_password(tx, kept.id, back.id).await?;
-        }
-        let mut restored = Vec::new();
-        for profile in &moved.profiles {
-            if profiles::move_profile(tx, *profile, kept.id, back.id).await? {
-                came_back += 1;
-            } else if let Some(side) = self.find_unlinked(tx, entry, *profile).await? {
-                let (came, anew) = self.bring_back(tx, back, *profile, &side).await?;
-                came_back += usize::from(came);
-                restored.extend(anew.then_some(back.id));
-            }
-        }
-        if let Some(account) = moved.ended_local {
-            let account = if account == kept.id { kept } else { back };
-            restored.extend(self.restore_local(tx, account).await?.then_some(account.id));
-            came_back += usize::from(account.id == back.id);
-        }
-        if came_back == 0 {
-            return Err(UndoError::Refused(UndoRefusal::Gone));
-        }
-        if profiles::list_profiles(tx, kept.id).await?.is_empty() {
-            return Err(UndoError::Refused(UndoRefusal::Last));
-        }
-        Ok(restored)
+/// Holds the accounts of an entry, in one order.
+async fn hold_accounts(tx: &mut Tx, entry: &LedgerEntry) -> Result<(), StoreError> {
+    let mut both: Vec<AccountId> = [entry.account].into_iter().chain(entry.other).collect();
+    both.sort_unstable();
+    for account in both {
+        accounts::hold_account(tx, account).await?;
     }
+    Ok(())
+}
 
-    /// A profile that came with a merge, and was unlinked since, as the ledger has it: an unlinking is no way to keep
-    /// somebody's identities from them.
-    async fn find_unlinked(
-        &self,
-        tx: &mut Tx,
-        merge: &LedgerEntry,
-        profile: ProfileId,
-    ) -> Result<Option<NamedSide>, StoreError> {
-        let unlinked = ledger::find_unlinking(tx, merge.account, profile).await?;
-        match unlinked.filter(|entry| (entry.at, entry.id) > (merge.at, merge.id)) {
-            Some(entry) => Ok(self.open_sides(tx, &entry).await?.into_iter().next()),
-            None => Ok(None),
-        }
-    }
-
-    /// Makes a profile anew that was unlinked, unless its identity is somebody's by now: whether it is there, and whether
-    /// it is a local one without a password.
-    async fn bring_back(
-        &self,
-        tx: &mut Tx,
-        back: &Account,
-        id: ProfileId,
-        side: &NamedSide,
-    ) -> Result<(bool, bool), UndoError> {
-        let (Some(connection), Some(issuer), Some(subject)) = (side.connection, &side.issuer, &side.subject)
-        else {
-            let is_local = side.username.is_some();
-            let restored = is_local && self.restore_local(tx, back).await?;
-            return Ok((restored, restored));
-        };
-        let Some(organization) = back.organization else { return Ok((false, false)) };
-        if profiles::find_profile_in_organization(tx, organization, issuer, subject).await?.is_some() {
-            return Ok((false, false));
-        }
-        let now = self.clock.now();
-        let kind = ProfileKind::External {
-            connection,
-            issuer: issuer.clone(),
-            subject: subject.clone(),
-            // Its provider says it anew at the next sign-in.
-            email: None,
-            email_verified: false,
-        };
-        let profile = Profile { id, account: back.id, kind, created_at: now, last_used_at: None };
-        profiles::insert_profile(tx, back.organization, &profile).await?;
-        Ok((true, false))
-    }
-
-    /// Makes the local profile of an account anew, without a password; `false` when it has been given one since.
-    async fn restore_local(&self, tx: &mut Tx, account: &Account) -> Result<bool, UndoError> {
-        let now = self.clock.now();
-        let held = profiles::list_profiles(tx, account.id).await?;
-        if held.iter().any(|held| held.kind == ProfileKind::Local) {
-            return Ok(false);
-        }
-        let profile = Profile {
-            id: ProfileId::new(now, &*self.random),
-            account: account.id,
-            kind: ProfileKind::Local,
-            created_at: now,
-            last_used_at: None,
-        };
-        profiles::insert_profile(tx, account.organization, &profile).await?;
-        Ok(true)
-    }
+/// Where a person is told besides that their place is theirs again: the account's own address may be that of whoever had
+/// taken it.
+fn replaced_email(entry: &LedgerEntry, sides: &[NamedSide]) -> Option<Email> {
+    let old = sides.get(1).filter(|_| entry.kind == LedgerKind::Replaced)?;
+    old.email.as_deref()?.parse().ok()
 }

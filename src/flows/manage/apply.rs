@@ -207,11 +207,11 @@ impl Broker {
         report: &mut ApplyReport,
     ) -> Result<(), ApplyError> {
         let organization = self.apply_organization_itself(tx, wanted, report).await?;
-        for connection in &wanted.connections {
-            self.apply_connection(tx, &organization, connection, report).await?;
-        }
-        for connection in &wanted.connections {
-            self.check_replacement(tx, &organization, connection).await?;
+        // First those that others may replace.
+        for replaces in [false, true] {
+            for connection in wanted.connections.iter().filter(|it| it.replaces.is_some() == replaces) {
+                self.apply_connection(tx, &organization, connection, report).await?;
+            }
         }
         for domain in &wanted.domains {
             self.apply_domain(tx, &organization, domain, report).await?;
@@ -222,6 +222,7 @@ impl Broker {
         for account in &wanted.accounts {
             self.apply_account(tx, &organization, account, passwords, report).await?;
         }
+        self.settle_replacements(tx, &organization).await?;
         self.check_break_glass(tx, &organization).await
     }
 

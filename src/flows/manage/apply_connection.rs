@@ -1,7 +1,6 @@
 //! The connections of an [`apply`](super::apply), with their credentials.
 
 use super::apply::{ApplyError, ApplyReport, Change, Line, check_room, compare, taken};
-use super::apply_replacing::forget_claims;
 use super::document::{WantedConnection, WantedKey, WantedSecret};
 use crate::crypto::certificate::Certificate;
 use crate::crypto::constant_time_eq;
@@ -34,7 +33,8 @@ impl Broker {
             )));
         }
         let old = existing.as_ref().map(|record| &record.connection);
-        let connection = self.wanted_connection(organization, wanted, old);
+        let mut connection = self.wanted_connection(organization, wanted, old);
+        connection.settings.replaces = self.wanted_replacement(tx, organization, wanted, old).await?;
         let mut change = compare(old, &connection);
         match change {
             Change::Created => {
@@ -46,7 +46,6 @@ impl Broker {
             Change::Unchanged => Ok(()),
         }
         .map_err(|error| taken(error, || format!("connection {name}: the handle is used already")))?;
-        forget_claims(tx, old, &connection).await?;
         let before = existing.map(|record| record.credential).unwrap_or_default();
         let credential = self.wanted_credential(&connection, wanted, &before)?;
         if credential != before {

@@ -3,64 +3,79 @@
 use super::apply::ApplyError;
 use super::document::WantedConnection;
 use crate::flows::Broker;
-use crate::model::{Connection, Organization, REPLACEMENT_WINDOW, Replacement};
-use crate::policy::link::replacement::SUBJECT;
-use crate::store::{StoreError, Tx, connections, replacing};
+use crate::model::{Connection, Handle, Organization, Replacement};
+use crate::policy::link::replacement::{Fault, check, current};
+use crate::store::{Tx, connections, replacing};
 
 impl Broker {
-    /// Holds what a connection replaces against the connections that are there by now.
-    pub(super) async fn check_replacement(
+    /// What a connection is to replace: the one that has this handle now. What goes on keeps its beginning.
+    pub(super) async fn wanted_replacement(
         &self,
         tx: &mut Tx,
         organization: &Organization,
         wanted: &WantedConnection,
-    ) -> Result<(), ApplyError> {
-        let Some(replacement) = &wanted.settings.replaces else { return Ok(()) };
-        let old =
-            connections::find_connection_by_handle(tx, organization.id, &replacement.connection).await?;
-        let fault = match old.map(|record| record.connection) {
-            None => Some(format!("the organization has no connection {}", replacement.connection)),
-            Some(old) if old.handle == wanted.handle => Some("a connection cannot replace itself".to_owned()),
-            Some(old) => unkept_claim(&old, replacement),
+        before: Option<&Connection>,
+    ) -> Result<Option<Replacement>, ApplyError> {
+        let Some(replaces) = &wanted.replaces else { return Ok(None) };
+        let named = connections::find_connection_by_handle(tx, organization.id, &replaces.connection).await?;
+        let Some(named) = named else {
+            let fault = format!("the organization has no connection {}", replaces.connection);
+            return Err(refused(organization, &wanted.handle, &fault));
         };
-        let too_late = self.clock.now().after(REPLACEMENT_WINDOW) < replacement.until;
-        let fault = fault.or_else(|| {
-            too_late.then(|| {
-                "until is more than 30 days ahead; write an earlier day, and a later one then".to_owned()
-            })
-        });
-        match fault {
-            None => Ok(()),
-            Some(fault) => {
-                let name = format!("connection {}/{}", organization.handle, wanted.handle);
-                Err(ApplyError::Refused(format!("{name}: replaces: {fault}")))
+        let before = before.and_then(|before| before.settings.replaces.as_ref());
+        let goes_on = before.filter(|before| before.connection == named.connection.id);
+        Ok(Some(Replacement {
+            connection: named.connection.id,
+            claim: replaces.claim.clone(),
+            old_claim: replaces.old_claim.clone(),
+            since: goes_on.map_or_else(|| self.clock.now(), |before| before.since),
+            until: replaces.until,
+        }))
+    }
+
+    /// Holds all of an organization's connections against each other, as they are after a file was applied: what one
+    /// replaces, another file may change. Then forgets the values of claims that none keeps any more.
+    pub(super) async fn settle_replacements(
+        &self,
+        tx: &mut Tx,
+        organization: &Organization,
+    ) -> Result<(), ApplyError> {
+        let records = connections::list_connections(tx, organization.id).await?;
+        let all: Vec<&Connection> = records.iter().map(|record| &record.connection).collect();
+        for new in &all {
+            let Some(replacement) = current(new.settings.replaces.as_ref(), self.clock.now()) else {
+                continue;
+            };
+            let old = all.iter().find(|old| old.id == replacement.connection);
+            if let Some(Err(fault)) = old.map(|old| check(new.id, replacement, old)) {
+                let old = old.map(|old| old.handle.to_string()).unwrap_or_default();
+                return Err(refused(organization, &new.handle, &sentence(fault, &old, replacement)));
             }
         }
+        for connection in all {
+            let kept = &connection.settings.kept_claims;
+            replacing::delete_other_claims(tx, (organization.id, connection.id), kept).await?;
+        }
+        Ok(())
     }
 }
 
-/// What is wrong where the replaced connection does not keep the claim by which people are to be recognized.
-fn unkept_claim(old: &Connection, replacement: &Replacement) -> Option<String> {
+fn refused(organization: &Organization, connection: &Handle, fault: &str) -> ApplyError {
+    ApplyError::Refused(format!("connection {}/{connection}: replaces: {fault}", organization.handle))
+}
+
+fn sentence(fault: Fault, old: &str, replacement: &Replacement) -> String {
     let claim = &replacement.old_claim;
-    let is_kept = claim == SUBJECT || old.settings.kept_claims.contains(claim);
-    (!is_kept).then(|| {
-        format!(
-            "connection {} does not keep the claim {claim:?}, so nobody would be recognized; add kept_claims = \
-             [{claim:?}] to it, and let people sign in through it until the move",
-            old.handle
-        )
-    })
-}
-
-/// Forgets the values of claims that a connection no longer keeps.
-pub(super) async fn forget_claims(
-    tx: &mut Tx,
-    old: Option<&Connection>,
-    new: &Connection,
-) -> Result<(), StoreError> {
-    let kept = old.map(|old| old.settings.kept_claims.as_slice()).unwrap_or_default();
-    for claim in kept.iter().filter(|claim| !new.settings.kept_claims.contains(claim)) {
-        replacing::delete_kept_claims(tx, new.id, claim).await?;
+    match fault {
+        Fault::Itself => "a connection cannot replace itself".to_owned(),
+        Fault::EachOther => format!("connection {old} replaces this one; remove replaces from one of them"),
+        Fault::NotKept => format!(
+            "connection {old} does not keep the claim {claim:?}, so nobody would be recognized; add kept_claims = \
+             [{claim:?}] to it, and let people sign in through it before they move"
+        ),
+        Fault::TooLong => format!(
+            "until is more than 30 days after {}, when it began; write an earlier day",
+            replacement.since
+        ),
     }
-    Ok(())
 }

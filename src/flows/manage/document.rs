@@ -2,7 +2,7 @@
 
 use crate::model::{
     AccountId, AppId, AppSettings, Audience, ConnectionId, ConnectionSettings, Contact, Email, Handle, Look,
-    OrganizationId, OrganizationPolicy, OwnedDomain, Plan, Role, Secret, Username,
+    OrganizationId, OrganizationPolicy, OwnedDomain, Plan, Role, Secret, Timestamp, Username,
 };
 use crate::protocol::document::{Complaint, Notation, Setting};
 
@@ -38,14 +38,25 @@ pub struct WantedConnection {
     pub enabled: bool,
     pub issuer: String,
     pub client_id: String,
+    /// Without what it replaces.
     pub settings: ConnectionSettings,
+    pub replaces: Option<WantedReplacement>,
     /// `None` keeps what is there.
     pub secret: Option<WantedSecret>,
     /// `None` takes away what is there.
     pub next_secret: Option<WantedSecret>,
-    pub secret_expires_at: Option<crate::model::Timestamp>,
+    pub secret_expires_at: Option<Timestamp>,
     /// `None` keeps what is there.
     pub key: Option<WantedKey>,
+}
+
+/// That a connection replaces another one.
+#[derive(Debug, Clone)]
+pub struct WantedReplacement {
+    pub connection: Handle,
+    pub claim: String,
+    pub old_claim: String,
+    pub until: Timestamp,
 }
 
 /// A connection's key as `export` wrote it.

@@ -220,7 +220,7 @@ async fn export_organization(tx: &mut Tx, it: Organization) -> Result<ExportedOr
     let look = looks::find_look(tx, it.id).await?;
     Ok(ExportedOrganization {
         domains: owned,
-        connections: records.into_iter().map(export_connection).collect(),
+        connections: records.into_iter().map(|record| export_connection(record, &handles)).collect(),
         apps: apps::list_apps(tx, it.id).await?.into_iter().map(export_app).collect(),
         accounts: export_accounts(tx, &it).await?,
         id: it.id.to_string(),
@@ -298,7 +298,10 @@ fn export_account(
     })
 }
 
-fn export_connection(record: ConnectionRecord) -> ExportedConnection {
+fn export_connection(
+    record: ConnectionRecord,
+    handles: &BTreeMap<ConnectionId, String>,
+) -> ExportedConnection {
     let ConnectionRecord { connection, credential } = record;
     let Connection { id, handle, name, enabled, issuer, client_id, settings, .. } = connection;
     let SealedCredential { secret, next_secret, secret_expires_at, key, certificate } = credential;
@@ -339,11 +342,10 @@ fn export_connection(record: ConnectionRecord) -> ExportedConnection {
         claims: export_claims(claims),
         capabilities: export_capabilities(capabilities),
         kept_claims: settings.kept_claims,
-        replaces: settings.replaces.map(|it| ExportedReplacement {
-            connection: it.connection.to_string(),
-            claim: it.claim,
-            old_claim: it.old_claim,
-            until: day(it.until),
+        replaces: settings.replaces.and_then(|it| {
+            let connection = handles.get(&it.connection)?.clone();
+            let (claim, old_claim, until) = (it.claim, it.old_claim, day(it.until));
+            Some(ExportedReplacement { connection, claim, old_claim, until })
         }),
     }
 }

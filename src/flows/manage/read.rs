@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::Limits;
 use super::document::{
     WantedAccount, WantedConnection, WantedDomain, WantedIdentity, WantedKey, WantedOrganization,
-    WantedPassword, WantedSecret,
+    WantedPassword, WantedReplacement, WantedSecret,
 };
 use super::read_app::app;
 use super::read_look::look;
@@ -15,7 +15,7 @@ use crate::crypto::certificate::Certificate;
 use crate::crypto::password::check_phc;
 use crate::model::{
     Capabilities, ClaimMapping, ConnectionSettings, Contact, Email, Freshness, Handle, OrganizationPolicy,
-    Plan, Replacement, Role, Routing, Secret, Timestamp, Waiver,
+    Plan, Role, Routing, Secret, Timestamp, Waiver,
 };
 use crate::policy::link::EXPECTED_CLAIMS;
 use crate::policy::link::replacement::{SUBJECT, is_identifier};
@@ -142,6 +142,7 @@ impl FromStr for EndDate {
 
 fn connection(table: Table<'_>) -> Option<WantedConnection> {
     let settings = connection_settings(&table);
+    let replaces = table.table("replaces").and_then(|replaces| replacement(replaces, &settings.claims));
     let enabled = table.or("enabled", true);
     let issuer: Option<String> = table.required("issuer");
     if let Some(issuer) = &issuer {
@@ -165,6 +166,7 @@ fn connection(table: Table<'_>) -> Option<WantedConnection> {
         issuer: issuer?,
         client_id: client_id?,
         settings,
+        replaces,
         secret,
         next_secret,
         secret_expires_at,
@@ -246,13 +248,12 @@ fn connection_settings(table: &Table<'_>) -> ConnectionSettings {
         capabilities(given, &mut settings.capabilities);
     }
     waivers(table, &mut settings);
-    settings.kept_claims = kept_claims(table);
-    settings.replaces = table.table("replaces").and_then(replacement);
+    settings.kept_claims = kept_claims(table, &settings.claims);
     settings
 }
 
 /// Claims by which a connection that replaces this one will recognize people.
-fn kept_claims(table: &Table<'_>) -> Vec<String> {
+fn kept_claims(table: &Table<'_>, mapping: &ClaimMapping) -> Vec<String> {
     let kept: Vec<String> = table.parsed_list("kept_claims");
     if kept.len() > MOST_KEPT_CLAIMS {
         let what = format!("has {} entries, and {MOST_KEPT_CLAIMS} are allowed", kept.len());
@@ -262,7 +263,7 @@ fn kept_claims(table: &Table<'_>) -> Vec<String> {
         let what = "sub is known of everybody, so it need not be kept; remove it";
         table.refuse("kept_claims", Complaint::new(what));
     }
-    if let Some(claim) = kept.iter().find(|claim| !is_identifier(claim)) {
+    if let Some(claim) = kept.iter().find(|claim| !is_identifier(claim, mapping)) {
         refuse_identifier(table, "kept_claims", claim);
     }
     kept
@@ -275,18 +276,20 @@ fn refuse_identifier(table: &Table<'_>, key: &'static str, claim: &str) {
 }
 
 /// That a connection takes another one's place.
-fn replacement(table: Table<'_>) -> Option<Replacement> {
+fn replacement(table: Table<'_>, mapping: &ClaimMapping) -> Option<WantedReplacement> {
     let connection = table.required_parsed("connection");
     let claim = table.required::<String>("claim");
     let old_claim = table.optional::<String>("old_claim").or_else(|| claim.clone());
     let until = table.required_parsed::<EndDate>("until").map(|end| end.0);
-    for (key, claim) in [("claim", &claim), ("old_claim", &old_claim)] {
-        if let Some(claim) = claim.as_ref().filter(|claim| table.has(key) && !is_identifier(claim)) {
+    // The old provider's name for it is held against what its own connection keeps.
+    let given = [("claim", &claim, mapping.clone()), ("old_claim", &old_claim, ClaimMapping::default())];
+    for (key, claim, mapping) in given.into_iter().filter(|(key, ..)| table.has(key)) {
+        if let Some(claim) = claim.as_ref().filter(|claim| !is_identifier(claim, &mapping)) {
             refuse_identifier(&table, key, claim);
         }
     }
     table.finish();
-    Some(Replacement { connection: connection?, claim: claim?, old_claim: old_claim?, until: until? })
+    Some(WantedReplacement { connection: connection?, claim: claim?, old_claim: old_claim?, until: until? })
 }
 
 fn claim_mapping(table: Table<'_>, claims: &mut ClaimMapping) {

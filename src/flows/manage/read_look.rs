@@ -25,7 +25,7 @@ fn color(table: &Table<'_>, key: &'static str, paper: Color) -> Option<Color> {
     let color: Color = table.parsed(key)?;
     if let Err(unreadable) = check(color, paper) {
         let what = format!(
-            "{color} on {paper}, the paper of the pages, has a contrast of {:.1}:1, and {LEAST_CONTRAST}:1 is the least",
+            "{color} on {paper}, the paper of the pages, has a contrast of {:.2}:1, and {LEAST_CONTRAST}:1 is the least",
             unreadable.contrast
         );
         let remedy = format!("write {key} = \"{}\", the nearest colour that passes", unreadable.nearest);

@@ -85,7 +85,7 @@ impl Broker {
         let Found { entry, identity, claims } = found;
         let profile = match profile {
             Some(profile) => Some(profile),
-            None => self.claim_replaced(tx, entry, identity, claims).await?,
+            None => self.replace_predecessor(tx, entry, identity, claims).await?,
         };
         let (account, profile) = if let Some(profile) = profile {
             (self.known_person(tx, &profile, identity).await?, profile.id)

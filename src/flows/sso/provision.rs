@@ -111,6 +111,9 @@ impl Broker {
             new_accounts: entry.connection.settings.new_accounts,
             has_room: accounts < self.settings.max_accounts,
         };
+        if elsewhere.as_ref().is_some_and(|found| is_another_here(found, identity)) {
+            return Err(NewPersonError::Refused("person_unclear", "place_taken_by_another"));
+        }
         let known = elsewhere.and_then(|profile| profile.kind.connection());
         require_creation(decide(facts), known, entry.connection.id)?;
         let now = self.clock.now();
@@ -159,18 +162,28 @@ fn require_creation(
     }
 }
 
-/// The profile that an identity is in this organization already, through another connection, or was before it moved
-/// there.
-async fn find_elsewhere(
+/// The profile that an identity is in this organization already, through whichever connection, or that has its place
+/// since a connection was replaced.
+pub(in crate::flows) async fn find_elsewhere(
     tx: &mut Tx,
     organization: OrganizationId,
     identity: &Identity,
 ) -> Result<Option<Profile>, StoreError> {
-    let Identity { connection, issuer, subject, .. } = identity;
+    let (issuer, subject) = (&identity.issuer, &identity.subject);
     let found = profiles::find_profile_in_organization(tx, organization, issuer, subject).await?;
     match found {
         Some(found) => Ok(Some(found)),
-        None => replacing::find_moved_profile(tx, *connection, issuer, subject).await,
+        None => replacing::find_successor_of_identity(tx, organization, issuer, subject).await,
+    }
+}
+
+/// Whether a profile belongs to another identity that comes through the same connection: it has the place of this one.
+fn is_another_here(profile: &Profile, identity: &Identity) -> bool {
+    match &profile.kind {
+        ProfileKind::External { connection, issuer, subject, .. } => {
+            *connection == identity.connection && (issuer, subject) != (&identity.issuer, &identity.subject)
+        }
+        ProfileKind::Local => false,
     }
 }
 

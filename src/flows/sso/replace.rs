@@ -1,20 +1,20 @@
 //! Connections that replace others: whoever comes through the new one for the first time is recognized by a claim that
-//! both identity providers know, and takes the place of the profile that they had.
+//! both identity providers know, and their identity takes the place of the profile that they had.
 
 use serde_json::{Map, Value};
 
 use super::super::Broker;
 use super::super::directory::ConnectionEntry;
 use super::super::evidence::Event;
+use super::super::link::{NewEntry, name_identity};
 use super::provision::NewPersonError;
-use crate::flows::link::{NewEntry, name_identity};
-use crate::model::{Identity, LedgerKind, Moved, Profile, ProfileId};
-use crate::policy::link::replacement::{SUBJECT, Takeover, identifier, is_replacing, takeover};
-use crate::policy::link::{Newcomer, may_join};
-use crate::store::{StoreError, Tx, accounts, connections, profiles, replacing};
+use crate::model::{Identity, LedgerKind, Moved, Profile, ProfileId, Replacement};
+use crate::policy::link::replacement::{Predecessor, SUBJECT, current, identifier, may_replace, predecessor};
+use crate::store::{StoreError, Tx, accounts, connections, merging, profiles, replacing};
 
 impl Broker {
-    /// Keeps what a connection is told to keep of an ID token, with the profile that it signed in.
+    /// Keeps what a connection is told to keep of an ID token, with the profile that it signed in; what the token does not
+    /// say any more is forgotten.
     pub(super) async fn keep_claims(
         &self,
         tx: &mut Tx,
@@ -23,95 +23,106 @@ impl Broker {
         claims: &Map<String, Value>,
     ) -> Result<(), StoreError> {
         for claim in &entry.connection.settings.kept_claims {
-            // `sub` is never kept, so no subject is asked for.
-            let Some(value) = identifier(claim, "", claims) else { continue };
-            let kept = (claim.as_str(), value);
-            replacing::keep_claim(tx, entry.organization.id, profile, kept, self.clock.now()).await?;
+            let kept = (claim.as_str(), identifier(claim, claims));
+            replacing::keep_claim(tx, entry.organization.id, profile, kept).await?;
         }
         Ok(())
     }
 
-    /// The profile by which an identity signs in that nobody has yet, where its connection replaces another one and the
-    /// person is recognized: the one that they had, moved over, or a further one of its account. Each profile gives its
-    /// place once.
-    pub(super) async fn claim_replaced(
+    /// The profile that an identity becomes which nobody has yet, where its connection replaces another one and the person
+    /// is recognized. Each profile gives its place once.
+    pub(super) async fn replace_predecessor(
         &self,
         tx: &mut Tx,
         entry: &ConnectionEntry,
         identity: &Identity,
         claims: &Map<String, Value>,
     ) -> Result<Option<Profile>, NewPersonError> {
-        let (connection, organization) = (&entry.connection, &entry.organization);
-        let Some(replacement) = is_replacing(connection.settings.replaces.as_ref(), self.clock.now()) else {
+        let now = self.clock.now();
+        if current(entry.connection.settings.replaces.as_ref(), now).is_none() {
             return Ok(None);
-        };
-        let replaced = &replacement.connection;
-        let found = connections::find_connection_by_handle(tx, organization.id, replaced).await?;
-        let Some(old) = found.map(|record| record.connection) else { return Ok(None) };
+        }
+        // What was read before the provider was called may be outdated.
+        let fresh = connections::find_connection(tx, identity.connection).await?;
+        let replaces = fresh.and_then(|record| record.connection.settings.replaces);
+        let Some(replacement) = current(replaces.as_ref(), now) else { return Ok(None) };
+        let organization = entry.organization.id;
         let (issuer, subject) = (&identity.issuer, &identity.subject);
-        let same = profiles::find_profile_in_organization(tx, organization.id, issuer, subject).await?;
-        let of_old = (organization.id, old.id);
-        let by_claim = match identifier(&replacement.claim, subject, claims) {
-            None => Vec::new(),
-            Some(value) if replacement.old_claim == SUBJECT => {
-                replacing::list_profiles_by_subject(tx, of_old, value).await?
+        let same = profiles::find_profile_in_organization(tx, organization, issuer, subject).await?;
+        let by_claim = self.find_by_claim(tx, entry, replacement, claims).await?;
+        match predecessor(replacement.connection, same, by_claim) {
+            Predecessor::None => Ok(None),
+            Predecessor::Ambiguous => {
+                Err(NewPersonError::Refused("person_unclear", "replaced_claim_ambiguous"))
             }
-            Some(value) => {
-                let claim = (replacement.old_claim.as_str(), value);
-                replacing::list_profiles_by_claim(tx, of_old, claim).await?
-            }
-        };
-        match takeover(issuer, old.id, same, by_claim) {
-            Takeover::None => Ok(None),
-            Takeover::Ambiguous => Err(NewPersonError::Refused("no_account", "replaced_claim_ambiguous")),
-            Takeover::Move(profile) => self.take_place(tx, entry, identity, profile, true).await,
-            Takeover::Join(profile) => self.take_place(tx, entry, identity, profile, false).await,
+            // Taken before, and given back since: whoever comes now is somebody new.
+            Predecessor::Is(old) if replacing::was_taken(tx, identity.connection, old.id).await? => Ok(None),
+            Predecessor::Is(old) => self.take_place(tx, entry, identity, old).await.map(Some),
         }
     }
 
+    async fn find_by_claim(
+        &self,
+        tx: &mut Tx,
+        entry: &ConnectionEntry,
+        replacement: &Replacement,
+        claims: &Map<String, Value>,
+    ) -> Result<Vec<Profile>, StoreError> {
+        let Some(value) = identifier(&replacement.claim, claims) else { return Ok(Vec::new()) };
+        let of_old = (entry.organization.id, replacement.connection);
+        if replacement.old_claim == SUBJECT {
+            replacing::list_profiles_by_subject(tx, of_old, value).await
+        } else {
+            replacing::list_profiles_by_claim(tx, of_old, (&replacement.old_claim, value)).await
+        }
+    }
+
+    /// Puts an identity in the place of a profile, which ends, with what it had opened.
     async fn take_place(
         &self,
         tx: &mut Tx,
         entry: &ConnectionEntry,
         identity: &Identity,
         old: Profile,
-        moves: bool,
-    ) -> Result<Option<Profile>, NewPersonError> {
-        let (connection, organization, account) = (entry.connection.id, &entry.organization, old.account);
-        // Order matters: whoever links holds accounts before profiles too.
+    ) -> Result<Profile, NewPersonError> {
+        let (organization, account, now) = (&entry.organization, old.account, self.clock.now());
+        let new = self.profile_of(account, identity);
+        // Order matters: accounts before profiles, as whoever links does. Whoever was before us has changed what was read.
         accounts::hold_account(tx, account).await?;
+        let is_as_read = profiles::find_profile(tx, old.id)
+            .await?
+            .is_some_and(|held| (held.account, &held.kind) == (old.account, &old.kind));
+        let places = (&old, new.id);
+        if !is_as_read
+            || !replacing::consume_place(tx, organization.id, identity.connection, places, now).await?
+        {
+            return Err(StoreError::Conflict.into());
+        }
         let side = self.name_profile(tx, &old).await?;
-        if !replacing::consume_place(tx, organization.id, connection, &old, self.clock.now()).await? {
-            return Ok(None);
+        let is_emergency =
+            accounts::find_account(tx, account).await?.is_some_and(|account| account.break_glass);
+        let holder = self.holder(tx, organization, account).await?;
+        may_replace(holder, old.id, &identity.issuer, is_emergency)
+            .map_err(|refusal| NewPersonError::Refused(refusal.code(), refusal.code()))?;
+        if !profiles::delete_profile(tx, account, old.id, 0).await? {
+            return Err(StoreError::Conflict.into());
         }
-        let mut new = self.profile_of(account, identity);
-        if moves {
-            let from = old.kind.connection().ok_or(StoreError::Conflict)?;
-            let named = (identity.issuer.as_str(), identity.subject.as_str());
-            if !replacing::move_to_connection(tx, old.id, (from, connection), named).await? {
-                return Err(StoreError::Conflict.into());
-            }
-            new.id = old.id;
-        } else {
-            let holder = self.holder(tx, organization, account).await?;
-            may_join(Newcomer::Identity(&identity.issuer), &holder)
-                .map_err(|refusal| NewPersonError::Refused(refusal.code(), refusal.code()))?;
-            profiles::insert_profile(tx, Some(organization.id), &new).await?;
-        }
+        profiles::insert_profile(tx, Some(organization.id), &new).await?;
+        merging::end_what_profile_opened(tx, account, old.id, now).await?;
         let entry = NewEntry {
             kind: LedgerKind::Replaced,
             organization: organization.id,
             account,
             other: None,
             profile: Some(new.id),
-            connection: Some(connection),
+            connection: Some(identity.connection),
             actor: account.into(),
             undoes: None,
-            moved: Moved::default(),
+            moved: Moved { profiles: vec![old.id], ..Moved::default() },
             sides: &[name_identity(identity, Some(entry.connection.name.clone())), side],
             also: None,
         };
         self.write_entry(tx, entry, Event::new("link.replaced")).await?;
-        Ok(Some(new))
+        Ok(new)
     }
 }

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use countersign::flows::link::OfferAnswer;
 use countersign::model::{AccountId, Clock};
 
-use super::direct::{Links, Outcome, Place, Tab, at_once, connection};
+use super::direct::{Links, Outcome, Place, at_once, code_of, connection};
 use super::providers::{CLIENT, Person, person};
 use crate::harness::database::Kind;
+use crate::harness::relying_app::claims;
 use crate::on_both_databases;
 
 /// The connection that is replaced.
@@ -61,11 +63,6 @@ async fn settled(links: &Links, number: usize, who: &Person) -> AccountId {
     tab.account().await.unwrap()
 }
 
-/// Whose account somebody is in who signs in through a connection.
-async fn whose(links: &Links, number: usize, who: &Person) -> AccountId {
-    settled(links, number, who).await
-}
-
 fn lines(more: &[(usize, &str)]) -> Vec<String> {
     let mut lines: Vec<String> =
         more.iter().map(|(number, subject)| format!("{} {subject}", connection(0, *number))).collect();
@@ -79,11 +76,14 @@ on_both_databases! {
         let mut rows = links.rows().await;
         let bob = settled(&links, OLD, &employee("bob-old", "7")).await;
         links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
-        assert_eq!(whose(&links, NEW, &employee("bob-new", "7")).await, bob);
-        // Known from now on, whatever the claim says; and the old way is still his.
-        assert_eq!(whose(&links, NEW, &person("bob-new")).await, bob);
-        assert_eq!(whose(&links, OLD, &person("bob-old")).await, bob);
-        assert_eq!(rows.profiles(bob).await, lines(&[(OLD, "bob-old"), (NEW, "bob-new")]));
+        assert_eq!(settled(&links, NEW, &employee("bob-new", "7")).await, bob);
+        // Known from now on, whatever the claim says.
+        assert_eq!(settled(&links, NEW, &person("bob-new")).await, bob);
+        assert_eq!(rows.profiles(bob).await, lines(&[(NEW, "bob-new")]));
+        // Whoever comes by the old way is shown the new one, and is asked nothing.
+        for who in [person("bob-old"), person("bob-old").unproven("anybody@alpha.test")] {
+            assert_eq!(links.tab().sign_in(connection(0, OLD), &who).await, refused("other_connection"));
+        }
         assert_eq!(rows.ledger().await, ["replaced"]);
         let audit = links.app.audit().await;
         let told: Vec<_> = audit.iter().filter(|record| record.action == "link.replaced").collect();
@@ -113,7 +113,7 @@ on_both_databases! {
             // The subject that somebody had elsewhere is no claim.
             person("bob-old"),
         ] {
-            let account = whose(&links, NEW, &who).await;
+            let account = settled(&links, NEW, &who).await;
             assert!(![bob, silent, elsewhere].contains(&account), "{who:?}");
         }
         // An email links nobody, proven or not: its owner is asked.
@@ -121,7 +121,7 @@ on_both_databases! {
         let by_email = person("by-email").proven("bob.b@alpha.test");
         assert!(matches!(tab.sign_in(connection(0, NEW), &by_email).await, Ok(Place::Link(_))));
         // Through another connection than the one that replaces it, the claim says nothing.
-        assert_ne!(whose(&links, 3, &employee("third", "7")).await, bob);
+        assert_ne!(settled(&links, 3, &employee("third", "7")).await, bob);
         // In another organization neither.
         let mut tab = links.tab();
         assert_eq!(tab.sign_in(connection(1, 1), &employee("beta", "7")).await, Ok(Place::Account));
@@ -129,8 +129,33 @@ on_both_databases! {
         assert_eq!(rows.ledger().await, [""; 0]);
         // After its end the connection replaces nothing.
         links.app.clock.advance(Duration::from_hours(20 * 24));
-        assert_ne!(whose(&links, NEW, &employee("too-late", "7")).await, bob);
+        assert_ne!(settled(&links, NEW, &employee("too-late", "7")).await, bob);
         rows.assert_sound().await;
+    }
+}
+
+on_both_databases! {
+    async fn what_was_opened_by_the_old_way_ends(kind: Kind) {
+        let links = world(kind).await;
+        let mut before = links.tab();
+        before.sign_in(connection(0, OLD), &employee("bob-old", "7")).await.unwrap();
+        let code = code_of(before.come_from_app("alpha-one", &[]).await);
+        let (_, tokens) = links.relying_app(0, "one").redeem(&code).await;
+        links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+        let bob = settled(&links, NEW, &employee("bob-new", "7")).await;
+        assert_eq!(before.account().await, None);
+        let form = [("grant_type", "refresh_token"), ("refresh_token", tokens["refresh_token"].as_str().unwrap())];
+        let (status, answer) = links.relying_app(0, "one").token(&form).await;
+        assert_eq!((status.as_u16(), answer["error"].as_str()), (400, Some("invalid_grant")));
+        // Apps know him as before.
+        let mut after = links.tab();
+        after.sign_in(connection(0, NEW), &person("bob-new")).await.unwrap();
+        assert_eq!(after.account().await, Some(bob));
+        let code = code_of(after.come_from_app("alpha-one", &[]).await);
+        let (_, again) = links.relying_app(0, "one").redeem(&code).await;
+        let subject = |tokens: &serde_json::Value| claims(tokens["id_token"].as_str().unwrap())["sub"].clone();
+        assert_eq!(subject(&again), subject(&tokens));
+        links.rows().await.assert_sound().await;
     }
 }
 
@@ -151,8 +176,12 @@ on_both_databases! {
         let outcomes = at_once(tasks.collect()).await;
         let his = outcomes.iter().filter(|(_, account)| *account == Some(bob)).count();
         assert_eq!(his, 1, "{outcomes:?}");
-        assert_eq!(rows.profiles(bob).await.len(), 2);
+        let fair = |(outcome, _): &(Outcome, _)| *outcome == Ok(Place::Account) || *outcome == refused("flow_finished");
+        assert!(outcomes.iter().all(fair), "{outcomes:?}");
+        assert_eq!(rows.profiles(bob).await.len(), 1);
         assert_eq!(rows.ledger().await, ["replaced"]);
+        // Whoever comes later with the same value is somebody else.
+        assert_ne!(settled(&links, NEW, &employee("one-more", "7")).await, bob);
         rows.assert_sound().await;
     }
 }
@@ -173,7 +202,7 @@ on_both_databases! {
             other => *other == refused("flow_finished"),
         };
         assert!(outcomes.iter().all(fair) && outcomes.iter().any(|(outcome, _)| outcome.is_ok()), "{outcomes:?}");
-        assert_eq!(rows.profiles(bob).await, lines(&[(OLD, "bob-old"), (NEW, "bob-new")]));
+        assert_eq!(rows.profiles(bob).await, lines(&[(NEW, "bob-new")]));
         rows.assert_sound().await;
     }
 }
@@ -188,13 +217,25 @@ on_both_databases! {
         links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
         let accounts = rows.count("accounts").await;
         let mut tab = links.tab();
-        assert_eq!(tab.sign_in(connection(0, NEW), &employee("bob-new", "7")).await, refused("no_account"));
+        assert_eq!(tab.sign_in(connection(0, NEW), &employee("bob-new", "7")).await, refused("person_unclear"));
         assert_eq!(links.app.refusals().await.last().unwrap(), "replaced_claim_ambiguous");
         assert_eq!(rows.count("accounts").await, accounts);
         // The old provider corrects the one: the other is told apart.
         settled(&links, OLD, &employee("cyd-old", "8")).await;
         assert_eq!(tab.sign_in(connection(0, NEW), &employee("bob-new", "7")).await, Ok(Place::Account));
         rows.assert_sound().await;
+    }
+}
+
+on_both_databases! {
+    async fn a_value_that_a_provider_takes_back_recognizes_nobody(kind: Kind) {
+        let links = world(kind).await;
+        let bob = settled(&links, OLD, &employee("bob-old", "7")).await;
+        // Bob has left his number to Cyd, who has not come since.
+        settled(&links, OLD, &person("bob-old")).await;
+        links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+        assert_ne!(settled(&links, NEW, &employee("cyd-new", "7")).await, bob);
+        links.rows().await.assert_sound().await;
     }
 }
 
@@ -227,65 +268,199 @@ on_both_databases! {
         assert_eq!(tab.sign_in(connection(0, NEW), &employee("bob-new", "7")).await, refused("account_disabled"));
         assert_eq!(rows.profiles(bob).await, lines(&[(OLD, "bob-old")]));
         links.app.broker.set_account_enabled(&bob.to_string(), true).await.unwrap();
-        assert_eq!(whose(&links, NEW, &employee("bob-new", "7")).await, bob);
+        assert_eq!(settled(&links, NEW, &employee("bob-new", "7")).await, bob);
         rows.assert_sound().await;
     }
 }
 
 on_both_databases! {
-    async fn what_was_taken_over_is_given_back_and_not_taken_again(kind: Kind) {
+    async fn what_was_replaced_is_given_back_and_not_taken_again(kind: Kind) {
+        let links = world(kind).await;
+        let mut rows = links.rows().await;
+        let bob = settled(&links, OLD, &employee("bob-old", "7").proven("bob.b@alpha.test")).await;
+        links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+        let mut wrong = links.tab();
+        let mallory = employee("mallory", "7").proven("mallory@alpha.test");
+        wrong.sign_in(connection(0, NEW), &mallory).await.unwrap();
+        assert_eq!(wrong.account().await, Some(bob));
+        links.later(1);
+        links.app.broker.undo_link(rows.entry("replaced").await).await.unwrap();
+        assert_eq!(wrong.account().await, None, "whoever came in by it is out");
+        assert_eq!(rows.profiles(bob).await, lines(&[(OLD, "bob-old")]));
+        let email = format!("SELECT email FROM accounts WHERE id = '{bob}' AND NOT email_verified");
+        assert_eq!(rows.texts(&email).await, ["bob.b@alpha.test"]);
+        assert_eq!(settled(&links, OLD, &person("bob-old")).await, bob);
+        assert_ne!(settled(&links, NEW, &person("mallory")).await, bob);
+        assert_eq!(rows.ledger().await, ["replaced", "undone"]);
+        rows.assert_sound().await;
+    }
+}
+
+on_both_databases! {
+    async fn whoever_took_a_place_cannot_keep_it_by_linking_and_unlinking(kind: Kind) {
         let links = world(kind).await;
         let mut rows = links.rows().await;
         let bob = settled(&links, OLD, &employee("bob-old", "7")).await;
         links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
         let mut wrong = links.tab();
         wrong.sign_in(connection(0, NEW), &employee("mallory", "7")).await.unwrap();
-        assert_eq!(wrong.account().await, Some(bob));
+        assert_eq!(wrong.add_profile(connection(0, 3), &person("mallory-too")).await, Ok(Place::Account));
+        let taken = rows.profile(connection(0, NEW), "mallory").await;
+        assert_eq!(wrong.unlink(taken).await, Ok(Place::SignedOut));
         links.later(1);
         links.app.broker.undo_link(rows.entry("replaced").await).await.unwrap();
-        assert_eq!(wrong.account().await, None, "whoever came in by it is out");
+        links.app.broker.undo_link(rows.entry("linked").await).await.unwrap();
         assert_eq!(rows.profiles(bob).await, lines(&[(OLD, "bob-old")]));
-        assert_ne!(whose(&links, NEW, &employee("mallory", "7")).await, bob);
-        assert_eq!(rows.ledger().await, ["replaced", "undone"]);
+        assert_eq!(settled(&links, OLD, &person("bob-old")).await, bob);
         rows.assert_sound().await;
     }
 }
 
-/// Bob through the old connection and, once the twin replaces it, through that one; where he is then.
-async fn moved(links: &Links, settings: &str, old: &Person, new: &Person) -> (AccountId, Tab) {
-    let bob = settled(links, OLD, old).await;
-    links.app.apply(&document(links, &[(TWIN, settings)])).await;
-    let mut tab = links.tab();
-    assert_eq!(tab.sign_in(connection(0, TWIN), new).await, Ok(Place::Account));
-    assert_eq!(tab.account().await, Some(bob));
-    (bob, tab)
+on_both_databases! {
+    async fn a_sign_in_beside_the_undo_opens_nothing_that_stays(kind: Kind) {
+        let links = world(kind).await;
+        let mut rows = links.rows().await;
+        for round in 0..6 {
+            let number = format!("7-{round}");
+            let (old, new) = (format!("bob-{round}"), format!("mallory-{round}"));
+            let bob = settled(&links, OLD, &employee(&old, &number)).await;
+            links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+            assert_eq!(settled(&links, NEW, &employee(&new, &number)).await, bob);
+            let entry = rows.entry("replaced").await;
+            let broker = links.broker(round);
+            let undo = tokio::spawn(async move { broker.undo_link(entry).await.map(drop) });
+            let tasks = (0..4).map(|node| {
+                let (mut tab, who) = (links.tab_at(node), person(&new));
+                async move {
+                    let _ = tab.sign_in(connection(0, NEW), &who).await;
+                    tab
+                }
+            });
+            let tabs = at_once(tasks.collect()).await;
+            undo.await.unwrap().unwrap();
+            for tab in tabs {
+                assert_ne!(tab.account().await, Some(bob));
+            }
+            assert_eq!(rows.profiles(bob).await, lines(&[(OLD, &old)]));
+            rows.assert_sound().await;
+            links.later(1);
+        }
+    }
 }
 
 on_both_databases! {
-    async fn at_one_provider_the_profile_itself_moves_and_goes_back(kind: Kind) {
+    async fn a_proof_by_an_identity_that_was_sent_away_links_nothing(kind: Kind) {
         let links = world(kind).await;
         let mut rows = links.rows().await;
-        // One client registered anew: the same subjects. And one for which the provider makes up others.
+        let bob = settled(&links, OLD, &employee("bob-old", "7")).await;
+        links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+        settled(&links, NEW, &employee("mallory", "7")).await;
+        // She proves the account as the second side of a link, and waits with her answer.
+        let mut tab = links.tab();
+        let offer = tab.sign_in(connection(0, 3), &person("x").unproven("x@alpha.test")).await.unwrap();
+        let page = tab.answer(&offer, OfferAnswer::Existing).await.unwrap();
+        let page = tab.through(&page, connection(0, NEW), &person("mallory")).await.unwrap();
+        links.app.broker.undo_link(rows.entry("replaced").await).await.unwrap();
+        assert_eq!(tab.confirm(&page).await, refused("link_profile_gone"));
+        assert_eq!(rows.profiles(bob).await, lines(&[(OLD, "bob-old")]));
+        rows.assert_sound().await;
+    }
+}
+
+on_both_databases! {
+    async fn whoever_undoes_a_link_or_a_merge_also_takes_away_what_came_in_its_place(kind: Kind) {
+        let links = world(kind).await;
+        let mut rows = links.rows().await;
+        let (ann, bob) = (links.account("ann").await, links.account("bob").await);
+        let mut tab = links.signed_in("ann", 0).await;
+        tab.add_profile(connection(0, OLD), &employee("of-ann", "7")).await.unwrap();
+        let mut tab = links.signed_in("bob", 0).await;
+        tab.add_profile(connection(0, 3), &person("of-bob")).await.unwrap();
+        tab.add_profile(connection(0, OLD), &employee("of-bob", "8")).await.unwrap();
+        // Their claims are kept from the next sign-in on.
+        for (subject, number) in [("of-ann", "7"), ("of-bob", "8")] {
+            settled(&links, OLD, &employee(subject, number)).await;
+        }
+        links.later(1);
+        let mut cyd = links.signed_in("cyd", 0).await;
+        let page = cyd.add_account("bob").await.unwrap();
+        assert_eq!(cyd.confirm(&page).await, Ok(Place::Account));
+        let merged = rows.entry("merged").await;
+        let linked = rows.texts(&format!("SELECT id FROM link_ledger WHERE account_id = '{ann}' AND kind = 'linked'")).await;
+        links.later(1);
+        links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+        assert_eq!(settled(&links, NEW, &employee("ann-new", "7")).await, ann);
+        assert_eq!(settled(&links, NEW, &employee("bob-new", "8")).await, links.account("cyd").await);
+        links.app.broker.undo_link(linked[0].parse().unwrap()).await.unwrap();
+        assert_eq!(rows.profiles(ann).await, ["local"]);
+        links.app.broker.undo_link(merged).await.unwrap();
+        let mut his = lines(&[(3, "of-bob"), (NEW, "bob-new")]);
+        his.push("local".to_owned());
+        assert_eq!(rows.profiles(bob).await, his);
+        assert_eq!(rows.profiles(links.account("cyd").await).await, ["local"]);
+        rows.assert_sound().await;
+    }
+}
+
+on_both_databases! {
+    async fn one_provider_that_is_registered_anew_keeps_its_people(kind: Kind) {
+        let links = world(kind).await;
+        let mut rows = links.rows().await;
+        // The same subjects there; and a provider that makes up others for each client.
         for (settings, old, new) in [
             (BY_EMPLOYEE.replace("employee", "sub"), person("bob"), person("bob")),
             (BY_EMPLOYEE.to_owned(), employee("cyd-old", "8"), employee("cyd-new", "8")),
         ] {
-            let (bob, mut tab) = moved(&links, &settings, &old, &new).await;
+            let bob = settled(&links, OLD, &old).await;
+            links.app.apply(&document(&links, &[(TWIN, &settings)])).await;
+            assert_eq!(settled(&links, TWIN, &new).await, bob);
             assert_eq!(rows.profiles(bob).await, lines(&[(TWIN, &new.subject)]));
-            // Whoever comes by the old way is shown the new one.
-            let mut back = links.tab();
-            assert_eq!(back.sign_in(connection(0, OLD), &old).await, refused("other_connection"));
-            links.later(1);
+            assert_eq!(links.tab().sign_in(connection(0, OLD), &old).await, refused("other_connection"));
             links.app.broker.undo_link(rows.entry("replaced").await).await.unwrap();
-            assert_eq!(tab.account().await, None);
             assert_eq!(rows.profiles(bob).await, lines(&[(OLD, &old.subject)]));
-            assert_eq!(whose(&links, OLD, &old).await, bob);
-            // The place was taken once.
-            let again = tab.sign_in(connection(0, TWIN), &new).await;
-            assert!(again == refused("other_connection") || tab.account().await != Some(bob), "{again:?}");
+            assert_eq!(settled(&links, OLD, &old).await, bob);
             rows.assert_sound().await;
             links.later(1);
         }
+    }
+}
+
+on_both_databases! {
+    async fn whose_place_another_has_at_the_same_connection_is_told_so(kind: Kind) {
+        let links = world(kind).await;
+        let mut rows = links.rows().await;
+        let bob = settled(&links, OLD, &employee("bob", "7")).await;
+        links.app.apply(&document(&links, &[(TWIN, BY_EMPLOYEE)])).await;
+        // Mallory, at the same provider, says his number; then he comes himself.
+        assert_eq!(settled(&links, TWIN, &employee("mallory", "7")).await, bob);
+        let accounts = rows.count("accounts").await;
+        let mut tab = links.tab();
+        assert_eq!(tab.sign_in(connection(0, TWIN), &employee("bob", "7")).await, refused("person_unclear"));
+        assert_eq!(links.app.refusals().await.last().unwrap(), "place_taken_by_another");
+        assert_eq!(rows.count("accounts").await, accounts, "he has no second account that would be in the way");
+        links.app.broker.undo_link(rows.entry("replaced").await).await.unwrap();
+        assert_eq!(settled(&links, OLD, &person("bob")).await, bob);
+        rows.assert_sound().await;
+    }
+}
+
+on_both_databases! {
+    async fn who_has_undone_it_themselves_is_back_where_they_were(kind: Kind) {
+        let links = world(kind).await;
+        let mut rows = links.rows().await;
+        let bob = settled(&links, OLD, &employee("bob-old", "7")).await;
+        links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+        let mut tab = links.tab();
+        tab.sign_in(connection(0, NEW), &employee("bob-new", "7")).await.unwrap();
+        let entry = rows.entry("replaced").await;
+        // Not where that would lock them out.
+        links.app.apply(&document(&links, &[(OLD, "kept_claims = [\"employee\"]\nenabled = false")])).await;
+        assert_eq!(tab.undo(entry).await, refused("undo_last"));
+        links.app.apply(&document(&links, &[(OLD, "kept_claims = [\"employee\"]")])).await;
+        assert_eq!(tab.undo(entry).await, Ok(Place::SignedOut));
+        assert_eq!(settled(&links, OLD, &person("bob-old")).await, bob);
+        assert_eq!(tab.undo(entry).await, refused("session_ended"));
+        rows.assert_sound().await;
     }
 }
 
@@ -299,10 +474,13 @@ on_both_databases! {
         assert_eq!(rows.texts(kept).await, ["employee=7", "employee=8"]);
         settled(&links, OLD, &employee("cyd-old", "9")).await;
         assert_eq!(rows.texts(kept).await, ["employee=7", "employee=9"]);
-        // A profile takes its claims along.
-        let (_, mut tab) = moved(&links, BY_EMPLOYEE, &employee("dan", "10"), &employee("dan", "10")).await;
+        // Another file that takes the claim away while it is needed is refused.
+        links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+        let file = |settings: &str| [("alpha.toml".to_owned(), document(&links, &[(OLD, settings)]))];
+        let error = links.app.broker.apply(&file("kept_claims = [\"oid\"]"), false).await.unwrap_err().to_string();
+        assert!(error.contains("connection alpha/c1: replaces: connection c0 does not keep"), "{error}");
         assert_eq!(rows.texts(kept).await, ["employee=7", "employee=9"]);
-        assert_eq!(tab.add_profile(connection(0, 3), &person("dan")).await, Ok(Place::Account));
+        links.app.apply(&document(&links, &[(NEW, "")])).await;
         links.app.apply(&document(&links, &[(OLD, "kept_claims = [\"oid\"]")])).await;
         assert_eq!(rows.texts(kept).await, [""; 0]);
     }
@@ -321,8 +499,9 @@ on_both_databases! {
             (BY_EMPLOYEE.replace(", until = \"@\"", ""), "until"),
             (
                 BY_EMPLOYEE.replace('@', &links.app.clock.now().after(Duration::from_hours(31 * 24)).to_string()),
-                "until is more than 30 days ahead",
+                "until is more than 30 days after 20",
             ),
+            (format!("{BY_EMPLOYEE}\nclaims = {{ name = \"employee\" }}"), "nobody is recognized by \"employee\""),
             ("kept_claims = [\"sub\"]".to_owned(), "sub is known of everybody"),
             ("kept_claims = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\"]".to_owned(), "5 are allowed"),
         ] {
@@ -331,6 +510,13 @@ on_both_databases! {
             assert!(error.contains(told), "{settings}: {error}");
         }
         assert_eq!(links.app.broker.export().await.unwrap(), before);
+        // It is not renewed for ever: what goes on has begun when it began.
+        links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+        links.app.clock.advance(Duration::from_hours(15 * 24));
+        let files = [("alpha.toml".to_owned(), document(&links, &[(NEW, BY_EMPLOYEE)]))];
+        let error = links.app.broker.apply(&files, false).await.unwrap_err().to_string();
+        assert!(error.contains("when it began"), "{error}");
+        links.app.apply(&document(&links, &[(NEW, "")])).await;
         // What is applied is exported, and taken back as it was.
         links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
         let exported = links.app.broker.export().await.unwrap();

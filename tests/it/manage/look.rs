@@ -52,7 +52,7 @@ on_both_databases! {
         let (office, folder) = (Office::new(kind).await, tempfile::tempdir().unwrap());
         let large = format!("{}{}</svg>", &LOGO[..LOGO.len() - 6], " ".repeat(5_000));
         for (more, told) in [
-            ("accent = \"#ffdd00\"".to_owned(), "has a contrast of 1.3:1, and 4.5:1 is the least"),
+            ("accent = \"#ffdd00\"".to_owned(), "has a contrast of 1.29:1, and 4.5:1 is the least"),
             ("accent = \"#ffdd00\"".to_owned(), "write accent = \"#857300\", the nearest colour that passes"),
             ("accent = \"#0b5d5b\"\naccent_dark = \"#001f5b\"".to_owned(), "write accent_dark = \"#6e80a2\""),
             ("accent_dark = \"#ff9ac4\"".to_owned(), "needs accent"),
