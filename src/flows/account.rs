@@ -67,10 +67,7 @@ impl Broker {
             let via = self.connection_name(one.proof.connection).await?;
             rows.push(SessionView { current: one.id == session.id, via, session: one });
         }
-        let brand = match &organization {
-            Some(organization) => Some(self.brand(organization).await?),
-            None => None,
-        };
+        let brand = self.brand_of(organization.as_ref()).await?;
         Ok(Some(AccountView {
             form_token: self.form_token(&session.id.to_string()),
             linking: organization.as_ref().is_some_and(|organization| organization.policy.linking),

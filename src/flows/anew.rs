@@ -3,6 +3,7 @@
 
 use super::Broker;
 use super::account::own_event;
+use super::brand::BrandView;
 use super::error::FlowError;
 use super::evidence::Event;
 use super::mail::OutgoingMail;
@@ -40,6 +41,8 @@ pub enum Sensitive<T> {
 pub struct MailCodeView {
     /// What its forms prove.
     pub form_token: String,
+    /// The organization whose page this is, if it is one's.
+    pub brand: Option<BrandView>,
     /// Where the code goes: the account's own address.
     pub email: Email,
     /// Whether a code was sent that works now.
@@ -162,7 +165,8 @@ impl Broker {
         let session = current.session.id;
         let is_sent = has_code(&mut self.database.read().await?, session, self.clock.now()).await?;
         let form_token = self.form_token(&session.to_string());
-        Ok(Sensitive::Show(MailCodeView { form_token, email, is_sent }))
+        let brand = self.brand_of(current.organization.as_ref()).await?;
+        Ok(Sensitive::Show(MailCodeView { form_token, brand, email, is_sent }))
     }
 
     /// Mails a code; the last one works no more.

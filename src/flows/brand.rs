@@ -6,13 +6,12 @@ use std::sync::Arc;
 use super::Broker;
 use super::directory::AppEntry;
 use super::error::FlowError;
-use super::visit::Visit;
 use crate::model::{Audience, ConnectionId, Look, Organization, OrganizationId, Target};
 use crate::store::links::find_attempt;
 use crate::store::{accounts, organizations};
 
 /// An organization as its pages show it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrandView {
     /// Which.
     pub organization: OrganizationId,
@@ -28,10 +27,13 @@ impl Broker {
         Ok(self.directory.look(organization).await?)
     }
 
-    /// The organization of whoever is signed in.
-    pub async fn own_brand(&self, visit: &Visit) -> Result<Option<BrandView>, FlowError> {
-        match self.current_session(visit).await?.and_then(|current| current.organization) {
-            Some(organization) => Ok(Some(self.brand(&organization).await?)),
+    /// The organization of somebody who belongs to one.
+    pub(super) async fn brand_of(
+        &self,
+        organization: Option<&Organization>,
+    ) -> Result<Option<BrandView>, FlowError> {
+        match organization {
+            Some(organization) => Ok(Some(self.brand(organization).await?)),
             None => Ok(None),
         }
     }
@@ -69,10 +71,7 @@ impl Broker {
                 }
             }
         };
-        match organization {
-            Some(organization) => Ok(Some(self.brand(&organization).await?)),
-            None => Ok(None),
-        }
+        self.brand_of(organization.as_ref()).await
     }
 
     /// The one organization to which all of these connections belong.
@@ -88,10 +87,7 @@ impl Broker {
                 _ => only = Some(entry.organization.clone()),
             }
         }
-        match only {
-            Some(organization) => Ok(Some(self.brand(&organization).await?)),
-            None => Ok(None),
-        }
+        self.brand_of(only.as_ref()).await
     }
 }
 

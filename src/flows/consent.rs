@@ -1,13 +1,14 @@
 //! Consent: the person says what an app may know.
 
 use super::Broker;
+use super::brand::BrandView;
 use super::complete::is_still_registered;
 use super::error::{FlowError, Refusal};
 use super::evidence::{Event, receipt_of};
 use super::visit::{Answer, Go, Visit};
 use crate::model::{AuthorizationRequest, ProvenFlow, Target};
 use crate::protocol::oauth::{ErrorCode, OAuthError};
-use crate::store::{accounts, flows, grants, sessions};
+use crate::store::{accounts, flows, grants, organizations, sessions};
 
 /// What the consent page shows.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct ConsentView {
     pub handle: String,
     /// What its form proves.
     pub form_token: String,
+    /// The organization whose page this is, if it is one's.
+    pub brand: Option<BrandView>,
     /// The app's name.
     pub app: String,
     /// The name of the organization behind the app.
@@ -35,7 +38,13 @@ impl Broker {
     pub async fn view_consent(&self, visit: &Visit, handle: &str) -> Result<ConsentView, FlowError> {
         let (flow, request) = self.require_proven(visit, handle).await?;
         let entry = self.directory.app_by_id(request.app).await?;
-        let account = accounts::find_account(&mut self.database.read().await?, flow.account).await?;
+        let mut tx = self.database.read().await?;
+        let account = accounts::find_account(&mut tx, flow.account).await?;
+        let organization = match &account {
+            Some(account) => organizations::find_organization_of(&mut tx, account).await?,
+            None => None,
+        };
+        drop(tx);
         let (Some(entry), Some(account)) = (entry, account) else {
             return Err(self.refuse(visit, consent_event(&flow), "flow_expired", "app_unknown").await);
         };
@@ -44,6 +53,7 @@ impl Broker {
         Ok(ConsentView {
             handle: handle.to_owned(),
             form_token: self.form_token(&flow.id.to_string()),
+            brand: self.brand_of(organization.as_ref()).await?,
             app: entry.app.name.clone(),
             app_organization: entry.organization.name.clone(),
             person: person.or(username).or(account.contact.name).unwrap_or_default(),

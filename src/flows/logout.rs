@@ -4,6 +4,7 @@
 
 use super::Broker;
 use super::account::own_event;
+use super::brand::BrandView;
 use super::directory::AppEntry;
 use super::error::{AppLink, FlowError};
 use super::evidence::Event;
@@ -40,6 +41,8 @@ pub struct LogoutView {
     pub handle: String,
     /// What its form proves.
     pub form_token: String,
+    /// The organization whose page this is, if it is one's.
+    pub brand: Option<BrandView>,
     /// Who is signed in: email, else username, else name.
     pub person: String,
     /// The app that asked, by name.
@@ -78,6 +81,7 @@ impl Broker {
                 Ok(Logout::Ask(LogoutView {
                     handle: self.seal_leaving("question", &request.leaving)?,
                     form_token: self.form_token(&current.session.id.to_string()),
+                    brand: self.brand_of(current.organization.as_ref()).await?,
                     person: label(&current),
                     app: request.app.map(|entry| entry.app.name.clone()),
                     upstream: self.connection_name(connection).await?,

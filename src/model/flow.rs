@@ -98,6 +98,14 @@ impl Target {
         }
     }
 
+    /// The authentication contexts that the app asks for, those of which it demands one first.
+    pub fn acr_values(&self) -> &[String] {
+        match self {
+            Self::App(request) => &request.acr_values,
+            Self::Account | Self::Home(_) | Self::Own(..) | Self::Link(..) | Self::Near(..) => &[],
+        }
+    }
+
     /// The account that alone may come out of this flow, if there is one.
     pub fn expected_account(&self) -> Option<AccountId> {
         match self {

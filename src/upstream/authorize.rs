@@ -102,7 +102,13 @@ pub(super) fn authorization_url(
     if let Some(seconds) = input.max_age.filter(|_| settings.capabilities.max_age) {
         request = request.set_max_age(Duration::from_secs(seconds.into()));
     }
+    let mut asked: Vec<&String> = Vec::new();
     for value in input.acr_values.iter().filter_map(|value| settings.acr_values.get(value)) {
+        // Several of the apps' words may be one of the provider's.
+        if asked.contains(&value) {
+            continue;
+        }
+        asked.push(value);
         request = request.add_auth_context_value(AuthenticationContextClass::new(value.clone()));
     }
     Ok(AuthorizationUrl { url: request.url().0, forced })

@@ -94,6 +94,8 @@ pub struct Redemption<'a> {
     /// One of these authentication contexts is demanded, in the app's words, which the connection translates; empty
     /// demands nothing.
     pub essential_acr: &'a [String],
+    /// Of the apps' words for the context that was reached, the first of these is told.
+    pub wanted_acr: &'a [String],
 }
 
 impl Upstream {
@@ -167,7 +169,7 @@ impl Upstream {
         };
         let (token, now) = (tokens.id_token, self.around.clock.now());
         let identity =
-            identity::map(connection, claims, userinfo.as_ref(), token, redemption.essential_acr, now);
+            identity::map(connection, claims, userinfo.as_ref(), token, redemption.wanted_acr, now);
         Ok(identity.map_err(Refusal::from)?)
     }
 

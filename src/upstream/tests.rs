@@ -88,6 +88,7 @@ impl Stage {
             nonce: "the nonce",
             fresh: None,
             essential_acr: &[],
+            wanted_acr: &[],
         };
         self.upstream.redeem(&self.connection, &self.credential, &redemption).await
     }

@@ -43,8 +43,7 @@ async fn show_account(State(web): State<Web>, browser: Browser) -> Response {
 }
 
 fn account_page<'w>(web: &'w Web, browser: &Browser, view: AccountView) -> Account<'w> {
-    let mut frame = web.pages.frame(browser.locale, path::ACCOUNT);
-    frame.organization = view.organization.clone().map(|brand| web.pages.brand(brand));
+    let frame = web.pages.branded(browser.locale, path::ACCOUNT, view.organization.clone());
     Account {
         frame,
         form_token: view.form_token,

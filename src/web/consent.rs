@@ -9,7 +9,7 @@ use http::StatusCode;
 use super::guard::require_flow_form;
 use super::pages::{Consent, Form, Person, path};
 use super::request::{Browser, PostedForm};
-use super::respond::{outcome, own_frame, page, refusal};
+use super::respond::{outcome, page, refusal};
 use super::state::Web;
 
 /// The routes of this file.
@@ -23,8 +23,8 @@ async fn show_consent(State(web): State<Web>, browser: Browser) -> Response {
         Ok(view) => view,
         Err(error) => return refusal(&web, &browser, error),
     };
-    let browser = Browser { locale: browser.language(view.locale.as_deref()), ..browser };
-    let mut frame = own_frame(&web, &browser, &browser.here).await;
+    let locale = browser.language(view.locale.as_deref());
+    let mut frame = web.pages.branded(locale, &browser.here, view.brand);
     frame.app = Some(view.app.clone());
     let consent = Consent {
         frame,

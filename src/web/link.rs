@@ -45,9 +45,9 @@ fn offer_page<'w>(
     failure: Option<Failure>,
 ) -> LinkOffer<'w> {
     let here = path::with_query(path::LINK, "flow", &view.handle);
-    let mut frame = web.pages.frame(browser.language(view.locale.as_deref()), &here);
+    let locale = browser.language(view.locale.as_deref());
+    let mut frame = web.pages.branded(locale, &here, Some(view.brand));
     frame.app = view.app;
-    frame.organization = Some(web.pages.brand(view.brand));
     frame.receipt = failure.is_some().then_some(view.receipt);
     let candidate = |found: CandidateView| Candidate {
         value: found.profile.to_string(),
@@ -89,8 +89,8 @@ async fn show_confirmation(State(web): State<Web>, browser: Browser) -> Response
 
 fn confirmation_page<'w>(web: &'w Web, browser: &Browser, view: LinkConfirmView) -> LinkConfirm<'w> {
     let here = path::with_query(path::CONFIRM_LINK, "flow", &view.handle);
-    let mut frame = web.pages.frame(browser.language(view.locale.as_deref()), &here);
-    frame.organization = Some(web.pages.brand(view.brand));
+    let locale = browser.language(view.locale.as_deref());
+    let mut frame = web.pages.branded(locale, &here, Some(view.brand));
     frame.app = view.app;
     LinkConfirm {
         frame,

@@ -7,9 +7,9 @@ use axum::routing::{get, post};
 use http::StatusCode;
 
 use super::account::require_session_form;
-use super::pages::{AppHome, Form, Frame, Logout as LogoutPage, Person, SignedOut, path};
+use super::pages::{AppHome, Form, Logout as LogoutPage, Person, SignedOut, path};
 use super::request::{Browser, PostedForm};
-use super::respond::{answer, ask_again, outcome, own_frame, page, refusal};
+use super::respond::{answer, ask_again, outcome, page, refusal};
 use super::state::Web;
 use crate::flows::logout::{Logout, LogoutView};
 
@@ -24,15 +24,13 @@ pub fn routes() -> Router<Web> {
 async fn logout(State(web): State<Web>, browser: Browser) -> Response {
     match web.broker.begin_logout(&browser.visit, &browser.query).await {
         Ok(Logout::Done(done)) => answer(&done),
-        Ok(Logout::Ask(view)) => {
-            let frame = own_frame(&web, &browser, &browser.here).await;
-            page(StatusCode::OK, &logout_page(frame, view))
-        }
+        Ok(Logout::Ask(view)) => page(StatusCode::OK, &logout_page(&web, &browser, view)),
         Err(error) => refusal(&web, &browser, error),
     }
 }
 
-fn logout_page(mut frame: Frame<'_>, view: LogoutView) -> LogoutPage<'_> {
+fn logout_page<'w>(web: &'w Web, browser: &Browser, view: LogoutView) -> LogoutPage<'w> {
+    let mut frame = web.pages.branded(browser.locale, &browser.here, view.brand);
     frame.app = view.app;
     LogoutPage {
         frame,

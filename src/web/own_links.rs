@@ -9,9 +9,9 @@ use http::StatusCode;
 
 use super::account::{DONE, UNLINKED, require_session_form};
 use super::errors::find_reason;
-use super::pages::{AddProfile, Failure, Form, Frame, LedgerRow, MailCode, ProfileRow, Undo, Unlink, path};
+use super::pages::{AddProfile, Failure, Form, LedgerRow, MailCode, ProfileRow, Undo, Unlink, path};
 use super::request::{Browser, PostedForm};
-use super::respond::{answer, outcome, own_frame, page, refusal, see_other};
+use super::respond::{answer, outcome, page, refusal, see_other};
 use super::sign_in::choices;
 use super::state::Web;
 use crate::flows::anew::{EnteredCode, MailCodeView, Sensitive};
@@ -45,11 +45,10 @@ fn sensitive<T>(
 }
 
 async fn show_add(State(web): State<Web>, browser: Browser) -> Response {
-    let frame = own_frame(&web, &browser, &browser.here).await;
     let result = web.broker.view_add_profile(&browser.visit).await;
     sensitive(&web, &browser, result, |view: AddProfileView| {
         let add = AddProfile {
-            frame,
+            frame: web.pages.branded(browser.locale, &browser.here, view.brand),
             form: Form { token: view.form_token, flow: None },
             connections: choices(view.connections),
         };
@@ -77,11 +76,10 @@ async fn show_unlink(State(web): State<Web>, browser: Browser) -> Response {
     let Some(profile) = browser.query.get("profile").and_then(|text| text.parse().ok()) else {
         return refusal(&web, &browser, FlowError::refused("not_found"));
     };
-    let frame = own_frame(&web, &browser, &browser.here).await;
     let result = web.broker.view_unlink(&browser.visit, profile).await;
     sensitive(&web, &browser, result, |view: UnlinkView| {
         let unlink = Unlink {
-            frame,
+            frame: web.pages.branded(browser.locale, &browser.here, view.brand),
             form: Form { token: view.form_token, flow: None },
             profile: profile_row(view.profile),
         };
@@ -106,11 +104,13 @@ async fn show_undo(State(web): State<Web>, browser: Browser) -> Response {
     let Some(entry) = browser.query.get("entry").and_then(|text| text.parse().ok()) else {
         return refusal(&web, &browser, FlowError::refused("not_found"));
     };
-    let frame = own_frame(&web, &browser, &browser.here).await;
     let result = web.broker.view_undo(&browser.visit, entry).await;
     sensitive(&web, &browser, result, |view: UndoView| {
-        let undo =
-            Undo { frame, form: Form { token: view.form_token, flow: None }, entry: undone_row(view.entry) };
+        let undo = Undo {
+            frame: web.pages.branded(browser.locale, &browser.here, view.brand),
+            form: Form { token: view.form_token, flow: None },
+            entry: undone_row(view.entry),
+        };
         page(StatusCode::OK, &undo)
     })
 }
@@ -129,26 +129,25 @@ async fn show_code(State(web): State<Web>, browser: Browser) -> Response {
     let Some(place) = browser.query.get("place").and_then(path::read_place) else {
         return refusal(&web, &browser, FlowError::refused("not_found"));
     };
-    let frame = code_frame(&web, &browser, place).await;
     let result = web.broker.view_mail_code(&browser.visit, place).await;
-    sensitive(&web, &browser, result, |view| page(StatusCode::OK, &code_page(frame, place, view, None)))
+    sensitive(&web, &browser, result, |view| {
+        page(StatusCode::OK, &code_page(&web, &browser, place, view, None))
+    })
 }
 
-async fn code_frame<'w>(web: &'w Web, browser: &Browser, place: OwnPlace) -> Frame<'w> {
-    let here = path::with_query(path::MAIL_CODE, "place", &path::place(place));
-    own_frame(web, browser, &here).await
-}
-
-fn code_page(
-    frame: Frame<'_>,
+fn code_page<'w>(
+    web: &'w Web,
+    browser: &Browser,
     place: OwnPlace,
     view: MailCodeView,
     failure: Option<Failure>,
-) -> MailCode<'_> {
+) -> MailCode<'w> {
+    let place = path::place(place);
+    let here = path::with_query(path::MAIL_CODE, "place", &place);
     MailCode {
-        frame,
+        frame: web.pages.branded(browser.locale, &here, view.brand),
         form: Form { token: view.form_token, flow: None },
-        place: path::place(place),
+        place,
         email: view.email.to_string(),
         is_sent: view.is_sent,
         failure,
@@ -176,11 +175,10 @@ async fn post_code(State(web): State<Web>, browser: Browser, PostedForm(form): P
     match web.broker.enter_mail_code(&browser.visit, place, entered).await {
         Ok(EnteredCode::Right(next)) => answer(&next),
         Ok(EnteredCode::Wrong) => {
-            let frame = code_frame(&web, &browser, place).await;
             let result = web.broker.view_mail_code(&browser.visit, place).await;
             sensitive(&web, &browser, result, |view| {
                 let failure = Some(Failure::new("mail_code_wrong"));
-                let again = code_page(frame, place, view, failure);
+                let again = code_page(&web, &browser, place, view, failure);
                 page(find_reason("mail_code_wrong").status, &again)
             })
         }

@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
 use super::cookies::set_cookie;
-use super::pages::{AppHome, ErrorPage, Failure, Frame, path};
+use super::pages::{AppHome, ErrorPage, Failure, path};
 use super::request::{Browser, PostedForm};
 use super::state::Web;
 use super::text::whole_seconds;
@@ -108,15 +108,6 @@ pub fn outcome(web: &Web, browser: &Browser, result: Result<Answer, FlowError>) 
         Ok(next) => answer(&next),
         Err(error) => refusal(web, browser, error),
     }
-}
-
-/// The frame of a page of somebody who is signed in: it is their organization's.
-pub(super) async fn own_frame<'w>(web: &'w Web, browser: &Browser, here: &str) -> Frame<'w> {
-    let mut frame = web.pages.frame(browser.locale, here);
-    // A page without its look is better than none.
-    let brand = web.broker.own_brand(&browser.visit).await.ok().flatten();
-    frame.organization = brand.map(|brand| web.pages.brand(brand));
-    frame
 }
 
 /// The page, or the redirect, that tells of a refusal.

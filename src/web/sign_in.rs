@@ -106,8 +106,8 @@ fn sign_in_page<'w>(
 
 /// A failed page shows the receipt; a page that asks something does not need one.
 fn frame<'w>(web: &'w Web, browser: &Browser, view: &SignInView, failed: bool) -> Frame<'w> {
-    let mut frame = web.pages.frame(browser.language(view.locale.as_deref()), &browser.here);
-    frame.organization = view.brand.clone().map(|brand| web.pages.brand(brand));
+    let locale = browser.language(view.locale.as_deref());
+    let mut frame = web.pages.branded(locale, &browser.here, view.brand.clone());
     frame.app.clone_from(&view.app);
     frame.receipt = failed.then(|| view.receipt.clone());
     frame

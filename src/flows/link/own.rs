@@ -4,6 +4,7 @@
 use super::super::Broker;
 use super::super::account::own_event;
 use super::super::anew::Sensitive;
+use super::super::brand::BrandView;
 use super::super::error::FlowError;
 use super::super::evidence::Event;
 use super::super::sessions::CurrentSession;
@@ -64,6 +65,8 @@ pub struct LedgerView {
 pub struct AddProfileView {
     /// What its form proves.
     pub form_token: String,
+    /// The organization whose page this is, if it is one's.
+    pub brand: Option<BrandView>,
     /// The organization's connections, but for those of providers that the account has.
     pub connections: Vec<ConnectionView>,
 }
@@ -153,6 +156,7 @@ impl Broker {
         let open = self.connections_but(organization.id, &has).await?;
         Ok(Sensitive::Show(AddProfileView {
             form_token: self.form_token(&current.session.id.to_string()),
+            brand: self.brand_of(current.organization.as_ref()).await?,
             connections: self.connection_views(&open).await?,
         }))
     }

@@ -3,6 +3,7 @@
 use super::super::Broker;
 use super::super::account::own_event;
 use super::super::anew::Sensitive;
+use super::super::brand::BrandView;
 use super::super::error::{FlowError, private_detail};
 use super::super::evidence::Event;
 use super::super::manage::ManageError;
@@ -114,6 +115,8 @@ impl From<FlowError> for UndoError {
 pub struct UndoView {
     /// What its form proves.
     pub form_token: String,
+    /// The organization whose page this is, if it is one's.
+    pub brand: Option<BrandView>,
     /// The entry.
     pub entry: LedgerView,
 }
@@ -138,7 +141,8 @@ impl Broker {
             }
         };
         let form_token = self.form_token(&current.session.id.to_string());
-        Ok(Sensitive::Show(UndoView { form_token, entry }))
+        let brand = self.brand_of(current.organization.as_ref()).await?;
+        Ok(Sensitive::Show(UndoView { form_token, brand, entry }))
     }
 
     /// Undoes a link or merge of one's own. What was opened since ends, this session included.

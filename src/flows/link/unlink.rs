@@ -3,6 +3,7 @@
 use super::super::Broker;
 use super::super::account::own_event;
 use super::super::anew::Sensitive;
+use super::super::brand::BrandView;
 use super::super::error::FlowError;
 use super::super::sessions::CurrentSession;
 use super::super::visit::{Answer, CookieChange, Go, Visit};
@@ -16,6 +17,8 @@ use crate::store::{Tx, accounts, merging, password_links, passwords, profiles, s
 pub struct UnlinkView {
     /// What its form proves.
     pub form_token: String,
+    /// The organization whose page this is, if it is one's.
+    pub brand: Option<BrandView>,
     /// The profile.
     pub profile: ProfileView,
 }
@@ -38,7 +41,8 @@ impl Broker {
             return Err(self.refuse(visit, event, "not_found", "profile_not_own").await);
         };
         let form_token = self.form_token(&current.session.id.to_string());
-        Ok(Sensitive::Show(UnlinkView { form_token, profile: view }))
+        let brand = self.brand_of(current.organization.as_ref()).await?;
+        Ok(Sensitive::Show(UnlinkView { form_token, brand, profile: view }))
     }
 
     /// Takes a profile away, ends what it had opened, and remembers it.

@@ -140,6 +140,7 @@ impl Broker {
             nonce: &base64url::encode(leg.nonce),
             fresh,
             essential_acr: flow.target.essential_acr(),
+            wanted_acr: flow.target.acr_values(),
         };
         self.upstream.redeem(connection, credential, &redemption).await
     }

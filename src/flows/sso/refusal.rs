@@ -114,7 +114,7 @@ const RETRY_PROVIDER: Duration = Duration::from_secs(10);
 fn refusal_for_app(code: &str) -> Option<ErrorCode> {
     match code {
         "id_token_auth_time_unknown" | "id_token_auth_time_too_old" => Some(ErrorCode::LoginRequired),
-        _ if code.starts_with("id_token_acr_") => Some(ErrorCode::UnmetAuthenticationRequirements),
+        "id_token_acr_missing" | "id_token_acr_mismatch" => Some(ErrorCode::UnmetAuthenticationRequirements),
         _ => None,
     }
 }

@@ -32,12 +32,17 @@ impl Pages {
     }
 
     /// An organization as its pages show it.
-    pub fn brand(&self, view: BrandView) -> Brand {
+    fn brand(&self, view: BrandView) -> Brand {
         Brand {
             style: self.assets.style_of(view.organization, &view.look),
             has_logo: view.look.logo.is_some(),
             name: view.name,
         }
+    }
+
+    /// A frame of an organization's page, if it is one's.
+    pub fn branded(&self, locale: Locale, here: &str, brand: Option<BrandView>) -> Frame<'_> {
+        Frame { organization: brand.map(|view| self.brand(view)), ..self.frame(locale, here) }
     }
 
     /// A frame in `locale`. `here` is the path and query under which a GET shows the same page again; the links to

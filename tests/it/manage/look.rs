@@ -98,11 +98,14 @@ on_both_databases! {
         let sheet = browser.open(&at(&style)).await;
         assert_eq!(sheet.headers["content-type"], "text/css; charset=utf-8");
         assert_eq!(sheet.headers["cache-control"], "public, max-age=31536000, immutable");
-        for rule in ["--accent:#5b0b2f", "url(data:image/svg+xml;base64,"] {
+        let dark = "(prefers-color-scheme:dark){:root{--accent:#";
+        for rule in ["--accent:#5b0b2f", dark, "url(data:image/svg+xml;base64,"] {
             assert!(sheet.body.contains(rule), "{rule} in {}", sheet.body);
         }
         browser.press(&page, "sign-in", &[("username", "gil"), ("password", PASSWORD)]).await;
-        assert_eq!(style_of(&browser.open(&at("/account")).await), style);
+        for own in ["/account", "/oauth2/logout"] {
+            assert_eq!(style_of(&browser.open(&at(own)).await), style, "{own}");
+        }
         // A page of nobody's, and one of another organization's.
         let mut other = world.browser();
         for address in [at("/account"), at("/nowhere"), world.notes.authorize_url(&[])] {
@@ -120,7 +123,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn a_stylesheet_tells_nobody_which_organizations_there_are(kind: Kind) {
+    async fn an_organization_without_a_look_is_like_one_that_is_not_there(kind: Kind) {
         let world = World::new(kind).await;
         let mut browser = world.browser();
         let exported = world.app.broker.export().await.unwrap();

@@ -64,8 +64,31 @@ on_both_databases! {
         let beta = Beta::with(kind, WORDS).await;
         let more = [("claims", r#"{"id_token":{"acr":{"essential":true,"values":["silver","gold"]}}}"#), ("acr_values", "shiny")];
         let page = beta.start(&mut beta.browser(), &more).await;
-        assert_eq!(page.location_parameter("acr_values").as_deref(), Some("urn:loa:2 urn:loa:3 urn:loa:3"));
+        assert_eq!(page.location_parameter("acr_values").as_deref(), Some("urn:loa:2 urn:loa:3"));
         assert_eq!(page.location_parameter("claims"), None);
+    }
+}
+
+on_both_databases! {
+    async fn an_app_that_only_wishes_for_a_context_is_told_it_in_its_own_word(kind: Kind) {
+        let beta = Beta::with(kind, WORDS).await;
+        beta.idp.forge(|f| f.claims["acr"] = json!("urn:loa:3"));
+        for (wished, told) in [("shiny", "shiny"), ("gold shiny", "gold"), ("silver", "gold"), ("wood", "gold")] {
+            let end = beta.browser().open(&beta.authorize_url(&[("acr_values", wished)])).await;
+            assert_eq!(outcome(&beta.board, &end).await, told, "{wished}");
+        }
+    }
+}
+
+on_both_databases! {
+    async fn a_malformed_context_is_the_providers_fault_and_no_unmet_demand(kind: Kind) {
+        let beta = Beta::with(kind, WORDS).await;
+        beta.idp.forge(|f| f.claims["acr"] = json!(3));
+        for more in [vec![], vec![("claims", GOLD)]] {
+            let page = beta.browser().open(&beta.authorize_url(&more)).await;
+            assert_eq!(page.error().as_deref(), Some("idp_answer_invalid"));
+            assert_eq!(beta.world.app.refusals().await.last().unwrap(), "id_token_acr_malformed");
+        }
     }
 }
 

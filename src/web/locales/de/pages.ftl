@@ -214,8 +214,10 @@ unlink-again = Solange Sie sich dort anmelden können, lässt es sich neu verkn�
 undo-title = Rückgängig machen?
 undo-effect-link = Diese Verknüpfung wird aufgehoben. Der Anmeldeweg, der mit ihr hinzukam, führt nicht mehr zu Ihrem Konto:
 undo-effect-merge = Die beiden Konten sind wieder getrennt, jedes mit seinen Anmeldewegen. Rollen, die seither entzogen wurden, kommen nicht zurück:
+undo-effect-replaced = Ihr bisheriger Anmeldeweg führt wieder zu Ihrem Konto. Der, der an seine Stelle getreten ist, nicht mehr:
 undo-sessions = Sie werden abgemeldet, und was seither geöffnet wurde, endet.
 undo-undo = Das lässt sich nicht zurücknehmen, aber Sie können neu verknüpfen.
+undo-undo-replaced = Das lässt sich nicht zurücknehmen. Ist der neue Anmeldeweg Ihrer, machen Sie es nicht rückgängig.
 undo-confirm = Rückgängig machen
 
 # Ein Passwort über einen zugesandten Link setzen

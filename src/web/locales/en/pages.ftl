@@ -214,8 +214,10 @@ unlink-again = You can link it anew, as long as you can sign in there.
 undo-title = Undo this?
 undo-effect-link = This link is undone. The way to sign in that it added no longer leads to your account:
 undo-effect-merge = The two accounts are separate again, each with the ways to sign in that it had. Roles that were taken since do not come back:
+undo-effect-replaced = The way to sign in that you had before leads to your account again. The one that took its place no longer does:
 undo-sessions = You are signed out, and what was opened since then ends.
 undo-undo = Undoing cannot be undone, but you can link again.
+undo-undo-replaced = Undoing cannot be undone. If the new way is yours, do not undo it.
 undo-confirm = Undo it
 
 # Setting a password by a mailed link

@@ -221,6 +221,7 @@ impl<'a> Samples<'a> {
         };
         let pages = (unlink(Some("Acme SSO"), true), unlink(None, false));
         let undone = (undo(LedgerKind::Linked), undo(LedgerKind::Merged));
+        let replaced = undo(LedgerKind::Replaced);
         let set = |failure: Option<Failure>, broken| SetPassword {
             frame: self.frame("/reset/token"),
             form: form(),
@@ -240,6 +241,7 @@ impl<'a> Samples<'a> {
         self.add("unlink-local", &pages.1);
         self.add("undo-link", &undone.0);
         self.add("undo-merge", &undone.1);
+        self.add("undo-replaced", &replaced);
     }
 
     fn mail_codes(&mut self) {
@@ -348,7 +350,12 @@ impl<'a> Samples<'a> {
             ..page
         };
         self.add("account-alone", &page);
-        let kinds = [(LedgerKind::Undone, false), (LedgerKind::Merged, true), (LedgerKind::Expected, true)];
+        let kinds = [
+            (LedgerKind::Undone, false),
+            (LedgerKind::Merged, true),
+            (LedgerKind::Expected, true),
+            (LedgerKind::Replaced, true),
+        ];
         let ledger = kinds.map(|(kind, undo)| self.ledger_row(kind, undo)).to_vec();
         let page = Account { done: Some(Done::OthersEnded), ledger, failure: None, ..page };
         self.add("account-others-ended", &page);
