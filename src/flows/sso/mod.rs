@@ -1,5 +1,5 @@
-//! Signing in at an identity provider: the way there. The way back is in [`callback`], who comes back in [`identity`] and
-//! [`provision`], and what is said where nobody does in [`refusal`].
+//! Signing in at an identity provider: the way there. The way back is in `callback`, who comes back in `identity`,
+//! `provision` and `replace`, and what is said where nobody does in `refusal`.
 
 mod callback;
 mod identity;
