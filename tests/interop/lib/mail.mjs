@@ -43,15 +43,19 @@ smtp_password = "${credentials.password}"
 /** A folder into which the broker writes its mails. */
 export function makeMailFolder() {
   const folder = mkdtempSync(join(tmpdir(), "countersign-mails-"));
+  /** What was mailed so far. */
+  const inbox = () => {
+    const files = readdirSync(folder).filter((file) => file.endsWith(".eml"));
+    return files.map((file) => readFileSync(join(folder, file), "utf8").replaceAll("=\r\n", ""));
+  };
   /** The link to set a password that was mailed to an address. */
   const resetLink = (address) =>
     until(`a link for ${address}`, () => {
-      const files = readdirSync(folder).filter((file) => file.endsWith(".eml"));
-      const mails = files.map((file) => readFileSync(join(folder, file), "utf8").replaceAll("=\r\n", ""));
-      const links = mails.filter((mail) => mail.includes(address)).map((mail) => mail.match(/https:\S+\/reset\/[\w-]+/));
+      const links = inbox().filter((mail) => mail.includes(address)).map((mail) => mail.match(/https:\S+\/reset\/[\w-]+/));
       return links.find((link) => link)?.[0];
     });
   return {
+    inbox,
     config: `\n[mail]\ntransport = "file"\ndir = "${folder}"\n`,
     resetLink,
     remove: () => rmSync(folder, { recursive: true, force: true }),

@@ -13,6 +13,12 @@ const linking = "con_019000000000700080000000000000b1";
 const deaf = "con_019000000000700080000000000000d1";
 const secret = (name) => `${name}-secret-0123456789`;
 
+/** A logo that is lighter in the dark. */
+const drawing =
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 40"><style>circle{fill:#8a1538}@media(prefers-color-scheme:dark){circle{fill:#ffb3c7}}</style><circle cx="20" cy="20" r="18"/></svg>';
+const look = `accent = "#8a1538"
+logo = "data:image/svg+xml;base64,${Buffer.from(drawing).toString("base64")}"`;
+
 /** What a connection says of a provider that cannot be made to ask again. */
 const deafness = "capabilities = { prompts = [], max_age = false }\n";
 
@@ -46,6 +52,18 @@ export async function startWorld(kind) {
     const name = `person${persons}`;
     await broker.apply(globex("", [name, ...more.map((suffix) => `${name}-${suffix}`)], name));
     return name;
+  };
+  /** Lets Acme's second connection, to the same provider under another client, replace the first one. */
+  world.moveAcme = (until) => {
+    const replaces = `replaces = { connection = "acme-idp", claim = "sub", until = "${until}" }`;
+    const partners = connectionTable(provider.issuer, second, "acme-second", "Acme Partners", "countersign-2", replaces);
+    return broker.apply(`
+[[organizations]]
+handle = "acme"
+name = "Acme"
+plan = "enterprise"
+${look}
+${partners}`);
   };
   world.stop = async () => {
     await Promise.all([...apps, provider].map((part) => part.stop()));
@@ -115,6 +133,7 @@ function document({ provider, notes, wiki, asks, board, popup }) {
 handle = "acme"
 name = "Acme"
 plan = "enterprise"
+${look}
 domains = [
   { name = "acme.test", connection = "acme-idp" },
   { name = "two.test", connections = ["acme-idp", "acme-second"] },
