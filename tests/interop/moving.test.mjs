@@ -44,7 +44,7 @@ for (const kind of ["sqlite", "postgres"]) {
       await page.goto(`${world.broker.issuer}/account`);
       const ways = await page.textContent("#profiles");
       assert.ok(ways.includes("Acme Partners") && !ways.includes("Acme SSO"), ways);
-      assert.match(await page.textContent("#ledger"), /Taken over when your organization changed its identity provider/);
+      assert.match(await page.textContent("#ledger"), /Replaced when your organization changed its identity provider/);
       const look = await page.evaluate(() => ({
         logo: getComputedStyle(document.querySelector(".logo")).backgroundImage,
         link: getComputedStyle(document.querySelector("footer a")).getPropertyValue("--accent"),
