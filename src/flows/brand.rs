@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::Broker;
-use super::directory::AppEntry;
 use super::error::FlowError;
-use crate::model::{Audience, ConnectionId, Look, Organization, OrganizationId, Target};
+use crate::model::{ConnectionId, Look, Organization, OrganizationId, Target};
+use crate::policy::access::serves_its_own_alone;
 use crate::store::links::find_attempt;
 use crate::store::{accounts, organizations};
 
@@ -53,7 +53,11 @@ impl Broker {
         let organization = match target {
             Target::Account => None,
             Target::App(_) | Target::Home(_) => match target.app() {
-                Some(app) => self.directory.app_by_id(app).await?.and_then(|entry| own_organization(&entry)),
+                Some(app) => {
+                    let entry = self.directory.app_by_id(app).await?;
+                    let own = entry.filter(|entry| serves_its_own_alone(&entry.app));
+                    own.map(|entry| entry.organization.clone())
+                }
                 None => None,
             },
             Target::Own(account, _) => {
@@ -89,9 +93,4 @@ impl Broker {
         }
         self.brand_of(only.as_ref()).await
     }
-}
-
-/// The organization of an app that serves its own people alone: whoever it sends here is one of them.
-fn own_organization(entry: &AppEntry) -> Option<Organization> {
-    (entry.app.settings.audience == Audience::Own).then(|| entry.organization.clone())
 }

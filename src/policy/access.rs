@@ -16,6 +16,11 @@ pub fn may_use(app: &App, account: Option<(OrganizationId, &Handle)>) -> bool {
     }
 }
 
+/// Whether whoever an app sends is one of its own organization's people, if anybody: it serves nobody else.
+pub fn serves_its_own_alone(app: &App) -> bool {
+    app.settings.audience == Audience::Own
+}
+
 /// Whether an account may be signed in by its password, and stay so, in its organization as it is now.
 pub fn may_use_password(account: &Account, organization: Option<&Organization>) -> bool {
     let rule = organization.map(|organization| organization.policy.local_sign_in);
@@ -105,6 +110,7 @@ mod tests {
         assert!(may_use(&listed, Some((other, &globex))) && !may_use(&listed, Some((other, &acme))));
         let any = app(|settings| settings.audience = Audience::Any);
         assert!(may_use(&any, None) && may_use(&any, Some((other, &globex))));
+        assert!(serves_its_own_alone(&own) && !serves_its_own_alone(&listed) && !serves_its_own_alone(&any));
     }
 
     #[test]

@@ -12,8 +12,8 @@ statements! {
     KEEP = "INSERT INTO profile_claims (profile_id, organization_id, claim, value) VALUES ($1, $2, $3, $4) \
             ON CONFLICT (profile_id, claim) DO UPDATE SET value = excluded.value WHERE profile_claims.value <> excluded.value";
     FORGET = "DELETE FROM profile_claims WHERE profile_id = $1 AND claim = $2";
-    LIST_CLAIMS = "SELECT DISTINCT k.claim FROM profile_claims k JOIN profiles p ON p.id = k.profile_id \
-                   WHERE p.organization_id = $1 AND p.connection_id = $2 ORDER BY k.claim LIMIT 100";
+    LIST_CLAIMS = "SELECT DISTINCT p.connection_id, k.claim FROM profile_claims k JOIN profiles p ON p.id = k.profile_id \
+                   WHERE k.organization_id = $1 AND p.connection_id IS NOT NULL ORDER BY p.connection_id, k.claim LIMIT 1000";
     FORGET_ALL = "DELETE FROM profile_claims WHERE organization_id = $1 AND claim = $3 \
                   AND profile_id IN (SELECT id FROM profiles WHERE connection_id = $2)";
     LIST_BY_CLAIM = "SELECT p.* FROM profile_claims k JOIN profiles p ON p.id = k.profile_id \
@@ -43,7 +43,8 @@ impl IdRow {
 }
 
 #[derive(FromRow)]
-struct ClaimRow {
+struct KeptRow {
+    connection_id: String,
     claim: String,
 }
 
@@ -63,18 +64,25 @@ pub async fn keep_claim(
     Ok(())
 }
 
-/// Forgets what is kept with the profiles of a connection, but for these claims.
-pub async fn delete_other_claims(
+/// The claims of which values are kept in an organization, each with the connection by whose profiles.
+pub async fn list_kept_claims(
     tx: &mut Tx,
-    (organization, connection): (OrganizationId, ConnectionId),
-    kept: &[String],
+    organization: OrganizationId,
+) -> Result<Vec<(ConnectionId, String)>, StoreError> {
+    let id = organization.to_string();
+    let at = Row { table: "profiles", id: &id };
+    let rows = fetch_all!(tx, KeptRow, LIST_CLAIMS, &id)?;
+    rows.into_iter().map(|row| Ok((at.parse("connection_id", &row.connection_id)?, row.claim))).collect()
+}
+
+/// Forgets the values of a claim that are kept with the profiles of a connection.
+pub async fn delete_kept_claims(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    connection: ConnectionId,
+    claim: &str,
 ) -> Result<(), StoreError> {
-    let (organization, connection) = (organization.to_string(), connection.to_string());
-    let rows = fetch_all!(tx, ClaimRow, LIST_CLAIMS, &organization, &connection)?;
-    for ClaimRow { claim } in rows.iter().filter(|row| !kept.contains(&row.claim)) {
-        execute!(tx, FORGET_ALL, &organization, &connection, claim)?;
-    }
-    Ok(())
+    execute!(tx, FORGET_ALL, organization.to_string(), connection.to_string(), claim).map(drop)
 }
 
 /// The profiles of a connection that have this value of a kept claim, two at most.

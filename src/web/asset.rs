@@ -2,6 +2,7 @@
 //! is in them, so that browsers may keep them for good (RFC 8246, `immutable`).
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use axum::body::{Body, Bytes};
@@ -9,6 +10,7 @@ use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use moka::future::Cache;
 
 use crate::model::{Accent, Look, OrganizationId};
 
@@ -31,7 +33,12 @@ struct Asset {
 pub struct Assets {
     style: Asset,
     script: Asset,
+    /// Organizations' stylesheets by their paths, so that each is compressed once and not for whoever asks.
+    styled: Cache<String, Arc<Asset>>,
 }
+
+/// How many organizations' stylesheets are kept, of some 25 KiB each.
+const STYLED: u64 = 200;
 
 impl Assets {
     /// Names the files that were built into the binary.
@@ -44,6 +51,7 @@ impl Assets {
                 "text/javascript; charset=utf-8",
                 include_str!("assets/countersign.js").to_owned(),
             ),
+            styled: Cache::new(STYLED),
         }
     }
 
@@ -70,7 +78,7 @@ impl Assets {
 
     /// Answers a GET or HEAD for an organization's stylesheet. One that was asked for by an older name is the one of
     /// today, and is not kept; where there is no look any more, `None`.
-    pub fn respond_styled(
+    pub async fn respond_styled(
         &self,
         (organization, look): (OrganizationId, &Look),
         file: &str,
@@ -82,9 +90,12 @@ impl Assets {
         let rules = rules(look);
         let path = self.path_of(organization, &rules);
         let is_named_so = path.strip_prefix(ASSETS_PATH) == Some(file);
-        // One sheet, so that a page stays at three requests.
-        let body = [&self.style.body, rules.as_bytes()].concat();
-        let asset = named(path, CSS, body.into());
+        let make = async {
+            // One sheet, so that a page stays at three requests.
+            let body = [&self.style.body, rules.as_bytes()].concat();
+            Arc::new(named(path.clone(), CSS, body.into()))
+        };
+        let asset = self.styled.get_with_by_ref(&path, make).await;
         let mut response = answer(&asset, request);
         if !is_named_so {
             response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

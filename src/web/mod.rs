@@ -73,6 +73,7 @@ async fn get_asset(State(web): State<Web>, Path(file): Path<String>, headers: He
             .pages
             .assets()
             .respond_styled((organization, &look), &file, &headers)
+            .await
             .unwrap_or_else(|| see_other(web.pages.assets().style())),
         Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "The stylesheet cannot be read now."),
     }

@@ -177,8 +177,12 @@ impl Broker {
         Ok((true, false))
     }
 
-    /// Makes the local profile of an account anew, without a password; `false` when it has been given one since.
-    async fn restore_local(&self, tx: &mut Tx, account: &Account) -> Result<bool, UndoError> {
+    /// Makes the local profile of an account, without a password; `false` when it has one.
+    pub(in crate::flows) async fn restore_local(
+        &self,
+        tx: &mut Tx,
+        account: &Account,
+    ) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let held = profiles::list_profiles(tx, account.id).await?;
         if held.iter().any(|held| held.kind == ProfileKind::Local) {

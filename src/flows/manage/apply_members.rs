@@ -6,8 +6,8 @@ use super::accounts::merged_sentence;
 use super::apply::{ApplyError, ApplyReport, Change, Line, check_room, compare, taken};
 use super::document::{WantedAccount, WantedApp};
 use crate::flows::Broker;
-use crate::model::{Account, AccountId, App, AppId, Organization, Profile, ProfileId, ProfileKind};
-use crate::store::{StoreError, Tx, accounts, apps, merging, password_links, passwords, profiles};
+use crate::model::{Account, AccountId, App, AppId, Organization};
+use crate::store::{StoreError, Tx, accounts, apps, merging, password_links, passwords};
 
 impl Broker {
     pub(super) async fn apply_app(
@@ -143,17 +143,7 @@ impl Broker {
         hash: &str,
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let known = profiles::list_profiles(tx, account.id).await?;
-        if !known.iter().any(|profile| profile.kind == ProfileKind::Local) {
-            let profile = Profile {
-                id: ProfileId::new(now, &*self.random),
-                account: account.id,
-                kind: ProfileKind::Local,
-                created_at: now,
-                last_used_at: None,
-            };
-            profiles::insert_profile(tx, account.organization, &profile).await?;
-        }
+        self.restore_local(tx, account).await?;
         passwords::save_password(tx, account.id, hash, now).await?;
         // A link that was mailed before would set another one.
         password_links::consume_all_links(tx, account.id, now).await

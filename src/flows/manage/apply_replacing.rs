@@ -52,9 +52,12 @@ impl Broker {
                 return Err(refused(organization, &new.handle, &sentence(fault, &old, replacement)));
             }
         }
-        for connection in all {
-            let kept = &connection.settings.kept_claims;
-            replacing::delete_other_claims(tx, (organization.id, connection.id), kept).await?;
+        for (connection, claim) in replacing::list_kept_claims(tx, organization.id).await? {
+            let is_kept =
+                all.iter().any(|it| it.id == connection && it.settings.kept_claims.contains(&claim));
+            if !is_kept {
+                replacing::delete_kept_claims(tx, organization.id, connection, &claim).await?;
+            }
         }
         Ok(())
     }

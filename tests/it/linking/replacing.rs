@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use countersign::flows::link::OfferAnswer;
+use countersign::flows::link::{AddWay, OfferAnswer};
 use countersign::model::{AccountId, Clock};
 
 use super::direct::{Links, Outcome, Place, at_once, code_of, connection};
 use super::providers::{CLIENT, Person, person};
+use super::rows::Rows;
 use crate::harness::database::Kind;
 use crate::harness::relying_app::claims;
 use crate::on_both_databases;
@@ -50,6 +51,15 @@ async fn world(kind: Kind) -> Links {
     links
 }
 
+/// The same, where Bob has come through the old connection with the number 7, and is to come through the new one.
+async fn replacing(kind: Kind) -> (Links, Rows, AccountId) {
+    let links = world(kind).await;
+    let bob = settled(&links, OLD, &employee("bob-old", "7")).await;
+    links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+    let rows = links.rows().await;
+    (links, rows, bob)
+}
+
 /// Somebody whose provider tells their number.
 fn employee(subject: &str, number: &str) -> Person {
     person(subject).claiming("employee", number)
@@ -72,10 +82,7 @@ fn lines(more: &[(usize, &str)]) -> Vec<String> {
 
 on_both_databases! {
     async fn whoever_moves_to_a_new_provider_is_recognized_by_a_kept_claim(kind: Kind) {
-        let links = world(kind).await;
-        let mut rows = links.rows().await;
-        let bob = settled(&links, OLD, &employee("bob-old", "7")).await;
-        links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+        let (links, mut rows, bob) = replacing(kind).await;
         assert_eq!(settled(&links, NEW, &employee("bob-new", "7")).await, bob);
         // Known from now on, whatever the claim says.
         assert_eq!(settled(&links, NEW, &person("bob-new")).await, bob);
@@ -161,10 +168,7 @@ on_both_databases! {
 
 on_both_databases! {
     async fn a_place_is_taken_once_whoever_says_the_same_at_once(kind: Kind) {
-        let links = world(kind).await;
-        let mut rows = links.rows().await;
-        let bob = settled(&links, OLD, &employee("bob-old", "7")).await;
-        links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+        let (links, mut rows, bob) = replacing(kind).await;
         let tasks = (0..8).map(|node| {
             let mut tab = links.tab_at(node);
             let who = employee(&format!("bob-{node}"), "7");
@@ -188,10 +192,7 @@ on_both_databases! {
 
 on_both_databases! {
     async fn one_person_who_comes_many_times_at_once_is_nobody_else(kind: Kind) {
-        let links = world(kind).await;
-        let mut rows = links.rows().await;
-        let bob = settled(&links, OLD, &employee("bob-old", "7")).await;
-        links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+        let (links, mut rows, bob) = replacing(kind).await;
         let tasks = (0..8).map(|node| {
             let mut tab = links.tab_at(node);
             async move { (tab.sign_in(connection(0, NEW), &employee("bob-new", "7")).await, tab.account().await) }
@@ -259,10 +260,7 @@ on_both_databases! {
 
 on_both_databases! {
     async fn whoever_is_disabled_takes_no_place(kind: Kind) {
-        let links = world(kind).await;
-        let mut rows = links.rows().await;
-        let bob = settled(&links, OLD, &employee("bob-old", "7")).await;
-        links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+        let (links, mut rows, bob) = replacing(kind).await;
         links.app.broker.set_account_enabled(&bob.to_string(), false).await.unwrap();
         let mut tab = links.tab();
         assert_eq!(tab.sign_in(connection(0, NEW), &employee("bob-new", "7")).await, refused("account_disabled"));
@@ -298,10 +296,7 @@ on_both_databases! {
 
 on_both_databases! {
     async fn whoever_took_a_place_cannot_keep_it_by_linking_and_unlinking(kind: Kind) {
-        let links = world(kind).await;
-        let mut rows = links.rows().await;
-        let bob = settled(&links, OLD, &employee("bob-old", "7")).await;
-        links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+        let (links, mut rows, bob) = replacing(kind).await;
         let mut wrong = links.tab();
         wrong.sign_in(connection(0, NEW), &employee("mallory", "7")).await.unwrap();
         assert_eq!(wrong.add_profile(connection(0, 3), &person("mallory-too")).await, Ok(Place::Account));
@@ -350,10 +345,7 @@ on_both_databases! {
 
 on_both_databases! {
     async fn a_proof_by_an_identity_that_was_sent_away_links_nothing(kind: Kind) {
-        let links = world(kind).await;
-        let mut rows = links.rows().await;
-        let bob = settled(&links, OLD, &employee("bob-old", "7")).await;
-        links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+        let (links, mut rows, bob) = replacing(kind).await;
         settled(&links, NEW, &employee("mallory", "7")).await;
         // She proves the account as the second side of a link, and waits with her answer.
         let mut tab = links.tab();
@@ -445,11 +437,53 @@ on_both_databases! {
 }
 
 on_both_databases! {
+    async fn what_cannot_be_given_back_is_said_and_stays_as_it_is(kind: Kind) {
+        let (links, mut rows, bob) = replacing(kind).await;
+        let mut tab = links.tab();
+        tab.sign_in(connection(0, NEW), &employee("bob-new", "7")).await.unwrap();
+        let entry = rows.entry("replaced").await;
+        let undo = || async { links.app.broker.undo_link(entry).await.unwrap_err().to_string() };
+        // Merged into another account, that comes first.
+        let mut ann = links.signed_in("ann", 0).await;
+        let page = ann.add(AddWay::Connection(connection(0, NEW))).await.unwrap();
+        let page = ann.vouched(&page, &person("bob-new")).await.unwrap();
+        assert_eq!(ann.confirm(&page).await, Ok(Place::Account));
+        let told = undo().await;
+        assert!(told.contains("undo that merge first"), "{told}");
+        links.later(1);
+        links.app.broker.undo_link(rows.entry("merged").await).await.unwrap();
+        assert_eq!(rows.profiles(bob).await, lines(&[(NEW, "bob-new")]));
+        // Bob links another way and unlinks the new one; then his old identity is nobody's, and comes as a new person.
+        let mut tab = links.tab();
+        tab.sign_in(connection(0, NEW), &person("bob-new")).await.unwrap();
+        assert_eq!(tab.add_profile(connection(0, 3), &person("bob-third")).await, Ok(Place::Account));
+        assert_eq!(tab.unlink(rows.profile(connection(0, NEW), "bob-new").await).await, Ok(Place::SignedOut));
+        let other = settled(&links, OLD, &person("bob-old")).await;
+        assert_ne!(other, bob);
+        let told = undo().await;
+        assert!(told.contains("another account's by now"), "{told}");
+        assert_eq!(rows.profiles(bob).await, lines(&[(3, "bob-third")]));
+        assert_eq!(rows.profiles(other).await, lines(&[(OLD, "bob-old")]));
+        rows.assert_sound().await;
+    }
+}
+
+on_both_databases! {
+    async fn a_place_is_remembered_for_sixty_days(kind: Kind) {
+        let (links, mut rows, _) = replacing(kind).await;
+        settled(&links, NEW, &employee("bob-new", "7")).await;
+        links.app.clock.advance(Duration::from_hours(60 * 24 - 1));
+        links.app.broker.sweep().await.unwrap();
+        assert_eq!(rows.count("replaced_profiles").await, 1);
+        links.app.clock.advance(Duration::from_hours(2));
+        links.app.broker.sweep().await.unwrap();
+        assert_eq!(rows.count("replaced_profiles").await, 0);
+    }
+}
+
+on_both_databases! {
     async fn who_has_undone_it_themselves_is_back_where_they_were(kind: Kind) {
-        let links = world(kind).await;
-        let mut rows = links.rows().await;
-        let bob = settled(&links, OLD, &employee("bob-old", "7")).await;
-        links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
+        let (links, mut rows, bob) = replacing(kind).await;
         let mut tab = links.tab();
         tab.sign_in(connection(0, NEW), &employee("bob-new", "7")).await.unwrap();
         let entry = rows.entry("replaced").await;

@@ -64,4 +64,11 @@ fn the_example_file_has_every_key_that_is_read_and_no_other() {
     collect("", &all, &mut shown);
     assert_eq!(shown.symmetric_difference(&read).collect::<Vec<_>>(), Vec::<&String>::new());
     assert!(read.len() > 90, "{read:?}");
+    // Wrong are only secrets and pictures, which an example cannot have, and what excludes each other.
+    let wrong = problems.finish(Some(())).unwrap_err().to_string();
+    let fair = ["secret", "password", "certificate", "private_key", "logo", "expects"];
+    for line in wrong.lines() {
+        let key = line.split(": ").nth(1).and_then(|path| path.rsplit('.').next()).unwrap();
+        assert!(fair.iter().any(|word| key.contains(word)), "{line}");
+    }
 }
