@@ -157,6 +157,7 @@ on_both_databases! {
     async fn row_34_nor_does_any_other_place_that_takes_a_word(kind: Kind) {
         let world = World::new(kind).await;
         let mut line = world.app.network.dial(&ISSUER.parse().unwrap()).await;
+        let before = Evidence::now(&world.app).await;
         let idp = world.idp.as_str();
         let upstream: Vec<&str> = vec![idp];
         for variant in corpus(CALLBACK).into_iter().step_by(5) {
@@ -204,6 +205,21 @@ on_both_databases! {
                 }
             }
         }
+        before
+            .assert_exactly(
+                &world.app,
+                &[],
+                &[
+                    ("authorize refused invalid_request", 21),
+                    ("consent refused flow_handle_invalid", 7),
+                    ("logout.front_channel refused iss_or_sid_missing", 21),
+                    ("sign_in refused flow_handle_invalid", 14),
+                    ("sign_in refused iss_mismatch", 21),
+                    ("sign_in refused state_foreign", 21),
+                    ("sign_in refused unknown_name", 21),
+                ],
+            )
+            .await;
     }
 }
 

@@ -67,6 +67,7 @@ on_both_databases! {
         world.app.apply(PEOPLE).await;
         let start = world.globex_app.authorize_url(&[]);
         let names = ["gil", "carol", "nobody", "sso-only", "switched-off", "no such name", "x", "bob@nowhere.test", "\u{fc}ber"];
+        let before = Evidence::now(&world.app).await;
         let mut seen: Vec<BTreeMap<Bare, Vec<&str>>> = vec![BTreeMap::new(); 13];
         for name in names {
             // Until and past the point at which the name is stopped.
@@ -88,6 +89,17 @@ on_both_databases! {
         for name in stopped {
             assert_eq!(answers(name).await, first, "{name}");
         }
+        before
+            .assert_exactly(
+                &world.app,
+                &[],
+                &[
+                    ("sign_in refused guesses_account", 21),
+                    ("sign_in refused unknown_username", 21),
+                    ("sign_in refused wrong_password", 21),
+                ],
+            )
+            .await;
     }
 }
 
@@ -95,6 +107,7 @@ on_both_databases! {
     async fn row_86_no_answer_says_who_signs_in_where(kind: Kind) {
         let world = World::with(kind, "routing = \"closed\"\nlocal_sign_in = \"none\"", "").await;
         let start = world.globex_app.authorize_url(&[]);
+        let before = Evidence::now(&world.app).await;
         // Where passwords are off, the right one is a wrong one.
         let right = bare(&guess(&mut world.browser(), &start, "carol", PASSWORD).await, "carol");
         let wrong = bare(&guess(&mut world.browser(), &start, "nobody", PASSWORD).await, "nobody");
@@ -117,6 +130,17 @@ on_both_databases! {
             hinted.expect(200, "sign-in");
         }
         assert_eq!(answers.len(), 1, "{:?}", answers.values().collect::<Vec<_>>());
+        before
+            .assert_exactly(
+                &world.app,
+                &[],
+                &[
+                    ("sign_in refused local_sign_in_off", 1),
+                    ("sign_in refused unknown_name", 7),
+                    ("sign_in refused unknown_username", 3),
+                ],
+            )
+            .await;
     }
 }
 
@@ -185,6 +209,7 @@ on_both_databases! {
     async fn row_88_every_spelling_and_every_way_counts_in_one_place(kind: Kind) {
         let world = World::new(kind).await;
         let other = world.app.second_node().await;
+        let before = Evidence::now(&world.app).await;
         let starts = [world.globex_app.authorize_url(&[]), world.notes.authorize_url(&[]), format!("{ISSUER}/account")];
         for names in [SPELLINGS, ["nobody", "NOBODY", "Nobody", " nobody", "nobody\t", "noBody "]] {
             let mut checked = 0;
@@ -203,6 +228,17 @@ on_both_databases! {
         // Two names, one network: a row for each.
         let rows = world.app.count_rows(&["guesses"]).await;
         assert_eq!(rows["guesses"], 3);
+        before
+            .assert_exactly(
+                &world.app,
+                &[],
+                &[
+                    ("sign_in refused guesses_account", 21),
+                    ("sign_in refused unknown_username", 10),
+                    ("sign_in refused wrong_password", 10),
+                ],
+            )
+            .await;
     }
 }
 
@@ -272,13 +308,16 @@ on_both_databases! {
         ];
         // A peer that is no proxy of ours is who it is: every guess counts against one network.
         let world = World::new(kind).await;
+        let before = Evidence::now(&world.app).await;
         for (number, headers) in SPOOFED.iter().enumerate() {
             guess_from(&world, &format!("nobody-{number}"), headers).await;
         }
         let rows = world.app.count_rows(&["guesses"]).await["guesses"];
         assert_eq!(rows, 7 + 1, "seven names, one network");
+        before.assert_only_refused(&world.app, &["sign_in refused unknown_username"; 7]).await;
         // Behind a proxy of ours the last address that it saw counts; what cannot be read is the proxy's own.
         let world = World::configured(kind, &[("COUNTERSIGN__SERVER__TRUSTED_PROXIES", "127.0.0.1/32")]).await;
+        let all_before = Evidence::now(&world.app).await;
         let rows = async || world.app.count_rows(&["guesses"]).await["guesses"];
         for (number, value) in ["203.0.113.1", "1.1.1.1, 203.0.113.1", "a, 203.0.113.1", "203.0.113.1, 127.0.0.1"].iter().enumerate() {
             guess_from(&world, &format!("same-{number}"), &[("x-forwarded-for", value)]).await;
@@ -295,6 +334,7 @@ on_both_databases! {
         let said: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
         assert_eq!(said["issuer"], ISSUER);
         assert!(!said.to_string().contains("evil.test"), "{said}");
+        all_before.assert_only_refused(&world.app, &["sign_in refused unknown_username"; 9]).await;
     }
 }
 
@@ -320,6 +360,7 @@ on_both_databases! {
             let page = browser.open(&start).await;
             pages.push((browser, page));
         }
+        let before = Evidence::now(&world.app).await;
         let barrier = Arc::new(Barrier::new(501));
         let tasks: Vec<_> = (0..500)
             .map(|number| {
@@ -359,6 +400,12 @@ on_both_databases! {
         assert_eq!(counts.values().sum::<i32>(), 500);
         assert!(counts["busy"] > 0 && counts["bad_credentials"] > 0, "{counts:?}");
         assert!(counts.keys().all(|told| ["busy", "bad_credentials", "too_many_attempts", "temporarily_unavailable"].contains(&told.as_str())), "{counts:?}");
+        // Nobody but the one who knows a password is in.
+        let changes = before.changes(&world.app).await;
+        let done = changes.audit.iter().filter(|line| *line == "sign_in done").count();
+        assert_eq!(done, usize::from(told.is_none()), "{:?}", changes.audit);
+        let left = changes.rows.get("sessions").copied().unwrap_or_default();
+        assert_eq!(left, i64::try_from(done).unwrap(), "{:?}", changes.rows);
         // Afterwards the room is there again.
         world.app.clock.advance(Duration::from_mins(20));
         let page = guess(&mut world.browser(), &start, "gil", PASSWORD).await;

@@ -66,6 +66,7 @@ on_both_databases! {
         world.app.apply(&document).await;
         let secret = Some("nasty-secret-0123456789");
         let app = RelyingApp::new(&world.app.network, "nasty-app", secret, "https://app.nasty.test/cb");
+        let before = Evidence::now(&world.app).await;
         let mut browser = world.browser();
         let mut pages = vec![world.browser().open(&app.authorize_url(&[])).await];
         let page = browser.open(&app.authorize_url(&[("domain_hint", "nasty.test")])).await;
@@ -86,6 +87,19 @@ on_both_databases! {
         // To apps it is what the provider said, letter by letter.
         let (_, about) = app.userinfo(text(&tokens, "access_token")).await;
         assert_eq!(about["name"], NASTY.replace("\\\"", "\""));
+        before
+            .assert_exactly(
+                &world.app,
+                &[("account_roles", 1), ("accounts", 1), ("codes", 1), ("consents", 1), ("grants", 1), ("profiles", 1), ("proven_flows", 1), ("refresh_tokens", 1), ("sessions", 1)],
+                &[
+                    ("account.create done", 1),
+                    ("authorize done", 1),
+                    ("consent done", 1),
+                    ("sign_in done", 1),
+                    ("token.code done", 1),
+                ],
+            )
+            .await;
         let export = world.app.broker.export().await.unwrap();
         let again = world.app.broker.apply(&[("again.toml".to_owned(), export)], true).await.unwrap();
         assert!(again.lines.iter().any(|line| line.name == "nasty/idp"));

@@ -74,7 +74,8 @@ async fn assert_each_is_apart(beta: &Beta, ways: &[Way]) {
         let mut browser = beta.browser();
         let page = arrive(beta, &mut browser, format!("sub-{number}"), *change).await;
         // Without an address that is one, there is nothing by which others could be looked for.
-        let claims = if page.has("link-accounts") {
+        let is_asked = page.has("link-accounts");
+        let claims = if is_asked {
             assert_names_nobody(&page, &browser, name);
             let rows = before.changes(&beta.world.app).await.rows;
             assert!(!rows.contains_key("sessions") && !rows.contains_key("profiles"), "{name}: {rows:?}");
@@ -85,13 +86,14 @@ async fn assert_each_is_apart(beta: &Beta, ways: &[Way]) {
         let victim = assert_untouched(beta, name).await;
         assert_ne!(claims["sub"], victim, "{name}");
         assert!(claims.get("email").is_none(), "{name}: an unproven email is told to no app: {claims}");
-        let changes = before.changes(&beta.world.app).await;
-        assert_eq!(
-            (changes.rows["accounts"], changes.rows["profiles"], changes.rows["sessions"]),
-            (1, 1, 1),
-            "{name}"
-        );
-        assert!(!changes.rows.contains_key("link_ledger"), "{name}: {changes:?}");
+        let tables =
+            ["account_roles", "accounts", "codes", "grants", "profiles", "refresh_tokens", "sessions"];
+        let mut rows = tables.map(|table| (table, 1)).to_vec();
+        rows.extend(is_asked.then_some(("link_attempts", 1)));
+        let mut records = vec!["account.create done", "authorize done", "sign_in done", "token.code done"];
+        records.extend(is_asked.then_some(["link.offer done", "link.skip done"]).into_iter().flatten());
+        let records: Vec<_> = records.into_iter().map(|record| (record, 1)).collect();
+        before.assert_exactly(&beta.world.app, &rows, &records).await;
     }
 }
 
@@ -151,12 +153,14 @@ on_both_databases! {
         )
         .await;
         // The same with the boolean: she is shown the way to herself, and still nobody is signed in.
+        let before = Evidence::now(&beta.world.app).await;
         let mut browser = beta.browser();
         let honest = |f: &mut Forgery| f.claims["email"] = json!("victoria@beta.test");
         let page = arrive(&beta, &mut browser, "honest".to_owned(), honest).await;
         assert!(page.expect(200, "link-accounts").has("link-1"), "{}", page.body);
         assert!(!browser.cookies_of("id.test").contains_key("__Host-session"));
         assert_untouched(&beta, "the boolean").await;
+        before.assert_exactly(&beta.world.app, &[("link_attempts", 1)], &[("link.offer done", 1)]).await;
     }
 }
 
@@ -203,6 +207,7 @@ on_both_databases! {
     async fn row_05_an_account_made_beforehand_with_the_victims_email(kind: Kind) {
         // The attacker knows the password of `victoria`; the victim comes through her own provider.
         let beta = beta(kind, "", "victoria@beta.test").await;
+        let before = Evidence::now(&beta.world.app).await;
         let mut victim = beta.browser();
         let honest = |f: &mut Forgery| f.claims["email"] = json!("victoria@beta.test");
         let page = arrive(&beta, &mut victim, "victim".to_owned(), honest).await;
@@ -220,6 +225,25 @@ on_both_databases! {
         // She comes again: she is not asked again, and her account is still hers alone.
         let end = beta.sign_in(&mut beta.browser()).await;
         assert_eq!(told(&beta, &end).await["sub"], own["sub"]);
+        let rows = [
+            ("account_roles", 1),
+            ("accounts", 1),
+            ("codes", 3),
+            ("grants", 3),
+            ("link_attempts", 1),
+            ("profiles", 1),
+            ("refresh_tokens", 3),
+            ("sessions", 3),
+        ];
+        let records = [
+            ("account.create done", 1),
+            ("authorize done", 3),
+            ("link.offer done", 1),
+            ("link.skip done", 1),
+            ("sign_in done", 3),
+            ("token.code done", 3),
+        ];
+        before.assert_exactly(&beta.world.app, &rows, &records).await;
     }
 }
 

@@ -228,6 +228,7 @@ on_both_databases! {
         let used = form(&[("grant_type", "refresh_token"), ("refresh_token", text(&tokens, "refresh_token"))]);
         let shown = form(&[("token", text(&tokens, "access_token"))]);
         let network = &world.app.network;
+        let before = Evidence::now(&world.app).await;
         for (method, path, headers, body, status) in [
             (Method::POST, "/oauth2/token", &[FORM, basic][..], used.as_str(), 200),
             (Method::POST, "/oauth2/token", &[FORM, basic], "grant_type=x", 400),
@@ -256,6 +257,22 @@ on_both_databases! {
                 assert_eq!((answer.status.as_u16(), answer.body.contains("gil")), (404, false), "{path}");
             }
         }
+        before
+            .assert_exactly(
+                &world.app,
+                &[("refresh_tokens", 1)],
+                &[
+                    ("authorize refused client_id_missing_or_repeated", 1),
+                    ("client_authentication refused client_missing", 1),
+                    ("consent refused flow_handle_invalid", 1),
+                    ("sign_in refused flow_handle_invalid", 1),
+                    ("sign_in refused state_missing", 1),
+                    ("token refused unsupported_grant_type", 1),
+                    ("token.refresh done", 1),
+                    ("userinfo refused token_invalid", 1),
+                ],
+            )
+            .await;
     }
 }
 
@@ -269,6 +286,7 @@ on_both_databases! {
         let cookies: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let cookies = cookies.join("; ");
         let mut line = world.app.network.dial(&ISSUER.parse().unwrap()).await;
+        let before = Evidence::now(&world.app).await;
         for origin in ["https://evil.test", "null", "https://id.test.evil.test", "https://evilid.test", "http://id.test", ISSUER] {
             for path in ENDPOINTS.into_iter().chain(PAGES) {
                 for method in [Method::GET, Method::POST, Method::OPTIONS] {
@@ -290,6 +308,19 @@ on_both_databases! {
                 }
             }
         }
+        before
+            .assert_exactly(
+                &world.app,
+                &[],
+                &[
+                    ("app_request refused form_unreadable", 18),
+                    ("authorize refused client_id_missing_or_repeated", 6),
+                    ("consent refused flow_handle_invalid", 6),
+                    ("sign_in refused flow_handle_invalid", 6),
+                    ("sign_in refused state_missing", 6),
+                ],
+            )
+            .await;
     }
 }
 
@@ -297,6 +328,7 @@ on_both_databases! {
     async fn row_62_a_wrong_secret_says_nothing_of_the_right_one(kind: Kind) {
         let world = World::new(kind).await;
         let secret = "wiki-secret-0123456789";
+        let before = Evidence::now(&world.app).await;
         let mut answers = std::collections::BTreeSet::new();
         for length in 0..=secret.len() {
             let wrong = format!("{}{}", &secret[..length], "X".repeat(secret.len() + 1 - length));
@@ -311,6 +343,16 @@ on_both_databases! {
             }
         }
         assert_eq!(answers.len(), 1, "{answers:?}");
+        before
+            .assert_exactly(
+                &world.app,
+                &[],
+                &[
+                    ("client_authentication refused client_secret", 21),
+                    ("client_authentication refused unknown_client", 21),
+                ],
+            )
+            .await;
     }
 }
 

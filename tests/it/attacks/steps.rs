@@ -257,6 +257,7 @@ on_both_databases! {
     async fn row_43_what_was_posted_here_is_posted_nowhere_else(kind: Kind) {
         let world = World::new(kind).await;
         let asks = asks(&world);
+        let before = Evidence::now(&world.app).await;
         let mut browser = world.browser();
         let mut seen = Vec::new();
         let sign_in = browser.open(&asks.authorize_url(&[])).await;
@@ -285,6 +286,20 @@ on_both_databases! {
             assert_eq!(page.headers[header::CACHE_CONTROL], "no-store");
             assert!(!page.location().unwrap().as_str().contains(PASSWORD) && page.body.is_empty());
         }
+        before
+            .assert_exactly(
+                &world.app,
+                &[("codes", 1), ("consents", 1), ("grants", 1), ("proven_flows", 2), ("sessions", 2)],
+                &[
+                    ("authorize done", 1),
+                    ("consent done", 1),
+                    ("consent refused consent_denied", 1),
+                    ("logout done", 1),
+                    ("session.end_others done", 1),
+                    ("sign_in done", 2),
+                ],
+            )
+            .await;
     }
 }
 
@@ -292,6 +307,7 @@ on_both_databases! {
     async fn row_44_no_page_lets_itself_be_framed(kind: Kind) {
         let world = World::new(kind).await;
         let asks = asks(&world);
+        let before = Evidence::now(&world.app).await;
         let mut browser = world.browser();
         let mut pages = Vec::new();
         let sign_in = browser.open(&asks.authorize_url(&[])).await;
@@ -320,6 +336,20 @@ on_both_databases! {
             let path = page.url.path();
             assert_eq!(apart, path == "/account" || path.starts_with("/account/"), "{}", page.url);
         }
+        before
+            .assert_exactly(
+                &world.app,
+                &[("proven_flows", 1), ("sessions", 1)],
+                &[
+                    ("authorize refused redirect_uri_mismatch", 1),
+                    ("consent refused flow_handle_invalid", 1),
+                    ("form refused cross_site", 1),
+                    ("sign_in done", 1),
+                    ("sign_in refused unknown_name", 1),
+                    ("sign_in refused wrong_password", 1),
+                ],
+            )
+            .await;
     }
 }
 
@@ -327,6 +357,7 @@ on_both_databases! {
     async fn row_46_what_is_given_back_is_given_back_as_text(kind: Kind) {
         let world = World::new(kind).await;
         let nasty = "<svg/onload=alert(1)>\"'><script>alert(2)</script>&lt;{{7*7}}";
+        let before = Evidence::now(&world.app).await;
         let mut browser = world.browser();
         let mut pages = Vec::new();
         // A provider's answer by form_post is posted once more by a page of ours.
@@ -357,5 +388,19 @@ on_both_databases! {
         let page = browser.open(&world.notes.authorize_url(&[("response_mode", "form_post"), ("state", nasty)])).await;
         assert_eq!(page.location_parameter("error").as_deref(), Some("invalid_request"));
         assert!(is_signed_in(&mut browser).await);
+        before
+            .assert_exactly(
+                &world.app,
+                &[("codes", 1), ("grants", 1), ("sessions", 1)],
+                &[
+                    ("authorize done", 1),
+                    ("authorize refused invalid_request", 1),
+                    ("sign_in done", 1),
+                    ("sign_in refused state_foreign", 1),
+                    ("sign_in refused unknown_name", 1),
+                    ("sign_in refused unknown_username", 1),
+                ],
+            )
+            .await;
     }
 }

@@ -59,6 +59,7 @@ on_both_databases! {
     async fn row_18_fifty_organizations_claim_one_domain(kind: Kind) {
         let world = World::new(kind).await;
         let other = world.app.second_node().await;
+        let before = Evidence::now(&world.app).await;
         let barrier = Arc::new(Barrier::new(50));
         let claims: Vec<_> = (0..50)
             .map(|number| {
@@ -98,6 +99,17 @@ on_both_databases! {
             let page = first_stop(&mut Browser::new(network), url).await;
             assert_eq!(connection_of(&page).as_deref(), Some(winner.as_str()));
         }
+        before
+            .assert_exactly(
+                &world.app,
+                &[("domains", 1)],
+                &[
+                    ("apply.connection done", 1),
+                    ("apply.domain done", 1),
+                    ("apply.organization done", 1),
+                ],
+            )
+            .await;
     }
 }
 
@@ -155,6 +167,7 @@ on_both_databases! {
              client_secret = \"idp-secret-0123456789\"\n"
         );
         apply(owner).await.unwrap();
+        let before = Evidence::now(&world.app).await;
         let export = world.app.broker.export().await.unwrap();
         assert!(export.contains("\"xn--bcher-kva.test\""), "{export}");
         let same = [
@@ -217,6 +230,17 @@ on_both_databases! {
         assert!(!export.contains('\u{441}') && export.matches(".test\"").count() > unchanged.matches(".test\"").count());
         let page = first_stop(&mut world.browser(), &format!("{ISSUER}/sso/{}", percent("b\u{fc}\u{441}her.test"))).await;
         assert_eq!(connection_of(&page), None);
+        before
+            .assert_exactly(
+                &world.app,
+                &[("domains", 1)],
+                &[
+                    ("apply.domain done", 1),
+                    ("apply.organization done", 1),
+                    ("sign_in refused unknown_name", 18),
+                ],
+            )
+            .await;
     }
 }
 

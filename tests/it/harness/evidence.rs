@@ -11,18 +11,26 @@ use super::app::TestApp;
 
 /// The tables that hold what an attacker wants, or the proof of what they did. `spent_flows` is left out: a burned
 /// state is what a refusal shall leave.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 20] = [
+    "account_roles",
     "accounts",
     "codes",
     "consents",
     "dead_tokens",
+    "domains",
+    "expected_identities",
     "grants",
+    "link_attempts",
     "link_ledger",
+    "mail_codes",
     "mails",
+    "operators",
+    "password_links",
     "passwords",
     "profiles",
     "proven_flows",
     "refresh_tokens",
+    "replaced_profiles",
     "sessions",
 ];
 
@@ -62,6 +70,18 @@ impl Evidence {
             format!("{} {outcome} {}", record.action, record.reason.unwrap_or_default()).trim_end().to_owned()
         });
         Changes { rows, audit: audit.collect() }
+    }
+
+    /// Fails unless exactly so many rows of these tables came or went, and the audit log grew by exactly so many of
+    /// these `action outcome reason` lines.
+    pub async fn assert_exactly(&self, app: &TestApp, rows: &[(&'static str, i64)], audit: &[(&str, usize)]) {
+        let changes = self.changes(app).await;
+        let mut lines = BTreeMap::new();
+        for line in changes.audit {
+            *lines.entry(line).or_insert(0) += 1;
+        }
+        let expected = audit.iter().map(|(line, count)| ((*line).to_owned(), *count)).collect();
+        assert_eq!((changes.rows, lines), (rows.iter().copied().collect(), expected));
     }
 
     /// Fails unless nothing but the audit log grew, by exactly these `action outcome reason` lines in any order.

@@ -128,6 +128,7 @@ on_both_databases! {
 on_both_databases! {
     async fn row_77_issuers_that_are_no_https_urls_are_not_registered(kind: Kind) {
         let app = TestApp::new(kind).await;
+        let before = Evidence::now(&app).await;
         for issuer in [
             "http://idp.test",
             "ftp://idp.test",
@@ -150,6 +151,7 @@ on_both_databases! {
             }
         }
         assert_eq!(app.count_rows(&["connections", "organizations"]).await.into_values().sum::<i64>(), 0);
+        before.assert_exactly(&app, &[], &[]).await;
     }
 }
 
