@@ -51,11 +51,14 @@ pub fn files_limit() -> Result<u64> {
     Ok(hard.parse().unwrap_or(FILES).min(FILES))
 }
 
-/// A command that runs a program on these cores with many files.
+/// A command that runs a program on these cores with many files, as a service would run: in a session of its own. Else
+/// the scheduler would see one group in broker and driver, whose share of the broker's core moves with what the driver
+/// does on the other one. The program ends with the thread that starts it.
 pub fn on_cores(cores: &str, program: &std::path::Path) -> Result<Command> {
     let limit = files_limit()?;
-    let mut command = Command::new("prlimit");
-    command.arg(format!("--nofile={limit}:{limit}")).args(["taskset", "-c", cores]).arg(program);
+    let mut command = Command::new("setsid");
+    command.args(["setpriv", "--pdeathsig", "KILL", "prlimit"]).arg(format!("--nofile={limit}:{limit}"));
+    command.args(["taskset", "-c", cores]).arg(program);
     Ok(command)
 }
 

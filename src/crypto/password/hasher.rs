@@ -78,10 +78,10 @@ type Job = Box<dyn FnOnce(&mut Vec<Block>) -> bool + Send>;
 /// Room for one password before the hashing threads, held until it was hashed or this is dropped.
 pub struct Place(queue::Place<Job>);
 
-/// How much less than everything else the hashing threads count with the system's scheduler. They compute whenever
-/// nothing else would, and a tenth of the time when everything is busy: a crowd at the sign-in page slows down only
-/// itself.
-const NICENESS: i32 = 10;
+/// How much less than everything else the hashing threads count with the system's scheduler: the least that an ordinary
+/// thread can. They compute whenever nothing else would, and a seventieth of the time when requests alone keep all cores
+/// busy: a crowd at the sign-in page slows down only itself.
+const NICENESS: i32 = 19;
 
 impl PasswordHasher {
     /// Starts the threads. Their memory (19 MiB each by default) is taken at the first hash.
