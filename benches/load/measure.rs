@@ -53,7 +53,8 @@ pub fn files_limit() -> Result<u64> {
 
 /// A command that runs a program on these cores with many files, as a service would run: in a session of its own. Else
 /// the scheduler would see one group in broker and driver, whose share of the broker's core moves with what the driver
-/// does on the other one. The program ends with the thread that starts it.
+/// does on the other one. The program ends with the thread that starts it, the main one, since no interrupt of the
+/// terminal reaches it. Each of these commands becomes the next, so that the process is the program's.
 pub fn on_cores(cores: &str, program: &std::path::Path) -> Result<Command> {
     let limit = files_limit()?;
     let mut command = Command::new("setsid");

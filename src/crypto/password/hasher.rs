@@ -37,7 +37,7 @@ pub enum PasswordError {
     /// Longer than [`MAX_PASSWORD_BYTES`].
     #[error("the password is too long")]
     TooLong,
-    /// The queue is full.
+    /// The queue is full, or stands still.
     #[error("too many passwords are being checked")]
     Busy {
         /// When to try again.
@@ -70,6 +70,7 @@ struct Inner {
     queue: Arc<Queue<Job>>,
     cost: Cost,
     random: Arc<dyn Random>,
+    patience: Duration,
 }
 
 /// Work for a hashing thread, which brings the memory; gives whether there was any.
@@ -78,10 +79,13 @@ type Job = Box<dyn FnOnce(&mut Vec<Block>) -> bool + Send>;
 /// Room for one password before the hashing threads, held until it was hashed or this is dropped.
 pub struct Place(queue::Place<Job>);
 
-/// How much less than everything else the hashing threads count with the system's scheduler: the least that an ordinary
-/// thread can. They compute whenever nothing else would, and a seventieth of the time when requests alone keep all cores
-/// busy: a crowd at the sign-in page slows down only itself.
+/// How much less than the broker's other threads the hashing threads count with the system's scheduler: the least that an
+/// ordinary thread can. They compute whenever no other would, so that a crowd at the sign-in page slows down only itself.
+/// Where others keep all cores busy, they get a seventieth of the time at most.
 const NICENESS: i32 = 19;
+
+/// How long a password waits for its turn: longer than a full queue takes, shorter than whoever waits for an answer does.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 impl PasswordHasher {
     /// Starts the threads. Their memory (19 MiB each by default) is taken at the first hash.
@@ -95,7 +99,12 @@ impl PasswordHasher {
             u32::try_from(threads).unwrap_or(u32::MAX),
         ));
         // Made before the threads, so that those which started end when one cannot.
-        let hasher = Self(Arc::new(Inner { queue: Arc::clone(&queue), cost: settings.cost, random }));
+        let hasher = Self(Arc::new(Inner {
+            queue: Arc::clone(&queue),
+            cost: settings.cost,
+            random,
+            patience: PATIENCE,
+        }));
         for number in 0..threads {
             let queue = Arc::clone(&queue);
             thread::Builder::new()
@@ -173,7 +182,11 @@ impl PasswordHasher {
             is_owed
         });
         self.0.queue.push(&share, job).map_err(|_| PasswordError::Unavailable)?;
-        answer.await.map_err(|_| PasswordError::Unavailable)
+        match tokio::time::timeout(self.0.patience, answer).await {
+            Ok(answer) => answer.map_err(|_| PasswordError::Unavailable),
+            // The queue stands still, since the cores are busy with something else.
+            Err(_) => Err(PasswordError::Busy { retry_after: self.0.patience }),
+        }
     }
 }
 
@@ -342,6 +355,16 @@ mod tests {
         drop(release);
         assert!(first.await.is_ok() && second.await.is_ok());
         assert!(hasher.hash(who(), secret()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_while_the_queue_stands_still_is_told_to_come_back() {
+        let mut hasher = hasher(1, 2);
+        Arc::get_mut(&mut hasher.0).unwrap().patience = Duration::from_millis(1);
+        let release = occupy(&hasher, 1).await;
+        let told = hasher.verify(who(), secret(), None).await;
+        assert_eq!(told, Err(PasswordError::Busy { retry_after: Duration::from_millis(1) }));
+        drop(release);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,8 @@
 //! What a test left behind: rows of every table that a sign-in may touch, and the audit log, before and after.
 //!
-//! Each test of the attack catalogue ends with [`Evidence::changes`]: whatever was tried, exactly the expected rows
-//! came or went, and the audit log says exactly the expected things.
+//! Most tests of the attack catalogue end with [`Evidence::assert_exactly`] or its like: whatever was tried, exactly as
+//! many rows as expected came or went, and the audit log says exactly the expected things. A flood of refusals for one
+//! reason is 21 records: twenty, and one that counts the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
