@@ -24,7 +24,7 @@ section! {
         optional max_parallel: usize = "2";
         /// Passwords that may wait to be hashed; beyond, a sign-in is asked to come back. From four on, strangers and
         /// browsers in which somebody has signed in before leave each other a quarter; of what is there for strangers,
-        /// a network alone takes half.
+        /// a network alone takes half. Who waits for 20 s is asked to come back, too.
         key queue: usize = "64";
     }
 }

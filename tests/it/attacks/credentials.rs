@@ -243,6 +243,23 @@ on_both_databases! {
 }
 
 on_both_databases! {
+    async fn a_password_that_cannot_be_checked_is_no_guess(kind: Kind) {
+        let world = World::new(kind).await;
+        let start = world.globex_app.authorize_url(&[]);
+        crate::harness::watch::expect_errors();
+        world.app.run_statement("UPDATE passwords SET hash = 'x' || hash").await;
+        // More often than a wrong one might be tried.
+        for _ in 0..12 {
+            let page = guess(&mut world.browser(), &start, "gil", PASSWORD).await;
+            assert_eq!((page.status.as_u16(), page.error().as_deref()), (503, Some("temporarily_unavailable")));
+        }
+        world.app.run_statement("UPDATE passwords SET hash = SUBSTR(hash, 2)").await;
+        let page = guess(&mut world.browser(), &start, "gil", PASSWORD).await;
+        assert!(page.location_parameter("code").is_some(), "{}", page.body);
+    }
+}
+
+on_both_databases! {
     async fn row_89_an_attacker_cannot_lock_a_person_out_of_their_own_browser(kind: Kind) {
         let world = World::new(kind).await;
         let start = world.globex_app.authorize_url(&[("prompt", "login")]);
@@ -317,24 +334,24 @@ on_both_databases! {
         before.assert_only_refused(&world.app, &["sign_in refused unknown_username"; 7]).await;
         // Behind a proxy of ours the last address that it saw counts; what cannot be read is the proxy's own.
         let world = World::configured(kind, &[("COUNTERSIGN__SERVER__TRUSTED_PROXIES", "127.0.0.1/32")]).await;
-        let all_before = Evidence::now(&world.app).await;
+        let before = Evidence::now(&world.app).await;
         let rows = async || world.app.count_rows(&["guesses"]).await["guesses"];
         for (number, value) in ["203.0.113.1", "1.1.1.1, 203.0.113.1", "a, 203.0.113.1", "203.0.113.1, 127.0.0.1"].iter().enumerate() {
             guess_from(&world, &format!("same-{number}"), &[("x-forwarded-for", value)]).await;
             assert_eq!(rows().await, i64::try_from(number).unwrap() + 2, "{value}");
         }
-        let before = rows().await;
+        let rows_before = rows().await;
         for (number, value) in ["a", "", "203.0.113.9, a", "unknown", "203.0.113.9;"].iter().enumerate() {
             guess_from(&world, &format!("unread-{number}"), &[("x-forwarded-for", value)]).await;
         }
-        assert_eq!(rows().await, before + 5 + 1, "five names, the proxy's own network");
+        assert_eq!(rows().await, rows_before + 5 + 1, "five names, the proxy's own network");
         // Nor is the broker anywhere else because a header says so.
         let evil = [("x-forwarded-host", "evil.test"), ("x-forwarded-proto", "http"), ("forwarded", "host=evil.test;proto=http"), ("x-original-url", "/account"), ("x-rewrite-url", "/account")];
         let answer = world.app.network.send(request(Method::GET, "/.well-known/openid-configuration", &evil, "")).await;
         let said: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
         assert_eq!(said["issuer"], ISSUER);
         assert!(!said.to_string().contains("evil.test"), "{said}");
-        all_before.assert_only_refused(&world.app, &["sign_in refused unknown_username"; 9]).await;
+        before.assert_only_refused(&world.app, &["sign_in refused unknown_username"; 9]).await;
     }
 }
 

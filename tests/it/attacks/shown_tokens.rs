@@ -4,7 +4,7 @@ use http::{Method, StatusCode, header};
 use serde_json::json;
 
 use super::tools::{
-    FORM, SESSION, assert_error, counted, form, is_signed_in, refresh, request, send, text, tokens_of_gil,
+    FORM, SESSION, assert_error, form, is_signed_in, refresh, request, send, text, tokens_of_gil,
 };
 use crate::harness::app::ISSUER;
 use crate::harness::database::Kind;
@@ -161,11 +161,7 @@ on_both_databases! {
             let answer = line.send(request(Method::GET, "/oauth2/userinfo", &[("authorization", &bearer)], "")).await;
             assert_eq!(answer.status(), 401, "{mutant}");
         }
-        let changes = before.changes(&world.app).await;
-        assert!(changes.rows.is_empty(), "{changes:?}");
-        // A flood of one reason is twenty records and one that counts the rest.
-        let counts = counted(&before, &world).await;
-        assert_eq!(counts, [("userinfo refused token_invalid".to_owned(), 21)].into());
+        before.assert_exactly(&world.app, &[], &[("userinfo refused token_invalid", 21)]).await;
         assert_eq!(wiki.userinfo(access).await.0, StatusCode::OK);
         // The opaque ones: a session's cookie, a refresh token, a code.
         let cookie = browser.cookies_of("id.test")[SESSION].clone();

@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use crate::harness::app::ISSUER;
 use crate::harness::browser::{Browser, Network};
-use crate::harness::evidence::Evidence;
 use crate::harness::relying_app::RelyingApp;
 use crate::harness::world::{PASSWORD, World};
 
@@ -86,13 +85,4 @@ pub async fn is_signed_in(browser: &mut Browser) -> bool {
 pub fn assert_error((status, answer): &(impl Into<u16> + Copy, Value), error: &str) {
     let expected = if error == "invalid_client" { 401 } else { 400 };
     assert_eq!(((*status).into(), &answer["error"]), (expected, &Value::from(error)), "{answer}");
-}
-
-/// How many audit records of each kind were written since.
-pub async fn counted(before: &Evidence, world: &World) -> std::collections::BTreeMap<String, usize> {
-    let mut counts = std::collections::BTreeMap::new();
-    for line in before.changes(&world.app).await.audit {
-        *counts.entry(line).or_insert(0) += 1;
-    }
-    counts
 }
