@@ -7,6 +7,7 @@ mod authorization;
 mod catalogue;
 mod credentials;
 mod evidence;
+mod exhaustion;
 mod identity;
 mod linking;
 mod redirects;
