@@ -6,6 +6,8 @@ use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
+use crate::crypto::private_file;
+
 /// The authority.
 pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -42,17 +44,9 @@ impl Authority {
         let mut params = CertificateParams::new(vec![host.to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, host);
         let certificate = params.signed_by(&key, &self.issuer)?;
-        fs::create_dir_all(folder)?;
+        private_file::make_folder(folder)?;
         fs::write(folder.join("default.crt"), certificate.pem())?;
-        write_private(&folder.join("default.key"), &key.serialize_pem())?;
+        private_file::write(&folder.join("default.key"), key.serialize_pem().as_bytes())?;
         Ok(())
     }
-}
-
-/// Writes a file that only its owner may read.
-pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
 }

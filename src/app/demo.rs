@@ -13,11 +13,12 @@ use bytes::Bytes;
 use http::Request;
 use tokio::sync::oneshot;
 
-use super::authority::{Authority, AuthorityError, write_private};
+use super::authority::{Authority, AuthorityError};
 use super::{App, AppError, Environment, listen};
 use crate::config::{Config, ConfigErrors};
 use crate::crypto::CryptoError;
 use crate::crypto::keys::SigningKey;
+use crate::crypto::private_file;
 use crate::emulator::demo_plan::{DemoOrganization, DemoPlan, DemoPorts};
 use crate::emulator::tour::{self, TourError};
 use crate::emulator::{Faults, Fetch, FetchError, Fetched, idp, mail_page, sample_app};
@@ -169,7 +170,7 @@ impl Folder {
             let path = path.to_owned();
             move |cause| DemoError::File { path, cause }
         };
-        fs::create_dir_all(root).map_err(at(root))?;
+        private_file::make_folder(root).map_err(at(root))?;
         // Mails of an earlier demo tell of accounts that are gone.
         match fs::remove_dir_all(root.join(MAILS)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -191,7 +192,7 @@ impl Folder {
         let file = root.join("countersign.toml");
         fs::write(&file, demo_config(root, plan)).map_err(at(&file))?;
         let json = root.join("demo.json");
-        write_private(&json, &format!("{:#}\n", plan.to_json())).map_err(at(&json))?;
+        private_file::write(&json, format!("{:#}\n", plan.to_json()).as_bytes()).map_err(at(&json))?;
         let config =
             Config::load(Some(&file), std::iter::empty::<(String, String)>()).map_err(DemoError::Config)?;
         Ok(Self { root: root.to_owned(), authority: authority.pem(), config })

@@ -24,6 +24,7 @@ use crate::config::{
 };
 use crate::crypto::MasterKey;
 use crate::crypto::password::HasherSettings;
+use crate::crypto::private_file;
 use crate::crypto::random::SystemRandom;
 use crate::flows::manage::Limits;
 use crate::flows::{Broker, FlowSettings, StartError};
@@ -49,6 +50,9 @@ const WATCH_CERTIFICATES: Duration = Duration::from_secs(2);
 
 /// How long a request waits for a database connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long `/readyz` waits for the database. Load balancers wait five seconds or more.
+const READY_WITHIN: Duration = Duration::from_secs(3);
 
 /// Time and randomness, which tests replace.
 #[derive(Clone)]
@@ -126,6 +130,10 @@ pub enum AppError {
 /// Opens the database, migrates it, and makes the use cases ready; for the server and for commands alike.
 pub async fn open_broker(config: &Config, environment: &Environment) -> Result<Arc<Broker>, AppError> {
     let master = MasterKey::from_bytes(*config.secrets.load_or_create(&*environment.random)?);
+    if let (None, Some(folder)) = (&config.secrets.master_key, config.secrets.master_key_file.parent()) {
+        let error = |cause| AppError::File { path: folder.to_owned(), cause };
+        private_file::make_folder(folder).map_err(error)?;
+    }
     let database = Arc::new(open_database(config).await?);
     let settings = flow_settings(config)?;
     let (clock, random) = (Arc::clone(&environment.clock), Arc::clone(&environment.random));
@@ -380,7 +388,14 @@ async fn readiness(broker: &Broker, draining: bool) -> Result<(), String> {
     if draining {
         return Err("draining".to_owned());
     }
-    broker.is_ready().await.map_err(|_| "the database does not answer".to_owned())
+    match tokio::time::timeout(READY_WITHIN, broker.is_ready()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "not ready");
+            Err("the database cannot be read or written".to_owned())
+        }
+        Err(_) => Err("the database does not answer".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! Everything that touches a key: signatures, sealing, keyed hashes, passwords, certificates, randomness.
 //!
 //! All of it is AWS-LC through `aws-lc-rs`, except Argon2id (`argon2`) and the shape of certificates
-//! (`rcgen`). Nothing here reads a file, knows a database, or decides what a valid token means; no token is
-//! ever made or checked with a symmetric key, and there is no code that could (RFC 8725, section 3.1).
+//! (`rcgen`). Nothing here knows a database or decides what a valid token means, and `private_file` alone touches
+//! files; no token is ever made or checked with a symmetric key, and there is no code that could (RFC 8725, section 3.1).
 
 pub mod certificate;
 pub mod jws;
 pub mod keys;
 pub mod mac;
 pub mod password;
+pub mod private_file;
 pub mod random;
 pub mod seal;
 pub mod secret_hash;

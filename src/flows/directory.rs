@@ -17,11 +17,15 @@ use crate::model::{
     OrganizationId, OwnedDomain,
 };
 use crate::policy::route::NamedRoute;
+use crate::store::changes::find_last_change;
 use crate::store::connections::SealedCredential;
 use crate::store::{Database, StoreError, Tx, apps, connections, domains, looks, organizations};
 
 /// No cached value is older than this, whatever happens to the notices of change.
 pub const STALENESS_CEILING: Duration = Duration::from_mins(1);
+
+/// How long the answer to [`Directory::is_readable`] counts.
+const READABLE_FOR: Duration = Duration::from_secs(1);
 
 /// Keys that each cache holds at most.
 const CAPACITY: u64 = 50_000;
@@ -89,7 +93,7 @@ pub type DirectoryLoads = Family<DirectoryLoad, Counter>;
 /// Which cache did not know.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DirectoryLoad {
-    /// What it keeps: `apps`, `apps_by_id`, `connections`, `names`, `handles` or `looks`.
+    /// What it keeps: `apps`, `apps_by_id`, `connections`, `names`, `handles` or `looks`; or `readiness`.
     pub cache: &'static str,
 }
 
@@ -103,6 +107,7 @@ pub struct Directory {
     names: Cached<Name, NamedRoute>,
     handles: Cached<Handle, Vec<(OrganizationId, ConnectionId)>>,
     looks: Cached<OrganizationId, Look>,
+    readable: Cached<(), ()>,
     loads: DirectoryLoads,
 }
 
@@ -112,9 +117,12 @@ impl Directory {
         let generation = Arc::new(AtomicU64::new(0));
         let loads = DirectoryLoads::default();
         macro_rules! cached {
-            ($cache:literal) => {{
+            ($cache:literal) => {
+                cached!($cache, CAPACITY, STALENESS_CEILING)
+            };
+            ($cache:literal, $capacity:expr, $ceiling:expr) => {{
                 let loads = loads.get_or_create(&DirectoryLoad { cache: $cache }).clone();
-                Cached::new(CAPACITY, STALENESS_CEILING, Arc::clone(&generation), Arc::clone(clock), loads)
+                Cached::new($capacity, $ceiling, Arc::clone(&generation), Arc::clone(clock), loads)
             }};
         }
         Self {
@@ -124,6 +132,7 @@ impl Directory {
             names: cached!("names"),
             handles: cached!("handles"),
             looks: cached!("looks"),
+            readable: cached!("readiness", 1, READABLE_FOR),
             database,
             generation,
             loads,
@@ -138,6 +147,15 @@ impl Directory {
     /// Forgets everything, loads in flight included. Called after every committed change, before it is acknowledged.
     pub fn forget(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether the directory can be read, by the same way through cache and database that sign-ins take.
+    pub async fn is_readable(&self) -> Result<(), StoreError> {
+        let load = || {
+            let database = Arc::clone(&self.database);
+            async move { find_last_change(&mut database.read().await?).await.map(|_| Some(())) }
+        };
+        self.readable.get((), load).await.map(drop)
     }
 
     /// Counts the changes: what was read under another number may be outdated.

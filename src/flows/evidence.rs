@@ -6,11 +6,8 @@ use super::Broker;
 use super::error::{AppLink, FlowError, Refusal};
 use super::visit::Visit;
 use crate::model::{AccountId, Actor, AppId, AuditId, ConnectionId, FlowId, OrganizationId, Random};
-use crate::store::audit::{AuditRecord, Room, insert_anonymous_refusal, insert_audit};
+use crate::store::audit::{AuditRecord, insert_audit};
 use crate::store::{StoreError, Tx};
-
-/// Refusals of a minute that are recorded one by one.
-const ROOM: Room = Room { each: 20, all: 1_200 };
 
 /// What was to be done, and by whom.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +18,8 @@ pub struct Event {
     pub organization: Option<OrganizationId>,
     /// Whose doing it was.
     pub actor: Option<Actor>,
+    /// The account that was named by somebody who has not proved to be its holder.
+    pub about: Option<AccountId>,
     /// The connection that was involved.
     pub connection: Option<ConnectionId>,
     /// The app that was involved.
@@ -66,7 +65,7 @@ impl Broker {
             receipt: event.receipt.clone(),
             connection: event.connection,
             app: event.app,
-            detail: event.detail.clone(),
+            detail: event.detail.clone().or_else(|| event.about.map(|account| format!("account={account}"))),
         }
     }
 
@@ -93,18 +92,11 @@ impl Broker {
         reason: &str,
     ) -> Result<(), StoreError> {
         let record = self.audit_record(event, Some(reason));
-        // A flood queues here, not for the database's connections, which others need.
-        let _turn = match event.actor {
-            Some(_) => None,
-            None => self.refusals.acquire().await.ok(),
-        };
-        let mut tx = self.database.write().await?;
-        if event.actor.is_some() {
-            insert_audit(&mut tx, &record).await?;
-        } else {
-            let network = self.network_tag(network);
-            insert_anonymous_refusal(&mut tx, &record, &network, ROOM).await?;
+        if event.actor.is_none() {
+            return self.record_anonymous_refusal(network, event.about, record).await;
         }
+        let mut tx = self.database.write().await?;
+        insert_audit(&mut tx, &record).await?;
         tx.commit().await
     }
 

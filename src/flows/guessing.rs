@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::Broker;
 use super::error::FlowError;
+use super::evidence::Event;
 use super::visit::Visit;
-use crate::model::{Account, Flow, Timestamp};
+use crate::model::{Account, AccountId, Flow, Timestamp};
 use crate::policy::guesses::{Scope, Verdict, decide};
 use crate::store::guesses::{GuessCount, find_guesses, reserve_guess};
 use crate::store::passwords::StoredPassword;
@@ -93,20 +94,23 @@ impl Broker {
         Ok(Counted::Wait(busy, Duration::from_secs(1)))
     }
 
-    /// Tells somebody to wait, and records it.
+    /// Tells somebody to wait, and records it. `about` is the account whose password was guessed at, if it exists.
     pub(super) async fn too_many(
         &self,
         visit: &Visit,
         flow: &Flow,
-        scope: Scope,
-        wait: Duration,
+        about: Option<AccountId>,
+        (scope, wait): (Scope, Duration),
     ) -> FlowError {
         let reason = match scope {
             Scope::Account => "guesses_account",
             Scope::KnownBrowser => "guesses_browser",
             Scope::Network => "guesses_network",
         };
-        let error = self.refuse(visit, Self::sign_in_event(flow), "too_many_attempts", reason).await;
+        // A network that guesses at everybody is one source, whomever it names.
+        let about = about.filter(|_| scope != Scope::Network);
+        let event = Event { about, ..Self::sign_in_event(flow) };
+        let error = self.refuse(visit, event, "too_many_attempts", reason).await;
         error.retry_after(wait)
     }
 }

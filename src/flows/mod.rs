@@ -31,6 +31,7 @@ mod memory;
 pub mod metadata;
 pub mod password_link;
 mod personal;
+mod refusals;
 pub mod revoke;
 pub mod sessions;
 pub mod sign_in;
@@ -45,8 +46,6 @@ pub mod visit;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use crate::crypto::mac::{MacKey, MacPurpose};
 use crate::crypto::password::{HasherSettings, PasswordError, PasswordHasher};
 use crate::crypto::seal::Sealer;
@@ -60,6 +59,7 @@ use crate::upstream::{EgressBuildError, Upstream, UpstreamSettings};
 use access_token::VerifiedTokens;
 use directory::Directory;
 use memory::StoreMemory;
+use refusals::Refusals;
 use signing::{SigningError, SigningKeys};
 
 /// What the use cases need to know of the configuration.
@@ -101,16 +101,13 @@ pub struct FlowSettings {
     pub mail: MailerSettings,
 }
 
-/// Records of anonymous refusals that are written at once.
-const REFUSALS_AT_ONCE: usize = 2;
-
 /// Everything that the use cases share.
 pub struct Broker {
     database: Arc<Database>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     audit_ids: IdSequence,
-    refusals: Semaphore,
+    refusals: Refusals,
     settings: FlowSettings,
     sealer: Sealer,
     network_mac: MacKey,
@@ -183,7 +180,7 @@ impl Broker {
             signing: SigningKeys::default(),
             verified_tokens: VerifiedTokens::default(),
             audit_ids: IdSequence::default(),
-            refusals: Semaphore::new(REFUSALS_AT_ONCE),
+            refusals: Refusals::new(),
             sealer,
             settings,
             database,

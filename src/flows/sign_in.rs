@@ -252,7 +252,8 @@ impl Broker {
             Counted::Wait(scope, wait) => {
                 // What waits to be recorded keeps no room from those who have something to be hashed.
                 drop(place);
-                return Err(self.too_many(visit, &flow, scope, wait).await);
+                let about = found.as_ref().map(|(account, _)| account.id);
+                return Err(self.too_many(visit, &flow, about, (scope, wait)).await);
             }
         };
         let (account, stored) = found.map_or((None, None), |(account, stored)| (Some(account), stored));
@@ -310,7 +311,8 @@ impl Broker {
             Err(error) => return error,
         };
         let organization = account.and_then(|account| account.organization).or(event.organization);
-        self.refuse(visit, Event { organization, ..event }, "bad_credentials", reason).await
+        let event = Event { organization, about: account.map(|account| account.id), ..event };
+        self.refuse(visit, event, "bad_credentials", reason).await
     }
 
     /// An event of somebody who has proved nothing, in the log of the app's organization.

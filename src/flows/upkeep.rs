@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Broker;
 use super::signing::{KEYS_TOPIC, SigningError};
+use crate::crypto::random;
 use crate::store::changes::{find_last_change, list_changes};
 use crate::store::{StoreError, housekeeping};
 
@@ -81,13 +82,20 @@ impl Broker {
         }
     }
 
-    /// Whether the database answers.
+    /// Whether sign-ins can work now: the database answers in the way that sign-ins read it, and it commits a write.
     pub async fn is_ready(&self) -> Result<(), StoreError> {
-        find_last_change(&mut self.database.read().await?).await.map(drop)
+        self.directory.is_readable().await?;
+        let mark = random::token(&*self.random);
+        let mut tx = self.database.write().await?;
+        housekeeping::probe_write(&mut tx, mark.expose(), self.clock.now()).await?;
+        tx.commit().await
     }
 
     /// Lets what is under way finish, and closes the database.
     pub async fn close(&self) {
+        if let Err(error) = self.write_counted_refusals().await {
+            tracing::warn!(%error, "refusals that were counted in memory could not be written");
+        }
         self.database.close().await;
     }
 }

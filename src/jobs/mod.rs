@@ -19,6 +19,9 @@ const MOVE_KEYS: Duration = Duration::from_secs(15);
 /// How often it is looked for mails that are due.
 const SEND_MAILS: Duration = Duration::from_secs(1);
 
+/// How often refusals that were counted in memory are written.
+const WRITE_REFUSALS: Duration = Duration::from_secs(1);
+
 /// How often what has expired is removed.
 const SWEEP: Duration = Duration::from_mins(1);
 
@@ -43,6 +46,9 @@ pub fn start(broker: &Arc<Broker>) -> JoinSet<()> {
         // As many as are due, sixteen at a time.
         while broker.deliver_mails().await? > 0 {}
         Ok(())
+    }));
+    jobs.spawn(every(WRITE_REFUSALS, "write_refusals", Arc::clone(broker), |broker| async move {
+        Ok(broker.write_counted_refusals().await?)
     }));
     jobs.spawn(every(SWEEP, "sweep", Arc::clone(broker), |broker| async move {
         broker.sweep().await?;

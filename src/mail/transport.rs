@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::message::{Letter, Rendered, Texts};
 use super::text::MailTextError;
+use crate::crypto::private_file;
 use crate::model::{MailId, Secret, Timestamp};
 
 /// How long a conversation with the mail server may take, from the first packet to the last.
@@ -183,7 +184,7 @@ impl Mailer {
         }
         let envelope = envelope(id, from, letter, rendered, now)?;
         match &self.way {
-            Way::File(folder) => write_file(folder, id, &envelope.formatted()).await,
+            Way::File(folder) => write_file(folder, id, envelope.formatted()).await,
             Way::Smtp(transport, span) => match timeout(*span, transport.send(envelope)).await {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(error)) if is_refused_for_good(&error) => Err(SendError::Permanent(status(&error))),
@@ -261,15 +262,17 @@ fn envelope(
     Ok(envelope)
 }
 
-/// Writes a mail whole or not at all: under another name first.
-async fn write_file(folder: &Path, id: MailId, text: &[u8]) -> Result<(), SendError> {
+/// Writes a mail whole or not at all: under another name first. Only the owner of the folder can read it.
+async fn write_file(folder: &Path, id: MailId, text: Vec<u8>) -> Result<(), SendError> {
     let (part, whole) = (folder.join(format!("{id}.part")), folder.join(format!("{id}.eml")));
-    let written = async {
-        tokio::fs::create_dir_all(folder).await?;
-        tokio::fs::write(&part, text).await?;
-        tokio::fs::rename(&part, &whole).await
-    };
-    written.await.map_err(|error| SendError::Passing(format!("{}: {error}", folder.display())))
+    let target = folder.to_owned();
+    let writing = tokio::task::spawn_blocking(move || {
+        private_file::make_folder(&target)?;
+        private_file::write(&part, &text)?;
+        std::fs::rename(&part, &whole)
+    });
+    let written = writing.await.unwrap_or_else(|_| Err(std::io::Error::other("it was interrupted")));
+    written.map_err(|error| SendError::Passing(format!("{}: {error}", folder.display())))
 }
 
 #[cfg(test)]

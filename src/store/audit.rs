@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::row::{Row, text, time};
-use super::tx::{execute, execute_later, fetch_all, fetch_optional, statements};
+use super::tx::{execute_later, fetch_all, statements};
 use super::{StoreError, Tx};
 use crate::model::{Actor, AppId, AuditId, ConnectionId, OrganizationId, Timestamp};
 
@@ -13,12 +13,6 @@ statements! {
     LIST = "SELECT * FROM audit WHERE id > $1 ORDER BY id LIMIT $2";
     LIST_OF_ORGANIZATION = "SELECT * FROM audit WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     LIST_OF_RECEIPT = "SELECT * FROM audit WHERE receipt = $1 AND id > $2 ORDER BY id LIMIT $3";
-    COUNT_FLOOD = "INSERT INTO audit_floods (reason, network, minute, refusals) VALUES ($1, $2, $3, 1) \
-                   ON CONFLICT (reason, network, minute) DO UPDATE SET refusals = audit_floods.refusals + 1 \
-                   RETURNING refusals, audit_id";
-    FIND_FLOOD = "SELECT refusals, audit_id FROM audit_floods WHERE reason = $1 AND network = $2 AND minute = $3";
-    NAME_FLOOD = "UPDATE audit_floods SET audit_id = $4 WHERE reason = $1 AND network = $2 AND minute = $3";
-    UPDATE_FLOOD = "UPDATE audit SET detail = $2 WHERE id = $1";
 }
 
 /// One record.
@@ -61,12 +55,6 @@ struct AuditRow {
     connection_id: Option<String>,
     app_id: Option<String>,
     detail: Option<String>,
-}
-
-#[derive(FromRow)]
-struct FloodRow {
-    refusals: i64,
-    audit_id: Option<String>,
 }
 
 const SUCCESS: &str = "success";
@@ -116,67 +104,6 @@ pub async fn insert_audit(tx: &mut Tx, record: &AuditRecord) -> Result<(), Store
         &record.detail,
     )?;
     Ok(())
-}
-
-/// How many refusals from before anything was proven are recorded one by one in a minute.
-#[derive(Debug, Clone, Copy)]
-pub struct Room {
-    /// Of one reason and network.
-    pub each: i64,
-    /// About so many of all reasons and networks in one organization's log, or in the operator's: whoever has many
-    /// networks fills no disk on which decisions have to be recorded, and hides nothing in another organization's.
-    pub all: i64,
-}
-
-/// Stands for all reasons; with an organization's id behind it, for all networks.
-const ALL: &str = "*";
-
-/// Writes a refusal from before anything was proven: one by one while there is room, then one record counts the rest of
-/// its reason, network and minute; where the organization's log has no room any more, one for all networks.
-pub async fn insert_anonymous_refusal(
-    tx: &mut Tx,
-    record: &AuditRecord,
-    network: &str,
-    room: Room,
-) -> Result<(), StoreError> {
-    let reason = record.reason.as_deref().unwrap_or_default();
-    let minute = record.at.unix_seconds().div_euclid(60);
-    let everybody = format!("{ALL}{}", record.organization.map(|id| id.to_string()).unwrap_or_default());
-    let written = fetch_optional!(tx, FloodRow, FIND_FLOOD, ALL, &everybody, minute)?;
-    if written.is_some_and(|written| written.refusals >= room.all) {
-        let flood = count_flood(tx, reason, &everybody, minute).await?;
-        let detail = format!("{} further refusals from all networks in this minute", flood.refusals);
-        return summarize(tx, record, (&everybody, minute), flood, detail).await;
-    }
-    let flood = count_flood(tx, reason, network, minute).await?;
-    if flood.refusals <= room.each {
-        count_flood(tx, ALL, &everybody, minute).await?;
-        return insert_audit(tx, record).await;
-    }
-    let detail = format!("{} further refusals from this network in this minute", flood.refusals - room.each);
-    summarize(tx, record, (network, minute), flood, detail).await
-}
-
-async fn count_flood(tx: &mut Tx, reason: &str, network: &str, minute: i64) -> Result<FloodRow, StoreError> {
-    let counted = fetch_optional!(tx, FloodRow, COUNT_FLOOD, reason, network, minute)?;
-    counted.ok_or_else(|| StoreError::inconsistent("audit_floods", "refusals", network))
-}
-
-/// Keeps the record that counts a flood.
-async fn summarize(
-    tx: &mut Tx,
-    record: &AuditRecord,
-    (network, minute): (&str, i64),
-    flood: FloodRow,
-    detail: String,
-) -> Result<(), StoreError> {
-    if let Some(id) = flood.audit_id {
-        return execute!(tx, UPDATE_FLOOD, id, detail).map(drop);
-    }
-    let summary = AuditRecord { receipt: None, detail: Some(detail), ..record.clone() };
-    insert_audit(tx, &summary).await?;
-    let reason = record.reason.as_deref().unwrap_or_default();
-    execute!(tx, NAME_FLOOD, reason, network, minute, summary.id.to_string()).map(drop)
 }
 
 /// Which records to list.

@@ -12,6 +12,9 @@ use sqlx::{
     Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _,
     SqlSafeStr as _, SqlStr, SqliteConnection,
 };
+use tokio::time::timeout;
+
+use super::{CALL_DEADLINE, timed_out};
 
 /// A value that is bound.
 pub(super) enum Value {
@@ -142,10 +145,13 @@ impl Caller {
     pub async fn call(&mut self, statements: &[Statement]) -> Called {
         let mut outcomes = Vec::with_capacity(statements.len());
         let text = self.texts.text(statements);
-        let error = match self.connection().await {
-            Ok(connection) => gather(connection, text, statements, &mut outcomes).await.err(),
-            Err(error) => Some(error),
+        let asking = async {
+            let connection = self.connection().await?;
+            gather(connection, text, statements, &mut outcomes).await
         };
+        // A disk that hangs gives no answer and no error.
+        let answer = timeout(CALL_DEADLINE, asking).await.unwrap_or_else(|_| Err(timed_out()));
+        let error = answer.err();
         if let Some(error) = error.as_ref().filter(|error| may_end_the_thread(error)) {
             tracing::warn!(%error, "a connection to the database was given up");
             self.connection = None;
@@ -174,12 +180,12 @@ impl Caller {
     }
 }
 
-/// Whether the driver's thread has died or may be dying of this error. It panics where a statement cannot be prepared anew
+/// Whether the driver's thread has died, may be dying of this error, or has not answered. It panics where a statement cannot be prepared anew
 /// after a change of the schema (`SQLITE_ERROR`, 1) and others went before it in the call; whoever asks it anything while
 /// it does so waits for ever. A statement of the store gives that code for nothing that happens every day.
 fn may_end_the_thread(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| code == "1"),
         _ => false,
     }

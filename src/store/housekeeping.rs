@@ -41,6 +41,8 @@ statements! {
                      (SELECT reason, network, minute FROM audit_floods WHERE minute < $1 LIMIT 1000)";
     DELETE_REPLACED = "DELETE FROM replaced_profiles WHERE (connection_id, old_profile_id) IN \
                        (SELECT connection_id, old_profile_id FROM replaced_profiles WHERE replaced_at < $1 LIMIT 1000)";
+    INSERT_PROBE = "INSERT INTO spent_flows (id, expires_at) VALUES ($1, $2)";
+    DELETE_PROBE = "DELETE FROM spent_flows WHERE id = $1";
     DELETE_CHANGES = "DELETE FROM changes WHERE seq IN (SELECT seq FROM changes WHERE at < $1 LIMIT 1000)";
 }
 
@@ -95,4 +97,11 @@ pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
         swept.is_more |= deleted >= STEP;
     }
     Ok(swept)
+}
+
+/// Writes a row and removes it again, in the caller's transaction: whether the database takes writes shows when that
+/// commits. `mark` must be random, so that two nodes never wait for each other.
+pub async fn probe_write(tx: &mut Tx, mark: &str, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, INSERT_PROBE, mark, now.unix_micros())?;
+    execute!(tx, DELETE_PROBE, mark).map(drop)
 }

@@ -16,6 +16,7 @@ pub mod connections;
 pub mod domains;
 pub mod error;
 pub mod expected;
+pub mod floods;
 pub mod flows;
 pub mod grants;
 pub mod guesses;
@@ -32,6 +33,7 @@ pub mod organizations;
 pub mod outbox;
 pub mod password_links;
 pub mod passwords;
+mod postgres;
 pub mod profiles;
 mod readers;
 pub mod replacing;
@@ -46,22 +48,34 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, PgPool};
 
 pub use error::StoreError;
 pub use tx::Tx;
 
+use crate::crypto::private_file;
 use call::Caller;
 use migrations::{Dialect, migrator};
+use postgres::PostgresPool;
 use readers::Readers;
 use row::CountRow;
-use tx::{PostgresLink, SqliteLink, fetch_optional};
+use tx::{SqliteLink, fetch_optional};
 use writer::Writer;
 
 /// The table is the migrator's own, so that this statement is prepared by no test: it is not there at first.
 const COUNT_MIGRATIONS: &str = "SELECT COUNT(*) AS amount FROM _sqlx_migrations WHERE success";
+
+/// How long the database may take to answer one call. A call that takes longer fails, and its connection is closed.
+const CALL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long `SQLite` waits for another process that writes. Shorter than [`CALL_DEADLINE`], so that it can say so.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// The error of a call that had no answer within [`CALL_DEADLINE`].
+fn timed_out() -> sqlx::Error {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+}
 
 /// How a database is opened.
 #[derive(Clone)]
@@ -84,7 +98,7 @@ pub struct Database {
 
 enum Engine {
     Sqlite { writer: Writer, readers: Arc<Readers> },
-    Postgres { pool: PgPool },
+    Postgres { pool: PostgresPool },
 }
 
 impl Database {
@@ -93,7 +107,7 @@ impl Database {
         let engine = if settings.url.starts_with("sqlite:") {
             open_sqlite(settings).await?
         } else {
-            open_postgres(settings).await?
+            Engine::Postgres { pool: PostgresPool::open(settings).await? }
         };
         Ok(Self { engine })
     }
@@ -102,8 +116,7 @@ impl Database {
     /// there yet.
     pub async fn open_to_look(settings: &StoreSettings) -> Result<Option<Self>, OpenError> {
         if !settings.url.starts_with("sqlite:") {
-            let options = postgres_options(settings)?.options([("default_transaction_read_only", "on")]);
-            let pool = postgres_pool(settings, options).await?;
+            let pool = PostgresPool::open_to_look(settings).await?;
             return Ok(Some(Self { engine: Engine::Postgres { pool } }));
         }
         let options = sqlite_options(settings)?.create_if_missing(false).pragma("query_only", "ON");
@@ -136,7 +149,7 @@ impl Database {
     pub async fn read(&self) -> Result<Tx, StoreError> {
         match &self.engine {
             Engine::Sqlite { readers, .. } => Ok(Tx::Sqlite(SqliteLink::Read(Arc::clone(readers)))),
-            Engine::Postgres { pool } => Ok(Tx::Postgres(PostgresLink::Read(pool.acquire().await?))),
+            Engine::Postgres { pool } => Ok(Tx::Postgres(pool.read().await?)),
         }
     }
 
@@ -144,7 +157,7 @@ impl Database {
     pub async fn write(&self) -> Result<Tx, StoreError> {
         match &self.engine {
             Engine::Sqlite { writer, .. } => Ok(Tx::Sqlite(SqliteLink::Write(writer.begin().await?))),
-            Engine::Postgres { pool } => Ok(Tx::Postgres(PostgresLink::Write(pool.begin().await?))),
+            Engine::Postgres { pool } => Ok(Tx::Postgres(pool.write().await?)),
         }
     }
 
@@ -185,6 +198,14 @@ pub enum OpenError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The file of the database cannot be made.
+    #[error("{path}: {error}", path = .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// The file that a starting process holds cannot be made, or another process has held it for too long.
     #[error("{path}: {error}", path = .path.display())]
     Lock {
@@ -205,7 +226,7 @@ fn sqlite_options(settings: &StoreSettings) -> Result<SqliteConnectOptions, Open
         .create_if_missing(true)
         .synchronous(synchronous)
         .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5))
+        .busy_timeout(BUSY_TIMEOUT)
         // What undoes a savepoint: in files, a group of transactions would make and unlink one for each commit.
         .pragma("temp_store", "MEMORY")
         .statement_cache_capacity(512)
@@ -222,7 +243,7 @@ async fn sqlite_readers(
 
 async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
     let options = sqlite_options(settings)?.journal_mode(SqliteJournalMode::Wal);
-    make_folder(options.get_filename())?;
+    keep_private(options.get_filename())?;
     // Who makes or changes the file has it alone; whoever else opens it waits a while.
     let alone = alone_with(options.get_filename(), settings.acquire_timeout).await?;
     let mut connection = options.clone().connect().await?;
@@ -263,44 +284,26 @@ async fn alone_with(file: &Path, patience: Duration) -> Result<Option<std::fs::F
     Ok(Some(lock))
 }
 
-/// Makes the folder of a database file, for its owner alone.
-fn make_folder(file: &Path) -> Result<(), OpenError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => {
-            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.map_err(|error| OpenError::Folder { folder: folder.to_owned(), error })
-        }
-        _ => Ok(()),
+/// Makes the database file and its folder, for their owner alone, and closes to others what was there before. `SQLite`
+/// gives the files that it makes beside the database the database's own mode.
+fn keep_private(file: &Path) -> Result<(), OpenError> {
+    let error = |error| OpenError::File { path: file.to_owned(), error };
+    if let Some(folder) = file.parent() {
+        private_file::make_folder(folder)
+            .map_err(|error| OpenError::Folder { folder: folder.to_owned(), error })?;
     }
-}
-
-fn postgres_options(settings: &StoreSettings) -> Result<PgConnectOptions, OpenError> {
-    if !["postgres:", "postgresql:"].iter().any(|scheme| settings.url.starts_with(scheme)) {
-        return Err(OpenError::Url);
+    private_file::open(file).map_err(error)?;
+    for ending in ["-wal", "-shm", "-journal"] {
+        let mut beside = file.as_os_str().to_owned();
+        beside.push(ending);
+        private_file::close(Path::new(&beside)).map_err(error)?;
     }
-    Ok(PgConnectOptions::from_str(&settings.url)?
-        .application_name("countersign")
-        .statement_cache_capacity(256)
-        .disable_statement_logging())
-}
-
-async fn postgres_pool(settings: &StoreSettings, options: PgConnectOptions) -> Result<PgPool, OpenError> {
-    let pool = PgPoolOptions::new()
-        .max_connections(settings.max_connections)
-        .acquire_timeout(settings.acquire_timeout);
-    Ok(pool.connect_with(options).await?)
-}
-
-async fn open_postgres(settings: &StoreSettings) -> Result<Engine, OpenError> {
-    let pool = postgres_pool(settings, postgres_options(settings)?).await?;
-    migrator(Dialect::Postgres).run(&pool).await?;
-    Ok(Engine::Postgres { pool })
+    Ok(())
 }
 
 /// Every statement of the store, as (file, name, text).
 pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
-    let files: [(&'static str, &[(&'static str, &'static str)]); 24] = [
+    let files: [(&'static str, &[(&'static str, &'static str)]); 25] = [
         ("accounts", accounts::STATEMENTS),
         ("apps", apps::STATEMENTS),
         ("audit", audit::STATEMENTS),
@@ -308,6 +311,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("connections", connections::STATEMENTS),
         ("domains", domains::STATEMENTS),
         ("expected", expected::STATEMENTS),
+        ("floods", floods::STATEMENTS),
         ("flows", flows::STATEMENTS),
         ("grants", grants::STATEMENTS),
         ("guesses", guesses::STATEMENTS),
@@ -336,7 +340,7 @@ pub async fn prepare(tx: &mut Tx, text: &'static str) -> Result<(), StoreError> 
     use sqlx::{Executor, SqlSafeStr};
     match tx {
         Tx::Sqlite(link) => link.prepare(text).await,
-        Tx::Postgres(link) => (&mut **link).prepare(text.into_sql_str()).await.map(drop),
+        Tx::Postgres(link) => tx::ask!(link, connection => connection.prepare(text.into_sql_str())).map(drop),
     }
     .map_err(StoreError::from)
 }

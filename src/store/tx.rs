@@ -1,14 +1,12 @@
 //! One code path for two databases: [`Tx`], and the macros that run a statement on whichever it is.
 
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::StoreError;
 use super::call::{Outcome, Statement};
+use super::postgres::PostgresLink;
 use super::readers::Readers;
 use super::writer::Held;
 
@@ -28,21 +26,13 @@ pub enum SqliteLink {
     Read(Arc<Readers>),
 }
 
-/// How a [`Tx`] holds its `PostgreSQL` connection.
-pub enum PostgresLink {
-    /// A transaction.
-    Write(Transaction<'static, Postgres>),
-    /// A connection of the pool.
-    Read(PoolConnection<Postgres>),
-}
-
 impl Tx {
     /// Makes everything durable that this transaction wrote. Until this has returned, nothing may be acknowledged.
     pub async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(SqliteLink::Write(held)) => held.commit().await,
-            Self::Postgres(PostgresLink::Write(transaction)) => Ok(transaction.commit().await?),
-            Self::Sqlite(SqliteLink::Read(_)) | Self::Postgres(PostgresLink::Read(_)) => Ok(()),
+            Self::Sqlite(SqliteLink::Read(_)) => Ok(()),
+            Self::Postgres(link) => Ok(link.commit().await?),
         }
     }
 }
@@ -106,26 +96,6 @@ fn a_reader_does_not_write() -> sqlx::Error {
     sqlx::Error::Protocol("a reader does not write".to_owned())
 }
 
-impl Deref for PostgresLink {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        match self {
-            Self::Write(transaction) => transaction,
-            Self::Read(connection) => connection,
-        }
-    }
-}
-
-impl DerefMut for PostgresLink {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        match self {
-            Self::Write(transaction) => transaction,
-            Self::Read(connection) => connection,
-        }
-    }
-}
-
 /// Declares statements as constants, and lists them so that a test prepares every one on both databases.
 macro_rules! statements {
     ($($name:ident = $sql:expr;)+) => {
@@ -143,6 +113,17 @@ macro_rules! statement {
     };
 }
 
+/// Asks `PostgreSQL` once, and waits for the answer no longer than a call may take.
+macro_rules! ask {
+    ($link:expr, $connection:ident => $asking:expr) => {{
+        let answer = match $link.connection() {
+            Ok($connection) => tokio::time::timeout($crate::store::CALL_DEADLINE, $asking).await,
+            Err(error) => Ok(Err(error)),
+        };
+        $link.settle(answer)
+    }};
+}
+
 /// Runs a statement; gives the number of rows that it changed.
 macro_rules! execute {
     ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
@@ -151,8 +132,10 @@ macro_rules! execute {
                 let statement = $crate::store::tx::statement!($sql $(, $bind)*);
                 link.run(statement).await.map(|outcome| outcome.changed)
             }
-            $crate::store::Tx::Postgres(link) => sqlx::query::<sqlx::Postgres>($sql)
-                $(.bind($bind))*.execute(&mut **link).await.map(|done| done.rows_affected()),
+            $crate::store::Tx::Postgres(link) => $crate::store::tx::ask!(link, connection => {
+                sqlx::query::<sqlx::Postgres>($sql)$(.bind($bind))*.execute(connection)
+            })
+            .map(|done| done.rows_affected()),
         }
         .map_err($crate::store::StoreError::from)
     };
@@ -163,8 +146,10 @@ macro_rules! execute_later {
     ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
             $crate::store::Tx::Sqlite(link) => link.later($crate::store::tx::statement!($sql $(, $bind)*)),
-            $crate::store::Tx::Postgres(link) => sqlx::query::<sqlx::Postgres>($sql)
-                $(.bind($bind))*.execute(&mut **link).await.map(drop),
+            $crate::store::Tx::Postgres(link) => $crate::store::tx::ask!(link, connection => {
+                sqlx::query::<sqlx::Postgres>($sql)$(.bind($bind))*.execute(connection)
+            })
+            .map(drop),
         }
         .map_err($crate::store::StoreError::from)
     };
@@ -179,8 +164,9 @@ macro_rules! fetch_optional {
                 let row = link.run_for_one(statement).await;
                 row.and_then(|row| row.as_ref().map(<$row as sqlx::FromRow<_>>::from_row).transpose())
             }
-            $crate::store::Tx::Postgres(link) => sqlx::query_as::<sqlx::Postgres, $row>($sql)
-                $(.bind($bind))*.fetch_optional(&mut **link).await,
+            $crate::store::Tx::Postgres(link) => $crate::store::tx::ask!(link, connection => {
+                sqlx::query_as::<sqlx::Postgres, $row>($sql)$(.bind($bind))*.fetch_optional(connection)
+            }),
         }
         .map_err($crate::store::StoreError::from)
     };
@@ -202,11 +188,15 @@ macro_rules! execute_and_fetch_optional {
                 })
             }
             $crate::store::Tx::Postgres(link) => {
-                let change = sqlx::query::<sqlx::Postgres>($change)$(.bind($bind))*;
-                match change.execute(&mut **link).await {
-                    Ok(done) => sqlx::query_as::<sqlx::Postgres, $row>($read)
-                        $(.bind($read_bind))*.fetch_optional(&mut **link).await
-                        .map(|row| (done.rows_affected(), row)),
+                let changed = $crate::store::tx::ask!(link, connection => {
+                    sqlx::query::<sqlx::Postgres>($change)$(.bind($bind))*.execute(connection)
+                });
+                match changed {
+                    Ok(done) => $crate::store::tx::ask!(link, connection => {
+                        sqlx::query_as::<sqlx::Postgres, $row>($read)$(.bind($read_bind))*
+                            .fetch_optional(connection)
+                    })
+                    .map(|row| (done.rows_affected(), row)),
                     Err(error) => Err(error),
                 }
             }
@@ -225,13 +215,14 @@ macro_rules! fetch_all {
                     outcome.rows.iter().map(<$row as sqlx::FromRow<_>>::from_row).collect::<Result<Vec<_>, _>>()
                 })
             }
-            $crate::store::Tx::Postgres(link) => sqlx::query_as::<sqlx::Postgres, $row>($sql)
-                $(.bind($bind))*.fetch_all(&mut **link).await,
+            $crate::store::Tx::Postgres(link) => $crate::store::tx::ask!(link, connection => {
+                sqlx::query_as::<sqlx::Postgres, $row>($sql)$(.bind($bind))*.fetch_all(connection)
+            }),
         }
         .map_err($crate::store::StoreError::from)
     };
 }
 
 pub(super) use {
-    execute, execute_and_fetch_optional, execute_later, fetch_all, fetch_optional, statement, statements,
+    ask, execute, execute_and_fetch_optional, execute_later, fetch_all, fetch_optional, statement, statements,
 };

@@ -31,13 +31,13 @@ pub(super) fn server_of(url: &str) -> SocketAddr {
 }
 
 /// A world whose database is reached through a proxy.
-async fn world_behind_proxy(database: TestDatabase) -> (World, Proxy) {
+pub async fn world_behind_proxy(database: TestDatabase) -> (World, Proxy) {
     let proxy = Proxy::to(server_of(&database.settings.url)).await;
     let url = through(&database.settings.url, |_| proxy.address);
     (World::on(TestApp::on(database, &url).await, "", "").await, proxy)
 }
 
-fn assert_unavailable(page: &Page) {
+pub fn assert_unavailable(page: &Page) {
     assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE, "{}: {}", page.url, page.body);
     let seconds = page.headers.get(header::RETRY_AFTER).unwrap().to_str().unwrap();
     assert!(seconds.parse::<u64>().unwrap() <= 3, "{seconds}");
@@ -48,7 +48,7 @@ async fn status(world: &World, path: &str) -> StatusCode {
 }
 
 /// Waits until sign-ins work again.
-async fn healed(world: &World) -> String {
+pub async fn healed(world: &World) -> String {
     for _ in 0..200 {
         let mut browser = world.browser();
         let page = browser.open(&world.globex_app.authorize_url(&[])).await;

@@ -1,9 +1,9 @@
 //! Faults to survive: each is made to happen under the broker or beside it, and costs what it must and no more.
 
 mod clock;
-mod database;
+pub mod database;
 mod idp;
 mod listener;
 mod own;
 mod program;
-mod rows;
+pub mod rows;

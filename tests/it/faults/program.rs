@@ -265,6 +265,7 @@ async fn get(network: &Network, path: &str) -> StatusCode {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_stops_what_must_be_written_and_nothing_else() {
     let program = Program::start(Kind::Sqlite).await;
+    let management = program.nodes[0].management;
     let mut browser = program.browser();
     let page = browser.open(&program.wiki.authorize_url(&[])).await;
     let fields = [("username", "gil"), ("password", PASSWORD)];
@@ -290,10 +291,13 @@ async fn a_full_disk_stops_what_must_be_written_and_nothing_else() {
         for path in ["/oauth2/jwks", "/.well-known/openid-configuration"] {
             assert_eq!(get(&program.network, path).await, StatusCode::OK, "{path}");
         }
+        let ready = readiness(management).await.unwrap();
+        assert!(ready.ends_with("not ready: the database cannot be read or written\n"), "{ready}");
     }
     assert_eq!(program.database.count_rows(&rows).await, before);
 
     limit_files(&program, None);
+    assert!(readiness(management).await.unwrap().starts_with("HTTP/1.1 200"));
     let (status, tokens) = program.wiki.redeem(&code).await;
     assert_eq!(status, StatusCode::OK, "{tokens}");
     let end = other.press(&page, "sign-in", &fields).await;

@@ -20,6 +20,10 @@ struct State {
     /// Counts up when every connection is to be cut.
     cut: watch::Sender<usize>,
     closed: AtomicBool,
+    /// Whether every byte is swallowed: nothing is delivered, and nobody is told.
+    silent: watch::Sender<bool>,
+    /// Whether the next COMMIT makes the network silent before it is delivered.
+    silent_from_commit: AtomicBool,
     /// Of how many COMMITs from now on the last one goes through, and its answer does not; 0 is of none.
     swallow_commit: AtomicUsize,
     swallowed: AtomicUsize,
@@ -37,6 +41,8 @@ impl Proxy {
             target: Mutex::new(target),
             cut: watch::Sender::new(0),
             closed: AtomicBool::new(false),
+            silent: watch::Sender::new(false),
+            silent_from_commit: AtomicBool::new(false),
             swallow_commit: AtomicUsize::new(0),
             swallowed: AtomicUsize::new(0),
             commits: AtomicUsize::new(0),
@@ -65,6 +71,25 @@ impl Proxy {
 
     pub fn open(&self) {
         self.state.closed.store(false, Ordering::SeqCst);
+    }
+
+    /// Swallows every byte of both sides from now on, without a word. New connections are taken, and lead nowhere.
+    pub fn fall_silent(&self) {
+        self.state.silent.send_replace(true);
+    }
+
+    /// The same from the next COMMIT on, which the server does not see any more.
+    pub fn fall_silent_at_commit(&self) {
+        self.state.silent_from_commit.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_silent(&self) -> bool {
+        *self.state.silent.borrow()
+    }
+
+    /// Serves new connections again. Those that have fallen silent stay so: what they lost does not come back.
+    pub fn speak(&self) {
+        self.state.silent.send_replace(false);
     }
 
     /// Leads new connections to another server.
@@ -110,18 +135,24 @@ async fn connection(mut client: TcpStream, state: Arc<State>) {
     let target = *state.target.lock().unwrap();
     let mut cut = state.cut.subscribe();
     cut.mark_unchanged();
+    let mut silent = state.silent.subscribe();
     let Ok(mut server) = TcpStream::connect(target).await else { return };
     let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
     loop {
         tokio::select! {
             _ = cut.changed() => return,
+            () = silence(&mut silent) => return swallow(client, server).await,
             read = client.read(&mut up) => {
                 let Ok(length @ 1..) = read else { return };
                 let bytes = &up[..length];
+                let commits = bytes.ends_with(COMMIT);
+                if commits && state.silent_from_commit.swap(false, Ordering::SeqCst) {
+                    state.silent.send_replace(true);
+                    return swallow(client, server).await;
+                }
                 if server.write_all(bytes).await.is_err() {
                     return;
                 }
-                let commits = bytes.ends_with(COMMIT);
                 state.commits.fetch_add(usize::from(commits), Ordering::SeqCst);
                 if commits && state.is_to_swallow() {
                     // The answer has come, so the server has committed.
@@ -136,6 +167,23 @@ async fn connection(mut client: TcpStream, state: Arc<State>) {
                     return;
                 }
             }
+        }
+    }
+}
+
+/// Waits until the network falls silent.
+async fn silence(silent: &mut watch::Receiver<bool>) {
+    let _ = silent.wait_for(|silent| *silent).await;
+}
+
+/// Reads both sides and delivers nothing. The server is not told when the client goes away.
+async fn swallow(mut client: TcpStream, mut server: TcpStream) {
+    let (mut up, mut down) = (vec![0; 4_096], vec![0; 4_096]);
+    let (mut client_is_there, mut server_is_there) = (true, true);
+    while client_is_there || server_is_there {
+        tokio::select! {
+            read = client.read(&mut up), if client_is_there => client_is_there = matches!(read, Ok(1..)),
+            read = server.read(&mut down), if server_is_there => server_is_there = matches!(read, Ok(1..)),
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 pub struct Server {
     folder: tempfile::TempDir,
     port: u16,
@@ -38,6 +40,26 @@ impl Server {
         self.run("crash", &[]);
     }
 
+    /// Stops every process of the server where it stands: the system still takes connections for it.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets its processes go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let file = self.folder.path().join("data/postmaster.pid");
+        let Ok(text) = std::fs::read_to_string(file) else { return };
+        let main: i32 = text.lines().next().unwrap().parse().unwrap();
+        for process in children_of(main).into_iter().chain([main]) {
+            // One that has just ended needs no signal.
+            let _ = kill_process(Pid::from_raw(process).unwrap(), signal);
+        }
+    }
+
     /// A standby of this server; from then on a commit is acknowledged when both have it.
     pub fn followed(&self) -> Self {
         let standby = Self::prepared();
@@ -65,9 +87,23 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        self.thaw();
         // One that has crashed has nothing to stop.
         if self.folder.path().join("data/postmaster.pid").exists() {
             self.stop();
         }
     }
+}
+
+/// The processes that a process has started.
+fn children_of(parent: i32) -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let is_child = |process: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        // PID (NAME) STATE PARENT …; the name may hold anything.
+        let after_name = stat.rsplit(") ").next().unwrap_or_default();
+        after_name.split(' ').nth(1).and_then(|number| number.parse().ok()) == Some(parent)
+    };
+    numbers.filter(is_child).collect()
 }

@@ -270,7 +270,8 @@ on_both_databases! {
 on_both_databases! {
     async fn refusals_in_a_flood_are_counted_in_one_record(kind: Kind) {
         use countersign::model::AuditId;
-        use countersign::store::audit::{AuditRecord, AuditSelection, Room, insert_anonymous_refusal, list_audit};
+        use countersign::store::audit::{AuditRecord, AuditSelection, list_audit};
+        use countersign::store::floods::{Level, Source, SourceKind, insert_anonymous_refusal};
         let fixture = Fixture::new(kind).await;
         let refused_at = async |organization: Option<OrganizationId>, network: &str, reason: &str, times: usize| {
             for _ in 0..times {
@@ -288,7 +289,9 @@ on_both_databases! {
                     detail: None,
                 };
                 let mut tx = fixture.database.write().await.unwrap();
-                insert_anonymous_refusal(&mut tx, &record, network, Room { each: 20, all: 50 }).await.unwrap();
+                let levels = vec![Level { tag: network.to_owned(), room: 20 }];
+                let source = Source { levels, kind: SourceKind::Network, all: 50 };
+                insert_anonymous_refusal(&mut tx, &record, &source).await.unwrap();
                 tx.commit().await.unwrap();
                 fixture.clock.advance(Duration::from_millis(1));
             }

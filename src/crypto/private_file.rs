@@ -1,0 +1,150 @@
+//! Files and folders that only their owner may enter: databases, keys, mails.
+//!
+//! The mode is set explicitly, whatever the process's umask is and whatever stood there before. What cannot be made
+//! private is told to the operator, and used all the same: only they know who else is on the machine.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+const FOLDER: u32 = 0o700;
+const FILE: u32 = 0o600;
+
+/// The permissions of everybody but the owner.
+const OTHERS: u32 = 0o077;
+
+/// The bit of folders in which everybody may make files, as in `/tmp`.
+const STICKY: u32 = 0o1000;
+
+/// Folders of the system, which other programs need to enter, whoever owns them.
+const OF_THE_SYSTEM: [&str; 19] = [
+    "/",
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/run",
+    "/sbin",
+    "/srv",
+    "/sys",
+    "/usr",
+    "/usr/local",
+    "/var",
+    "/var/lib",
+    "/var/spool",
+];
+
+/// Makes a folder with its parents, for its owner alone. One that was there before is closed to others too, unless it
+/// belongs to somebody else, or to the system.
+///
+/// # Errors
+/// The folder cannot be made.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    DirBuilder::new().recursive(true).mode(FOLDER).create(folder)?;
+    let found = fs::metadata(folder)?;
+    if found.mode() & OTHERS == 0 {
+        return Ok(());
+    }
+    let closed = if may_close(folder, &found) {
+        fs::set_permissions(folder, Permissions::from_mode(FOLDER)).map_err(|error| error.to_string())
+    } else {
+        Err("it is used by others as well".to_owned())
+    };
+    if let Err(why) = closed {
+        let (folder, mode) = (folder.display(), format!("{:04o}", found.mode() & 0o7777));
+        tracing::warn!(%folder, mode, why, "others on this machine can enter this folder; give the broker one of its own");
+    }
+    Ok(())
+}
+
+/// Whether a folder is the broker's to close: its own, and none that other programs need.
+fn may_close(folder: &Path, found: &fs::Metadata) -> bool {
+    let whole = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    let is_here = std::env::current_dir().is_ok_and(|here| here == whole);
+    found.uid() == rustix::process::geteuid().as_raw()
+        && found.mode() & STICKY == 0
+        && !is_here
+        && !OF_THE_SYSTEM.iter().any(|shared| whole == Path::new(shared))
+}
+
+/// Opens a file for writing, made if it is not there, for its owner alone.
+///
+/// # Errors
+/// The file cannot be opened or made.
+pub fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE).open(path)?;
+    close(path)?;
+    Ok(file)
+}
+
+/// Writes a whole file, for its owner alone.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = open(path)?;
+    file.set_len(0)?;
+    file.write_all(bytes)
+}
+
+/// Closes a file to others, if it is there. One that belongs to somebody else stays as it is, and is told.
+///
+/// # Errors
+/// The file's mode cannot be read.
+pub fn close(path: &Path) -> io::Result<()> {
+    let found = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if found.mode() & OTHERS == 0 {
+        return Ok(());
+    }
+    if let Err(error) = fs::set_permissions(path, Permissions::from_mode(FILE)) {
+        let (file, mode) = (path.display(), format!("{:04o}", found.mode() & 0o7777));
+        tracing::warn!(%file, mode, %error, "others on this machine can read this file, and it cannot be closed to them");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn what_others_could_read_is_closed_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inner, file) = (folder.path().join("a/b"), folder.path().join("a/b/c"));
+        make_folder(&inner).unwrap();
+        assert_eq!(mode(&inner), 0o700);
+        fs::set_permissions(&inner, Permissions::from_mode(0o755)).unwrap();
+        fs::write(&file, "longer than before").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        make_folder(&inner).unwrap();
+        write(&file, b"short").unwrap();
+        assert_eq!((mode(&inner), mode(&file)), (0o700, 0o600));
+        assert_eq!(fs::read(&file).unwrap(), b"short");
+        close(&folder.path().join("not there")).unwrap();
+    }
+
+    #[test]
+    fn folders_that_others_need_stay_open() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).unwrap();
+        make_folder(folder.path()).unwrap();
+        assert_eq!(mode(folder.path()), 0o1777);
+        for shared in ["/", "/etc", "/var/lib", "/usr/../var", "."] {
+            assert!(!may_close(Path::new(shared), &fs::metadata(shared).unwrap()), "{shared}");
+        }
+    }
+}

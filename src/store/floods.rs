@@ -1,0 +1,238 @@
+//! Floods of refusals from before anything was proven: so many a minute have a record of their own, and one record
+//! counts the rest.
+//!
+//! They are counted by where they come from, or by the account at which they are aimed. Both have room of their own,
+//! so that noise from many networks hides no guess at an account. The counters live for an hour (`housekeeping`).
+
+use sqlx::FromRow;
+
+use super::audit::{AuditRecord, insert_audit};
+use super::tx::{execute, fetch_optional, statements};
+use super::{StoreError, Tx};
+
+statements! {
+    COUNT = "INSERT INTO audit_floods (reason, network, minute, refusals, counted) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (reason, network, minute) DO UPDATE SET \
+             refusals = audit_floods.refusals + excluded.refusals, counted = audit_floods.counted + excluded.counted \
+             RETURNING refusals, counted, audit_id";
+    FIND = "SELECT refusals, counted, audit_id FROM audit_floods WHERE reason = $1 AND network = $2 AND minute = $3";
+    NAME = "UPDATE audit_floods SET audit_id = $4 WHERE reason = $1 AND network = $2 AND minute = $3";
+    UPDATE_SUMMARY = "UPDATE audit SET detail = $2 WHERE id = $1";
+}
+
+/// By what a refusal is counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// The networks that it came from, narrowest first, or the one account at which it was aimed.
+    pub levels: Vec<Level>,
+    /// Which of the two.
+    pub kind: SourceKind,
+    /// About so many refusals a minute, of all reasons and sources of this kind, have records of their own in one
+    /// organization's log, or in the operator's: a flood fills no disk on which decisions have to be recorded.
+    pub all: i64,
+}
+
+/// A network or an account as a counter knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Level {
+    /// Its name in the counters.
+    pub tag: String,
+    /// How many refusals a minute, of one reason, have a record of their own.
+    pub room: i64,
+}
+
+/// What refusals are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceKind {
+    /// The network that they came from.
+    Network,
+    /// The account at which they were aimed.
+    Account,
+}
+
+impl SourceKind {
+    fn one(self, record: &AuditRecord) -> String {
+        match (self, &record.detail) {
+            (Self::Network, _) => "from this network".to_owned(),
+            (Self::Account, None) => "at this account".to_owned(),
+            (Self::Account, Some(which)) => format!("at this account ({which})"),
+        }
+    }
+
+    const fn all(self) -> &'static str {
+        match self {
+            Self::Network => "from all networks",
+            Self::Account => "at all accounts",
+        }
+    }
+
+    /// What stands in the place of a tag for all sources of this kind.
+    const fn everybody(self) -> &'static str {
+        match self {
+            Self::Network => "*",
+            Self::Account => "*accounts ",
+        }
+    }
+}
+
+/// Stands in the place of a reason for all reasons.
+const ALL: &str = "*";
+
+#[derive(FromRow)]
+struct FloodRow {
+    /// Refusals that came one by one.
+    refusals: i64,
+    /// Refusals that were counted in memory.
+    counted: i64,
+    audit_id: Option<String>,
+}
+
+impl FloodRow {
+    /// How many have no record of their own, when so many have.
+    fn beyond(&self, room: i64) -> i64 {
+        self.refusals - self.refusals.min(room) + self.counted
+    }
+}
+
+/// A counter: a reason, a tag, and the minute.
+#[derive(Clone, Copy)]
+struct Counter<'a> {
+    reason: &'a str,
+    tag: &'a str,
+    minute: i64,
+}
+
+/// Writes a refusal from before anything was proven: with a record of its own while there is room, else in the record
+/// that counts the rest of its reason, source and minute. Where the organization's log has no room, one record counts
+/// for all sources.
+pub async fn insert_anonymous_refusal(
+    tx: &mut Tx,
+    record: &AuditRecord,
+    source: &Source,
+) -> Result<(), StoreError> {
+    let everybody = everybody(record, source.kind);
+    if is_full(tx, record, source, &everybody).await? {
+        return count_for_all(tx, record, source.kind, &everybody, (1, 0)).await;
+    }
+    let Some((narrowest, wider)) = source.levels.split_first() else { return insert_audit(tx, record).await };
+    for level in wider.iter().rev() {
+        let counter = counter(record, &level.tag);
+        let found = fetch_optional!(tx, FloodRow, FIND, counter.reason, counter.tag, counter.minute)?;
+        if found.is_some_and(|found| found.refusals >= level.room) {
+            return count_and_summarize(tx, record, (counter, level.room), (1, 0), &source.kind.one(record))
+                .await
+                .map(drop);
+        }
+    }
+    let at_narrowest = counter(record, &narrowest.tag);
+    let flood = count(tx, at_narrowest, (1, 0)).await?;
+    if flood.refusals > narrowest.room {
+        let beyond = flood.beyond(narrowest.room);
+        return summarize(tx, record, at_narrowest, flood.audit_id, beyond, &source.kind.one(record))
+            .await
+            .map(drop);
+    }
+    for level in wider {
+        count(tx, counter(record, &level.tag), (1, 0)).await?;
+    }
+    count(tx, Counter { reason: ALL, ..counter(record, &everybody) }, (1, 0)).await?;
+    insert_audit(tx, record).await
+}
+
+/// Writes that so many refusals like `record` came from a source and were counted in memory.
+pub async fn count_anonymous_refusals(
+    tx: &mut Tx,
+    record: &AuditRecord,
+    source: &Source,
+    times: i64,
+) -> Result<(), StoreError> {
+    let everybody = everybody(record, source.kind);
+    let narrowest = source.levels.first();
+    let (Some(level), false) = (narrowest, is_full(tx, record, source, &everybody).await?) else {
+        return count_for_all(tx, record, source.kind, &everybody, (0, times)).await;
+    };
+    let counting = (counter(record, &level.tag), level.room);
+    let is_new = count_and_summarize(tx, record, counting, (0, times), &source.kind.one(record)).await?;
+    if is_new {
+        count(tx, Counter { reason: ALL, ..counter(record, &everybody) }, (1, 0)).await?;
+    }
+    Ok(())
+}
+
+fn counter<'a>(record: &'a AuditRecord, tag: &'a str) -> Counter<'a> {
+    let reason = record.reason.as_deref().unwrap_or_default();
+    Counter { reason, tag, minute: record.at.unix_seconds().div_euclid(60) }
+}
+
+/// The tag of all sources of a kind in the log where a record stands.
+fn everybody(record: &AuditRecord, kind: SourceKind) -> String {
+    let organization = record.organization.map(|id| id.to_string()).unwrap_or_default();
+    format!("{}{organization}", kind.everybody())
+}
+
+/// Whether the log has no room for further records of this kind in this minute.
+async fn is_full(
+    tx: &mut Tx,
+    record: &AuditRecord,
+    source: &Source,
+    everybody: &str,
+) -> Result<bool, StoreError> {
+    let minute = counter(record, everybody).minute;
+    let written = fetch_optional!(tx, FloodRow, FIND, ALL, everybody, minute)?;
+    Ok(written.is_some_and(|written| written.refusals >= source.all))
+}
+
+/// Counts in the one record that stands for all sources of a kind.
+async fn count_for_all(
+    tx: &mut Tx,
+    record: &AuditRecord,
+    kind: SourceKind,
+    everybody: &str,
+    more: (i64, i64),
+) -> Result<(), StoreError> {
+    count_and_summarize(tx, record, (counter(record, everybody), 0), more, kind.all()).await.map(drop)
+}
+
+/// Counts further refusals and says so in the counter's record; whether that record is new.
+async fn count_and_summarize(
+    tx: &mut Tx,
+    record: &AuditRecord,
+    (counter, room): (Counter<'_>, i64),
+    more: (i64, i64),
+    source: &str,
+) -> Result<bool, StoreError> {
+    let flood = count(tx, counter, more).await?;
+    let beyond = flood.beyond(room);
+    summarize(tx, record, counter, flood.audit_id, beyond, source).await
+}
+
+/// Counts further refusals: so many that came one by one, and so many that were counted in memory.
+async fn count(
+    tx: &mut Tx,
+    counter: Counter<'_>,
+    (refusals, counted): (i64, i64),
+) -> Result<FloodRow, StoreError> {
+    let Counter { reason, tag, minute } = counter;
+    let row = fetch_optional!(tx, FloodRow, COUNT, reason, tag, minute, refusals, counted)?;
+    row.ok_or_else(|| StoreError::inconsistent("audit_floods", "refusals", tag))
+}
+
+/// Writes the record that counts a flood, or the new number into it; whether it is new.
+async fn summarize(
+    tx: &mut Tx,
+    record: &AuditRecord,
+    Counter { reason, tag, minute }: Counter<'_>,
+    summary: Option<String>,
+    beyond: i64,
+    source: &str,
+) -> Result<bool, StoreError> {
+    let detail = format!("{beyond} further refusals {source} in this minute");
+    if let Some(id) = summary {
+        execute!(tx, UPDATE_SUMMARY, id, detail)?;
+        return Ok(false);
+    }
+    let summary = AuditRecord { receipt: None, detail: Some(detail), ..record.clone() };
+    insert_audit(tx, &summary).await?;
+    execute!(tx, NAME, reason, tag, minute, summary.id.to_string())?;
+    Ok(true)
+}
