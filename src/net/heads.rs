@@ -116,8 +116,8 @@ impl Head {
         let Some(last) = bytes.last() else { return };
         self.after_cr = *last == b'\r';
         self.length += bytes.len();
-        let free = KEPT - self.line.len();
-        self.line.extend(bytes.iter().take(free));
+        let free = KEPT.saturating_sub(self.line.len());
+        self.line.extend_from_slice(bytes.get(..free).unwrap_or(bytes));
     }
 
     /// Reads the line, which ended with CR LF. Whether the head has ended with it: with an empty line, unless nothing but

@@ -78,7 +78,7 @@ impl Browser {
     /// Reads who asks.
     ///
     /// # Errors
-    /// The query has too many parameters. What is given then is the browser without its query, to be answered.
+    /// The query has too many parameters. The error is the browser without its query, to be answered.
     pub(super) fn read(parts: &Parts, web: &Web) -> Result<Self, Self> {
         let headers = &parts.headers;
         let (query, fits) = match Parameters::parse(parts.uri.query().unwrap_or_default()) {
@@ -89,7 +89,9 @@ impl Browser {
         let wish = query.get("ui_locales");
         let cookies = Cookies::read(headers);
         let agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let here = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        // What is not read does not come back either.
+        let whole = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let here = if fits { whole } else { parts.uri.path() }.to_owned();
         let browser = Self {
             visit: Visit {
                 address: address(parts),
