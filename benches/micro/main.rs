@@ -1,5 +1,5 @@
 //! What the parts of a sign-in cost, one by one (criterion): signatures, sealed flow state, the check of an ID token,
-//! the decision where to sign in, a page.
+//! the decision where to sign in, a page; and what parsers cost for the largest input of a stranger beside a plain one.
 //!
 //! ```text
 //! cargo bench --bench micro
@@ -24,10 +24,14 @@ use countersign::model::{
 };
 use countersign::policy::route::{Hints, decide};
 use countersign::protocol::jose::{CompactJws, JwkSet};
+use countersign::protocol::oauth::{Parameters, split_words};
+use countersign::protocol::{claims as claims_parameter, json};
 use countersign::upstream::id_token::{self, Expectation};
+use countersign::web::cookies::Cookies;
 use countersign::web::locale::Locale;
 use countersign::web::pages::{Form, Pages, Purpose as SignInPurpose, SignIn};
 use criterion::{Criterion, criterion_group, criterion_main};
+use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
@@ -187,5 +191,71 @@ fn pages(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(parts, signatures, id_tokens, flow_state, decisions, pages);
+/// Parts, each made from its number, as many as fit into `bytes`.
+fn many(bytes: usize, part: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    for at in 0.. {
+        let next = part(at);
+        if text.len() + next.len() > bytes {
+            break;
+        }
+        text += &next;
+    }
+    text
+}
+
+/// The most that a form, a head or the parameter `claims` may have.
+const FORM: usize = 65_536;
+const HEAD: usize = 16_000;
+const CLAIMS: usize = 2_048;
+
+/// The largest input that a stranger can send to each parser, beside a plain one.
+fn largest_inputs(criterion: &mut Criterion) {
+    let plain =
+        "grant_type=authorization_code&code=abc&redirect_uri=https%3A%2F%2Fa.example%2Fcb&code_verifier=xyz";
+    let hundred: String = (0..100).map(|at| format!("n{at}={}&", "v".repeat(640))).collect();
+    let distinct = many(FORM, |at| format!("{at:x}=&"));
+    for (name, text) in
+        [("plain", plain), ("100 parameters, 64 KiB", &hundred), ("distinct names, 64 KiB", &distinct)]
+    {
+        criterion.bench_function(&format!("read a form, {name}"), |bencher| {
+            bencher.iter(|| {
+                let read = Parameters::parse(black_box(text));
+                read.is_ok_and(|read| read.first_repeated().is_none())
+            });
+        });
+    }
+    let words = many(FORM, |at| format!("{at:x} "));
+    for (name, text) in [("plain", "openid profile email"), ("64 KiB", &words)] {
+        criterion.bench_function(&format!("read words, {name}"), |bencher| {
+            bencher.iter(|| split_words(black_box(text)));
+        });
+    }
+    let list = |bytes| {
+        format!(r#"{{"id_token":{{"acr":{{"values":["a"{}]}}}}}}"#, many(bytes, |at| format!(",\"{at}\"")))
+    };
+    for (name, text) in [("plain", list(4)), ("2 KiB", list(CLAIMS - 50))] {
+        criterion.bench_function(&format!("read the parameter claims, {name}"), |bencher| {
+            bencher.iter(|| claims_parameter::parse(black_box(&text), CLAIMS));
+        });
+    }
+    let object = |bytes| format!("{{\"a\":1{}}}", many(bytes, |at| format!(",\"{at}\":1")));
+    for (name, text) in [("plain", object(200)), ("64 KiB", object(FORM - 10))] {
+        criterion.bench_function(&format!("read JSON, {name}"), |bencher| {
+            bencher.iter(|| json::parse_object(black_box(text.as_bytes()), FORM));
+        });
+    }
+    let ours =
+        "__Host-session=abc; __Host-known=def; __Host-flow-00000000000000000000000000000001=ghi".to_owned();
+    let flows = many(HEAD, |at| format!("__Host-flow-{at:032x}=a; "));
+    for (name, text) in [("plain", ours), ("16 KiB of flows", flows)] {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, HeaderValue::from_str(&text).unwrap());
+        criterion.bench_function(&format!("read cookies, {name}"), |bencher| {
+            bencher.iter(|| Cookies::read(black_box(&headers)));
+        });
+    }
+}
+
+criterion_group!(parts, signatures, id_tokens, flow_state, decisions, pages, largest_inputs);
 criterion_main!(parts);

@@ -5,14 +5,15 @@ use url::form_urlencoded;
 
 use crate::protocol::oauth::Parameters;
 
-/// The parameters of a form body. Bytes that are no UTF-8 become replacement characters, which match nothing.
+/// The parameters of a form body; none where there are too many. Bytes that are no UTF-8 become replacement characters,
+/// which match nothing.
 pub(super) fn read(body: &[u8]) -> Parameters {
-    Parameters::parse(&String::from_utf8_lossy(body))
+    Parameters::parse(&String::from_utf8_lossy(body)).unwrap_or_default()
 }
 
-/// The parameters of an address.
+/// The parameters of an address; none where there are too many.
 pub(super) fn of_query(uri: &Uri) -> Parameters {
-    Parameters::parse(uri.query().unwrap_or_default())
+    Parameters::parse(uri.query().unwrap_or_default()).unwrap_or_default()
 }
 
 /// Writes a form body.

@@ -18,6 +18,10 @@ const MAX_COOKIE: usize = 1_024;
 /// The most flows that a browser holds.
 const MAX_FLOWS: usize = 5;
 
+/// The most flows of a browser that one answer clears. Our pages never leave more, and a stranger's cookies must not make
+/// the answer long.
+const MAX_CLEARED: usize = 10;
+
 /// The most flows that a network parks at once.
 const MAX_PARKED: i64 = 200;
 
@@ -166,7 +170,7 @@ impl Broker {
 pub(super) fn keep_cookie(visit: &Visit, flow: FlowId, value: String) -> Vec<CookieChange> {
     let mut others: Vec<FlowId> = visit.flows.iter().map(|(id, _)| *id).filter(|id| *id != flow).collect();
     others.sort_unstable();
-    let excess = (others.len() + 1).saturating_sub(MAX_FLOWS);
+    let excess = (others.len() + 1).saturating_sub(MAX_FLOWS).min(MAX_CLEARED);
     let cleared = others.into_iter().take(excess).map(CookieChange::ClearFlow);
     cleared.chain([CookieChange::SetFlow(flow, value)]).collect()
 }

@@ -152,6 +152,11 @@ impl Broker {
         Ok(Some(vec![key.public_jwk().clone()]))
     }
 
+    /// Refuses what is sent to a connection that does not exist.
+    pub async fn require_callback(&self, visit: &Visit, connection: ConnectionId) -> Result<(), FlowError> {
+        self.require_connection(visit, connection, "sign_in").await.map(drop)
+    }
+
     async fn require_connection(
         &self,
         visit: &Visit,

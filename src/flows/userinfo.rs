@@ -31,7 +31,7 @@ impl Broker {
             return Err(self.refuse_endpoint(network, &event, "token_revoked", INVALID).await);
         };
         let event = Event { organization: Some(grant.organization), app: Some(grant.app), ..event };
-        let scopes = split_words(&claims.scope);
+        let scopes = split_words(&claims.scope).unwrap_or_default();
         if !scopes.iter().any(|scope| scope == "openid") {
             let error = OAuthError::new(ErrorCode::InsufficientScope, "userinfo needs the scope openid");
             return Err(self.refuse_endpoint(network, &event, "scope_missing", error).await);

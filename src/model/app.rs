@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::id::is_like_an_id;
 use super::words::words;
 use super::{AppId, Handle, OrganizationId, SigningAlg, Timestamp};
 
@@ -85,9 +86,13 @@ pub struct App {
 }
 
 impl App {
-    /// Whether a text has the form of a client id: 1 to 255 visible ASCII characters (RFC 6749, appendix A.1).
+    /// Whether a text has the form of a client id: 1 to 255 visible ASCII characters (RFC 6749, appendix A.1), and not the
+    /// form of an id of ours. In a token for an app itself the client id is the `sub`, and no app must be taken for a
+    /// person.
     pub fn is_client_id(text: &str) -> bool {
-        (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+        (1..=255).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic())
+            && !is_like_an_id(text)
     }
 
     /// Whether the app has no secret (RFC 6749, section 2.1).

@@ -52,6 +52,25 @@ impl IdSequence {
     }
 }
 
+/// Whether a text has the form of an id of any kind, in either case: such a text must never name something that is not
+/// that id.
+pub fn is_like_an_id(text: &str) -> bool {
+    let Some((prefix, digits)) = text.split_once('_') else { return false };
+    PREFIXES.iter().any(|known| known.eq_ignore_ascii_case(prefix))
+        && digits.len() == 32
+        && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
+/// Declares every kind of id.
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident, $prefix:literal;)+) => {
+        /// The prefixes of all kinds.
+        const PREFIXES: &[&str] = &[$($prefix),+];
+
+        $(id!($(#[$doc])* $name, $prefix);)+
+    };
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
@@ -113,30 +132,32 @@ macro_rules! id {
     };
 }
 
-id!(/// An organization.
-    OrganizationId, "org");
-id!(/// An account; what apps see as `sub`.
-    AccountId, "acc");
-id!(/// A connection to an external identity provider.
-    ConnectionId, "con");
-id!(/// A relying application.
-    AppId, "app");
-id!(/// One way to sign in to an account.
-    ProfileId, "pro");
-id!(/// A signed-in browser.
-    SessionId, "ses");
-id!(/// One attempt of one browser to get from an app's request to a code.
-    FlowId, "flo");
-id!(/// What an app was given for an account: the family of a code and its tokens.
-    GrantId, "gra");
-id!(/// A signing key; its text is the `kid`.
-    KeyId, "key");
-id!(/// One record of the audit log.
-    AuditId, "aud");
-id!(/// A mail that is sent to somebody.
-    MailId, "mai");
-id!(/// One entry of the link ledger.
-    LedgerId, "led");
+ids! {
+    /// An organization.
+    OrganizationId, "org";
+    /// An account; what apps see as `sub`.
+    AccountId, "acc";
+    /// A connection to an external identity provider.
+    ConnectionId, "con";
+    /// A relying application.
+    AppId, "app";
+    /// One way to sign in to an account.
+    ProfileId, "pro";
+    /// A signed-in browser.
+    SessionId, "ses";
+    /// One attempt of one browser to get from an app's request to a code.
+    FlowId, "flo";
+    /// What an app was given for an account: the family of a code and its tokens.
+    GrantId, "gra";
+    /// A signing key; its text is the `kid`.
+    KeyId, "key";
+    /// One record of the audit log.
+    AuditId, "aud";
+    /// A mail that is sent to somebody.
+    MailId, "mai";
+    /// One entry of the link ledger.
+    LedgerId, "led";
+}
 
 impl AuditId {
     /// A new id that sorts after every id that this sequence has given out.
@@ -183,6 +204,29 @@ mod tests {
             .to_string();
         for text in [&id.replace("acc", "org"), &id.to_uppercase(), &id[4..], "", &format!("{id}0"), "acc_"] {
             assert!(text.parse::<AccountId>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_in_the_form_of_any_id_is_told_apart() {
+        let digits = "0190000000007000800000000000ffff";
+        for prefix in PREFIXES {
+            assert!(is_like_an_id(&format!("{prefix}_{digits}")), "{prefix}");
+            assert!(is_like_an_id(&format!("{prefix}_{digits}").to_uppercase()), "{prefix}");
+        }
+        let id = AccountId::from_bytes([7; 16]).to_string();
+        assert!(PREFIXES.len() > 10 && is_like_an_id(&id));
+        for other in [
+            "acc_nobody",
+            digits,
+            &format!("acc-{digits}"),
+            &format!("acc_{digits}0"),
+            &format!("acc_{}g", &digits[1..]),
+            &format!("abc_{digits}"),
+            &format!("my_acc_{digits}"),
+            &format!(" acc_{digits}"),
+        ] {
+            assert!(!is_like_an_id(other), "{other}");
         }
     }
 

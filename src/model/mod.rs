@@ -37,7 +37,7 @@ pub use flow::{
 };
 pub use id::{
     AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, KeyId, LedgerId, MailId,
-    OrganizationId, ProfileId, SessionId,
+    OrganizationId, ProfileId, SessionId, is_like_an_id,
 };
 pub use link::{
     Identity, LINK_LIFETIME, LedgerEntry, LedgerKind, LinkAttempt, LinkState, MAIL_CODE_LIFETIME, Moved,

@@ -9,13 +9,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Timeouts;
+use super::frames::Frames;
+use super::heads::Heads;
+use super::held::Charge;
 
 /// What one connection is doing, shared by its stream, its requests and its watch.
 #[derive(Debug)]
-pub(super) struct Activity(Mutex<State>);
+pub(super) struct Activity {
+    state: Mutex<State>,
+    cut: Notify,
+}
 
 #[derive(Debug)]
 struct State {
@@ -23,6 +30,12 @@ struct State {
     bytes_begin_requests: bool,
     timeouts: Timeouts,
     requests: usize,
+    /// How many requests have begun so far.
+    begun: u64,
+    /// The number of the request after which the connection ends.
+    last: Option<u64>,
+    /// What the answers hold that hyper has taken and not written (HTTP/1).
+    unsent: Vec<Charge>,
     idle_since: Instant,
     head_since: Option<Instant>,
     stalled_since: Option<Instant>,
@@ -30,13 +43,25 @@ struct State {
 
 impl State {
     fn new(bytes_begin_requests: bool, timeouts: Timeouts, now: Instant) -> Self {
-        let (head_since, stalled_since) = (None, None);
-        Self { bytes_begin_requests, timeouts, requests: 0, idle_since: now, head_since, stalled_since }
+        Self {
+            bytes_begin_requests,
+            timeouts,
+            requests: 0,
+            begun: 0,
+            last: None,
+            unsent: Vec::new(),
+            idle_since: now,
+            head_since: None,
+            stalled_since: None,
+        }
     }
 
-    fn begin_request(&mut self) {
+    /// Gives the number of the request, counted from one.
+    fn begin_request(&mut self) -> u64 {
         self.requests += 1;
+        self.begun += 1;
         self.head_since = None;
+        self.begun
     }
 
     fn end_request(&mut self, now: Instant) {
@@ -66,13 +91,29 @@ impl State {
 
 impl Activity {
     pub(super) fn new(bytes_begin_requests: bool, timeouts: Timeouts) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State::new(bytes_begin_requests, timeouts, Instant::now()))))
+        let state = Mutex::new(State::new(bytes_begin_requests, timeouts, Instant::now()));
+        Arc::new(Self { state, cut: Notify::new() })
     }
 
     /// A request has arrived; it ends when the guard is dropped.
     pub(super) fn request(self: &Arc<Self>) -> Running {
-        self.state().begin_request();
-        Running(Arc::clone(self))
+        let number = self.state().begin_request();
+        Running { activity: Arc::clone(self), number }
+    }
+
+    /// Keeps what an answer holds until everything that hyper has taken is written.
+    pub(super) fn hold_until_written(&self, charge: Charge) {
+        self.state().unsent.push(charge);
+    }
+
+    /// Ends the connection at once.
+    pub(super) fn cut(&self) {
+        self.cut.notify_one();
+    }
+
+    /// Waits until the connection must end at once.
+    pub(super) async fn is_cut(&self) {
+        self.cut.notified().await;
     }
 
     /// Until when the connection may go on like this.
@@ -89,30 +130,69 @@ impl Activity {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A request that has begun and not ended.
 #[derive(Debug)]
-pub(super) struct Running(Arc<Activity>);
+pub(super) struct Running {
+    activity: Arc<Activity>,
+    number: u64,
+}
+
+impl Running {
+    /// Whether the connection must end with the answer to this request.
+    pub(super) fn is_last(&self) -> bool {
+        self.activity.state().last.is_some_and(|last| self.number >= last)
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.state().end_request(Instant::now());
+        self.activity.state().end_request(Instant::now());
     }
+}
+
+/// What looks at the bytes that arrive.
+#[derive(Debug)]
+enum Follower {
+    Heads(Heads),
+    Frames(Frames),
 }
 
 /// A stream whose reads and writes the watch sees.
 #[derive(Debug)]
 pub(super) struct Watched<I> {
     stream: I,
+    follower: Follower,
     activity: Arc<Activity>,
 }
 
 impl<I> Watched<I> {
-    pub(super) fn new(stream: I, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
+    /// A stream that speaks HTTP/2 (`h2`) or HTTP/1.
+    pub(super) fn new(stream: I, h2: bool, activity: Arc<Activity>) -> Self {
+        let follower = if h2 {
+            Follower::Frames(Frames::new(Instant::now()))
+        } else {
+            Follower::Heads(Heads::default())
+        };
+        Self { stream, follower, activity }
+    }
+
+    /// Looks at bytes that have arrived.
+    fn follow(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        let now = Instant::now();
+        let mut state = self.activity.state();
+        state.read(now);
+        match &mut self.follower {
+            Follower::Frames(frames) => frames.follow(bytes, now, state.begun),
+            Follower::Heads(heads) => {
+                heads.follow(bytes);
+                state.last = heads.last();
+                Ok(())
+            }
+        }
     }
 
     fn seen<T>(&self, outcome: Poll<T>) -> Poll<T> {
@@ -129,10 +209,10 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
-            self.activity.state().read(Instant::now());
+        match buffer.filled_mut().get_mut(before..) {
+            Some(fresh) if !fresh.is_empty() => Poll::Ready(self.follow(fresh)),
+            _ => Poll::Ready(Ok(())),
         }
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -157,6 +237,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        if outcome.is_ready() {
+            self.activity.state().unsent.clear();
+        }
         self.seen(outcome)
     }
 

@@ -14,7 +14,8 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
-use super::activity::Running;
+use super::activity::{Activity, Running};
+use super::held::{Charge, SharedCharge};
 
 /// An error of any kind that a body can give.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -28,6 +29,9 @@ pub enum BodyError {
     /// It took longer than allowed.
     #[error("the request body took too long")]
     TooSlow,
+    /// Its connection or its network holds too much already.
+    #[error("there is no room for the request body now")]
+    NoRoom,
     /// The connection failed, or the framing was wrong.
     #[error("the request body could not be read: {0}")]
     Broken(#[from] hyper::Error),
@@ -40,12 +44,14 @@ pub(super) struct Verdict(Arc<AtomicU8>);
 impl Verdict {
     const TOO_LARGE: u8 = 1;
     const TOO_SLOW: u8 = 2;
+    const NO_ROOM: u8 = 3;
 
     /// The answer that the body demands whatever the handler says.
     pub(super) fn status(&self) -> Option<StatusCode> {
         match self.0.load(Ordering::Acquire) {
             Self::TOO_LARGE => Some(StatusCode::PAYLOAD_TOO_LARGE),
             Self::TOO_SLOW => Some(StatusCode::REQUEST_TIMEOUT),
+            Self::NO_ROOM => Some(StatusCode::SERVICE_UNAVAILABLE),
             _ => None,
         }
     }
@@ -89,6 +95,7 @@ pub struct RequestBody {
     patience: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
     verdict: Verdict,
+    held: SharedCharge,
 }
 
 impl std::fmt::Debug for RequestBody {
@@ -101,12 +108,12 @@ impl RequestBody {
     pub(super) fn new(
         incoming: Incoming,
         turns: &Turns,
-        limit: usize,
-        patience: Duration,
+        (limit, patience): (usize, Duration),
         verdict: Verdict,
+        held: SharedCharge,
     ) -> Self {
         let place = Place::Waiting(Box::pin(Arc::clone(&turns.0).acquire_owned()));
-        Self { incoming, place, left: limit, patience, deadline: None, verdict }
+        Self { incoming, place, left: limit, patience, deadline: None, verdict, held }
     }
 
     /// The next frame, once it is this body's turn.
@@ -134,6 +141,10 @@ impl Body for RequestBody {
                     return Poll::Ready(Some(Err(BodyError::TooLarge)));
                 };
                 self.left = left;
+                if self.held.grow(length).is_err() {
+                    self.verdict.say(Verdict::NO_ROOM);
+                    return Poll::Ready(Some(Err(BodyError::NoRoom)));
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(other) => Poll::Ready(other.map(|frame| frame.map_err(BodyError::Broken))),
@@ -158,6 +169,49 @@ impl Body for RequestBody {
     }
 }
 
+/// What holds the bytes of an answer from when hyper takes them until they are written.
+#[derive(Debug)]
+pub(super) enum Keeper {
+    /// The connection: HTTP/1 writes one answer after another.
+    Connection(Arc<Activity>),
+    /// The bytes themselves: HTTP/2 keeps those of each stream until its client opens a window.
+    Bytes,
+}
+
+/// Bytes, and the charge for them.
+struct Charged {
+    bytes: Bytes,
+    _charge: Charge,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// An answer's charge, and what takes it over.
+#[derive(Debug)]
+pub(super) struct Holding {
+    /// The charge for what was not taken yet.
+    pub(super) charge: Charge,
+    /// What takes it over.
+    pub(super) keeper: Keeper,
+}
+
+impl Holding {
+    fn hand_over(&mut self, bytes: Bytes) -> Bytes {
+        let charge = self.charge.split(bytes.len());
+        match &self.keeper {
+            Keeper::Connection(activity) => {
+                activity.hold_until_written(charge);
+                bytes
+            }
+            Keeper::Bytes => Bytes::from_owner(Charged { bytes, _charge: charge }),
+        }
+    }
+}
+
 /// A response body: the handler's or the listener's own.
 #[derive(Debug)]
 pub(super) struct ResponseBody<B> {
@@ -167,13 +221,13 @@ pub(super) struct ResponseBody<B> {
 
 #[derive(Debug)]
 enum Kind<B> {
-    Handler(B),
+    Handler(B, Holding),
     Own(Full<Bytes>),
 }
 
 impl<B> ResponseBody<B> {
-    pub(super) fn handler(body: B, running: Running) -> Self {
-        Self { kind: Kind::Handler(body), _running: running }
+    pub(super) fn handler(body: B, holding: Holding, running: Running) -> Self {
+        Self { kind: Kind::Handler(body, holding), _running: running }
     }
 
     pub(super) fn own(text: &'static str, running: Running) -> Self {
@@ -190,21 +244,25 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for ResponseBody
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.kind {
-            Kind::Handler(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Kind::Handler(body, holding) => {
+                let frame = std::task::ready!(Pin::new(body).poll_frame(cx));
+                let held = |frame: Frame<Bytes>| frame.map_data(|bytes| holding.hand_over(bytes));
+                Poll::Ready(frame.map(|frame| frame.map(held).map_err(Into::into)))
+            }
             Kind::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Handler(body) => body.is_end_stream(),
+            Kind::Handler(body, _) => body.is_end_stream(),
             Kind::Own(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Handler(body) => body.size_hint(),
+            Kind::Handler(body, _) => body.size_hint(),
             Kind::Own(body) => body.size_hint(),
         }
     }

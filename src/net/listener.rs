@@ -173,14 +173,14 @@ impl<H: Handler> Server<H> {
         connections.shutdown().await;
     }
 
-    async fn connection(self, stream: TcpStream, peer: IpAddr, _socket: Socket) {
+    async fn connection(self, stream: TcpStream, peer: IpAddr, socket: Socket) {
         // Answers are written whole; waiting for more only delays them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "a connection was gone before it began");
             return;
         }
         let Some(tls) = self.tls.clone() else {
-            return self.http(stream, peer, None, false).await;
+            return self.http(stream, peer, &socket, None, false).await;
         };
         let handshake = TlsAcceptor::from(tls.config).accept(stream);
         let handshake = tokio::select! {
@@ -192,7 +192,7 @@ impl<H: Handler> Server<H> {
                 let session = stream.get_ref().1;
                 let sni = session.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
                 let h2 = session.alpn_protocol() == Some(tls::ALPN_H2);
-                self.http(stream, peer, sni, h2).await;
+                self.http(stream, peer, &socket, sni, h2).await;
             }
             Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
@@ -200,12 +200,12 @@ impl<H: Handler> Server<H> {
     }
 
     /// Speaks HTTP until the client, the watch or the drain ends it.
-    async fn http<I>(self, stream: I, peer: IpAddr, sni: Option<Arc<str>>, h2: bool)
+    async fn http<I>(self, stream: I, peer: IpAddr, socket: &Socket, sni: Option<Arc<str>>, h2: bool)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Activity::new(!h2, self.settings.timeouts.clone());
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+        let io = TokioIo::new(Watched::new(stream, h2, Arc::clone(&activity)));
         let certificates = self.tls.map(|tls| tls.certificates);
         let settings = self.settings;
         let origin = Arc::new(Origin {
@@ -214,6 +214,7 @@ impl<H: Handler> Server<H> {
             certificates,
             settings: Arc::clone(&settings),
             activity: Arc::clone(&activity),
+            account: socket.account(),
             turns: Turns::new(is_trusted(peer, &settings.trusted_proxies)),
         });
         let handler = self.handler;
@@ -262,7 +263,7 @@ fn http2(streams: Streams, settings: &Settings) -> http2::Builder<Streams> {
 }
 
 /// Runs a connection. When the drain begins or the connection has been idle too long, it is asked to end (GOAWAY, or
-/// `Connection: close`); when it is still there after that, it is cut off.
+/// `Connection: close`); when it is still there after that, it is cut off. So is one whose answers nobody takes.
 async fn run<C: GracefulConnection>(
     connection: C,
     activity: &Activity,
@@ -270,10 +271,14 @@ async fn run<C: GracefulConnection>(
 ) -> Result<(), C::Error> {
     let mut connection = pin!(connection);
     let mut begun = pin!(drain.begun());
+    let mut cut = pin!(activity.is_cut());
     let mut alarm = pin!(tokio::time::sleep_until(activity.deadline()));
     let mut asked_to_end = false;
     let mut last_call = None;
     poll_fn(|cx| {
+        if cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
         if !asked_to_end && begun.as_mut().poll(cx).is_ready() {
             asked_to_end = true;
             connection.as_mut().graceful_shutdown();

@@ -6,15 +6,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::uri::Authority;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body, Incoming};
 use tower::{Service, ServiceExt as _};
 
 use super::activity::{Activity, Running};
 use super::address::client_address;
-use super::body::{BoxError, RequestBody, ResponseBody, Turns, Verdict};
+use super::body::{BoxError, Holding, Keeper, RequestBody, ResponseBody, Turns, Verdict};
+use super::held::{Account, Charge, Full, SharedCharge};
 use super::{Certificates, Settings};
 use crate::protocol::Peer;
 
@@ -55,21 +56,46 @@ pub(super) struct Origin {
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) settings: Arc<Settings>,
     pub(super) activity: Arc<Activity>,
+    pub(super) account: Arc<Account>,
     pub(super) turns: Turns,
 }
 
-/// Checks a request, hands it to `handler`, and lets the body's verdict overrule the answer.
+/// Answers a request within the bounds of its connection, and ends the connection with the answer where what follows on it
+/// is in doubt.
 pub(super) async fn answer<H: Handler>(
     origin: Arc<Origin>,
     handler: H,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody<H::Body>>, Infallible> {
     let running = origin.activity.request();
-    let version = request.version();
-    if let Err(status) = check(&origin, &request) {
-        return Ok(refusal(status, version, running));
+    let (version, is_last) = (request.version(), running.is_last());
+    let outcome = match serve(&origin, handler, request).await {
+        Ok(response) => hold(&origin, &response).map(|charge| (response, charge)),
+        Err(status) => Err(status),
+    };
+    let (response, charge) = match outcome {
+        Ok(held) => held,
+        Err(status) => return Ok(refusal(status, version, running)),
+    };
+    let is_h1 = version < Version::HTTP_2;
+    let keeper = if is_h1 { Keeper::Connection(Arc::clone(&origin.activity)) } else { Keeper::Bytes };
+    let mut response = response.map(|body| ResponseBody::handler(body, Holding { charge, keeper }, running));
+    if is_h1 && is_last {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    Ok(response)
+}
+
+/// Checks a request, hands it to `handler`, and lets the body's verdict overrule the answer.
+async fn serve<H: Handler>(
+    origin: &Origin,
+    handler: H,
+    request: Request<Incoming>,
+) -> Result<Response<H::Body>, StatusCode> {
+    check(origin, &request)?;
     let (mut parts, body) = request.into_parts();
+    let held = SharedCharge::new(origin.account.charge());
+    held.grow(size_of(&parts.headers) + line_of(&parts.method, &parts.uri)).map_err(|_| NO_ROOM)?;
     parts.extensions.insert(Peer {
         address: client_address(origin.peer, &parts.headers, &origin.settings.trusted_proxies),
         tls: origin.certificates.is_some(),
@@ -77,13 +103,31 @@ pub(super) async fn answer<H: Handler>(
     });
     let verdict = Verdict::default();
     let settings = &origin.settings;
-    let (limit, patience) = (settings.body_bytes, settings.timeouts.body);
-    let body = RequestBody::new(body, &origin.turns, limit, patience, verdict.clone());
-    let response = handler.oneshot(Request::from_parts(parts, body)).await?;
-    if let Some(status) = verdict.status() {
-        return Ok(refusal(status, version, running));
+    let limits = (settings.body_bytes, settings.timeouts.body);
+    let body = RequestBody::new(body, &origin.turns, limits, verdict.clone(), held.clone());
+    let Ok(response) = handler.oneshot(Request::from_parts(parts, body)).await;
+    // The request is held until it is answered.
+    drop(held);
+    verdict.status().map_or(Ok(response), Err)
+}
+
+/// What is said where the connection or the network holds too much.
+const NO_ROOM: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+
+/// Holds the memory of an answer. A connection whose client takes no answers is ended.
+fn hold<B: Body>(origin: &Origin, response: &Response<B>) -> Result<Charge, StatusCode> {
+    let body = usize::try_from(response.body().size_hint().lower()).unwrap_or(usize::MAX);
+    let mut charge = origin.account.charge();
+    match charge.grow(body.saturating_add(size_of(response.headers()))) {
+        Ok(()) => Ok(charge),
+        Err(full) => {
+            tracing::debug!(peer = %origin.peer, ?full, "an answer is not kept: too much waits to be sent");
+            if full == Full::Connection {
+                origin.activity.cut();
+            }
+            Err(NO_ROOM)
+        }
     }
-    Ok(response.map(|body| ResponseBody::handler(body, running)))
 }
 
 fn check(origin: &Origin, request: &Request<Incoming>) -> Result<(), StatusCode> {
@@ -105,15 +149,25 @@ fn check(origin: &Origin, request: &Request<Incoming>) -> Result<(), StatusCode>
 /// The line and the headers together have `limit` bytes at most; a line that alone has more is 414, else it is 431
 /// (RFC 9110, section 15.5.15; RFC 6585, section 5).
 fn check_head<B>(request: &Request<B>, limit: usize) -> Result<(), StatusCode> {
-    let target = request.uri().path_and_query().map_or(1, |target| target.as_str().len());
-    let line = request.method().as_str().len() + target + " HTTP/1.1 \r\n".len();
+    let line = line_of(request.method(), request.uri());
     if line > limit {
         return Err(StatusCode::URI_TOO_LONG);
     }
+    let size = line + size_of(request.headers());
+    if size > limit { Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) } else { Ok(()) }
+}
+
+/// The bytes of a request line.
+fn line_of(method: &Method, uri: &Uri) -> usize {
+    let target = uri.path_and_query().map_or(1, |target| target.as_str().len());
+    method.as_str().len() + target + " HTTP/1.1 \r\n".len()
+}
+
+/// The bytes of the headers.
+fn size_of(headers: &HeaderMap) -> usize {
     let header =
         |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
-    let headers: usize = request.headers().iter().map(header).sum();
-    if line + headers > limit { Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) } else { Ok(()) }
+    headers.iter().map(header).sum()
 }
 
 /// The one host that a request names, in lower case and without its port (RFC 9112, section 3.2; RFC 9113, section
@@ -148,6 +202,7 @@ fn refusal<B>(status: StatusCode, version: Version, running: Running) -> Respons
         StatusCode::URI_TOO_LONG => "The address is too long.\n",
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "The request's headers are too large.\n",
         StatusCode::REQUEST_TIMEOUT => "The request took too long.\n",
+        NO_ROOM => "Too much waits to be sent to this network. Try again in a moment.\n",
         _ => "The request is malformed.\n",
     };
     let mut response = Response::new(ResponseBody::own(text, running));
@@ -155,6 +210,9 @@ fn refusal<B>(status: StatusCode, version: Version, running: Running) -> Respons
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    if status == NO_ROOM {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("10"));
+    }
     if version < Version::HTTP_2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

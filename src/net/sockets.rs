@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::held::{Account, Held};
+
 /// Counts open sockets and refuses those beyond the limits.
 #[derive(Debug)]
 pub struct Sockets {
     total: usize,
     per_address: usize,
     open: Mutex<Open>,
+    held: Arc<Held>,
 }
 
 #[derive(Debug, Default)]
@@ -28,7 +31,7 @@ pub(super) struct Socket {
 impl Sockets {
     /// At most `total`, and `per_address` from one address (IPv6: one /64), trusted proxies excepted.
     pub fn new(total: usize, per_address: usize) -> Arc<Self> {
-        Arc::new(Self { total, per_address, open: Mutex::default() })
+        Arc::new(Self { total, per_address, open: Mutex::default(), held: Arc::default() })
     }
 
     /// Counts a socket of `address`, or refuses it. A proxy in front (`shared`) stands for many clients, so that only
@@ -51,6 +54,13 @@ impl Sockets {
     }
 }
 
+impl Socket {
+    /// The account of what its connection holds in memory.
+    pub(super) fn account(&self) -> Arc<Account> {
+        self.sockets.held.open(self.counted_as)
+    }
+}
+
 impl Drop for Socket {
     fn drop(&mut self) {
         let mut open = self.sockets.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,6 +72,14 @@ impl Drop for Socket {
                 open.by_address.remove(&network);
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Sockets {
+    /// Bytes that requests and answers hold in memory.
+    pub(super) fn bytes_held(&self) -> usize {
+        self.held.total()
     }
 }
 

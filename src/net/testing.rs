@@ -59,7 +59,7 @@ pub(super) fn impatient() -> Settings {
 
 impl TestListener {
     /// Starts one. Its handler answers `/` with `hello`, `/peer` with the peer, `/body` with the length of the body,
-    /// and `/wait` when told to go on.
+    /// `/page` and `/large` with many bytes, and `/wait` when told to go on.
     pub(super) async fn start(transport: Transport, settings: Settings) -> Self {
         let requests = Arc::new(AtomicUsize::new(0));
         let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -101,6 +101,12 @@ pub(super) async fn say(
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// How long the answer to `/page` is.
+pub(super) const PAGE: usize = 20_000;
+
+/// How long the answer to `/large` is.
+pub(super) const LARGE: usize = 3_000_000;
+
 type State = (Arc<AtomicUsize>, Arc<Notify>, Arc<Notify>);
 
 async fn respond(
@@ -123,6 +129,8 @@ async fn respond(
             go_on.notified().await;
             "done".to_owned()
         }
+        "/page" => "x".repeat(PAGE),
+        "/large" => "x".repeat(LARGE),
         _ => "hello".to_owned(),
     };
     Ok(Response::new(Full::from(text)))
@@ -171,8 +179,27 @@ pub(super) async fn connect_tls(
     address: SocketAddr,
     host: &str,
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    tls_over(connect(address).await, config, host).await
+}
+
+/// TLS for `host` over a connection.
+pub(super) async fn tls_over(
+    stream: TcpStream,
+    config: ClientConfig,
+    host: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let host = ServerName::try_from(host.to_owned()).unwrap();
-    TlsConnector::from(Arc::new(config)).connect(host, connect(address).await).await
+    TlsConnector::from(Arc::new(config)).connect(host, stream).await
+}
+
+/// Waits until something is so; fails when it never is.
+pub(super) async fn eventually(what: &str, so: impl Fn() -> bool) {
+    let waiting = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 /// A stream that writes one byte at a time.

@@ -3,6 +3,7 @@
 
 use crate::model::{App, AuthorizationRequest, GrantType, Prompt};
 use crate::protocol::claims::{self, Demanded};
+use crate::protocol::count::MOST;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters, parse_prompt, split_words};
 
 /// Scopes that the broker knows.
@@ -38,7 +39,7 @@ pub fn check(
     let scopes = scopes(app, parameters, &prompt)?;
     let code_challenge = code_challenge(app, parameters)?;
     let claims = demanded(parameters, longest)?;
-    let wished = parameters.get("acr_values").map(split_words).unwrap_or_default();
+    let wished = words(parameters, "acr_values")?;
     let request = AuthorizationRequest {
         app: app.id,
         redirect_uri: redirect_uri.to_owned(),
@@ -53,7 +54,7 @@ pub fn check(
         domain_hint: parameters.get("domain_hint").map(str::to_owned),
         idp_hint: parameters.get("idp_hint").map(str::to_owned),
         resources: resources(app, parameters)?,
-        ui_locales: parameters.get("ui_locales").map(str::to_owned),
+        ui_locales: locales(parameters)?,
         scopes,
         code_challenge,
         prompt,
@@ -104,6 +105,19 @@ fn check_response(app: &App, parameters: &Parameters) -> Result<(), OAuthError> 
     Ok(())
 }
 
+/// The words of a parameter.
+fn words(parameters: &Parameters, name: &'static str) -> Result<Vec<String>, OAuthError> {
+    let Some(text) = parameters.get(name) else { return Ok(Vec::new()) };
+    split_words(text).map_err(|_| {
+        OAuthError::naming(ErrorCode::InvalidRequest, &format!("{name} has more than {MOST} words"))
+    })
+}
+
+fn locales(parameters: &Parameters) -> Result<Option<String>, OAuthError> {
+    words(parameters, "ui_locales")?;
+    Ok(parameters.get("ui_locales").map(str::to_owned))
+}
+
 fn prompt(parameters: &Parameters) -> Result<Vec<Prompt>, OAuthError> {
     let Some(text) = parameters.get("prompt") else { return Ok(Vec::new()) };
     let prompt = parse_prompt(text).ok_or(OAuthError::new(
@@ -119,7 +133,7 @@ fn prompt(parameters: &Parameters) -> Result<Vec<Prompt>, OAuthError> {
 /// Scopes that the app may have; unknown ones are ignored (`OpenID` Connect Core, section 3.1.2.1), known ones that
 /// the app may not have are refused.
 fn scopes(app: &App, parameters: &Parameters, prompt: &[Prompt]) -> Result<Vec<String>, OAuthError> {
-    let asked = parameters.get("scope").map(split_words).unwrap_or_default();
+    let asked = words(parameters, "scope")?;
     let well_formed = |word: &String| word.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
     if !asked.iter().all(well_formed) {
         return Err(OAuthError::new(
@@ -190,7 +204,7 @@ fn demanded(parameters: &Parameters, longest: usize) -> Result<Demanded, OAuthEr
     let Some(text) = parameters.get("claims") else { return Ok(Demanded::default()) };
     claims::parse(text, longest).ok_or(OAuthError::new(
         ErrorCode::InvalidRequest,
-        "claims is no JSON object as OpenID Connect Core 5.5 has it, or too long",
+        "claims is no JSON object as OpenID Connect Core 5.5 has it, or too long, or a list in it is",
     ))
 }
 
@@ -234,7 +248,7 @@ pub(crate) mod tests {
                         &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
     fn check_with(app: &App, more: &str) -> Result<AuthorizationRequest, ErrorCode> {
-        let parameters = Parameters::parse(&format!("{GOOD}{more}"));
+        let parameters = Parameters::parse(&format!("{GOOD}{more}")).unwrap();
         let checked = check(app, "https://app.test/cb", &parameters, 2_048);
         checked.map(|checked| checked.request).map_err(|error| error.code)
     }
@@ -267,7 +281,7 @@ pub(crate) mod tests {
         let long = format!("&state={}", "a".repeat(2_049));
         assert_eq!(check_with(&app(|_| ()), &long).err(), Some(InvalidRequest));
         let no_email = app(|settings| settings.scopes.retain(|scope| scope != "email"));
-        let asks_email = Parameters::parse(&GOOD.replace("scope=openid", "scope=openid+email"));
+        let asks_email = Parameters::parse(&GOOD.replace("scope=openid", "scope=openid+email")).unwrap();
         assert_eq!(
             check(&no_email, "u", &asks_email, 2_048).err().map(|error| error.code),
             Some(InvalidScope)
@@ -275,9 +289,25 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_list_of_words_has_a_hundred_at_most() {
+        for name in ["scope", "acr_values", "ui_locales", "prompt"] {
+            let good = GOOD.replace("scope=openid&", "");
+            let with = |count: usize| {
+                let words: Vec<String> = (0..count).map(|at| format!("w{at}")).collect();
+                let text = format!("{good}&{name}={}", words.join("+"));
+                let checked = check(&app(|_| ()), "u", &Parameters::parse(&text).unwrap(), 2_048);
+                checked.map(|_| ()).map_err(|error| error.code)
+            };
+            assert_eq!(with(101), Err(ErrorCode::InvalidRequest), "{name}");
+            // `prompt` takes four words that exist.
+            assert_eq!(with(100).is_ok(), name != "prompt", "{name}");
+        }
+    }
+
+    #[test]
     fn only_the_code_response_exists() {
         for (text, code) in [("token", ErrorCode::UnsupportedResponseType), ("", ErrorCode::InvalidRequest)] {
-            let parameters = Parameters::parse(&GOOD.replace("=code&", &format!("={text}&")));
+            let parameters = Parameters::parse(&GOOD.replace("=code&", &format!("={text}&"))).unwrap();
             assert_eq!(
                 check(&app(|_| ()), "u", &parameters, 2_048).err().map(|error| error.code),
                 Some(code),
@@ -288,8 +318,8 @@ pub(crate) mod tests {
 
     #[test]
     fn pkce_is_required_unless_a_confidential_app_opted_out() {
-        let without = Parameters::parse("response_type=code&scope=openid");
-        let plain = Parameters::parse(&GOOD.replace("S256", "plain"));
+        let without = Parameters::parse("response_type=code&scope=openid").unwrap();
+        let plain = Parameters::parse(&GOOD.replace("S256", "plain")).unwrap();
         let opted_out = app(|settings| settings.require_pkce = false);
         let public = app(|settings| {
             settings.require_pkce = false;
@@ -306,7 +336,7 @@ pub(crate) mod tests {
     fn offline_access_needs_consent_of_somebody() {
         let asks = |app: &App, more: &str| {
             let text = GOOD.replace("scope=openid", "scope=openid+offline_access") + more;
-            check(app, "u", &Parameters::parse(&text), 2_048)
+            check(app, "u", &Parameters::parse(&text).unwrap(), 2_048)
                 .unwrap()
                 .request
                 .scopes
@@ -335,7 +365,7 @@ pub(crate) mod tests {
 
     #[test]
     fn unknown_scopes_are_ignored() {
-        let parameters = Parameters::parse(&GOOD.replace("scope=openid", "scope=openid+dance"));
+        let parameters = Parameters::parse(&GOOD.replace("scope=openid", "scope=openid+dance")).unwrap();
         assert_eq!(check(&app(|_| ()), "u", &parameters, 2_048).unwrap().request.scopes, ["openid"]);
     }
 }

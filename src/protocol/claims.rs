@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::count::counted;
 use super::json::parse_object;
 
 /// What the parameter demands.
@@ -18,7 +19,7 @@ pub struct Demanded {
 
 /// Reads the parameter, of at most `longest` bytes. `None` when it is not what section 5.5 says, and, stricter than that,
 /// when `values` is empty or stands beside `value`: an app that wrote so meant to demand something. An essential `acr` with
-/// neither demands nothing.
+/// neither demands nothing. More than [`MOST`](super::count::MOST) claims or values are refused as well.
 ///
 /// What is asked of `userinfo`, and of other claims, is looked at for its form alone.
 pub fn parse(text: &str, longest: usize) -> Option<Demanded> {
@@ -50,12 +51,16 @@ pub fn parse(text: &str, longest: usize) -> Option<Demanded> {
 fn requests<'a>(request: &'a Map<String, Value>, name: &str) -> Option<Option<&'a Map<String, Value>>> {
     let Some(member) = request.get(name) else { return Some(None) };
     let requests = member.as_object()?;
-    let well_formed = requests.values().all(|it| match it {
+    let well_formed = counted(requests.values()).ok()?.into_iter().all(|it| match it {
         Value::Null => true,
-        Value::Object(it) => is_essential(it).is_some() && it.get("values").is_none_or(Value::is_array),
+        Value::Object(it) => is_essential(it).is_some() && it.get("values").is_none_or(is_list),
         _ => false,
     });
     well_formed.then_some(Some(requests))
+}
+
+fn is_list(value: &Value) -> bool {
+    value.as_array().is_some_and(|items| counted(items).is_ok())
 }
 
 fn is_essential(request: &Map<String, Value>) -> Option<bool> {
@@ -68,7 +73,10 @@ fn words(request: &Map<String, Value>) -> Option<Vec<String>> {
     match (request.get("value"), request.get("values")) {
         (None, None) => Some(Vec::new()),
         (Some(word), None) => Some(vec![text(word)?]),
-        (None, Some(words)) => words.as_array().filter(|words| !words.is_empty())?.iter().map(text).collect(),
+        (None, Some(words)) => {
+            let words = counted(words.as_array()?).ok()?;
+            if words.is_empty() { None } else { words.into_iter().map(text).collect() }
+        }
         (Some(_), Some(_)) => None,
     }
 }
@@ -100,6 +108,21 @@ mod tests {
             let expected = (words(essential), words(voluntary), subject.map(str::to_owned));
             assert_eq!(demanded(text), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_list_has_a_hundred_members_at_most() {
+        let list = |count: usize| vec!["\"a\""; count].join(",");
+        let acr = |count| format!(r#"{{"id_token":{{"acr":{{"values":[{}]}}}}}}"#, list(count));
+        let other = |count| format!(r#"{{"userinfo":{{"name":{{"values":[{}]}}}}}}"#, list(count));
+        let members = |count| {
+            let names: Vec<String> = (0..count).map(|at| format!("\"n{at}\":null")).collect();
+            format!(r#"{{"id_token":{{{}}}}}"#, names.join(","))
+        };
+        for text in [&acr as &dyn Fn(usize) -> String, &other] {
+            assert!(demanded(&text(100)).is_some() && demanded(&text(101)).is_none(), "{}", text(101));
+        }
+        assert!(demanded(&members(100)).is_some() && demanded(&members(101)).is_none());
     }
 
     #[test]

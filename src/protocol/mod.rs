@@ -4,6 +4,7 @@
 
 pub mod base64url;
 pub mod claims;
+pub mod count;
 pub mod document;
 pub mod jose;
 pub mod json;

@@ -1,9 +1,11 @@
 //! OAuth 2.0 and `OpenID` Connect on the wire: parameters, error codes, answers.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use url::form_urlencoded;
 
+use super::count::{TooMany, counted};
 use crate::model::Prompt;
 
 crate::model::words::words! {
@@ -69,9 +71,13 @@ impl std::fmt::Debug for Parameters {
 impl Parameters {
     /// Reads `application/x-www-form-urlencoded` text, as queries and forms carry it. U+0000 becomes U+FFFD, as in
     /// HTML: PostgreSQL keeps no such text, and nothing that is registered or issued holds it.
-    pub fn parse(text: &str) -> Self {
+    ///
+    /// # Errors
+    /// There are more than [`MOST`](super::count::MOST) parameters.
+    pub fn parse(text: &str) -> Result<Self, TooMany> {
         let whole = |part: Cow<'_, str>| part.replace('\0', "\u{fffd}");
-        Self(form_urlencoded::parse(text.as_bytes()).map(|(n, v)| (whole(n), whole(v))).collect())
+        let pairs = form_urlencoded::parse(text.as_bytes()).map(|(n, v)| (whole(n), whole(v)));
+        Ok(Self(counted(pairs)?))
     }
 
     /// The value of a parameter; one without a value counts as absent (RFC 6749, section 3.1).
@@ -91,11 +97,9 @@ impl Parameters {
 
     /// The first parameter that came more than once; `resource` may (RFC 8707, section 2).
     pub fn first_repeated(&self) -> Option<&str> {
-        let names = self.0.iter().enumerate();
-        names
-            .filter(|(_, (name, _))| name != "resource")
-            .find(|(at, (name, _))| self.0.iter().take(*at).any(|(earlier, _)| earlier == name))
-            .map(|(_, (name, _))| name.as_str())
+        let mut seen = HashSet::with_capacity(self.0.len());
+        let mut names = self.0.iter().map(|(name, _)| name.as_str());
+        names.find(|name| *name != "resource" && !seen.insert(*name))
     }
 
     /// The same as text again.
@@ -140,19 +144,18 @@ pub fn add_to_query(redirect_uri: &str, parameters: &[(&str, &str)]) -> String {
 }
 
 /// Reads space-separated words, each once, in their order.
-pub fn split_words(text: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        if !words.iter().any(|known| known == word) {
-            words.push(word.to_owned());
-        }
-    }
-    words
+///
+/// # Errors
+/// There are more than [`MOST`](super::count::MOST) words, repeated ones included.
+pub fn split_words(text: &str) -> Result<Vec<String>, TooMany> {
+    let words = counted(text.split(' ').filter(|word| !word.is_empty()))?;
+    let mut seen = HashSet::with_capacity(words.len());
+    Ok(words.into_iter().filter(|word| seen.insert(*word)).map(str::to_owned).collect())
 }
 
-/// Reads `prompt`; `None` for a value that does not exist.
+/// Reads `prompt`; `None` for a value that does not exist, and for more words than are read.
 pub fn parse_prompt(text: &str) -> Option<Vec<Prompt>> {
-    split_words(text).iter().map(|word| word.parse().ok()).collect()
+    split_words(text).ok()?.iter().map(|word| word.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -161,7 +164,7 @@ mod tests {
 
     #[test]
     fn an_empty_parameter_counts_as_absent_but_not_as_never_sent() {
-        let parameters = Parameters::parse("a=&b=1&a=2");
+        let parameters = Parameters::parse("a=&b=1&a=2").unwrap();
         assert_eq!(parameters.get("a"), Some("2"));
         assert!(!parameters.is_single("a") && parameters.is_single("b"));
         assert_eq!(parameters.first_repeated(), Some("a"));
@@ -169,15 +172,35 @@ mod tests {
 
     #[test]
     fn a_zero_becomes_what_no_name_holds() {
-        let parameters = Parameters::parse("client_id=a%00b&%00=c");
+        let parameters = Parameters::parse("client_id=a%00b&%00=c").unwrap();
         assert_eq!(parameters.get("client_id"), Some("a\u{fffd}b"));
         assert_eq!(parameters.get("\u{fffd}"), Some("c"));
     }
 
     #[test]
     fn only_resource_may_repeat() {
-        assert_eq!(Parameters::parse("resource=a&resource=b&x=1").first_repeated(), None);
-        assert_eq!(Parameters::parse("x=1&resource=a&x=1").first_repeated(), Some("x"));
+        assert_eq!(Parameters::parse("resource=a&resource=b&x=1").unwrap().first_repeated(), None);
+        assert_eq!(Parameters::parse("x=1&resource=a&x=1").unwrap().first_repeated(), Some("x"));
+    }
+
+    #[test]
+    fn a_hundred_parameters_are_read_and_no_more() {
+        let text = |count: usize| (0..count).map(|at| format!("n{at}=v&")).collect::<String>();
+        let read = Parameters::parse(&text(100)).unwrap();
+        assert_eq!((read.iter().count(), read.first_repeated()), (100, None));
+        assert_eq!(Parameters::parse(&text(101)), Err(TooMany));
+        // Separators alone are no parameters.
+        assert_eq!(Parameters::parse(&"&".repeat(1_000)), Ok(Parameters::default()));
+    }
+
+    #[test]
+    fn words_are_read_once_each_in_their_order_and_a_hundred_at_most() {
+        assert_eq!(split_words(" b a  b c "), Ok(["b", "a", "c"].map(str::to_owned).to_vec()));
+        let text = |count: usize| (0..count).map(|at| format!("w{at} ")).collect::<String>();
+        assert_eq!(split_words(&text(100)).map(|words| words.len()), Ok(100));
+        assert_eq!(split_words(&text(101)), Err(TooMany));
+        assert_eq!(split_words(&"login ".repeat(101)), Err(TooMany), "repeated words count as well");
+        assert_eq!(parse_prompt(&"login ".repeat(101)), None);
     }
 
     #[test]

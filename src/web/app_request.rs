@@ -8,15 +8,17 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 use url::form_urlencoded;
 
 use super::oauth::refuse;
-use super::request::{Browser, PostedForm};
+use super::request::{Browser, FormError, PostedForm, TOO_MANY};
 use super::state::Web;
 use crate::flows::clients::ClientCredentials;
 use crate::flows::directory::AppEntry;
 use crate::model::Secret;
+use crate::protocol::count::MOST;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 
 /// A request of an app that has proved itself.
@@ -31,19 +33,39 @@ pub struct AppRequest {
     pub tried_basic: bool,
 }
 
+/// Where a request of an app came from.
+pub(super) struct Caller(pub(super) String);
+
+impl FromRequestParts<Web> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
+        match Browser::read(parts, web) {
+            Ok(browser) => Ok(Self(browser.visit.network())),
+            Err(browser) => {
+                let network = browser.visit.network();
+                Err(refuse(web.broker.refuse_request(&network, TOO_MANY, too_many()).await, false))
+            }
+        }
+    }
+}
+
+/// What an app is told that sent too many parameters.
+pub(super) fn too_many() -> OAuthError {
+    OAuthError::naming(ErrorCode::InvalidRequest, &format!("send {MOST} parameters at most"))
+}
+
 impl FromRequest<Web> for AppRequest {
     type Rejection = Response;
 
     async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
-        let browser = Browser::from_request_parts(&mut parts, web)
-            .await
-            .map_err(axum::response::IntoResponse::into_response)?;
-        let network = browser.visit.network();
+        let Caller(network) = Caller::from_request_parts(&mut parts, web).await?;
         let credentials = basic_credentials(&parts.headers);
         let tried_basic = parts.headers.contains_key(header::AUTHORIZATION);
-        let form = PostedForm::from_request(Request::from_parts(parts, body), web).await;
+        let form = PostedForm::read(&parts, body).await;
         let read = match (form, credentials) {
+            (Err(FormError::TooMany), _) => Err((TOO_MANY, too_many())),
             (Err(_), _) => Err(("form_unreadable", not_a_form())),
             (Ok(PostedForm(form)), _) if form.first_repeated().is_some() => {
                 Err(("parameter_repeated", repeated(form.first_repeated().unwrap_or_default())))

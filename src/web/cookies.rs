@@ -2,11 +2,16 @@
 //!
 //! A name that comes twice is ignored altogether, since nobody can tell which of the two a tosser of cookies set.
 
+use std::collections::HashMap;
+
 use http::{HeaderMap, HeaderValue, header};
 
 use super::locale::Locale;
 use crate::flows::visit::CookieChange;
 use crate::model::{FLOW_LIFETIME, FlowId, Secret};
+
+/// How the names of our cookies begin.
+const OURS: &str = "__Host-";
 
 const SESSION: &str = "__Host-session";
 const KNOWN: &str = "__Host-known";
@@ -33,21 +38,22 @@ impl Cookies {
     /// Reads the `Cookie` headers; what is malformed or doubled is as if it were not there.
     pub fn read(headers: &HeaderMap) -> Self {
         let texts = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-        let pairs: Vec<(&str, &str)> = texts
+        let pairs = texts
             .flat_map(|text| text.split(';'))
             .filter_map(|pair| pair.trim_matches([' ', '\t']).split_once('='))
-            .collect();
-        let single = |name: &str| {
-            let mut values = pairs.iter().filter(|(other, _)| *other == name).map(|(_, value)| *value);
-            values.next().filter(|_| values.next().is_none())
-        };
-        let mut flows: Vec<(FlowId, String)> = Vec::new();
-        for (name, _) in &pairs {
-            let id = name.strip_prefix(FLOW).and_then(|digits| format!("flo_{digits}").parse().ok());
-            if let (Some(id), Some(value)) = (id, single(name)) {
-                flows.push((id, value.to_owned()));
-            }
+            .filter(|(name, _)| name.starts_with(OURS));
+        // The value of a name that came once, and nothing for one that came again.
+        let mut values: HashMap<&str, Option<&str>> = HashMap::new();
+        for (name, value) in pairs {
+            values.entry(name).and_modify(|known| *known = None).or_insert(Some(value));
         }
+        let single = |name: &str| values.get(name).copied().flatten();
+        let flow = |(name, value): (&&str, &Option<&str>)| {
+            let id = format!("flo_{}", name.strip_prefix(FLOW)?).parse().ok()?;
+            Some((id, (*value)?.to_owned()))
+        };
+        let mut flows: Vec<(FlowId, String)> = values.iter().filter_map(flow).collect();
+        flows.sort_unstable_by_key(|(id, _)| *id);
         let session = single(SESSION).filter(|token| !token.is_empty()).map(Secret::new);
         let language = single(LANGUAGE).map(str::to_owned);
         Self { session, known: single(KNOWN).map(str::to_owned), flows, language }

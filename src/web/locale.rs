@@ -10,6 +10,7 @@ use axum::response::Response;
 use http::{Method, header};
 
 use super::cookies::set_language;
+use crate::protocol::count::MOST;
 use crate::protocol::oauth::Parameters;
 
 /// A language that the pages speak.
@@ -48,11 +49,12 @@ impl Locale {
     }
 
     /// The language of a request: the first supported tag of `wishes` (each a space-separated list, the most
-    /// binding first: what the person chose, then the app's `ui_locales`), else by `Accept-Language`, else English.
+    /// binding first: what the person chose, then the app's `ui_locales`), else by `Accept-Language`, else English. Of
+    /// each list, the first [`MOST`] are read.
     pub fn choose<'a>(wishes: impl IntoIterator<Item = &'a str>, accept_language: Option<&str>) -> Self {
         wishes
             .into_iter()
-            .flat_map(str::split_ascii_whitespace)
+            .flat_map(|wish| wish.split_ascii_whitespace().take(MOST))
             .find_map(Self::from_tag)
             .or_else(|| accept_language.and_then(Self::accepted))
             .unwrap_or(Self::English)
@@ -61,7 +63,7 @@ impl Locale {
     /// The heaviest supported range of an `Accept-Language`; among equals the first.
     fn accepted(header: &str) -> Option<Self> {
         let mut best: Option<(u16, Self)> = None;
-        for range in header.split(',') {
+        for range in header.split(',').take(MOST) {
             let mut parts = range.split(';').map(str::trim);
             let tag = parts.next().unwrap_or_default();
             let locale = if tag == "*" { Some(Self::English) } else { Self::from_tag(tag) };
@@ -81,9 +83,9 @@ impl Locale {
 pub async fn keep_choice(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let of_app = ["/oauth2/", "/sso/", "/.well-known/"].iter().any(|room| path.starts_with(room));
-    let query = Parameters::parse(request.uri().query().unwrap_or_default());
-    let chosen = query.get("ui_locales").filter(|_| !of_app && request.method() == Method::GET);
-    let cookie = chosen.and_then(Locale::from_tag).and_then(set_language);
+    let query = request.uri().query().filter(|_| !of_app && request.method() == Method::GET);
+    let query = query.and_then(|query| Parameters::parse(query).ok()).unwrap_or_default();
+    let cookie = query.get("ui_locales").and_then(Locale::from_tag).and_then(set_language);
     let mut response = next.run(request).await;
     if let Some(cookie) = cookie {
         response.headers_mut().append(header::SET_COOKIE, cookie);

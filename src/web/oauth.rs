@@ -11,14 +11,14 @@ use axum::routing::{MethodRouter, get, post};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use super::app_request::AppRequest;
-use super::request::{Browser, PostedForm};
+use super::app_request::{AppRequest, Caller, too_many};
+use super::request::{FormError, TOO_MANY, TriedForm};
 use super::respond::no_store;
 use super::state::Web;
 use crate::flows::error::EndpointError;
 use crate::flows::token::TokenRequest;
 use crate::model::Secret;
-use crate::protocol::oauth::{ErrorCode, OAuthError};
+use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 
 /// The routes of this file.
 pub fn routes() -> Router<Web> {
@@ -101,36 +101,44 @@ async fn post_revoke(State(web): State<Web>, request: AppRequest) -> Response {
     }
 }
 
-async fn get_userinfo(State(web): State<Web>, browser: Browser, headers: HeaderMap) -> Response {
-    userinfo(&web, &browser, bearer(&headers)).await
+async fn get_userinfo(State(web): State<Web>, Caller(network): Caller, headers: HeaderMap) -> Response {
+    userinfo(&web, &network, bearer(&headers)).await
 }
 
 async fn post_userinfo(
     State(web): State<Web>,
-    browser: Browser,
+    Caller(network): Caller,
     headers: HeaderMap,
-    form: Result<PostedForm, Response>,
+    TriedForm(form): TriedForm,
 ) -> Response {
     // A body is optional here; one that is no form carries no token.
-    let form = form.map(|PostedForm(form)| form).unwrap_or_default();
+    let form = match form {
+        Ok(form) => form,
+        Err(FormError::TooMany) => return refuse_bearer(&web, &network, TOO_MANY, too_many()).await,
+        Err(_) => Parameters::default(),
+    };
     let token = match (bearer(&headers), form.get("access_token")) {
         (header, Some(_)) if header.is_some() || !form.is_single("access_token") => {
             let error = OAuthError::new(ErrorCode::InvalidRequest, "send the access token in one place only");
-            let network = browser.visit.network();
-            return match web.broker.refuse_request(&network, "token_in_two_places", error).await {
-                EndpointError::Refused(error) => bearer_error(StatusCode::BAD_REQUEST, Some(&error)),
-                unavailable @ EndpointError::Unavailable(_) => refuse(unavailable, false),
-            };
+            return refuse_bearer(&web, &network, "token_in_two_places", error).await;
         }
         (header, form) => header.or_else(|| form.map(Secret::new)),
     };
-    userinfo(&web, &browser, token).await
+    userinfo(&web, &network, token).await
 }
 
-async fn userinfo(web: &Web, browser: &Browser, token: Option<Secret>) -> Response {
+/// Refuses a request at userinfo that is malformed (RFC 6750, section 3.1).
+async fn refuse_bearer(web: &Web, network: &str, reason: &'static str, error: OAuthError) -> Response {
+    match web.broker.refuse_request(network, reason, error).await {
+        EndpointError::Refused(error) => bearer_error(StatusCode::BAD_REQUEST, Some(&error)),
+        unavailable @ EndpointError::Unavailable(_) => refuse(unavailable, false),
+    }
+}
+
+async fn userinfo(web: &Web, network: &str, token: Option<Secret>) -> Response {
     // Nothing was presented, so nothing was decided: the answer only says how to ask (RFC 6750, section 3.1).
     let Some(token) = token else { return bearer_error(StatusCode::UNAUTHORIZED, None) };
-    match web.broker.userinfo(&browser.visit.network(), token.expose()).await {
+    match web.broker.userinfo(network, token.expose()).await {
         Ok(claims) => no_store(json(StatusCode::OK, &claims)),
         Err(EndpointError::Refused(error)) => {
             let status = match error.code {

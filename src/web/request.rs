@@ -1,9 +1,8 @@
 //! What a request says, read once: who asks, in which language, with which parameters.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 
-use axum::body::Bytes;
+use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::response::Response;
 use http::header::{self, HeaderMap};
@@ -18,6 +17,7 @@ use crate::flows::error::FlowError;
 use crate::flows::visit::Visit;
 use crate::model::ConnectionId;
 use crate::protocol::Peer;
+use crate::protocol::count::TooMany;
 use crate::protocol::oauth::Parameters;
 
 /// Bytes of a browser's own name that are kept.
@@ -74,18 +74,25 @@ impl RequestOrigin {
     }
 }
 
-impl FromRequestParts<Web> for Browser {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Infallible> {
+impl Browser {
+    /// Reads who asks.
+    ///
+    /// # Errors
+    /// The query has too many parameters. The error is the browser without its query, to be answered.
+    pub(super) fn read(parts: &Parts, web: &Web) -> Result<Self, Self> {
         let headers = &parts.headers;
-        let query = Parameters::parse(parts.uri.query().unwrap_or_default());
+        let (query, fits) = match Parameters::parse(parts.uri.query().unwrap_or_default()) {
+            Ok(query) => (query, true),
+            Err(TooMany) => (Parameters::default(), false),
+        };
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let wish = query.get("ui_locales");
         let cookies = Cookies::read(headers);
         let agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let here = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        Ok(Self {
+        // What is not read does not come back either.
+        let whole = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let here = if fits { whole } else { parts.uri.path() }.to_owned();
+        let browser = Self {
             visit: Visit {
                 address: address(parts),
                 user_agent: agent.map(|text| printable(&text)).unwrap_or_default(),
@@ -99,9 +106,29 @@ impl FromRequestParts<Web> for Browser {
             accept_language: accepted.map(str::to_owned),
             here,
             query,
-        })
+        };
+        if fits { Ok(browser) } else { Err(browser) }
     }
 }
+
+impl FromRequestParts<Web> for Browser {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
+        match Self::read(parts, web) {
+            Ok(browser) => Ok(browser),
+            Err(browser) => Err(too_many(web, &browser).await),
+        }
+    }
+}
+
+/// The page that refuses a query or a form with too many parameters.
+async fn too_many(web: &Web, browser: &Browser) -> Response {
+    refusal(web, browser, web.broker.refuse_form(&browser.visit, TOO_MANY).await)
+}
+
+/// Why a query or a form with too many parameters is refused, as the audit log has it.
+pub(super) const TOO_MANY: &str = "too_many_parameters";
 
 /// The client's address, as the listener found it.
 fn address(parts: &Parts) -> IpAddr {
@@ -123,7 +150,7 @@ impl FromRequestParts<Web> for OfConnection {
         if let Some(id) = named.and_then(|Path(text)| text.parse().ok()) {
             return Ok(Self(id));
         }
-        let Ok(browser) = Browser::from_request_parts(parts, web).await;
+        let browser = Browser::from_request_parts(parts, web).await?;
         Err(refusal(web, &browser, FlowError::refused("not_found")))
     }
 }
@@ -132,23 +159,72 @@ impl FromRequestParts<Web> for OfConnection {
 #[derive(Debug, Clone)]
 pub struct PostedForm(pub Parameters);
 
+/// Why a form cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FormError {
+    /// The request is no form at all.
+    NotAForm,
+    /// The body did not arrive whole.
+    Cut,
+    /// The body is not UTF-8.
+    NotUtf8,
+    /// There are too many parameters.
+    TooMany,
+}
+
+impl FormError {
+    fn answer(self) -> Response {
+        let (status, text) = match self {
+            Self::NotAForm => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/x-www-form-urlencoded"),
+            Self::Cut => (StatusCode::BAD_REQUEST, "the body did not arrive whole"),
+            Self::NotUtf8 => (StatusCode::BAD_REQUEST, "the body is not UTF-8"),
+            Self::TooMany => (StatusCode::BAD_REQUEST, "the form has too many parameters"),
+        };
+        plain(status, text)
+    }
+}
+
+impl PostedForm {
+    /// Reads a form. How long its body may be is the listener's concern.
+    pub(super) async fn read(parts: &Parts, body: Body) -> Result<Self, FormError> {
+        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let essence = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+        if parts.method != Method::POST
+            || !essence.is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+        {
+            return Err(FormError::NotAForm);
+        }
+        let body = to_bytes(body, usize::MAX).await.map_err(|_| FormError::Cut)?;
+        let text = std::str::from_utf8(&body).map_err(|_| FormError::NotUtf8)?;
+        Parameters::parse(text).map(Self).map_err(|TooMany| FormError::TooMany)
+    }
+}
+
 impl FromRequest<Web> for PostedForm {
     type Rejection = Response;
 
     async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let essence = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
-        if request.method() != Method::POST
-            || !essence.is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-www-form-urlencoded"))
-        {
-            return Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/x-www-form-urlencoded"));
+        let (parts, body) = request.into_parts();
+        match Self::read(&parts, body).await {
+            Ok(form) => Ok(form),
+            Err(FormError::TooMany) => {
+                let (Ok(browser) | Err(browser)) = Browser::read(&parts, web);
+                Err(too_many(web, &browser).await)
+            }
+            Err(error) => Err(error.answer()),
         }
-        let body = Bytes::from_request(request, web)
-            .await
-            .map_err(|_| plain(StatusCode::BAD_REQUEST, "the body did not arrive whole"))?;
-        let text = std::str::from_utf8(&body)
-            .map_err(|_| plain(StatusCode::BAD_REQUEST, "the body is not UTF-8"))?;
-        Ok(Self(Parameters::parse(text)))
+    }
+}
+
+/// A form for handlers that answer to one that cannot be read in their own words.
+pub(super) struct TriedForm(pub(super) Result<Parameters, FormError>);
+
+impl FromRequest<Web> for TriedForm {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request(request: Request, _: &Web) -> Result<Self, Self::Rejection> {
+        let (parts, body) = request.into_parts();
+        Ok(Self(PostedForm::read(&parts, body).await.map(|PostedForm(form)| form)))
     }
 }
 

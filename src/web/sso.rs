@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use super::pages::Repost;
 use super::request::{Browser, OfConnection, PostedForm};
-use super::respond::{outcome, page};
+use super::respond::{outcome, page, refusal};
 use super::state::Web;
 use crate::flows::sso::CallbackParameters;
 use crate::model::ConnectionId;
@@ -48,7 +48,15 @@ async fn finish(web: &Web, browser: &Browser, connection: ConnectionId, paramete
 /// The field by which a page of ours says that it has posted a callback once more.
 const REPOSTED: &str = "reposted";
 
-/// A callback by `form_post` comes from the provider's site, so without our cookies. A page of ours posts it again.
+/// What an authorization response may say (RFC 6749, section 4.1.2; RFC 9207; `OpenID` Connect Session Management 1.0,
+/// section 3). Nothing else is posted again.
+const RESPONSE: [&str; 6] = ["state", "code", "error", "error_description", "iss", "session_state"];
+
+/// The longest value that is posted again, in bytes.
+const MAX_VALUE: usize = 4 * 1_024;
+
+/// A callback by `form_post` comes from the provider's site, so without our cookies. A page of ours posts it again: what a
+/// response may say, each once. Anybody can send such a post, so nothing else of it comes back.
 async fn repost_sso(
     State(web): State<Web>,
     OfConnection(connection): OfConnection,
@@ -58,9 +66,26 @@ async fn repost_sso(
     if form.get(REPOSTED).is_some() {
         return finish(&web, &browser, connection, &form).await;
     }
-    let mut fields: Vec<(String, String)> =
-        form.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    if let Err(error) = web.broker.require_callback(&browser.visit, connection).await {
+        return refusal(&web, &browser, error);
+    }
+    let Some(mut fields) = response_fields(&form) else {
+        let error = web.broker.refuse_form(&browser.visit, "response_malformed").await;
+        return refusal(&web, &browser, error);
+    };
     fields.push((REPOSTED.to_owned(), "1".to_owned()));
     let frame = web.pages.frame(browser.locale, &browser.here);
     page(StatusCode::OK, &Repost { frame, action: format!("/sso/callback/{connection}"), fields })
+}
+
+/// What a posted response says; `None` where something came twice or is too long.
+fn response_fields(form: &Parameters) -> Option<Vec<(String, String)>> {
+    let mut fields = Vec::new();
+    for (name, value) in form.iter().filter(|(name, _)| RESPONSE.contains(name)) {
+        if !form.is_single(name) || value.len() > MAX_VALUE {
+            return None;
+        }
+        fields.push((name.to_owned(), value.to_owned()));
+    }
+    Some(fields)
 }

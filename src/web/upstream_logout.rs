@@ -8,7 +8,7 @@ use axum::routing::{get, post};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use super::request::{Browser, OfConnection, PostedForm};
+use super::request::{Browser, OfConnection, PostedForm, TriedForm};
 use super::respond::{ask_again, no_store, outcome, plain, refusal};
 use super::state::Web;
 use crate::flows::error::{EndpointError, FlowError};
@@ -28,9 +28,9 @@ async fn logout_by_token(
     State(web): State<Web>,
     connection: Result<OfConnection, Response>,
     browser: Browser,
-    form: Result<PostedForm, Response>,
+    TriedForm(form): TriedForm,
 ) -> Response {
-    let (Ok(OfConnection(connection)), Ok(PostedForm(form))) = (connection, form) else {
+    let (Ok(OfConnection(connection)), Ok(form)) = (connection, form) else {
         let description = "send a form to a connection's own address";
         // The record counts; the answer is 400 whatever became of it.
         let _ = web.broker.refuse_form(&browser.visit, "logout_form_unreadable").await;

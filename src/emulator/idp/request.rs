@@ -105,7 +105,7 @@ impl AuthorizeRequest {
         if !matches!(one("response_mode"), None | Some("query" | "form_post")) {
             return Err(OAuthError::new(ErrorCode::InvalidRequest, "The response_mode is not supported."));
         }
-        let scopes = split_words(one("scope").unwrap_or_default());
+        let scopes = split_words(one("scope").unwrap_or_default()).unwrap_or_default();
         if !scopes.iter().any(|scope| scope == "openid") {
             return Err(OAuthError::new(ErrorCode::InvalidScope, "The scope must contain openid."));
         }
@@ -167,7 +167,7 @@ mod tests {
     "#;
 
     fn read(query: &str) -> Result<AuthorizeRequest, Refusal> {
-        AuthorizeRequest::read(&Parameters::parse(query), &Directory::from_toml(FILE).unwrap())
+        AuthorizeRequest::read(&Parameters::parse(query).unwrap(), &Directory::from_toml(FILE).unwrap())
     }
 
     fn error_code(query: &str) -> &'static str {

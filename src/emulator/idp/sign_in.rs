@@ -18,7 +18,7 @@ use crate::protocol::oauth::Parameters;
 impl Idp {
     fn sign_in(&self, form: &Parameters, tenant: &str, headers: &HeaderMap) -> Response {
         let field = |name| form.get(name).unwrap_or_default();
-        let parameters = Parameters::parse(field("request"));
+        let parameters = Parameters::parse(field("request")).unwrap_or_default();
         let request = match AuthorizeRequest::read(&parameters, &self.directory) {
             Ok(request) => request,
             Err(refusal) => return self.refuse(&refusal),

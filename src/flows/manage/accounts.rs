@@ -8,7 +8,7 @@ use crate::flows::evidence::Event;
 use crate::flows::upkeep::DIRECTORY_TOPIC;
 use crate::model::{
     Account, AccountId, Contact, Email, Handle, OrganizationId, ProfileKind, Role, Secret, Session,
-    SessionId, Username,
+    SessionId, Username, is_like_an_id,
 };
 use crate::policy::access::has_enough_break_glass;
 use crate::policy::password::{broken_rules, normalize};
@@ -110,6 +110,9 @@ impl Broker {
 
     /// Makes an account with a password; gives the password when it was made here.
     pub async fn create_account(&self, new: NewAccount) -> Result<(Account, Option<Secret>), ManageError> {
+        if is_like_an_id(new.username.as_str()) {
+            return Err(ManageError::Refused("a username cannot have the form of an id".to_owned()));
+        }
         let (password, made) = match new.password {
             Some(password) => (password, None),
             None => {

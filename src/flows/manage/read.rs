@@ -15,7 +15,7 @@ use crate::crypto::certificate::Certificate;
 use crate::crypto::password::check_phc;
 use crate::model::{
     Capabilities, ClaimMapping, ConnectionSettings, Contact, Email, Freshness, Handle, OrganizationPolicy,
-    Plan, Role, Routing, Secret, Timestamp, Waiver,
+    Plan, Role, Routing, Secret, Timestamp, Username, Waiver, is_like_an_id,
 };
 use crate::policy::link::EXPECTED_CLAIMS;
 use crate::policy::link::replacement::{SUBJECT, is_identifier};
@@ -114,6 +114,12 @@ pub(super) fn name(table: &Table<'_>) -> Option<String> {
         table.refuse("name", Complaint::new("a name has 1 to 100 characters on one line"));
     }
     Some(name)
+}
+
+/// What is said of a name that has the form of an id. A command or an app could take it for that id.
+pub(super) fn not_an_id(what: &str) -> Complaint {
+    let text = format!("a {what} cannot have the form of an id, three letters, _ and 32 hexadecimal digits");
+    Complaint::with_remedy(text, "choose a name of another form")
 }
 
 fn domain(table: Table<'_>) -> Option<WantedDomain> {
@@ -403,7 +409,10 @@ fn account(table: Table<'_>, rules: Rules) -> Option<WantedAccount> {
     };
     let roles = roles(&table);
     let id = table.parsed("id");
-    let username = table.required_parsed("username");
+    let username: Option<Username> = table.required_parsed("username");
+    if username.as_ref().is_some_and(|name| is_like_an_id(name.as_str())) {
+        table.refuse("username", not_an_id("username"));
+    }
     let email = table.parsed("email");
     let email_verified = table.or("email_verified", false);
     let contact = Contact {

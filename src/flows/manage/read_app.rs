@@ -1,9 +1,9 @@
 //! Reading the apps of [`read`](super::read).
 
 use super::document::{AudienceWord, WantedApp, WantedSecret};
-use super::read::{Rules, name, secret, set};
+use super::read::{Rules, name, not_an_id, secret, set};
 use crate::crypto::secret_hash;
-use crate::model::{App, AppAuthMethod, AppSettings, Audience};
+use crate::model::{App, AppAuthMethod, AppSettings, Audience, is_like_an_id};
 use crate::policy::redirect::check_redirect_uri;
 use crate::protocol::document::{Complaint, Table};
 
@@ -39,8 +39,13 @@ pub(super) fn app(table: Table<'_>, rules: Rules) -> Option<WantedApp> {
     let (id, name) = (table.parsed("id"), name(&table));
     let enabled = table.or("enabled", true);
     let client_id: Option<String> = table.required("client_id");
-    if client_id.as_ref().is_some_and(|id| !App::is_client_id(id)) {
-        table.refuse("client_id", Complaint::new("a client id has 1 to 255 visible ASCII characters"));
+    if let Some(id) = client_id.as_deref().filter(|id| !App::is_client_id(id)) {
+        let complaint = if is_like_an_id(id) {
+            not_an_id("client id")
+        } else {
+            Complaint::new("a client id has 1 to 255 visible ASCII characters")
+        };
+        table.refuse("client_id", complaint);
     }
     table.finish();
     Some(WantedApp { id, client_id: client_id?, name: name?, enabled, secret_hashes, settings })

@@ -4,7 +4,7 @@ use super::{No, TokenAnswer, TokenRequest};
 use crate::flows::Broker;
 use crate::flows::error::EndpointError;
 use crate::policy::request::SCOPES;
-use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
+use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::apps;
 
 impl Broker {
@@ -14,7 +14,10 @@ impl Broker {
         request: &TokenRequest<'_>,
     ) -> Result<TokenAnswer, EndpointError> {
         let event = Self::token_event("token.client_credentials", request.client);
-        let scopes = request.form.get("scope").map(split_words).unwrap_or_default();
+        let scopes = match request.scopes() {
+            Ok(scopes) => scopes.unwrap_or_default(),
+            Err(no) => return Err(self.say_no(request, event, no).await),
+        };
         let allowed = &request.client.app.settings.scopes;
         // The scopes of OpenID Connect are about people, and there is none here.
         let good = |scope: &String| !SCOPES.contains(&scope.as_str()) && allowed.contains(scope);

@@ -14,7 +14,8 @@ use super::directory::AppEntry;
 use super::error::EndpointError;
 use super::evidence::Event;
 use crate::model::{GrantType, Secret};
-use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
+use crate::protocol::count::MOST;
+use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters, split_words};
 
 /// A successful answer (RFC 6749, section 5.1; `OpenID` Connect Core, section 3.1.3.3).
 #[derive(Clone, Serialize)]
@@ -43,6 +44,17 @@ pub struct TokenRequest<'a> {
     pub network: &'a str,
     /// The form.
     pub form: &'a Parameters,
+}
+
+impl TokenRequest<'_> {
+    /// The scopes that the form asks for, if it asks for any.
+    fn scopes(&self) -> Result<Option<Vec<String>>, No> {
+        self.form.get("scope").map(split_words).transpose().map_err(|_| {
+            let description = format!("scope has more than {MOST} words");
+            let error = OAuthError::naming(ErrorCode::InvalidRequest, &description);
+            No { error, reason: "too_many_words" }
+        })
+    }
 }
 
 /// Says no to a token request, for a reason that is recorded.

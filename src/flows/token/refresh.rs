@@ -10,7 +10,7 @@ use crate::flows::error::EndpointError;
 use crate::flows::evidence::Event;
 use crate::model::{GrantId, Timestamp};
 use crate::policy::access::{narrow_scopes, within};
-use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
+use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::grants::{self, Grant};
 use crate::store::standing::{GrantStanding, consume_refresh_token};
 use crate::store::{StoreError, Tx};
@@ -36,7 +36,10 @@ impl Broker {
         if grant.app != request.client.app.id {
             return Err(self.say_no(request, event, invalid_grant("refresh_of_another_app")).await);
         }
-        let asked = request.form.get("scope").map(split_words);
+        let asked = match request.scopes() {
+            Ok(asked) => asked,
+            Err(no) => return Err(self.say_no(request, event, no).await),
+        };
         let narrowed = narrow_scopes(&grant.scopes, asked.as_deref());
         // A token that was used before is reuse, whatever else is wrong with the request.
         let Some(scopes) = narrowed.or_else(|| row.used_at.map(|_| Vec::new())) else {

@@ -285,6 +285,43 @@ async fn a_client_that_opens_no_window_for_its_answer_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_flood_of_frames_of_any_kind_ends_its_connection() {
+    let authority = Authority::of(&[("a", &["a.test"])]);
+    let listener = TestListener::start(authority.transport(), Settings::default()).await;
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        let head = [0, 0, u8::try_from(payload.len()).unwrap(), kind, flags, 0, 0, 0, stream];
+        [&head[..], payload].concat()
+    };
+    // :method GET and POST, :scheme https, :path /, :authority a.test (RFC 7541, appendix A).
+    let get = |stream| frame(1, 5, stream, b"\x82\x87\x84\x41\x06a.test");
+    let post = |stream| frame(1, 4, stream, b"\x83\x87\x84\x41\x06a.test");
+    for (name, first, flood, served) in [
+        ("PING", Vec::new(), frame(6, 0, 0, b"12345678"), 0),
+        ("an answered PING", Vec::new(), frame(6, 1, 0, b"12345678"), 0),
+        ("SETTINGS", Vec::new(), frame(4, 0, 0, b""), 0),
+        ("a table of another size", Vec::new(), frame(4, 0, 0, b"\0\x01\0\0\x10\0"), 0),
+        ("PRIORITY", Vec::new(), frame(2, 0, 5, b"\0\0\0\x03\x10"), 0),
+        ("WINDOW_UPDATE", Vec::new(), frame(8, 0, 0, b"\0\0\0\x01"), 0),
+        ("an unknown kind", Vec::new(), frame(99, 0, 0, b"x"), 0),
+        ("RST_STREAM", get(1), frame(3, 0, 1, b"\0\0\0\x08"), 1),
+        ("empty DATA", post(1), frame(0, 0, 1, b""), 1),
+        ("tiny DATA", post(1), frame(0, 0, 1, b"x"), 1),
+    ] {
+        let before = listener.requests();
+        let mut attacker = connect_tls(authority.client(&["h2"]), listener.address, "a.test").await.unwrap();
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+        let attack = [preface, first, flood.repeat(5_000), get(3)].concat();
+        // Reads until the listener ends the connection.
+        say(&mut attacker, attack).await;
+        assert!(listener.requests() <= before + served, "{name}: what comes after the flood is served");
+    }
+    let mut sender = h2(&authority, &listener, "a.test").await;
+    for _ in 0..200 {
+        assert_eq!(send(&mut sender, self::get("https://a.test/")).await.0, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
 async fn a_flood_of_continuations_ends_its_connection() {
     let authority = Authority::of(&[("a", &["a.test"])]);
     let listener = TestListener::start(authority.transport(), Settings::default()).await;

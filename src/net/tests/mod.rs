@@ -1,6 +1,7 @@
 //! The listeners over real sockets.
 
 mod drain;
+mod held;
 mod http;
 mod smuggling;
 mod tls;

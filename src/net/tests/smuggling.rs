@@ -1,6 +1,8 @@
 //! Requests whose end two readers could see in two places (RFC 9112, section 6.3): nothing in a body is ever served as
 //! a second request.
 
+use std::time::Duration;
+
 use crate::net::Transport;
 use crate::net::testing::*;
 
@@ -45,6 +47,62 @@ async fn malformed_framing_is_refused_and_ends_the_connection() {
         );
         assert_eq!(listener.requests(), before, "{case:?}");
     }
+}
+
+#[tokio::test]
+async fn a_lone_lf_ends_no_line_of_a_head() {
+    let listener = TestListener::start(Transport::Plain, impatient()).await;
+    for case in [
+        "GET / HTTP/1.1\nHost: a.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a.test\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a.test\r\n\n",
+        "GET / HTTP/1.1\nHost: a.test\n\n",
+        "\nGET / HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a.test\r\nX: y\nZ: z\r\n\r\n",
+        "POST /body HTTP/1.1\r\nHost: a.test\r\nX: y\nContent-Length: 5\r\n\r\n12345",
+    ] {
+        for follows in ["", SECOND] {
+            let before = listener.requests();
+            let answer = listener.say(format!("{case}{follows}")).await;
+            assert!(answer.starts_with("HTTP/1.1 400"), "{case:?}: {answer:?}");
+            assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{case:?}: {answer:?}");
+            assert_eq!(listener.requests(), before, "{case:?}");
+        }
+    }
+    // The head of a later request on the same connection, also one that comes behind a body.
+    for first in [SECOND.to_owned(), post("Content-Length: 3\r\n", "a\nb")] {
+        let before = listener.requests();
+        let answer = listener.say(format!("{first}GET / HTTP/1.1\nHost: a.test\r\n\r\n")).await;
+        assert_eq!(answer.matches("HTTP/1.1 200").count(), 1, "{first:?}: {answer:?}");
+        assert_eq!(answer.matches("HTTP/1.1 400").count(), 1, "{first:?}: {answer:?}");
+        assert_eq!(listener.requests(), before + 1, "{first:?}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_may_hold_what_heads_may_not_and_the_connection_is_kept() {
+    let mut settings = impatient();
+    settings.timeouts.idle = Duration::from_millis(100);
+    let listener = TestListener::start(Transport::Plain, settings).await;
+    let body = "a\nb\n\n\r\n\r\nGET / HTTP/1.1\n";
+    let one = post(&format!("Content-Length: {}\r\n", body.len()), body);
+    let answer = listener.say(format!("{one}{one}{SECOND}")).await;
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 3, "{answer:?}");
+    assert_eq!(answer.matches(&format!("\r\n\r\n{}", body.len())).count(), 2, "{answer:?}");
+    // Byte by byte it is the same.
+    let text = format!("{one}{}", SECOND.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+    let answer = say(&mut Dribble(connect(listener.address).await), text).await;
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 2, "{answer:?}");
+}
+
+#[tokio::test]
+async fn after_a_chunked_request_its_connection_ends() {
+    let listener = TestListener::start(Transport::Plain, impatient()).await;
+    let chunked = post("Transfer-Encoding: chunked\r\n", "3\r\na\nb\r\n0\r\n\r\n");
+    let answer = listener.say(format!("{SECOND}{chunked}{SECOND}")).await;
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 2, "{answer:?}");
+    assert!(answer.contains("connection: close\r\n") && answer.ends_with("\r\n\r\n3"), "{answer:?}");
+    assert_eq!(listener.requests(), 2);
 }
 
 #[tokio::test]

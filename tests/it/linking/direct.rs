@@ -283,7 +283,8 @@ impl Tab {
         ];
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(fixed).extend_pairs(more);
-        let answer = self.broker.begin_authorization(&self.visit, &Parameters::parse(&query.finish())).await;
+        let parameters = Parameters::parse(&query.finish()).unwrap();
+        let answer = self.broker.begin_authorization(&self.visit, &parameters).await;
         self.take(answer)
     }
 

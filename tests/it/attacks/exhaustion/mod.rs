@@ -3,4 +3,5 @@
 mod budgets;
 mod database;
 mod input;
+mod steps;
 mod trust;

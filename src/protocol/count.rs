@@ -1,0 +1,33 @@
+//! How many parts one message may have: the one place that counts parameters, words and members of lists.
+//!
+//! Strangers choose how many they send. What is counted here is refused beyond the limit before anything is done with
+//! it, so that no later step meets more.
+
+/// The most parameters of a query or form, words of a list of words, and members of an array.
+pub const MOST: usize = 100;
+
+/// More than [`MOST`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more than {MOST} of what is counted")]
+pub struct TooMany;
+
+/// Collects at most [`MOST`] items. The first one beyond ends the reading.
+pub fn counted<T>(items: impl IntoIterator<Item = T>) -> Result<Vec<T>, TooMany> {
+    let mut items = items.into_iter();
+    let kept = items.by_ref().take(MOST).collect();
+    if items.next().is_some() { Err(TooMany) } else { Ok(kept) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_pass_and_the_next_one_ends_the_reading() {
+        assert_eq!(counted(0..100).map(|kept| kept.len()), Ok(100));
+        let mut seen = 0;
+        let endless = std::iter::repeat_with(|| seen += 1);
+        assert_eq!(counted(endless), Err(TooMany));
+        assert_eq!(seen, 101);
+    }
+}
