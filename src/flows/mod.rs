@@ -31,6 +31,7 @@ mod memory;
 pub mod metadata;
 pub mod password_link;
 mod personal;
+mod redeeming;
 pub mod revoke;
 pub mod sessions;
 pub mod sign_in;
@@ -60,6 +61,7 @@ use crate::upstream::{EgressBuildError, Upstream, UpstreamSettings};
 use access_token::VerifiedTokens;
 use directory::Directory;
 use memory::StoreMemory;
+use redeeming::Redemptions;
 use signing::{SigningError, SigningKeys};
 
 /// What the use cases need to know of the configuration.
@@ -120,6 +122,7 @@ pub struct Broker {
     verified_tokens: VerifiedTokens,
     directory: Directory,
     upstream: Upstream,
+    redemptions: Arc<Redemptions>,
     mailer: Arc<Mailer>,
 }
 
@@ -175,6 +178,7 @@ impl Broker {
             Upstream::new(&settings.upstream, Arc::clone(&clock), Arc::clone(&random), Arc::new(memory))?;
         Ok(Self {
             upstream,
+            redemptions: Arc::default(),
             mailer: Arc::new(Mailer::new(&settings.mail)?),
             directory: Directory::new(Arc::clone(&database), &clock),
             passwords: PasswordHasher::start(settings.hasher, Arc::clone(&random))?,

@@ -7,6 +7,7 @@
 //! Nothing here knows accounts, sessions or the database, and nothing looks for a vendor's name: habits of vendors
 //! are settings of a connection.
 
+mod asker;
 pub mod authorize;
 pub mod credential;
 pub mod discovery;
@@ -18,6 +19,7 @@ pub mod identity;
 pub mod logout;
 pub mod probe;
 pub mod provider;
+mod turns;
 pub mod userinfo;
 
 #[cfg(test)]
@@ -32,6 +34,7 @@ use moka::future::Cache;
 use tokio::time::Instant;
 use url::Url;
 
+pub use asker::{Asker, Gate};
 pub use authorize::{AuthorizationInput, AuthorizationUrl};
 pub use credential::Credential;
 pub use egress::{Egress, EgressBuildError, EgressError, EgressSettings};
@@ -42,6 +45,7 @@ pub use logout::{EndSession, LogoutTarget};
 pub use probe::{Finding, Gravity, Probe};
 pub use provider::{BoxFuture, Document, Memory, Remembered};
 
+use asker::Errand;
 use discovery::Metadata;
 use exchange::{CodeRequest, Tokens};
 use id_token::{Expectation, IdTokenClaims, MAX_TOKEN, Tenant, tenant_of};
@@ -52,6 +56,9 @@ use crate::protocol::jose::{CompactJws, JwkSet};
 
 /// How many providers are kept in memory; of those beyond, the least used start again from what was remembered.
 const MAX_PROVIDERS: u64 = 4_096;
+
+/// The longest code that is redeemed, in bytes.
+const MAX_CODE: usize = 4 * 1024;
 
 /// How the relying-party side behaves.
 #[derive(Debug, Clone)]
@@ -77,8 +84,11 @@ pub struct Upstream {
 }
 
 /// What came to the callback, and what was sent before.
-#[derive(Debug)]
 pub struct Redemption<'a> {
+    /// In whose name the provider is asked.
+    pub asker: &'a Asker,
+    /// What may hold the redemption back when its turn has come.
+    pub gate: &'a dyn Gate,
     /// `code` of the authorization response.
     pub code: &'a str,
     /// `iss` of the authorization response (RFC 9207).
@@ -143,6 +153,9 @@ impl Upstream {
         credential: &Credential,
         redemption: &Redemption<'_>,
     ) -> Result<VerifiedIdentity, UpstreamError> {
+        if !is_code(redemption.code) {
+            return Err(Refusal::ResponseCode.into());
+        }
         let provider = self.provider(connection).await;
         let metadata = provider.metadata(connection).await?;
         // Order matters: until the response is known to come from this provider, no endpoint sees its code.
@@ -154,16 +167,21 @@ impl Upstream {
             redirect_uri: redemption.redirect_uri,
             verifier: redemption.verifier,
         };
-        let surroundings = (now, self.random.as_ref(), deadline);
+        let surroundings = (now, self.random.as_ref());
+        let Redemption { asker, gate, .. } = *redemption;
+        let errand = Errand { asker, gate: Some(gate), deadline };
         let tokens =
-            exchange::redeem(&provider, connection, &metadata, credential, &request, surroundings).await?;
+            exchange::redeem(&provider, connection, &metadata, credential, &request, surroundings, errand)
+                .await?;
+        gate.accepted();
         let verifying = self.verified(&provider, connection, &tokens, redemption);
         let in_time = tokio::time::timeout_at(deadline, verifying).await;
         let claims = in_time.map_err(|_| Outage::from(EgressError::Timeout))??;
         let offered = metadata.userinfo_endpoint.is_some();
         let userinfo = if identity::needs_userinfo(connection, &claims.all, offered) {
             let token = &tokens.access_token;
-            Some(userinfo::ask(&provider, &metadata, token, &claims.subject, deadline).await?)
+            let errand = Errand { gate: None, ..errand };
+            Some(userinfo::ask(&provider, &metadata, token, &claims.subject, errand).await?)
         } else {
             None
         };
@@ -272,6 +290,11 @@ async fn with_keys<T, E>(
         Some(newer) => check(&newer),
         None => verdict,
     })
+}
+
+/// Whether this can be a code at all (RFC 6749, appendix A.11).
+fn is_code(text: &str) -> bool {
+    (1..=MAX_CODE).contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
 }
 
 fn check_response_iss(

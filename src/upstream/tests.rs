@@ -11,6 +11,17 @@ use crate::protocol::base64url;
 const CALLBACK: &str = "https://id.test/sso/callback/con_1";
 const METADATA: &str = "/.well-known/openid-configuration";
 
+/// Holds nothing back.
+struct Open;
+
+impl Gate for Open {
+    fn pass(&self) -> Result<(), Duration> {
+        Ok(())
+    }
+
+    fn accepted(&self) {}
+}
+
 struct Stage {
     server: Server,
     clock: Arc<Hands>,
@@ -80,8 +91,14 @@ impl Stage {
     }
 
     async fn redeem_from(&self, iss: Option<&str>) -> Result<VerifiedIdentity, UpstreamError> {
+        self.redeem_code("the+code", iss).await
+    }
+
+    async fn redeem_code(&self, code: &str, iss: Option<&str>) -> Result<VerifiedIdentity, UpstreamError> {
         let redemption = Redemption {
-            code: "the+code",
+            asker: &Asker::stranger("192.0.2.1"),
+            gate: &Open,
+            code,
             response_iss: iss,
             redirect_uri: CALLBACK,
             verifier: &[7; 32],

@@ -30,6 +30,7 @@ pub use memory::{BoxFuture, Document, Memory, Remembered};
 use breaker::Breaker;
 use slot::{Good, Slot};
 
+use super::asker::Errand;
 use super::discovery::{Metadata, discovery_url};
 use super::egress::{Egress, EgressError};
 use super::error::{Outage, Refusal, UpstreamError};
@@ -145,10 +146,14 @@ impl Provider {
     }
 
     /// One call that counts for the breaker: to the token or userinfo endpoint.
-    pub async fn call(&self, request: Request<Bytes>, deadline: Instant) -> Result<Response<Bytes>, Outage> {
+    pub async fn call(&self, request: Request<Bytes>, errand: Errand<'_>) -> Result<Response<Bytes>, Outage> {
+        let Errand { asker, gate, deadline } = errand;
         let clock = &self.around.clock;
-        let entering = tokio::time::timeout_at(deadline, self.breaker.enter(clock.now()));
+        let entering = tokio::time::timeout_at(deadline, self.breaker.enter(clock.now(), asker));
         let ticket = entering.await.map_err(|_| Outage::Busy)??;
+        if let Some(gate) = gate {
+            gate.pass().map_err(Outage::Withheld)?;
+        }
         let sending = tokio::time::timeout_at(deadline, self.around.egress.send(request));
         match sending.await.unwrap_or(Err(EgressError::Timeout)) {
             Ok(answer) if answer.status().is_server_error() => {

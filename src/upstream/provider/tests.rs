@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::upstream::asker::Asker;
 use crate::upstream::egress::EgressSettings;
 use crate::upstream::testing::{Hands, Notes, Reply, Server, Signer, connection, jwks};
 
@@ -303,7 +304,12 @@ async fn a_dead_endpoint_opens_the_breaker_of_its_connection_alone() {
     stage.server.on("/token", Reply::Text(502, "text/html", String::new()));
     let call = async |provider: &Provider| {
         let request = Request::post(format!("{}/token", stage.server.origin())).body(Bytes::new()).unwrap();
-        provider.call(request, Instant::now() + Duration::from_secs(5)).await.map_err(|error| error.code())
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let asker = Asker::stranger("192.0.2.1");
+        provider
+            .call(request, Errand { asker: &asker, gate: None, deadline })
+            .await
+            .map_err(|error| error.code())
     };
     for _ in 0..5 {
         assert_eq!(call(&stage.provider).await.unwrap_err(), "idp_status");
