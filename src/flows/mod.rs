@@ -11,6 +11,7 @@ pub mod anew;
 pub mod authorize;
 pub mod brand;
 pub mod cached;
+mod client_guesses;
 pub mod clients;
 pub mod complete;
 pub mod consent;
@@ -59,6 +60,7 @@ use crate::store::{Database, StoreError};
 use crate::upstream::{EgressBuildError, Upstream, UpstreamSettings};
 
 use access_token::VerifiedTokens;
+use client_guesses::ClientGuesses;
 use directory::Directory;
 use memory::StoreMemory;
 use redeeming::Redemptions;
@@ -123,6 +125,7 @@ pub struct Broker {
     directory: Directory,
     upstream: Upstream,
     redemptions: Arc<Redemptions>,
+    client_guesses: ClientGuesses,
     mailer: Arc<Mailer>,
 }
 
@@ -179,6 +182,7 @@ impl Broker {
         Ok(Self {
             upstream,
             redemptions: Arc::default(),
+            client_guesses: ClientGuesses::default(),
             mailer: Arc::new(Mailer::new(&settings.mail)?),
             directory: Directory::new(Arc::clone(&database), &clock),
             passwords: PasswordHasher::start(settings.hasher, Arc::clone(&random))?,
