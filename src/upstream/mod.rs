@@ -16,6 +16,7 @@ pub mod error;
 pub mod exchange;
 pub mod id_token;
 pub mod identity;
+mod kept;
 pub mod logout;
 pub mod probe;
 pub mod provider;
@@ -30,7 +31,6 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moka::future::Cache;
 use tokio::time::Instant;
 use url::Url;
 
@@ -49,13 +49,11 @@ use asker::Errand;
 use discovery::Metadata;
 use exchange::{CodeRequest, Tokens};
 use id_token::{Expectation, IdTokenClaims, MAX_TOKEN, Tenant, tenant_of};
+use kept::Kept;
 use provider::{Provider, Surroundings};
 
 use crate::model::{Clock, Connection, ConnectionId, Random};
 use crate::protocol::jose::{CompactJws, JwkSet};
-
-/// How many providers are kept in memory; of those beyond, the least used start again from what was remembered.
-const MAX_PROVIDERS: u64 = 4_096;
 
 /// The longest code that is redeemed, in bytes.
 const MAX_CODE: usize = 4 * 1024;
@@ -77,7 +75,7 @@ impl Default for UpstreamSettings {
 
 /// The relying-party side.
 pub struct Upstream {
-    providers: Cache<ConnectionId, Arc<Provider>>,
+    kept: Arc<Kept>,
     around: Surroundings,
     random: Arc<dyn Random>,
     time_limit: Duration,
@@ -118,7 +116,7 @@ impl Upstream {
     ) -> Result<Self, EgressBuildError> {
         let egress = Egress::new(&settings.egress)?;
         Ok(Self {
-            providers: Cache::new(MAX_PROVIDERS),
+            kept: Arc::default(),
             around: Surroundings { egress, clock, memory, jwks_max_stale: settings.jwks_max_stale },
             random,
             time_limit: settings.egress.total_timeout,
@@ -131,7 +129,7 @@ impl Upstream {
         connection: &Connection,
         input: AuthorizationInput<'_>,
     ) -> Result<AuthorizationUrl, UpstreamError> {
-        let metadata = self.provider(connection).await.metadata(connection).await?;
+        let metadata = self.provider(connection).metadata(connection).await?;
         Ok(authorize::authorization_url(connection, &metadata, input).map_err(Refusal::from)?)
     }
 
@@ -142,7 +140,7 @@ impl Upstream {
         connection: &Connection,
         iss: Option<&str>,
     ) -> Result<(), UpstreamError> {
-        let metadata = self.provider(connection).await.metadata(connection).await?;
+        let metadata = self.provider(connection).metadata(connection).await?;
         Ok(check_response_iss(connection, &metadata, iss)?)
     }
 
@@ -156,7 +154,7 @@ impl Upstream {
         if !is_code(redemption.code) {
             return Err(Refusal::ResponseCode.into());
         }
-        let provider = self.provider(connection).await;
+        let provider = self.provider(connection);
         let metadata = provider.metadata(connection).await?;
         // Order matters: until the response is known to come from this provider, no endpoint sees its code.
         check_response_iss(connection, &metadata, redemption.response_iss)?;
@@ -224,7 +222,7 @@ impl Upstream {
     ) -> Result<LogoutTarget, UpstreamError> {
         let form = |error| Refusal::from(logout::LogoutTokenError::from(IdTokenError::Form(error)));
         let jws = CompactJws::parse(token, MAX_TOKEN).map_err(form)?;
-        let provider = self.provider(connection).await;
+        let provider = self.provider(connection);
         let now = self.around.clock.now();
         let check = |keys: &JwkSet| logout::verify(&jws, keys, connection, now);
         let may_be_new = |error: &logout::LogoutTokenError| match error {
@@ -240,7 +238,7 @@ impl Upstream {
         connection: &Connection,
         request: EndSession<'_>,
     ) -> Result<Option<Url>, UpstreamError> {
-        let metadata = self.provider(connection).await.metadata(connection).await?;
+        let metadata = self.provider(connection).metadata(connection).await?;
         Ok(logout::end_session_url(connection, &metadata, request))
     }
 
@@ -260,17 +258,16 @@ impl Upstream {
 
     /// Drops what is known about a connection's provider, because the connection has changed. A fetch that is under
     /// way puts nothing back.
-    pub async fn forget(&self, connection: ConnectionId) {
-        if let Some(provider) = self.providers.remove(&connection).await {
+    pub fn forget(&self, connection: ConnectionId) {
+        if let Some(provider) = self.kept.remove(connection) {
             provider.forget();
         }
     }
 
     /// The provider of a connection; one that was made for another issuer or discovery URL is replaced.
-    async fn provider(&self, connection: &Connection) -> Arc<Provider> {
-        let make = async { Arc::new(Provider::new(connection, self.around.clone())) };
-        let outdated = |provider: &Arc<Provider>| !provider.is_for(connection);
-        self.providers.entry(connection.id).or_insert_with_if(make, outdated).await.into_value()
+    fn provider(&self, connection: &Connection) -> Arc<Provider> {
+        let make = || Arc::new(Provider::kept_in(&self.kept, connection, self.around.clone()));
+        self.kept.get(connection, make)
     }
 }
 

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::*;
 use crate::upstream::asker::Asker;
