@@ -175,6 +175,9 @@ impl Upstream {
         let verifying = self.verified(&provider, connection, &tokens, redemption);
         let in_time = tokio::time::timeout_at(deadline, verifying).await;
         let claims = in_time.map_err(|_| Outage::from(EgressError::Timeout))??;
+        if claims.shortened {
+            tracing::info!(connection = %connection.id, "a provider's amr or sid is longer than what is kept");
+        }
         let offered = metadata.userinfo_endpoint.is_some();
         let userinfo = if identity::needs_userinfo(connection, &claims.all, offered) {
             let token = &tokens.access_token;
