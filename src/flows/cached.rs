@@ -23,10 +23,10 @@ use crate::store::StoreError;
 /// How often a load is repeated that a change overtook.
 const ATTEMPTS: usize = 3;
 
-/// What an entry may weigh before it takes the place of two, in bytes.
+/// The size from which an entry takes the place of two, in bytes.
 const WEIGHT_OF_ONE: usize = 1_024;
 
-/// What takes room in memory.
+/// A value that takes room in memory.
 pub trait Weight {
     /// About how many bytes.
     fn bytes(&self) -> usize;

@@ -25,7 +25,7 @@ const HOME_NOTED: Duration = Duration::from_mins(10);
 /// An app, by what it calls itself, and the network from which somebody comes in its name.
 pub(super) type Pair = (String, String);
 
-/// What this node knows of guesses.
+/// The guesses that this node knows of.
 #[derive(Default)]
 pub(super) struct ClientGuesses {
     counters: Mutex<Recent<Counter>>,
@@ -65,7 +65,7 @@ impl Drop for Wrong<'_> {
     }
 }
 
-/// What a secret is worth.
+/// The verdict on a secret.
 pub(super) enum Judged<'a> {
     /// It counts.
     Right,
@@ -234,7 +234,7 @@ mod tests {
             })
             .collect();
         assert_eq!(wrong.len(), 10);
-        // Whoever goes away without being counted leaves the place to others.
+        // A request that ends without being counted leaves its place to others.
         drop(wrong);
         assert!(is_right(&guesses, &here, at(0)));
     }

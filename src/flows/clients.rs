@@ -152,7 +152,7 @@ impl Broker {
             (Judged::Wait(wait), _) => Ok(Err(Refused::Wait(wait))),
             (Judged::Right, verdict) => Ok(verdict.map_err(Refused::Wrong)),
             (Judged::Wrong(wrong), verdict) => {
-                // What is no app has no row: anybody can think of as many names as they like.
+                // An unknown name gets no row: anybody can make up as many names as they like.
                 let seen = if self.directory.app(client_id).await?.is_some() {
                     let subject = self.network_tag(&format!("client:{client_id}:{network}"));
                     count_failure(&self.database, &*self.clock, Scope::Client, &subject).await?

@@ -17,10 +17,10 @@ const ATTEMPTS: usize = 8;
 /// How often a failure is: of many at once each attempt counts one, and no more than these are under way.
 const FAILURE_ATTEMPTS: usize = 256;
 
-/// What a counter says: failures, until when nothing more is checked, and when it changed last.
+/// The state of a counter: failures, until when nothing more is checked, and when it changed last.
 pub(super) type Seen = (i64, Timestamp, Timestamp);
 
-/// What a counter says now; `None` is zero.
+/// The state of a counter now; `None` is zero.
 pub(super) async fn seen_failures(
     tx: &mut Tx,
     scope: Scope,
@@ -30,7 +30,7 @@ pub(super) async fn seen_failures(
     Ok(seen.map(|seen| (seen.failures, seen.blocked_until, seen.updated_at)))
 }
 
-/// Counts a failure, and says what the counter says then. While it blocks, further failures change nothing.
+/// Counts a failure, and gives the state of the counter afterwards. While it blocks, further failures change nothing.
 pub(super) async fn count_failure(
     database: &Database,
     clock: &dyn Clock,

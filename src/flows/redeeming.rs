@@ -3,7 +3,7 @@
 //!
 //! A refusal is counted in the database when the provider has answered; until then the code counts in this node's
 //! memory. Browsers in which an account was used are counted by that account, so that a stranger behind the same address
-//! stops nobody who is known. Whoever goes away before the provider has answered counts as refused.
+//! stops no known browser. A code counts as refused when its browser goes away before the provider has answered.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ pub(super) struct Redemptions(Mutex<HashMap<String, Note>>);
 
 #[derive(Default)]
 struct Note {
-    /// What the database said last.
+    /// The state of the counter in the database, as it was read last.
     seen: Option<Seen>,
     /// Codes that are with the provider.
     unjudged: i64,
@@ -55,7 +55,7 @@ impl Place {
 
     fn learn(&self, seen: Option<Seen>) {
         if let Some(note) = self.notes.lock().get_mut(&self.subject) {
-            // What was read later tells more, whoever comes first to tell it.
+            // Two callbacks may tell what they read in the wrong order: the later state counts.
             let order = |seen: &Seen| (seen.2, seen.0);
             if note.seen.as_ref().map(order) < seen.as_ref().map(order) {
                 note.seen = seen;
@@ -98,7 +98,7 @@ impl Attempt {
         self.place.as_ref().map_or("", |place| &place.subject)
     }
 
-    /// Notes what the database says of the counter.
+    /// Notes the state of the counter in the database.
     pub(super) fn learn(&self, seen: Option<Seen>) {
         if let Some(place) = &self.place {
             place.learn(seen);
@@ -124,7 +124,7 @@ impl Attempt {
         Ok(())
     }
 
-    /// Whatever came of it, it was no refused code.
+    /// The provider did not refuse the code.
     pub(super) fn settled(self) {
         self.accepted();
     }

@@ -94,7 +94,7 @@ fn wait_after(scope: Scope, failures: i64) -> Duration {
     let (free, longest) = match scope {
         Scope::Account | Scope::KnownBrowser => (FREE, Duration::from_mins(15)),
         Scope::Network => (NETWORK_FREE, Duration::from_mins(15)),
-        // Whoever has corrected a wrong secret waits a minute at most.
+        // An app whose secret was corrected waits a minute at most.
         Scope::Client => (CLIENT_FREE, Duration::from_mins(1)),
         Scope::Redemption => (REDEMPTION_FREE, Duration::from_mins(15)),
     };
@@ -108,7 +108,7 @@ fn wait_after(scope: Scope, failures: i64) -> Duration {
     Duration::from_secs(1 << doublings).min(longest)
 }
 
-/// What is left of a count after some time.
+/// How much is left of a count after some time.
 fn left(scope: Scope, failures: i64, since: Duration) -> i64 {
     if scope != Scope::Redemption {
         return failures;

@@ -24,7 +24,7 @@ impl Asker {
         Self { network: network.into(), account: Some(account.into()) }
     }
 
-    /// What to count it by: a network, or an account.
+    /// The name to count it by: that of a network, or of an account.
     pub fn name(&self) -> String {
         match &self.account {
             Some(account) => format!("account:{account}"),
@@ -46,7 +46,7 @@ impl Asker {
     }
 }
 
-/// What decides, when a call's turn has come, whether the call is made.
+/// Decides, when a call's turn has come, whether the call is made.
 pub trait Gate: Send + Sync {
     /// Whether it is made.
     ///

@@ -56,7 +56,7 @@ pub enum Refusal {
     /// The authorization response names another issuer (RFC 9207).
     #[error("the authorization response comes from another issuer")]
     ResponseIssuerMismatch,
-    /// What came as a code can be none: it is empty, too long, or has characters that no code has.
+    /// The code cannot be one: it is empty, too long, or has characters that no code has.
     #[error("the authorization response has a code of impossible form")]
     ResponseCode,
     /// The authorization request cannot be made.

@@ -1,8 +1,8 @@
-//! What is kept of providers between requests: bounded by bytes, with a share for each organization.
+//! The providers that are kept in memory between requests: bounded by bytes, with a share for each organization.
 //!
 //! A provider weighs what its documents take in memory. When an organization keeps more than its share, those of its
 //! connections that were used longest ago are forgotten; when all together keep too much, those of whatever organization.
-//! What was forgotten is read again from what was remembered, or fetched.
+//! A forgotten provider starts again from its saved documents, or fetches them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use crate::model::{Connection, ConnectionId, OrganizationId};
 const ALL: usize = 64 << 20;
 /// Bytes of one organization's providers.
 const OF_AN_ORGANIZATION: usize = 4 << 20;
-/// What a provider weighs before anything is known of it: its places for documents, breaker and pool.
+/// The weight of a provider before anything is known of it: its places for documents, breaker and pool.
 const EMPTY: usize = 4 << 10;
 
 struct Entry {
@@ -95,6 +95,12 @@ impl Kept {
     /// Takes out the provider of a connection.
     pub fn remove(&self, connection: ConnectionId) -> Option<Arc<Provider>> {
         self.lock().remove(connection)
+    }
+
+    /// How many bytes all providers take.
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        self.lock().all
     }
 
     fn bound(&self, state: &mut State, organization: OrganizationId) {

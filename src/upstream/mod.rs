@@ -85,7 +85,7 @@ pub struct Upstream {
 pub struct Redemption<'a> {
     /// In whose name the provider is asked.
     pub asker: &'a Asker,
-    /// What may hold the redemption back when its turn has come.
+    /// Decides whether the redemption goes to the provider when its turn has come.
     pub gate: &'a dyn Gate,
     /// `code` of the authorization response.
     pub code: &'a str,

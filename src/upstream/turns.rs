@@ -45,7 +45,7 @@ struct Amount {
 /// Somebody who waits: their number, and what tells them that it is their turn.
 type Waiter = (u64, oneshot::Sender<()>);
 
-/// What waits in a lane, by share. The share whose turn it is stands first, and none is empty.
+/// Those who wait in a lane, by share. The share whose turn it is stands first, and none is empty.
 type Line = VecDeque<(Share, VecDeque<Waiter>)>;
 
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ struct State {
 pub(super) struct Turns {
     state: Mutex<State>,
     all: Amount,
-    /// What each lane leaves to the other.
+    /// How much each lane leaves to the other.
     reserved: Amount,
 }
 
@@ -143,7 +143,7 @@ impl Turns {
     /// Calls whoever may run now.
     fn call_next(&self, state: &mut State) {
         while let Some((share, call)) = self.next(state) {
-            // Whoever has just gone away gives the turn back when the turn is dropped.
+            // A caller who has just gone away gives the turn back when it is dropped.
             let _ = call.send(());
             state.change(&share, |held| held.running += 1);
         }
@@ -253,7 +253,7 @@ mod tests {
         let (mut held, mut waiting) = (Vec::new(), 0);
         while let Some((turn, called)) = turns.join(share.clone()) {
             waiting += usize::from(called.is_some());
-            // Whoever does not listen is called all the same: the turn is theirs until they go.
+            // A caller who does not listen is called all the same: the turn is theirs until they go.
             held.push(turn);
         }
         (held, waiting)

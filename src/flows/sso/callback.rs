@@ -37,7 +37,7 @@ struct Returned {
     attempt: Attempt,
 }
 
-/// What has come back, and to what.
+/// A code that has come back, and the flow that it came back to.
 #[derive(Clone, Copy)]
 struct Back<'a> {
     visit: &'a Visit,
@@ -172,11 +172,12 @@ impl Broker {
             wanted_acr: flow.target.acr_values(),
         };
         let outcome = self.upstream.redeem(connection, credential, &redemption).await;
-        match &outcome {
-            Err(UpstreamError::Denied(denial)) if denial.error() == "invalid_grant" => {
-                attempt.refused().await?
-            }
-            _ => attempt.settled(),
+        let refused =
+            matches!(&outcome, Err(UpstreamError::Denied(denial)) if denial.error() == "invalid_grant");
+        if refused {
+            attempt.refused().await?;
+        } else {
+            attempt.settled();
         }
         Ok(outcome)
     }

@@ -164,7 +164,7 @@ pub(in crate::upstream) struct Owner {
     connection: String,
 }
 
-/// What all clients share.
+/// The parts that all clients share.
 struct Shared {
     allowed: Arc<[IpNet]>,
     tls: ClientConfig,

@@ -23,7 +23,7 @@ const OF_AN_ORGANIZATION: usize = 16;
 /// Of one connection.
 const OF_A_CONNECTION: usize = 4;
 
-/// What the resolver found, or why it found nothing.
+/// The addresses that the resolver found, or why it found none.
 pub(in crate::upstream) type Found = Result<Vec<IpAddr>, String>;
 
 /// Turns names into addresses.
@@ -61,7 +61,7 @@ pub(super) struct Names {
     limit: Duration,
 }
 
-/// What a look-up holds until it ends.
+/// The charge of a look-up, held until it ends.
 struct Charge {
     names: Arc<Names>,
     owner: Owner,
@@ -77,7 +77,7 @@ impl Names {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every address of `host`. Whoever asks for a name that is being looked up waits for that look-up; one that has
+    /// Every address of `host`. Two callers who ask for the same name wait for the same look-up; a look-up that has
     /// taken too long already is not waited for.
     pub async fn look_up(self: &Arc<Self>, owner: &Owner, host: String) -> Result<Vec<IpAddr>, ConnectError> {
         let (since, mut outcome) = self.flight(owner, host)?;

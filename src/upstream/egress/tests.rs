@@ -237,8 +237,8 @@ async fn names_that_never_resolve_cost_their_own_organization_and_no_other() {
     let server = Server::start().await;
     server.on("/", Reply::Text(200, "text/plain", String::new()));
     let quiet = Arc::new(Quiet::default());
-    let patient = EgressSettings { connect_timeout: Duration::from_secs(60), ..settings(&server) };
-    let patient = EgressSettings { total_timeout: Duration::from_secs(60), ..patient };
+    let patient = EgressSettings { connect_timeout: Duration::from_mins(1), ..settings(&server) };
+    let patient = EgressSettings { total_timeout: Duration::from_mins(1), ..patient };
     let egress = Egress::with_resolver(&patient, quiet.clone()).unwrap();
     // Eight connections of one organization, each with forty names of its own.
     let mut hanging = Vec::new();
@@ -246,7 +246,7 @@ async fn names_that_never_resolve_cost_their_own_organization_and_no_other() {
         let hostile = egress.of(&connection_of(1, connection));
         let urls = (0..40).map(move |number| format!("https://n{number}.c{connection}.silent.test/"));
         for task in crowd(&hostile, urls) {
-            // Whoever finds no room is told so at once; the others hang.
+            // A call that finds no room fails at once; the others hang.
             hanging.push(task);
         }
     }
@@ -298,8 +298,8 @@ async fn calls_that_hang_leave_half_of_what_is_free_to_other_organizations() {
     server.on("/", Reply::Text(200, "text/plain", String::new()));
     let both =
         EgressSettings { extra_ca: Some([slow.ca.clone(), server.ca.clone()].concat()), ..settings(&slow) };
-    let patient = EgressSettings { total_timeout: Duration::from_secs(60), ..both };
-    let patient = EgressSettings { connect_timeout: Duration::from_secs(60), ..patient };
+    let patient = EgressSettings { total_timeout: Duration::from_mins(1), ..both };
+    let patient = EgressSettings { connect_timeout: Duration::from_mins(1), ..patient };
     let egress = Egress::new(&patient).unwrap();
     let mut hanging = Vec::new();
     for connection in 0..4 {

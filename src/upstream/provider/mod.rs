@@ -70,7 +70,7 @@ pub(super) struct Provider {
     around: Surroundings,
 }
 
-/// What takes room in memory.
+/// A document that takes room in memory.
 trait Weight {
     /// About how many bytes.
     fn weight(&self) -> usize;
@@ -282,7 +282,7 @@ impl Provider {
             .await;
     }
 
-    /// What was saved for what this was made for.
+    /// The saved documents, if they were fetched for the same issuer and discovery URL.
     async fn saved(&self) -> Remembered {
         let (issuer, discovery_url) = (&self.issuer, &self.discovery_url);
         let saved = self.around.memory.load(self.connection).await;

@@ -242,6 +242,27 @@ async fn a_restart_during_an_outage_stops_nobody() {
 }
 
 #[tokio::test]
+async fn documents_weigh_as_much_as_what_was_read_from_them_takes() {
+    let stage = Stage::new().await;
+    let (kept, connection) = (Arc::new(Kept::default()), &stage.connection);
+    let get =
+        || kept.get(connection, || Arc::new(Provider::kept_in(&kept, connection, stage.around.clone())));
+    let provider = get();
+    let empty = kept.bytes();
+    let metadata = provider.metadata(connection).await.unwrap();
+    assert_eq!(kept.bytes(), empty + metadata.bytes());
+    let keys = provider.keys(connection).await.unwrap();
+    let full = empty + metadata.bytes() + keys.bytes();
+    assert_eq!(kept.bytes(), full);
+    // The same after they were forgotten and taken up again.
+    stage.saved(|saved| saved.metadata.is_some() && saved.jwks.is_some()).await;
+    kept.remove(connection.id);
+    assert_eq!(kept.bytes(), 0);
+    get().keys(connection).await.unwrap();
+    assert_eq!((kept.bytes(), stage.fetches(METADATA), stage.fetches(KEYS)), (full, 1, 1));
+}
+
+#[tokio::test]
 async fn what_was_remembered_for_another_issuer_is_ignored() {
     let mut stage = Stage::new().await;
     stage.kids().await.unwrap();

@@ -417,7 +417,7 @@ on_both_databases! {
         }
         assert_eq!(ask(network, "/oauth2/introspect", "posts", "wrong").await.0, 429);
         assert_eq!(ask(network, "/oauth2/introspect", "posts", right).await, (200, None));
-        // What is no app is counted alike, so that the answer tells nobody what is one.
+        // A name that no app has is counted alike, so that the answer does not tell which names apps have.
         let mut told = BTreeMap::new();
         for _ in 0..30 {
             *told.entry(ask(network, "/oauth2/token", "nobody", "wrong").await.0).or_insert(0) += 1;
