@@ -23,6 +23,15 @@ use crate::store::StoreError;
 /// How often a load is repeated that a change overtook.
 const ATTEMPTS: usize = 3;
 
+/// The size from which an entry takes the place of two, in bytes.
+const WEIGHT_OF_ONE: usize = 1_024;
+
+/// A value that takes room in memory.
+pub trait Weight {
+    /// About how many bytes.
+    fn bytes(&self) -> usize;
+}
+
 /// A cache of what a key leads to, absence included.
 pub struct Cached<K, V> {
     entries: Cache<K, Entry<V>>,
@@ -48,9 +57,9 @@ impl<V> Clone for Entry<V> {
 impl<K, V> Cached<K, V>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Send + Sync + 'static,
+    V: Weight + Send + Sync + 'static,
 {
-    /// An empty cache of at most `capacity` keys. No value is served that is older than `ceiling`. `loads` counts how
+    /// An empty cache of at most `capacity` keys; one whose value is large takes the place of several. No value is served that is older than `ceiling`. `loads` counts how
     /// often the source was asked.
     pub fn new(
         capacity: u64,
@@ -59,7 +68,12 @@ where
         clock: Arc<dyn Clock>,
         loads: Counter,
     ) -> Self {
-        Self { entries: Cache::new(capacity), generation, clock, ceiling, loads }
+        let weigh = |_: &K, entry: &Entry<V>| {
+            let bytes = entry.outcome.as_ref().ok().and_then(Option::as_ref).map_or(0, |value| value.bytes());
+            u32::try_from(bytes.div_ceil(WEIGHT_OF_ONE).max(1)).unwrap_or(u32::MAX)
+        };
+        let entries = Cache::builder().max_capacity(capacity).weigher(weigh).build();
+        Self { entries, generation, clock, ceiling, loads }
     }
 
     /// What `key` leads to, loaded by `load` when the cache does not know it. The load runs as a task of its own, so
@@ -125,6 +139,33 @@ mod tests {
     use tokio::sync::{Barrier, Notify};
 
     use super::*;
+
+    impl Weight for usize {
+        fn bytes(&self) -> usize {
+            8
+        }
+    }
+
+    /// A value of so many bytes.
+    struct Large(usize);
+
+    impl Weight for Large {
+        fn bytes(&self) -> usize {
+            self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn large_values_take_the_place_of_many() {
+        let (generation, clock) = (Arc::default(), Arc::new(Hand(AtomicI64::new(0))));
+        let cache = Cached::new(100, Duration::from_mins(1), generation, clock, Counter::default());
+        for number in 0..1_000 {
+            let load = || async { Ok(Some(Large(10 * 1_024))) };
+            cache.get(number, load).await.unwrap();
+        }
+        cache.entries.run_pending_tasks().await;
+        assert!((1..=10).contains(&cache.entries.entry_count()), "{}", cache.entries.entry_count());
+    }
 
     struct Hand(AtomicI64);
 

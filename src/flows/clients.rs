@@ -1,13 +1,17 @@
 //! Apps prove themselves at the endpoints for apps (RFC 6749, section 2.3): by one method, the one they registered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Broker;
+use super::client_guesses::Judged;
 use super::directory::AppEntry;
 use super::error::EndpointError;
 use super::evidence::Event;
+use super::guessing::count_failure;
 use crate::crypto::secret_hash;
-use crate::model::{AppAuthMethod, Secret};
+use crate::model::{App, AppAuthMethod, Secret};
+use crate::policy::guesses::Scope;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 
 /// What an app presented.
@@ -27,6 +31,14 @@ const FAILED: OAuthError = OAuthError::new(
     ErrorCode::InvalidClient,
     "the client is unknown, disabled, or its authentication failed; check client_id, secret and method",
 );
+
+/// Why an app is refused.
+enum Refused {
+    /// For this reason.
+    Wrong(&'static str),
+    /// Because of too many wrong secrets before, for so long.
+    Wait(Duration),
+}
 
 /// Said at introspection and revocation.
 pub(super) const TOKEN_MISSING: OAuthError = OAuthError::new(ErrorCode::InvalidRequest, "token is missing");
@@ -98,18 +110,58 @@ impl Broker {
         };
         let entry = self.directory.app(client_id).await?;
         let fits = secret.is_none_or(|secret| secret_fits(entry.as_deref(), secret));
-        let reason = match &entry {
-            None => "unknown_client",
-            Some(entry) if !entry.is_enabled() => "client_disabled",
-            Some(entry) if entry.app.settings.auth_method != method => "client_auth_method",
-            Some(entry) if fits => return Ok(Arc::clone(entry)),
-            Some(_) => "client_secret",
+        let verdict = match &entry {
+            None => Err("unknown_client"),
+            Some(entry) if !entry.is_enabled() => Err("client_disabled"),
+            Some(entry) if entry.app.settings.auth_method != method => Err("client_auth_method"),
+            Some(entry) if fits => Ok(Arc::clone(entry)),
+            Some(_) => Err("client_secret"),
+        };
+        let verdict = match secret {
+            Some(_) if App::is_client_id(client_id) => self.counted(network, client_id, verdict).await?,
+            _ => verdict.map_err(Refused::Wrong),
+        };
+        let refused = match verdict {
+            Ok(entry) => return Ok(entry),
+            Err(refused) => refused,
         };
         let event = Event {
             organization: entry.as_ref().map(|entry| entry.organization.id),
             app: entry.as_ref().map(|entry| entry.app.id),
             ..event
         };
-        Err(self.refuse_endpoint(network, &event, reason, FAILED).await)
+        match refused {
+            Refused::Wrong(reason) => Err(self.refuse_endpoint(network, &event, reason, FAILED).await),
+            Refused::Wait(wait) => {
+                self.record_refusal_alone(network, &event, "guesses_client").await?;
+                Err(EndpointError::TooMany(wait))
+            }
+        }
+    }
+
+    /// Holds what came of a secret against the guesses from that network, and counts a wrong one.
+    async fn counted(
+        &self,
+        network: &str,
+        client_id: &str,
+        verdict: Result<Arc<AppEntry>, &'static str>,
+    ) -> Result<Result<Arc<AppEntry>, Refused>, EndpointError> {
+        let pair = (client_id.to_owned(), network.to_owned());
+        let judged = self.client_guesses.judge(pair, verdict.is_ok(), self.clock.now());
+        match (judged, verdict) {
+            (Judged::Wait(wait), _) => Ok(Err(Refused::Wait(wait))),
+            (Judged::Right, verdict) => Ok(verdict.map_err(Refused::Wrong)),
+            (Judged::Wrong(wrong), verdict) => {
+                // An unknown name gets no row: anybody can make up as many names as they like.
+                let seen = if self.directory.app(client_id).await?.is_some() {
+                    let subject = self.network_tag(&format!("client:{client_id}:{network}"));
+                    count_failure(&self.database, &*self.clock, Scope::Client, &subject).await?
+                } else {
+                    None
+                };
+                wrong.counted(seen, self.clock.now());
+                Ok(verdict.map_err(Refused::Wrong))
+            }
+        }
     }
 }

@@ -11,7 +11,8 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use super::cached::Cached;
+use super::cached::{Cached, Weight};
+use crate::model::look::MAX_LOGO_BYTES;
 use crate::model::{
     App, AppId, Clock, Connection, ConnectionId, DomainName, Email, Handle, Look, Organization,
     OrganizationId, OwnedDomain,
@@ -61,6 +62,53 @@ impl ConnectionEntry {
     /// Whether the connection and its organization are enabled.
     pub const fn is_enabled(&self) -> bool {
         self.connection.enabled && self.organization.enabled
+    }
+}
+
+/// About how many bytes settings take.
+fn settings_bytes(settings: &impl serde::Serialize) -> usize {
+    serde_json::to_vec(settings).map_or(0, |text| text.len())
+}
+
+impl Weight for AppEntry {
+    fn bytes(&self) -> usize {
+        let texts = [&self.app.client_id, &self.app.name, &self.organization.name];
+        let texts = texts.into_iter().chain(&self.app.secret_hashes);
+        size_of::<Self>() + texts.map(String::len).sum::<usize>() + settings_bytes(&self.app.settings)
+    }
+}
+
+impl Weight for ConnectionEntry {
+    fn bytes(&self) -> usize {
+        let (connection, credential) = (&self.connection, &self.credential);
+        let texts = [&connection.name, &connection.issuer, &connection.client_id, &self.organization.name];
+        let sealed = [&credential.secret, &credential.next_secret, &credential.key, &credential.certificate];
+        let texts = texts.into_iter().chain(sealed.into_iter().flatten());
+        size_of::<Self>() + texts.map(String::len).sum::<usize>() + settings_bytes(&connection.settings)
+    }
+}
+
+impl Weight for NamedRoute {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.connections.len() * size_of::<ConnectionId>()
+    }
+}
+
+impl Weight for Vec<(OrganizationId, ConnectionId)> {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.len() * size_of::<(OrganizationId, ConnectionId)>()
+    }
+}
+
+impl Weight for Look {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + if self.logo.is_some() { MAX_LOGO_BYTES } else { 0 }
+    }
+}
+
+impl Weight for () {
+    fn bytes(&self) -> usize {
+        0
     }
 }
 

@@ -88,6 +88,9 @@ pub enum EndpointError {
     /// Refused, as the RFC says it.
     #[error("refused: {}", .0.code)]
     Refused(OAuthError),
+    /// Too many wrong secrets came from there; nothing more is checked for so long.
+    #[error("too many wrong secrets")]
+    TooMany(Duration),
     /// Something that is needed is down; nothing was done.
     #[error("unavailable: {0}")]
     Unavailable(String),

@@ -1,5 +1,5 @@
 //! Guesses at passwords: counted before they are checked, so that parallel ones cannot outrun the count, and what was no
-//! failure taken back.
+//! failure taken back. Failures of other kinds are counted here after they happened.
 
 use std::time::Duration;
 
@@ -7,13 +7,51 @@ use super::Broker;
 use super::error::FlowError;
 use super::evidence::Event;
 use super::visit::Visit;
-use crate::model::{Account, AccountId, Flow, Timestamp};
+use crate::model::{Account, AccountId, Clock, Flow, Timestamp};
 use crate::policy::guesses::{Scope, Verdict, decide};
 use crate::store::guesses::{GuessCount, find_guesses, reserve_guess};
 use crate::store::passwords::StoredPassword;
+use crate::store::{Database, StoreError, Tx};
 
 /// How often a guess is counted anew that another one overtook.
 const ATTEMPTS: usize = 8;
+/// How often a failure is: of many at once each attempt counts one, and no more than these are under way.
+const FAILURE_ATTEMPTS: usize = 256;
+
+/// The state of a counter: failures, until when nothing more is checked, and when it changed last.
+pub(super) type Seen = (i64, Timestamp, Timestamp);
+
+/// The state of a counter now; `None` is zero.
+pub(super) async fn seen_failures(
+    tx: &mut Tx,
+    scope: Scope,
+    subject: &str,
+) -> Result<Option<Seen>, StoreError> {
+    let seen = find_guesses(tx, scope.as_str(), subject).await?;
+    Ok(seen.map(|seen| (seen.failures, seen.blocked_until, seen.updated_at)))
+}
+
+/// Counts a failure, and gives the state of the counter afterwards. While it blocks, further failures change nothing.
+pub(super) async fn count_failure(
+    database: &Database,
+    clock: &dyn Clock,
+    scope: Scope,
+    subject: &str,
+) -> Result<Option<Seen>, StoreError> {
+    for _ in 0..FAILURE_ATTEMPTS {
+        let now = clock.now();
+        let mut tx = database.write().await?;
+        let seen = find_guesses(&mut tx, scope.as_str(), subject).await?;
+        let facts = seen.map(|seen| (seen.failures, seen.blocked_until, seen.updated_at));
+        let Verdict::Check { failures, blocked_until } = decide(scope, facts, now) else { return Ok(facts) };
+        let next = GuessCount { failures, blocked_until, updated_at: now };
+        if reserve_guess(&mut tx, scope.as_str(), subject, seen, next).await? {
+            tx.commit().await?;
+            return Ok(Some((failures, blocked_until, now)));
+        }
+    }
+    Err(StoreError::Unavailable("too many failures are counted at once"))
+}
 
 /// A guess that was counted.
 pub(super) struct Guess {
@@ -106,6 +144,8 @@ impl Broker {
             Scope::Account => "guesses_account",
             Scope::KnownBrowser => "guesses_browser",
             Scope::Network => "guesses_network",
+            Scope::Client => "guesses_client",
+            Scope::Redemption => "redemptions",
         };
         // A network that guesses at everybody is one source, whomever it names.
         let about = about.filter(|_| scope != Scope::Network);

@@ -5,8 +5,8 @@ use super::Broker;
 use crate::protocol::jose::CompactJws;
 use crate::protocol::json::Claims;
 
-/// The longest hint that is read, in bytes.
-const MAX_HINT: usize = 16 * 1024;
+/// The longest hint that is read, in bytes: more than the longest ID token that is issued, whose `nonce` may be long.
+const MAX_HINT: usize = 64 * 1024;
 
 /// What a hint says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -57,8 +57,13 @@ impl Broker {
     /// In whose name a visitor waits for the hashing threads: that of the account which was last used in the browser,
     /// since a browser costs nothing and an account does; else that of their network.
     pub(super) fn hashing_share(&self, visit: &Visit) -> Share {
-        let known = self.read_known(visit).accounts.first().map(|(account, _)| account.to_string());
+        let known = self.known_account(visit).map(|account| account.to_string());
         known.map_or_else(|| Share::Network(visit.network()), Share::Known)
+    }
+
+    /// The account that was last used in a browser.
+    pub(super) fn known_account(&self, visit: &Visit) -> Option<AccountId> {
+        self.read_known(visit).accounts.first().map(|(account, _)| *account)
     }
 
     fn read_known(&self, visit: &Visit) -> Known {

@@ -11,6 +11,7 @@ pub mod anew;
 pub mod authorize;
 pub mod brand;
 pub mod cached;
+mod client_guesses;
 pub mod clients;
 pub mod complete;
 pub mod consent;
@@ -31,6 +32,7 @@ mod memory;
 pub mod metadata;
 pub mod password_link;
 mod personal;
+mod redeeming;
 mod refusals;
 pub mod revoke;
 pub mod sessions;
@@ -57,8 +59,10 @@ use crate::store::{Database, StoreError};
 use crate::upstream::{EgressBuildError, Upstream, UpstreamSettings};
 
 use access_token::VerifiedTokens;
+use client_guesses::ClientGuesses;
 use directory::Directory;
 use memory::StoreMemory;
+use redeeming::Redemptions;
 use refusals::Refusals;
 use signing::{SigningError, SigningKeys};
 
@@ -117,6 +121,8 @@ pub struct Broker {
     verified_tokens: VerifiedTokens,
     directory: Directory,
     upstream: Upstream,
+    redemptions: Arc<Redemptions>,
+    client_guesses: ClientGuesses,
     mailer: Arc<Mailer>,
 }
 
@@ -172,6 +178,8 @@ impl Broker {
             Upstream::new(&settings.upstream, Arc::clone(&clock), Arc::clone(&random), Arc::new(memory))?;
         Ok(Self {
             upstream,
+            redemptions: Arc::default(),
+            client_guesses: ClientGuesses::default(),
             mailer: Arc::new(Mailer::new(&settings.mail)?),
             directory: Directory::new(Arc::clone(&database), &clock),
             passwords: PasswordHasher::start(settings.hasher, Arc::clone(&random))?,

@@ -1,4 +1,4 @@
-//! How many guesses a password may take, and how long to wait between them.
+//! How many guesses a password, a client secret or an authorization code may take, and how long to wait between them.
 
 use std::time::Duration;
 
@@ -15,6 +15,18 @@ const DAY: Duration = Duration::from_hours(24);
 /// Failures of one network, over all accounts, that cost no wait.
 const NETWORK_FREE: i64 = 300;
 
+/// Wrong client secrets of one network for one app that cost no wait.
+const CLIENT_FREE: i64 = 10;
+
+/// Codes of one network, or of one account's browsers, that a provider may refuse before it costs a wait.
+const REDEMPTION_FREE: i64 = 20;
+
+/// Codes that may be under way beyond that, and of which nobody knows yet whether they are refused.
+const REDEMPTIONS_UNJUDGED: i64 = 32;
+
+/// A refused code is forgiven after this time: people come back too late now and then.
+const REDEMPTION_FORGIVEN: Duration = Duration::from_mins(1);
+
 /// What a counter counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -24,6 +36,10 @@ pub enum Scope {
     KnownBrowser,
     /// Guesses from one network, at whatever account.
     Network,
+    /// Wrong secrets for one app from one network.
+    Client,
+    /// Codes that the provider of one connection refused, from one network or from the browsers of one account.
+    Redemption,
 }
 
 impl Scope {
@@ -33,6 +49,8 @@ impl Scope {
             Self::Account => "account",
             Self::KnownBrowser => "browser",
             Self::Network => "network",
+            Self::Client => "client",
+            Self::Redemption => "redemption",
         }
     }
 }
@@ -64,7 +82,7 @@ pub fn decide(scope: Scope, seen: Option<(i64, Timestamp, Timestamp)>, now: Time
             return Verdict::Wait { wait: blocked_until.since(now).min(wait_after(scope, failures)) };
         }
         // A day without a failure, or the end of a day's stop, begins anew.
-        Some((failures, _, changed)) if now.since(changed) < DAY => failures,
+        Some((failures, _, changed)) if now.since(changed) < DAY => left(scope, failures, now.since(changed)),
         _ => 0,
     };
     let failures = failures.saturating_add(1);
@@ -73,15 +91,51 @@ pub fn decide(scope: Scope, seen: Option<(i64, Timestamp, Timestamp)>, now: Time
 
 /// The wait behind the given number of failures.
 fn wait_after(scope: Scope, failures: i64) -> Duration {
-    let free = if scope == Scope::Network { NETWORK_FREE } else { FREE };
+    let (free, longest) = match scope {
+        Scope::Account | Scope::KnownBrowser => (FREE, Duration::from_mins(15)),
+        Scope::Network => (NETWORK_FREE, Duration::from_mins(15)),
+        // An app whose secret was corrected waits a minute at most.
+        Scope::Client => (CLIENT_FREE, Duration::from_mins(1)),
+        Scope::Redemption => (REDEMPTION_FREE, Duration::from_mins(15)),
+    };
     if failures < free {
         return Duration::ZERO;
     }
-    if scope != Scope::Network && failures >= STOP {
+    if matches!(scope, Scope::Account | Scope::KnownBrowser) && failures >= STOP {
         return DAY;
     }
     let doublings = u32::try_from(failures - free).unwrap_or(u32::MAX).min(10);
-    Duration::from_secs(1 << doublings).min(Duration::from_mins(15))
+    Duration::from_secs(1 << doublings).min(longest)
+}
+
+/// How much is left of a count after some time.
+fn left(scope: Scope, failures: i64, since: Duration) -> i64 {
+    if scope != Scope::Redemption {
+        return failures;
+    }
+    let forgiven = since.as_secs() / REDEMPTION_FORGIVEN.as_secs();
+    failures.saturating_sub(i64::try_from(forgiven).unwrap_or(i64::MAX)).max(0)
+}
+
+/// Whether one more code may go to the provider, while so many are under way; else how long to wait.
+///
+/// # Errors
+/// How long to wait.
+pub fn may_redeem(
+    seen: Option<(i64, Timestamp, Timestamp)>,
+    unjudged: i64,
+    now: Timestamp,
+) -> Result<(), Duration> {
+    match decide(Scope::Redemption, seen, now) {
+        Verdict::Wait { wait } => Err(wait),
+        // The count holds this one, too.
+        Verdict::Check { failures, .. }
+            if failures.saturating_add(unjudged) > REDEMPTION_FREE + REDEMPTIONS_UNJUDGED =>
+        {
+            Err(Duration::from_secs(1))
+        }
+        Verdict::Check { .. } => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +184,36 @@ mod tests {
         assert_eq!(verdict, Verdict::Check { failures: 4, blocked_until: at(0) });
         let verdict = decide(Scope::Account, Some((12, at(3_608), at(3_600))), at(0));
         assert_eq!(verdict, Verdict::Wait { wait: Duration::from_secs(4) });
+    }
+
+    #[test]
+    fn wrong_client_secrets_cost_a_minute_at_most() {
+        for (failures, wait) in [(0, 0), (8, 0), (9, 1), (10, 2), (14, 32), (15, 60), (100_000, 60)] {
+            assert_eq!(check(Scope::Client, failures), Duration::from_secs(wait), "{failures}");
+        }
+    }
+
+    #[test]
+    fn refused_codes_are_forgiven_one_a_minute() {
+        let after = |seconds: i64| match decide(Scope::Redemption, Some((25, at(0), at(0))), at(seconds)) {
+            Verdict::Check { failures, blocked_until } => {
+                (failures, blocked_until.since(at(seconds)).as_secs())
+            }
+            Verdict::Wait { .. } => panic!("not blocked"),
+        };
+        assert_eq!([after(1), after(59), after(60), after(360)], [(26, 64), (26, 64), (25, 32), (20, 1)]);
+        assert_eq!([after(420), after(86_000)], [(19, 0), (1, 0)]);
+    }
+
+    #[test]
+    fn codes_under_way_count_as_refused_beyond_a_share() {
+        assert_eq!(may_redeem(None, 0, at(0)), Ok(()));
+        assert_eq!(may_redeem(None, 51, at(0)), Ok(()));
+        assert_eq!(may_redeem(None, 52, at(0)), Err(Duration::from_secs(1)));
+        let refused = |failures| Some((failures, at(0), at(0)));
+        assert_eq!(may_redeem(refused(19), 32, at(1)), Ok(()));
+        assert_eq!(may_redeem(refused(19), 33, at(1)), Err(Duration::from_secs(1)));
+        assert_eq!(may_redeem(Some((20, at(4), at(0))), 0, at(1)), Err(Duration::from_secs(1)));
     }
 
     #[test]

@@ -14,6 +14,11 @@ pub(super) const TENANT: &str = "{tenantid}";
 
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
 const MAX_BYTES: usize = 1 << 20;
+/// The longest endpoint, in bytes.
+const MAX_URL: usize = 2_048;
+/// Of a list, how many values are kept, and how long each may be. Nothing that is asked for here is beyond it.
+const MAX_VALUES: usize = 100;
+const MAX_VALUE: usize = 128;
 
 /// Why metadata was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -112,6 +117,25 @@ impl Metadata {
             backchannel_logout: flag("backchannel_logout_supported")?,
         })
     }
+
+    /// About how many bytes this takes in memory.
+    pub fn bytes(&self) -> usize {
+        let needed = [&self.authorization_endpoint, &self.token_endpoint, &self.jwks_uri];
+        let offered = [&self.userinfo_endpoint, &self.end_session_endpoint];
+        let urls = needed.into_iter().chain(offered.into_iter().flatten());
+        let lists = [
+            &self.prompts,
+            &self.code_challenge_methods,
+            &self.id_token_algs,
+            &self.response_types,
+            &self.scopes,
+        ];
+        let values = lists.into_iter().flatten().chain([&self.auth_methods]).flatten();
+        size_of::<Self>()
+            + self.issuer.capacity()
+            + urls.map(|url| url.as_str().len()).sum::<usize>()
+            + values.map(|value| size_of::<String>() + value.capacity()).sum::<usize>()
+    }
 }
 
 /// Where the metadata of a connection is: its discovery URL, else below its issuer. In an issuer with a tenant
@@ -137,6 +161,7 @@ fn plain_https(text: &str) -> Option<Url> {
         && url.username().is_empty()
         && url.password().is_none()
         && url.fragment().is_none()
+        && text.len() <= MAX_URL
         && !text.contains(['{', '}'])
         && !text.contains(|c: char| c.is_control() || c.is_whitespace());
     plain.then_some(url)
@@ -146,10 +171,11 @@ fn list(object: &Map<String, Value>, name: &str) -> Result<Option<Vec<String>>, 
     let Some(value) = object.get(name) else { return Ok(None) };
     value
         .as_array()
-        .and_then(|items| {
-            items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+        .and_then(|items| items.iter().map(Value::as_str).collect::<Option<Vec<_>>>())
+        .map(|texts| {
+            let short = texts.into_iter().filter(|text| text.len() <= MAX_VALUE);
+            Some(short.take(MAX_VALUES).map(str::to_owned).collect())
         })
-        .map(Some)
         .ok_or_else(|| ClaimError::WrongType(name.to_owned()).into())
 }
 
@@ -225,6 +251,32 @@ mod tests {
             }
             assert!(matches!(with(name, json!(7)), Err(MetadataError::Member(_))), "{name}");
             assert!(with(name, "https://other.test/x?y=1".into()).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn of_a_huge_document_little_is_kept() {
+        let long: Vec<String> = (0..10_000).map(|number| format!("value-{number}")).collect();
+        let huge = json!(["x".repeat(100_000), "y".repeat(128)]);
+        let mut document = document();
+        for name in [
+            "token_endpoint_auth_methods_supported",
+            "prompt_values_supported",
+            "code_challenge_methods_supported",
+            "id_token_signing_alg_values_supported",
+            "response_types_supported",
+        ] {
+            document[name] = json!(long);
+        }
+        document["scopes_supported"] = huge;
+        document["claims_supported"] = json!(long);
+        let metadata = Metadata::parse(document.to_string().as_bytes(), ISSUER).unwrap();
+        assert_eq!(metadata.auth_methods.len(), 100);
+        assert_eq!(metadata.scopes, Some(vec!["y".repeat(128)]));
+        assert!((1_000..50_000).contains(&metadata.bytes()), "{}", metadata.bytes());
+        let long = format!("https://idp.test/{}", "x".repeat(2_048));
+        for name in ["authorization_endpoint", "userinfo_endpoint"] {
+            assert_eq!(with(name, long.as_str().into()), Err(MetadataError::Endpoint(name)));
         }
     }
 

@@ -3,6 +3,8 @@
 //! Every reason has a stable code for audit records and receipts. What the provider itself wrote is kept apart,
 //! capped, for the audit's detail alone; no page shows it.
 
+use std::time::Duration;
+
 use super::authorize::AuthorizeError;
 use super::credential::CredentialError;
 use super::discovery::MetadataError;
@@ -54,6 +56,9 @@ pub enum Refusal {
     /// The authorization response names another issuer (RFC 9207).
     #[error("the authorization response comes from another issuer")]
     ResponseIssuerMismatch,
+    /// The code cannot be one: it is empty, too long, or has characters that no code has.
+    #[error("the authorization response has a code of impossible form")]
+    ResponseCode,
     /// The authorization request cannot be made.
     #[error("the authorization request: {0}")]
     Authorize(#[from] AuthorizeError),
@@ -85,6 +90,7 @@ impl Refusal {
             Self::Keys(error) => error.code(),
             Self::ResponseIssuerMissing => "callback_iss_missing",
             Self::ResponseIssuerMismatch => "callback_iss_mismatch",
+            Self::ResponseCode => "callback_code_malformed",
             Self::Authorize(error) => error.code(),
             Self::Credential(error) => error.code(),
             Self::TokenAnswer(error) => error.code(),
@@ -111,6 +117,9 @@ pub enum Outage {
     /// Too many calls for this connection are under way.
     #[error("too many calls to the provider are under way")]
     Busy,
+    /// The call was held back: too many codes from there were refused of late.
+    #[error("too many codes from there were refused; the next one is tried in {} s", .0.as_secs())]
+    Withheld(Duration),
     /// The last good key set is too old to be believed.
     #[error("the provider's keys could not be fetched for too long")]
     KeysTooOld,
@@ -124,6 +133,7 @@ impl Outage {
             Self::Status(_) => "idp_status",
             Self::BreakerOpen => "idp_breaker_open",
             Self::Busy => "idp_busy",
+            Self::Withheld(_) => "redemptions",
             Self::KeysTooOld => "idp_keys_too_old",
         }
     }

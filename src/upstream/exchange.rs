@@ -20,8 +20,8 @@ use oauth2::{
     StandardRevocableToken, StandardTokenResponse, TokenResponse, TokenUrl,
 };
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
+use super::asker::Errand;
 use super::authorize::verifier_text;
 use super::credential::{Credential, Proof};
 use super::discovery::Metadata;
@@ -114,12 +114,14 @@ pub(super) async fn redeem(
     metadata: &Metadata,
     credential: &Credential,
     request: &CodeRequest<'_>,
-    (now, random, deadline): (Timestamp, &dyn Random, Instant),
+    (now, random): (Timestamp, &dyn Random),
+    errand: Errand<'_>,
 ) -> Result<Tokens, UpstreamError> {
     let proofs = credential.proofs(connection, metadata, now, random).map_err(Refusal::from)?;
     let mut last = UpstreamError::from(Refusal::TokenAnswer(TokenAnswerError::Request));
     for proof in proofs {
-        match attempt(provider, connection, metadata, proof, request, deadline).await {
+        let caller = Caller { provider, errand };
+        match attempt(&caller, connection, metadata, proof, request).await {
             Ok(answer) => return Ok(tokens(&answer).map_err(Refusal::from)?),
             Err(error) => last = translate(error),
         }
@@ -131,12 +133,11 @@ pub(super) async fn redeem(
 }
 
 async fn attempt(
-    provider: &Provider,
+    caller: &Caller<'_>,
     connection: &Connection,
     metadata: &Metadata,
     proof: Proof,
     request: &CodeRequest<'_>,
-    deadline: Instant,
 ) -> Result<Answer, AnswerError> {
     let redirect_uri = RedirectUrl::new(request.redirect_uri.to_owned())
         .map_err(|_| AnswerError::Request(TokenAnswerError::Request.into()))?;
@@ -157,7 +158,7 @@ async fn attempt(
             .add_extra_param("client_assertion_type", ASSERTION_TYPE)
             .add_extra_param("client_assertion", assertion.expose());
     }
-    exchange.request_async(&Caller { provider, deadline }).await
+    exchange.request_async(caller).await
 }
 
 type TokenClient = Client<
@@ -214,7 +215,7 @@ enum CallError {
 /// The HTTP client that `oauth2` calls through.
 struct Caller<'a> {
     provider: &'a Provider,
-    deadline: Instant,
+    errand: Errand<'a>,
 }
 
 impl<'c> AsyncHttpClient<'c> for Caller<'_> {
@@ -223,7 +224,7 @@ impl<'c> AsyncHttpClient<'c> for Caller<'_> {
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(async move {
-            let answer = self.provider.call(request.map(Bytes::from), self.deadline).await?;
+            let answer = self.provider.call(request.map(Bytes::from), self.errand).await?;
             check_answer(&answer)?;
             Ok(answer.map(|body| body.to_vec()))
         })

@@ -25,6 +25,11 @@ const MAX_AGE: Duration = Duration::from_mins(10);
 /// How far ahead a token may expire.
 const MAX_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24 + 3 * 24);
 const MAX_SUBJECT: usize = 255;
+/// The longest session id that is kept, in characters; no logout token names a longer one.
+const MAX_SESSION: usize = 255;
+/// Of the words for how somebody signed in, how many are kept, and how long each may be, in bytes.
+const MAX_METHODS: usize = 20;
+const MAX_METHOD: usize = 64;
 
 /// Why an ID token was refused. Each reason has a code of its own.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -228,9 +233,11 @@ pub struct IdTokenClaims {
     pub auth_time: Option<Timestamp>,
     /// `acr`.
     pub acr: Option<String>,
-    /// `amr`.
+    /// `amr`, as far as it is kept.
     pub amr: Vec<String>,
-    /// `sid`.
+    /// Whether `amr` or `sid` had more than is kept.
+    pub shortened: bool,
+    /// `sid`, if it is of a length that is kept.
     pub sid: Option<String>,
     /// All of them.
     pub all: Map<String, Value>,
@@ -259,14 +266,20 @@ pub fn verify(
     check_required(claims, connection)?;
     let acr = check_context(claims, expected)?;
     let auth_time = check_freshness(claims, connection, expected, issued_at)?;
+    let (methods, session) = (texts(claims, "amr")?, claims.string("sid")?);
+    let sid = session.filter(|sid| sid.chars().count() <= MAX_SESSION).map(str::to_owned);
+    let short =
+        methods.iter().filter(|method| method.len() <= MAX_METHOD && !method.contains(char::is_control));
+    let amr: Vec<String> = short.take(MAX_METHODS).cloned().collect();
     Ok(IdTokenClaims {
         issuer: claims.required_string("iss")?.to_owned(),
         subject: claims.required_string("sub")?.to_owned(),
         issued_at,
         auth_time,
         acr,
-        amr: texts(claims, "amr")?,
-        sid: claims.string("sid")?.map(str::to_owned),
+        shortened: amr.len() < methods.len() || sid.is_some() != session.is_some(),
+        amr,
+        sid,
         all,
     })
 }

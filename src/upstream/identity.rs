@@ -13,7 +13,11 @@ use crate::model::{
 use crate::protocol::json::ClaimError;
 
 const MAX_TEXT: usize = 200;
-const MAX_GROUPS: usize = 10_000;
+const MAX_GROUPS: usize = 1_000;
+/// The longest name of a group, in characters.
+const MAX_GROUP: usize = 256;
+/// The longest of the apps' words for a context that is told to an app, in bytes.
+const MAX_CONTEXT: usize = 255;
 
 /// A person as a provider has vouched for them.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,14 +91,11 @@ pub enum IdentityError {
     /// A mapped claim is of the wrong type.
     #[error("{1}")]
     Malformed(Mapped, ClaimError),
-    /// The provider says that the person has more groups than it lists.
+    /// The provider says that the person has more groups than it lists, or it lists more than are read.
     #[error(
-        "the provider left the groups out because there are too many; limit the groups that it sends to those assigned to the app"
+        "the provider left the groups out because there are too many, or sent more than 1,000; limit the groups that it sends to those assigned to the app"
     )]
     GroupsOverage,
-    /// More groups than are read.
-    #[error("there are too many groups")]
-    TooManyGroups,
 }
 
 /// What a claim is mapped to.
@@ -123,7 +124,6 @@ impl IdentityError {
             Self::Malformed(Mapped::Phone, _) => "identity_phone_malformed",
             Self::Malformed(Mapped::Groups, _) => "identity_groups_malformed",
             Self::GroupsOverage => "identity_groups_overage",
-            Self::TooManyGroups => "identity_too_many_groups",
         }
     }
 }
@@ -163,7 +163,9 @@ pub(super) fn map(
     let email = documents.email(connection, now);
     let groups = documents.groups(mapping)?;
     let words = &connection.settings.acr_values;
-    let means_it = |word: &&String| words.get(*word).is_some() && words.get(*word) == id_token.acr.as_ref();
+    let means_it = |word: &&String| {
+        word.len() <= MAX_CONTEXT && words.get(*word).is_some() && words.get(*word) == id_token.acr.as_ref()
+    };
     let mapped_acr = wanted.iter().chain(words.keys()).find(means_it).cloned();
     Ok(VerifiedIdentity {
         connection: connection.id,
@@ -247,7 +249,13 @@ impl<'a> Documents<'a> {
             }
             Some(_) => return Err(wrong()),
         };
-        if groups.len() > MAX_GROUPS { Err(IdentityError::TooManyGroups) } else { Ok(groups) }
+        if groups.len() > MAX_GROUPS {
+            return Err(IdentityError::GroupsOverage);
+        }
+        if groups.iter().any(|group| group.chars().count() > MAX_GROUP) {
+            return Err(wrong());
+        }
+        Ok(groups)
     }
 }
 

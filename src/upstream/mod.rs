@@ -7,6 +7,7 @@
 //! Nothing here knows accounts, sessions or the database, and nothing looks for a vendor's name: habits of vendors
 //! are settings of a connection.
 
+mod asker;
 pub mod authorize;
 pub mod credential;
 pub mod discovery;
@@ -15,9 +16,11 @@ pub mod error;
 pub mod exchange;
 pub mod id_token;
 pub mod identity;
+mod kept;
 pub mod logout;
 pub mod probe;
 pub mod provider;
+mod turns;
 pub mod userinfo;
 
 #[cfg(test)]
@@ -28,10 +31,10 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moka::future::Cache;
 use tokio::time::Instant;
 use url::Url;
 
+pub use asker::{Asker, Gate};
 pub use authorize::{AuthorizationInput, AuthorizationUrl};
 pub use credential::Credential;
 pub use egress::{Egress, EgressBuildError, EgressError, EgressSettings};
@@ -42,16 +45,18 @@ pub use logout::{EndSession, LogoutTarget};
 pub use probe::{Finding, Gravity, Probe};
 pub use provider::{BoxFuture, Document, Memory, Remembered};
 
+use asker::Errand;
 use discovery::Metadata;
 use exchange::{CodeRequest, Tokens};
 use id_token::{Expectation, IdTokenClaims, MAX_TOKEN, Tenant, tenant_of};
+use kept::Kept;
 use provider::{Provider, Surroundings};
 
 use crate::model::{Clock, Connection, ConnectionId, Random};
 use crate::protocol::jose::{CompactJws, JwkSet};
 
-/// How many providers are kept in memory; of those beyond, the least used start again from what was remembered.
-const MAX_PROVIDERS: u64 = 4_096;
+/// The longest code that is redeemed, in bytes.
+const MAX_CODE: usize = 4 * 1024;
 
 /// How the relying-party side behaves.
 #[derive(Debug, Clone)]
@@ -70,15 +75,18 @@ impl Default for UpstreamSettings {
 
 /// The relying-party side.
 pub struct Upstream {
-    providers: Cache<ConnectionId, Arc<Provider>>,
+    kept: Arc<Kept>,
     around: Surroundings,
     random: Arc<dyn Random>,
     time_limit: Duration,
 }
 
 /// What came to the callback, and what was sent before.
-#[derive(Debug)]
 pub struct Redemption<'a> {
+    /// In whose name the provider is asked.
+    pub asker: &'a Asker,
+    /// Decides whether the redemption goes to the provider when its turn has come.
+    pub gate: &'a dyn Gate,
     /// `code` of the authorization response.
     pub code: &'a str,
     /// `iss` of the authorization response (RFC 9207).
@@ -108,7 +116,7 @@ impl Upstream {
     ) -> Result<Self, EgressBuildError> {
         let egress = Egress::new(&settings.egress)?;
         Ok(Self {
-            providers: Cache::new(MAX_PROVIDERS),
+            kept: Arc::default(),
             around: Surroundings { egress, clock, memory, jwks_max_stale: settings.jwks_max_stale },
             random,
             time_limit: settings.egress.total_timeout,
@@ -121,7 +129,7 @@ impl Upstream {
         connection: &Connection,
         input: AuthorizationInput<'_>,
     ) -> Result<AuthorizationUrl, UpstreamError> {
-        let metadata = self.provider(connection).await.metadata(connection).await?;
+        let metadata = self.provider(connection).metadata(connection).await?;
         Ok(authorize::authorization_url(connection, &metadata, input).map_err(Refusal::from)?)
     }
 
@@ -132,7 +140,7 @@ impl Upstream {
         connection: &Connection,
         iss: Option<&str>,
     ) -> Result<(), UpstreamError> {
-        let metadata = self.provider(connection).await.metadata(connection).await?;
+        let metadata = self.provider(connection).metadata(connection).await?;
         Ok(check_response_iss(connection, &metadata, iss)?)
     }
 
@@ -143,7 +151,10 @@ impl Upstream {
         credential: &Credential,
         redemption: &Redemption<'_>,
     ) -> Result<VerifiedIdentity, UpstreamError> {
-        let provider = self.provider(connection).await;
+        if !is_code(redemption.code) {
+            return Err(Refusal::ResponseCode.into());
+        }
+        let provider = self.provider(connection);
         let metadata = provider.metadata(connection).await?;
         // Order matters: until the response is known to come from this provider, no endpoint sees its code.
         check_response_iss(connection, &metadata, redemption.response_iss)?;
@@ -154,16 +165,24 @@ impl Upstream {
             redirect_uri: redemption.redirect_uri,
             verifier: redemption.verifier,
         };
-        let surroundings = (now, self.random.as_ref(), deadline);
+        let surroundings = (now, self.random.as_ref());
+        let Redemption { asker, gate, .. } = *redemption;
+        let errand = Errand { asker, gate: Some(gate), deadline };
         let tokens =
-            exchange::redeem(&provider, connection, &metadata, credential, &request, surroundings).await?;
+            exchange::redeem(&provider, connection, &metadata, credential, &request, surroundings, errand)
+                .await?;
+        gate.accepted();
         let verifying = self.verified(&provider, connection, &tokens, redemption);
         let in_time = tokio::time::timeout_at(deadline, verifying).await;
         let claims = in_time.map_err(|_| Outage::from(EgressError::Timeout))??;
+        if claims.shortened {
+            tracing::info!(connection = %connection.id, "a provider's amr or sid is longer than what is kept");
+        }
         let offered = metadata.userinfo_endpoint.is_some();
         let userinfo = if identity::needs_userinfo(connection, &claims.all, offered) {
             let token = &tokens.access_token;
-            Some(userinfo::ask(&provider, &metadata, token, &claims.subject, deadline).await?)
+            let errand = Errand { gate: None, ..errand };
+            Some(userinfo::ask(&provider, &metadata, token, &claims.subject, errand).await?)
         } else {
             None
         };
@@ -206,7 +225,7 @@ impl Upstream {
     ) -> Result<LogoutTarget, UpstreamError> {
         let form = |error| Refusal::from(logout::LogoutTokenError::from(IdTokenError::Form(error)));
         let jws = CompactJws::parse(token, MAX_TOKEN).map_err(form)?;
-        let provider = self.provider(connection).await;
+        let provider = self.provider(connection);
         let now = self.around.clock.now();
         let check = |keys: &JwkSet| logout::verify(&jws, keys, connection, now);
         let may_be_new = |error: &logout::LogoutTokenError| match error {
@@ -222,7 +241,7 @@ impl Upstream {
         connection: &Connection,
         request: EndSession<'_>,
     ) -> Result<Option<Url>, UpstreamError> {
-        let metadata = self.provider(connection).await.metadata(connection).await?;
+        let metadata = self.provider(connection).metadata(connection).await?;
         Ok(logout::end_session_url(connection, &metadata, request))
     }
 
@@ -242,17 +261,16 @@ impl Upstream {
 
     /// Drops what is known about a connection's provider, because the connection has changed. A fetch that is under
     /// way puts nothing back.
-    pub async fn forget(&self, connection: ConnectionId) {
-        if let Some(provider) = self.providers.remove(&connection).await {
+    pub fn forget(&self, connection: ConnectionId) {
+        if let Some(provider) = self.kept.remove(connection) {
             provider.forget();
         }
     }
 
     /// The provider of a connection; one that was made for another issuer or discovery URL is replaced.
-    async fn provider(&self, connection: &Connection) -> Arc<Provider> {
-        let make = async { Arc::new(Provider::new(connection, self.around.clone())) };
-        let outdated = |provider: &Arc<Provider>| !provider.is_for(connection);
-        self.providers.entry(connection.id).or_insert_with_if(make, outdated).await.into_value()
+    fn provider(&self, connection: &Connection) -> Arc<Provider> {
+        let make = || Arc::new(Provider::kept_in(&self.kept, connection, self.around.clone()));
+        self.kept.get(connection, make)
     }
 }
 
@@ -272,6 +290,11 @@ async fn with_keys<T, E>(
         Some(newer) => check(&newer),
         None => verdict,
     })
+}
+
+/// Whether this can be a code at all (RFC 6749, appendix A.11).
+fn is_code(text: &str) -> bool {
+    (1..=MAX_CODE).contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
 }
 
 fn check_response_iss(

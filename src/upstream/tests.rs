@@ -11,6 +11,17 @@ use crate::protocol::base64url;
 const CALLBACK: &str = "https://id.test/sso/callback/con_1";
 const METADATA: &str = "/.well-known/openid-configuration";
 
+/// Holds nothing back.
+struct Open;
+
+impl Gate for Open {
+    fn pass(&self) -> Result<(), Duration> {
+        Ok(())
+    }
+
+    fn accepted(&self) {}
+}
+
 struct Stage {
     server: Server,
     clock: Arc<Hands>,
@@ -80,8 +91,23 @@ impl Stage {
     }
 
     async fn redeem_from(&self, iss: Option<&str>) -> Result<VerifiedIdentity, UpstreamError> {
+        self.redeem_code("the+code", iss).await
+    }
+
+    async fn redeem_code(&self, code: &str, iss: Option<&str>) -> Result<VerifiedIdentity, UpstreamError> {
+        self.redeem_through(&Open, code, iss).await
+    }
+
+    async fn redeem_through(
+        &self,
+        gate: &dyn Gate,
+        code: &str,
+        iss: Option<&str>,
+    ) -> Result<VerifiedIdentity, UpstreamError> {
         let redemption = Redemption {
-            code: "the+code",
+            asker: &Asker::stranger("192.0.2.1"),
+            gate,
+            code,
             response_iss: iss,
             redirect_uri: CALLBACK,
             verifier: &[7; 32],
@@ -129,6 +155,43 @@ async fn a_code_becomes_an_identity() {
     assert_eq!(value(&form, "grant_type"), Some("authorization_code"));
     assert_eq!((value(&form, "code"), value(&form, "redirect_uri")), (Some("the+code"), Some(CALLBACK)));
     assert_eq!(value(&form, "code_verifier"), Some(base64url::encode([7; 32]).as_str()));
+}
+
+#[tokio::test]
+async fn a_code_of_impossible_form_makes_no_call() {
+    let stage = Stage::new().await;
+    let issuer = stage.server.origin();
+    for code in ["", "a\nb", "\u{e4}", "a\u{7f}", "a\tb", "a\0", &"x".repeat(4_097)] {
+        let refused = stage.redeem_code(code, Some(&issuer)).await.unwrap_err();
+        assert_eq!(refused.code(), "callback_code_malformed", "{code:?}");
+    }
+    assert_eq!(stage.server.connections(), 0);
+    for code in ["x", " ~", &"x".repeat(4_096)] {
+        assert!(stage.redeem_code(code, Some(&issuer)).await.is_ok(), "{code:?}");
+    }
+}
+
+/// Holds everything back.
+struct Closed;
+
+impl Gate for Closed {
+    fn pass(&self) -> Result<(), Duration> {
+        Err(Duration::from_secs(7))
+    }
+
+    fn accepted(&self) {}
+}
+
+#[tokio::test]
+async fn a_redemption_that_is_held_back_makes_no_call_and_says_nothing_about_the_provider() {
+    let stage = Stage::new().await;
+    let iss = stage.server.origin();
+    for _ in 0..10 {
+        let error = stage.redeem_through(&Closed, "the+code", Some(&iss)).await.unwrap_err();
+        assert_eq!(error, Outage::Withheld(Duration::from_secs(7)).into());
+    }
+    assert!(stage.server.seen("/token").is_empty());
+    assert!(stage.redeem().await.is_ok());
 }
 
 #[tokio::test]
@@ -347,10 +410,10 @@ async fn a_forgotten_connection_starts_anew() {
     stage.redeem().await.unwrap();
     stage.server.on("/jwks", Reply::json(&jwks(&[])));
     stage.redeem().await.unwrap();
-    stage.upstream.forget(ConnectionId::from_bytes([1; 16])).await;
+    stage.upstream.forget(ConnectionId::from_bytes([1; 16]));
     stage.redeem().await.unwrap();
     stage.notes.0.lock().unwrap().clear();
-    stage.upstream.forget(stage.connection.id).await;
+    stage.upstream.forget(stage.connection.id);
     assert_eq!(stage.refused().await, "signature_unknown_kid");
 }
 
@@ -434,7 +497,7 @@ fn the_facade_can_be_awaited_on_any_thread() {
         sendable(&upstream.redeem(connection, credential, redemption));
         sendable(&upstream.logout_token(connection, ""));
         sendable(&upstream.probe(connection));
-        sendable(&upstream.forget(connection.id));
+        upstream.forget(connection.id);
     }
     let _ = check;
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 
+use super::asker::Errand;
 use super::discovery::Metadata;
 use super::error::{Refusal, UpstreamError};
 use super::exchange::is_json;
@@ -69,10 +69,10 @@ pub(super) async fn ask(
     metadata: &Metadata,
     access_token: &Secret,
     subject: &str,
-    deadline: Instant,
+    errand: Errand<'_>,
 ) -> Result<Map<String, Value>, UpstreamError> {
     let request = request(metadata, access_token).map_err(Refusal::from)?;
-    let answer = provider.call(request, deadline).await?;
+    let answer = provider.call(request, errand).await?;
     Ok(read(&answer, subject).map_err(Refusal::from)?)
 }
 

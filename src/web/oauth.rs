@@ -3,6 +3,8 @@
 //! Errors are JSON as RFC 6749, section 5.2, and RFC 6750, section 3, say. Browser apps reach the endpoints that they
 //! need across origins, without credentials; nothing here ever answers to a cookie.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -13,7 +15,7 @@ use serde::Serialize;
 
 use super::app_request::{AppRequest, Caller, too_many};
 use super::request::{FormError, TOO_MANY, TriedForm};
-use super::respond::no_store;
+use super::respond::{no_store, retry_after};
 use super::state::Web;
 use crate::flows::error::EndpointError;
 use crate::flows::token::TokenRequest;
@@ -131,7 +133,7 @@ async fn post_userinfo(
 async fn refuse_bearer(web: &Web, network: &str, reason: &'static str, error: OAuthError) -> Response {
     match web.broker.refuse_request(network, reason, error).await {
         EndpointError::Refused(error) => bearer_error(StatusCode::BAD_REQUEST, Some(&error)),
-        unavailable @ EndpointError::Unavailable(_) => refuse(unavailable, false),
+        other => refuse(other, false),
     }
 }
 
@@ -192,10 +194,20 @@ fn error_json(status: StatusCode, error: &OAuthError) -> Response {
     json(status, &body)
 }
 
+/// The answer to somebody who presented too many wrong secrets in the name of an app (RFC 6585, section 4).
+fn too_many_secrets(wait: Duration) -> Response {
+    let description = "too many wrong secrets came from there; try again later";
+    let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
+    let mut response = error_json(StatusCode::TOO_MANY_REQUESTS, &error);
+    response.headers_mut().insert(header::RETRY_AFTER, retry_after(wait));
+    no_store(response)
+}
+
 /// The answer to an app whose request was not served.
 pub fn refuse(error: EndpointError, tried_basic: bool) -> Response {
     let refused = match error {
         EndpointError::Refused(refused) => refused,
+        EndpointError::TooMany(wait) => return too_many_secrets(wait),
         EndpointError::Unavailable(detail) => {
             tracing::error!(detail, "a request of an app could not be served");
             let description = "something that is needed is down; try again";

@@ -40,6 +40,7 @@ async fn logout_by_token(
     match web.broker.logout_by_token(&browser.visit, connection, token).await {
         Ok(()) => no_store(Response::new(Body::empty())),
         Err(EndpointError::Refused(error)) => logout_error(error.code.as_str(), &error.description),
+        Err(EndpointError::TooMany(_)) => logout_error("temporarily_unavailable", "try again"),
         Err(EndpointError::Unavailable(detail)) => {
             tracing::error!(detail, "a logout token could not be taken");
             logout_error("temporarily_unavailable", "try again")

@@ -77,6 +77,7 @@ fn app_settings(table: &Table<'_>, has_secret: bool, rules: Rules) -> AppSetting
     set(&mut settings.consent, table.parsed("consent"));
     if table.has("scopes") {
         settings.scopes = table.parsed_list("scopes");
+        check_length(table, "scopes", &settings.scopes, MAX_SCOPES);
     }
     settings.resources = resources(table);
     settings.audience = audience(table);
@@ -87,11 +88,26 @@ fn app_settings(table: &Table<'_>, has_secret: bool, rules: Rules) -> AppSetting
     settings
 }
 
+/// The scopes of an app together, in bytes: they all may stand in one token.
+const MAX_SCOPES: usize = 1_024;
+/// The resources of an app together, in bytes, likewise.
+const MAX_RESOURCES: usize = 3_072;
+
+/// Refuses a list that is longer than `most` bytes together.
+fn check_length(table: &Table<'_>, key: &'static str, list: &[String], most: usize) {
+    let length: usize = list.iter().map(String::len).sum();
+    if length > most {
+        let what = format!("has {length} bytes together, and {most} are allowed: they all stand in tokens");
+        table.refuse(key, Complaint::new(what));
+    }
+}
+
 fn resources(table: &Table<'_>) -> Vec<String> {
     let resources: Vec<String> = table.parsed_list("resources");
+    check_length(table, "resources", &resources, MAX_RESOURCES);
     for resource in &resources {
-        let good =
-            url::Url::parse(resource).is_ok_and(|url| url.fragment().is_none()) && !resource.contains(' ');
+        let plain = resource.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'));
+        let good = plain && url::Url::parse(resource).is_ok_and(|url| url.fragment().is_none());
         if !good || resource.len() > 512 {
             let what = "a resource is an absolute URI without fragment (RFC 8707)";
             table.refuse("resources", Complaint::new(what));

@@ -3,12 +3,15 @@
 use super::super::Broker;
 use super::super::error::FlowError;
 use super::super::evidence::{Event, receipt_of};
+use super::super::guessing::seen_failures;
+use super::super::redeeming::Attempt;
 use super::super::visit::{Answer, Visit};
 use super::registration;
 use crate::model::{Connection, ConnectionId, FLOW_LIFETIME, Flow, UpstreamLeg};
+use crate::policy::guesses::Scope;
 use crate::protocol::base64url;
 use crate::store::flows;
-use crate::upstream::{Credential, Denial, FreshSignIn, Redemption, UpstreamError, VerifiedIdentity};
+use crate::upstream::{Credential, Denial, FreshSignIn, Outage, Redemption, UpstreamError, VerifiedIdentity};
 
 /// What a provider's authorization response says (RFC 6749, section 4.1.2; RFC 9207).
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -30,6 +33,18 @@ struct Returned {
     flow: Flow,
     leg: UpstreamLeg,
     event: Event,
+    /// The code's place at its counter.
+    attempt: Attempt,
+}
+
+/// A code that has come back, and the flow that it came back to.
+#[derive(Clone, Copy)]
+struct Back<'a> {
+    visit: &'a Visit,
+    flow: &'a Flow,
+    leg: &'a UpstreamLeg,
+    code: &'a str,
+    iss: Option<&'a str>,
 }
 
 impl Broker {
@@ -41,13 +56,13 @@ impl Broker {
         parameters: &CallbackParameters,
     ) -> Result<Answer, FlowError> {
         let returned = self.spend_leg(visit, connection, parameters).await?;
-        let Returned { flow, leg, event } = &returned;
+        let Returned { flow, leg, event, attempt } = returned;
+        let (flow, leg) = (&flow, &leg);
         let entry = self.directory.connection(connection).await?;
         let Some(entry) = entry.filter(|entry| entry.is_enabled()) else {
-            let event = event.clone();
             return Err(self.refuse(visit, event, "connection_disabled", "connection_disabled").await);
         };
-        let event = Event { organization: Some(entry.organization.id), ..event.clone() };
+        let event = Event { organization: Some(entry.organization.id), ..event };
         if registration(&entry.connection) != leg.registration {
             return Err(self.refuse(visit, event, "idp_answer_invalid", "connection_changed").await);
         }
@@ -67,7 +82,8 @@ impl Broker {
             }
             (None, Some(code)) => {
                 let iss = parameters.iss.as_deref();
-                self.redeem(&entry.connection, &credential, flow, leg, code, iss).await
+                let back = Back { visit, flow, leg, code, iss };
+                self.redeem(&entry.connection, &credential, &back, attempt).await?
             }
             (None, None) => {
                 return Err(self.refuse(visit, event, "idp_answer_invalid", "response_empty").await);
@@ -75,6 +91,9 @@ impl Broker {
         };
         match outcome {
             Ok(identity) => Box::pin(self.sign_in_as(visit, flow, leg, &entry, identity, event)).await,
+            Err(UpstreamError::Unavailable(Outage::Withheld(wait))) => {
+                Err(self.too_many(visit, flow, None, (Scope::Redemption, wait)).await)
+            }
             Err(error) => Err(self.upstream_failed(visit, event, flow, &error).await),
         }
     }
@@ -109,30 +128,40 @@ impl Broker {
             return Err(self.refuse(visit, event, "idp_answer_invalid", "state_mismatch").await);
         };
         let mark = format!("{}:{}", flow.id, base64url::encode(leg.state));
+        // Order matters: it has its place before the count is read, so that none is overlooked.
+        let attempt = self.begin_redemption(&self.asker(visit), connection);
         let mut tx = self.database.write().await?;
+        if parameters.code.is_some() {
+            attempt.learn(seen_failures(&mut tx, Scope::Redemption, attempt.subject()).await?);
+        }
         if !flows::spend(&mut tx, &mark, flow.started_at.after(FLOW_LIFETIME)).await? {
             drop(tx);
             return Err(self.refuse(visit, event, "flow_finished", "state_spent").await);
         }
         tx.commit().await?;
-        Ok(Returned { flow, leg, event })
+        Ok(Returned { flow, leg, event, attempt })
     }
 
+    /// Redeems a code, unless too many from there were refused of late, and counts it if this one is refused.
     async fn redeem(
         &self,
         connection: &Connection,
         credential: &Credential,
-        flow: &Flow,
-        leg: &UpstreamLeg,
-        code: &str,
-        iss: Option<&str>,
-    ) -> Result<VerifiedIdentity, UpstreamError> {
+        back: &Back<'_>,
+        attempt: Attempt,
+    ) -> Result<Result<VerifiedIdentity, UpstreamError>, FlowError> {
+        let Back { visit, flow, leg, code, iss } = *back;
+        if let Err(wait) = attempt.check() {
+            return Ok(Err(Outage::Withheld(wait).into()));
+        }
         let fresh = leg.not_before.map(|not_before| FreshSignIn {
             not_before,
             forced: leg.forced,
             sent_at: leg.sent_at,
         });
         let redemption = Redemption {
+            asker: &self.asker(visit),
+            gate: &attempt,
             code,
             response_iss: iss,
             redirect_uri: &self.callback_url(connection.id),
@@ -142,6 +171,14 @@ impl Broker {
             essential_acr: flow.target.essential_acr(),
             wanted_acr: flow.target.acr_values(),
         };
-        self.upstream.redeem(connection, credential, &redemption).await
+        let outcome = self.upstream.redeem(connection, credential, &redemption).await;
+        let refused =
+            matches!(&outcome, Err(UpstreamError::Denied(denial)) if denial.error() == "invalid_grant");
+        if refused {
+            attempt.refused().await?;
+        } else {
+            attempt.settled();
+        }
+        Ok(outcome)
     }
 }

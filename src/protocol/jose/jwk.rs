@@ -11,8 +11,17 @@ use crate::protocol::json::{self, Claims, JsonError};
 /// The longest `kid` that is kept, in bytes.
 pub(super) const MAX_KID: usize = 512;
 
-/// The longest RSA modulus that is decoded, in bytes; `crypto` sets the narrower bounds.
+/// The longest RSA modulus or exponent that is decoded, in bytes; `crypto` sets the narrower bounds.
 const MAX_MODULUS: usize = 2_048;
+
+/// The longest text that is kept of what a publisher says about a key's use, in bytes.
+const MAX_USE: usize = 64;
+
+/// The longest issuer that a key may state, in bytes.
+const MAX_ISSUER: usize = 1_024;
+
+/// The most operations that a key may list.
+const MAX_OPERATIONS: usize = 16;
 
 /// The members that only a private or symmetric key has (RFC 7518, sections 6.2.2, 6.3.2 and 6.4).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
@@ -116,18 +125,33 @@ impl Jwk {
         if PRIVATE_MEMBERS.iter().any(|name| object.contains_key(*name)) {
             return Err(JwkError::Private);
         }
-        let kid = text("kid")?.map(str::to_owned);
-        if kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
-            return Err(JwkError::Malformed);
-        }
+        let short = |name, most| match text(name)? {
+            Some(text) if text.len() > most => Err(JwkError::Malformed),
+            text => Ok(text.map(str::to_owned)),
+        };
         Ok(Self {
             key,
-            kid,
-            key_use: text("use")?.map(str::to_owned),
-            alg: text("alg")?.map(str::to_owned),
+            kid: short("kid", MAX_KID)?,
+            key_use: short("use", MAX_USE)?,
+            alg: short("alg", MAX_USE)?,
             key_ops: key_ops(object)?,
-            issuer: text("issuer")?.map(str::to_owned),
+            issuer: short("issuer", MAX_ISSUER)?,
         })
+    }
+
+    /// About how many bytes this takes in memory.
+    fn bytes(&self) -> usize {
+        let key = match &self.key {
+            PublicKey::Rsa { n, e } => n.capacity() + e.capacity(),
+            PublicKey::Ec { x, y, .. } => x.capacity() + y.capacity(),
+            PublicKey::Ed25519 { x } => x.capacity(),
+        };
+        let texts = [&self.kid, &self.key_use, &self.alg, &self.issuer].into_iter().flatten();
+        let operations = self.key_ops.iter().flatten();
+        size_of::<Self>()
+            + key
+            + texts.map(String::capacity).sum::<usize>()
+            + operations.map(|operation| size_of::<String>() + operation.capacity()).sum::<usize>()
     }
 
     /// Whether the kind of key, and what its publisher says about it, allow verifying signatures of `alg`
@@ -193,7 +217,11 @@ fn key_ops(object: &Map<String, Value>) -> Result<Option<Vec<String>>, JwkError>
     let Some(value) = object.get("key_ops") else { return Ok(None) };
     value
         .as_array()
-        .and_then(|ops| ops.iter().map(|op| op.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>())
+        .filter(|ops| ops.len() <= MAX_OPERATIONS)
+        .and_then(|ops| {
+            let short = |op: &Value| op.as_str().filter(|op| op.len() <= MAX_USE).map(str::to_owned);
+            ops.iter().map(short).collect::<Option<Vec<_>>>()
+        })
         .map(Some)
         .ok_or(JwkError::Malformed)
 }
@@ -283,6 +311,11 @@ impl JwkSet {
         let usable = keys.iter().filter_map(Value::as_object).filter_map(|key| Jwk::from_object(key).ok());
         Ok(Self { keys: usable.collect() })
     }
+
+    /// About how many bytes this takes in memory.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.keys.iter().map(Jwk::bytes).sum::<usize>()
+    }
 }
 
 #[cfg(test)]
@@ -316,6 +349,36 @@ mod tests {
 
     fn okp_key() -> Value {
         json!({"kty": "OKP", "crv": "Ed25519", "x": b64(32)})
+    }
+
+    #[test]
+    fn of_a_huge_set_little_is_kept() {
+        let key = |name: &str, value: Value| with(&okp_key(), name, value);
+        let refused = [
+            key("use", "x".repeat(65).into()),
+            key("alg", "x".repeat(65).into()),
+            key("kid", "x".repeat(513).into()),
+            key("issuer", "x".repeat(1_025).into()),
+            key("key_ops", json!(["x".repeat(65)])),
+            key("key_ops", json!(vec!["verify"; 17])),
+        ];
+        for key in refused {
+            assert_eq!(read(&key), Err(JwkError::Malformed), "{key}");
+        }
+        let mut fullest = rsa_key();
+        for (name, value) in [
+            ("n", b64(MAX_MODULUS).into()),
+            ("e", b64(MAX_MODULUS).into()),
+            ("kid", "x".repeat(MAX_KID).into()),
+            ("issuer", "x".repeat(MAX_ISSUER).into()),
+            ("x5c", json!(["x".repeat(1_000)])),
+        ] {
+            fullest[name] = value;
+        }
+        let set = json!({ "keys": vec![fullest; JwkSet::MAX_KEYS] }).to_string();
+        let set = JwkSet::parse(set.as_bytes()).unwrap();
+        assert_eq!(set.keys.len(), JwkSet::MAX_KEYS);
+        assert!((500_000..700_000).contains(&set.bytes()), "{}", set.bytes());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Opening a TCP connection to an address that has been vetted.
 //!
-//! The name is resolved once, by the system's resolver (so the hosts file counts), every address is held against
+//! The name is resolved once, by the system's resolver, every address is held against
 //! the table, and the connection goes to the very address that passed: a name that resolves to something else a
-//! moment later gains nothing.
+//! moment later gains nothing. Names are looked up by `names`, where each owner has a share.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -15,15 +15,14 @@ use http::Uri;
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tower::Service;
 
+use super::Owner;
 use super::address::refusal;
+use super::names::Names;
 
 /// How many addresses of one name are tried, one after another.
 const MAX_ADDRESSES: usize = 4;
-/// How many look-ups run at once; one that hangs holds a thread until the resolver gives up.
-const MAX_LOOKUPS: usize = 128;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -40,6 +39,8 @@ pub(super) enum ConnectError {
     Failed(String),
     #[error("no connection in time")]
     TimedOut,
+    #[error("too many names are being looked up for this connection or its organization")]
+    Busy,
 }
 
 /// Opens TCP connections to vetted addresses only.
@@ -47,12 +48,13 @@ pub(super) enum ConnectError {
 pub(super) struct VettingConnector {
     allowed: Arc<[IpNet]>,
     limit: Duration,
-    lookups: Arc<Semaphore>,
+    names: Arc<Names>,
+    owner: Owner,
 }
 
 impl VettingConnector {
-    pub(super) fn new(allowed: &[IpNet], limit: Duration) -> Self {
-        Self { allowed: allowed.into(), limit, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
+    pub(super) fn new(allowed: &Arc<[IpNet]>, limit: Duration, names: &Arc<Names>, owner: Owner) -> Self {
+        Self { allowed: Arc::clone(allowed), limit, names: Arc::clone(names), owner }
     }
 
     async fn connect(self, target: Uri) -> Result<TokioIo<TcpStream>, ConnectError> {
@@ -90,20 +92,13 @@ impl VettingConnector {
         }
     }
 
-    /// Every address of `host`. The look-up runs as a task that keeps its permit to the end, since a thread of
-    /// the resolver does not stop when its caller has gone.
+    /// Every address of `host`.
     async fn resolve(&self, host: String, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
-        let failed = |error: &dyn std::fmt::Display| ConnectError::Lookup(error.to_string());
-        let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(|e| failed(&e))?;
-        let lookup = tokio::spawn(async move {
-            let found = tokio::net::lookup_host((host, port)).await.map(Iterator::collect::<Vec<_>>);
-            drop(permit);
-            found
-        });
-        lookup.await.map_err(|e| failed(&e))?.map_err(|e| failed(&e))
+        let found = self.names.look_up(&self.owner, host.to_ascii_lowercase()).await?;
+        Ok(found.into_iter().map(|address| SocketAddr::new(address, port)).collect())
     }
 }
 

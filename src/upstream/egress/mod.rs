@@ -5,10 +5,12 @@
 //! and body sizes are bounded, the body while it streams. HTTP/1.1 only: under HTTP/2 connections of several
 //! organizations to one host would share a stream limit and one congestion window.
 //!
-//! Nothing here knows what is being fetched.
+//! Nothing here knows what is being fetched. It does know for whom: every call has an [`Owner`], and look-ups and calls
+//! under way have a share for each, so that no organization makes another one wait.
 
 mod address;
 mod connector;
+mod names;
 
 use std::error::Error as StdError;
 use std::net::IpAddr;
@@ -30,7 +32,16 @@ use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
 use connector::{ConnectError, Timed, VettingConnector};
+pub(in crate::upstream) use names::Resolver;
+use names::{Names, SystemResolver};
 
+use super::turns::{Share, Turns};
+use crate::model::Connection;
+
+/// Calls under way at once, over all organizations: each holds a socket. An organization has as many as it leaves free.
+const CALLS: usize = 192;
+/// Calls that wait for a turn of their organization, each within its own time limit.
+const WAITING: usize = 1_024;
 const POOL_IDLE: Duration = Duration::from_secs(30);
 const POOL_PER_HOST: usize = 16;
 const MAX_HEADERS: usize = 100;
@@ -113,6 +124,9 @@ pub enum EgressError {
     /// The answer is compressed although that was not offered.
     #[error("the answer has a content encoding that was not asked for")]
     Encoded,
+    /// As many calls or look-ups are under way for the connection or its organization as it may have.
+    #[error("too many calls are under way for this connection or its organization")]
+    Busy,
     /// The answer is no HTTP, its head is too large, or the body ended early.
     #[error("the answer is broken: {0}")]
     Broken(String),
@@ -132,42 +146,78 @@ impl EgressError {
             Self::Redirect(_) => "outbound_redirect",
             Self::TooLarge => "outbound_too_large",
             Self::Encoded => "outbound_encoded",
+            Self::Busy => "outbound_busy",
             Self::Broken(_) => "outbound_broken_answer",
         }
     }
 
     /// Whether the other side is at fault now and may be well later.
     pub const fn is_outage(&self) -> bool {
-        !matches!(self, Self::InvalidUrl | Self::AddressRefused { .. })
+        !matches!(self, Self::InvalidUrl | Self::AddressRefused { .. } | Self::Busy)
     }
+}
+
+/// For whom a call is made, and whose share it takes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(in crate::upstream) struct Owner {
+    organization: String,
+    connection: String,
+}
+
+/// The parts that all clients share.
+struct Shared {
+    allowed: Arc<[IpNet]>,
+    tls: ClientConfig,
+    connect_timeout: Duration,
+    names: Arc<Names>,
+    turns: Turns,
 }
 
 /// The client. Cheap to clone; clones share the pool of kept-alive connections.
 #[derive(Clone)]
 pub struct Egress {
     client: Client<Timed<HttpsConnector<VettingConnector>>, Full<Bytes>>,
+    owner: Owner,
+    shared: Arc<Shared>,
     total_timeout: Duration,
     max_body: usize,
 }
 
 impl Egress {
-    /// Builds the client: reads the system's certificate authorities and the extra ones.
-    #[expect(clippy::disallowed_methods, reason = "the one client that connects out")]
+    /// Builds the operator's own client: reads the system's certificate authorities and the extra ones.
     pub fn new(settings: &EgressSettings) -> Result<Self, EgressBuildError> {
-        let tcp = VettingConnector::new(&settings.allow, settings.connect_timeout);
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config(settings.extra_ca.as_deref())?)
-            .https_only()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(POOL_PER_HOST)
-            .http1_max_headers(MAX_HEADERS)
-            .http1_max_buf_size(MAX_HEADER_BYTES)
-            .build(Timed::new(https, settings.connect_timeout));
-        Ok(Self { client, total_timeout: settings.total_timeout, max_body: settings.max_body })
+        Self::with_resolver(settings, Arc::new(SystemResolver))
+    }
+
+    /// The same, with a resolver of one's own.
+    pub(in crate::upstream) fn with_resolver(
+        settings: &EgressSettings,
+        resolver: Arc<dyn Resolver>,
+    ) -> Result<Self, EgressBuildError> {
+        let shared = Arc::new(Shared {
+            allowed: settings.allow.as_slice().into(),
+            tls: tls_config(settings.extra_ca.as_deref())?,
+            connect_timeout: settings.connect_timeout,
+            names: Names::new(resolver, settings.connect_timeout),
+            turns: Turns::new(CALLS, WAITING),
+        });
+        let owner = Owner::default();
+        Ok(Self {
+            client: client(&shared, &owner),
+            owner,
+            shared,
+            total_timeout: settings.total_timeout,
+            max_body: settings.max_body,
+        })
+    }
+
+    /// The client of a connection, with a pool of its own and the connection's share of what all may use.
+    pub(in crate::upstream) fn of(&self, connection: &Connection) -> Self {
+        let owner = Owner {
+            organization: connection.organization.to_string(),
+            connection: connection.id.to_string(),
+        };
+        Self { client: client(&self.shared, &owner), owner, shared: Arc::clone(&self.shared), ..*self }
     }
 
     /// Sends one request and reads its whole answer, whatever its status but a redirect.
@@ -192,6 +242,8 @@ impl Egress {
         *request.uri_mut() = canonical(request.uri())?;
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let turn = self.shared.turns.enter(Share::of(&*self.owner.organization)).await;
+        let _turn = turn.ok_or(EgressError::Busy)?;
         let answer = self.client.request(request).await.map_err(|error| classify(&error))?;
         self.read(answer).await
     }
@@ -214,6 +266,23 @@ impl Egress {
         })?;
         Ok(Response::from_parts(head, body.to_bytes()))
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one client that connects out")]
+fn client(shared: &Shared, owner: &Owner) -> Client<Timed<HttpsConnector<VettingConnector>>, Full<Bytes>> {
+    let tcp = VettingConnector::new(&shared.allowed, shared.connect_timeout, &shared.names, owner.clone());
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(shared.tls.clone())
+        .https_only()
+        .enable_http1()
+        .wrap_connector(tcp);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(POOL_PER_HOST)
+        .http1_max_headers(MAX_HEADERS)
+        .http1_max_buf_size(MAX_HEADER_BYTES)
+        .build(Timed::new(https, shared.connect_timeout))
 }
 
 /// The one spelling of an `https` URL: an IPv4 address in octal, hexadecimal or fewer parts becomes what it stands for.
@@ -251,6 +320,7 @@ impl From<ConnectError> for EgressError {
             ConnectError::Refused { address, why } => Self::AddressRefused { address, why },
             ConnectError::Failed(detail) => Self::Connect(detail),
             ConnectError::TimedOut => Self::ConnectTimeout,
+            ConnectError::Busy => Self::Busy,
         }
     }
 }

@@ -185,3 +185,136 @@ fn malformed_certificate_authorities_are_refused() {
         assert!(matches!(Egress::new(&settings), Err(EgressBuildError::ExtraCa(_))), "{pem:?}");
     }
 }
+
+/// A resolver that never answers for names below `silent.test`, and says `localhost` for all others.
+#[derive(Default)]
+struct Quiet(std::sync::Mutex<Vec<String>>);
+
+impl Quiet {
+    fn asked(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+impl Resolver for Quiet {
+    fn resolve(
+        &self,
+        host: String,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, String>> + Send>> {
+        let silent = host.ends_with("silent.test");
+        self.0.lock().unwrap().push(host);
+        Box::pin(async move {
+            if silent {
+                std::future::pending::<()>().await;
+            }
+            Ok(vec![std::net::Ipv4Addr::LOCALHOST.into()])
+        })
+    }
+}
+
+/// A connection of an organization, by number.
+fn connection_of(organization: u8, connection: u8) -> Connection {
+    Connection {
+        id: crate::model::ConnectionId::from_bytes([connection; 16]),
+        organization: crate::model::OrganizationId::from_bytes([organization; 16]),
+        ..crate::upstream::testing::connection("https://idp.test")
+    }
+}
+
+/// Has this client call these URLs at once; gives their tasks.
+fn crowd(egress: &Egress, urls: impl Iterator<Item = String>) -> Vec<tokio::task::JoinHandle<&'static str>> {
+    urls.map(|url| {
+        let egress = egress.clone();
+        tokio::spawn(
+            async move { get(&egress, &url).await.map_or_else(|error| error.code(), |_| "answered") },
+        )
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn names_that_never_resolve_cost_their_own_organization_and_no_other() {
+    let server = Server::start().await;
+    server.on("/", Reply::Text(200, "text/plain", String::new()));
+    let quiet = Arc::new(Quiet::default());
+    let patient = EgressSettings { connect_timeout: Duration::from_mins(1), ..settings(&server) };
+    let patient = EgressSettings { total_timeout: Duration::from_mins(1), ..patient };
+    let egress = Egress::with_resolver(&patient, quiet.clone()).unwrap();
+    // Eight connections of one organization, each with forty names of its own.
+    let mut hanging = Vec::new();
+    for connection in 0..8 {
+        let hostile = egress.of(&connection_of(1, connection));
+        let urls = (0..40).map(move |number| format!("https://n{number}.c{connection}.silent.test/"));
+        for task in crowd(&hostile, urls) {
+            // A call that finds no room fails at once; the others hang.
+            hanging.push(task);
+        }
+    }
+    while hanging.iter().filter(|task| task.is_finished()).count() < 320 - 16 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((quiet.asked(), egress.shared.names.under_way()), (16, 16));
+    // The rest of the look-ups are there for others, and a name of their own resolves.
+    for organization in 2..100 {
+        let other = egress.of(&connection_of(organization, 1));
+        assert_eq!(get(&other, &server.origin()).await.unwrap().status(), 200, "{organization}");
+    }
+    for task in hanging {
+        task.abort();
+    }
+    // A look-up whose callers have gone still holds its thread, so it still counts.
+    assert_eq!(egress.shared.names.under_way(), 16);
+    let hostile = egress.of(&connection_of(1, 100));
+    assert_eq!(get(&hostile, "https://another.silent.test/").await.unwrap_err(), EgressError::Busy);
+}
+
+#[tokio::test]
+async fn a_connection_alone_hangs_at_four_names_and_each_name_is_looked_up_once() {
+    let server = Server::start().await;
+    let quiet = Arc::new(Quiet::default());
+    let hasty = EgressSettings { connect_timeout: Duration::from_millis(300), ..settings(&server) };
+    let egress = Egress::with_resolver(&hasty, quiet.clone()).unwrap().of(&connection_of(1, 1));
+    let many = crowd(&egress, (0..50).map(|_| "https://One.silent.test/".to_owned()));
+    for task in many {
+        assert_eq!(task.await.unwrap(), "outbound_connect_timeout");
+    }
+    assert_eq!(quiet.asked(), 1);
+    // It has taken too long already: nobody waits for it any more, and nobody asks once more.
+    let error = get(&egress, "https://one.silent.test/").await.unwrap_err();
+    assert_eq!((error, quiet.asked()), (EgressError::ConnectTimeout, 1));
+    for number in 0..10 {
+        let error = get(&egress, &format!("https://n{number}.silent.test/")).await.unwrap_err();
+        let expected = if number < 3 { EgressError::ConnectTimeout } else { EgressError::Busy };
+        assert_eq!(error, expected, "{number}");
+    }
+    assert_eq!(quiet.asked(), 4);
+}
+
+#[tokio::test]
+async fn calls_that_hang_leave_half_of_what_is_free_to_other_organizations() {
+    let slow = Server::start().await;
+    slow.on("/", Reply::Hang(Vec::new()));
+    let server = Server::start().await;
+    server.on("/", Reply::Text(200, "text/plain", String::new()));
+    let both =
+        EgressSettings { extra_ca: Some([slow.ca.clone(), server.ca.clone()].concat()), ..settings(&slow) };
+    let patient = EgressSettings { total_timeout: Duration::from_mins(1), ..both };
+    let patient = EgressSettings { connect_timeout: Duration::from_mins(1), ..patient };
+    let egress = Egress::new(&patient).unwrap();
+    let mut hanging = Vec::new();
+    for connection in 0..4 {
+        let hostile = egress.of(&connection_of(1, connection));
+        hanging.extend(crowd(&hostile, (0..100).map(|_| slow.origin())));
+    }
+    while slow.seen("/").len() < 96 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for organization in 2..20 {
+        let other = egress.of(&connection_of(organization, 1));
+        assert_eq!(get(&other, &server.origin()).await.unwrap().status(), 200, "{organization}");
+    }
+    assert_eq!(slow.connections(), 96);
+    for task in hanging {
+        task.abort();
+    }
+}

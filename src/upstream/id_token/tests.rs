@@ -415,6 +415,22 @@ fn what_was_verified_is_what_is_given_back() {
 }
 
 #[test]
+fn of_many_or_long_methods_the_first_twenty_that_are_short_are_kept() {
+    let mut case = Case::good();
+    let mut methods = vec!["x".repeat(65), "a\nb".to_owned(), "y".repeat(64)];
+    methods.extend((0..600).map(|number| format!("m{number}")));
+    case.claims["amr"] = json!(methods);
+    case.claims["sid"] = "s".repeat(256).into();
+    let claims = case.run().unwrap();
+    assert_eq!((claims.amr.len(), claims.amr[0].len(), claims.amr[19].as_str()), (20, 64, "m18"));
+    assert_eq!((claims.sid, claims.shortened), (None, true));
+    case.claims["amr"] = json!(vec!["m"; 20]);
+    case.claims["sid"] = "s".repeat(255).into();
+    let claims = case.run().unwrap();
+    assert_eq!((claims.amr.len(), claims.sid.map(|sid| sid.len()), claims.shortened), (20, Some(255), false));
+}
+
+#[test]
 fn without_auth_time_the_sign_in_is_dated_by_what_the_connection_allows() {
     let mut case = Case::good();
     case.fresh_since(-30, true);

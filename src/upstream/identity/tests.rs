@@ -16,6 +16,7 @@ fn map_with(
     let mut connection = connection("https://idp.test");
     change(&mut connection);
     let claims = IdTokenClaims {
+        shortened: false,
         issuer: "https://idp.test".to_owned(),
         subject: "bob".to_owned(),
         issued_at: now(),
@@ -199,6 +200,18 @@ fn groups_that_were_left_out_fail_closed() {
         assert_eq!(groups(claims.clone()), Err("identity_groups_overage"), "{claims}");
     }
     assert_eq!(groups(json!({ "_claim_names": { "address": "src1" }, "hasgroups": false })), Ok(Vec::new()));
+}
+
+#[test]
+fn more_or_longer_groups_than_are_read_fail_closed() {
+    let many = |count: usize, length: usize| {
+        let names: Vec<String> = (0..count).map(|number| format!("{number:0length$}")).collect();
+        groups(json!({ "groups": names })).map(|groups| groups.len())
+    };
+    assert_eq!((many(1_000, 256), many(1_001, 4)), (Ok(1_000), Err("identity_groups_overage")));
+    assert_eq!(many(1, 257), Err("identity_groups_malformed"));
+    let text = vec!["g"; 1_001].join(",");
+    assert_eq!(groups(json!({ "groups": text })), Err("identity_groups_overage"));
 }
 
 #[test]

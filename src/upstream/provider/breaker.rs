@@ -2,15 +2,20 @@
 //!
 //! One for each connection, so that a dead provider costs only its own organization. Answers of status 500 and
 //! above count as failures like silence does; a refused code does not, nor does a caller that went away.
+//!
+//! Within a connection each network counts apart, and in it the browsers that are known here, so that a stranger whose
+//! requests make the provider fail stops only their own network. When two networks see it fail at the same time, the
+//! provider is left alone by all.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
-
 use super::slot::age;
 use crate::model::Timestamp;
+use crate::upstream::asker::Asker;
 use crate::upstream::error::Outage;
+use crate::upstream::turns::{Turn, Turns};
 
 /// Failures in a row that open the breaker.
 const FAILURES: u32 = 5;
@@ -20,32 +25,51 @@ const OPEN: Duration = Duration::from_secs(10);
 const CALLS: usize = 64;
 /// Calls of one connection that wait for their turn; the next ones are refused at once.
 const WAITING: usize = 256;
+/// How many networks whose last call failed are remembered for a connection; of more, the one that failed longest ago
+/// is forgotten.
+const NETWORKS: usize = 256;
 
+/// Failures in a row, and what follows from them.
 #[derive(Debug, Default)]
-struct State {
+struct Fuse {
     failures: u32,
     opened_at: Option<Timestamp>,
     probing: bool,
+    /// When it failed last, in failures of the connection.
+    failed: u64,
+}
+
+/// Whose failures count together: a network, and whether the browser is known here.
+type Side = (String, bool);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Opened by two networks, for all.
+    all: Fuse,
+    /// By side, if its last call failed.
+    sides: HashMap<Side, Fuse>,
+    failed: u64,
 }
 
 /// The breaker of one connection.
 #[derive(Debug)]
 pub(super) struct Breaker {
     state: Mutex<State>,
-    calls: Semaphore,
-    queue: Semaphore,
+    turns: Turns,
 }
 
 /// The right to make one call. Dropped without a verdict it says nothing about the provider.
 pub(super) struct Ticket<'a> {
     breaker: &'a Breaker,
-    probe: bool,
-    _permit: SemaphorePermit<'a>,
+    side: Side,
+    /// Whether it is the one probe of its side, and of the connection.
+    probes: (bool, bool),
+    _turn: Turn<'a>,
 }
 
 impl Breaker {
     pub fn new() -> Self {
-        Self { state: Mutex::default(), calls: Semaphore::new(CALLS), queue: Semaphore::new(WAITING) }
+        Self { state: Mutex::default(), turns: Turns::with_lanes(CALLS, WAITING) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -53,24 +77,56 @@ impl Breaker {
     }
 
     /// The right to make a call, after waiting for a turn. The caller bounds the wait by its own deadline.
-    pub async fn enter(&self, now: Timestamp) -> Result<Ticket<'_>, Outage> {
-        let place = self.queue.try_acquire().map_err(|_| Outage::Busy)?;
-        let permit = self.calls.acquire().await.map_err(|_| Outage::Busy)?;
-        drop(place);
-        let probe = self.state().admit(now)?;
-        Ok(Ticket { breaker: self, probe, _permit: permit })
+    pub async fn enter(&self, now: Timestamp, asker: &Asker) -> Result<Ticket<'_>, Outage> {
+        let turn = self.turns.enter(asker.share()).await.ok_or(Outage::Busy)?;
+        let side = asker.side();
+        let probes = self.state().admit(now, &side)?;
+        Ok(Ticket { breaker: self, side, probes, _turn: turn })
+    }
+}
+
+impl Fuse {
+    /// Whether a call may pass, and whether it is the one probe.
+    fn admit(&self, now: Timestamp) -> Result<bool, Outage> {
+        match self.opened_at {
+            None => Ok(false),
+            Some(at) if age(now, at) < OPEN || self.probing => Err(Outage::BreakerOpen),
+            Some(_) => Ok(true),
+        }
+    }
+
+    fn is_open(&self, now: Timestamp) -> bool {
+        self.opened_at.is_some_and(|at| age(now, at) < OPEN)
     }
 }
 
 impl State {
-    /// Whether a call may pass, and whether it is the one probe.
-    fn admit(&mut self, now: Timestamp) -> Result<bool, Outage> {
-        match self.opened_at {
-            None => Ok(false),
-            Some(at) if age(now, at) < OPEN || self.probing => Err(Outage::BreakerOpen),
-            Some(_) => {
-                self.probing = true;
-                Ok(true)
+    fn admit(&mut self, now: Timestamp, side: &Side) -> Result<(bool, bool), Outage> {
+        let of_side = self.sides.get(side).map_or(Ok(false), |fuse| fuse.admit(now))?;
+        let of_all = self.all.admit(now)?;
+        self.all.probing |= of_all;
+        if let Some(fuse) = self.sides.get_mut(side) {
+            fuse.probing |= of_side;
+        }
+        Ok((of_side, of_all))
+    }
+
+    fn failed(&mut self, now: Timestamp, side: &Side) {
+        self.failed = self.failed.wrapping_add(1);
+        if !self.sides.contains_key(side) && self.sides.len() >= NETWORKS {
+            let oldest = self.sides.iter().min_by_key(|(_, fuse)| fuse.failed);
+            if let Some(oldest) = oldest.map(|(side, _)| side.clone()) {
+                self.sides.remove(&oldest);
+            }
+        }
+        let fuse = self.sides.entry(side.clone()).or_default();
+        fuse.failed = self.failed;
+        fuse.failures = fuse.failures.saturating_add(1);
+        if fuse.failures >= FAILURES {
+            fuse.opened_at = Some(now);
+            let elsewhere = |(network, _): &Side| *network != side.0;
+            if self.sides.iter().any(|(other, fuse)| elsewhere(other) && fuse.is_open(now)) {
+                self.all.opened_at = Some(now);
             }
         }
     }
@@ -79,23 +135,30 @@ impl State {
 impl Ticket<'_> {
     /// The provider answered.
     pub fn succeeded(self) {
-        *self.breaker.state() = State::default();
+        let mut state = self.breaker.state();
+        state.all = Fuse::default();
+        state.sides.remove(&self.side);
     }
 
     /// The provider did not answer, or with nothing that counts.
     pub fn failed(self, now: Timestamp) {
         let mut state = self.breaker.state();
-        state.failures = state.failures.saturating_add(1);
-        if state.failures >= FAILURES {
-            state.opened_at = Some(now);
+        state.failed(now, &self.side);
+        if self.probes.1 {
+            state.all.opened_at = Some(now);
         }
     }
 }
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        if self.probe {
-            self.breaker.state().probing = false;
+        let (of_side, of_all) = self.probes;
+        let mut state = self.breaker.state();
+        if of_all {
+            state.all.probing = false;
+        }
+        if of_side && let Some(fuse) = state.sides.get_mut(&self.side) {
+            fuse.probing = false;
         }
     }
 }
@@ -108,50 +171,100 @@ mod tests {
         Timestamp::from_unix_seconds(1_700_000_000 + seconds)
     }
 
-    async fn fail(breaker: &Breaker, times: u32, now: Timestamp) {
+    fn from(network: &str) -> Asker {
+        Asker::stranger(network)
+    }
+
+    async fn enter<'a>(breaker: &'a Breaker, now: Timestamp, asker: &Asker) -> Result<Ticket<'a>, Outage> {
+        breaker.enter(now, asker).await
+    }
+
+    async fn fail(breaker: &Breaker, times: u32, now: Timestamp, asker: &Asker) {
         for _ in 0..times {
-            breaker.enter(now).await.ok().unwrap().failed(now);
+            enter(breaker, now, asker).await.ok().unwrap().failed(now);
         }
     }
 
     #[tokio::test]
     async fn five_failures_in_a_row_open_it_and_four_do_not() {
-        let breaker = Breaker::new();
-        fail(&breaker, 4, at(0)).await;
-        breaker.enter(at(0)).await.ok().unwrap().succeeded();
-        fail(&breaker, 4, at(0)).await;
-        assert!(breaker.enter(at(0)).await.is_ok());
-        fail(&breaker, 1, at(0)).await;
-        assert_eq!(breaker.enter(at(9)).await.err(), Some(Outage::BreakerOpen));
+        let (breaker, one) = (Breaker::new(), from("one"));
+        fail(&breaker, 4, at(0), &one).await;
+        enter(&breaker, at(0), &one).await.ok().unwrap().succeeded();
+        fail(&breaker, 4, at(0), &one).await;
+        assert!(enter(&breaker, at(0), &one).await.is_ok());
+        fail(&breaker, 1, at(0), &one).await;
+        assert_eq!(enter(&breaker, at(9), &one).await.err(), Some(Outage::BreakerOpen));
     }
 
     #[tokio::test]
     async fn after_the_pause_one_probe_decides() {
-        let breaker = Breaker::new();
-        fail(&breaker, 5, at(0)).await;
-        let probe = breaker.enter(at(10)).await.ok().unwrap();
-        assert_eq!(breaker.enter(at(10)).await.err(), Some(Outage::BreakerOpen));
+        let (breaker, one) = (Breaker::new(), from("one"));
+        fail(&breaker, 5, at(0), &one).await;
+        let probe = enter(&breaker, at(10), &one).await.ok().unwrap();
+        assert_eq!(enter(&breaker, at(10), &one).await.err(), Some(Outage::BreakerOpen));
         probe.failed(at(10));
-        assert_eq!(breaker.enter(at(19)).await.err(), Some(Outage::BreakerOpen));
-        let abandoned = breaker.enter(at(20)).await.ok().unwrap();
+        assert_eq!(enter(&breaker, at(19), &one).await.err(), Some(Outage::BreakerOpen));
+        let abandoned = enter(&breaker, at(20), &one).await.ok().unwrap();
         drop(abandoned);
-        breaker.enter(at(20)).await.ok().unwrap().succeeded();
-        assert!(breaker.enter(at(20)).await.is_ok());
+        enter(&breaker, at(20), &one).await.ok().unwrap().succeeded();
+        assert!(enter(&breaker, at(20), &one).await.is_ok());
     }
 
     #[tokio::test]
     async fn callers_that_go_away_never_open_it() {
-        let breaker = Breaker::new();
+        let (breaker, one) = (Breaker::new(), from("one"));
         for _ in 0..50 {
-            drop(breaker.enter(at(0)).await.ok().unwrap());
+            drop(enter(&breaker, at(0), &one).await.ok().unwrap());
         }
-        assert!(breaker.enter(at(0)).await.is_ok());
+        assert!(enter(&breaker, at(0), &one).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_clock_that_was_set_back_does_not_keep_it_open() {
+        let (breaker, one) = (Breaker::new(), from("one"));
+        fail(&breaker, 5, at(3_600), &one).await;
+        assert!(enter(&breaker, at(0), &one).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_network_stops_itself_and_two_stop_all_until_a_probe_goes_well() {
         let breaker = Breaker::new();
-        fail(&breaker, 5, at(3_600)).await;
-        assert!(breaker.enter(at(0)).await.is_ok());
+        let (one, other, third) = (from("one"), from("other"), from("third"));
+        fail(&breaker, 5, at(0), &one).await;
+        assert!(enter(&breaker, at(0), &other).await.is_ok());
+        // Somebody known here, in the same network, is no second network.
+        let known = Asker::known("one", "ann");
+        fail(&breaker, 5, at(0), &known).await;
+        assert_eq!(enter(&breaker, at(0), &known).await.err(), Some(Outage::BreakerOpen));
+        assert!(enter(&breaker, at(0), &other).await.is_ok());
+        fail(&breaker, 5, at(1), &other).await;
+        assert_eq!(enter(&breaker, at(1), &third).await.err(), Some(Outage::BreakerOpen));
+        let probe = enter(&breaker, at(11), &third).await.ok().unwrap();
+        assert_eq!(enter(&breaker, at(11), &from("fourth")).await.err(), Some(Outage::BreakerOpen));
+        probe.failed(at(11));
+        assert_eq!(enter(&breaker, at(20), &third).await.err(), Some(Outage::BreakerOpen));
+        enter(&breaker, at(21), &third).await.ok().unwrap().succeeded();
+        assert!(enter(&breaker, at(21), &from("fourth")).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn failures_of_one_network_long_ago_do_not_count_as_at_the_same_time() {
+        let breaker = Breaker::new();
+        fail(&breaker, 5, at(0), &from("one")).await;
+        fail(&breaker, 5, at(10), &from("other")).await;
+        assert!(enter(&breaker, at(10), &from("third")).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn only_so_many_networks_are_remembered_and_only_while_they_fail() {
+        let breaker = Breaker::new();
+        for number in 0..1_000 {
+            fail(&breaker, 1, at(0), &from(&number.to_string())).await;
+        }
+        assert_eq!(breaker.state().sides.len(), NETWORKS);
+        for number in 0..1_000 {
+            enter(&breaker, at(0), &from(&number.to_string())).await.ok().unwrap().succeeded();
+        }
+        assert_eq!(breaker.state().sides.len(), 0);
     }
 }

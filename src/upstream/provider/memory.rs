@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Connection, ConnectionId, Timestamp};
+use crate::model::{ConnectionId, Timestamp};
 
 /// A boxed future, as the methods of [`Memory`] return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -39,21 +39,4 @@ pub struct Document {
     pub text: String,
     /// When it was fetched.
     pub fetched_at: Timestamp,
-}
-
-impl Remembered {
-    /// Nothing yet, for this connection.
-    pub fn nothing(connection: &Connection) -> Self {
-        Self {
-            issuer: connection.issuer.clone(),
-            discovery_url: connection.settings.discovery_url.clone(),
-            metadata: None,
-            jwks: None,
-        }
-    }
-
-    /// Whether these documents were fetched for what the connection is now.
-    pub fn is_for(&self, connection: &Connection) -> bool {
-        self.issuer == connection.issuer && self.discovery_url == connection.settings.discovery_url
-    }
 }

@@ -15,14 +15,13 @@ mod memory;
 mod slot;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{Request, Response};
 use tokio::sync::OnceCell;
-use tokio::time::Instant;
 use url::Url;
 
 pub use memory::{BoxFuture, Document, Memory, Remembered};
@@ -30,9 +29,11 @@ pub use memory::{BoxFuture, Document, Memory, Remembered};
 use breaker::Breaker;
 use slot::{Good, Slot};
 
+use super::asker::Errand;
 use super::discovery::{Metadata, discovery_url};
 use super::egress::{Egress, EgressError};
 use super::error::{Outage, Refusal, UpstreamError};
+use super::kept::Kept;
 use crate::model::{Clock, Connection, ConnectionId};
 use crate::protocol::jose::JwkSet;
 
@@ -56,7 +57,10 @@ pub(super) struct Surroundings {
 /// One provider as one connection sees it.
 pub(super) struct Provider {
     connection: ConnectionId,
-    remembered: Mutex<Remembered>,
+    issuer: String,
+    discovery_url: Option<String>,
+    /// Where it is kept, and has to say what its documents weigh.
+    kept: Weak<Kept>,
     recalled: OnceCell<()>,
     saving: tokio::sync::Mutex<()>,
     forgotten: AtomicBool,
@@ -64,6 +68,24 @@ pub(super) struct Provider {
     keys: Arc<Slot<JwkSet>>,
     breaker: Breaker,
     around: Surroundings,
+}
+
+/// A document that takes room in memory.
+trait Weight {
+    /// About how many bytes.
+    fn weight(&self) -> usize;
+}
+
+impl Weight for Metadata {
+    fn weight(&self) -> usize {
+        self.bytes()
+    }
+}
+
+impl Weight for JwkSet {
+    fn weight(&self) -> usize {
+        self.bytes()
+    }
 }
 
 /// Which of the two documents.
@@ -77,14 +99,16 @@ impl Provider {
     pub fn new(connection: &Connection, around: Surroundings) -> Self {
         Self {
             connection: connection.id,
-            remembered: Mutex::new(Remembered::nothing(connection)),
+            issuer: connection.issuer.clone(),
+            discovery_url: connection.settings.discovery_url.clone(),
+            kept: Weak::new(),
             recalled: OnceCell::new(),
             saving: tokio::sync::Mutex::new(()),
             forgotten: AtomicBool::new(false),
             metadata: Arc::new(Slot::new()),
             keys: Arc::new(Slot::new()),
             breaker: Breaker::new(),
-            around,
+            around: Surroundings { egress: around.egress.of(connection), ..around },
         }
     }
 
@@ -94,13 +118,26 @@ impl Provider {
         Self::new(connection, around)
     }
 
-    fn remembered(&self) -> MutexGuard<'_, Remembered> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    /// One that tells where it is kept what its documents weigh.
+    pub fn kept_in(kept: &Arc<Kept>, connection: &Connection, around: Surroundings) -> Self {
+        Self { kept: Arc::downgrade(kept), ..Self::new(connection, around) }
     }
 
     /// Whether this was made for what the connection is now.
     pub fn is_for(&self, connection: &Connection) -> bool {
-        self.remembered().is_for(connection)
+        self.issuer == connection.issuer && self.discovery_url == connection.settings.discovery_url
+    }
+
+    /// Says what the documents weigh. `new` is one that has come and is not in its place yet.
+    fn weigh(&self, kind: Kind, new: usize) {
+        let Some(kept) = self.kept.upgrade() else { return };
+        let metadata = || self.metadata.good().map_or(0, |metadata| metadata.weight());
+        let keys = || self.keys.good().map_or(0, |keys| keys.weight());
+        let documents = match kind {
+            Kind::Metadata => new + keys(),
+            Kind::Keys => metadata() + new,
+        };
+        kept.weigh(self.connection, self, documents);
     }
 
     /// Nothing that is still under way is remembered from here on.
@@ -145,10 +182,14 @@ impl Provider {
     }
 
     /// One call that counts for the breaker: to the token or userinfo endpoint.
-    pub async fn call(&self, request: Request<Bytes>, deadline: Instant) -> Result<Response<Bytes>, Outage> {
+    pub async fn call(&self, request: Request<Bytes>, errand: Errand<'_>) -> Result<Response<Bytes>, Outage> {
+        let Errand { asker, gate, deadline } = errand;
         let clock = &self.around.clock;
-        let entering = tokio::time::timeout_at(deadline, self.breaker.enter(clock.now()));
+        let entering = tokio::time::timeout_at(deadline, self.breaker.enter(clock.now(), asker));
         let ticket = entering.await.map_err(|_| Outage::Busy)??;
+        if let Some(gate) = gate {
+            gate.pass().map_err(Outage::Withheld)?;
+        }
         let sending = tokio::time::timeout_at(deadline, self.around.egress.send(request));
         match sending.await.unwrap_or(Err(EgressError::Timeout)) {
             Ok(answer) if answer.status().is_server_error() => {
@@ -177,7 +218,7 @@ impl Provider {
     }
 
     /// Fetches and reads one document, and remembers it.
-    fn loading<T: Send + Sync + 'static>(
+    fn loading<T: Weight + Send + Sync + 'static>(
         self: &Arc<Self>,
         kind: Kind,
         url: Url,
@@ -192,6 +233,7 @@ impl Provider {
                 tracing::warn!(%connection, %url, code, "a provider's document could not be fetched: {error}");
             })?;
             let fetched_at = document.fetched_at;
+            provider.weigh(kind, value.weight());
             provider.remember(kind, document);
             Ok(Good { value, fetched_at })
         })
@@ -212,20 +254,17 @@ impl Provider {
         Ok((value, Document { text, fetched_at: self.around.clock.now() }))
     }
 
-    /// Notes a document and saves both, beside the caller: nobody waits for it. One save follows the other, each with
-    /// what is known by then, so that an earlier one never overtakes a later one.
+    /// Saves a document beside the other one, beside the caller: nobody waits for it. One save follows the other, each
+    /// with what was saved by then, so that none is lost. The texts themselves are not kept in memory.
     fn remember(self: &Arc<Self>, kind: Kind, document: Document) {
-        {
-            let mut remembered = self.remembered();
+        let provider = Arc::clone(self);
+        tokio::spawn(async move {
+            let turn = provider.saving.lock().await;
+            let mut remembered = provider.saved().await;
             match kind {
                 Kind::Metadata => remembered.metadata = Some(document),
                 Kind::Keys => remembered.jwks = Some(document),
             }
-        }
-        let provider = Arc::clone(self);
-        tokio::spawn(async move {
-            let turn = provider.saving.lock().await;
-            let remembered = provider.remembered().clone();
             if !provider.forgotten.load(Ordering::Acquire) {
                 provider.around.memory.save(provider.connection, remembered).await;
             }
@@ -237,26 +276,39 @@ impl Provider {
     async fn recall(&self, connection: &Connection) {
         self.recalled
             .get_or_init(|| async {
-                let saved = self.around.memory.load(self.connection).await;
-                if let Some(saved) = saved.filter(|saved| saved.is_for(connection)) {
-                    self.take_up(saved, connection);
-                }
+                let saved = self.saved().await;
+                self.take_up(&saved, connection);
             })
             .await;
     }
 
-    fn take_up(&self, saved: Remembered, connection: &Connection) {
+    /// The saved documents, if they were fetched for the same issuer and discovery URL.
+    async fn saved(&self) -> Remembered {
+        let (issuer, discovery_url) = (&self.issuer, &self.discovery_url);
+        let saved = self.around.memory.load(self.connection).await;
+        saved.filter(|saved| saved.issuer == *issuer && saved.discovery_url == *discovery_url).unwrap_or_else(
+            || Remembered {
+                issuer: issuer.clone(),
+                discovery_url: discovery_url.clone(),
+                metadata: None,
+                jwks: None,
+            },
+        )
+    }
+
+    fn take_up(&self, saved: &Remembered, connection: &Connection) {
         if let Some(document) = &saved.metadata
             && let Ok(metadata) = Metadata::parse(document.text.as_bytes(), &connection.issuer)
         {
+            self.weigh(Kind::Metadata, metadata.weight());
             self.metadata.recall(Good { value: Arc::new(metadata), fetched_at: document.fetched_at });
         }
         if let Some(document) = &saved.jwks
             && let Ok(keys) = JwkSet::parse(document.text.as_bytes())
         {
+            self.weigh(Kind::Keys, keys.weight());
             self.keys.recall(Good { value: Arc::new(keys), fetched_at: document.fetched_at });
         }
-        *self.remembered() = saved;
     }
 }
 

@@ -76,6 +76,11 @@ impl<T: Send + Sync + 'static> Slot<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The value, however old.
+    pub fn good(&self) -> Option<Arc<T>> {
+        self.state().good.as_ref().map(|good| Arc::clone(&good.value))
+    }
+
     /// Whether there is a value, however old.
     pub fn is_filled(&self) -> bool {
         self.state().good.is_some()

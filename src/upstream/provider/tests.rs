@@ -1,8 +1,10 @@
 use std::collections::HashSet;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::*;
+use crate::upstream::asker::Asker;
 use crate::upstream::egress::EgressSettings;
 use crate::upstream::testing::{Hands, Notes, Reply, Server, Signer, connection, jwks};
 
@@ -240,6 +242,27 @@ async fn a_restart_during_an_outage_stops_nobody() {
 }
 
 #[tokio::test]
+async fn documents_weigh_as_much_as_what_was_read_from_them_takes() {
+    let stage = Stage::new().await;
+    let (kept, connection) = (Arc::new(Kept::default()), &stage.connection);
+    let get =
+        || kept.get(connection, || Arc::new(Provider::kept_in(&kept, connection, stage.around.clone())));
+    let provider = get();
+    let empty = kept.bytes();
+    let metadata = provider.metadata(connection).await.unwrap();
+    assert_eq!(kept.bytes(), empty + metadata.bytes());
+    let keys = provider.keys(connection).await.unwrap();
+    let full = empty + metadata.bytes() + keys.bytes();
+    assert_eq!(kept.bytes(), full);
+    // The same after they were forgotten and taken up again.
+    stage.saved(|saved| saved.metadata.is_some() && saved.jwks.is_some()).await;
+    kept.remove(connection.id);
+    assert_eq!(kept.bytes(), 0);
+    get().keys(connection).await.unwrap();
+    assert_eq!((kept.bytes(), stage.fetches(METADATA), stage.fetches(KEYS)), (full, 1, 1));
+}
+
+#[tokio::test]
 async fn what_was_remembered_for_another_issuer_is_ignored() {
     let mut stage = Stage::new().await;
     stage.kids().await.unwrap();
@@ -303,7 +326,12 @@ async fn a_dead_endpoint_opens_the_breaker_of_its_connection_alone() {
     stage.server.on("/token", Reply::Text(502, "text/html", String::new()));
     let call = async |provider: &Provider| {
         let request = Request::post(format!("{}/token", stage.server.origin())).body(Bytes::new()).unwrap();
-        provider.call(request, Instant::now() + Duration::from_secs(5)).await.map_err(|error| error.code())
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let asker = Asker::stranger("192.0.2.1");
+        provider
+            .call(request, Errand { asker: &asker, gate: None, deadline })
+            .await
+            .map_err(|error| error.code())
     };
     for _ in 0..5 {
         assert_eq!(call(&stage.provider).await.unwrap_err(), "idp_status");
