@@ -9,6 +9,7 @@ use super::directory::AppEntry;
 use super::error::EndpointError;
 use super::evidence::Event;
 use super::guessing::count_failure;
+use super::visit::customer_network;
 use crate::crypto::secret_hash;
 use crate::model::{App, AppAuthMethod, Secret};
 use crate::policy::guesses::Scope;
@@ -146,7 +147,8 @@ impl Broker {
         client_id: &str,
         verdict: Result<Arc<AppEntry>, &'static str>,
     ) -> Result<Result<Arc<AppEntry>, Refused>, EndpointError> {
-        let pair = (client_id.to_owned(), network.to_owned());
+        let network = customer_network(network);
+        let pair = (client_id.to_owned(), network.clone());
         let judged = self.client_guesses.judge(pair, verdict.is_ok(), self.clock.now());
         match (judged, verdict) {
             (Judged::Wait(wait), _) => Ok(Err(Refused::Wait(wait))),

@@ -71,7 +71,7 @@ impl Broker {
     }
 
     async fn park(&self, visit: &Visit, flow: &Flow, sealed: &str) -> Result<(), FlowError> {
-        let network = self.network_tag(&visit.network());
+        let network = self.network_tag(&visit.customer_network());
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         if flows::count_parked_flows(&mut tx, &network, now).await? >= MAX_PARKED {

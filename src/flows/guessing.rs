@@ -90,7 +90,7 @@ impl Broker {
             None => (Scope::Account, key),
         };
         // Somebody else's guesses from the same network do not stop a browser that the account was used in.
-        let network = if known_here { format!("known:{}", first.1) } else { visit.network() };
+        let network = if known_here { format!("known:{}", first.1) } else { visit.customer_network() };
         [first, (Scope::Network, self.network_tag(&network))]
     }
 

@@ -180,8 +180,8 @@ impl Broker {
     /// In whose name a provider is asked for a visitor.
     pub(super) fn asker(&self, visit: &Visit) -> Asker {
         match self.known_account(visit) {
-            Some(account) => Asker::known(visit.network(), account.to_string()),
-            None => Asker::stranger(visit.network()),
+            Some(account) => Asker::known(visit.customer_network(), account.to_string()),
+            None => Asker::stranger(visit.customer_network()),
         }
     }
 }

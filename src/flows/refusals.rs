@@ -5,7 +5,6 @@
 //! at once. A job writes the counts each second, and the last ones are written before the database is closed.
 
 use std::collections::HashMap;
-use std::net::Ipv6Addr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::Broker;
+use super::visit::network_around;
 use crate::model::{AccountId, OrganizationId};
 use crate::store::StoreError;
 use crate::store::audit::AuditRecord;
@@ -220,13 +220,8 @@ impl Broker {
 
 /// The wider networks around an IPv6 /64, narrowest first, each with its room; none around an IPv4 address.
 fn wider_networks(network: &str) -> Vec<(String, i64)> {
-    let address = network.strip_suffix("/64").and_then(|address| address.parse::<Ipv6Addr>().ok());
-    let Some(bits) = address.map(Ipv6Addr::to_bits) else { return Vec::new() };
-    let around = |(length, room)| {
-        let mask = u128::MAX << (128 - u32::from(length));
-        (format!("{}/{length}", Ipv6Addr::from_bits(bits & mask)), room)
-    };
-    WIDER.into_iter().map(around).collect()
+    let around = |(length, room)| Some((network_around(network, length)?, room));
+    WIDER.into_iter().filter_map(around).collect()
 }
 
 #[cfg(test)]

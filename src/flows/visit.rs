@@ -4,6 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::model::{FlowId, OwnPlace, Secret};
 
+/// The length of the IPv6 networks that internet providers give to their customers (RFC 6177).
+const CUSTOMER: u8 = 56;
+
 /// What a browser brought along.
 #[derive(Clone)]
 pub struct Visit {
@@ -31,6 +34,12 @@ impl Visit {
         }
     }
 
+    /// The network that one customer of an internet provider has, for counters that must not begin anew in each /64: an
+    /// IPv4 address itself, the /56 of an IPv6 address.
+    pub fn customer_network(&self) -> String {
+        customer_network(&self.network())
+    }
+
     /// A visit of nobody in particular, from this machine: for commands.
     pub fn local() -> Self {
         Self {
@@ -41,6 +50,18 @@ impl Visit {
             flows: Vec::new(),
         }
     }
+}
+
+/// The wider network around an IPv6 /64 as [`Visit::network`] names it; `None` for an IPv4 address.
+pub(super) fn network_around(network: &str, length: u8) -> Option<String> {
+    let bits = network.strip_suffix("/64")?.parse::<Ipv6Addr>().ok()?.to_bits();
+    let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+    Some(format!("{}/{length}", Ipv6Addr::from_bits(bits & mask)))
+}
+
+/// As [`Visit::customer_network`], of a network that it has named.
+pub(super) fn customer_network(network: &str) -> String {
+    network_around(network, CUSTOMER).unwrap_or_else(|| network.to_owned())
 }
 
 /// A change to the browser's cookies.
@@ -119,5 +140,10 @@ mod tests {
         assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        let customer = |text: &str| customer_network(&network(text));
+        assert_eq!(customer("2001:db8:1:2::1"), "2001:db8:1::/56");
+        assert_eq!(customer("2001:db8:1:2ff::1"), "2001:db8:1:200::/56");
+        assert_eq!(customer("192.0.2.1"), "192.0.2.1");
+        assert_eq!(network_around("2001:db8:1:abcd::/64", 48).as_deref(), Some("2001:db8:1::/48"));
     }
 }

@@ -5,14 +5,16 @@
 //! when it is dropped ([`Charge`]), so nothing can be forgotten.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::networks::Network;
 
 /// Bytes of one connection. A connection that holds nothing may hold one answer of any size.
 const OF_CONNECTION: usize = 256 * 1_024;
 
-/// Bytes of all connections of one network, and of one connection of a trusted proxy, which stands for many clients.
+/// Bytes of all connections of one client's network, and of one connection of a trusted proxy, which stands for many
+/// clients. Wider networks have several such shares.
 pub(super) const OF_NETWORK: usize = 4 * 1_024 * 1_024;
 
 /// Bytes in all.
@@ -22,7 +24,7 @@ const IN_ALL: usize = 256 * 1_024 * 1_024;
 #[derive(Debug, Default)]
 pub(super) struct Held {
     total: AtomicUsize,
-    networks: Mutex<HashMap<IpAddr, Arc<AtomicUsize>>>,
+    networks: Mutex<HashMap<Network, Arc<AtomicUsize>>>,
 }
 
 /// What one connection holds.
@@ -30,7 +32,15 @@ pub(super) struct Held {
 pub(super) struct Account {
     held: Arc<Held>,
     own: AtomicUsize,
-    network: Option<(IpAddr, Arc<AtomicUsize>)>,
+    networks: Vec<Share>,
+}
+
+/// What the connections of one network hold, and may hold.
+#[derive(Debug)]
+struct Share {
+    network: Network,
+    count: Arc<AtomicUsize>,
+    limit: usize,
 }
 
 /// Which bound would be passed.
@@ -43,11 +53,16 @@ pub(super) enum Full {
 }
 
 impl Held {
-    /// The account of a new connection; one without a `network` is a trusted proxy's.
-    pub(super) fn open(self: &Arc<Self>, network: Option<IpAddr>) -> Arc<Account> {
-        let network =
-            network.map(|network| (network, Arc::clone(self.networks().entry(network).or_default())));
-        Arc::new(Account { held: Arc::clone(self), own: AtomicUsize::new(0), network })
+    /// The account of a new connection in these networks, each with its shares; one in none is a trusted proxy's.
+    pub(super) fn open(self: &Arc<Self>, networks: &[(Network, usize)]) -> Arc<Account> {
+        let mut known = self.networks();
+        let share = |(network, shares): &(Network, usize)| Share {
+            network: *network,
+            count: Arc::clone(known.entry(*network).or_default()),
+            limit: OF_NETWORK * shares,
+        };
+        let networks = networks.iter().map(share).collect();
+        Arc::new(Account { held: Arc::clone(self), own: AtomicUsize::new(0), networks })
     }
 
     /// Bytes that are held in all.
@@ -56,7 +71,7 @@ impl Held {
         self.total.load(Ordering::Acquire)
     }
 
-    fn networks(&self) -> MutexGuard<'_, HashMap<IpAddr, Arc<AtomicUsize>>> {
+    fn networks(&self) -> MutexGuard<'_, HashMap<Network, Arc<AtomicUsize>>> {
         self.networks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -72,16 +87,16 @@ impl Account {
         if bytes > IN_ALL {
             return Err(Full::Network);
         }
-        let limit = if self.network.is_some() { OF_CONNECTION } else { OF_NETWORK };
+        let limit = if self.networks.is_empty() { OF_NETWORK } else { OF_CONNECTION };
         let before = self.own.fetch_add(bytes, Ordering::AcqRel);
         if before > 0 && before.saturating_add(bytes) > limit {
             self.own.fetch_sub(bytes, Ordering::AcqRel);
             return Err(Full::Connection);
         }
-        let of_network = self.network.as_ref().map(|(_, count)| (&**count, OF_NETWORK));
-        let of_all = Some((&self.held.total, IN_ALL));
-        let mut added: Vec<&AtomicUsize> = Vec::with_capacity(2);
-        for (count, limit) in [of_network, of_all].into_iter().flatten() {
+        let of_networks = self.networks.iter().map(|share| (&*share.count, share.limit));
+        let of_all = (&self.held.total, IN_ALL);
+        let mut added: Vec<&AtomicUsize> = Vec::with_capacity(4);
+        for (count, limit) in of_networks.chain([of_all]) {
             added.push(count);
             if count.fetch_add(bytes, Ordering::AcqRel).saturating_add(bytes) > limit {
                 for count in added {
@@ -95,8 +110,8 @@ impl Account {
     }
 
     fn remove(&self, bytes: usize) {
-        let of_network = self.network.as_ref().map(|(_, count)| &**count);
-        for count in [Some(&self.own), of_network, Some(&self.held.total)].into_iter().flatten() {
+        let of_networks = self.networks.iter().map(|share| &*share.count);
+        for count in of_networks.chain([&self.own, &self.held.total]) {
             count.fetch_sub(bytes, Ordering::AcqRel);
         }
     }
@@ -104,11 +119,12 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let Some((network, count)) = self.network.take() else { return };
         let mut networks = self.held.networks();
-        drop(count);
-        if networks.get(&network).is_some_and(|count| Arc::strong_count(count) == 1) {
-            networks.remove(&network);
+        for Share { network, count, .. } in self.networks.drain(..) {
+            drop(count);
+            if networks.get(&network).is_some_and(|count| Arc::strong_count(count) == 1) {
+                networks.remove(&network);
+            }
         }
     }
 }
@@ -160,10 +176,15 @@ impl Drop for Charge {
 
 #[cfg(test)]
 mod tests {
+    use super::super::networks::networks_of;
     use super::*;
 
-    const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-    const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::BROADCAST);
+    const A: &str = "127.0.0.1";
+    const B: &str = "255.255.255.255";
+
+    fn open(held: &Arc<Held>, address: &str) -> Arc<Account> {
+        held.open(&networks_of(address.parse().unwrap()))
+    }
 
     fn hold(account: &Arc<Account>, bytes: usize) -> Result<Charge, Full> {
         let mut charge = account.charge();
@@ -173,7 +194,7 @@ mod tests {
     #[test]
     fn a_connection_holds_so_much_or_one_answer() {
         let held = Arc::new(Held::default());
-        let account = held.open(Some(A));
+        let account = open(&held, A);
         let large = hold(&account, 1_000_000).unwrap();
         assert_eq!(hold(&account, 1).unwrap_err(), Full::Connection);
         drop(large);
@@ -188,32 +209,48 @@ mod tests {
     #[test]
     fn the_connections_of_a_network_share_a_bound_and_those_of_a_proxy_do_not() {
         let held = Arc::new(Held::default());
-        let fill = |network| {
-            let account = held.open(network);
-            hold(&account, OF_CONNECTION).map(|charge| (charge, account))
-        };
-        let full: Vec<_> = (0..OF_NETWORK / OF_CONNECTION).map(|_| fill(Some(A)).unwrap()).collect();
-        assert_eq!(fill(Some(A)).unwrap_err(), Full::Network);
-        fill(Some(B)).unwrap();
-        let of_proxies: Vec<_> = (0..100).map(|_| fill(None).unwrap()).collect();
+        let fill = |account: Arc<Account>| hold(&account, OF_CONNECTION).map(|charge| (charge, account));
+        let full: Vec<_> = (0..OF_NETWORK / OF_CONNECTION).map(|_| fill(open(&held, A)).unwrap()).collect();
+        assert_eq!(fill(open(&held, A)).unwrap_err(), Full::Network);
+        fill(open(&held, B)).unwrap();
+        let of_proxies: Vec<_> = (0..100).map(|_| fill(held.open(&[])).unwrap()).collect();
         assert_eq!(held.total(), OF_CONNECTION * (full.len() + of_proxies.len()));
-        let proxy = held.open(None);
+        let proxy = held.open(&[]);
         let _much = hold(&proxy, OF_NETWORK).unwrap();
         assert_eq!(hold(&proxy, 1).unwrap_err(), Full::Connection);
     }
 
     #[test]
+    fn who_has_many_ipv6_networks_has_a_few_shares() {
+        let held = Arc::new(Held::default());
+        let fill = |subnet: usize| {
+            let account = open(&held, &format!("2001:db8:0:{subnet:x}::1"));
+            let charges: Vec<_> = (0..OF_NETWORK / OF_CONNECTION)
+                .map_while(|_| {
+                    let account = open(&held, &format!("2001:db8:0:{subnet:x}::2"));
+                    hold(&account, OF_CONNECTION).ok()
+                })
+                .collect();
+            (charges.len() * OF_CONNECTION, charges, account)
+        };
+        let of_a_56: Vec<_> = (0..5).map(fill).collect();
+        assert_eq!(of_a_56.iter().map(|(bytes, ..)| bytes).sum::<usize>(), 2 * OF_NETWORK);
+        let of_a_48: Vec<_> = (1..6).map(|number| fill(number << 8)).collect();
+        assert_eq!(of_a_48.iter().map(|(bytes, ..)| bytes).sum::<usize>(), 2 * OF_NETWORK);
+    }
+
+    #[test]
     fn there_is_a_bound_for_all() {
         let held = Arc::new(Held::default());
-        let accounts: Vec<_> = (0..IN_ALL / OF_NETWORK).map(|_| held.open(None)).collect();
+        let accounts: Vec<_> = (0..IN_ALL / OF_NETWORK).map(|_| held.open(&[])).collect();
         let _full: Vec<_> = accounts.iter().map(|account| hold(account, OF_NETWORK).unwrap()).collect();
-        assert_eq!(hold(&held.open(Some(A)), 1).unwrap_err(), Full::Network);
+        assert_eq!(hold(&open(&held, A), 1).unwrap_err(), Full::Network);
     }
 
     #[test]
     fn what_is_split_is_counted_once_and_nothing_is_remembered_of_what_has_ended() {
         let held = Arc::new(Held::default());
-        let (one, two) = (held.open(Some(A)), held.open(Some(A)));
+        let (one, two) = (open(&held, A), open(&held, A));
         let mut whole = hold(&one, 100).unwrap();
         let part = whole.split(40);
         drop(whole);

@@ -15,6 +15,7 @@ mod heads;
 mod held;
 mod listener;
 mod management;
+mod networks;
 mod redirect;
 mod request;
 mod sockets;

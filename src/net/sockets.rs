@@ -1,10 +1,11 @@
 //! How many sockets are open: in total, and from one address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::held::{Account, Held};
+use super::networks::{Network, networks_of};
 
 /// Counts open sockets and refuses those beyond the limits.
 #[derive(Debug)]
@@ -18,18 +19,20 @@ pub struct Sockets {
 #[derive(Debug, Default)]
 struct Open {
     total: usize,
-    by_address: HashMap<IpAddr, usize>,
+    by_network: HashMap<Network, usize>,
 }
 
 /// A counted socket; counted off when dropped.
 #[derive(Debug)]
 pub(super) struct Socket {
     sockets: Arc<Sockets>,
-    counted_as: Option<IpAddr>,
+    /// The networks that it is counted in, each with how many shares it has.
+    counted_in: Vec<(Network, usize)>,
 }
 
 impl Sockets {
-    /// At most `total`, and `per_address` from one address (IPv6: one /64), trusted proxies excepted.
+    /// At most `total`, and `per_address` from one address (IPv6: one /64; twice as many from a /56, four times from a
+    /// /48), trusted proxies excepted.
     pub fn new(total: usize, per_address: usize) -> Arc<Self> {
         Arc::new(Self { total, per_address, open: Mutex::default(), held: Arc::default() })
     }
@@ -37,27 +40,26 @@ impl Sockets {
     /// Counts a socket of `address`, or refuses it. A proxy in front (`shared`) stands for many clients, so that only
     /// the total counts.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr, shared: bool) -> Option<Socket> {
-        let counted_as = (!shared).then(|| network_of(address));
+        let counted_in = if shared { Vec::new() } else { networks_of(address) };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.total >= self.total {
+        let is_full = |(network, shares): &(Network, usize)| {
+            open.by_network.get(network).is_some_and(|count| *count >= self.per_address * shares)
+        };
+        if open.total >= self.total || counted_in.iter().any(is_full) {
             return None;
         }
-        if let Some(network) = counted_as {
-            let count = open.by_address.entry(network).or_default();
-            if *count >= self.per_address {
-                return None;
-            }
-            *count += 1;
+        for (network, _) in &counted_in {
+            *open.by_network.entry(*network).or_default() += 1;
         }
         open.total += 1;
-        Some(Socket { sockets: Arc::clone(self), counted_as })
+        Some(Socket { sockets: Arc::clone(self), counted_in })
     }
 }
 
 impl Socket {
     /// The account of what its connection holds in memory.
     pub(super) fn account(&self) -> Arc<Account> {
-        self.sockets.held.open(self.counted_as)
+        self.sockets.held.open(&self.counted_in)
     }
 }
 
@@ -65,11 +67,12 @@ impl Drop for Socket {
     fn drop(&mut self) {
         let mut open = self.sockets.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.total = open.total.saturating_sub(1);
-        let Some(network) = self.counted_as else { return };
-        if let Some(count) = open.by_address.get_mut(&network) {
-            *count -= 1;
-            if *count == 0 {
-                open.by_address.remove(&network);
+        for (network, _) in &self.counted_in {
+            if let Some(count) = open.by_network.get_mut(network) {
+                *count -= 1;
+                if *count == 0 {
+                    open.by_network.remove(network);
+                }
             }
         }
     }
@@ -80,14 +83,6 @@ impl Sockets {
     /// Bytes that requests and answers hold in memory.
     pub(super) fn bytes_held(&self) -> usize {
         self.held.total()
-    }
-}
-
-/// What counts as one address: an IPv6 host has a /64 to choose from (RFC 4291, section 2.5.1).
-fn network_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
@@ -117,7 +112,10 @@ mod tests {
         let sockets = Sockets::new(10, 1);
         let _one = sockets.admit(address("2001:db8::1"), false).unwrap();
         assert!(sockets.admit(address("2001:db8::2"), false).is_none());
-        assert!(sockets.admit(address("2001:db8:0:1::1"), false).is_some());
+        let _second = sockets.admit(address("2001:db8:0:1::1"), false).unwrap();
+        // A customer with 256 networks of their own has two shares, and one with 65,536 has four.
+        assert!(sockets.admit(address("2001:db8:0:2::1"), false).is_none());
+        let _other_56 = sockets.admit(address("2001:db8:0:100::1"), false).unwrap();
         let proxied: Vec<_> = (0..5).map(|_| sockets.admit(address("10.0.0.1"), true)).collect();
         assert!(proxied.iter().all(Option::is_some));
     }
@@ -127,6 +125,6 @@ mod tests {
         let sockets = Sockets::new(10, 10);
         drop(sockets.admit(address("192.0.2.1"), false));
         let open = sockets.open.lock().unwrap();
-        assert_eq!((open.total, open.by_address.len()), (0, 0));
+        assert_eq!((open.total, open.by_network.len()), (0, 0));
     }
 }

@@ -245,7 +245,7 @@ on_both_databases! {
         let world = World::new(kind).await;
         // More refusals than one organization's log keeps one by one, from 62 addresses.
         let registered = "client_id=wiki&redirect_uri=https%3A%2F%2Fwiki.globex.test%2Fcallback";
-        let noise = Parameters::parse(&format!("{registered}&response_type=token"));
+        let noise = Parameters::parse(&format!("{registered}&response_type=token")).unwrap();
         for network in 1..=62 {
             let visit = Visit { address: IpAddr::from([198, 51, 100, network]), ..Visit::local() };
             for _ in 0..20 {
