@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_hundred_parameters_are_read_and_no_more() {
-        let text = |count: usize| (0..count).map(|at| format!("n{at}=v&")).collect::<String>();
+        let text = |count: usize| (0..count).map(|at| format!("n{at}=v&")).collect::<Vec<_>>().concat();
         let read = Parameters::parse(&text(100)).unwrap();
         assert_eq!((read.iter().count(), read.first_repeated()), (100, None));
         assert_eq!(Parameters::parse(&text(101)), Err(TooMany));
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn words_are_read_once_each_in_their_order_and_a_hundred_at_most() {
         assert_eq!(split_words(" b a  b c "), Ok(["b", "a", "c"].map(str::to_owned).to_vec()));
-        let text = |count: usize| (0..count).map(|at| format!("w{at} ")).collect::<String>();
+        let text = |count: usize| (0..count).map(|at| format!("w{at} ")).collect::<Vec<_>>().concat();
         assert_eq!(split_words(&text(100)).map(|words| words.len()), Ok(100));
         assert_eq!(split_words(&text(101)), Err(TooMany));
         assert_eq!(split_words(&"login ".repeat(101)), Err(TooMany), "repeated words count as well");

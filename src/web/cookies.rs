@@ -48,11 +48,13 @@ impl Cookies {
             values.entry(name).and_modify(|known| *known = None).or_insert(Some(value));
         }
         let single = |name: &str| values.get(name).copied().flatten();
-        let flow = |(name, value): (&&str, &Option<&str>)| {
-            let id = format!("flo_{}", name.strip_prefix(FLOW)?).parse().ok()?;
-            Some((id, (*value)?.to_owned()))
-        };
-        let mut flows: Vec<(FlowId, String)> = values.iter().filter_map(flow).collect();
+        let mut flows: Vec<(FlowId, String)> = values
+            .iter()
+            .filter_map(|(name, value)| {
+                let id = format!("flo_{}", name.strip_prefix(FLOW)?).parse().ok()?;
+                Some((id, (*value)?.to_owned()))
+            })
+            .collect();
         flows.sort_unstable_by_key(|(id, _)| *id);
         let session = single(SESSION).filter(|token| !token.is_empty()).map(Secret::new);
         let language = single(LANGUAGE).map(str::to_owned);

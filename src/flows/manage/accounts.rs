@@ -67,6 +67,14 @@ pub struct NewAccount {
     pub password: Option<Secret>,
 }
 
+/// A command could take a username that has the form of an id for that id.
+fn check_username(username: &Username) -> Result<(), ManageError> {
+    if is_like_an_id(username.as_str()) {
+        return Err(ManageError::Refused("a username cannot have the form of an id".to_owned()));
+    }
+    Ok(())
+}
+
 impl Broker {
     /// The account of a username or id.
     pub async fn find_account(&self, name: &str) -> Result<AccountView, ManageError> {
@@ -110,9 +118,7 @@ impl Broker {
 
     /// Makes an account with a password; gives the password when it was made here.
     pub async fn create_account(&self, new: NewAccount) -> Result<(Account, Option<Secret>), ManageError> {
-        if is_like_an_id(new.username.as_str()) {
-            return Err(ManageError::Refused("a username cannot have the form of an id".to_owned()));
-        }
+        check_username(&new.username)?;
         let (password, made) = match new.password {
             Some(password) => (password, None),
             None => {

@@ -143,7 +143,7 @@ async fn an_http_1_client_that_stops_reading_is_counted_until_it_reads_or_goes()
     assert_eq!(&first, b"HTTP/1.1 200");
     assert!(sockets.bytes_held() >= LARGE, "{}", sockets.bytes_held());
     let refused = say(&mut connect_from(ATTACKER, listener.address).await, ask).await;
-    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 10"), "{:.200}", refused);
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 10"), "{refused:.200}");
     let served = say(&mut connect_from(NEIGHBOUR, listener.address).await, ask).await;
     assert!(served.starts_with("HTTP/1.1 200") && served.len() > LARGE);
     assert!(sockets.bytes_held() >= LARGE, "the first still waits");

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
@@ -18,7 +19,7 @@ use crate::on_both_databases;
 
 /// So many parameters with different names.
 fn many(count: usize) -> String {
-    (0..count).map(|at| format!("n{at}=v&")).collect()
+    (0..count).map(|at| format!("n{at}=v&")).collect::<Vec<_>>().concat()
 }
 
 fn code_of(body: &Bytes) -> Option<String> {
@@ -144,44 +145,69 @@ async fn without_a_window(network: &Network) -> SendRequest<Full<Bytes>> {
     sender
 }
 
-on_both_databases! {
-    async fn row_110_answers_that_nobody_reads(kind: Kind) {
-        let world = World::new(kind).await;
-        let flooding = world.app.network.speaking_from([127, 0, 0, 7]);
-        let callback = format!("{ISSUER}/sso/callback/{ACME_IDP}");
+/// What became of posts whose answers nobody takes.
+#[derive(Default)]
+struct Untaken {
+    connections: Vec<SendRequest<Full<Bytes>>>,
+    /// The answers, of which no byte was taken.
+    unread: Vec<http::Response<Incoming>>,
+    /// Bytes of whole pages that wait to be sent, as their heads say.
+    waiting: usize,
+    /// Answers with 503.
+    refused: usize,
+    /// Connections that the broker has ended.
+    ended: usize,
+}
+
+impl Untaken {
+    /// Posts so many callbacks on so many connections. The page that answers one has about 20 KB.
+    async fn of(network: &Network, connections: usize, posts: usize) -> Self {
         // Each of these becomes five bytes on the page.
         let fields = format!("state={0}&code={0}", "<".repeat(2_000));
-        // Bytes of whole pages that wait to be sent, as their heads say.
-        let (mut waiting, mut connections, mut unread, mut refused, mut ended) = (0, Vec::new(), Vec::new(), 0, 0);
-        for _ in 0..60 {
-            let mut sender = without_a_window(&flooding).await;
-            for _ in 0..20 {
-                let request = Request::post(&callback).header(FORM.0, FORM.1);
+        let mut untaken = Self::default();
+        for _ in 0..connections {
+            let mut sender = without_a_window(network).await;
+            for _ in 0..posts {
+                let request =
+                    Request::post(format!("{ISSUER}/sso/callback/{ACME_IDP}")).header(FORM.0, FORM.1);
                 let request = request.body(Full::new(Bytes::from(fields.clone()))).unwrap();
                 let Ok(answer) = sender.send_request(request).await else {
-                    ended += 1;
+                    untaken.ended += 1;
                     break;
                 };
                 let length: usize = answer.headers()["content-length"].to_str().unwrap().parse().unwrap();
                 match answer.status() {
-                    StatusCode::OK => waiting += length,
-                    StatusCode::SERVICE_UNAVAILABLE => refused += 1,
+                    StatusCode::OK => untaken.waiting += length,
+                    StatusCode::SERVICE_UNAVAILABLE => untaken.refused += 1,
                     status => panic!("{status}"),
                 }
-                unread.push(answer);
+                untaken.unread.push(answer);
             }
-            connections.push(sender);
+            untaken.connections.push(sender);
         }
-        // A page has about 20 KB. A connection is ended with its twelfth, and the network has no room for more than two
-        // hundred.
-        assert!(ended > 0 && refused > 0, "{ended} ended, {refused} refused");
-        assert!(waiting > 0 && waiting <= 4 * 1_024 * 1_024, "{waiting} bytes wait to be sent");
+        untaken
+    }
+}
+
+on_both_databases! {
+    async fn row_110_answers_that_nobody_reads(kind: Kind) {
+        let world = World::new(kind).await;
+        let flooding = world.app.network.speaking_from([127, 0, 0, 7]);
+        // A connection holds 256 KiB and is ended with the answer beyond.
+        let of_one = Untaken::of(&flooding, 1, 20).await;
+        assert_eq!(of_one.ended, 1);
+        assert!(of_one.waiting > 200_000 && of_one.waiting <= 256 * 1_024, "{} bytes", of_one.waiting);
+        drop(of_one);
+        // Those of a network hold 4 MiB, and further answers are refused.
+        let of_all = Untaken::of(&flooding, 60, 5).await;
+        assert!(of_all.refused > 0 && of_all.ended == 0, "{} refused, {} ended", of_all.refused, of_all.ended);
+        assert!(of_all.waiting > 3_500_000 && of_all.waiting <= 4 * 1_024 * 1_024, "{} bytes", of_all.waiting);
         // Everybody else signs in meanwhile.
         let mut neighbour = Browser::new(&world.app.network.speaking_from([127, 0, 0, 8]));
         let page = world.brokered(&mut neighbour).await;
         world.notes.code(&page);
-        drop((connections, unread));
-        // And the same network again, once it has taken or given up its answers.
+        drop(of_all);
+        // And so does the same network, once it has given up its answers.
         let mut later = Browser::new(&flooding);
         let mut page = later.open(&world.notes.authorize_url(&[("domain_hint", "acme.test")])).await;
         for _ in 0..1_000 {
@@ -284,7 +310,7 @@ on_both_databases! {
         ).await;
         let node = world.app.second_node().await;
         let mut evil = world.globex_app.clone();
-        evil.client_id = "acc_0190000000007000800000000000ffff".to_owned();
+        "acc_0190000000007000800000000000ffff".clone_into(&mut evil.client_id);
         evil.network = node.network.clone();
         let (status, answer) = evil.token(&[("grant_type", "client_credentials")]).await;
         assert_eq!((status, answer["error"].as_str()), (StatusCode::UNAUTHORIZED, Some("invalid_client")), "{answer}");

@@ -110,17 +110,25 @@ fn words(bytes: usize) -> String {
 struct Cases {
     router: Router,
     number: u32,
-    list: Vec<(String, usize, Box<dyn Fn(usize) -> Input>)>,
+    list: Vec<Case>,
+}
+
+/// One input: its name, the fewest bytes, and how it is made of so many bytes.
+struct Case {
+    name: String,
+    bytes: usize,
+    make: Box<dyn Fn(usize) -> Input>,
 }
 
 enum Input {
-    Request(Request<Body>),
+    Request(Box<Request<Body>>),
     Call(Box<dyn FnOnce()>),
 }
 
 impl Cases {
     fn request(&mut self, name: &str, bytes: usize, make: impl Fn(usize) -> Request<Body> + 'static) {
-        self.list.push((name.to_owned(), bytes, Box::new(move |bytes| Input::Request(make(bytes)))));
+        let make = Box::new(move |bytes| Input::Request(Box::new(make(bytes))));
+        self.list.push(Case { name: name.to_owned(), bytes, make });
     }
 
     fn form(&mut self, path: &'static str, kind: &str, make: impl Fn(usize) -> String + 'static) {
@@ -151,7 +159,8 @@ impl Cases {
     }
 
     fn call(&mut self, name: &str, bytes: usize, make: impl Fn(usize) -> Box<dyn FnOnce()> + 'static) {
-        self.list.push((name.to_owned(), bytes, Box::new(move |bytes| Input::Call(make(bytes)))));
+        let make = Box::new(move |bytes| Input::Call(make(bytes)));
+        self.list.push(Case { name: name.to_owned(), bytes, make });
     }
 
     /// The work of an input; each request comes from a network of its own.
@@ -164,7 +173,7 @@ impl Cases {
                 request.extensions_mut().insert(Peer { address, tls: true, sni: None });
                 let router = self.router.clone();
                 Box::pin(async move {
-                    let response = router.oneshot(request).await.unwrap();
+                    let response = router.oneshot(*request).await.unwrap();
                     assert!(!response.status().is_server_error(), "{response:?}");
                 })
             }
@@ -291,7 +300,8 @@ fn parsers(cases: &mut Cases) {
         Box::new(move || spend(Parameters::parse(black_box(&text))))
     });
     cases.call("Parameters::parse and first_repeated, long values", FORM_BYTES, |bytes| {
-        let text = (0..100).map(|at| format!("{at}={}&", "a".repeat(bytes / 100 - 5))).collect::<String>();
+        let text =
+            (0..100).map(|at| format!("{at}={}&", "a".repeat(bytes / 100 - 5))).collect::<Vec<_>>().concat();
         Box::new(move || {
             assert!(black_box(Parameters::parse(black_box(&text)).unwrap().first_repeated()).is_none());
         })
@@ -354,7 +364,7 @@ fn cases(router: Router) -> Cases {
     forms(&mut cases);
     heads(&mut cases);
     parsers(&mut cases);
-    assert!(cases.list.iter().all(|(name, ..)| !name.contains('\t')));
+    assert!(cases.list.iter().all(|case| !case.name.contains('\t')));
     cases
 }
 
@@ -372,7 +382,7 @@ fn the_largest_inputs_are_served() {
     let web = Web { broker: Arc::clone(&app.broker), pages, headers };
     let mut cases = cases(countersign::web::router(web));
     assert!(CONNECTION.parse::<countersign::model::ConnectionId>().is_ok());
-    for (name, bytes, make) in std::mem::take(&mut cases.list) {
+    for Case { name, bytes, make } in std::mem::take(&mut cases.list) {
         // What is done once is done before.
         runtime.block_on(cases.work(make(bytes)));
         for times in [1, 2, 4] {
