@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::provider::Provider;
 use crate::model::{Connection, ConnectionId, OrganizationId};
 
 /// Bytes of all providers together.
@@ -17,47 +16,53 @@ const OF_AN_ORGANIZATION: usize = 4 << 20;
 /// The weight of a provider before anything is known of it: its places for documents, breaker and pool.
 const EMPTY: usize = 4 << 10;
 
-struct Entry {
-    provider: Arc<Provider>,
+/// A provider, as far as it matters whether it is kept.
+pub(super) trait Keep {
+    /// Whether it was made for what the connection is now.
+    fn is_for(&self, connection: &Connection) -> bool;
+}
+
+struct Entry<P> {
+    provider: Arc<P>,
     organization: OrganizationId,
     weight: usize,
     /// When it was used last, in uses of all.
     used: u64,
 }
 
-#[derive(Default)]
-struct State {
-    entries: HashMap<ConnectionId, Entry>,
+struct State<P> {
+    entries: HashMap<ConnectionId, Entry<P>>,
     by_organization: HashMap<OrganizationId, usize>,
     all: usize,
     uses: u64,
 }
 
 /// The providers that are kept.
-pub(super) struct Kept {
-    state: Mutex<State>,
+pub(super) struct Kept<P> {
+    state: Mutex<State<P>>,
     most: usize,
     most_of_an_organization: usize,
 }
 
-impl Default for Kept {
+impl<P: Keep> Default for Kept<P> {
     fn default() -> Self {
         Self::bounded(ALL, OF_AN_ORGANIZATION)
     }
 }
 
-impl Kept {
+impl<P: Keep> Kept<P> {
     fn bounded(most: usize, most_of_an_organization: usize) -> Self {
-        Self { state: Mutex::default(), most, most_of_an_organization }
+        let state = State { entries: HashMap::new(), by_organization: HashMap::new(), all: 0, uses: 0 };
+        Self { state: Mutex::new(state), most, most_of_an_organization }
     }
 
     /// Every change under the lock is whole, so a panic elsewhere leaves nothing to distrust.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<P>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The provider of a connection, made by `make` when none is kept that is for what the connection is now.
-    pub fn get(&self, connection: &Connection, make: impl FnOnce() -> Arc<Provider>) -> Arc<Provider> {
+    pub fn get(&self, connection: &Connection, make: impl FnOnce() -> Arc<P>) -> Arc<P> {
         let mut state = self.lock();
         state.uses = state.uses.wrapping_add(1);
         let used = state.uses;
@@ -78,7 +83,7 @@ impl Kept {
     }
 
     /// Notes what the documents of a provider weigh now. One that is kept no more changes nothing.
-    pub fn weigh(&self, connection: ConnectionId, provider: &Provider, documents: usize) {
+    pub fn weigh(&self, connection: ConnectionId, provider: &P, documents: usize) {
         let mut state = self.lock();
         let Some(entry) = state.entries.get_mut(&connection) else { return };
         if !std::ptr::eq(&raw const *entry.provider, provider) {
@@ -93,7 +98,7 @@ impl Kept {
     }
 
     /// Takes out the provider of a connection.
-    pub fn remove(&self, connection: ConnectionId) -> Option<Arc<Provider>> {
+    pub fn remove(&self, connection: ConnectionId) -> Option<Arc<P>> {
         self.lock().remove(connection)
     }
 
@@ -103,7 +108,7 @@ impl Kept {
         self.lock().all
     }
 
-    fn bound(&self, state: &mut State, organization: OrganizationId) {
+    fn bound(&self, state: &mut State<P>, organization: OrganizationId) {
         while state.of(organization) > self.most_of_an_organization {
             let Some(oldest) = state.oldest(|entry| entry.organization == organization) else { break };
             state.remove(oldest);
@@ -115,17 +120,17 @@ impl Kept {
     }
 }
 
-impl State {
+impl<P> State<P> {
     fn of(&self, organization: OrganizationId) -> usize {
         self.by_organization.get(&organization).copied().unwrap_or_default()
     }
 
-    fn oldest(&self, which: impl Fn(&Entry) -> bool) -> Option<ConnectionId> {
+    fn oldest(&self, which: impl Fn(&Entry<P>) -> bool) -> Option<ConnectionId> {
         let candidates = self.entries.iter().filter(|(_, entry)| which(entry));
         candidates.min_by_key(|(_, entry)| entry.used).map(|(id, _)| *id)
     }
 
-    fn remove(&mut self, connection: ConnectionId) -> Option<Arc<Provider>> {
+    fn remove(&mut self, connection: ConnectionId) -> Option<Arc<P>> {
         let entry = self.entries.remove(&connection)?;
         self.subtract(entry.organization, entry.weight);
         Some(entry.provider)
@@ -151,7 +156,20 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::testing::{connection, provider_of};
+    use crate::upstream::testing::connection;
+
+    /// A provider that knows for whom it was made.
+    struct Fake(Connection);
+
+    impl Keep for Fake {
+        fn is_for(&self, connection: &Connection) -> bool {
+            self.0 == *connection
+        }
+    }
+
+    fn provider_of(connection: &Connection) -> Arc<Fake> {
+        Arc::new(Fake(connection.clone()))
+    }
 
     fn of(organization: u8, number: u8) -> Connection {
         Connection {
@@ -162,12 +180,12 @@ mod tests {
     }
 
     /// Keeps a provider with documents of this weight.
-    fn keep(kept: &Kept, connection: &Connection, documents: usize) {
+    fn keep(kept: &Kept<Fake>, connection: &Connection, documents: usize) {
         let provider = kept.get(connection, || provider_of(connection));
         kept.weigh(connection.id, &provider, documents);
     }
 
-    fn numbers(kept: &Kept) -> Vec<u8> {
+    fn numbers(kept: &Kept<Fake>) -> Vec<u8> {
         let state = kept.lock();
         let mut numbers: Vec<u8> = state.entries.keys().map(|id| id.into_bytes()[0]).collect();
         numbers.sort_unstable();
@@ -177,8 +195,8 @@ mod tests {
         numbers
     }
 
-    #[tokio::test]
-    async fn an_organization_that_keeps_more_than_its_share_loses_what_it_used_longest_ago() {
+    #[test]
+    fn an_organization_that_keeps_more_than_its_share_loses_what_it_used_longest_ago() {
         let kept = Kept::bounded(1 << 20, 10 * EMPTY);
         keep(&kept, &of(2, 200), 0);
         for number in 1..=5 {
@@ -193,8 +211,8 @@ mod tests {
         assert_eq!(numbers(&kept), [200]);
     }
 
-    #[tokio::test]
-    async fn all_together_are_bounded_whatever_organization_they_are_of() {
+    #[test]
+    fn all_together_are_bounded_whatever_organization_they_are_of() {
         let kept = Kept::bounded(10 * EMPTY, 10 * EMPTY);
         for number in 0..100 {
             keep(&kept, &of(number, number), EMPTY);
@@ -205,8 +223,8 @@ mod tests {
         assert_eq!(kept.lock().by_organization.len(), 4);
     }
 
-    #[tokio::test]
-    async fn a_provider_that_was_replaced_weighs_nothing() {
+    #[test]
+    fn a_provider_that_was_replaced_weighs_nothing() {
         let kept = Kept::default();
         let (before, now) = (of(1, 1), Connection { issuer: "https://new.test".to_owned(), ..of(1, 1) });
         let old = kept.get(&before, || provider_of(&before));

@@ -75,7 +75,7 @@ impl Default for UpstreamSettings {
 
 /// The relying-party side.
 pub struct Upstream {
-    kept: Arc<Kept>,
+    kept: Arc<Kept<Provider>>,
     around: Surroundings,
     random: Arc<dyn Random>,
     time_limit: Duration,

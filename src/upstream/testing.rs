@@ -14,8 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::discovery::Metadata;
-use super::egress::{Egress, EgressSettings};
-use super::provider::{BoxFuture, Memory, Provider, Remembered, Surroundings};
+use super::provider::{BoxFuture, Memory, Remembered};
 use crate::model::{
     Clock, Connection, ConnectionId, ConnectionSettings, OrganizationId, SigningAlg, Timestamp, Vendor,
 };
@@ -294,16 +293,4 @@ impl Signer {
 /// A published set of these keys.
 pub(super) fn jwks(keys: &[Value]) -> Value {
     json!({ "keys": keys })
-}
-
-/// A provider of a connection that reaches nothing and remembers nothing.
-pub(super) fn provider_of(connection: &Connection) -> Arc<Provider> {
-    let egress = Egress::new(&EgressSettings::default()).unwrap();
-    let around = Surroundings {
-        egress,
-        clock: Hands::new(),
-        memory: Arc::new(Notes::default()),
-        jwks_max_stale: Duration::from_hours(24),
-    };
-    Arc::new(Provider::new(connection, around))
 }

@@ -19,7 +19,7 @@ use tower::Service;
 
 use super::Owner;
 use super::address::refusal;
-use super::names::Names;
+use super::names::{LookupError, Names};
 
 /// How many addresses of one name are tried, one after another.
 const MAX_ADDRESSES: usize = 4;
@@ -41,6 +41,16 @@ pub(super) enum ConnectError {
     TimedOut,
     #[error("too many names are being looked up for this connection or its organization")]
     Busy,
+}
+
+impl From<LookupError> for ConnectError {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::Failed(detail) => Self::Lookup(detail),
+            LookupError::TimedOut => Self::TimedOut,
+            LookupError::Busy => Self::Busy,
+        }
+    }
 }
 
 /// Opens TCP connections to vetted addresses only.

@@ -14,7 +14,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Owner;
-use super::connector::ConnectError;
 
 /// Look-ups at once.
 const LOOKUPS: usize = 128;
@@ -42,6 +41,17 @@ impl Resolver for SystemResolver {
             Ok(found.map(|address| address.ip()).collect())
         })
     }
+}
+
+/// Why a look-up gave no addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LookupError {
+    /// The resolver found none.
+    Failed(String),
+    /// It took too long.
+    TimedOut,
+    /// The owner has as many look-ups under way as it may have.
+    Busy,
 }
 
 /// A look-up under way: since when, and what will come of it.
@@ -79,14 +89,14 @@ impl Names {
 
     /// Every address of `host`. Two callers who ask for the same name wait for the same look-up; a look-up that has
     /// taken too long already is not waited for.
-    pub async fn look_up(self: &Arc<Self>, owner: &Owner, host: String) -> Result<Vec<IpAddr>, ConnectError> {
+    pub async fn look_up(self: &Arc<Self>, owner: &Owner, host: String) -> Result<Vec<IpAddr>, LookupError> {
         let (since, mut outcome) = self.flight(owner, host)?;
         let landed = tokio::time::timeout_at(since + self.limit, outcome.wait_for(Option::is_some)).await;
-        let found = landed.map_err(|_| ConnectError::TimedOut)?.ok().and_then(|found| found.clone());
-        found.unwrap_or_else(|| Err("the look-up was given up".to_owned())).map_err(ConnectError::Lookup)
+        let found = landed.map_err(|_| LookupError::TimedOut)?.ok().and_then(|found| found.clone());
+        found.unwrap_or_else(|| Err("the look-up was given up".to_owned())).map_err(LookupError::Failed)
     }
 
-    fn flight(self: &Arc<Self>, owner: &Owner, host: String) -> Result<Flight, ConnectError> {
+    fn flight(self: &Arc<Self>, owner: &Owner, host: String) -> Result<Flight, LookupError> {
         let mut state = self.state();
         if let Some(flight) = state.flights.get(&host) {
             return Ok(flight.clone());
@@ -115,12 +125,12 @@ impl Names {
 
 impl State {
     /// Counts one more look-up, if its owner may have it.
-    fn charge(&mut self, owner: &Owner) -> Result<(), ConnectError> {
+    fn charge(&mut self, owner: &Owner) -> Result<(), LookupError> {
         let free = LOOKUPS.saturating_sub(self.flights.len());
         let of_organization = self.by_organization.get(&owner.organization).copied().unwrap_or_default();
         let of_connection = self.by_connection.get(owner).copied().unwrap_or_default();
         if of_connection >= OF_A_CONNECTION || of_organization >= OF_AN_ORGANIZATION.min(free) {
-            return Err(ConnectError::Busy);
+            return Err(LookupError::Busy);
         }
         self.by_organization.insert(owner.organization.clone(), of_organization + 1);
         self.by_connection.insert(owner.clone(), of_connection + 1);

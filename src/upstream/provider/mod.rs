@@ -33,7 +33,7 @@ use super::asker::Errand;
 use super::discovery::{Metadata, discovery_url};
 use super::egress::{Egress, EgressError};
 use super::error::{Outage, Refusal, UpstreamError};
-use super::kept::Kept;
+use super::kept::{Keep, Kept};
 use crate::model::{Clock, Connection, ConnectionId};
 use crate::protocol::jose::JwkSet;
 
@@ -60,7 +60,7 @@ pub(super) struct Provider {
     issuer: String,
     discovery_url: Option<String>,
     /// Where it is kept, and has to say what its documents weigh.
-    kept: Weak<Kept>,
+    kept: Weak<Kept<Self>>,
     recalled: OnceCell<()>,
     saving: tokio::sync::Mutex<()>,
     forgotten: AtomicBool,
@@ -68,6 +68,12 @@ pub(super) struct Provider {
     keys: Arc<Slot<JwkSet>>,
     breaker: Breaker,
     around: Surroundings,
+}
+
+impl Keep for Provider {
+    fn is_for(&self, connection: &Connection) -> bool {
+        self.issuer == connection.issuer && self.discovery_url == connection.settings.discovery_url
+    }
 }
 
 /// A document that takes room in memory.
@@ -119,13 +125,8 @@ impl Provider {
     }
 
     /// One that tells where it is kept what its documents weigh.
-    pub fn kept_in(kept: &Arc<Kept>, connection: &Connection, around: Surroundings) -> Self {
+    pub fn kept_in(kept: &Arc<Kept<Self>>, connection: &Connection, around: Surroundings) -> Self {
         Self { kept: Arc::downgrade(kept), ..Self::new(connection, around) }
-    }
-
-    /// Whether this was made for what the connection is now.
-    pub fn is_for(&self, connection: &Connection) -> bool {
-        self.issuer == connection.issuer && self.discovery_url == connection.settings.discovery_url
     }
 
     /// Says what the documents weigh. `new` is one that has come and is not in its place yet.

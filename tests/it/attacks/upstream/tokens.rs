@@ -433,7 +433,7 @@ on_both_databases! {
             }));
         }
         mutants.extend([
-            Mutant::new("number of groups", "1,001", "identity_groups_overage", |f| {
+            Mutant::new("groups elsewhere", "1,001 of them", "identity_groups_overage", |f| {
                 f.claims["groups"] = json!(vec!["a"; 1_001]);
             }),
             Mutant::new("required claim", "missing everywhere", "identity_claim_missing", |f| {
