@@ -3,6 +3,7 @@
 use super::super::Broker;
 use super::super::error::FlowError;
 use super::super::evidence::{Event, receipt_of};
+use super::super::flow_state::over_mark;
 use super::super::visit::{Answer, Visit};
 use super::registration;
 use crate::model::{Connection, ConnectionId, FLOW_LIFETIME, Flow, UpstreamLeg};
@@ -110,7 +111,8 @@ impl Broker {
         };
         let mark = format!("{}:{}", flow.id, base64url::encode(leg.state));
         let mut tx = self.database.write().await?;
-        if !flows::spend(&mut tx, &mark, flow.started_at.after(FLOW_LIFETIME)).await? {
+        let until = flow.started_at.after(FLOW_LIFETIME);
+        if !flows::spend_unless(&mut tx, &mark, &over_mark(flow.id), until).await? {
             drop(tx);
             return Err(self.refuse(visit, event, "flow_finished", "state_spent").await);
         }
