@@ -134,7 +134,7 @@ impl Broker {
         let found = flows::find_proven_flow(&mut self.database.read().await?, name.id, now).await?;
         let is_ahead = found.as_ref().is_some_and(|flow| flow.started_at.is_ahead_of(now));
         let Some(flow) = found.filter(|_| !is_ahead) else {
-            // What somebody is told is over stays so, also when the clock is set back.
+            // The person is told that the flow is over, so it stays over when the clock is set back.
             let mut tx = self.database.write().await?;
             flows::bury_proven_flow(&mut tx, name.id, if is_ahead { Timestamp::MAX } else { now }).await?;
             tx.commit().await?;

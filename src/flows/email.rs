@@ -1,5 +1,6 @@
-//! Whose word about an email counts, as the database has it now. What a provider said at a sign-in is kept; whether it
-//! may say so is decided anew each time that something depends on it, since domains and settings change.
+//! Whose word about an email counts, as the database has it now. The database keeps what a
+//! provider said at a sign-in. Whether the provider may say so is decided anew each time that something depends on it,
+//! since domains and settings change.
 
 use crate::model::{Account, ConnectionId, Email, OrganizationId, OwnedDomain};
 use crate::policy::email::{DomainOwner, EmailProof, decide};

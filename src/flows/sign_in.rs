@@ -245,7 +245,7 @@ impl Broker {
                 _ => return self.sign_in_by_name(visit, handle, entered).await,
             }
         }
-        // Order matters: what no password changes is said before any is looked at.
+        // Order matters: the answer to a flow that has ended must not depend on the password.
         if let Some((code, reason)) = self.end_of(visit, &flow).await? {
             return Err(self.refuse(visit, Self::sign_in_event(&flow), code, reason).await);
         }

@@ -80,7 +80,8 @@ pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
     let now = now.unix_micros();
     let expired = SWEEPS.iter().map(|statement| (*statement, now));
     let kept_longer = [
-        // What says that something was used outlives it: a clock that is an hour ahead for a while must not bring it back.
+        // These marks say that something was used. They outlive it, since a clock that is an hour ahead for a while must not
+        // bring it back.
         (DELETE_SPENT_FLOWS, hour.unix_micros()),
         (DELETE_DEAD_TOKENS, hour.unix_micros()),
         (DELETE_GUESSES, days),

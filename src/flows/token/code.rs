@@ -35,7 +35,7 @@ impl Broker {
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         if grant.created_at.is_ahead_of(now) {
-            // The clock was set back. What is over now stays so when that time comes again.
+            // The clock was set back. The code is over now, and stays so when that time comes again.
             grants::bury_code(&mut tx, &hash, code.expires_at).await?;
             self.record_refusal(&mut tx, &event, "code_expired").await?;
             tx.commit().await?;

@@ -1,4 +1,5 @@
-//! Row 117: a clock that goes back. What was over stays over, and what began in the future is over.
+//! Row 117: a clock that goes back. A flow, code or attempt that was over stays over, and one that
+//! began in the future is over.
 
 use std::time::Duration;
 

@@ -124,7 +124,7 @@ on_both_databases! {
         world.connect(&route("beta-idp"), "").await;
         let back = world.token(board, "beta-idp", who).await;
         assert_eq!(world.told(board, &back).await, Some((who.1.to_owned(), json!(true))));
-        // What a version before this one has kept of the partner's word counts no more either.
+        // The word that an earlier version has kept of the partner's word counts no more either.
         let forged = world.token(board, "partner", ("forger", "ceo@beta.test")).await;
         world.beta.world.app.run_statement("UPDATE accounts SET email_verified = TRUE").await;
         assert_eq!(world.told(board, &forged).await, None);
@@ -268,7 +268,7 @@ on_both_databases! {
         for word in ["mallory", "m•••y", "Mallory", "Moor", "victoria@beta.test"] {
             assert!(!shown.contains(word), "{word} in {shown}");
         }
-        // Who knows its password may show so. The page that asks once more says what is not proven.
+        // The person who knows its password may show so. The page that asks once more says what is not proven.
         let page = browser.press(&page, "link-accounts", &[]).await;
         let fields = [("username", "mallory"), ("password", PASSWORD)];
         let page = browser.press(page.expect(200, "sign-in"), "sign-in", &fields).await;
