@@ -2,6 +2,7 @@
 
 use super::Broker;
 use super::brand::BrandView;
+use super::email::account_email_proof;
 use super::error::FlowError;
 use super::evidence::Event;
 use super::link::{LedgerView, ProfileView};
@@ -17,6 +18,8 @@ pub struct AccountView {
     pub form_token: String,
     /// Who is signed in.
     pub account: Account,
+    /// Whether the account's email counts as proven.
+    pub email_proven: bool,
     /// The account's organization.
     pub organization: Option<BrandView>,
     /// The domains of the organization.
@@ -60,6 +63,7 @@ impl Broker {
             None => Vec::new(),
         };
         let mut all = sessions::list_sessions(&mut tx, account.id, now).await?;
+        let email_proven = account_email_proof(&mut tx, &account).await?.is_proven();
         drop(tx);
         all.sort_by_key(|one| one.id != session.id);
         let mut rows = Vec::with_capacity(all.len());
@@ -76,6 +80,7 @@ impl Broker {
             sessions: rows,
             profiles,
             ledger,
+            email_proven,
             account,
         }))
     }

@@ -4,6 +4,7 @@
 use super::Broker;
 use super::account::own_event;
 use super::brand::BrandView;
+use super::email::account_email_proof;
 use super::error::FlowError;
 use super::evidence::Event;
 use super::mail::OutgoingMail;
@@ -14,7 +15,7 @@ use crate::mail::Message;
 use crate::model::{AccountId, Email, Flow, MAIL_CODE_LIFETIME, OwnPlace, SessionId, Target};
 use crate::policy::access::may_use_password;
 use crate::policy::link::{begin_until, is_fresh};
-use crate::store::mail_codes::{delete_code, has_code, put_code, try_code};
+use crate::store::mail_codes::{bury_code, delete_code, has_code, put_code, try_code};
 use crate::store::{StoreError, accounts, organizations, passwords, sessions};
 
 /// How many digits a code has.
@@ -123,11 +124,12 @@ impl Broker {
         };
         let organization = organizations::find_organization_of(&mut tx, &account).await?;
         let has_password = passwords::find_password(&mut tx, account.id).await?.is_some();
+        let proof = account_email_proof(&mut tx, &account).await?;
         drop(tx);
         if has_password && may_use_password(&account, organization.as_ref()) {
             return self.begin_proof_by_password(visit, flow).await;
         }
-        if account.email.is_some() && account.email_verified && self.mailer.is_configured() {
+        if proof.is_proven() && self.mailer.is_configured() {
             return Ok(Answer::to(Go::MailCode(place)));
         }
         Err(self.refuse(visit, event, "cannot_ask_anew", "idp_cannot_be_forced").await)
@@ -221,7 +223,8 @@ impl Broker {
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         let Some(tag) = try_code(&mut tx, session, TRIES, now).await? else {
-            drop(tx);
+            bury_code(&mut tx, session, now).await?;
+            tx.commit().await?;
             return Err(self.refuse(visit, event, "mail_code_over", "mail_code_over").await);
         };
         // Counted before it is compared, so that parallel guesses do not outrun the count.

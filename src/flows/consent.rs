@@ -6,7 +6,7 @@ use super::complete::is_still_registered;
 use super::error::{FlowError, Refusal};
 use super::evidence::{Event, receipt_of};
 use super::visit::{Answer, Go, Visit};
-use crate::model::{AuthorizationRequest, ProvenFlow, Target};
+use crate::model::{AuthorizationRequest, ProvenFlow, Target, Timestamp};
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::{accounts, flows, grants, organizations, sessions};
 
@@ -130,9 +130,16 @@ impl Broker {
                 .refuse(visit, Event::new("consent"), "flow_expired", "flow_handle_invalid")
                 .await);
         };
-        let found =
-            flows::find_proven_flow(&mut self.database.read().await?, name.id, self.clock.now()).await?;
-        let Some(flow) = found else { return Err(self.lost_flow(name).await) };
+        let now = self.clock.now();
+        let found = flows::find_proven_flow(&mut self.database.read().await?, name.id, now).await?;
+        let is_ahead = found.as_ref().is_some_and(|flow| flow.started_at.is_ahead_of(now));
+        let Some(flow) = found.filter(|_| !is_ahead) else {
+            // The person is told that the flow is over, so it stays over when the clock is set back.
+            let mut tx = self.database.write().await?;
+            flows::bury_proven_flow(&mut tx, name.id, if is_ahead { Timestamp::MAX } else { now }).await?;
+            tx.commit().await?;
+            return Err(self.lost_flow(name).await);
+        };
         let current = self.current_session(visit).await?;
         if current.is_none_or(|current| current.session.id != flow.session) {
             let event = Event { app: name.app, receipt: Some(receipt_of(flow.id)), ..Event::new("consent") };

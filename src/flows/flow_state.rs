@@ -98,7 +98,24 @@ impl Broker {
             None => None,
         };
         let flow: Option<Flow> = text.and_then(|text| postcard::from_bytes(&text).ok());
-        Ok(flow.filter(|flow| flow.id == id && !flow.is_over(self.clock.now())))
+        let Some(flow) = flow.filter(|flow| flow.id == id) else { return Ok(None) };
+        if flow.is_over(self.clock.now()) {
+            self.mark_over(&flow).await?;
+            return Ok(None);
+        }
+        Ok(Some(flow))
+    }
+
+    /// Notes that a flow of this browser was told to be over, so that it stays so also when the clock is set back.
+    async fn mark_over(&self, flow: &Flow) -> Result<(), FlowError> {
+        let mark = over_mark(flow.id);
+        if flows::is_spent(&mut self.database.read().await?, &mark).await? {
+            return Ok(());
+        }
+        let until = flow.started_at.max(self.clock.now()).after(FLOW_LIFETIME);
+        let mut tx = self.database.write().await?;
+        flows::spend(&mut tx, &mark, until).await?;
+        Ok(tx.commit().await?)
     }
 
     fn is_parked(&self, id: FlowId, value: &str) -> bool {
@@ -112,10 +129,12 @@ impl Broker {
                 .refuse(visit, Event::new("sign_in"), "flow_expired", "flow_handle_invalid")
                 .await);
         };
-        match self.find_flow(visit, name.id).await? {
-            Some(flow) => Ok(flow),
-            None => Err(self.lost_flow(name).await),
-        }
+        let Some(flow) = self.find_flow(visit, name.id).await? else {
+            return Err(self.lost_flow(name).await);
+        };
+        let marks = (finish_mark(flow.id), over_mark(flow.id));
+        let spent = flows::find_spent(&mut self.database.read().await?, &marks.0, &marks.1).await?;
+        if spent.is_some() { Err(self.lost_flow(name).await) } else { Ok(flow) }
     }
 
     /// What to say about a flow that this browser no longer holds. A reload or the back button is no security
@@ -183,6 +202,11 @@ impl StateProof {
     pub(super) fn is(&self, sent: [u8; 16]) -> bool {
         constant_time_eq(&self.0, &sent)
     }
+}
+
+/// The mark under which a flow is spent whose time was over when somebody came back to it.
+pub(super) fn over_mark(flow: FlowId) -> String {
+    format!("{flow}:over")
 }
 
 /// The mark under which a flow's end is spent: a flow ends once.

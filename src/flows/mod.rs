@@ -17,6 +17,7 @@ pub mod complete;
 pub mod consent;
 pub mod credentials;
 pub mod directory;
+mod email;
 pub mod error;
 pub mod evidence;
 pub mod flow_state;

@@ -2,6 +2,7 @@
 //! Looking at the page uses nothing up; the token is kept as its hash.
 
 use super::Broker;
+use super::email::account_email_proof;
 use super::error::FlowError;
 use super::evidence::Event;
 use super::mail::OutgoingMail;
@@ -16,7 +17,7 @@ pub use crate::policy::password::{BrokenRule, PasswordRules};
 use crate::policy::password::{broken_rules, normalize};
 use crate::store::guesses::forgive_guesses;
 use crate::store::password_links::{consume_all_links, consume_link, find_link, insert_link};
-use crate::store::{StoreError, Tx, accounts, merging, organizations, passwords, profiles};
+use crate::store::{StoreError, Tx, accounts, merging, organizations, password_links, passwords, profiles};
 
 /// What the page shows on which a password is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,8 @@ impl Broker {
         };
         let now = self.clock.now();
         let organization = organizations::find_organization_of(tx, account).await?;
-        if !account.email_verified || !may_use_password(account, organization.as_ref()) {
+        let is_proven = account_email_proof(tx, account).await?.is_proven();
+        if !is_proven || !may_use_password(account, organization.as_ref()) {
             return Ok(false);
         }
         let token = random::token(&*self.random);
@@ -159,7 +161,13 @@ impl Broker {
             Some(account) => self.password_standing(&mut tx, account).await?,
             None => Err("link_unknown"),
         };
+        let is_over = found.is_none() && password_links::is_over(&mut tx, hash, self.clock.now()).await?;
         drop(tx);
+        if is_over {
+            let mut tx = self.database.write().await?;
+            password_links::bury_link(&mut tx, hash, self.clock.now()).await?;
+            tx.commit().await?;
+        }
         match standing {
             Ok(account) => Ok(account),
             Err(reason) => Err(self.refuse(visit, event(None), "password_link_used", reason).await),

@@ -11,7 +11,7 @@ use crate::crypto::seal::Purpose;
 use crate::model::{Account, AccountId, Organization, Proof, Secret, Session, SessionId};
 use crate::policy::access::may_use_password;
 use crate::store::sessions::NewSession;
-use crate::store::{StoreError, Tx, accounts, grants, organizations, sessions};
+use crate::store::{StoreError, Tx, accounts, grants, links, mail_codes, organizations, sessions};
 
 /// A session's use is noted at most so often.
 const TOUCH_EVERY: Duration = Duration::from_mins(1);
@@ -173,12 +173,15 @@ impl Broker {
         Ok(ended)
     }
 
-    /// Ends everything that an account has open: sessions, and grants with all their tokens.
+    /// Ends everything that an account has open: sessions, grants with all their tokens, attempts to link, and the codes
+    /// that were mailed to it.
     pub(super) async fn end_everything(&self, tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
         let now = self.clock.now();
+        // Order matters: attempts before sessions, as whoever goes on with one does.
+        links::end_attempts_of_account(tx, account, now).await?;
         sessions::end_all_sessions(tx, account, now).await?;
         grants::revoke_grants_of_account(tx, account, now).await?;
-        Ok(())
+        mail_codes::delete_codes_of_account(tx, account).await
     }
 
     fn seal_upstream_id_token(&self, session: SessionId, token: &Secret) -> Result<String, FlowError> {

@@ -6,6 +6,7 @@ use super::complete::Proven;
 use super::directory::Name;
 use super::error::FlowError;
 use super::evidence::{Event, receipt_of};
+use super::flow_state::finish_mark;
 use super::guessing::{Counted, Guess};
 use super::visit::{Answer, Go, Visit};
 use crate::crypto::password::{MAX_PASSWORD_BYTES, PasswordError, Place, Share};
@@ -18,7 +19,7 @@ use crate::policy::route;
 use crate::policy::route::{Destination, Hints, NamedBy};
 use crate::store::guesses::{forgive_guesses, return_guess};
 use crate::store::passwords::StoredPassword;
-use crate::store::{accounts, organizations, passwords, profiles};
+use crate::store::{accounts, flows, organizations, passwords, profiles};
 
 /// What the sign-in page shows.
 #[derive(Debug, Clone)]
@@ -244,6 +245,10 @@ impl Broker {
                 _ => return self.sign_in_by_name(visit, handle, entered).await,
             }
         }
+        // Order matters: the answer to a flow that has ended must not depend on the password.
+        if let Some((code, reason)) = self.end_of(visit, &flow).await? {
+            return Err(self.refuse(visit, Self::sign_in_event(&flow), code, reason).await);
+        }
         let place = self.enter_queue(visit, &flow, &password).await?;
         let found = self.find_local_account(entered).await?;
         let counters = self.counters(visit, entered, found.as_ref());
@@ -311,8 +316,33 @@ impl Broker {
             Err(error) => return error,
         };
         let organization = account.and_then(|account| account.organization).or(event.organization);
-        let event = Event { organization, about: account.map(|account| account.id), ..event };
-        self.refuse(visit, event, "bad_credentials", reason).await
+        // Another answer may have ended the flow while this password was checked. The right one would be told so.
+        let code = match self.end_of(visit, flow).await {
+            Ok(None) => "bad_credentials",
+            Ok(Some((code, _))) => code,
+            Err(error) => return error,
+        };
+        let about = account.map(|account| account.id);
+        self.refuse(visit, Event { organization, about, ..event }, code, reason).await
+    }
+
+    /// Why nothing that is entered in a flow is taken any more, whoever enters it: the public code, and the reason.
+    async fn end_of(
+        &self,
+        visit: &Visit,
+        flow: &Flow,
+    ) -> Result<Option<(&'static str, &'static str)>, FlowError> {
+        let mut tx = self.database.read().await?;
+        if flows::is_spent(&mut tx, &finish_mark(flow.id)).await? {
+            return Ok(Some(("flow_finished", "flow_finished")));
+        }
+        let waits = match flow.target {
+            Target::Link(id, revision) => {
+                self.waiting_attempt(&mut tx, visit, (id, revision)).await?.is_some()
+            }
+            _ => true,
+        };
+        Ok((!waits).then_some(("flow_expired", "link_not_waiting")))
     }
 
     /// An event of somebody who has proved nothing, in the log of the app's organization.

@@ -8,7 +8,7 @@ use super::directory::ConnectionEntry;
 use super::error::{EndpointError, FlowError};
 use super::evidence::Event;
 use super::visit::{Answer, Visit};
-use crate::model::{Connection, ConnectionId, Session, Target};
+use crate::model::{CLOCK_SKEW, Connection, ConnectionId, Session, Target};
 use crate::protocol::jose::Jwk;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 use crate::store::{StoreError, Tx, apps, grants, sessions};
@@ -39,11 +39,20 @@ impl Broker {
         };
         let mut tx = self.database.write().await?;
         let mark = format!("logout:{connection}:{}", target.jti);
-        if !grants::kill_token(&mut tx, &mark, target.expires_at.after(CLOCK_SKEW)).await? {
+        let named = named_sessions(&mut tx, connection, &target).await?;
+        if named.is_empty() {
+            // It ends nothing, now or later, so nothing of it is remembered but a count.
+            let is_replay = grants::is_dead(&mut tx, &mark).await?;
+            drop(tx);
+            if is_replay {
+                return Err(self.refuse_logout(visit, &event, "logout_token_replayed").await);
+            }
+            return Ok(self.record_refusal_alone(&visit.network(), &event, "session_unknown").await?);
+        }
+        if !grants::kill_token(&mut tx, &mark, target.replayable_until).await? {
             drop(tx);
             return Err(self.refuse_logout(visit, &event, "logout_token_replayed").await);
         }
-        let named = named_sessions(&mut tx, connection, &target).await?;
         let ended = self.end_all(&mut tx, &named).await?;
         self.record_success(&mut tx, &Event { detail: Some(format!("ended={ended}")), ..event }).await?;
         Ok(tx.commit().await?)
@@ -178,16 +187,26 @@ impl Broker {
     }
 }
 
-/// How much longer than its life a token's id is kept, for clocks that differ.
-const CLOCK_SKEW: std::time::Duration = std::time::Duration::from_mins(2);
-
-/// The sessions that a logout token names: by `sid`, by `sub`, or by both.
+/// The sessions that a logout token names: by `sid`, by `sub`, or by both. A session that began after the token was issued
+/// is not meant: a token that named nobody when it came ends nobody who signs in later.
 async fn named_sessions(
     tx: &mut Tx,
     connection: ConnectionId,
     target: &LogoutTarget,
 ) -> Result<Vec<Session>, StoreError> {
     let issuer = &target.issuer;
+    let mut named = list_named(tx, connection, issuer, target).await?;
+    let last_begin = target.issued_at.after(CLOCK_SKEW);
+    named.retain(|session| session.created_at <= last_begin);
+    Ok(named)
+}
+
+async fn list_named(
+    tx: &mut Tx,
+    connection: ConnectionId,
+    issuer: &str,
+    target: &LogoutTarget,
+) -> Result<Vec<Session>, StoreError> {
     let of_subject = match &target.subject {
         Some(subject) => Some(sessions::list_sessions_of_subject(tx, connection, issuer, subject).await?),
         None => None,

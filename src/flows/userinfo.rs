@@ -6,10 +6,12 @@ use serde_json::{Map, Value};
 
 use super::Broker;
 use super::access_token::AccessClaims;
+use super::email::account_email_proof;
 use super::error::EndpointError;
 use super::evidence::Event;
 use crate::policy::access::within;
 use crate::policy::claims::claims_for;
+use crate::policy::email::EmailProof;
 use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
 use crate::store::accounts;
 
@@ -37,12 +39,18 @@ impl Broker {
             return Err(self.refuse_endpoint(network, &event, "scope_missing", error).await);
         }
         let entry = self.directory.app_by_id(grant.app).await?;
-        let account = accounts::find_account(&mut self.database.read().await?, grant.account).await?;
+        let mut tx = self.database.read().await?;
+        let account = accounts::find_account(&mut tx, grant.account).await?;
         let (Some(entry), Some(account)) = (entry, account) else {
+            drop(tx);
             return Err(self.refuse_endpoint(network, &event, "token_revoked", INVALID).await);
         };
         let scopes = within(&scopes, &entry.app.settings.scopes);
-        let mut answer = claims_for(&account, &entry.app, &scopes);
+        let asks = scopes.iter().any(|scope| scope == "email");
+        let proof = if asks { account_email_proof(&mut tx, &account).await? } else { EmailProof::Unproven };
+        drop(tx);
+        let is_own = account.organization == Some(entry.organization.id);
+        let mut answer = claims_for(&account, &entry.app, &scopes, proof.counts_for(is_own));
         answer.insert("sub".to_owned(), grant.subject.into());
         Ok(answer)
     }

@@ -38,8 +38,11 @@ pub struct Account {
     pub username: Option<Username>,
     /// Email address, if known.
     pub email: Option<Email>,
-    /// Whether the address counts as proven.
+    /// Whether the address was proven when it was last said. Of one that a provider asserts, whether it still counts is
+    /// decided anew (`policy::email`).
     pub email_verified: bool,
+    /// The connection whose provider asserts the address; `None` where the operator declared it.
+    pub email_from: Option<ConnectionId>,
     /// Name, phone.
     pub contact: Contact,
     /// Roles in the organization; of an unattached account [`Role::Operator`] or none.

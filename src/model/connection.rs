@@ -6,7 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::words::words;
-use super::{ConnectionId, Handle, OrganizationId, SigningAlg, Timestamp};
+use super::{ConnectionId, Handle, OrganizationId, OwnedDomain, SigningAlg, Timestamp};
+
+/// What stands in an issuer for the tenant.
+const TENANT: &str = "{tenantid}";
 
 words! {
     /// How the broker proves itself at the provider's token endpoint.
@@ -163,6 +166,19 @@ pub struct ConnectionSettings {
     /// Which connection this one replaces, and until when.
     #[serde(default)]
     pub replaces: Option<Replacement>,
+    /// Domains for whose addresses the provider speaks although they do not route to this connection.
+    #[serde(default)]
+    pub trusted_email_domains: Vec<OwnedDomain>,
+}
+
+/// The provider that serves many organizations under one issuer without a tenant in it.
+const GOOGLE: &str = "https://accounts.google.com";
+
+/// Whether many organizations share an issuer, so that it does not say by itself whose people it signs in.
+pub fn is_shared_issuer(issuer: &str) -> bool {
+    issuer.contains(TENANT)
+        || issuer.trim_end_matches('/') == GOOGLE
+        || issuer.split('/').any(|part| matches!(part, "common" | "organizations" | "consumers"))
 }
 
 /// That a connection takes the place of another one of its organization: whoever comes through it for the first time is
@@ -280,6 +296,7 @@ impl ConnectionSettings {
             waivers: BTreeMap::new(),
             kept_claims: Vec::new(),
             replaces: None,
+            trusted_email_domains: Vec::new(),
         };
         match vendor {
             Vendor::Generic | Vendor::Keycloak | Vendor::Ping => {}
@@ -303,8 +320,64 @@ impl ConnectionSettings {
         settings
     }
 
+    /// Whether everybody whom the provider signs in belongs to one tenant of it, so that the administrator of that tenant
+    /// alone speaks for them. Only then may the connection be [`EmailTrust::Authoritative`].
+    pub fn is_of_one_tenant(&self, issuer: &str) -> bool {
+        let one =
+            |values: &[String]| values.first().is_some_and(|first| values.iter().all(|value| value == first));
+        let demands_one = |claim: &str| self.required_claims.get(claim).is_some_and(|values| one(values));
+        if issuer.trim_end_matches('/') == GOOGLE {
+            return demands_one("hd");
+        }
+        !is_shared_issuer(issuer) || demands_one("tid") || (issuer.contains(TENANT) && one(&self.tenants))
+    }
+
     /// Whether a waiver is granted and has not ended.
     pub fn waives(&self, waiver: Waiver, now: Timestamp) -> bool {
         self.waivers.get(&waiver).is_some_and(|until| now < *until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An issuer, the tenants, a claim with its values, and whether one tenant is left.
+    type Case =
+        (&'static str, &'static [&'static str], Option<(&'static str, &'static [&'static str])>, bool);
+
+    #[test]
+    fn one_tenant_speaks_where_the_issuer_or_a_claim_leaves_no_other() {
+        let template = "https://login.test/{tenantid}/v2.0";
+        let common = "https://login.microsoftonline.com/common/v2.0";
+        let google = "https://accounts.google.com";
+        let cases: [Case; 18] = [
+            ("https://idp.acme.test", &[], None, true),
+            ("https://login.test/72f3/v2.0", &["a", "b"], None, true),
+            (template, &["a"], None, true),
+            (template, &["a", "a"], None, true),
+            (template, &["a", "b"], None, false),
+            (template, &[], None, false),
+            (template, &["a", "b"], Some(("tid", &["a"])), true),
+            (template, &["a", "b"], Some(("tid", &["a", "b"])), false),
+            (template, &["a", "b"], Some(("hd", &["a"])), false),
+            (common, &[], Some(("tid", &["a"])), true),
+            (common, &[], Some(("tid", &["a", "b"])), false),
+            (common, &["a"], None, false),
+            (common, &[], Some(("department", &["a"])), false),
+            ("https://login.test/organizations/v2.0", &[], None, false),
+            (google, &[], Some(("hd", &["acme.test"])), true),
+            ("https://accounts.google.com/", &[], Some(("hd", &["acme.test", "b.test"])), false),
+            (google, &[], Some(("tid", &["a"])), false),
+            (google, &[], None, false),
+        ];
+        for (issuer, tenants, claim, expected) in cases {
+            let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+            let mut settings = ConnectionSettings::for_vendor(Vendor::Generic);
+            settings.tenants = texts(tenants);
+            settings.required_claims =
+                claim.map(|(name, values)| (name.to_owned(), texts(values))).into_iter().collect();
+            assert_eq!(settings.is_of_one_tenant(issuer), expected, "{issuer} {tenants:?} {claim:?}");
+        }
     }
 }

@@ -94,7 +94,8 @@ impl From<DomainName> for String {
 
 /// What an organization owns: one name, or (`*.example.com`) every name below one. Public suffixes and consumer
 /// mail domains are no such thing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct OwnedDomain {
     name: DomainName,
     wildcard: bool,
@@ -121,6 +122,16 @@ impl OwnedDomain {
             above = parent.parent();
         }
         candidates
+    }
+
+    /// The texts under which this name could be registered, or a wildcard that covers all of it, most specific first.
+    pub fn covering(&self) -> Vec<String> {
+        let candidates = Self::candidates(&self.name);
+        if self.wildcard {
+            std::iter::once(self.to_string()).chain(candidates.into_iter().skip(1)).collect()
+        } else {
+            candidates
+        }
     }
 
     /// Whether `name` falls under what is owned.
@@ -156,6 +167,20 @@ impl fmt::Display for OwnedDomain {
             f.write_str("*.")?;
         }
         self.name.fmt(f)
+    }
+}
+
+impl TryFrom<String> for OwnedDomain {
+    type Error = DomainError;
+
+    fn try_from(text: String) -> Result<Self, DomainError> {
+        text.parse()
+    }
+}
+
+impl From<OwnedDomain> for String {
+    fn from(domain: OwnedDomain) -> Self {
+        domain.to_string()
     }
 }
 
@@ -258,6 +283,13 @@ mod tests {
         let covers = |text: &str| wildcard.covers(&text.parse().unwrap());
         assert!(covers("mail.acme.test") && covers("a.b.acme.test"));
         assert!(!covers("acme.test") && !covers("badacme.test"));
+    }
+
+    #[test]
+    fn a_wildcard_is_covered_by_itself_and_by_those_above_it() {
+        let covering = |text: &str| text.parse::<OwnedDomain>().unwrap().covering();
+        assert_eq!(covering("b.acme.test"), ["b.acme.test", "*.acme.test"]);
+        assert_eq!(covering("*.b.acme.test"), ["*.b.acme.test", "*.acme.test"]);
     }
 
     #[test]

@@ -29,9 +29,9 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Whether the flow is over at `now`.
+    /// Whether the flow is over at `now`. One that began in the future is: the clock was set back since.
     pub fn is_over(&self, now: Timestamp) -> bool {
-        now.since(self.started_at) >= FLOW_LIFETIME
+        self.started_at.is_ahead_of(now) || now.since(self.started_at) >= FLOW_LIFETIME
     }
 }
 

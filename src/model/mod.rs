@@ -29,6 +29,7 @@ pub use app::{App, AppAuthMethod, AppSettings, ApplicationType, Audience, Consen
 pub use connection::{
     AssertionAudience, Capabilities, ClaimMapping, Connection, ConnectionSettings, EmailTrust, Freshness,
     REPLACEMENT_WINDOW, Replacement, UpstreamAuth, UpstreamLogout, UpstreamMfa, Vendor, Waiver,
+    is_shared_issuer,
 };
 pub use domain::{DomainError, DomainName, OwnedDomain};
 pub use email::{Email, EmailError};
@@ -50,4 +51,4 @@ pub use random::Random;
 pub use secret::Secret;
 pub use session::{Proof, Session};
 pub use signing::{KeyState, KeyTimes, SigningAlg};
-pub use time::{Clock, SystemClock, Timestamp};
+pub use time::{CLOCK_SKEW, Clock, SystemClock, Timestamp};

@@ -12,7 +12,13 @@ pub struct Timestamp(i64);
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
+/// How far the clocks of two machines, or of one before and after it was set, may be apart.
+pub const CLOCK_SKEW: Duration = Duration::from_mins(1);
+
 impl Timestamp {
+    /// The last representable time.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// From microseconds since 1970.
     pub const fn from_unix_micros(micros: i64) -> Self {
         Self(micros)
@@ -48,6 +54,12 @@ impl Timestamp {
     #[must_use]
     pub fn before(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(micros(span)))
+    }
+
+    /// Whether this lies further ahead of `now` than clocks may be apart: the clock was set back since, and whatever began
+    /// then is over.
+    pub fn is_ahead_of(self, now: Self) -> bool {
+        self > now.after(CLOCK_SKEW)
     }
 
     /// How much later this is than `earlier`; zero when it is not.

@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 
 use crate::model::{Account, App};
 
-/// The claims that `scopes` stand for. An unproven email is left out unless the app opted in, and then marked.
-pub fn claims_for(account: &Account, app: &App, scopes: &[String]) -> Map<String, Value> {
+/// The claims that `scopes` stand for. An email that is not proven for the app is left out unless the app opted in, and
+/// then marked.
+pub fn claims_for(account: &Account, app: &App, scopes: &[String], email_proven: bool) -> Map<String, Value> {
     let has = |scope: &str| scopes.iter().any(|granted| granted == scope);
     let mut claims = Map::new();
     let mut put = |name: &str, value: Option<&str>| {
@@ -23,12 +24,12 @@ pub fn claims_for(account: &Account, app: &App, scopes: &[String]) -> Map<String
     if has("phone") {
         put("phone_number", contact.phone.as_deref());
     }
-    let email = account.email.as_ref().filter(|_| account.email_verified || app.settings.unproven_email);
+    let email = account.email.as_ref().filter(|_| email_proven || app.settings.unproven_email);
     if has("email")
         && let Some(email) = email
     {
         put("email", Some(email.as_str()));
-        claims.insert("email_verified".to_owned(), account.email_verified.into());
+        claims.insert("email_verified".to_owned(), email_proven.into());
     }
     if has("profile") {
         claims.insert("updated_at".to_owned(), account.updated_at.unix_seconds().into());
@@ -42,14 +43,15 @@ mod tests {
     use crate::model::{AccountId, Contact, Timestamp};
     use crate::policy::request::tests::app;
 
-    fn bob(email_verified: bool) -> Account {
+    fn bob() -> Account {
         let now = Timestamp::from_unix_seconds(1_700_000_000);
         Account {
             id: AccountId::from_bytes([1; 16]),
             organization: None,
             username: Some("bob".parse().unwrap()),
             email: Some("bob@acme.test".parse().unwrap()),
-            email_verified,
+            email_verified: true,
+            email_from: None,
             contact: Contact { name: Some("Bob".into()), phone: Some("+49 1".into()), ..Contact::default() },
             roles: Vec::new(),
             enabled: true,
@@ -62,7 +64,7 @@ mod tests {
     fn names(scopes: &[&str], verified: bool, unproven: bool) -> Vec<String> {
         let app = app(|settings| settings.unproven_email = unproven);
         let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        claims_for(&bob(verified), &app, &scopes).keys().cloned().collect()
+        claims_for(&bob(), &app, &scopes, verified).keys().cloned().collect()
     }
 
     #[test]
@@ -77,8 +79,8 @@ mod tests {
     fn an_unproven_email_needs_the_apps_word() {
         assert!(names(&["email"], false, false).is_empty());
         assert_eq!(names(&["email"], false, true), ["email", "email_verified"]);
-        let claims =
-            claims_for(&bob(false), &app(|settings| settings.unproven_email = true), &["email".to_owned()]);
+        let opted_in = app(|settings| settings.unproven_email = true);
+        let claims = claims_for(&bob(), &opted_in, &["email".to_owned()], false);
         assert_eq!(claims.get("email_verified"), Some(&Value::Bool(false)));
     }
 }

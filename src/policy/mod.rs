@@ -5,6 +5,7 @@ pub mod access;
 pub mod claims;
 pub mod context;
 pub mod deadline;
+pub mod email;
 pub mod guesses;
 pub mod link;
 pub mod logout;

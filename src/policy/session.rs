@@ -76,9 +76,11 @@ pub fn satisfies(
     if facts.may_use_app { Ok(()) } else { Err(Unsatisfied::NotAllowed) }
 }
 
-/// Whether a sign-in is older than an app accepts.
+/// Whether a sign-in is older than an app accepts. One in the future says nothing of its age: the clock was set back.
 pub fn is_stale(max_age: Option<u32>, authenticated_at: Timestamp, now: Timestamp) -> bool {
-    max_age.is_some_and(|seconds| now.since(authenticated_at) > Duration::from_secs(seconds.into()))
+    max_age.is_some_and(|seconds| {
+        authenticated_at.is_ahead_of(now) || now.since(authenticated_at) > Duration::from_secs(seconds.into())
+    })
 }
 
 /// Whether `login_hint` names the account: by what the app calls it, its id, username or email. A hint that looks like

@@ -32,13 +32,14 @@ statements! {
     LIST_UNATTACHED = select!("a.organization_id IS NULL AND a.id > $1 ORDER BY a.id LIMIT $2");
     LIST_BY_EMAIL = select!("a.organization_id = $1 AND a.email_canonical = $2 ORDER BY a.id LIMIT 100");
     INSERT = "INSERT INTO accounts (id, organization_id, username, username_key, email, email_canonical, email_verified, \
-              name, given_name, family_name, phone, enabled, break_glass, profile_count, created_at, updated_at) \
-              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $14)";
+              name, given_name, family_name, phone, enabled, break_glass, profile_count, created_at, updated_at, \
+              email_connection_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $14, $15)";
     UPDATE = "UPDATE accounts SET organization_id = $2, username = $3, username_key = $4, email = $5, \
               email_canonical = $6, email_verified = $7, name = $8, given_name = $9, family_name = $10, phone = $11, \
-              enabled = $12, break_glass = $13, updated_at = $14 WHERE id = $1";
+              enabled = $12, break_glass = $13, updated_at = $14, email_connection_id = $15 WHERE id = $1";
     UPDATE_CONTACT = "UPDATE accounts SET email = $2, email_canonical = $3, email_verified = $4, name = $5, given_name = $6, \
-                      family_name = $7, phone = $8, updated_at = $9 WHERE id = $1 AND profile_count = 1";
+                      family_name = $7, phone = $8, updated_at = $9, email_connection_id = $10 \
+                      WHERE id = $1 AND profile_count = 1";
     SET_ENABLED = "UPDATE accounts SET enabled = $2, updated_at = $3 WHERE id = $1";
     HOLD = "UPDATE accounts SET updated_at = updated_at WHERE id = $1";
     HOLD_BY_USERNAME = "UPDATE accounts SET updated_at = updated_at WHERE username_key = $1";
@@ -88,6 +89,7 @@ struct AccountRow {
     username: Option<String>,
     email: Option<String>,
     email_verified: bool,
+    email_connection_id: Option<String>,
     name: Option<String>,
     given_name: Option<String>,
     family_name: Option<String>,
@@ -128,6 +130,7 @@ impl TryFrom<AccountRow> for Account {
             username: at.parse_optional("username", row.username.as_deref())?,
             email: at.parse_optional("email", row.email.as_deref())?,
             email_verified: row.email_verified,
+            email_from: at.parse_optional("email_connection_id", row.email_connection_id.as_deref())?,
             contact: Contact {
                 name: row.name,
                 given_name: row.given_name,
@@ -239,6 +242,7 @@ pub async fn update_contact(tx: &mut Tx, changed: &Account, now: Timestamp) -> R
         &changed.contact.family_name,
         &changed.contact.phone,
         now.unix_micros(),
+        text(changed.email_from.as_ref()),
     )?;
     Ok(changed == 1)
 }
@@ -285,6 +289,7 @@ async fn write(tx: &mut Tx, sql: &'static str, it: &Account, now: Timestamp) -> 
         it.enabled,
         it.break_glass,
         now.unix_micros(),
+        text(it.email_from.as_ref()),
     )?;
     for role in &it.roles {
         match (role, it.organization) {

@@ -10,6 +10,10 @@ use crate::model::{ConnectionId, OrganizationId, OwnedDomain, Timestamp};
 statements! {
     COUNT = "SELECT COUNT(*) AS amount FROM domains WHERE organization_id = $1";
     FIND_OWNER = "SELECT name, organization_id, proven_by, proven_at FROM domains WHERE name = $1";
+    LIST_OWNED = "SELECT d.name AS name, d.organization_id AS organization_id, d.proven_by AS proven_by, \
+                  d.proven_at AS proven_at, c.connection_id AS connection_id FROM domains d \
+                  LEFT JOIN domain_connections c ON c.domain = d.name AND c.organization_id = d.organization_id \
+                  WHERE d.name = $1 ORDER BY c.position";
     LIST = "SELECT name, organization_id, proven_by, proven_at FROM domains WHERE organization_id = $1 ORDER BY name LIMIT 1000";
     LIST_CONNECTIONS = "SELECT connection_id FROM domain_connections WHERE organization_id = $1 AND domain = $2 \
                         ORDER BY position";
@@ -42,6 +46,13 @@ struct DomainRow {
 }
 
 #[derive(FromRow)]
+struct OwnedRow {
+    #[sqlx(flatten)]
+    domain: DomainRow,
+    connection_id: Option<String>,
+}
+
+#[derive(FromRow)]
 struct ConnectionIdRow {
     connection_id: String,
 }
@@ -65,6 +76,28 @@ pub async fn find_owner(tx: &mut Tx, candidates: &[String]) -> Result<Option<Dom
     for candidate in candidates {
         if let Some(row) = fetch_optional!(tx, DomainRow, FIND_OWNER, candidate)? {
             return row.try_into().map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// [`find_owner`], with the connections that the name leads to, in their order.
+pub async fn find_owner_and_connections(
+    tx: &mut Tx,
+    candidates: &[String],
+) -> Result<Option<(DomainRecord, Vec<ConnectionId>)>, StoreError> {
+    for candidate in candidates {
+        let mut owner = None;
+        let mut connections: Vec<ConnectionId> = Vec::new();
+        for row in fetch_all!(tx, OwnedRow, LIST_OWNED, candidate)? {
+            let at = Row { table: "domain_connections", id: candidate };
+            let connection: Option<ConnectionId> =
+                at.parse_optional("connection_id", row.connection_id.as_deref())?;
+            connections.extend(connection);
+            owner = Some(row.domain);
+        }
+        if let Some(row) = owner {
+            return Ok(Some((row.try_into()?, connections)));
         }
     }
     Ok(None)

@@ -9,7 +9,11 @@ use crate::model::{FlowId, ProvenFlow, Timestamp};
 
 statements! {
     SPEND = "INSERT INTO spent_flows (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
+    SPEND_OF = "INSERT INTO spent_flows (id, expires_at) SELECT $1, $2 \
+                WHERE NOT EXISTS (SELECT 1 FROM spent_flows o WHERE o.id = $3) ON CONFLICT (id) DO NOTHING";
     IS_SPENT = "SELECT id FROM spent_flows WHERE id = $1";
+    FIND_SPENT = "SELECT id FROM spent_flows WHERE id IN ($1, $2) ORDER BY id LIMIT 1";
+    BURY_PROVEN = "UPDATE proven_flows SET expires_at = 0 WHERE id = $1 AND expires_at <= $2 AND expires_at > 0";
     INSERT_PROVEN = "INSERT INTO proven_flows (id, account_id, session_id, target, proof, started_at, expires_at) \
                      VALUES ($1, $2, $3, $4, $5, $6, $7)";
     FIND_PROVEN = "SELECT * FROM proven_flows WHERE id = $1 AND completed_at IS NULL AND expires_at > $2";
@@ -64,6 +68,26 @@ impl TryFrom<ProvenRow> for ProvenFlow {
 /// Spends a use of a flow, named by `mark`; `false` when it was spent before. Whatever follows, it stays spent.
 pub async fn spend(tx: &mut Tx, mark: &str, expires_at: Timestamp) -> Result<bool, StoreError> {
     Ok(execute!(tx, SPEND, mark, expires_at.unix_micros())? == 1)
+}
+
+/// [`spend`], unless `over` was spent: then the flow was told to be over.
+pub async fn spend_unless(
+    tx: &mut Tx,
+    mark: &str,
+    over: &str,
+    expires_at: Timestamp,
+) -> Result<bool, StoreError> {
+    Ok(execute!(tx, SPEND_OF, mark, expires_at.unix_micros(), over)? == 1)
+}
+
+/// Which of two marks was spent, if either was.
+pub async fn find_spent(tx: &mut Tx, one: &str, other: &str) -> Result<Option<String>, StoreError> {
+    Ok(fetch_optional!(tx, SpentRow, FIND_SPENT, one, other)?.map(|row| row.id))
+}
+
+/// Lets a flow that has expired stay so, whatever becomes of the clock.
+pub async fn bury_proven_flow(tx: &mut Tx, id: FlowId, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, BURY_PROVEN, id.to_string(), now.unix_micros()).map(drop)
 }
 
 /// Whether a use of a flow was spent.

@@ -60,7 +60,6 @@ pub struct Swept {
 
 /// Everything that expires by itself, children before parents.
 const SWEEPS: &[&str] = &[
-    DELETE_SPENT_FLOWS,
     DELETE_PARKED_FLOWS,
     DELETE_PROVEN_FLOWS,
     DELETE_LINK_ATTEMPTS,
@@ -69,13 +68,12 @@ const SWEEPS: &[&str] = &[
     DELETE_CODES,
     DELETE_REFRESH_TOKENS,
     DELETE_GRANTS,
-    DELETE_DEAD_TOKENS,
     DELETE_SESSIONS,
     DELETE_MAIL_COUNTS,
 ];
 
 /// Deletes up to a thousand rows of each kind that expired before `now`. Guess counters are kept for two days after
-/// their last change, changes and counted refusals for an hour, the places of replaced profiles for sixty days: twice as long as they can be
+/// their last change; changes, counted refusals, and the marks of what was used or revoked, for an hour; the places of replaced profiles for sixty days: twice as long as they can be
 /// given back.
 pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
     let days = now.before(Duration::from_hours(48)).unix_micros();
@@ -84,6 +82,10 @@ pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
     let now = now.unix_micros();
     let expired = SWEEPS.iter().map(|statement| (*statement, now));
     let kept_longer = [
+        // These marks say that something was used. They outlive it, since a clock that is an hour ahead for a while must not
+        // bring it back.
+        (DELETE_SPENT_FLOWS, hour.unix_micros()),
+        (DELETE_DEAD_TOKENS, hour.unix_micros()),
         (DELETE_GUESSES, days),
         (DELETE_MAILS, days),
         (DELETE_FLOODS, hour.unix_seconds().div_euclid(60)),

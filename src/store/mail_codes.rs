@@ -4,19 +4,27 @@ use sqlx::FromRow;
 
 use super::tx::{execute, fetch_optional, statements};
 use super::{StoreError, Tx};
-use crate::model::{SessionId, Timestamp};
+use crate::model::{AccountId, CLOCK_SKEW, MAIL_CODE_LIFETIME, SessionId, Timestamp};
 
 statements! {
     PUT = "INSERT INTO mail_codes (session_id, code_tag, tries, expires_at) VALUES ($1, $2, 0, $3) \
            ON CONFLICT (session_id) DO UPDATE SET code_tag = excluded.code_tag, tries = 0, expires_at = excluded.expires_at";
-    FIND = "SELECT code_tag FROM mail_codes WHERE session_id = $1 AND expires_at > $2";
-    TRY = "UPDATE mail_codes SET tries = tries + 1 WHERE session_id = $1 AND expires_at > $2 AND tries < $3 RETURNING code_tag";
+    FIND = "SELECT code_tag FROM mail_codes WHERE session_id = $1 AND expires_at > $2 AND expires_at <= $3";
+    TRY = "UPDATE mail_codes SET tries = tries + 1 \
+           WHERE session_id = $1 AND expires_at > $2 AND tries < $3 AND expires_at <= $4 RETURNING code_tag";
+    DELETE_OF_ACCOUNT = "DELETE FROM mail_codes WHERE session_id IN (SELECT id FROM sessions WHERE account_id = $1)";
+    BURY = "UPDATE mail_codes SET expires_at = 0 WHERE session_id = $1 AND (expires_at <= $2 OR expires_at > $3)";
     DELETE = "DELETE FROM mail_codes WHERE session_id = $1";
 }
 
 #[derive(FromRow)]
 struct TagRow {
     code_tag: String,
+}
+
+/// The latest end that a code of now has: one with a later end was made in the future, before the clock was set back.
+fn last_end(now: Timestamp) -> i64 {
+    now.after(MAIL_CODE_LIFETIME).after(CLOCK_SKEW).unix_micros()
 }
 
 /// Puts a new code in the place of the session's last one.
@@ -31,7 +39,7 @@ pub async fn put_code(
 
 /// Whether a code of the session is on its way or can be entered.
 pub async fn has_code(tx: &mut Tx, session: SessionId, now: Timestamp) -> Result<bool, StoreError> {
-    let row = fetch_optional!(tx, TagRow, FIND, session.to_string(), now.unix_micros())?;
+    let row = fetch_optional!(tx, TagRow, FIND, session.to_string(), now.unix_micros(), last_end(now))?;
     Ok(row.is_some())
 }
 
@@ -42,8 +50,18 @@ pub async fn try_code(
     most: i64,
     now: Timestamp,
 ) -> Result<Option<String>, StoreError> {
-    let row = fetch_optional!(tx, TagRow, TRY, session.to_string(), now.unix_micros(), most)?;
+    let row = fetch_optional!(tx, TagRow, TRY, session.to_string(), now.unix_micros(), most, last_end(now))?;
     Ok(row.map(|row| row.code_tag))
+}
+
+/// Lets a code that has expired stay so, whatever becomes of the clock.
+pub async fn bury_code(tx: &mut Tx, session: SessionId, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, BURY, session.to_string(), now.unix_micros(), last_end(now)).map(drop)
+}
+
+/// Lets no code that was mailed to an account work any more.
+pub async fn delete_codes_of_account(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
+    execute!(tx, DELETE_OF_ACCOUNT, account.to_string()).map(drop)
 }
 
 /// Lets a session's code work no more.

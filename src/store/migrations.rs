@@ -52,7 +52,8 @@ const FILES: &[File] = &[
     file!(18, Common, "common", "0018_past_passwords.sql"),
     file!(19, Common, "common", "0019_replacing.sql"),
     file!(20, Common, "common", "0020_looks.sql"),
-    file!(23, Common, "common", "0023_counted_refusals.sql"),
+    file!(21, Common, "common", "0021_whose_word_proves_an_email.sql"),
+    file!(22, Common, "common", "0022_counted_refusals.sql"),
 ];
 
 /// The migrations for one database, in order.

@@ -5,12 +5,17 @@ use sqlx::FromRow;
 use super::row::Row;
 use super::tx::{execute, fetch_optional, statements};
 use super::{StoreError, Tx};
-use crate::model::{AccountId, Timestamp};
+use crate::model::{AccountId, CLOCK_SKEW, PASSWORD_LINK_LIFETIME, Timestamp};
 
 statements! {
     INSERT = "INSERT INTO password_links (hash, account_id, expires_at) VALUES ($1, $2, $3)";
-    FIND = "SELECT account_id FROM password_links WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
-    CONSUME = "UPDATE password_links SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2 RETURNING account_id";
+    FIND = "SELECT account_id FROM password_links \
+            WHERE hash = $1 AND used_at IS NULL AND expires_at > $2 AND expires_at <= $3";
+    FIND_OVER = "SELECT account_id FROM password_links \
+                 WHERE hash = $1 AND used_at IS NULL AND expires_at > 0 AND (expires_at <= $2 OR expires_at > $3)";
+    CONSUME = "UPDATE password_links SET used_at = $2 \
+               WHERE hash = $1 AND used_at IS NULL AND expires_at > $2 AND expires_at <= $3 RETURNING account_id";
+    BURY = "UPDATE password_links SET expires_at = 0 WHERE hash = $1 AND (expires_at <= $2 OR expires_at > $3)";
     CONSUME_ALL = "UPDATE password_links SET used_at = $2 WHERE account_id = $1 AND used_at IS NULL";
 }
 
@@ -22,6 +27,11 @@ struct AccountIdRow {
 fn account(row: Option<&AccountIdRow>, hash: &str) -> Result<Option<AccountId>, StoreError> {
     let at = Row { table: "password_links", id: hash };
     row.map(|row| at.parse("account_id", &row.account_id)).transpose()
+}
+
+/// The latest end that a link of now has: one with a later end was made in the future, before the clock was set back.
+fn last_end(now: Timestamp) -> i64 {
+    now.after(PASSWORD_LINK_LIFETIME).after(CLOCK_SKEW).unix_micros()
 }
 
 /// Adds a link.
@@ -36,13 +46,24 @@ pub async fn insert_link(
 
 /// Whose password a link sets, unless it was used or is over.
 pub async fn find_link(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<Option<AccountId>, StoreError> {
-    let row = fetch_optional!(tx, AccountIdRow, FIND, hash, now.unix_micros())?;
+    let row = fetch_optional!(tx, AccountIdRow, FIND, hash, now.unix_micros(), last_end(now))?;
     account(row.as_ref(), hash)
+}
+
+/// Whether a link is there that was never used, and whose time is not now.
+pub async fn is_over(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<bool, StoreError> {
+    let row = fetch_optional!(tx, AccountIdRow, FIND_OVER, hash, now.unix_micros(), last_end(now))?;
+    Ok(row.is_some())
+}
+
+/// Lets a link that has expired stay so, whatever becomes of the clock.
+pub async fn bury_link(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, BURY, hash, now.unix_micros(), last_end(now)).map(drop)
 }
 
 /// Uses a link up; `None` when it was used before or is over.
 pub async fn consume_link(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<Option<AccountId>, StoreError> {
-    let row = fetch_optional!(tx, AccountIdRow, CONSUME, hash, now.unix_micros())?;
+    let row = fetch_optional!(tx, AccountIdRow, CONSUME, hash, now.unix_micros(), last_end(now))?;
     account(row.as_ref(), hash)
 }
 

@@ -16,15 +16,16 @@ statements! {
     FIND = "SELECT * FROM profiles WHERE id = $1";
     LIST_SHARING_EMAIL = "SELECT p.*, a.enabled AS account_enabled, a.break_glass AS break_glass, \
                           COALESCE(c.enabled, TRUE) AS connection_enabled, \
-                          EXISTS (SELECT 1 FROM passwords w WHERE w.account_id = a.id) AS has_password \
-                          FROM profiles p JOIN accounts a ON a.id = p.account_id LEFT JOIN connections c ON c.id = p.connection_id \
+                          EXISTS (SELECT 1 FROM passwords w WHERE w.account_id = a.id) AS has_password, \
+                          COALESCE(a.email_canonical = $2, FALSE) AND a.email_verified AND a.email_connection_id IS NULL \
+                          AS email_declared FROM profiles p JOIN accounts a ON a.id = p.account_id LEFT JOIN connections c ON c.id = p.connection_id \
                           WHERE p.account_id IN \
                           (SELECT b.id FROM accounts b WHERE b.organization_id = $1 AND b.email_canonical = $2 \
                            UNION SELECT q.account_id FROM profiles q WHERE q.organization_id = $1 AND q.email_canonical = $2) \
                           ORDER BY p.account_id, p.created_at, p.id LIMIT 500";
     LIST_HELD = "SELECT p.*, a.enabled AS account_enabled, a.break_glass AS break_glass, \
                  COALESCE(c.enabled, TRUE) AS connection_enabled, \
-                 EXISTS (SELECT 1 FROM passwords w WHERE w.account_id = a.id) AS has_password \
+                 EXISTS (SELECT 1 FROM passwords w WHERE w.account_id = a.id) AS has_password, FALSE AS email_declared \
                  FROM profiles p JOIN accounts a ON a.id = p.account_id LEFT JOIN connections c ON c.id = p.connection_id \
                  WHERE p.account_id = $1 ORDER BY p.created_at, p.id LIMIT 25";
     RESERVE = "UPDATE accounts SET profile_count = profile_count + 1 WHERE id = $1 AND profile_count < 25 \
@@ -65,6 +66,7 @@ struct HeldRow {
     break_glass: bool,
     connection_enabled: bool,
     has_password: bool,
+    email_declared: bool,
 }
 
 /// A profile with what decides whether it can sign in.
@@ -81,6 +83,8 @@ pub struct HeldProfile {
     pub connection_enabled: bool,
     /// Whether its account has a password.
     pub has_password: bool,
+    /// Whether the operator has declared the email that was asked about to be this account's, and proven.
+    pub email_declared: bool,
 }
 
 impl TryFrom<HeldRow> for HeldProfile {
@@ -93,6 +97,7 @@ impl TryFrom<HeldRow> for HeldProfile {
             break_glass: row.break_glass,
             connection_enabled: row.connection_enabled,
             has_password: row.has_password,
+            email_declared: row.email_declared,
         })
     }
 }

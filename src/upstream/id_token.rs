@@ -19,9 +19,9 @@ use crate::protocol::json::{ClaimError, Claims, JsonError};
 /// The longest token that is read, in bytes.
 pub const MAX_TOKEN: usize = 64 * 1024;
 /// How far clocks may be apart, both ways.
-const SKEW: Duration = Duration::from_mins(1);
+pub(super) const SKEW: Duration = Duration::from_mins(1);
 /// How old a token may be.
-const MAX_AGE: Duration = Duration::from_mins(10);
+pub(super) const MAX_AGE: Duration = Duration::from_mins(10);
 /// How far ahead a token may expire.
 const MAX_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24 + 3 * 24);
 const MAX_SUBJECT: usize = 255;

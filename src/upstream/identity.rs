@@ -271,9 +271,13 @@ fn asserted(
     now: Timestamp,
 ) -> Option<AssertedEmail> {
     let email: Email = value(document, &connection.settings.claims.email)?.as_str()?.parse().ok()?;
-    let verified = match connection.settings.email_trust {
-        EmailTrust::Claim => vouched(connection, document, now) == Some(true),
-        EmailTrust::Authoritative => vouched(connection, document, now) != Some(false),
+    let settings = &connection.settings;
+    let verified = match settings.email_trust {
+        // A second wall: `apply` takes no such connection. Several tenants would speak for each other's addresses.
+        EmailTrust::Authoritative if settings.is_of_one_tenant(&connection.issuer) => {
+            vouched(connection, document, now) != Some(false)
+        }
+        EmailTrust::Claim | EmailTrust::Authoritative => vouched(connection, document, now) == Some(true),
     };
     Some(AssertedEmail { email, verified, source })
 }

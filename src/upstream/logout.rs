@@ -6,7 +6,8 @@ use url::Url;
 
 use super::discovery::Metadata;
 use super::id_token::{
-    IdTokenError, check_audience, check_issuer, check_signature, check_times, check_type, claim_code,
+    IdTokenError, MAX_AGE, SKEW, check_audience, check_issuer, check_signature, check_times, check_type,
+    claim_code,
 };
 use crate::model::{Connection, Secret, Timestamp};
 use crate::protocol::jose::{CompactJws, JwkSet};
@@ -66,8 +67,10 @@ pub struct LogoutTarget {
     pub sid: Option<String>,
     /// The token's id, to be spent once.
     pub jti: String,
-    /// Until when the id has to be kept.
-    pub expires_at: Timestamp,
+    /// When the token was issued: it speaks of sessions that were there by then.
+    pub issued_at: Timestamp,
+    /// Until when the token would be taken again, were its id not remembered.
+    pub replayable_until: Timestamp,
 }
 
 /// Checks a logout token (section 2.6). Replay is the caller's to refuse, by `jti`.
@@ -84,7 +87,7 @@ pub fn verify(
     let claims = Claims::of(&all);
     check_issuer(claims, key, connection)?;
     check_audience(claims, connection)?;
-    check_times(claims, now)?;
+    let issued_at = check_times(claims, now)?;
     if all.contains_key("nonce") {
         return Err(LogoutTokenError::Nonce);
     }
@@ -106,7 +109,11 @@ pub fn verify(
         subject: subject.map(str::to_owned),
         sid: sid.map(str::to_owned),
         jti: jti.to_owned(),
-        expires_at: claims.required_numeric_date("exp")?,
+        issued_at,
+        replayable_until: claims
+            .required_numeric_date("exp")?
+            .after(SKEW)
+            .min(issued_at.after(MAX_AGE + SKEW)),
     })
 }
 

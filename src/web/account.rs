@@ -50,7 +50,7 @@ fn account_page<'w>(web: &'w Web, browser: &Browser, view: AccountView) -> Accou
         name: view.account.contact.name,
         username: view.account.username.map(|username| username.to_string()),
         email: view.account.email.map(|email| email.to_string()),
-        email_proven: view.account.email_verified,
+        email_proven: view.email_proven,
         organization: view.organization.map(|brand| brand.name),
         domains: view.domains,
         via: signed_in_via(&view.profiles),

@@ -102,12 +102,16 @@ fn confirmation_page<'w>(web: &'w Web, browser: &Browser, view: LinkConfirmView)
 
 /// A side is named by its username, else by its email or its name; what is left of them stands beside it.
 fn side(view: SideView) -> LinkSide {
+    let has_email = view.email.is_some();
     let mut names = [view.username, view.email, view.name].into_iter().flatten();
     LinkSide {
         label: names.next(),
         details: names.collect(),
         provider: view.provider,
         host: view.host,
+        subject: view.subject,
+        since: view.since,
+        is_unproven: has_email && !view.email_proven,
         account: view.account.map(|account| account.to_string()),
     }
 }

@@ -13,7 +13,7 @@ use crate::model::{
     Target,
 };
 use crate::policy::link::{LinkRefusal, Newcomer, Offer, begin_until};
-use crate::store::links::{abandon_attempt, consume_attempt};
+use crate::store::links::{abandon_attempt, consume_attempt, has_ended_with_account};
 use crate::store::{StoreError, Tx, accounts, connections, passwords, profiles, sessions};
 
 /// What a link came to.
@@ -132,9 +132,18 @@ impl Broker {
         match error {
             FinishError::Refused(refusal) => self.burn(attempt, event, refusal).await,
             FinishError::Gone(code, reason) => self.burn_for(attempt, event, code, reason).await,
-            FinishError::Overtaken => self.refuse(visit, event, "flow_finished", "link_overtaken").await,
+            FinishError::Overtaken => match self.has_ended_with_account(attempt).await {
+                Ok(true) => self.refuse(visit, event, "session_ended", "account_ended").await,
+                Ok(false) => self.refuse(visit, event, "flow_finished", "link_overtaken").await,
+                Err(error) => error.into(),
+            },
             FinishError::Flow(error) => error,
         }
+    }
+
+    async fn has_ended_with_account(&self, attempt: &LinkAttempt) -> Result<bool, StoreError> {
+        // Not by a reader: what ended it may share a commit with what found it ended.
+        has_ended_with_account(&mut self.database.write().await?, attempt.id).await
     }
 
     /// Joins or merges both sides, in the transaction that uses the attempt up.
@@ -147,13 +156,14 @@ impl Broker {
         sides: &[NamedSide; 2],
     ) -> Result<Joined, FinishError> {
         let state = &attempt.state;
-        if !consume_attempt(tx, attempt.id, attempt.revision, self.clock.now()).await? {
-            return Err(FinishError::Overtaken);
-        }
-        // Order matters, here and in what follows: accounts in one order, passwords, profiles, sessions, grants, names. So
-        // does whoever signs in, merges, unlinks, undoes or disables: they wait for each other, and never both.
+        // Order matters, here and in what follows: accounts in one order, attempts to link, passwords, profiles, sessions,
+        // grants, names. So does whoever signs in, merges, unlinks, undoes or disables: they wait for each other, and never
+        // both.
         for account in accounts_of(&state.near, far) {
             accounts::hold_account(tx, account).await?;
+        }
+        if !consume_attempt(tx, attempt.id, attempt.revision, self.clock.now()).await? {
+            return Err(FinishError::Overtaken);
         }
         let organization = self.organization_of(tx, attempt.organization).await?;
         if !organization.policy.linking {

@@ -41,7 +41,13 @@ impl Broker {
         if back.username.is_none() {
             // What the other identity's provider said of its owner is not this person's; theirs says it anew.
             let email = side.email.as_deref().and_then(|email| email.parse().ok());
-            let told = Account { email, email_verified: false, contact: Contact::default(), ..back };
+            let told = Account {
+                email,
+                email_verified: false,
+                email_from: side.connection,
+                contact: Contact::default(),
+                ..back
+            };
             accounts::update_contact(tx, &told, now).await?;
         }
         self.end_own(tx, own).await?;

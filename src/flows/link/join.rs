@@ -4,6 +4,7 @@ use super::super::Broker;
 use super::super::error::FlowError;
 use super::super::evidence::{Event, receipt_of};
 use super::finish::FinishError;
+use crate::flows::email::account_email_proof;
 use crate::flows::mail::OutgoingMail;
 use crate::mail::Message;
 use crate::model::{
@@ -128,9 +129,12 @@ impl Broker {
         let mut told: Vec<(Email, AccountId)> = Vec::new();
         for id in [Some(entry.account), entry.other].into_iter().flatten() {
             let found = accounts::find_account(tx, id).await?;
-            // An address that a provider merely asserts may be a stranger's; what a username's owner has, the operator gave.
-            let found = found.filter(|found| found.email_verified || found.username.is_some());
-            told.extend(found.and_then(|found| found.email).map(|to| (to, id)));
+            let Some(found) = found else { continue };
+            // An address that a provider merely asserts may be a stranger's. Without a provider, the operator gave it.
+            let is_given = found.email_from.is_none() && found.username.is_some();
+            if is_given || account_email_proof(tx, &found).await?.is_proven() {
+                told.extend(found.email.map(|to| (to, id)));
+            }
         }
         told.extend(also.map(|to| (to.clone(), entry.account)));
         let mut known: Vec<&str> = Vec::new();

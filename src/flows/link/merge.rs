@@ -11,7 +11,7 @@ use crate::model::{
 use crate::policy::link::merge::{Party, Plan, plan};
 use crate::policy::link::{LinkRefusal, Newcomer, may_join};
 use crate::store::{
-    StoreError, Tx, accounts, expected, grants, merging, password_links, passwords, profiles, sessions,
+    StoreError, Tx, accounts, expected, grants, links, merging, password_links, passwords, profiles, sessions,
 };
 
 impl Broker {
@@ -31,6 +31,8 @@ impl Broker {
         let parties = (party(tx, &kept).await?, party(tx, &gone).await?);
         let planned = plan(&parties.0, &parties.1, local_of).map_err(FinishError::Refused)?;
         let mut moved = planned.moved.clone();
+        // Order matters: attempts before profiles and sessions, as whoever goes on with one does.
+        links::end_attempts_of_account(tx, gone.id, self.clock.now()).await?;
         self.move_profiles(tx, &kept, &gone, &planned).await?;
         self.hold_near(tx, attempt).await?;
         self.end_everything(tx, gone.id).await?;

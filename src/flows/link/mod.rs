@@ -33,9 +33,14 @@ use super::error::{FlowError, Refusal};
 use super::evidence::{Event, receipt_of};
 use super::visit::{CookieChange, Visit};
 use crate::crypto::seal::Purpose;
-use crate::model::{FlowId, LinkAttempt, LinkState, OrganizationId, Timestamp};
+use crate::model::{
+    CLOCK_SKEW, FlowId, LINK_LIFETIME, LinkAttempt, LinkState, OrganizationId, Side, Timestamp,
+};
 use crate::policy::link::LinkRefusal;
-use crate::store::links::{StoredAttempt, abandon_attempt, advance_attempt, find_attempt, insert_attempt};
+use crate::store::links::{
+    ProvedAccounts, StoredAttempt, abandon_attempt, advance_attempt, bury_attempt, find_attempt,
+    has_ended_with_account, insert_attempt,
+};
 use crate::store::{StoreError, Tx};
 
 impl Broker {
@@ -51,7 +56,7 @@ impl Broker {
         let id = FlowId::new(self.clock.now(), &*self.random);
         let state_sealed = self.seal_attempt(id, state)?;
         let stored = StoredAttempt { id, organization, state_sealed, revision: 0, expires_at };
-        insert_attempt(tx, &stored).await?;
+        insert_attempt(tx, &stored, proved_accounts(state)).await?;
         let binding = self.sealer.seal_text(Purpose::FlowCookie, &binding(id), &[])?;
         let handle = self.flow_handle(id, state.target.app())?;
         Ok((id, handle, super::flow_state::keep_cookie(visit, id, binding)))
@@ -85,7 +90,8 @@ impl Broker {
         state: &LinkState,
     ) -> Result<bool, FlowError> {
         let sealed = self.seal_attempt(attempt.id, state)?;
-        Ok(advance_attempt(tx, attempt.id, attempt.revision, &sealed, self.clock.now()).await?)
+        let at = (attempt.id, attempt.revision);
+        Ok(advance_attempt(tx, at, &sealed, proved_accounts(state), self.clock.now()).await?)
     }
 
     /// The attempt that a page's handle names, in the browser that it is bound to.
@@ -97,10 +103,39 @@ impl Broker {
         if !self.is_bound(visit, name.id) {
             return Err(self.refuse(visit, event, "session_ended", "link_of_another_browser").await);
         }
-        let found = find_attempt(&mut self.database.read().await?, name.id, self.clock.now()).await?;
+        let found = self.living_attempt(&mut self.database.read().await?, name.id).await?;
         match found {
             Some(stored) => Ok(self.open_attempt(&stored)?),
-            None => Err(self.lost_flow(name).await),
+            None if has_ended_with_account(&mut self.database.read().await?, name.id).await? => {
+                Err(self.refuse(visit, event, "session_ended", "account_ended").await)
+            }
+            None => {
+                self.bury_attempt(name.id).await?;
+                Err(self.lost_flow(name).await)
+            }
+        }
+    }
+
+    /// An attempt that is neither ended nor over, and did not begin in the future.
+    async fn living_attempt(&self, tx: &mut Tx, id: FlowId) -> Result<Option<StoredAttempt>, StoreError> {
+        let now = self.clock.now();
+        let found = find_attempt(tx, id, now).await?;
+        Ok(found.filter(|stored| !stored.expires_at.before(LINK_LIFETIME).is_ahead_of(now)))
+    }
+
+    /// Lets an attempt that somebody is told is over stay so, also when the clock is set back.
+    async fn bury_attempt(&self, id: FlowId) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let mut tx = self.database.write().await?;
+        bury_attempt(&mut tx, id, now, now.after(LINK_LIFETIME).after(CLOCK_SKEW)).await?;
+        tx.commit().await
+    }
+
+    /// Refuses what was proved for an attempt that does not wait for it.
+    async fn refuse_unwaited(&self, visit: &Visit, event: Event, id: FlowId) -> FlowError {
+        match self.bury_attempt(id).await {
+            Ok(()) => self.refuse(visit, event, "flow_expired", "link_not_waiting").await,
+            Err(error) => error.into(),
         }
     }
 
@@ -159,6 +194,11 @@ impl Broker {
             ..Event::new(action)
         }
     }
+}
+
+/// The accounts whose proofs an attempt holds.
+fn proved_accounts(state: &LinkState) -> ProvedAccounts {
+    [state.near.account(), state.far.as_ref().and_then(Side::account)]
 }
 
 /// What the cookie of an attempt is sealed for.

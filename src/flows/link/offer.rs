@@ -4,18 +4,19 @@ use super::super::Broker;
 use super::super::brand::BrandView;
 use super::super::complete::{Further, Known, Way};
 use super::super::directory::ConnectionEntry;
+use super::super::email::email_proof;
 use super::super::error::FlowError;
 use super::super::evidence::{Event, receipt_of};
-use super::super::sso::provision::{find_elsewhere, is_inside};
+use super::super::sso::provision::find_elsewhere;
 use super::super::sso::registration;
 use super::super::visit::{Answer, CookieChange, Go, Visit};
 use super::finish::FinishError;
 use crate::model::{
-    Account, AccountId, Email, Flow, FlowId, Identity, LINK_LIFETIME, LinkAttempt, LinkState, Organization,
-    OrganizationId, Profile, ProfileId, ProfileKind, Session, Side, Target, Wanted,
+    Account, AccountId, ConnectionId, Email, Flow, FlowId, Identity, LINK_LIFETIME, LinkAttempt, LinkState,
+    Organization, OrganizationId, Profile, ProfileId, ProfileKind, Session, Side, Target, Wanted,
 };
 use crate::policy::access::allows_password;
-use crate::policy::link::{HeldProfile, Holder, LinkRefusal, Newcomer, Offer, is_proved, offer};
+use crate::policy::link::{HeldProfile, Holder, LinkRefusal, Newcomer, Offer, Sharer, is_proved, offer};
 use crate::store::{StoreError, Tx, accounts, organizations, profiles};
 
 /// What the page **Link your account** shows.
@@ -103,15 +104,11 @@ impl Broker {
         newcomer: Newcomer<'_>,
     ) -> Result<Offer, StoreError> {
         let linking = organization.policy.linking;
-        let holders = match email {
-            Some((email, true)) if linking => {
-                let shared =
-                    profiles::list_profiles_sharing_email(tx, organization.id, email.canonical()).await?;
-                holders(organization, shared)
-            }
+        let sharers = match email {
+            Some((email, true)) if linking => sharers(tx, organization, email).await?,
             _ => Vec::new(),
         };
-        Ok(offer(linking, email.map(|(_, proven)| *proven), newcomer, &holders))
+        Ok(offer(linking, email.map(|(_, proven)| *proven), newcomer, &sharers))
     }
 
     /// Keeps what a provider has vouched for, and leads to the offer. The flow goes on from there.
@@ -215,14 +212,19 @@ impl Broker {
     async fn offered(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<(Organization, Offer), FlowError> {
         let organization = self.organization_of(tx, attempt.organization).await?;
         let near;
+        let mut email = attempt.state.email.clone();
         let newcomer = match &attempt.state.near {
-            Side::Identity(identity) => Newcomer::Identity(&identity.issuer),
+            Side::Identity(identity) => {
+                let now = self.still_proven(tx, (**identity).clone(), organization.id).await?;
+                email = shared_email(&now);
+                Newcomer::Identity(&identity.issuer)
+            }
             Side::Profile { account, .. } => {
                 near = self.holder(tx, &organization, *account).await?;
                 Newcomer::Account(&near)
             }
         };
-        let offered = self.offer_to(tx, &organization, attempt.state.email.as_ref(), newcomer).await?;
+        let offered = self.offer_to(tx, &organization, email.as_ref(), newcomer).await?;
         Ok((organization, offered))
     }
 
@@ -315,9 +317,7 @@ impl Broker {
         let mut tx = self.database.read().await?;
         let Some(attempt) = self.waiting_attempt(&mut tx, visit, at).await? else {
             drop(tx);
-            return Err(self
-                .refuse(visit, Event::new("link.prove"), "flow_expired", "link_not_waiting")
-                .await);
+            return Err(self.refuse_unwaited(visit, Event::new("link.prove"), at.0).await);
         };
         let chosen = match attempt.state.wanted {
             Wanted::Profile(profile) => profiles::find_profile(&mut tx, profile).await?,
@@ -362,7 +362,7 @@ impl Broker {
         Ok(entry)
     }
 
-    /// An identity whose email counts as proven only if its organization owns the domain now.
+    /// An identity whose email counts as proven only if its provider speaks for the domain now.
     pub(super) async fn still_proven(
         &self,
         tx: &mut Tx,
@@ -370,7 +370,8 @@ impl Broker {
         organization: OrganizationId,
     ) -> Result<Identity, StoreError> {
         if let Some(email) = identity.email.as_ref().filter(|_| identity.email_verified) {
-            identity.email_verified = is_inside(tx, organization, email).await?;
+            let whose = (organization, identity.connection);
+            identity.email_verified = email_proof(tx, whose, email).await?.is_proven();
         }
         Ok(identity)
     }
@@ -404,6 +405,38 @@ impl LinkAttempt {
 /// The email by which other accounts of an identity's person are looked for.
 fn shared_email(identity: &Identity) -> Option<(Email, bool)> {
     identity.email.clone().map(|email| (email, identity.email_verified))
+}
+
+/// The accounts that share an email, each with whether its own side proves it: by the operator's word, or by that of a
+/// provider which speaks for the domain now.
+async fn sharers(tx: &mut Tx, organization: &Organization, email: &Email) -> Result<Vec<Sharer>, StoreError> {
+    let shared = profiles::list_profiles_sharing_email(tx, organization.id, email.canonical()).await?;
+    let mut speaks: Vec<(ConnectionId, bool)> = Vec::new();
+    let mut proven: Vec<AccountId> = Vec::new();
+    for one in &shared {
+        let vouching = match &one.profile.kind {
+            ProfileKind::External { connection, email: Some(said), email_verified: true, .. } => {
+                (said.canonical() == email.canonical()).then_some(*connection)
+            }
+            ProfileKind::External { .. } | ProfileKind::Local => None,
+        };
+        let is_vouched_for = match vouching {
+            None => false,
+            Some(connection) => match speaks.iter().find(|(known, _)| *known == connection) {
+                Some((_, speaks)) => *speaks,
+                None => {
+                    let proof = email_proof(tx, (organization.id, connection), email).await?.is_proven();
+                    speaks.push((connection, proof));
+                    proof
+                }
+            },
+        };
+        if one.email_declared || is_vouched_for {
+            proven.push(one.profile.account);
+        }
+    }
+    let sharer = |holder: Holder| Sharer { proven: proven.contains(&holder.account), holder };
+    Ok(holders(organization, shared).into_iter().map(sharer).collect())
 }
 
 /// Accounts from their profiles, which stand together.

@@ -16,7 +16,6 @@ use crate::model::{
     ProfileKind, Side, Target, Timestamp, Wanted,
 };
 use crate::policy::link::{begin_until, undo_until};
-use crate::store::links::find_attempt;
 use crate::store::profiles::HeldProfile;
 use crate::store::{connections, ledger, profiles};
 
@@ -180,7 +179,7 @@ impl Broker {
         attempt: FlowId,
     ) -> Result<Option<(Vec<ConnectionId>, Target)>, FlowError> {
         let mut tx = self.database.read().await?;
-        let Some(stored) = find_attempt(&mut tx, attempt, self.clock.now()).await? else {
+        let Some(stored) = self.living_attempt(&mut tx, attempt).await? else {
             return Ok(None);
         };
         let attempt = self.open_attempt(&stored)?;

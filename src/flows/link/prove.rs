@@ -10,7 +10,7 @@ use crate::model::{
     FLOW_LIFETIME, Flow, FlowId, Identity, LinkAttempt, LinkState, OrganizationId, Profile, Side,
 };
 use crate::policy::link::{LinkRefusal, fits};
-use crate::store::links::{abandon_attempt, find_attempt};
+use crate::store::links::abandon_attempt;
 use crate::store::{Tx, flows};
 
 impl Broker {
@@ -28,7 +28,7 @@ impl Broker {
         let event = Event { action: "link.prove", ..event };
         let Some(attempt) = self.waiting_attempt(&mut tx, visit, (id, revision)).await? else {
             drop(tx);
-            return Err(self.refuse(visit, event, "flow_expired", "link_not_waiting").await);
+            return Err(self.refuse_unwaited(visit, event, id).await);
         };
         let event = Event { connection: event.connection, ..Self::link_event("link.prove", &attempt) };
         if let Side::Identity(identity) = &side
@@ -58,13 +58,13 @@ impl Broker {
 
 impl Broker {
     /// The attempt that waits in this browser for a proof at this revision.
-    pub(super) async fn waiting_attempt(
+    pub(in crate::flows) async fn waiting_attempt(
         &self,
         tx: &mut Tx,
         visit: &Visit,
         (id, revision): (FlowId, i64),
     ) -> Result<Option<LinkAttempt>, FlowError> {
-        let found = find_attempt(tx, id, self.clock.now()).await?;
+        let found = self.living_attempt(tx, id).await?;
         let waiting = found.filter(|stored| stored.revision == revision && self.is_bound(visit, id));
         Ok(waiting.map(|stored| self.open_attempt(&stored)).transpose()?)
     }
@@ -83,7 +83,7 @@ impl Broker {
         let event = Event { action: "link.prove", ..event };
         let Some(attempt) = self.waiting_attempt(&mut tx, visit, at).await? else {
             drop(tx);
-            return Err(self.refuse(visit, event, "flow_expired", "link_not_waiting").await);
+            return Err(self.refuse_unwaited(visit, event, at.0).await);
         };
         let event = Event { connection: event.connection, ..Self::link_event("link.prove", &attempt) };
         let Side::Identity(before) = &attempt.state.near else {

@@ -1,13 +1,15 @@
 //! Both sides of a link by their names: for the page that asks once more, and for the ledger.
 
 use super::super::Broker;
+use super::super::email::{account_email_proof, email_proof};
 use super::super::error::FlowError;
 use super::confirm::accounts_of;
 use super::offer::host;
 use crate::model::{
-    AccountId, Email, Identity, LinkAttempt, LinkState, NamedSide, Profile, ProfileKind, Side, Username,
+    Account, AccountId, Email, Identity, LinkAttempt, LinkState, NamedSide, Profile, ProfileKind, Side,
+    Timestamp, Username,
 };
-use crate::store::{Tx, accounts, profiles};
+use crate::store::{StoreError, Tx, accounts, profiles};
 
 /// How the ledger says that a code by mail was entered besides (RFC 8176, section 2).
 const BY_CODE: &str = "otp";
@@ -27,16 +29,36 @@ pub struct SideView {
     pub provider: Option<String>,
     /// The host of the identity provider.
     pub host: Option<String>,
+    /// What the identity provider calls the person.
+    pub subject: Option<String>,
+    /// Since when it signs somebody in here; `None` for an identity that is nobody's profile yet.
+    pub since: Option<Timestamp>,
+    /// Whether the email counts as proven.
+    pub email_proven: bool,
 }
 
 impl Broker {
     /// A side for the page; `None` when its profile is gone.
     pub(super) async fn side_view(&self, tx: &mut Tx, side: &Side) -> Result<Option<SideView>, FlowError> {
         let Some(named) = self.name_side(tx, side).await? else { return Ok(None) };
-        let name = match side {
-            Side::Identity(identity) => identity.contact.name.clone(),
-            Side::Profile { account, .. } => {
-                accounts::find_account(tx, *account).await?.and_then(|account| account.contact.name)
+        let (name, since, email_proven) = match side {
+            Side::Identity(identity) => {
+                let email = identity.email.as_ref().filter(|_| identity.email_verified);
+                let is_proven = match (email, self.directory.connection(identity.connection).await?) {
+                    (Some(email), Some(entry)) => {
+                        let whose = (entry.organization.id, identity.connection);
+                        email_proof(tx, whose, email).await?.is_proven()
+                    }
+                    _ => false,
+                };
+                (identity.contact.name.clone(), None, is_proven)
+            }
+            Side::Profile { account, proof } => {
+                let account = accounts::find_account(tx, *account).await?;
+                let profile = profiles::find_profile(tx, proof.profile).await?;
+                let is_proven = is_email_proven(tx, account.as_ref(), profile.as_ref()).await?;
+                let since = profile.map(|profile| profile.created_at);
+                (account.and_then(|account| account.contact.name), since, is_proven)
             }
         };
         Ok(Some(SideView {
@@ -46,6 +68,9 @@ impl Broker {
             username: named.username,
             provider: named.provider,
             host: named.issuer.as_deref().and_then(host),
+            subject: named.subject,
+            since,
+            email_proven,
         }))
     }
 
@@ -136,6 +161,24 @@ impl Broker {
             proved_at: profile.last_used_at.unwrap_or(profile.created_at),
             amr: Vec::new(),
         })
+    }
+}
+
+/// Whether the email by which a profile is named counts as proven: its own, or that of its account.
+async fn is_email_proven(
+    tx: &mut Tx,
+    account: Option<&Account>,
+    profile: Option<&Profile>,
+) -> Result<bool, StoreError> {
+    let Some(account) = account else { return Ok(false) };
+    let Some(ProfileKind::External { connection, email: Some(email), email_verified, .. }) =
+        profile.map(|profile| &profile.kind)
+    else {
+        return Ok(account_email_proof(tx, account).await?.is_proven());
+    };
+    match account.organization.filter(|_| *email_verified) {
+        Some(organization) => Ok(email_proof(tx, (organization, *connection), email).await?.is_proven()),
+        None => Ok(false),
     }
 }
 

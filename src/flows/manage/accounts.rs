@@ -144,6 +144,7 @@ impl Broker {
             organization,
             username: Some(new.username),
             email_verified: new.email.is_some(),
+            email_from: None,
             email: new.email,
             contact: Contact::default(),
             roles: match (new.administrator, organization) {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use super::apply_connection::check_trusted_domains;
 use super::document::{WantedDomain, WantedOrganization, WantedPassword};
 use super::read::{Rules, read_files};
 use crate::crypto::password::Share;
@@ -138,6 +139,10 @@ impl Broker {
         let mut tx = self.database.write().await?;
         for organization in &wanted {
             self.apply_organization(&mut tx, organization, &passwords, &mut report).await?;
+        }
+        // Another file may have given a domain to somebody meanwhile.
+        for organization in &wanted {
+            check_trusted_domains(&mut tx, organization).await?;
         }
         if dry_run {
             return Ok(report);

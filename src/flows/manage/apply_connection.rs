@@ -1,7 +1,7 @@
 //! The connections of an [`apply`](super::apply), with their credentials.
 
 use super::apply::{ApplyError, ApplyReport, Change, Line, check_room, compare, taken};
-use super::document::{WantedConnection, WantedKey, WantedSecret};
+use super::document::{WantedConnection, WantedKey, WantedOrganization, WantedSecret};
 use crate::crypto::certificate::Certificate;
 use crate::crypto::constant_time_eq;
 use crate::crypto::keys::SigningKey;
@@ -9,7 +9,7 @@ use crate::flows::Broker;
 use crate::flows::credentials::CredentialPart;
 use crate::model::{Connection, ConnectionId, Organization, Secret, SigningAlg, UpstreamAuth};
 use crate::store::connections::SealedCredential;
-use crate::store::{Tx, connections};
+use crate::store::{Tx, connections, domains, organizations};
 
 /// How long the certificate of a connection's key is valid.
 const CERTIFICATE_LIFETIME: std::time::Duration = std::time::Duration::from_hours(24 * 365 * 10);
@@ -147,4 +147,26 @@ impl Broker {
         let sealed = self.seal_credential(id, CredentialPart::Key, &key.to_pkcs8()?)?;
         Ok((sealed, certificate.to_pem().to_owned()))
     }
+}
+
+/// Refuses connections that are trusted for the addresses of a domain which another organization owns.
+pub(super) async fn check_trusted_domains(
+    tx: &mut Tx,
+    wanted: &WantedOrganization,
+) -> Result<(), ApplyError> {
+    let organization = organizations::find_organization_by_handle(tx, &wanted.handle).await?;
+    for connection in &wanted.connections {
+        for domain in &connection.settings.trusted_email_domains {
+            let owner = domains::find_owner(tx, &domain.covering()).await?;
+            if owner.is_some_and(|owner| organization.as_ref().is_none_or(|own| own.id != owner.organization))
+            {
+                return Err(ApplyError::Refused(format!(
+                    "connection {}/{}: trusted_email_domains: {domain} belongs to another organization, whose own \
+                     connections alone speak for its addresses; remove it",
+                    wanted.handle, connection.handle
+                )));
+            }
+        }
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use super::accounts::merged_sentence;
 use super::apply::{ApplyError, ApplyReport, Change, Line, check_room, compare, taken};
 use super::document::{WantedAccount, WantedApp};
 use crate::flows::Broker;
-use crate::model::{Account, AccountId, App, AppId, Organization};
+use crate::model::{Account, AccountId, App, AppId, ConnectionId, Email, Organization};
 use crate::store::{StoreError, Tx, accounts, apps, merging, password_links, passwords};
 
 impl Broker {
@@ -120,12 +120,14 @@ impl Broker {
         old: Option<&Account>,
     ) -> Account {
         let now = self.clock.now();
+        let (email_verified, email_from) = whose_email(wanted, old);
         Account {
             id: old.map(|old| old.id).or(wanted.id).unwrap_or_else(|| AccountId::new(now, &*self.random)),
             organization: Some(organization.id),
             username: Some(wanted.username.clone()),
             email: wanted.email.clone(),
-            email_verified: wanted.email_verified && wanted.email.is_some(),
+            email_verified,
+            email_from,
             contact: wanted.contact.clone(),
             roles: wanted.roles.clone(),
             enabled: wanted.enabled,
@@ -147,6 +149,19 @@ impl Broker {
         passwords::save_password(tx, account.id, hash, now).await?;
         // A link that was mailed before would set another one.
         password_links::consume_all_links(tx, account.id, now).await
+    }
+}
+
+/// Whether an account's email is proven, and by which connection's provider. An address that a provider has asserted
+/// stays that provider's to prove, unless the file says that it is proven.
+fn whose_email(wanted: &WantedAccount, old: Option<&Account>) -> (bool, Option<ConnectionId>) {
+    let canonical = |email: &Option<Email>| email.as_ref().map(|email| email.canonical().to_owned());
+    match old {
+        _ if wanted.email_verified && wanted.email.is_some() => (true, None),
+        Some(old) if canonical(&old.email) == canonical(&wanted.email) && old.email_from.is_some() => {
+            (old.email_verified, old.email_from)
+        }
+        _ => (false, None),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::flows::Broker;
-use crate::model::{Organization, Timestamp};
+use crate::model::{EmailTrust, Organization, Timestamp};
 use crate::policy::deadline::{Deadline, WARN_BEFORE, deadline};
 use crate::store::connections::ConnectionRecord;
 use crate::store::{StoreError, connections, organizations};
@@ -111,6 +111,14 @@ impl Broker {
         let probe = self.upstream.probe(connection).await;
         let mut texts: Vec<String> = probe.findings.iter().map(|finding| finding.text.clone()).collect();
         let mut verdict = if probe.is_usable() { Verdict::Good } else { Verdict::Bad };
+        let settings = &connection.settings;
+        if settings.email_trust == EmailTrust::Authoritative && !settings.is_of_one_tenant(&connection.issuer)
+        {
+            let text =
+                "email_trust = \"authoritative\" needs exactly one tenant; until then it counts as \"claim\"";
+            texts.push(text.to_owned());
+            verdict = Verdict::Bad;
+        }
         if let Some(end) = record.credential.secret_expires_at {
             match deadline(end, self.clock.now()) {
                 Deadline::Far => {}

@@ -90,6 +90,8 @@ struct ExportedConnection {
     freshness_until: Option<String>,
     string_email_verified_until: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    trusted_email_domains: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     kept_claims: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     required_claims: BTreeMap<String, Vec<String>>,
@@ -285,7 +287,8 @@ fn export_account(
         id: it.id.to_string(),
         username: it.username?.to_string(),
         email: it.email.map(|email| email.as_str().to_owned()),
-        email_verified: it.email_verified,
+        // A provider's word is no word of the operator's.
+        email_verified: it.email_verified && it.email_from.is_none(),
         name: it.contact.name,
         given_name: it.contact.given_name,
         family_name: it.contact.family_name,
@@ -341,6 +344,7 @@ fn export_connection(
         acr_values: settings.acr_values,
         claims: export_claims(claims),
         capabilities: export_capabilities(capabilities),
+        trusted_email_domains: settings.trusted_email_domains.iter().map(ToString::to_string).collect(),
         kept_claims: settings.kept_claims,
         replaces: settings.replaces.and_then(|it| {
             let connection = handles.get(&it.connection)?.clone();

@@ -14,8 +14,9 @@ use super::read_look::look;
 use crate::crypto::certificate::Certificate;
 use crate::crypto::password::check_phc;
 use crate::model::{
-    Capabilities, ClaimMapping, ConnectionSettings, Contact, Email, Freshness, Handle, OrganizationPolicy,
-    Plan, Role, Routing, Secret, Timestamp, Username, Waiver, is_like_an_id,
+    Capabilities, ClaimMapping, ConnectionSettings, Contact, Email, EmailTrust, Freshness, Handle,
+    OrganizationPolicy, OwnedDomain, Plan, Role, Routing, Secret, Timestamp, Username, Waiver, is_like_an_id,
+    is_shared_issuer,
 };
 use crate::policy::link::EXPECTED_CLAIMS;
 use crate::policy::link::replacement::{SUBJECT, is_identifier};
@@ -24,6 +25,9 @@ use crate::protocol::document::{Complaint, Document, Errors, Problems, Table};
 
 /// How many claims a connection keeps at most.
 const MOST_KEPT_CLAIMS: usize = 5;
+
+/// How many domains a connection may be trusted for at most, besides those that route to it.
+const MOST_TRUSTED_DOMAINS: usize = 100;
 
 /// What files are held against.
 #[derive(Clone, Copy)]
@@ -210,16 +214,32 @@ fn check_issuer(table: &Table<'_>, key: &str, issuer: &str) {
 /// A provider that serves many organizations under one issuer says only by a claim whose person it is.
 fn check_shared(table: &Table<'_>, issuer: &str, settings: &ConnectionSettings, enabled: bool) {
     let template = issuer.contains("{tenantid}");
-    let shared = template
-        || issuer.trim_end_matches('/') == "https://accounts.google.com"
-        || issuer.split('/').any(|part| matches!(part, "common" | "organizations" | "consumers"));
     let bounded = !settings.required_claims.is_empty() || (template && !settings.tenants.is_empty());
-    if shared && enabled && !bounded {
+    if is_shared_issuer(issuer) && enabled && !bounded {
         let what = "is shared by many organizations, so a claim must say which people are yours";
         let remedy = "give required_claims, such as { hd = [\"example.com\"] } or { tid = [\"…\"] }; \
                       with {tenantid}, tenants does as well";
         table.refuse("issuer", Complaint::with_remedy(what, remedy));
     }
+    if settings.email_trust == EmailTrust::Authoritative && !settings.is_of_one_tenant(issuer) {
+        let what = "\"authoritative\" makes the provider speak for your addresses, so people of one tenant alone may \
+                    come through the connection";
+        let remedy = "name exactly one tenant (tenants, or required_claims with one tid; for Google one hd), or write \
+                      email_trust = \"claim\"";
+        table.refuse("email_trust", Complaint::with_remedy(what, remedy));
+    }
+}
+
+/// Domains for whose addresses a connection's provider speaks although they do not route to it.
+fn trusted_email_domains(table: &Table<'_>) -> Vec<OwnedDomain> {
+    let mut trusted: Vec<OwnedDomain> = table.parsed_list("trusted_email_domains");
+    if trusted.len() > MOST_TRUSTED_DOMAINS {
+        let what = format!("has {} entries, and {MOST_TRUSTED_DOMAINS} are allowed", trusted.len());
+        table.refuse("trusted_email_domains", Complaint::new(what));
+    }
+    trusted.sort_unstable();
+    trusted.dedup();
+    trusted
 }
 
 fn connection_settings(table: &Table<'_>) -> ConnectionSettings {
@@ -255,6 +275,7 @@ fn connection_settings(table: &Table<'_>) -> ConnectionSettings {
     }
     waivers(table, &mut settings);
     settings.kept_claims = kept_claims(table, &settings.claims);
+    settings.trusted_email_domains = trusted_email_domains(table);
     settings
 }
 

@@ -3,6 +3,7 @@
 use super::super::Broker;
 use super::super::error::FlowError;
 use super::super::evidence::{Event, receipt_of};
+use super::super::flow_state::over_mark;
 use super::super::guessing::seen_failures;
 use super::super::redeeming::Attempt;
 use super::super::visit::{Answer, Visit};
@@ -134,7 +135,8 @@ impl Broker {
         if parameters.code.is_some() {
             attempt.learn(seen_failures(&mut tx, Scope::Redemption, attempt.subject()).await?);
         }
-        if !flows::spend(&mut tx, &mark, flow.started_at.after(FLOW_LIFETIME)).await? {
+        let until = flow.started_at.after(FLOW_LIFETIME);
+        if !flows::spend_unless(&mut tx, &mark, &over_mark(flow.id), until).await? {
             drop(tx);
             return Err(self.refuse(visit, event, "flow_finished", "state_spent").await);
         }

@@ -2,14 +2,15 @@
 
 use super::super::Broker;
 use super::super::directory::ConnectionEntry;
+use super::super::email::email_proof;
 use super::super::error::FlowError;
 use super::super::evidence::Event;
 use crate::model::{
-    Account, AccountId, ConnectionId, Contact, Email, Identity, OrganizationId, OwnedDomain, Profile,
-    ProfileId, ProfileKind, Role,
+    Account, AccountId, ConnectionId, Contact, Email, Identity, OrganizationId, Profile, ProfileId,
+    ProfileKind, Role,
 };
 use crate::policy::provision::{FirstSignIn, Provision, decide};
-use crate::store::{StoreError, Tx, accounts, domains, organizations, profiles, replacing};
+use crate::store::{StoreError, Tx, accounts, organizations, profiles, replacing};
 use crate::upstream::{AssertedEmail, VerifiedIdentity};
 
 /// Why an identity signs nobody in.
@@ -35,7 +36,7 @@ impl From<StoreError> for NewPersonError {
 }
 
 impl Broker {
-    /// The asserted email, and whether it is proven: only inside domains that the organization owns.
+    /// The asserted email, and whether it is proven: only through the connections that speak for its domain.
     pub(in crate::flows) async fn trusted_email(
         &self,
         tx: &mut Tx,
@@ -43,8 +44,9 @@ impl Broker {
         identity: &VerifiedIdentity,
     ) -> Result<Option<(Email, bool)>, StoreError> {
         let Some(AssertedEmail { email, verified, .. }) = &identity.email else { return Ok(None) };
-        let inside = is_inside(tx, organization, email).await?;
-        Ok(Some((email.clone(), *verified && inside)))
+        let whose = (organization, identity.connection);
+        let proven = *verified && email_proof(tx, whose, email).await?.is_proven();
+        Ok(Some((email.clone(), proven)))
     }
 
     /// Brings a known person's data up to date. An account with another profile keeps its own.
@@ -61,6 +63,7 @@ impl Broker {
         if let Some(email) = &identity.email {
             told.email = Some(email.clone());
             told.email_verified = identity.email_verified;
+            told.email_from = Some(identity.connection);
         }
         merge_contact(&mut told, &identity.contact);
         // The account's own data gives way only where there is no other way to sign in.
@@ -123,6 +126,7 @@ impl Broker {
             username: None,
             email: identity.email.clone(),
             email_verified: identity.email.is_some() && identity.email_verified,
+            email_from: identity.email.as_ref().map(|_| identity.connection),
             contact: Contact::default(),
             roles: vec![Role::Member],
             enabled: true,
@@ -185,17 +189,6 @@ fn is_another_here(profile: &Profile, identity: &Identity) -> bool {
         }
         ProfileKind::Local => false,
     }
-}
-
-/// Whether an organization owns the domain of an email. The most specific owner counts, as it does for routing: a
-/// wildcard of one organization does not reach into a name that another one owns.
-pub(in crate::flows) async fn is_inside(
-    tx: &mut Tx,
-    organization: OrganizationId,
-    email: &Email,
-) -> Result<bool, StoreError> {
-    let owner = domains::find_owner(tx, &OwnedDomain::candidates(email.domain())).await?;
-    Ok(owner.is_some_and(|owner| owner.organization == organization))
 }
 
 fn merge_contact(account: &mut Account, told: &Contact) {

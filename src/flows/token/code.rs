@@ -34,6 +34,13 @@ impl Broker {
         }
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
+        if grant.created_at.is_ahead_of(now) {
+            // The clock was set back. The code is over now, and stays so when that time comes again.
+            grants::bury_code(&mut tx, &hash, code.expires_at).await?;
+            self.record_refusal(&mut tx, &event, "code_expired").await?;
+            tx.commit().await?;
+            return Err(EndpointError::Refused(invalid_grant("code_expired").error));
+        }
         let (consumed, standing) = consume_code(&mut tx, &hash, &grant, now).await?;
         if !consumed {
             // Read again: of two that came at once, the second finds it used by now.

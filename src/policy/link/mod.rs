@@ -19,9 +19,10 @@ const BEGIN_WITHIN: Duration = Duration::from_mins(5);
 pub const FRESH_PROOF: Duration = Duration::from_mins(30);
 
 /// Until when a link can be confirmed whose first side was proved at `proved_at`; `None` when that is too long ago to
-/// begin one.
+/// begin one. A proof in the future is none: the clock was set back.
 pub fn begin_until(proved_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
-    (now.since(proved_at) <= BEGIN_WITHIN).then(|| proved_at.after(LINK_LIFETIME))
+    let is_recent = !proved_at.is_ahead_of(now) && now.since(proved_at) <= BEGIN_WITHIN;
+    is_recent.then(|| proved_at.after(LINK_LIFETIME))
 }
 
 /// Whether an identity that is the first side of a link was proved: the person was asked, and not long ago.
@@ -31,7 +32,7 @@ pub fn is_proved(identity: &Identity, now: Timestamp) -> bool {
 
 /// Whether a sensitive change may stand on a proof of this age.
 pub fn is_fresh(proved_at: Timestamp, now: Timestamp) -> bool {
-    now.since(proved_at) <= FRESH_PROOF
+    !proved_at.is_ahead_of(now) && now.since(proved_at) <= FRESH_PROOF
 }
 
 /// Until when an entry of the ledger can be undone, if it can.
@@ -60,6 +61,13 @@ pub struct HeldProfile {
     pub issuer: Option<String>,
     /// Whether it can sign in now: its connection is enabled, its password set and allowed.
     pub usable: bool,
+}
+
+impl HeldProfile {
+    /// Whether it is a password that can be typed now.
+    pub const fn is_password(&self) -> bool {
+        self.issuer.is_none() && self.usable
+    }
 }
 
 impl Holder {
@@ -138,6 +146,15 @@ pub fn may_join(newcomer: Newcomer<'_>, holder: &Holder) -> Result<(), LinkRefus
     if holder.profiles.len() + more > most { Err(LinkRefusal::Full) } else { Ok(()) }
 }
 
+/// An account that shares the newcomer's email.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sharer {
+    /// The account.
+    pub holder: Holder,
+    /// Whether the email is proven on its side too: the operator declared it, or a provider that speaks for its domain did.
+    pub proven: bool,
+}
+
 /// What is offered to somebody at a first sign-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offer {
@@ -145,7 +162,7 @@ pub enum Offer {
     Nothing,
     /// These profiles, of these accounts.
     Named(Vec<(AccountId, ProfileId)>),
-    /// To sign in with an account that they have, without naming any: the email proves nothing.
+    /// To sign in with an account that they have, without naming any: on one of both sides the email proves nothing.
     Unnamed,
 }
 
@@ -156,22 +173,31 @@ impl Offer {
     }
 }
 
-/// What to offer to `newcomer`, whose email is proven (`Some(true)`), unproven, or unknown; `holders` are the accounts
-/// that share it. For an unproven email the answer must not depend on who has it.
-pub fn offer(linking: bool, email_proven: Option<bool>, newcomer: Newcomer<'_>, holders: &[Holder]) -> Offer {
+/// What to offer to `newcomer`, whose email is proven (`Some(true)`), unproven, or unknown; `sharers` are the accounts that
+/// share it. For an unproven email the answer must not depend on who has it.
+///
+/// Only an account whose own side proves the email is named: anybody may have made another one with somebody else's
+/// address. Where such an account has a password, the newcomer may show that it is theirs by typing it, without being told
+/// which account it is.
+pub fn offer(linking: bool, email_proven: Option<bool>, newcomer: Newcomer<'_>, sharers: &[Sharer]) -> Offer {
     match (linking, email_proven) {
         (false, _) | (_, None) => Offer::Nothing,
         (true, Some(false)) => Offer::Unnamed,
         (true, Some(true)) => {
-            let named: Vec<_> = holders
-                .iter()
-                .filter(|holder| may_join(newcomer, holder).is_ok())
-                .flat_map(|holder| {
+            let fitting = || sharers.iter().filter(|sharer| may_join(newcomer, &sharer.holder).is_ok());
+            let named: Vec<_> = fitting()
+                .filter(|sharer| sharer.proven)
+                .flat_map(|Sharer { holder, .. }| {
                     let usable = holder.profiles.iter().filter(|held| held.usable);
                     usable.map(|held| (holder.account, held.id))
                 })
                 .collect();
-            if named.is_empty() { Offer::Nothing } else { Offer::Named(named) }
+            let has_password = |sharer: &Sharer| sharer.holder.profiles.iter().any(HeldProfile::is_password);
+            match (named.is_empty(), fitting().any(has_password)) {
+                (false, _) => Offer::Named(named),
+                (true, true) => Offer::Unnamed,
+                (true, false) => Offer::Nothing,
+            }
         }
     }
 }
@@ -225,6 +251,10 @@ mod tests {
         Holder { account: account(number), enabled: true, profiles: profiles.collect() }
     }
 
+    fn sharer(holder: Holder, proven: bool) -> Sharer {
+        Sharer { holder, proven }
+    }
+
     fn many(number: u8, prefix: &str, amount: usize) -> Holder {
         let issuers: Vec<String> = (0..amount).map(|n| format!("{prefix}{n}")).collect();
         holder(number, &issuers.iter().map(String::as_str).collect::<Vec<_>>())
@@ -272,9 +302,9 @@ mod tests {
     #[test]
     fn only_a_proven_email_learns_who_shares_it() {
         let okta = Newcomer::Identity("okta");
-        let carol = [holder(1, &["-", "entra"])];
+        let carol = [sharer(holder(1, &["-", "entra"]), true)];
         let named = Offer::Named(vec![(account(1), profile(1, 0)), (account(1), profile(1, 1))]);
-        for (linking, proven, holders, expected) in [
+        for (linking, proven, sharers, expected) in [
             (true, Some(true), carol.as_slice(), named),
             (true, Some(true), &[], Offer::Nothing),
             (false, Some(true), &carol, Offer::Nothing),
@@ -284,7 +314,7 @@ mod tests {
             (false, Some(false), &carol, Offer::Nothing),
             (true, None, &carol, Offer::Nothing),
         ] {
-            assert_eq!(offer(linking, proven, okta, holders), expected, "{linking} {proven:?}");
+            assert_eq!(offer(linking, proven, okta, sharers), expected, "{linking} {proven:?}");
         }
     }
 
@@ -292,9 +322,31 @@ mod tests {
     fn what_cannot_be_linked_or_cannot_sign_in_is_not_offered() {
         let mut unusable = holder(1, &["-", "entra"]);
         unusable.profiles[0].usable = false;
-        let holders = [unusable, holder(2, &["okta", "-"]), many(3, "x", 25)];
-        let offered = offer(true, Some(true), Newcomer::Identity("okta"), &holders);
+        let sharers =
+            [unusable, holder(2, &["okta", "-"]), many(3, "x", 25)].map(|holder| sharer(holder, true));
+        let offered = offer(true, Some(true), Newcomer::Identity("okta"), &sharers);
         assert_eq!(offered, Offer::Named(vec![(account(1), profile(1, 1))]));
+    }
+
+    #[test]
+    fn an_account_whose_own_side_proves_nothing_is_never_named() {
+        let okta = Newcomer::Identity("okta");
+        let mut no_password = holder(4, &["-", "entra"]);
+        no_password.profiles[0].usable = false;
+        let with_password = || sharer(holder(1, &["-", "entra"]), false);
+        let without = || sharer(holder(2, &["entra"]), false);
+        let proven = || sharer(holder(3, &["entra"]), true);
+        let named = || Offer::Named(vec![(account(3), profile(3, 0))]);
+        for (name, sharers, expected) in [
+            ("nothing proves it, and nothing can be typed", vec![without()], Offer::Nothing),
+            ("a password can be typed", vec![with_password()], Offer::Unnamed),
+            ("a password that does not work", vec![sharer(no_password, false)], Offer::Nothing),
+            ("both", vec![without(), with_password()], Offer::Unnamed),
+            ("beside one that is proven", vec![with_password(), proven(), without()], named()),
+            ("one of the same provider", vec![sharer(holder(5, &["-", "okta"]), false)], Offer::Nothing),
+        ] {
+            assert_eq!(offer(true, Some(true), okta, &sharers), expected, "{name}");
+        }
     }
 
     #[test]
@@ -337,5 +389,8 @@ mod tests {
         assert_eq!(begin_until(proved, later(5, 0)), Some(later(10, 0)));
         assert_eq!(begin_until(proved, later(5, 1)), None);
         assert!(is_fresh(proved, later(30, 0)) && !is_fresh(proved, later(30, 1)));
+        let before = |seconds| proved.before(Duration::from_secs(seconds));
+        assert!(is_fresh(proved, before(60)) && !is_fresh(proved, before(61)));
+        assert!(begin_until(proved, before(60)).is_some() && begin_until(proved, before(61)).is_none());
     }
 }

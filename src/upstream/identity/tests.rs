@@ -118,6 +118,19 @@ fn an_authoritative_provider_is_believed_unless_it_says_no() {
 }
 
 #[test]
+fn an_authority_of_several_tenants_is_believed_only_when_it_says_yes() {
+    let several = |c: &mut Connection| {
+        "https://login.test/{tenantid}/v2.0".clone_into(&mut c.issuer);
+        c.settings.tenants = vec!["a".to_owned(), "b".to_owned()];
+        c.settings.email_trust = EmailTrust::Authoritative;
+    };
+    for (flag, verified) in [(Value::Null, false), (json!(true), true), (json!(false), false)] {
+        let claims = json!({ "email": BOB, "email_verified": flag });
+        assert_eq!(email(several, claims, None).unwrap().1, verified, "{flag}");
+    }
+}
+
+#[test]
 fn what_is_no_address_is_no_email() {
     for text in ["bob", "bob@acme.test@evil.test", "bob@acme.test\r\n", "<bob@acme.test>", ""] {
         let claims = json!({ "email": text, "email_verified": true });

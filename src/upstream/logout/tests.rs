@@ -44,7 +44,10 @@ fn without(case: &mut Case, claims: &[&str]) {
 fn a_good_token_names_whom_it_signs_out() {
     let target = Case::good().run().unwrap();
     assert_eq!((target.subject.as_deref(), target.sid.as_deref()), (Some("bob"), Some("s-1")));
-    assert_eq!((target.jti.as_str(), target.expires_at), ("j-1", Timestamp::from_unix_seconds(NOW + 120)));
+    assert_eq!(
+        (target.jti.as_str(), target.issued_at, target.replayable_until),
+        ("j-1", Timestamp::from_unix_seconds(NOW), Timestamp::from_unix_seconds(NOW + 180))
+    );
     let neighbours: [Change; 5] = [
         |c| c.header["typ"] = "JWT".into(),
         |c| c.header["typ"] = "application/logout+jwt".into(),
@@ -56,6 +59,24 @@ fn a_good_token_names_whom_it_signs_out() {
         let mut case = Case::good();
         change(&mut case);
         assert!(case.run().is_ok(), "{index}");
+    }
+}
+
+#[test]
+fn a_token_is_remembered_while_it_could_come_again_however_late_it_expires() {
+    for (issued_at, expires_at, until) in [
+        (NOW, NOW + 120, NOW + 180),
+        (NOW, NOW + 600, NOW + 660),
+        (NOW, NOW + 601, NOW + 660),
+        (NOW, NOW + 9 * 365 * 86_400, NOW + 660),
+        (NOW - 600, NOW + 86_400, NOW + 60),
+        (NOW + 60, NOW + 86_400, NOW + 720),
+    ] {
+        let mut case = Case::good();
+        case.claims["iat"] = json!(issued_at);
+        case.claims["exp"] = json!(expires_at);
+        let target = case.run().unwrap();
+        assert_eq!(target.replayable_until, Timestamp::from_unix_seconds(until), "{issued_at} {expires_at}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use askama::Template;
 
 use super::{Failure, Form, Frame, Page, path};
-use crate::model::Role;
+use crate::model::{Role, Timestamp};
 
 /// One profile to choose, as a radio card.
 #[derive(Debug, Clone)]
@@ -65,6 +65,12 @@ pub struct LinkSide {
     pub label: Option<String>,
     /// What else tells it apart: the person's name, the email.
     pub details: Vec<String>,
+    /// What the identity provider calls the person.
+    pub subject: Option<String>,
+    /// Since when it signs somebody in here; `None` for an identity that is nobody's yet.
+    pub since: Option<Timestamp>,
+    /// Whether it is named by an email that is not proven.
+    pub is_unproven: bool,
     /// Its account, as the form sends it; `None` for an identity that is nobody's yet.
     pub account: Option<String>,
 }
@@ -87,9 +93,8 @@ impl LinkSide {
     /// How it signs in, where, and what else tells it apart.
     fn about(&self, frame: &Frame<'_>) -> String {
         let name = self.name(frame);
-        let new = self.account.is_none().then(|| frame.say("link-side-new"));
         let parts = [Some(&*name), self.host.as_deref()].into_iter().flatten();
-        let parts = parts.chain(self.details.iter().map(String::as_str)).chain(new.as_deref());
+        let parts = parts.chain(self.details.iter().map(String::as_str));
         parts.collect::<Vec<_>>().join(" · ")
     }
 }

@@ -118,10 +118,12 @@ impl Links {
                     password_of(name)
                 )
             });
+            let all: Vec<String> = (0..=last).map(|number| format!("\"c{number}\"")).collect();
             format!(
                 "[[organizations]]\nhandle = \"{handle}\"\nname = \"{handle}\"\nlinking = {}\n\
-                 domains = [{{ name = \"{handle}.test\", connection = \"c0\" }}]\n{}{}{}",
+                 domains = [{{ name = \"{handle}.test\", connections = [{}] }}]\n{}{}{}",
                 switches.linking[organization],
+                all.join(", "),
                 connections.collect::<String>(),
                 apps.join(""),
                 people.collect::<String>(),

@@ -47,6 +47,8 @@ pub struct Person {
     /// Whose password opens it.
     pub password: Option<String>,
     pub email: Email,
+    /// Whether the operator has said so, and no provider.
+    pub declared: bool,
     pub roles: BTreeSet<String>,
     pub profiles: BTreeMap<Ident, Profile>,
 }
@@ -228,6 +230,16 @@ impl Model {
         }
     }
 
+    /// Ends the attempts in which an account was proved, as either side.
+    fn end_attempts(&mut self, account: Account) {
+        for attempt in &mut self.attempts {
+            let far = attempt.far.as_ref().and_then(Side::account);
+            if [attempt.near.account(), far].contains(&Some(account)) {
+                attempt.alive = false;
+            }
+        }
+    }
+
     fn pin(&mut self, app: Option<usize>, account: Account) {
         if let Some(app) = app {
             self.pins.entry((app, account)).or_insert(account);
@@ -249,8 +261,27 @@ impl Model {
         self.people[account].profiles.keys().filter_map(|held| self.issuer(*held)).collect()
     }
 
-    /// The profiles that a page names to somebody who is `near` and has this proven email.
+    /// The profiles that a page names to somebody who is `near` and has this proven email: those of accounts whose own side
+    /// proves it too.
     fn named(&self, organization: usize, near: &Side, email: &str) -> Vec<(Account, Ident)> {
+        let proves = |held: &Email| held.as_ref().is_some_and(|(held, proven)| held == email && *proven);
+        let sharing = self.sharing(organization, near, email).into_iter();
+        let proven = sharing.filter(|account| {
+            let person = &self.people[*account];
+            let by_provider = person.profiles.values().any(|profile| proves(&profile.email));
+            (person.declared && proves(&person.email)) || by_provider
+        });
+        proven.flat_map(|account| self.usable(account).into_iter().map(move |held| (account, held))).collect()
+    }
+
+    /// Whether somebody may show by a password, which is typed, that an account which shares the email is theirs.
+    fn may_type(&self, organization: usize, near: &Side, email: &str) -> bool {
+        let sharing = self.sharing(organization, near, email);
+        sharing.into_iter().any(|account| self.usable(account).contains(&Ident::Local))
+    }
+
+    /// The accounts that share an email with `near`, proven or not, and may be joined with it.
+    fn sharing(&self, organization: usize, near: &Side, email: &str) -> Vec<Account> {
         let (own, issuers) = match near {
             Side::New { ident, .. } => (None, self.issuer(*ident).into_iter().collect()),
             Side::Of { account, .. } => (Some(*account), self.issuers_of(*account)),
@@ -259,15 +290,15 @@ impl Model {
             return Vec::new();
         }
         let has = |email_held: &Email| email_held.as_ref().is_some_and(|(held, _)| held == email);
-        let mut named = Vec::new();
+        let mut sharing = Vec::new();
         for (account, person) in self.people.iter().enumerate() {
             let shares = has(&person.email) || person.profiles.values().any(|profile| has(&profile.email));
             let same = person.organization == organization && Some(account) != own;
             if same && shares && self.may_join(&issuers, account) {
-                named.extend(self.usable(account).into_iter().map(|held| (account, held)));
+                sharing.push(account);
             }
         }
-        named
+        sharing
     }
 
     /// What the offer of an attempt names.
@@ -294,6 +325,7 @@ impl Model {
             }
             if person.profiles.len() == 1 && email.is_some() {
                 person.email.clone_from(&email);
+                person.declared = false;
             }
             let held = person.profiles.get_mut(&ident).unwrap();
             held.email = email;
@@ -309,7 +341,8 @@ impl Model {
         let due = match &email {
             Some((_, false)) => self.linking[organization],
             Some((email, true)) => {
-                self.linking[organization] && !self.named(organization, &near, email).is_empty()
+                let is_named = !self.named(organization, &near, email).is_empty();
+                self.linking[organization] && (is_named || self.may_type(organization, &near, email))
             }
             None => false,
         };
@@ -429,5 +462,6 @@ impl Model {
     pub fn enable(&mut self, account: Account, enabled: bool) {
         self.people[account].enabled = enabled;
         self.end_sessions(|session| session.account == account);
+        self.end_attempts(account);
     }
 }

@@ -386,8 +386,7 @@ impl End {
         match self {
             Self::Linking => ["link_off", "link_off"],
             Self::Connection => ["connection_disabled", "connection_disabled"],
-            Self::Account => ["session_ended", "account_disabled"],
-            Self::Password => ["session_ended", "session_ended"],
+            Self::Account | Self::Password => ["session_ended", "session_ended"],
         }
     }
 }

@@ -79,6 +79,7 @@ impl Walk {
                     username: Some((*name).to_owned()),
                     password: Some((*name).to_owned()),
                     email: Some((format!("{name}@{}.test", ORGANIZATIONS[organization]), true)),
+                    declared: true,
                     roles: [role.to_owned()].into(),
                     profiles: [(Ident::Local, Profile { serial, email: None })].into(),
                     ..Account::default()

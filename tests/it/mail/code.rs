@@ -234,3 +234,36 @@ on_both_databases! {
         assert_eq!(refused(&page), because(404, "not_found"));
     }
 }
+
+on_both_databases! {
+    async fn a_code_that_is_over_stays_so_when_the_clock_is_set_back(kind: Kind) {
+        let (world, mailbox, mut browser) = signed_in_long_ago(kind, DEAF).await;
+        let (page, code) = with_code(&world, &mailbox, &mut browser).await;
+        world.app.clock.advance(Duration::from_mins(11));
+        let over = browser.press(&page, "verify", &[("code", &code)]).await;
+        assert_eq!(refused(&over), because(410, "mail_code_over"));
+        world.app.clock.set_back(Duration::from_mins(5));
+        let over = browser.press(&page, "verify", &[("code", &code)]).await;
+        assert_eq!(refused(&over), because(410, "mail_code_over"));
+        // One that was made in the future is over, and stays so when that time comes.
+        let (page, code) = with_code(&world, &mailbox, &mut browser).await;
+        world.app.clock.set_back(Duration::from_mins(2));
+        let over = browser.press(&page, "verify", &[("code", &code)]).await;
+        assert_eq!(refused(&over), because(410, "mail_code_over"));
+        world.app.clock.advance(Duration::from_mins(2));
+        let over = browser.press(&page, "verify", &[("code", &code)]).await;
+        assert_eq!(refused(&over), because(410, "mail_code_over"));
+    }
+}
+
+on_both_databases! {
+    async fn a_code_ends_with_everything_else_of_its_account(kind: Kind) {
+        let (world, mailbox, mut browser) = signed_in_long_ago(kind, DEAF).await;
+        with_code(&world, &mailbox, &mut browser).await;
+        assert_eq!(world.app.count_rows(&["mail_codes"]).await["mail_codes"], 1);
+        let account = world.app.broker.list_accounts(&"acme".parse().unwrap(), 10).await.unwrap();
+        let account = account.iter().find(|account| account.username.is_none()).unwrap().id.to_string();
+        world.app.broker.set_account_enabled(&account, false).await.unwrap();
+        assert_eq!(world.app.count_rows(&["mail_codes"]).await["mail_codes"], 0);
+    }
+}

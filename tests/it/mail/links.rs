@@ -205,6 +205,9 @@ on_both_databases! {
         browser.open(mail.link()).await.expect(200, "set-password");
         world.app.clock.advance(Duration::from_hours(1));
         assert_eq!(browser.open(mail.link()).await.error().as_deref(), Some("password_link_used"));
+        // The link stays over when the clock is set back.
+        world.app.clock.set_back(Duration::from_mins(30));
+        assert_eq!(browser.open(mail.link()).await.error().as_deref(), Some("password_link_used"));
         let refused = browser.press(&page, "set-password", &[("new_password", NEW)]).await;
         assert_eq!(refused.error().as_deref(), Some("password_link_used"));
         let page = own(&mut world.browser(), "bobby", NEW).await;

@@ -134,6 +134,7 @@ new_accounts = false
 id_token_alg = "ES256"
 trusted_audiences = ["other"]
 email_trust = "authoritative"
+trusted_email_domains = ["*.partner.test", "partner.test"]
 mfa = "attested"
 upstream_logout = "never"
 

@@ -22,6 +22,8 @@ on_both_databases! {
     async fn only_an_email_in_a_domain_that_the_organization_owns_is_proven(kind: Kind) {
         let mut world = World::new(kind).await;
         second_provider(&mut world, Vendor::Okta, "vendor = \"okta\"").await;
+        let routed = "domains = [{ name = \"*.acme.test\", connections = [\"acme-idp\", \"acme-two\"] }]\n";
+        world.app.apply(&acme(routed)).await;
         // branch.acme.test lies under acme's wildcard, and yet it is globex's: the more specific owner counts.
         world.app.apply(&globex("domains = [{ name = \"branch.acme.test\" }]\n")).await;
         world.app.apply(&acme(&app_table("curious", "unproven_email = true"))).await;

@@ -90,6 +90,7 @@ fn new_account(organization: OrganizationId, name: &str, clock: &dyn Clock, rand
         username: Some(name.parse().unwrap()),
         email: Some(format!("{name}@acme.test").parse().unwrap()),
         email_verified: true,
+        email_from: None,
         contact: Contact { name: Some("Bob B.".into()), ..Contact::default() },
         roles: vec![countersign::model::Role::Administrator],
         enabled: true,

@@ -159,6 +159,9 @@ impl<'a> Samples<'a> {
             host: provider.map(|_| self.noun("idp.acme.test")),
             label: Some(self.noun(if provider.is_some() { "bob@acme.test" } else { "carol" })),
             details: vec![self.noun("Bob Berger")],
+            subject: provider.map(|_| self.noun("00u1a2b3c4d5e6f7g8h9")),
+            since: is_account.then(|| Timestamp::from_unix_seconds(1_761_200_000)),
+            is_unproven: provider.is_none(),
             account: is_account.then(|| self.noun(if provider.is_some() { "acc_1" } else { "acc_2" })),
         };
         let confirm = LinkConfirm {

@@ -126,6 +126,10 @@ impl Model {
         let apps: Vec<usize> = self.pins.keys().filter(|(_, of)| *of == gone).map(|(app, _)| *app).collect();
         let pins: Vec<usize> = apps.into_iter().filter(|app| self.move_pin(*app, gone, kept)).collect();
         self.people[gone].merged_into = Some(kept);
+        self.end_attempts(gone);
+        if here.is_none() {
+            self.end_attempts(kept);
+        }
         self.end_sessions(|session| session.account == gone);
         self.end_sessions(|session| session.account == kept && Some(session.serial) != here);
         let moved = Moved { profiles: moved, pins, roles, gained, ended, swapped };
