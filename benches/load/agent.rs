@@ -76,6 +76,8 @@ pub enum Form<'a> {
 pub struct Agent {
     target: Target,
     number: usize,
+    /// The address that it has instead of one by its number.
+    from: Option<Ipv4Addr>,
     connections: usize,
     connection: Option<SendRequest<Full<Bytes>>>,
     cookies: Vec<(String, String)>,
@@ -84,7 +86,12 @@ pub struct Agent {
 impl Agent {
     /// The client with this number.
     pub const fn new(target: Target, number: usize) -> Self {
-        Self { target, number, connections: 0, connection: None, cookies: Vec::new() }
+        Self { target, number, from: None, connections: 0, connection: None, cookies: Vec::new() }
+    }
+
+    /// A client at an address that no numbered client has.
+    pub const fn at(target: Target, address: Ipv4Addr) -> Self {
+        Self { from: Some(address), ..Self::new(target, 0) }
     }
 
     /// Forgets the cookies: a browser that nobody has used.
@@ -99,6 +106,9 @@ impl Agent {
 
     /// Its next address: the same for a kept connection's client, moving on for one that connects anew.
     fn address(&mut self) -> Ipv4Addr {
+        if let Some(address) = self.from {
+            return address;
+        }
         let at = (self.number + self.connections) % ADDRESSES;
         self.connections += 1;
         Ipv4Addr::new(127, 0, 0, u8::try_from(at + 2).unwrap_or(2))
@@ -106,11 +116,23 @@ impl Agent {
 
     /// A new connection, shaken hands.
     pub async fn handshake(&mut self) -> Result<TlsStream<TcpStream>> {
+        let tls = Arc::clone(&self.target.tls);
+        self.handshake_by(tls).await
+    }
+
+    /// The same, to speak HTTP/2.
+    pub async fn handshake_h2(&mut self) -> Result<TlsStream<TcpStream>> {
+        let mut tls = (*self.target.tls).clone();
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        self.handshake_by(Arc::new(tls)).await
+    }
+
+    async fn handshake_by(&mut self, tls: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::from((self.address(), 0)))?;
         let stream = socket.connect(self.target.address).await.context("no TCP connection")?;
         stream.set_nodelay(true)?;
-        let connector = TlsConnector::from(Arc::clone(&self.target.tls));
+        let connector = TlsConnector::from(tls);
         let name = ServerName::try_from(HOST_NAME)?;
         connector.connect(name, stream).await.context("no TLS connection")
     }

@@ -9,7 +9,7 @@
 //!
 //! Here live the arguments and the order of things: [`world`] starts and fills a broker, [`idp`] is the provider,
 //! [`agent`] the client, [`scenario`] what one iteration does, [`drive`] the loop and its figures, [`special`] what
-//! is no plain loop, [`timing`] what the time of a refusal tells, [`bare`] the bare limits, [`measure`] clocks and counters of processes.
+//! is no plain loop, [`hostile`] the worst that one address can send, [`timing`] what the time of a refusal tells, [`bare`] the bare limits, [`measure`] clocks and counters of processes.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -21,6 +21,7 @@
 mod agent;
 mod bare;
 mod drive;
+mod hostile;
 mod idp;
 mod measure;
 mod populate;
@@ -166,6 +167,9 @@ enum Workload {
     Bulkhead,
     /// Token, keys and redirect, paced, alone and beside 5,000 connections that send a request a byte a second.
     Slow,
+    /// Token, keys and redirect, paced, alone and beside one address that sends the worst inputs and 500 connections that
+    /// take no answers.
+    Worst,
     /// Whether the time of a refusal tells a wrong secret from a less wrong one, or a name from none.
     Timing,
     /// Resident memory, idle and with 10,000 idle TLS connections.
@@ -253,6 +257,7 @@ async fn workload_runs(workload: Workload, arguments: &Arguments, world: &Rc<Wor
             (Workload::Mixed, _) => special::mixed(arguments, world).await?,
             (Workload::Bulkhead, _) => special::bulkhead(arguments, world).await?,
             (Workload::Slow, _) => special::slow(arguments, world).await?,
+            (Workload::Worst, _) => hostile::worst(arguments, world).await?,
             (Workload::Timing, _) => {
                 let mut lines = timing::names(world).await?;
                 lines.extend(timing::secrets(arguments, world).await?);

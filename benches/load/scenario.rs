@@ -311,7 +311,7 @@ fn form(pairs: &[(&str, &str)]) -> String {
     Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-fn authorize(nonce: &str, domain: Option<&str>) -> String {
+pub fn authorize(nonce: &str, domain: Option<&str>) -> String {
     let mut query = Serializer::new(String::from("/oauth2/authorize?"));
     query.extend_pairs([
         ("response_type", "code"),

@@ -22,7 +22,7 @@ const CROWD: usize = 500;
 const STUCK: usize = 50;
 
 /// Between two requests of a probe.
-const PACE: Duration = Duration::from_millis(10);
+pub const PACE: Duration = Duration::from_millis(10);
 
 /// Idle connections.
 const IDLE: usize = 10_000;
@@ -108,7 +108,7 @@ pub async fn slow(arguments: &Arguments, world: &Rc<World>) -> Result<Vec<Line>>
 }
 
 /// With how many times as long the slowest hundredth took as when it was quiet.
-fn against_quiet(loaded: Vec<Line>, quiet: &[Line]) -> Vec<Line> {
+pub fn against_quiet(loaded: Vec<Line>, quiet: &[Line]) -> Vec<Line> {
     let compare = |(mut line, quiet): (Line, &Line)| {
         let ratio = line.percentile(0.99) / quiet.percentile(0.99).max(1e-9);
         line.more.insert("p99_against_quiet".to_owned(), ((ratio * 100.0).round() / 100.0).into());
@@ -160,7 +160,7 @@ impl Crowd {
 
 /// Each of these scenarios by one client a connection, paced; latency counts from when a request was due, so that a
 /// broker that stalls is not asked less.
-async fn probed(
+pub async fn probed(
     name: &str,
     probes: &[Scenario],
     pace: Duration,

@@ -1,7 +1,7 @@
 //! Files and folders that only their owner may enter: databases, keys, mails.
 //!
-//! The mode is set explicitly, whatever the process's umask is and whatever stood there before. What cannot be made
-//! private is told to the operator, and used all the same: only they know who else is on the machine.
+//! The mode is set explicitly, whatever the process's umask is and whatever stood there before. The broker warns the
+//! operator about a file or folder that it cannot close, and uses it: only the operator knows who else is on the machine.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write as _};
@@ -17,31 +17,28 @@ const OTHERS: u32 = 0o077;
 /// The bit of folders in which everybody may make files, as in `/tmp`.
 const STICKY: u32 = 0o1000;
 
-/// Folders of the system, which other programs need to enter, whoever owns them.
-const OF_THE_SYSTEM: [&str; 19] = [
+/// Folders of the system and everything in them: other programs need to enter them, whoever owns them.
+const OF_THE_SYSTEM: [&str; 10] =
+    ["/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr"];
+
+/// Folders in which many programs or people have one of their own.
+const SHARED: [&str; 12] = [
     "/",
-    "/bin",
-    "/boot",
-    "/dev",
-    "/etc",
     "/home",
-    "/lib",
     "/media",
     "/mnt",
     "/opt",
+    "/root",
     "/run",
-    "/sbin",
     "/srv",
-    "/sys",
-    "/usr",
-    "/usr/local",
+    "/tmp",
     "/var",
     "/var/lib",
     "/var/spool",
 ];
 
-/// Makes a folder with its parents, for its owner alone. One that was there before is closed to others too, unless it
-/// belongs to somebody else, or to the system.
+/// Makes a folder with its parents, for its owner alone. One that was there before is closed to others too, and the log
+/// says so; unless it belongs to somebody else or to the system, is somebody's home, or is the working directory.
 ///
 /// # Errors
 /// The folder cannot be made.
@@ -57,6 +54,9 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
     } else {
         Err("it is used by others as well".to_owned())
     };
+    if closed.is_ok() {
+        tracing::info!(folder = %folder.display(), "this folder was closed to others on this machine");
+    }
     if let Err(why) = closed {
         let (folder, mode) = (folder.display(), format!("{:04o}", found.mode() & 0o7777));
         tracing::warn!(%folder, mode, why, "others on this machine can enter this folder; give the broker one of its own");
@@ -71,7 +71,9 @@ fn may_close(folder: &Path, found: &fs::Metadata) -> bool {
     found.uid() == rustix::process::geteuid().as_raw()
         && found.mode() & STICKY == 0
         && !is_here
-        && !OF_THE_SYSTEM.iter().any(|shared| whole == Path::new(shared))
+        && whole.parent() != Some(Path::new("/home"))
+        && !OF_THE_SYSTEM.iter().any(|shared| whole.starts_with(shared))
+        && !SHARED.iter().any(|shared| whole == Path::new(shared))
 }
 
 /// Opens a file for writing, made if it is not there, for its owner alone.
@@ -143,7 +145,7 @@ mod tests {
         fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).unwrap();
         make_folder(folder.path()).unwrap();
         assert_eq!(mode(folder.path()), 0o1777);
-        for shared in ["/", "/etc", "/var/lib", "/usr/../var", "."] {
+        for shared in ["/", "/etc", "/etc/ssl", "/usr/share", "/var/lib", "/usr/../var", "."] {
             assert!(!may_close(Path::new(shared), &fs::metadata(shared).unwrap()), "{shared}");
         }
     }

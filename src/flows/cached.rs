@@ -59,8 +59,8 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Weight + Send + Sync + 'static,
 {
-    /// An empty cache of at most `capacity` keys; one whose value is large takes the place of several. No value is served that is older than `ceiling`. `loads` counts how
-    /// often the source was asked.
+    /// An empty cache with `capacity` places. An entry takes one place for each KiB of its value, and at least one. No
+    /// value is served that is older than `ceiling`. `loads` counts how often the source was asked.
     pub fn new(
         capacity: u64,
         ceiling: Duration,

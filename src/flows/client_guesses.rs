@@ -4,6 +4,8 @@
 //! which all nodes share, is asked only after a wrong one. Once too many were wrong, nothing from that network is checked
 //! for a while, except where the app itself has come with its secret of late: there a right secret still counts, so that
 //! nobody behind the same address stops it. Elsewhere a right guess and a wrong one are refused alike.
+//!
+//! The memory is two plain maps and no `moka` cache, since a guess must be seen and counted under one lock.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -141,7 +141,7 @@ pub type DirectoryLoads = Family<DirectoryLoad, Counter>;
 /// Which cache did not know.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DirectoryLoad {
-    /// What it keeps: `apps`, `apps_by_id`, `connections`, `names`, `handles` or `looks`; or `readiness`.
+    /// What it keeps: `apps`, `apps_by_id`, `connections`, `names`, `handles` or `looks`.
     pub cache: &'static str,
 }
 
@@ -165,12 +165,9 @@ impl Directory {
         let generation = Arc::new(AtomicU64::new(0));
         let loads = DirectoryLoads::default();
         macro_rules! cached {
-            ($cache:literal) => {
-                cached!($cache, CAPACITY, STALENESS_CEILING)
-            };
-            ($cache:literal, $capacity:expr, $ceiling:expr) => {{
+            ($cache:literal) => {{
                 let loads = loads.get_or_create(&DirectoryLoad { cache: $cache }).clone();
-                Cached::new($capacity, $ceiling, Arc::clone(&generation), Arc::clone(clock), loads)
+                Cached::new(CAPACITY, STALENESS_CEILING, Arc::clone(&generation), Arc::clone(clock), loads)
             }};
         }
         Self {
@@ -180,7 +177,13 @@ impl Directory {
             names: cached!("names"),
             handles: cached!("handles"),
             looks: cached!("looks"),
-            readable: cached!("readiness", 1, READABLE_FOR),
+            readable: Cached::new(
+                1,
+                READABLE_FOR,
+                Arc::clone(&generation),
+                Arc::clone(clock),
+                Counter::default(),
+            ),
             database,
             generation,
             loads,

@@ -88,7 +88,7 @@ pub enum EndpointError {
     /// Refused, as the RFC says it.
     #[error("refused: {}", .0.code)]
     Refused(OAuthError),
-    /// Too many wrong secrets came from there; nothing more is checked for so long.
+    /// Too many wrong secrets came from this network. The broker checks no further secret from it for this long.
     #[error("too many wrong secrets")]
     TooMany(Duration),
     /// Something that is needed is down; nothing was done.

@@ -9,6 +9,15 @@ use crate::model::{AccountId, Actor, AppId, AuditId, ConnectionId, FlowId, Organ
 use crate::store::audit::{AuditRecord, insert_audit};
 use crate::store::{StoreError, Tx};
 
+/// A name that somebody guessed at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The name as counters keep it: recognizable, not readable.
+    pub tag: String,
+    /// Its account, if it has one.
+    pub account: Option<AccountId>,
+}
+
 /// What was to be done, and by whom.
 #[derive(Debug, Clone, Default)]
 pub struct Event {
@@ -18,8 +27,8 @@ pub struct Event {
     pub organization: Option<OrganizationId>,
     /// Whose doing it was.
     pub actor: Option<Actor>,
-    /// The account that was named by somebody who has not proved to be its holder.
-    pub about: Option<AccountId>,
+    /// The name that was guessed at by somebody who has not proved to be its holder.
+    pub about: Option<Named>,
     /// The connection that was involved.
     pub connection: Option<ConnectionId>,
     /// The app that was involved.
@@ -65,7 +74,11 @@ impl Broker {
             receipt: event.receipt.clone(),
             connection: event.connection,
             app: event.app,
-            detail: event.detail.clone().or_else(|| event.about.map(|account| format!("account={account}"))),
+            detail: match (&event.detail, event.about.as_ref().and_then(|named| named.account)) {
+                (detail, None) => detail.clone(),
+                (None, Some(account)) => Some(format!("account={account}")),
+                (Some(detail), Some(account)) => Some(format!("account={account} {detail}")),
+            },
         }
     }
 
@@ -93,7 +106,7 @@ impl Broker {
     ) -> Result<(), StoreError> {
         let record = self.audit_record(event, Some(reason));
         if event.actor.is_none() {
-            return self.record_anonymous_refusal(network, event.about, record).await;
+            return self.record_anonymous_refusal(network, event.about.as_ref(), record).await;
         }
         let mut tx = self.database.write().await?;
         insert_audit(&mut tx, &record).await?;

@@ -133,8 +133,8 @@ impl Broker {
             return Err(self.lost_flow(name).await);
         };
         let marks = (finish_mark(flow.id), over_mark(flow.id));
-        let spent = flows::find_spent(&mut self.database.read().await?, &marks.0, &marks.1).await?;
-        if spent.is_some() { Err(self.lost_flow(name).await) } else { Ok(flow) }
+        let spent = flows::is_either_spent(&mut self.database.read().await?, &marks.0, &marks.1).await?;
+        if spent { Err(self.lost_flow(name).await) } else { Ok(flow) }
     }
 
     /// What to say about a flow that this browser no longer holds. A reload or the back button is no security

@@ -5,30 +5,26 @@ use std::time::Duration;
 
 use super::Broker;
 use super::error::FlowError;
-use super::evidence::Event;
+use super::evidence::{Event, Named};
 use super::visit::Visit;
 use crate::model::{Account, AccountId, Clock, Flow, Timestamp};
 use crate::policy::guesses::{Scope, Verdict, decide};
 use crate::store::guesses::{GuessCount, find_guesses, reserve_guess};
 use crate::store::passwords::StoredPassword;
-use crate::store::{Database, StoreError, Tx};
+use crate::store::{Database, StoreError};
 
 /// How often a guess is counted anew that another one overtook.
 const ATTEMPTS: usize = 8;
-/// How often a failure is: of many at once each attempt counts one, and no more than these are under way.
+/// How often the broker tries to count a failure when others are counted at the same moment. In each round one of them
+/// succeeds.
 const FAILURE_ATTEMPTS: usize = 256;
 
 /// The state of a counter: failures, until when nothing more is checked, and when it changed last.
 pub(super) type Seen = (i64, Timestamp, Timestamp);
 
-/// The state of a counter now; `None` is zero.
-pub(super) async fn seen_failures(
-    tx: &mut Tx,
-    scope: Scope,
-    subject: &str,
-) -> Result<Option<Seen>, StoreError> {
-    let seen = find_guesses(tx, scope.as_str(), subject).await?;
-    Ok(seen.map(|seen| (seen.failures, seen.blocked_until, seen.updated_at)))
+/// The state of a counter, as it was read.
+pub(super) const fn as_seen(count: GuessCount) -> Seen {
+    (count.failures, count.blocked_until, count.updated_at)
 }
 
 /// Counts a failure, and gives the state of the counter afterwards. While it blocks, further failures change nothing.
@@ -42,7 +38,7 @@ pub(super) async fn count_failure(
         let now = clock.now();
         let mut tx = database.write().await?;
         let seen = find_guesses(&mut tx, scope.as_str(), subject).await?;
-        let facts = seen.map(|seen| (seen.failures, seen.blocked_until, seen.updated_at));
+        let facts = seen.map(as_seen);
         let Verdict::Check { failures, blocked_until } = decide(scope, facts, now) else { return Ok(facts) };
         let next = GuessCount { failures, blocked_until, updated_at: now };
         if reserve_guess(&mut tx, scope.as_str(), subject, seen, next).await? {
@@ -99,6 +95,11 @@ impl Broker {
         self.network_tag(&format!("username:{}", username.to_ascii_lowercase()))
     }
 
+    /// A username that was guessed at, for the record.
+    pub(super) fn named(&self, username: &str, account: Option<AccountId>) -> Named {
+        Named { tag: self.guesses_of(username), account }
+    }
+
     /// Counts a guess before it is checked, in both counters.
     pub(super) async fn count_guess(&self, counters: [(Scope, String); 2]) -> Result<Counted, FlowError> {
         let mut busy = Scope::Account;
@@ -109,7 +110,7 @@ impl Broker {
             let mut overtaken = false;
             for ((scope, subject), left) in counters.iter().zip(&mut waits) {
                 let seen = find_guesses(&mut tx, scope.as_str(), subject).await?;
-                let facts = seen.map(|seen| (seen.failures, seen.blocked_until, seen.updated_at));
+                let facts = seen.map(as_seen);
                 match decide(*scope, facts, now) {
                     Verdict::Wait { wait } => return Ok(Counted::Wait(*scope, wait)),
                     Verdict::Check { failures, blocked_until } => {
@@ -132,12 +133,12 @@ impl Broker {
         Ok(Counted::Wait(busy, Duration::from_secs(1)))
     }
 
-    /// Tells somebody to wait, and records it. `about` is the account whose password was guessed at, if it exists.
+    /// Tells somebody to wait, and records it. `about` is the name whose password was guessed at.
     pub(super) async fn too_many(
         &self,
         visit: &Visit,
         flow: &Flow,
-        about: Option<AccountId>,
+        about: Option<Named>,
         (scope, wait): (Scope, Duration),
     ) -> FlowError {
         let reason = match scope {

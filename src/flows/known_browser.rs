@@ -58,7 +58,7 @@ impl Broker {
     /// since a browser costs nothing and an account does; else that of their network.
     pub(super) fn hashing_share(&self, visit: &Visit) -> Share {
         let known = self.known_account(visit).map(|account| account.to_string());
-        known.map_or_else(|| Share::Network(visit.network()), Share::Known)
+        known.map_or_else(|| Share::Network(visit.customer_network()), Share::Known)
     }
 
     /// The account that was last used in a browser.

@@ -12,14 +12,17 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::Broker;
+use super::evidence::Named;
 use super::visit::network_around;
-use crate::model::{AccountId, OrganizationId};
+use crate::model::OrganizationId;
 use crate::store::StoreError;
 use crate::store::audit::AuditRecord;
-use crate::store::floods::{Level, Source, SourceKind, count_anonymous_refusals, insert_anonymous_refusal};
+use crate::store::floods::{
+    Level, Source, SourceKind, count_anonymous_refusals, count_records_of_all, insert_anonymous_refusal,
+};
 
 /// Refusals of a minute, of one reason, that have a record of their own: of an IPv4 address, of an IPv6 /64, or at one
-/// account.
+/// name.
 const EACH: i64 = 20;
 
 /// The same of an IPv6 /56 and of a /48: what a provider hands to one customer.
@@ -28,8 +31,8 @@ const WIDER: [(u8, i64); 2] = [(56, 2 * EACH), (48, 4 * EACH)];
 /// The same of everybody, in one organization's log.
 const FROM_ALL_NETWORKS: i64 = 1_200;
 
-/// The same at all accounts: more, since the counters of guesses bound these too.
-const AT_ALL_ACCOUNTS: i64 = 6_000;
+/// The same at all names that were guessed at: more, since each costs the guesser a hash or a wait.
+const AT_ALL_ACCOUNTS: i64 = 12_000;
 
 /// Records that are written at once. A flood queues here, not for the database's connections, which others need.
 const AT_ONCE: usize = 2;
@@ -51,13 +54,14 @@ const WRITTEN_TOGETHER: usize = 100;
 
 /// The refusals that wait to be written, and those that are counted.
 pub(super) struct Refusals {
-    turns: Semaphore,
+    /// Turns of the two kinds apart, so that noise holds up no guess at an account.
+    turns: [Semaphore; 2],
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    waiting: HashMap<Source, usize>,
+    waiting: HashMap<String, usize>,
     waiting_of_all: [usize; 2],
     counted: HashMap<Counter, Counted>,
 }
@@ -86,10 +90,12 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut state = self.refusals.state();
-        if let Some(waiting) = state.waiting.get_mut(self.source) {
-            *waiting -= 1;
-            if *waiting == 0 {
-                state.waiting.remove(self.source);
+        for level in &self.source.levels {
+            if let Some(waiting) = state.waiting.get_mut(&level.tag) {
+                *waiting -= 1;
+                if *waiting == 0 {
+                    state.waiting.remove(&level.tag);
+                }
             }
         }
         let of_all = state.of_all(self.source.kind);
@@ -104,6 +110,14 @@ impl State {
             SourceKind::Network => networks,
             SourceKind::Account => accounts,
         }
+    }
+
+    /// Whether as many of a source wait as may. Wider networks have as many times the places as they have the room.
+    fn is_full(&self, source: &Source) -> bool {
+        source.levels.iter().any(|level| {
+            let times = usize::try_from(level.room / EACH).unwrap_or(1);
+            self.waiting.get(&level.tag).is_some_and(|waiting| *waiting >= times * WAITING_OF_ONE)
+        })
     }
 
     fn count(&mut self, source: Source, record: AuditRecord, times: i64) {
@@ -123,7 +137,7 @@ impl State {
 
 impl Refusals {
     pub fn new() -> Self {
-        Self { turns: Semaphore::new(AT_ONCE), state: Mutex::default() }
+        Self { turns: [Semaphore::new(AT_ONCE), Semaphore::new(AT_ONCE)], state: Mutex::default() }
     }
 
     /// Every change under the lock is whole, so a panic elsewhere leaves nothing to distrust.
@@ -134,43 +148,49 @@ impl Refusals {
     /// A place to wait in, if there is one.
     fn enter<'a>(&'a self, source: &'a Source) -> Option<Place<'a>> {
         let mut state = self.state();
-        let waiting = state.waiting.get(source).copied().unwrap_or(0);
-        let of_all = state.of_all(source.kind);
-        if waiting >= WAITING_OF_ONE || *of_all >= WAITING_OF_ALL {
+        if state.is_full(source) || *state.of_all(source.kind) >= WAITING_OF_ALL {
             return None;
         }
-        *of_all += 1;
-        state.waiting.insert(source.clone(), waiting + 1);
+        *state.of_all(source.kind) += 1;
+        for level in &source.levels {
+            *state.waiting.entry(level.tag.clone()).or_default() += 1;
+        }
         Some(Place { refusals: self, source })
     }
 
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, StoreError> {
-        let busy = StoreError::Unavailable("too many refusals wait to be recorded");
-        match timeout(PATIENCE, self.turns.acquire()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            Ok(Err(_)) | Err(_) => Err(busy),
-        }
+    /// A turn to write; `None` when none came in time.
+    async fn turn(&self, kind: SourceKind) -> Option<SemaphorePermit<'_>> {
+        let [networks, accounts] = &self.turns;
+        let turns = match kind {
+            SourceKind::Network => networks,
+            SourceKind::Account => accounts,
+        };
+        timeout(PATIENCE, turns.acquire()).await.ok()?.ok()
     }
 }
 
 impl Broker {
-    /// Records a refusal from before anything was proven; a flood of them is counted. `about` is the account that was
-    /// named, if it exists.
+    /// Records a refusal from before anything was proven; a flood of them is counted. It is counted by the name that was
+    /// guessed at, if one was, and else by the network. What the visitor waits for must not depend on whether the name
+    /// exists, so an unknown name goes the same way as a known one.
     pub(super) async fn record_anonymous_refusal(
         &self,
         network: &str,
-        about: Option<AccountId>,
+        about: Option<&Named>,
         record: AuditRecord,
     ) -> Result<(), StoreError> {
         let source = match about {
-            Some(account) => self.source_of_account(account),
+            Some(named) => source_of_name(named),
             None => self.source_of_network(network),
         };
         let Some(_place) = self.refusals.enter(&source) else {
             self.refusals.state().count(source, record, 1);
             return Ok(());
         };
-        let _turn = self.refusals.turn().await?;
+        let Some(_turn) = self.refusals.turn(source.kind).await else {
+            self.refusals.state().count(source.clone(), record, 1);
+            return Ok(());
+        };
         let mut tx = self.database.write().await?;
         insert_anonymous_refusal(&mut tx, &record, &source).await?;
         tx.commit().await
@@ -182,6 +202,8 @@ impl Broker {
             let counters = std::mem::take(&mut self.refusals.state().counted);
             counters.into_iter().map(|(counter, counted)| (counter.source, counted)).collect()
         };
+        // Order matters: two transactions that lock the same counters lock them in one order.
+        counted.sort_by(|one, other| key_of(one).cmp(&key_of(other)));
         while !counted.is_empty() {
             let together = counted.split_off(counted.len().saturating_sub(WRITTEN_TOGETHER));
             if let Err(error) = self.write_counts(&together).await {
@@ -197,16 +219,15 @@ impl Broker {
 
     async fn write_counts(&self, counted: &[(Source, Counted)]) -> Result<(), StoreError> {
         let mut tx = self.database.write().await?;
+        let mut new = Vec::new();
         for (source, Counted { record, times }) in counted {
-            count_anonymous_refusals(&mut tx, record, source, *times).await?;
+            if count_anonymous_refusals(&mut tx, record, source, *times).await? {
+                new.push((record, source.kind));
+            }
         }
+        // Order matters: the counters of all sources come last, as they do for a single refusal.
+        count_records_of_all(&mut tx, &new).await?;
         tx.commit().await
-    }
-
-    fn source_of_account(&self, account: AccountId) -> Source {
-        let tag = self.network_tag(&format!("account:{account}"));
-        let levels = vec![Level { tag, room: EACH }];
-        Source { levels, kind: SourceKind::Account, all: AT_ALL_ACCOUNTS }
     }
 
     fn source_of_network(&self, network: &str) -> Source {
@@ -216,6 +237,16 @@ impl Broker {
         let levels = std::iter::once(narrowest).chain(wider).collect();
         Source { levels, kind: SourceKind::Network, all: FROM_ALL_NETWORKS }
     }
+}
+
+/// The order in which counters are locked.
+fn key_of((source, counted): &(Source, Counted)) -> (Option<&str>, Option<&str>) {
+    (counted.record.reason.as_deref(), source.levels.first().map(|level| &*level.tag))
+}
+
+fn source_of_name(named: &Named) -> Source {
+    let levels = vec![Level { tag: named.tag.clone(), room: EACH }];
+    Source { levels, kind: SourceKind::Account, all: AT_ALL_ACCOUNTS }
 }
 
 /// The wider networks around an IPv6 /64, narrowest first, each with its room; none around an IPv4 address.
@@ -266,6 +297,15 @@ mod tests {
         assert!(refusals.enter(&crowd).is_none());
         let other = source("other");
         assert!(refusals.enter(&other).is_some(), "another network is not kept out");
+        // A customer with many networks has twice the places.
+        let of_customer = |number: usize| {
+            let wide = Level { tag: "wide".to_owned(), room: 2 * EACH };
+            Source { levels: vec![Level { tag: format!("narrow {number}"), room: EACH }, wide], ..source("") }
+        };
+        let narrow: Vec<_> = (0..3 * WAITING_OF_ONE).map(of_customer).collect();
+        let places_of_customer: Vec<_> = narrow.iter().map_while(|one| refusals.enter(one)).collect();
+        assert_eq!(places_of_customer.len(), 2 * WAITING_OF_ONE);
+        drop(places_of_customer);
         drop(places);
         assert!(refusals.enter(&crowd).is_some());
         let many: Vec<_> = (0..WAITING_OF_ALL).map(|number| source(&number.to_string())).collect();

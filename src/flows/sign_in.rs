@@ -246,8 +246,9 @@ impl Broker {
             }
         }
         // Order matters: the answer to a flow that has ended must not depend on the password.
-        if let Some((code, reason)) = self.end_of(visit, &flow).await? {
-            return Err(self.refuse(visit, Self::sign_in_event(&flow), code, reason).await);
+        if !self.is_waited_for(visit, &flow).await? {
+            let event = Self::sign_in_event(&flow);
+            return Err(self.refuse(visit, event, "flow_expired", "link_not_waiting").await);
         }
         let place = self.enter_queue(visit, &flow, &password).await?;
         let found = self.find_local_account(entered).await?;
@@ -257,8 +258,8 @@ impl Broker {
             Counted::Wait(scope, wait) => {
                 // What waits to be recorded keeps no room from those who have something to be hashed.
                 drop(place);
-                let about = found.as_ref().map(|(account, _)| account.id);
-                return Err(self.too_many(visit, &flow, about, (scope, wait)).await);
+                let about = self.named(entered, found.as_ref().map(|(account, _)| account.id));
+                return Err(self.too_many(visit, &flow, Some(about), (scope, wait)).await);
             }
         };
         let (account, stored) = found.map_or((None, None), |(account, stored)| (Some(account), stored));
@@ -270,7 +271,7 @@ impl Broker {
         };
         let account = match account {
             Some(account) if verdict.matches => account,
-            refused => return Err(self.refuse_password(visit, &flow, refused.as_ref()).await),
+            refused => return Err(self.refuse_password(visit, &flow, entered, refused.as_ref()).await),
         };
         let Some(mut checked) = stored else {
             return Err(FlowError::Unavailable("a password without a hash has matched".to_owned()));
@@ -309,7 +310,13 @@ impl Broker {
     }
 
     /// The same answer for whatever was wrong; the log has what it was, where those who may help look.
-    async fn refuse_password(&self, visit: &Visit, flow: &Flow, account: Option<&Account>) -> FlowError {
+    async fn refuse_password(
+        &self,
+        visit: &Visit,
+        flow: &Flow,
+        entered: &str,
+        account: Option<&Account>,
+    ) -> FlowError {
         let reason = if account.is_some() { "wrong_password" } else { "unknown_username" };
         let event = match self.event_of_app(flow).await {
             Ok(event) => event,
@@ -322,7 +329,7 @@ impl Broker {
             Ok(Some((code, _))) => code,
             Err(error) => return error,
         };
-        let about = account.map(|account| account.id);
+        let about = Some(self.named(entered, account.map(|account| account.id)));
         self.refuse(visit, Event { organization, about, ..event }, code, reason).await
     }
 
@@ -332,17 +339,18 @@ impl Broker {
         visit: &Visit,
         flow: &Flow,
     ) -> Result<Option<(&'static str, &'static str)>, FlowError> {
-        let mut tx = self.database.read().await?;
-        if flows::is_spent(&mut tx, &finish_mark(flow.id)).await? {
+        if flows::is_spent(&mut self.database.read().await?, &finish_mark(flow.id)).await? {
             return Ok(Some(("flow_finished", "flow_finished")));
         }
-        let waits = match flow.target {
-            Target::Link(id, revision) => {
-                self.waiting_attempt(&mut tx, visit, (id, revision)).await?.is_some()
-            }
-            _ => true,
-        };
+        let waits = self.is_waited_for(visit, flow).await?;
         Ok((!waits).then_some(("flow_expired", "link_not_waiting")))
+    }
+
+    /// Whether an attempt to link still waits for what is proved in a flow; true of flows that prove nothing for one.
+    async fn is_waited_for(&self, visit: &Visit, flow: &Flow) -> Result<bool, FlowError> {
+        let Target::Link(id, revision) = flow.target else { return Ok(true) };
+        let mut tx = self.database.read().await?;
+        Ok(self.waiting_attempt(&mut tx, visit, (id, revision)).await?.is_some())
     }
 
     /// An event of somebody who has proved nothing, in the log of the app's organization.

@@ -62,6 +62,12 @@ impl Timestamp {
         self > now.after(CLOCK_SKEW)
     }
 
+    /// The latest end that something with this lifetime can have when it is made now. What ends later was made in the
+    /// future, before the clock was set back.
+    pub fn last_end(self, lifetime: Duration) -> Self {
+        self.after(lifetime).after(CLOCK_SKEW)
+    }
+
     /// How much later this is than `earlier`; zero when it is not.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

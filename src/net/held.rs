@@ -29,7 +29,7 @@ pub(super) struct Held {
 
 /// What one connection holds.
 #[derive(Debug)]
-pub(super) struct Account {
+pub(super) struct Budget {
     held: Arc<Held>,
     own: AtomicUsize,
     networks: Vec<Share>,
@@ -54,7 +54,7 @@ pub(super) enum Full {
 
 impl Held {
     /// The account of a new connection in these networks, each with its shares; one in none is a trusted proxy's.
-    pub(super) fn open(self: &Arc<Self>, networks: &[(Network, usize)]) -> Arc<Account> {
+    pub(super) fn open(self: &Arc<Self>, networks: &[(Network, usize)]) -> Arc<Budget> {
         let mut known = self.networks();
         let share = |(network, shares): &(Network, usize)| Share {
             network: *network,
@@ -62,7 +62,7 @@ impl Held {
             limit: OF_NETWORK * shares,
         };
         let networks = networks.iter().map(share).collect();
-        Arc::new(Account { held: Arc::clone(self), own: AtomicUsize::new(0), networks })
+        Arc::new(Budget { held: Arc::clone(self), own: AtomicUsize::new(0), networks })
     }
 
     /// Bytes that are held in all.
@@ -76,22 +76,29 @@ impl Held {
     }
 }
 
-impl Account {
+impl Budget {
     /// A charge of nothing yet.
     pub(super) fn charge(self: &Arc<Self>) -> Charge {
-        Charge { account: Arc::clone(self), bytes: 0 }
+        Charge { account: Arc::clone(self), own: 0, shared: 0 }
     }
 
-    /// Counts `bytes` in every account, or in none.
-    fn add(&self, bytes: usize) -> Result<(), Full> {
-        if bytes > IN_ALL {
-            return Err(Full::Network);
-        }
-        let limit = if self.networks.is_empty() { OF_NETWORK } else { OF_CONNECTION };
+    /// Counts `bytes` for the connection alone. Nobody cuts the connection of a trusted proxy, which stands for many
+    /// clients: there the answer is that there is no room.
+    fn add_own(&self, bytes: usize) -> Result<(), Full> {
+        let is_proxy = self.networks.is_empty();
+        let limit = if is_proxy { OF_NETWORK } else { OF_CONNECTION };
         let before = self.own.fetch_add(bytes, Ordering::AcqRel);
         if before > 0 && before.saturating_add(bytes) > limit {
             self.own.fetch_sub(bytes, Ordering::AcqRel);
-            return Err(Full::Connection);
+            return Err(if is_proxy { Full::Network } else { Full::Connection });
+        }
+        Ok(())
+    }
+
+    /// Counts `bytes` for the networks and for all, or for none of them.
+    fn add_shared(&self, bytes: usize) -> Result<(), Full> {
+        if bytes > IN_ALL {
+            return Err(Full::Network);
         }
         let of_networks = self.networks.iter().map(|share| (&*share.count, share.limit));
         let of_all = (&self.held.total, IN_ALL);
@@ -102,22 +109,21 @@ impl Account {
                 for count in added {
                     count.fetch_sub(bytes, Ordering::AcqRel);
                 }
-                self.own.fetch_sub(bytes, Ordering::AcqRel);
                 return Err(Full::Network);
             }
         }
         Ok(())
     }
 
-    fn remove(&self, bytes: usize) {
+    fn remove_shared(&self, bytes: usize) {
         let of_networks = self.networks.iter().map(|share| &*share.count);
-        for count in of_networks.chain([&self.own, &self.held.total]) {
+        for count in of_networks.chain([&self.held.total]) {
             count.fetch_sub(bytes, Ordering::AcqRel);
         }
     }
 }
 
-impl Drop for Account {
+impl Drop for Budget {
     fn drop(&mut self) {
         let mut networks = self.held.networks();
         for Share { network, count, .. } in self.networks.drain(..) {
@@ -132,23 +138,49 @@ impl Drop for Account {
 /// Bytes that are held; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Charge {
-    account: Arc<Account>,
-    bytes: usize,
+    account: Arc<Budget>,
+    /// What the connection is charged with.
+    own: usize,
+    /// What its networks and all are charged with.
+    shared: usize,
 }
 
 impl Charge {
     /// Holds so many more bytes.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Full> {
-        self.account.add(bytes)?;
-        self.bytes += bytes;
+        self.account.add_own(bytes)?;
+        self.own += bytes;
+        self.account.add_shared(bytes)?;
+        self.shared += bytes;
+        Ok(())
+    }
+
+    /// Keeps room for an answer before the request is served, so that what neighbours hold meanwhile cannot take it: an
+    /// answer must not be lost after what it tells was done.
+    pub(super) fn reserve(&mut self, bytes: usize) -> Result<(), Full> {
+        self.account.add_shared(bytes)?;
+        self.shared += bytes;
+        Ok(())
+    }
+
+    /// Holds an answer of this many bytes in the room that was kept for it, and more where it is longer.
+    pub(super) fn settle(&mut self, bytes: usize) -> Result<(), Full> {
+        self.account.add_own(bytes)?;
+        self.own += bytes;
+        match bytes.checked_sub(self.shared) {
+            Some(more) => self.account.add_shared(more)?,
+            None => self.account.remove_shared(self.shared - bytes),
+        }
+        self.shared = bytes;
         Ok(())
     }
 
     /// Takes so many bytes of this charge for one of their own; all of them where there are fewer.
     pub(super) fn split(&mut self, bytes: usize) -> Self {
-        let bytes = bytes.min(self.bytes);
-        self.bytes -= bytes;
-        Self { account: Arc::clone(&self.account), bytes }
+        let (own, shared) = (bytes.min(self.own), bytes.min(self.shared));
+        self.own -= own;
+        self.shared -= shared;
+        Self { account: Arc::clone(&self.account), own, shared }
     }
 }
 
@@ -170,7 +202,8 @@ impl SharedCharge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.account.remove(self.bytes);
+        self.account.own.fetch_sub(self.own, Ordering::AcqRel);
+        self.account.remove_shared(self.shared);
     }
 }
 
@@ -182,11 +215,11 @@ mod tests {
     const A: &str = "127.0.0.1";
     const B: &str = "255.255.255.255";
 
-    fn open(held: &Arc<Held>, address: &str) -> Arc<Account> {
+    fn open(held: &Arc<Held>, address: &str) -> Arc<Budget> {
         held.open(&networks_of(address.parse().unwrap()))
     }
 
-    fn hold(account: &Arc<Account>, bytes: usize) -> Result<Charge, Full> {
+    fn hold(account: &Arc<Budget>, bytes: usize) -> Result<Charge, Full> {
         let mut charge = account.charge();
         charge.grow(bytes).map(|()| charge)
     }
@@ -209,7 +242,7 @@ mod tests {
     #[test]
     fn the_connections_of_a_network_share_a_bound_and_those_of_a_proxy_do_not() {
         let held = Arc::new(Held::default());
-        let fill = |account: Arc<Account>| hold(&account, OF_CONNECTION).map(|charge| (charge, account));
+        let fill = |account: Arc<Budget>| hold(&account, OF_CONNECTION).map(|charge| (charge, account));
         let full: Vec<_> = (0..OF_NETWORK / OF_CONNECTION).map(|_| fill(open(&held, A)).unwrap()).collect();
         assert_eq!(fill(open(&held, A)).unwrap_err(), Full::Network);
         fill(open(&held, B)).unwrap();
@@ -217,7 +250,7 @@ mod tests {
         assert_eq!(held.total(), OF_CONNECTION * (full.len() + of_proxies.len()));
         let proxy = held.open(&[]);
         let _much = hold(&proxy, OF_NETWORK).unwrap();
-        assert_eq!(hold(&proxy, 1).unwrap_err(), Full::Connection);
+        assert_eq!(hold(&proxy, 1).unwrap_err(), Full::Network, "the connection of a proxy is not cut");
     }
 
     #[test]
@@ -237,6 +270,21 @@ mod tests {
         assert_eq!(of_a_56.iter().map(|(bytes, ..)| bytes).sum::<usize>(), 2 * OF_NETWORK);
         let of_a_48: Vec<_> = (1..6).map(|number| fill(number << 8)).collect();
         assert_eq!(of_a_48.iter().map(|(bytes, ..)| bytes).sum::<usize>(), 2 * OF_NETWORK);
+    }
+
+    #[test]
+    fn neighbours_do_not_take_the_room_that_was_kept_for_an_answer() {
+        let held = Arc::new(Held::default());
+        let mut answer = open(&held, A).charge();
+        answer.reserve(1_000).unwrap();
+        let fill = || (0..).map_while(|_| hold(&open(&held, A), OF_CONNECTION - 1_000).ok());
+        let neighbours: Vec<_> = fill().collect();
+        let rest: Vec<_> = (0..).map_while(|_| hold(&open(&held, A), 100).ok()).collect();
+        assert!(held.total() > OF_NETWORK - 100);
+        answer.settle(900).unwrap();
+        assert_eq!(answer.split(400).shared, 400);
+        drop((neighbours, rest));
+        assert_eq!(held.total(), 500);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tower::{Service, ServiceExt as _};
 use super::activity::{Activity, Running};
 use super::address::client_address;
 use super::body::{BoxError, Holding, Keeper, RequestBody, ResponseBody, Turns, Verdict};
-use super::held::{Account, Charge, Full, SharedCharge};
+use super::held::{Budget, Charge, Full, SharedCharge};
 use super::{Certificates, Settings};
 use crate::protocol::Peer;
 
@@ -56,7 +56,7 @@ pub(super) struct Origin {
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) settings: Arc<Settings>,
     pub(super) activity: Arc<Activity>,
-    pub(super) account: Arc<Account>,
+    pub(super) account: Arc<Budget>,
     pub(super) turns: Turns,
 }
 
@@ -69,10 +69,13 @@ pub(super) async fn answer<H: Handler>(
 ) -> Result<Response<ResponseBody<H::Body>>, Infallible> {
     let running = origin.activity.request();
     let (version, is_last) = (request.version(), running.is_last());
-    let outcome = match serve(&origin, handler, request).await {
-        Ok(response) => hold(&origin, &response).map(|charge| (response, charge)),
-        Err(status) => Err(status),
+    let mut charge = origin.account.charge();
+    let outcome = match charge.reserve(ORDINARY_ANSWER) {
+        Ok(()) => serve(&origin, handler, request).await,
+        Err(_) => Err(NO_ROOM),
     };
+    let outcome =
+        outcome.and_then(|response| hold(&origin, &response, &mut charge).map(|()| (response, charge)));
     let (response, charge) = match outcome {
         Ok(held) => held,
         Err(status) => return Ok(refusal(status, version, running)),
@@ -114,12 +117,15 @@ async fn serve<H: Handler>(
 /// What is said where the connection or the network holds too much.
 const NO_ROOM: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
+/// Bytes of an answer for which there is room before the request is served: a redirect, tokens, an error. Longer answers
+/// are pages and files, which can be asked for again.
+const ORDINARY_ANSWER: usize = 6_144;
+
 /// Holds the memory of an answer. A connection whose client takes no answers is ended.
-fn hold<B: Body>(origin: &Origin, response: &Response<B>) -> Result<Charge, StatusCode> {
+fn hold<B: Body>(origin: &Origin, response: &Response<B>, charge: &mut Charge) -> Result<(), StatusCode> {
     let body = usize::try_from(response.body().size_hint().lower()).unwrap_or(usize::MAX);
-    let mut charge = origin.account.charge();
-    match charge.grow(body.saturating_add(size_of(response.headers()))) {
-        Ok(()) => Ok(charge),
+    match charge.settle(body.saturating_add(size_of(response.headers()))) {
+        Ok(()) => Ok(()),
         Err(full) => {
             tracing::debug!(peer = %origin.peer, ?full, "an answer is not kept: too much waits to be sent");
             if full == Full::Connection {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::held::{Account, Held};
+use super::held::{Budget, Held};
 use super::networks::{Network, networks_of};
 
 /// Counts open sockets and refuses those beyond the limits.
@@ -58,7 +58,7 @@ impl Sockets {
 
 impl Socket {
     /// The account of what its connection holds in memory.
-    pub(super) fn account(&self) -> Arc<Account> {
+    pub(super) fn account(&self) -> Arc<Budget> {
         self.sockets.held.open(&self.counted_in)
     }
 }

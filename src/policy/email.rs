@@ -37,7 +37,7 @@ impl EmailProof {
 pub struct DomainOwner {
     /// The organization.
     pub organization: OrganizationId,
-    /// The connections that the name leads to, enabled or not.
+    /// The enabled connections that the name leads to.
     pub connections: Vec<ConnectionId>,
 }
 

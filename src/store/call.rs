@@ -152,7 +152,7 @@ impl Caller {
         // A disk that hangs gives no answer and no error.
         let answer = timeout(CALL_DEADLINE, asking).await.unwrap_or_else(|_| Err(timed_out()));
         let error = answer.err();
-        if let Some(error) = error.as_ref().filter(|error| may_end_the_thread(error)) {
+        if let Some(error) = error.as_ref().filter(|error| must_be_given_up(error)) {
             tracing::warn!(%error, "a connection to the database was given up");
             self.connection = None;
         }
@@ -180,10 +180,12 @@ impl Caller {
     }
 }
 
-/// Whether the driver's thread has died, may be dying of this error, or has not answered. It panics where a statement cannot be prepared anew
-/// after a change of the schema (`SQLITE_ERROR`, 1) and others went before it in the call; whoever asks it anything while
-/// it does so waits for ever. A statement of the store gives that code for nothing that happens every day.
-fn may_end_the_thread(error: &sqlx::Error) -> bool {
+/// Whether this connection must be given up: the driver's thread has died, may die of this error, or has not answered.
+///
+/// The thread panics where a statement cannot be prepared anew after a change of the schema (`SQLITE_ERROR`, 1) and
+/// others went before it in the call; whoever asks it anything while it does so waits for ever. A statement of the store
+/// gives that code for nothing that happens every day.
+fn must_be_given_up(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| code == "1"),

@@ -13,6 +13,7 @@ statements! {
     LIST_OWNED = "SELECT d.name AS name, d.organization_id AS organization_id, d.proven_by AS proven_by, \
                   d.proven_at AS proven_at, c.connection_id AS connection_id FROM domains d \
                   LEFT JOIN domain_connections c ON c.domain = d.name AND c.organization_id = d.organization_id \
+                  AND EXISTS (SELECT 1 FROM connections e WHERE e.id = c.connection_id AND e.enabled) \
                   WHERE d.name = $1 ORDER BY c.position";
     LIST = "SELECT name, organization_id, proven_by, proven_at FROM domains WHERE organization_id = $1 ORDER BY name LIMIT 1000";
     LIST_CONNECTIONS = "SELECT connection_id FROM domain_connections WHERE organization_id = $1 AND domain = $2 \
@@ -81,7 +82,7 @@ pub async fn find_owner(tx: &mut Tx, candidates: &[String]) -> Result<Option<Dom
     Ok(None)
 }
 
-/// [`find_owner`], with the connections that the name leads to, in their order.
+/// [`find_owner`], with the enabled connections that the name leads to, in their order.
 pub async fn find_owner_and_connections(
     tx: &mut Tx,
     candidates: &[String],

@@ -59,10 +59,10 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whether a code says that the statement may succeed later. `PostgreSQL` (SQLSTATE): connection, resources,
-/// operator intervention, serialization. `SQLite` (extended result codes, in decimal): busy, locked, I/O, full.
+/// Whether a code says that the statement may succeed later. `PostgreSQL` (SQLSTATE): connection, resources, a lock that
+/// was not had in time, operator intervention, serialization. `SQLite` (extended result codes, in decimal): busy, locked, I/O, full.
 fn is_passing(code: &str) -> bool {
-    if code.len() == 5 && ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class)) {
+    if code.len() == 5 && ["08", "53", "55P03", "57", "40"].iter().any(|class| code.starts_with(class)) {
         return true;
     }
     code.parse::<u32>().is_ok_and(|extended| matches!(extended & 0xff, 5 | 6 | 10 | 13))

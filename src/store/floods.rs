@@ -4,6 +4,8 @@
 //! They are counted by where they come from, or by the account at which they are aimed. Both have room of their own,
 //! so that noise from many networks hides no guess at an account. The counters live for an hour (`housekeeping`).
 
+use std::collections::BTreeMap;
+
 use sqlx::FromRow;
 
 use super::audit::{AuditRecord, insert_audit};
@@ -139,22 +141,35 @@ pub async fn insert_anonymous_refusal(
     insert_audit(tx, record).await
 }
 
-/// Writes that so many refusals like `record` came from a source and were counted in memory.
+/// Writes that so many refusals like `record` came from a source and were counted in memory; whether the record that
+/// says so is new. [`count_records_of_all`] then counts the new ones.
 pub async fn count_anonymous_refusals(
     tx: &mut Tx,
     record: &AuditRecord,
     source: &Source,
     times: i64,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let everybody = everybody(record, source.kind);
     let narrowest = source.levels.first();
     let (Some(level), false) = (narrowest, is_full(tx, record, source, &everybody).await?) else {
-        return count_for_all(tx, record, source.kind, &everybody, (0, times)).await;
+        count_for_all(tx, record, source.kind, &everybody, (0, times)).await?;
+        return Ok(false);
     };
     let counting = (counter(record, &level.tag), level.room);
-    let is_new = count_and_summarize(tx, record, counting, (0, times), &source.kind.one(record)).await?;
-    if is_new {
-        count(tx, Counter { reason: ALL, ..counter(record, &everybody) }, (1, 0)).await?;
+    count_and_summarize(tx, record, counting, (0, times), &source.kind.one(record)).await
+}
+
+/// Counts new records where the records of all sources are counted: in one order, so that transactions which lock these
+/// counters do not wait for each other in a circle.
+pub async fn count_records_of_all(tx: &mut Tx, new: &[(&AuditRecord, SourceKind)]) -> Result<(), StoreError> {
+    let mut counters: BTreeMap<(String, i64), i64> = BTreeMap::new();
+    for (record, kind) in new {
+        let tag = everybody(record, *kind);
+        let minute = counter(record, &tag).minute;
+        *counters.entry((tag, minute)).or_default() += 1;
+    }
+    for ((tag, minute), records) in counters {
+        count(tx, Counter { reason: ALL, tag: &tag, minute }, (records, 0)).await?;
     }
     Ok(())
 }

@@ -2,15 +2,16 @@
 
 use sqlx::FromRow;
 
+use super::guesses::{self, GuessCount, GuessRow};
 use super::row::{Row, time, to_json};
-use super::tx::{execute, fetch_optional, statements};
+use super::tx::{execute, execute_and_fetch_optional, fetch_optional, statements};
 use super::{StoreError, Tx};
 use crate::model::{FlowId, ProvenFlow, Timestamp};
 
 statements! {
     SPEND = "INSERT INTO spent_flows (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
-    SPEND_OF = "INSERT INTO spent_flows (id, expires_at) SELECT $1, $2 \
-                WHERE NOT EXISTS (SELECT 1 FROM spent_flows o WHERE o.id = $3) ON CONFLICT (id) DO NOTHING";
+    SPEND_UNLESS = "INSERT INTO spent_flows (id, expires_at) SELECT $1, $2 \
+                    WHERE NOT EXISTS (SELECT 1 FROM spent_flows o WHERE o.id = $3) ON CONFLICT (id) DO NOTHING";
     IS_SPENT = "SELECT id FROM spent_flows WHERE id = $1";
     FIND_SPENT = "SELECT id FROM spent_flows WHERE id IN ($1, $2) ORDER BY id LIMIT 1";
     BURY_PROVEN = "UPDATE proven_flows SET expires_at = 0 WHERE id = $1 AND expires_at <= $2 AND expires_at > 0";
@@ -70,19 +71,29 @@ pub async fn spend(tx: &mut Tx, mark: &str, expires_at: Timestamp) -> Result<boo
     Ok(execute!(tx, SPEND, mark, expires_at.unix_micros())? == 1)
 }
 
-/// [`spend`], unless `over` was spent: then the flow was told to be over.
+/// [`spend`], unless `over` was spent: then the flow was told to be over. Gives the counter of guesses with this scope
+/// and subject as well, in the same call.
 pub async fn spend_unless(
     tx: &mut Tx,
-    mark: &str,
-    over: &str,
+    (mark, over): (&str, &str),
     expires_at: Timestamp,
-) -> Result<bool, StoreError> {
-    Ok(execute!(tx, SPEND_OF, mark, expires_at.unix_micros(), over)? == 1)
+    (scope, subject): (&str, &str),
+) -> Result<(bool, Option<GuessCount>), StoreError> {
+    let (spent, row) = execute_and_fetch_optional!(
+        tx,
+        SPEND_UNLESS,
+        (mark, expires_at.unix_micros(), over),
+        GuessRow,
+        guesses::FIND,
+        (scope, subject),
+    )?;
+    Ok((spent == 1, row.map(Into::into)))
 }
 
-/// Which of two marks was spent, if either was.
-pub async fn find_spent(tx: &mut Tx, one: &str, other: &str) -> Result<Option<String>, StoreError> {
-    Ok(fetch_optional!(tx, SpentRow, FIND_SPENT, one, other)?.map(|row| row.id))
+/// Whether either of two marks was spent.
+pub async fn is_either_spent(tx: &mut Tx, one: &str, other: &str) -> Result<bool, StoreError> {
+    Ok(fetch_optional!(tx, SpentRow, FIND_SPENT, one, other)?
+        .is_some_and(|row| [one, other].contains(&&*row.id)))
 }
 
 /// Lets a flow that has expired stay so, whatever becomes of the clock.

@@ -31,20 +31,26 @@ pub struct GuessCount {
 }
 
 #[derive(FromRow)]
-struct GuessRow {
+pub(super) struct GuessRow {
     failures: i64,
     blocked_until: i64,
     updated_at: i64,
 }
 
-/// The counter of a scope (`account`, `browser`, `network`) and subject; `None` is zero.
+impl From<GuessRow> for GuessCount {
+    fn from(row: GuessRow) -> Self {
+        Self {
+            failures: row.failures,
+            blocked_until: time(row.blocked_until),
+            updated_at: time(row.updated_at),
+        }
+    }
+}
+
+/// The counter of a scope (`policy::guesses::Scope`) and subject; `None` is zero.
 pub async fn find_guesses(tx: &mut Tx, scope: &str, subject: &str) -> Result<Option<GuessCount>, StoreError> {
     let row = fetch_optional!(tx, GuessRow, FIND, scope, subject)?;
-    Ok(row.map(|row| GuessCount {
-        failures: row.failures,
-        blocked_until: time(row.blocked_until),
-        updated_at: time(row.updated_at),
-    }))
+    Ok(row.map(Into::into))
 }
 
 /// Counts one guess more than `seen`, with the wait that follows it. `false` when another guess was counted

@@ -4,7 +4,7 @@ use sqlx::FromRow;
 
 use super::tx::{execute, fetch_optional, statements};
 use super::{StoreError, Tx};
-use crate::model::{AccountId, CLOCK_SKEW, MAIL_CODE_LIFETIME, SessionId, Timestamp};
+use crate::model::{AccountId, MAIL_CODE_LIFETIME, SessionId, Timestamp};
 
 statements! {
     PUT = "INSERT INTO mail_codes (session_id, code_tag, tries, expires_at) VALUES ($1, $2, 0, $3) \
@@ -22,9 +22,8 @@ struct TagRow {
     code_tag: String,
 }
 
-/// The latest end that a code of now has: one with a later end was made in the future, before the clock was set back.
 fn last_end(now: Timestamp) -> i64 {
-    now.after(MAIL_CODE_LIFETIME).after(CLOCK_SKEW).unix_micros()
+    now.last_end(MAIL_CODE_LIFETIME).unix_micros()
 }
 
 /// Puts a new code in the place of the session's last one.

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use super::row::Row;
 use super::tx::{execute, fetch_optional, statements};
 use super::{StoreError, Tx};
-use crate::model::{AccountId, CLOCK_SKEW, PASSWORD_LINK_LIFETIME, Timestamp};
+use crate::model::{AccountId, PASSWORD_LINK_LIFETIME, Timestamp};
 
 statements! {
     INSERT = "INSERT INTO password_links (hash, account_id, expires_at) VALUES ($1, $2, $3)";
@@ -29,9 +29,8 @@ fn account(row: Option<&AccountIdRow>, hash: &str) -> Result<Option<AccountId>, 
     row.map(|row| at.parse("account_id", &row.account_id)).transpose()
 }
 
-/// The latest end that a link of now has: one with a later end was made in the future, before the clock was set back.
 fn last_end(now: Timestamp) -> i64 {
-    now.after(PASSWORD_LINK_LIFETIME).after(CLOCK_SKEW).unix_micros()
+    now.last_end(PASSWORD_LINK_LIFETIME).unix_micros()
 }
 
 /// Adds a link.

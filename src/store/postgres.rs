@@ -27,9 +27,10 @@ use super::{CALL_DEADLINE, OpenError, StoreSettings, timed_out};
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// What the server does for each connection of ours. It ends a transaction that nobody continues, and a statement whose
-/// caller has given up; both are longer than [`CALL_DEADLINE`], so that no caller who still waits is disturbed.
-const SESSION_SETTINGS: &str =
-    "SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '10s'";
+/// caller has given up; both are longer than [`CALL_DEADLINE`], so that no caller who still waits is disturbed. A wait
+/// for a lock ends before that, with an error, so that it is not taken for silence.
+const SESSION_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '10s'; \
+                                SET lock_timeout = '4s'";
 
 /// The server closes a connection whose client no longer acknowledges what it sends. Some servers that speak
 /// `PostgreSQL`'s protocol do not have this setting.

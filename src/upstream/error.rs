@@ -117,8 +117,8 @@ pub enum Outage {
     /// Too many calls for this connection are under way.
     #[error("too many calls to the provider are under way")]
     Busy,
-    /// The call was held back: too many codes from there were refused of late.
-    #[error("too many codes from there were refused; the next one is tried in {} s", .0.as_secs())]
+    /// The broker held the call back, because the provider refused too many codes from this network.
+    #[error("the provider refused too many codes from this network; the broker sends the next one in {} s", .0.as_secs())]
     Withheld(Duration),
     /// The last good key set is too old to be believed.
     #[error("the provider's keys could not be fetched for too long")]

@@ -2,7 +2,8 @@
 //!
 //! A provider weighs what its documents take in memory. When an organization keeps more than its share, those of its
 //! connections that were used longest ago are forgotten; when all together keep too much, those of whatever organization.
-//! A forgotten provider starts again from its saved documents, or fetches them.
+//! A forgotten provider starts again from its saved documents, or fetches them. It is written here because `moka` bounds
+//! a cache as a whole and knows no share for each owner.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

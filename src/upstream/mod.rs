@@ -4,8 +4,9 @@
 //! [`provider`] know metadata and keys, [`authorize`] builds the request, [`credential`] and [`exchange`] redeem the
 //! code, [`id_token`] and [`userinfo`] check what came, [`identity`] maps it, [`logout`] handles sign-outs.
 //!
-//! Nothing here knows accounts, sessions or the database, and nothing looks for a vendor's name: habits of vendors
-//! are settings of a connection.
+//! Nothing here knows accounts, sessions or the database, and nothing looks for a vendor's name: habits of vendors are
+//! settings of a connection. One question is an exception, and strict: whether an issuer serves several tenants
+//! (`ConnectionSettings::is_of_one_tenant`) decides whether its word about emails can be an authority.
 
 mod asker;
 pub mod authorize;

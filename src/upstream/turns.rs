@@ -3,6 +3,9 @@
 //! Everybody waits in the name of a share: a network, an account, an organization. A share runs and holds only as much
 //! as it leaves free, so that one share alone gets half and the next one still finds room. Two lanes leave each other a
 //! quarter. Those who wait are served in turn, share by share, and a share that is full holds nobody up.
+//!
+//! `crypto::password` has a queue with the same idea. It is apart from this one because its waiters are threads that
+//! compute, and a turn there is one password; here they are tasks, and a turn is held while a call runs.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};

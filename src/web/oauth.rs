@@ -196,7 +196,7 @@ fn error_json(status: StatusCode, error: &OAuthError) -> Response {
 
 /// The answer to somebody who presented too many wrong secrets in the name of an app (RFC 6585, section 4).
 fn too_many_secrets(wait: Duration) -> Response {
-    let description = "too many wrong secrets came from there; try again later";
+    let description = "too many wrong secrets came from your network; try again later";
     let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
     let mut response = error_json(StatusCode::TOO_MANY_REQUESTS, &error);
     response.headers_mut().insert(header::RETRY_AFTER, retry_after(wait));

@@ -89,7 +89,7 @@ impl Browser {
         let wish = query.get("ui_locales");
         let cookies = Cookies::read(headers);
         let agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        // What is not read does not come back either.
+        // A query that was refused must not appear on the page.
         let whole = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let here = if fits { whole } else { parts.uri.path() }.to_owned();
         let browser = Self {

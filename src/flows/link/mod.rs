@@ -33,9 +33,7 @@ use super::error::{FlowError, Refusal};
 use super::evidence::{Event, receipt_of};
 use super::visit::{CookieChange, Visit};
 use crate::crypto::seal::Purpose;
-use crate::model::{
-    CLOCK_SKEW, FlowId, LINK_LIFETIME, LinkAttempt, LinkState, OrganizationId, Side, Timestamp,
-};
+use crate::model::{FlowId, LINK_LIFETIME, LinkAttempt, LinkState, OrganizationId, Side, Timestamp};
 use crate::policy::link::LinkRefusal;
 use crate::store::links::{
     ProvedAccounts, StoredAttempt, abandon_attempt, advance_attempt, bury_attempt, find_attempt,
@@ -127,7 +125,7 @@ impl Broker {
     async fn bury_attempt(&self, id: FlowId) -> Result<(), StoreError> {
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
-        bury_attempt(&mut tx, id, now, now.after(LINK_LIFETIME).after(CLOCK_SKEW)).await?;
+        bury_attempt(&mut tx, id, now, now.last_end(LINK_LIFETIME)).await?;
         tx.commit().await
     }
 

@@ -140,7 +140,7 @@ impl Broker {
         for organization in &wanted {
             self.apply_organization(&mut tx, organization, &passwords, &mut report).await?;
         }
-        // Another file may have given a domain to somebody meanwhile.
+        // After all files, because a later file may give one of these domains to another organization.
         for organization in &wanted {
             check_trusted_domains(&mut tx, organization).await?;
         }

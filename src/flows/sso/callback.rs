@@ -4,7 +4,7 @@ use super::super::Broker;
 use super::super::error::FlowError;
 use super::super::evidence::{Event, receipt_of};
 use super::super::flow_state::over_mark;
-use super::super::guessing::seen_failures;
+use super::super::guessing::as_seen;
 use super::super::redeeming::Attempt;
 use super::super::visit::{Answer, Visit};
 use super::registration;
@@ -12,7 +12,9 @@ use crate::model::{Connection, ConnectionId, FLOW_LIFETIME, Flow, UpstreamLeg};
 use crate::policy::guesses::Scope;
 use crate::protocol::base64url;
 use crate::store::flows;
-use crate::upstream::{Credential, Denial, FreshSignIn, Outage, Redemption, UpstreamError, VerifiedIdentity};
+use crate::upstream::{
+    Asker, Credential, Denial, FreshSignIn, Outage, Redemption, UpstreamError, VerifiedIdentity,
+};
 
 /// What a provider's authorization response says (RFC 6749, section 4.1.2; RFC 9207).
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -34,6 +36,8 @@ struct Returned {
     flow: Flow,
     leg: UpstreamLeg,
     event: Event,
+    /// In whose name the provider is asked.
+    asker: Asker,
     /// The code's place at its counter.
     attempt: Attempt,
 }
@@ -41,7 +45,7 @@ struct Returned {
 /// A code that has come back, and the flow that it came back to.
 #[derive(Clone, Copy)]
 struct Back<'a> {
-    visit: &'a Visit,
+    asker: &'a Asker,
     flow: &'a Flow,
     leg: &'a UpstreamLeg,
     code: &'a str,
@@ -57,7 +61,7 @@ impl Broker {
         parameters: &CallbackParameters,
     ) -> Result<Answer, FlowError> {
         let returned = self.spend_leg(visit, connection, parameters).await?;
-        let Returned { flow, leg, event, attempt } = returned;
+        let Returned { flow, leg, event, asker, attempt } = returned;
         let (flow, leg) = (&flow, &leg);
         let entry = self.directory.connection(connection).await?;
         let Some(entry) = entry.filter(|entry| entry.is_enabled()) else {
@@ -83,7 +87,7 @@ impl Broker {
             }
             (None, Some(code)) => {
                 let iss = parameters.iss.as_deref();
-                let back = Back { visit, flow, leg, code, iss };
+                let back = Back { asker: &asker, flow, leg, code, iss };
                 self.redeem(&entry.connection, &credential, &back, attempt).await?
             }
             (None, None) => {
@@ -130,18 +134,19 @@ impl Broker {
         };
         let mark = format!("{}:{}", flow.id, base64url::encode(leg.state));
         // Order matters: it has its place before the count is read, so that none is overlooked.
-        let attempt = self.begin_redemption(&self.asker(visit), connection);
-        let mut tx = self.database.write().await?;
-        if parameters.code.is_some() {
-            attempt.learn(seen_failures(&mut tx, Scope::Redemption, attempt.subject()).await?);
-        }
+        let asker = self.asker(visit);
+        let attempt = self.begin_redemption(&asker, connection);
         let until = flow.started_at.after(FLOW_LIFETIME);
-        if !flows::spend_unless(&mut tx, &mark, &over_mark(flow.id), until).await? {
+        let (over, counter) = (over_mark(flow.id), (Scope::Redemption.as_str(), attempt.subject()));
+        let mut tx = self.database.write().await?;
+        let (is_first, seen) = flows::spend_unless(&mut tx, (&mark, &over), until, counter).await?;
+        attempt.learn(seen.map(as_seen));
+        if !is_first {
             drop(tx);
             return Err(self.refuse(visit, event, "flow_finished", "state_spent").await);
         }
         tx.commit().await?;
-        Ok(Returned { flow, leg, event, attempt })
+        Ok(Returned { flow, leg, event, asker, attempt })
     }
 
     /// Redeems a code, unless too many from there were refused of late, and counts it if this one is refused.
@@ -152,7 +157,7 @@ impl Broker {
         back: &Back<'_>,
         attempt: Attempt,
     ) -> Result<Result<VerifiedIdentity, UpstreamError>, FlowError> {
-        let Back { visit, flow, leg, code, iss } = *back;
+        let Back { asker, flow, leg, code, iss } = *back;
         if let Err(wait) = attempt.check() {
             return Ok(Err(Outage::Withheld(wait).into()));
         }
@@ -162,7 +167,7 @@ impl Broker {
             sent_at: leg.sent_at,
         });
         let redemption = Redemption {
-            asker: &self.asker(visit),
+            asker,
             gate: &attempt,
             code,
             response_iss: iss,

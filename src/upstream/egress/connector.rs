@@ -1,8 +1,8 @@
 //! Opening a TCP connection to an address that has been vetted.
 //!
-//! The name is resolved once, by the system's resolver, every address is held against
-//! the table, and the connection goes to the very address that passed: a name that resolves to something else a
-//! moment later gains nothing. Names are looked up by `names`, where each owner has a share.
+//! The system's resolver looks the name up once. Every address is held against the table, and the connection goes to the
+//! address that passed. A name that resolves to something else a moment later gains nothing. Names are looked up by
+//! `names`, where each owner has a share.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};

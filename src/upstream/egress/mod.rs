@@ -40,6 +40,8 @@ use crate::model::Connection;
 
 /// Calls under way at once, over all organizations: each holds a socket. An organization has as many as it leaves free.
 const CALLS: usize = 192;
+/// How long a call waits for a turn of its organization; that it does not get one is no fault of the provider.
+const TURN_WAIT: Duration = Duration::from_secs(2);
 /// Calls that wait for a turn of their organization, each within its own time limit.
 const WAITING: usize = 1_024;
 const POOL_IDLE: Duration = Duration::from_secs(30);
@@ -242,8 +244,9 @@ impl Egress {
         *request.uri_mut() = canonical(request.uri())?;
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let turn = self.shared.turns.enter(Share::of(&*self.owner.organization)).await;
-        let _turn = turn.ok_or(EgressError::Busy)?;
+        let turn = self.shared.turns.enter(Share::of(&*self.owner.organization));
+        let turn = tokio::time::timeout(TURN_WAIT, turn).await;
+        let _turn = turn.ok().flatten().ok_or(EgressError::Busy)?;
         let answer = self.client.request(request).await.map_err(|error| classify(&error))?;
         self.read(answer).await
     }

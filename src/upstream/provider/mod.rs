@@ -39,6 +39,8 @@ use crate::protocol::jose::JwkSet;
 
 /// How long metadata counts as fresh.
 const METADATA_FRESH: Duration = Duration::from_hours(1);
+/// How long a provider must have had for an answer before silence counts against it.
+const LEAST_TIME: Duration = Duration::from_secs(2);
 /// How long a key set counts as fresh: the longest life of a key that was removed.
 const KEYS_FRESH: Duration = Duration::from_mins(10);
 /// At most one further fetch for unknown key ids in this time.
@@ -191,6 +193,7 @@ impl Provider {
         if let Some(gate) = gate {
             gate.pass().map_err(Outage::Withheld)?;
         }
+        let begun = tokio::time::Instant::now();
         let sending = tokio::time::timeout_at(deadline, self.around.egress.send(request));
         match sending.await.unwrap_or(Err(EgressError::Timeout)) {
             Ok(answer) if answer.status().is_server_error() => {
@@ -202,7 +205,9 @@ impl Provider {
                 Ok(answer)
             }
             Err(error) => {
-                if error.is_outage() {
+                // A call that began late for our own queues says nothing about the provider.
+                let had_time = !matches!(error, EgressError::Timeout) || begun.elapsed() >= LEAST_TIME;
+                if error.is_outage() && had_time {
                     ticket.failed(clock.now());
                 }
                 Err(error.into())

@@ -93,10 +93,11 @@ on_both_databases! {
             .assert_exactly(
                 &world.app,
                 &[],
+                // Each name has room of its own: of every guess there is a record.
                 &[
-                    ("sign_in refused guesses_account", 21),
-                    ("sign_in refused unknown_username", 21),
-                    ("sign_in refused wrong_password", 21),
+                    ("sign_in refused guesses_account", 31),
+                    ("sign_in refused unknown_username", 50),
+                    ("sign_in refused wrong_password", 40),
                 ],
             )
             .await;
@@ -233,7 +234,7 @@ on_both_databases! {
                 &world.app,
                 &[],
                 &[
-                    ("sign_in refused guesses_account", 21),
+                    ("sign_in refused guesses_account", 28),
                     ("sign_in refused unknown_username", 10),
                     ("sign_in refused wrong_password", 10),
                 ],

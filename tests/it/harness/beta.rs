@@ -25,7 +25,15 @@ impl Beta {
 
     /// With further keys for beta's connection.
     pub async fn with(kind: Kind, connection: &str) -> Self {
-        let mut world = World::new(kind).await;
+        Self::on(World::new(kind).await, connection).await
+    }
+
+    /// On a broker with further settings.
+    pub async fn configured(kind: Kind, settings: &[(&str, &str)]) -> Self {
+        Self::on(World::configured(kind, settings).await, "").await
+    }
+
+    async fn on(mut world: World, connection: &str) -> Self {
         let idp = world.app.hostile().await;
         let board = RelyingApp::new(
             &world.app.network,

@@ -233,7 +233,8 @@ fn three_connections(issuer: &str) -> String {
 
 on_both_databases! {
     async fn row_113_an_organization_whose_provider_never_answers_keeps_half_of_the_calls_for_others(kind: Kind) {
-        let beta = Beta::new(kind).await;
+        // What hangs goes on hanging, however slow the machine is.
+        let beta = Beta::configured(kind, &[("COUNTERSIGN__OUTBOUND__TIMEOUT", "60s")]).await;
         beta.world.app.apply(&three_connections(&beta.idp.issuer)).await;
         beta.world.brokered(&mut beta.browser()).await;
         let mut ready = Vec::new();
@@ -260,7 +261,7 @@ on_both_databases! {
         assert!(end.location_parameter("code").is_some(), "{}", end.body);
         assert_eq!(beta.idp.seen("/token").len(), 96, "an organization takes only as much as it leaves free");
         for task in hanging {
-            assert!(task.await.unwrap().error().is_some());
+            task.abort();
         }
         let changes = before.changes(&beta.world.app).await;
         assert_eq!(changes.rows, BTreeMap::from([("codes", 1), ("grants", 1), ("sessions", 1)]));

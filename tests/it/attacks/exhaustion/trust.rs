@@ -273,13 +273,13 @@ on_both_databases! {
         let fields = [("username", "mallory"), ("password", PASSWORD)];
         let page = browser.press(page.expect(200, "sign-in"), "sign-in", &fields).await;
         let shown = &page.expect(200, "link-confirm").body;
-        for word in ["Known there as", "<code>victoria</code>", "New here", "mallory", "Since"] {
+        for word in ["User ID there", "<code>victoria</code>", "New here", "mallory", "Since"] {
             assert!(shown.contains(word), "{word} is missing: {shown}");
         }
-        assert_eq!(shown.matches("This address is not proven.").count(), 1, "{shown}");
+        assert_eq!(shown.matches("This email address has not been confirmed.").count(), 1, "{shown}");
         browser.language = "de";
         let german = browser.open(page.url.as_str()).await;
-        for word in ["Dort bekannt als", "Neu hier", "Diese Adresse ist nicht bestätigt.", "Seit"] {
+        for word in ["Kennung dort", "Neu hier", "Diese E-Mail-Adresse ist nicht bestätigt.", "Seit"] {
             assert!(german.body.contains(word), "{word} is missing: {}", german.body);
         }
         // Nothing is offered where the address is the operator's word on the other side: then it is named.
