@@ -119,7 +119,7 @@ const NO_ROOM: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 /// Bytes of an answer for which there is room before the request is served: a redirect, tokens, an error. Longer answers
 /// are pages and files, which can be asked for again.
-const ORDINARY_ANSWER: usize = 6_144;
+pub(super) const ORDINARY_ANSWER: usize = 6_144;
 
 /// Holds the memory of an answer. A connection whose client takes no answers is ended.
 fn hold<B: Body>(origin: &Origin, response: &Response<B>, charge: &mut Charge) -> Result<(), StatusCode> {

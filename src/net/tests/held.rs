@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::net::held::OF_NETWORK;
+use crate::net::request::ORDINARY_ANSWER;
 use crate::net::testing::*;
 use crate::net::{Settings, Transport};
 
@@ -168,7 +169,7 @@ async fn half_sent_bodies_of_one_network_are_bounded() {
     let half =
         format!("POST /body HTTP/1.1\r\nHost: a.test\r\nContent-Length: 65536\r\n\r\n{}", "x".repeat(65_000));
     let mut halves = Vec::new();
-    for number in 1..=OF_NETWORK / (65_000 + 100) {
+    for number in 1..=OF_NETWORK / (65_000 + 100 + ORDINARY_ANSWER) {
         let mut stream = connect_from(ATTACKER, listener.address).await;
         stream.write_all(half.as_bytes()).await.unwrap();
         halves.push(stream);

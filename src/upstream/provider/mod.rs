@@ -22,6 +22,7 @@ use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{Request, Response};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use url::Url;
 
 pub use memory::{BoxFuture, Document, Memory, Remembered};
@@ -39,8 +40,6 @@ use crate::protocol::jose::JwkSet;
 
 /// How long metadata counts as fresh.
 const METADATA_FRESH: Duration = Duration::from_hours(1);
-/// How long a provider must have had for an answer before silence counts against it.
-const LEAST_TIME: Duration = Duration::from_secs(2);
 /// How long a key set counts as fresh: the longest life of a key that was removed.
 const KEYS_FRESH: Duration = Duration::from_mins(10);
 /// At most one further fetch for unknown key ids in this time.
@@ -188,12 +187,13 @@ impl Provider {
     pub async fn call(&self, request: Request<Bytes>, errand: Errand<'_>) -> Result<Response<Bytes>, Outage> {
         let Errand { asker, gate, deadline } = errand;
         let clock = &self.around.clock;
+        let whole = deadline.saturating_duration_since(Instant::now());
         let entering = tokio::time::timeout_at(deadline, self.breaker.enter(clock.now(), asker));
         let ticket = entering.await.map_err(|_| Outage::Busy)??;
         if let Some(gate) = gate {
             gate.pass().map_err(Outage::Withheld)?;
         }
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         let sending = tokio::time::timeout_at(deadline, self.around.egress.send(request));
         match sending.await.unwrap_or(Err(EgressError::Timeout)) {
             Ok(answer) if answer.status().is_server_error() => {
@@ -205,8 +205,8 @@ impl Provider {
                 Ok(answer)
             }
             Err(error) => {
-                // A call that began late for our own queues says nothing about the provider.
-                let had_time = !matches!(error, EgressError::Timeout) || begun.elapsed() >= LEAST_TIME;
+                // A call that our own queues let begin late says nothing about the provider.
+                let had_time = !matches!(error, EgressError::Timeout) || begun.elapsed() >= whole / 2;
                 if error.is_outage() && had_time {
                     ticket.failed(clock.now());
                 }
