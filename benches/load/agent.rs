@@ -90,7 +90,7 @@ impl Agent {
     }
 
     /// A client at an address that no numbered client has.
-    pub const fn at(target: Target, address: Ipv4Addr) -> Self {
+    pub fn at(target: Target, address: Ipv4Addr) -> Self {
         Self { from: Some(address), ..Self::new(target, 0) }
     }
 

@@ -151,7 +151,7 @@ async fn open_unread(world: &Rc<World>, callback: &str) -> Result<Vec<JoinHandle
                     .uri(format!("{ISSUER}{callback}"))
                     .version(Version::HTTP_2)
                     .header("content-type", "application/x-www-form-urlencoded")
-                    .body(Full::from(body.clone()));
+                    .body(Full::<Bytes>::from(body.clone()));
                 let Ok(request) = request else { return };
                 waiting.push(sender.send_request(request));
             }

@@ -95,7 +95,10 @@ async fn assert_silence_is_survived(
         // A crowd that needs more connections than there are is answered too.
         let crowd: Vec<_> = (0..40).map(|_| guess(world)).collect();
         for page in futures_util::future::join_all(crowd).await {
-            assert_unavailable(&page);
+            // Who finds the queue before the hashing threads full hears that instead.
+            if page.error().as_deref() != Some("busy") {
+                assert_unavailable(&page);
+            }
         }
         assert!(!is_ready(world).await, "it says that it is ready while it cannot write");
         let keys = world.browser().open(&format!("{ISSUER}/oauth2/jwks")).await;
