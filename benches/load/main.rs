@@ -90,7 +90,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1_000_000)]
     requests: usize,
     /// Wrong client secrets that `timing` tries.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 2_000)]
     samples: usize,
     /// Rows of a Markdown table instead of JSON; of several runs the median alone.
     #[arg(long)]

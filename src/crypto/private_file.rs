@@ -52,7 +52,7 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
     let closed = if may_close(folder, &found) {
         fs::set_permissions(folder, Permissions::from_mode(FOLDER)).map_err(|error| error.to_string())
     } else {
-        Err("it is used by others as well".to_owned())
+        Err("it may belong to other programs or people too".to_owned())
     };
     if closed.is_ok() {
         tracing::info!(folder = %folder.display(), "this folder was closed to others on this machine");

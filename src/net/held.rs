@@ -100,13 +100,9 @@ impl Budget {
         if bytes > IN_ALL {
             return Err(Full::Network);
         }
-        let of_networks = self.networks.iter().map(|share| (&*share.count, share.limit));
-        let of_all = (&self.held.total, IN_ALL);
-        let mut added: Vec<&AtomicUsize> = Vec::with_capacity(4);
-        for (count, limit) in of_networks.chain([of_all]) {
-            added.push(count);
+        for (at, (count, limit)) in self.shared().enumerate() {
             if count.fetch_add(bytes, Ordering::AcqRel).saturating_add(bytes) > limit {
-                for count in added {
+                for (count, _) in self.shared().take(at + 1) {
                     count.fetch_sub(bytes, Ordering::AcqRel);
                 }
                 return Err(Full::Network);
@@ -116,10 +112,15 @@ impl Budget {
     }
 
     fn remove_shared(&self, bytes: usize) {
-        let of_networks = self.networks.iter().map(|share| &*share.count);
-        for count in of_networks.chain([&self.held.total]) {
+        for (count, _) in self.shared() {
             count.fetch_sub(bytes, Ordering::AcqRel);
         }
+    }
+
+    /// The counts of the networks and of all, each with its limit.
+    fn shared(&self) -> impl Iterator<Item = (&AtomicUsize, usize)> {
+        let of_networks = self.networks.iter().map(|share| (&*share.count, share.limit));
+        of_networks.chain([(&self.held.total, IN_ALL)])
     }
 }
 

@@ -121,10 +121,13 @@ const NO_ROOM: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 /// are pages and files, which can be asked for again.
 pub(super) const ORDINARY_ANSWER: usize = 6_144;
 
+/// About how many bytes a header of an answer takes; they are our own, so nobody makes them large.
+const HEADER_OF_ANSWER: usize = 128;
+
 /// Holds the memory of an answer. A connection whose client takes no answers is ended.
 fn hold<B: Body>(origin: &Origin, response: &Response<B>, charge: &mut Charge) -> Result<(), StatusCode> {
     let body = usize::try_from(response.body().size_hint().lower()).unwrap_or(usize::MAX);
-    match charge.settle(body.saturating_add(size_of(response.headers()))) {
+    match charge.settle(body.saturating_add(response.headers().len() * HEADER_OF_ANSWER)) {
         Ok(()) => Ok(()),
         Err(full) => {
             tracing::debug!(peer = %origin.peer, ?full, "an answer is not kept: too much waits to be sent");

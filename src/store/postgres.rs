@@ -131,10 +131,11 @@ impl PostgresPool {
 async fn prepare_session(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     for settings in [SESSION_SETTINGS, TCP_USER_TIMEOUT] {
         match connection.execute(settings).await {
+            Ok(_) => {}
             Err(sqlx::Error::Database(error)) => {
                 tracing::warn!(%error, "the database server does not take a setting of a connection: {settings}");
             }
-            other => drop(other?),
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -236,8 +237,8 @@ mod tests {
 
     #[test]
     fn after_a_silence_only_connections_that_were_used_since_are_given_out() {
-        let silence =
-            Silence { began: Instant::now() - Duration::from_secs(100), noticed: AtomicU64::new(0) };
+        let began = Instant::now().checked_sub(Duration::from_secs(100)).unwrap();
+        let silence = Silence { began, noticed: AtomicU64::new(0) };
         assert!(!silence.outdates(Duration::from_secs(200)), "nothing was noticed yet");
         silence.notice();
         assert!(silence.outdates(Duration::from_secs(1)));

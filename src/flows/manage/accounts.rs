@@ -147,12 +147,7 @@ impl Broker {
             email_from: None,
             email: new.email,
             contact: Contact::default(),
-            roles: match (new.administrator, organization) {
-                (true, Some(_)) => vec![Role::Administrator],
-                (true, None) => vec![Role::Operator],
-                (false, Some(_)) => vec![Role::Member],
-                (false, None) => Vec::new(),
-            },
+            roles: first_roles(new.administrator, organization.is_some()),
             enabled: true,
             break_glass: false,
             created_at: now,
@@ -257,4 +252,14 @@ pub(super) fn merged_sentence(into: AccountId) -> String {
         "it was merged into {into}, so this would change nothing for its person; disable that one, or undo the merge first: \
          countersign account links {into}"
     )
+}
+
+/// The roles of a new account: in an organization or in none, with authority or without.
+fn first_roles(has_authority: bool, in_organization: bool) -> Vec<Role> {
+    match (has_authority, in_organization) {
+        (true, true) => vec![Role::Administrator],
+        (true, false) => vec![Role::Operator],
+        (false, true) => vec![Role::Member],
+        (false, false) => Vec::new(),
+    }
 }

@@ -5,7 +5,7 @@
 //! and body sizes are bounded, the body while it streams. HTTP/1.1 only: under HTTP/2 connections of several
 //! organizations to one host would share a stream limit and one congestion window.
 //!
-//! Nothing here knows what is being fetched. It does know for whom: every call has an [`Owner`], and look-ups and calls
+//! Nothing here knows what is being fetched. It does know for whom: every call has an `Owner`, and look-ups and calls
 //! under way have a share for each, so that no organization makes another one wait.
 
 mod address;

@@ -122,7 +122,8 @@ async fn assert_silence_is_survived(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_111_a_database_network_that_falls_silent() {
     let (world, proxy) = world_behind_proxy(TestDatabase::new(Kind::Postgres).await).await;
-    assert_silence_is_survived(&world, async || proxy.fall_silent(), async || proxy.speak(), true).await;
+    Box::pin(assert_silence_is_survived(&world, async || proxy.fall_silent(), async || proxy.speak(), true))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,7 +138,7 @@ async fn row_111_another_process_that_never_ends_its_write() {
         let writing = held.take();
         writing.unwrap().release().await;
     };
-    assert_silence_is_survived(&world, begin, end, false).await;
+    Box::pin(assert_silence_is_survived(&world, begin, end, false)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,7 +147,8 @@ async fn row_111_a_database_server_that_freezes() {
     let database = TestDatabase::on_server(&server.url()).await;
     let address = database.settings.url.clone();
     let mut world = World::on(TestApp::on(database, &address).await, "", "").await;
-    assert_silence_is_survived(&world, async || server.freeze(), async || server.thaw(), true).await;
+    Box::pin(assert_silence_is_survived(&world, async || server.freeze(), async || server.thaw(), true))
+        .await;
     world.app.stop().await;
 }
 
