@@ -171,8 +171,8 @@ impl Refusals {
 
 impl Broker {
     /// Records a refusal from before anything was proven; a flood of them is counted. It is counted by the name that was
-    /// guessed at, if one was, and else by the network. What the visitor waits for must not depend on whether the name
-    /// exists, so an unknown name goes the same way as a known one.
+    /// guessed at, if one was, and else by the network. An unknown name goes the same way as a
+    /// known one, since the visitor's wait must not tell whether the name exists.
     pub(super) async fn record_anonymous_refusal(
         &self,
         network: &str,

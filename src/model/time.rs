@@ -62,8 +62,8 @@ impl Timestamp {
         self > now.after(CLOCK_SKEW)
     }
 
-    /// The latest end that something with this lifetime can have when it is made now. What ends later was made in the
-    /// future, before the clock was set back.
+    /// The latest end that something with this lifetime can have when it is made now. Something with a later end was made
+    /// in the future, before the clock was set back.
     #[must_use]
     pub fn last_end(self, lifetime: Duration) -> Self {
         self.after(lifetime).after(CLOCK_SKEW)

@@ -1,8 +1,8 @@
 //! What requests and their answers keep in memory, counted for each connection, for each network and in all.
 //!
 //! A client decides how fast it sends a request and how fast it takes the answer. Until then both stay here: the head and
-//! the body of a request, and an answer of which HTTP/2 allows a hundred on one connection. What is counted is given back
-//! when it is dropped ([`Charge`]), so nothing can be forgotten.
+//! the body of a request, and an answer of which HTTP/2 allows a hundred on one connection. A [`Charge`] gives back what it
+//! counts when it is dropped, so nothing can be forgotten.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -82,8 +82,8 @@ impl Budget {
         Charge { account: Arc::clone(self), own: 0, shared: 0 }
     }
 
-    /// Counts `bytes` for the connection alone. Nobody cuts the connection of a trusted proxy, which stands for many
-    /// clients: there the answer is that there is no room.
+    /// Counts `bytes` for the connection alone. The connection of a trusted proxy stands for many clients and is not
+    /// cut: there the answer is that there is no room.
     fn add_own(&self, bytes: usize) -> Result<(), Full> {
         let is_proxy = self.networks.is_empty();
         let limit = if is_proxy { OF_NETWORK } else { OF_CONNECTION };

@@ -1,7 +1,7 @@
 //! How many parts one message may have: the one place that counts parameters, words and members of lists.
 //!
-//! Strangers choose how many they send. What is counted here is refused beyond the limit before anything is done with
-//! it, so that no later step meets more.
+//! Strangers choose how many they send. The broker counts here first and refuses what is beyond the limit, so that no
+//! later step meets more.
 
 /// The most parameters of a query or form, words of a list of words, and members of an array.
 pub const MOST: usize = 100;
