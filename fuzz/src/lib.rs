@@ -101,6 +101,9 @@ fn connection() -> Connection {
             mfa: UpstreamMfa::Claim,
             upstream_logout: UpstreamLogout::Ask,
             waivers: BTreeMap::new(),
+            kept_claims: Vec::new(),
+            replaces: None,
+            trusted_email_domains: Vec::new(),
         },
         created_at: NOW,
     }
