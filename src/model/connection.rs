@@ -174,7 +174,7 @@ pub struct ConnectionSettings {
 /// The provider that serves many organizations under one issuer without a tenant in it.
 const GOOGLE: &str = "https://accounts.google.com";
 
-/// Whether many organizations share an issuer, so that it does not say by itself whose people it signs in.
+/// Whether many organizations share an issuer, so that the issuer alone does not tell whose people it signs in.
 pub fn is_shared_issuer(issuer: &str) -> bool {
     issuer.contains(TENANT)
         || issuer.trim_end_matches('/') == GOOGLE

@@ -37,9 +37,6 @@ use crate::harness::database::Kind;
 const FORM_BYTES: usize = 16_384 - 64;
 const HEAD_BYTES: usize = 3_500;
 
-/// A connection that exists.
-const CONNECTION: &str = "con_019000000000700080000000000000a1";
-
 const WORLD: &str = r#"
 [[organizations]]
 handle = "acme"
@@ -381,7 +378,6 @@ fn the_largest_inputs_are_served() {
     let headers = HeaderSettings::for_host("id.test");
     let web = Web { broker: Arc::clone(&app.broker), pages, headers };
     let mut cases = cases(countersign::web::router(web));
-    assert!(CONNECTION.parse::<countersign::model::ConnectionId>().is_ok());
     for Case { name, bytes, make } in std::mem::take(&mut cases.list) {
         // What is done once is done before.
         runtime.block_on(cases.work(make(bytes)));
