@@ -10,7 +10,7 @@
 //! * [`net`]: listeners. TLS and SNI, limits, the client's real address, the redirect of plain HTTP, the way out.
 //! * [`emulator`]: identity providers with vendors' habits, a sample app and a scripted browser, for demo and tests.
 //! * [`flows`]: the use cases. Each reads, decides, calls out, commits, in this order.
-//! * [`store`]: `SQLite` and `PostgreSQL` behind one text of SQL. The only room that says `sqlx`.
+//! * [`store`]: `SQLite` and `PostgreSQL` behind one text of SQL. The only room that says `sqlx` and `rusqlite`.
 //! * [`mail`]: what is written to people, in which words, and how it leaves.
 //! * [`upstream`]: the relying-party side: the guarded client, providers' metadata and keys, the request to them, the
 //!   exchange of their codes, and every check of what they answer. The only room that connects out.

@@ -176,6 +176,8 @@ enum Workload {
     Idle,
     /// Resident memory after a hundredth of `--requests`, and after all of them.
     Memory,
+    /// How long statements of SQLite hold the thread of a request, in sign-ins, look-ups and rotations; with --populate.
+    Stall,
     /// From the start of the program to ready.
     Start,
 }
@@ -265,6 +267,7 @@ async fn workload_runs(workload: Workload, arguments: &Arguments, world: &Rc<Wor
             }
             (Workload::Idle, _) => special::idle(world).await?,
             (Workload::Memory, _) => special::memory(arguments, world).await?,
+            (Workload::Stall, _) => special::stall(arguments, world).await?,
             _ => vec![special::start(world)?],
         };
         for mut line in made {

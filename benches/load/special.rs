@@ -304,6 +304,37 @@ pub async fn memory(arguments: &Arguments, world: &Rc<World>) -> Result<Vec<Line
     Ok(lines)
 }
 
+/// Plain loops, with how long the statements of `SQLite` held the thread of a request meanwhile.
+pub async fn stall(arguments: &Arguments, world: &Rc<World>) -> Result<Vec<Line>> {
+    let scenarios = [
+        Scenario::Brokered,
+        Scenario::Password,
+        Scenario::DomainLookup,
+        Scenario::Refresh,
+        Scenario::IntrospectOpaque,
+    ];
+    let mut lines = Vec::new();
+    for scenario in scenarios {
+        let before = world.statement_seconds()?;
+        let mut line = crate::drive::run(scenario, arguments, world).await?;
+        let after = world.statement_seconds()?;
+        let counts: Vec<(f64, u64)> =
+            after.iter().zip(&before).map(|((bound, after), (_, before))| (*bound, after - before)).collect();
+        let all = counts.last().map_or(0, |(_, count)| *count);
+        let within = |part: f64| counts.iter().find(|(_, count)| *count as f64 >= all as f64 * part);
+        let milliseconds = |part| within(part).map_or(0.0, |(bound, _)| bound * 1_000.0);
+        line.name = format!("stall-{}", line.name);
+        line.more.insert("statements".to_owned(), all.into());
+        for (name, part) in
+            [("held_p50_ms", 0.5), ("held_p99_ms", 0.99), ("held_p999_ms", 0.999), ("held_p9999_ms", 0.999_9)]
+        {
+            line.more.insert(format!("{name}_at_most"), milliseconds(part).into());
+        }
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
 /// From the start of the program to ready, on a database that is migrated.
 pub fn start(world: &Rc<World>) -> Result<Line> {
     world.end()?;

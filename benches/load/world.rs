@@ -65,6 +65,7 @@ impl Folder {
 struct Server {
     child: Child,
     public: SocketAddr,
+    management: SocketAddr,
 }
 
 /// A broker with its provider and database.
@@ -167,7 +168,7 @@ impl World {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(Server { child, public })
+        Ok(Server { child, public, management })
     }
 
     /// Ends the broker as an operator would.
@@ -202,6 +203,19 @@ impl World {
         let servers = self.servers.borrow();
         let mut sizes = servers.iter().map(|server| measure::resident_mib(server.child.id()));
         sizes.try_fold(0.0, |largest, size| Ok(f64::max(largest, size?)))
+    }
+
+    /// How many statements held a thread of the first node for so many seconds at most, by these seconds; the last for
+    /// any time. Empty where none does.
+    pub fn statement_seconds(&self) -> Result<Vec<(f64, u64)>> {
+        let servers = self.servers.borrow();
+        let metrics = ask(servers.first().context("the broker does not run")?.management, "/metrics")?;
+        let buckets = metrics.lines().filter_map(|line| {
+            let rest = line.strip_prefix("countersign_database_statement_seconds_bucket{le=\"")?;
+            let (bound, count) = rest.split_once("\"} ")?;
+            Some((bound.replace("+Inf", "inf").parse().ok()?, count.parse().ok()?))
+        });
+        Ok(buckets.collect())
     }
 
     /// Where the client with this number connects: clients are dealt to the nodes in turn.
@@ -240,14 +254,16 @@ fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
 }
 
 fn is_ready(management: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(management)?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer.starts_with("HTTP/1.1 200"))
-    };
-    ask().unwrap_or(false)
+    ask(management, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// The whole answer of the management listener, head and body.
+fn ask(management: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(management)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 fn authority() -> Result<CertifiedIssuer<'static, KeyPair>> {

@@ -247,6 +247,22 @@ pub struct App {
     random: Arc<dyn Random>,
 }
 
+/// The metrics, with what other rooms count.
+fn metrics_of(broker: &Broker) -> Metrics {
+    let mut metrics = Metrics::default();
+    let registry = metrics.registry_mut();
+    registry.register(
+        "directory_loads",
+        "Reads of the directory from the database",
+        broker.directory_loads(),
+    );
+    if let Some(seconds) = broker.statement_seconds() {
+        let help = "Time for which a statement of the database held the thread of a request";
+        registry.register("database_statement_seconds", help, seconds);
+    }
+    metrics
+}
+
 impl App {
     /// Builds everything and opens the sockets.
     pub async fn bind(config: &Config, environment: Environment) -> Result<Self, AppError> {
@@ -260,12 +276,7 @@ impl App {
             pages: Arc::new(Pages::embedded()?),
             headers: HeaderSettings::for_host(host),
         };
-        let mut metrics = Metrics::default();
-        metrics.registry_mut().register(
-            "directory_loads",
-            "Reads of the directory from the database",
-            broker.directory_loads(),
-        );
+        let metrics = metrics_of(&broker);
         let redirect = match config.server.http_listen {
             Some(address) => Some(listen(address).await?),
             None => None,

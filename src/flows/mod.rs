@@ -49,6 +49,8 @@ pub mod visit;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::metrics::histogram::Histogram;
+
 use crate::crypto::mac::{MacKey, MacPurpose};
 use crate::crypto::password::{HasherSettings, PasswordError, PasswordHasher};
 use crate::crypto::seal::Sealer;
@@ -201,6 +203,12 @@ impl Broker {
     /// How often the directory's caches asked the database, for the operator's metrics.
     pub fn directory_loads(&self) -> directory::DirectoryLoads {
         self.directory.loads()
+    }
+
+    /// How long the database's statements held the thread of a request, for the operator's metrics; `None` where none
+    /// does.
+    pub fn statement_seconds(&self) -> Option<Histogram> {
+        self.database.statement_seconds()
     }
 
     /// Counts the changes of the directory that this node has seen.

@@ -1,9 +1,7 @@
 //! Accounts, their roles and passwords.
 
-use sqlx::FromRow;
-
 use super::row::{CountRow, Row, text, time};
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, fetch_all, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{
     Account, AccountId, AppId, ConnectionId, Contact, Email, OrganizationId, Role, Timestamp, Username,
@@ -82,39 +80,41 @@ impl Standing {
     }
 }
 
-#[derive(FromRow)]
-struct AccountRow {
-    id: String,
-    organization_id: Option<String>,
-    username: Option<String>,
-    email: Option<String>,
-    email_verified: bool,
-    email_connection_id: Option<String>,
-    name: Option<String>,
-    given_name: Option<String>,
-    family_name: Option<String>,
-    phone: Option<String>,
-    enabled: bool,
-    break_glass: bool,
-    profile_count: i64,
-    created_at: i64,
-    updated_at: i64,
-    roles: String,
+row! {
+    struct AccountRow {
+        id: String,
+        organization_id: Option<String>,
+        username: Option<String>,
+        email: Option<String>,
+        email_verified: bool,
+        email_connection_id: Option<String>,
+        name: Option<String>,
+        given_name: Option<String>,
+        family_name: Option<String>,
+        phone: Option<String>,
+        enabled: bool,
+        break_glass: bool,
+        profile_count: i64,
+        created_at: i64,
+        updated_at: i64,
+        roles: String,
+    }
 }
 
-#[derive(FromRow)]
-struct DataKeyRow {
-    data_key_sealed: Option<String>,
+row! {
+    struct DataKeyRow {
+        data_key_sealed: Option<String>,
+    }
 }
 
-#[derive(FromRow)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one column")]
-struct StandingRow {
-    account: bool,
-    organization_id: Option<String>,
-    organization: bool,
-    connection: bool,
-    app: bool,
+row! {
+    struct StandingRow {
+        account: bool,
+        organization_id: Option<String>,
+        organization: bool,
+        connection: bool,
+        app: bool,
+    }
 }
 
 impl TryFrom<AccountRow> for Account {
@@ -179,7 +179,7 @@ pub async fn list_accounts(
     after: &str,
     limit: i64,
 ) -> Result<Vec<Account>, StoreError> {
-    let rows = fetch_all!(tx, AccountRow, LIST, organization.to_string(), after, limit)?;
+    let rows = fetch_many!(tx, AccountRow, LIST, organization.to_string(), after, limit)?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
@@ -189,7 +189,7 @@ pub async fn list_unattached_accounts(
     after: &str,
     limit: i64,
 ) -> Result<Vec<Account>, StoreError> {
-    let rows = fetch_all!(tx, AccountRow, LIST_UNATTACHED, after, limit)?;
+    let rows = fetch_many!(tx, AccountRow, LIST_UNATTACHED, after, limit)?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 

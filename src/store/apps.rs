@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use sqlx::FromRow;
-
 use super::row::{CountRow, Row, time, to_json};
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{App, AppId, AppSettings, OrganizationId, Timestamp};
 
@@ -23,29 +21,32 @@ statements! {
               settings = $8, updated_at = $9 WHERE id = $1 AND organization_id = $2";
 }
 
-#[derive(FromRow)]
-struct AppRow {
-    id: String,
-    organization_id: String,
-    client_id: String,
-    name: String,
-    enabled: bool,
-    secret_hash: Option<String>,
-    next_secret_hash: Option<String>,
-    settings: String,
-    created_at: i64,
+row! {
+    struct AppRow {
+        id: String,
+        organization_id: String,
+        client_id: String,
+        name: String,
+        enabled: bool,
+        secret_hash: Option<String>,
+        next_secret_hash: Option<String>,
+        settings: String,
+        created_at: i64,
+    }
 }
 
-#[derive(FromRow)]
-struct SettingsRow {
-    id: String,
-    settings: String,
+row! {
+    struct SettingsRow {
+        id: String,
+        settings: String,
+    }
 }
 
-#[derive(FromRow)]
-struct SecretsRow {
-    secret_hash: Option<String>,
-    next_secret_hash: Option<String>,
+row! {
+    struct SecretsRow {
+        secret_hash: Option<String>,
+        next_secret_hash: Option<String>,
+    }
 }
 
 impl TryFrom<AppRow> for App {
@@ -84,7 +85,7 @@ pub async fn find_secrets_of_active_app(tx: &mut Tx, id: AppId) -> Result<Option
 
 /// An organization's apps, by client id.
 pub async fn list_apps(tx: &mut Tx, organization: OrganizationId) -> Result<Vec<App>, StoreError> {
-    fetch_all!(tx, AppRow, LIST, organization.to_string())?.into_iter().map(TryInto::try_into).collect()
+    fetch_many!(tx, AppRow, LIST, organization.to_string())?.into_iter().map(TryInto::try_into).collect()
 }
 
 /// The longest life that any app's tokens have by a setting of its own; zero when no app has one. It reads every app,
@@ -93,7 +94,7 @@ pub async fn find_longest_token_lifetime(tx: &mut Tx) -> Result<Duration, StoreE
     let mut longest = Duration::ZERO;
     let mut after = String::new();
     loop {
-        let rows = fetch_all!(tx, SettingsRow, LIST_SETTINGS, &after)?;
+        let rows = fetch_many!(tx, SettingsRow, LIST_SETTINGS, &after)?;
         let Some(last) = rows.last() else { return Ok(longest) };
         after.clone_from(&last.id);
         for row in &rows {

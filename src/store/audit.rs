@@ -1,9 +1,7 @@
 //! The audit log: one record for every security decision, written in the transaction of what was decided.
 
-use sqlx::FromRow;
-
 use super::row::{Row, text, time};
-use super::tx::{execute_later, fetch_all, statements};
+use super::tx::{execute, fetch_many, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{Actor, AppId, AuditId, ConnectionId, OrganizationId, Timestamp};
 
@@ -42,19 +40,20 @@ pub struct AuditRecord {
     pub detail: Option<String>,
 }
 
-#[derive(FromRow)]
-struct AuditRow {
-    id: String,
-    organization_id: Option<String>,
-    at: i64,
-    actor: Option<String>,
-    action: String,
-    outcome: String,
-    reason: Option<String>,
-    receipt: Option<String>,
-    connection_id: Option<String>,
-    app_id: Option<String>,
-    detail: Option<String>,
+row! {
+    struct AuditRow {
+        id: String,
+        organization_id: Option<String>,
+        at: i64,
+        actor: Option<String>,
+        action: String,
+        outcome: String,
+        reason: Option<String>,
+        receipt: Option<String>,
+        connection_id: Option<String>,
+        app_id: Option<String>,
+        detail: Option<String>,
+    }
 }
 
 const SUCCESS: &str = "success";
@@ -88,7 +87,7 @@ impl TryFrom<AuditRow> for AuditRecord {
 
 /// Writes a record.
 pub async fn insert_audit(tx: &mut Tx, record: &AuditRecord) -> Result<(), StoreError> {
-    execute_later!(
+    execute!(
         tx,
         INSERT,
         record.id.to_string(),
@@ -125,11 +124,11 @@ pub async fn list_audit(
     limit: i64,
 ) -> Result<Vec<AuditRecord>, StoreError> {
     let rows = match selection {
-        AuditSelection::All => fetch_all!(tx, AuditRow, LIST, after, limit)?,
+        AuditSelection::All => fetch_many!(tx, AuditRow, LIST, after, limit)?,
         AuditSelection::Organization(id) => {
-            fetch_all!(tx, AuditRow, LIST_OF_ORGANIZATION, id.to_string(), after, limit)?
+            fetch_many!(tx, AuditRow, LIST_OF_ORGANIZATION, id.to_string(), after, limit)?
         }
-        AuditSelection::Receipt(code) => fetch_all!(tx, AuditRow, LIST_OF_RECEIPT, code, after, limit)?,
+        AuditSelection::Receipt(code) => fetch_many!(tx, AuditRow, LIST_OF_RECEIPT, code, after, limit)?,
     };
     rows.into_iter().map(TryInto::try_into).collect()
 }

@@ -1,8 +1,6 @@
 //! What other nodes must forget: a row for each change, in the transaction of the change.
 
-use sqlx::FromRow;
-
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::Timestamp;
 
@@ -12,18 +10,21 @@ statements! {
     LIST = "SELECT seq, topic FROM changes WHERE seq > $1 ORDER BY seq LIMIT 10000";
 }
 
-/// A change, by its number.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub struct Change {
-    /// Grows with each change; commits may come in another order.
-    pub seq: i64,
-    /// What changed.
-    pub topic: String,
+row! {
+    /// A change, by its number.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Change {
+        /// Grows with each change; commits may come in another order.
+        pub seq: i64,
+        /// What changed.
+        pub topic: String,
+    }
 }
 
-#[derive(FromRow)]
-struct SeqRow {
-    seq: i64,
+row! {
+    struct SeqRow {
+        seq: i64,
+    }
 }
 
 /// Notes a change.
@@ -39,5 +40,5 @@ pub async fn find_last_change(tx: &mut Tx) -> Result<i64, StoreError> {
 
 /// The changes after a number, 10,000 at most.
 pub async fn list_changes(tx: &mut Tx, after: i64) -> Result<Vec<Change>, StoreError> {
-    fetch_all!(tx, Change, LIST, after)
+    fetch_many!(tx, Change, LIST, after)
 }

@@ -1,9 +1,7 @@
 //! Connections, their sealed credentials, and what was last heard of their providers.
 
-use sqlx::FromRow;
-
 use super::row::{CountRow, Row, time, to_json};
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, fetch_all, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{Connection, ConnectionId, Handle, OrganizationId, Timestamp};
 
@@ -51,27 +49,29 @@ pub struct SealedCredential {
     pub certificate: Option<String>,
 }
 
-#[derive(FromRow)]
-struct ConnectionRow {
-    id: String,
-    organization_id: String,
-    handle: String,
-    name: String,
-    enabled: bool,
-    issuer: String,
-    client_id: String,
-    settings: String,
-    secret_sealed: Option<String>,
-    next_secret_sealed: Option<String>,
-    secret_expires_at: Option<i64>,
-    key_sealed: Option<String>,
-    certificate: Option<String>,
-    created_at: i64,
+row! {
+    struct ConnectionRow {
+        id: String,
+        organization_id: String,
+        handle: String,
+        name: String,
+        enabled: bool,
+        issuer: String,
+        client_id: String,
+        settings: String,
+        secret_sealed: Option<String>,
+        next_secret_sealed: Option<String>,
+        secret_expires_at: Option<i64>,
+        key_sealed: Option<String>,
+        certificate: Option<String>,
+        created_at: i64,
+    }
 }
 
-#[derive(FromRow)]
-struct MemoryRow {
-    remembered: String,
+row! {
+    struct MemoryRow {
+        remembered: String,
+    }
 }
 
 impl TryFrom<ConnectionRow> for ConnectionRecord {
@@ -139,7 +139,7 @@ pub async fn list_connections(
 
 /// The enabled connections whose client secret ends before `time`, the first to end first.
 pub async fn list_ending_secrets(tx: &mut Tx, time: Timestamp) -> Result<Vec<ConnectionRecord>, StoreError> {
-    let rows = fetch_all!(tx, ConnectionRow, LIST_ENDING_SECRETS, time.unix_micros())?;
+    let rows = fetch_many!(tx, ConnectionRow, LIST_ENDING_SECRETS, time.unix_micros())?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 

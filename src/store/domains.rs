@@ -1,9 +1,7 @@
 //! Domains: which organization owns a name, and which of its connections the name leads to.
 
-use sqlx::FromRow;
-
 use super::row::{CountRow, Row, time};
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, fetch_all, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{ConnectionId, OrganizationId, OwnedDomain, Timestamp};
 
@@ -38,24 +36,27 @@ pub struct DomainRecord {
     pub proven_at: Timestamp,
 }
 
-#[derive(FromRow)]
-struct DomainRow {
-    name: String,
-    organization_id: String,
-    proven_by: String,
-    proven_at: i64,
+row! {
+    struct DomainRow {
+        name: String,
+        organization_id: String,
+        proven_by: String,
+        proven_at: i64,
+    }
 }
 
-#[derive(FromRow)]
-struct OwnedRow {
-    #[sqlx(flatten)]
-    domain: DomainRow,
-    connection_id: Option<String>,
+row! {
+    struct OwnedRow {
+        #[sqlx(flatten)]
+        domain: DomainRow,
+        connection_id: Option<String>,
+    }
 }
 
-#[derive(FromRow)]
-struct ConnectionIdRow {
-    connection_id: String,
+row! {
+    struct ConnectionIdRow {
+        connection_id: String,
+    }
 }
 
 impl TryFrom<DomainRow> for DomainRecord {
@@ -109,7 +110,7 @@ pub async fn list_domains(
     tx: &mut Tx,
     organization: OrganizationId,
 ) -> Result<Vec<DomainRecord>, StoreError> {
-    fetch_all!(tx, DomainRow, LIST, organization.to_string())?.into_iter().map(TryInto::try_into).collect()
+    fetch_many!(tx, DomainRow, LIST, organization.to_string())?.into_iter().map(TryInto::try_into).collect()
 }
 
 /// The connections that a domain leads to, in their order.

@@ -1,6 +1,10 @@
 //! What can go wrong in the store. Absence is no error: it is `Option`.
 
+use std::error::Error;
 use std::fmt::Display;
+
+use rusqlite::ErrorCode;
+use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
 
 /// What can go wrong in the store.
 #[derive(Debug, thiserror::Error)]
@@ -21,16 +25,23 @@ pub enum StoreError {
     /// The database cannot be asked now, or did not make the change durable; nothing was acknowledged.
     #[error("the database is unavailable: {0}")]
     Unavailable(&'static str),
-    /// Any other error of the driver.
+    /// Any other error of a driver.
     #[error("the database refused a statement")]
-    Driver(#[source] sqlx::Error),
+    Driver(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl StoreError {
     /// Whether a statement named a table that is not there: 42P01 of `PostgreSQL`; `SQLite` tells it by its words alone.
     pub(super) fn is_missing_table(&self) -> bool {
-        let Self::Driver(sqlx::Error::Database(error)) = self else { return false };
-        error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
+        let Self::Driver(error) = self else { return false };
+        if let Some(sqlx::Error::Database(error)) = error.downcast_ref() {
+            return error.code().as_deref() == Some("42P01");
+        }
+        matches!(error.downcast_ref(), Some(rusqlite::Error::SqliteFailure(_, Some(words))) if words.starts_with("no such table"))
+    }
+
+    pub(super) fn driver(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Driver(error.into())
     }
 
     /// A row whose `column` does not parse.
@@ -47,23 +58,39 @@ impl From<sqlx::Error> for StoreError {
                 Some(code) if is_passing(&code) => {
                     Self::Unavailable("the database is busy, full or restarting")
                 }
-                _ => Self::Driver(error),
+                _ => Self::driver(error),
             },
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) => Self::Unavailable("the connection failed"),
             sqlx::Error::PoolTimedOut => Self::Unavailable("no connection became free"),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
                 Self::Unavailable("the database was closed")
             }
-            _ => Self::Driver(error),
+            _ => Self::driver(error),
         }
     }
 }
 
-/// Whether a code says that the statement may succeed later. `PostgreSQL` (SQLSTATE): connection, resources, a lock that
-/// was not had in time, operator intervention, serialization. `SQLite` (extended result codes, in decimal): busy, locked, I/O, full.
-fn is_passing(code: &str) -> bool {
-    if code.len() == 5 && ["08", "53", "55P03", "57", "40"].iter().any(|class| code.starts_with(class)) {
-        return true;
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let extended = error.sqlite_error().map(|failure| failure.extended_code);
+        if matches!(extended, Some(SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY)) {
+            return Self::Conflict;
+        }
+        match error.sqlite_error_code() {
+            Some(
+                ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::DiskFull,
+            ) => Self::Unavailable("the database is busy, full or restarting"),
+            Some(ErrorCode::OperationInterrupted) => Self::Unavailable("the database did not answer in time"),
+            _ => Self::driver(error),
+        }
     }
-    code.parse::<u32>().is_ok_and(|extended| matches!(extended & 0xff, 5 | 6 | 10 | 13))
+}
+
+/// Whether a code of `PostgreSQL` (SQLSTATE) says that the statement may succeed later: connection, resources, a lock
+/// that was not had in time, operator intervention, serialization.
+fn is_passing(code: &str) -> bool {
+    ["08", "53", "55P03", "57", "40"].iter().any(|class| code.starts_with(class))
 }

@@ -1,9 +1,7 @@
 //! Identities that are expected: whom the next matching sign-in through a connection belongs to. Each is claimed once.
 
-use sqlx::FromRow;
-
 use super::row::Row;
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, fetch_all, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, ConnectionId, OrganizationId, Timestamp};
 
@@ -34,23 +32,26 @@ pub struct ExpectedIdentity {
     pub value: String,
 }
 
-#[derive(FromRow)]
-struct ExpectedRow {
-    account_id: String,
-    connection_id: String,
-    claim: String,
-    value: String,
-    consumed_at: Option<i64>,
+row! {
+    struct ExpectedRow {
+        account_id: String,
+        connection_id: String,
+        claim: String,
+        value: String,
+        consumed_at: Option<i64>,
+    }
 }
 
-#[derive(FromRow)]
-struct ClaimRow {
-    claim: String,
+row! {
+    struct ClaimRow {
+        claim: String,
+    }
 }
 
-#[derive(FromRow)]
-struct AccountIdRow {
-    account_id: String,
+row! {
+    struct AccountIdRow {
+        account_id: String,
+    }
 }
 
 /// What is or was expected for an account, and whether it has come.

@@ -6,10 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::FromRow;
-
 use super::audit::{AuditRecord, insert_audit};
-use super::tx::{execute, fetch_optional, statements};
+use super::tx::{execute, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 
 statements! {
@@ -80,13 +78,14 @@ impl SourceKind {
 /// Stands in the place of a reason for all reasons.
 const ALL: &str = "*";
 
-#[derive(FromRow)]
-struct FloodRow {
-    /// Refusals that came one by one.
-    refusals: i64,
-    /// Refusals that were counted in memory.
-    counted: i64,
-    audit_id: Option<String>,
+row! {
+    struct FloodRow {
+        /// Refusals that came one by one.
+        refusals: i64,
+        /// Refusals that were counted in memory.
+        counted: i64,
+        audit_id: Option<String>,
+    }
 }
 
 impl FloodRow {

@@ -1,10 +1,8 @@
 //! Flow state: spent ids, flows in which somebody was proved, flows too large for a cookie.
 
-use sqlx::FromRow;
-
 use super::guesses::{self, GuessCount, GuessRow};
 use super::row::{Row, time, to_json};
-use super::tx::{execute, execute_and_fetch_optional, fetch_optional, statements};
+use super::tx::{execute, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{FlowId, ProvenFlow, Timestamp};
 
@@ -25,29 +23,33 @@ statements! {
     FIND_PARKED = "SELECT sealed FROM parked_flows WHERE id = $1 AND expires_at > $2";
 }
 
-#[derive(FromRow)]
-struct ProvenRow {
-    id: String,
-    account_id: String,
-    session_id: String,
-    target: String,
-    proof: String,
-    started_at: i64,
+row! {
+    struct ProvenRow {
+        id: String,
+        account_id: String,
+        session_id: String,
+        target: String,
+        proof: String,
+        started_at: i64,
+    }
 }
 
-#[derive(FromRow)]
-struct SpentRow {
-    id: String,
+row! {
+    struct SpentRow {
+        id: String,
+    }
 }
 
-#[derive(FromRow)]
-struct CountRow {
-    parked: i64,
+row! {
+    struct CountRow {
+        parked: i64,
+    }
 }
 
-#[derive(FromRow)]
-struct ParkedRow {
-    sealed: String,
+row! {
+    struct ParkedRow {
+        sealed: String,
+    }
 }
 
 impl TryFrom<ProvenRow> for ProvenFlow {
@@ -79,14 +81,8 @@ pub async fn spend_unless(
     expires_at: Timestamp,
     (scope, subject): (&str, &str),
 ) -> Result<(bool, Option<GuessCount>), StoreError> {
-    let (spent, row) = execute_and_fetch_optional!(
-        tx,
-        SPEND_UNLESS,
-        (mark, expires_at.unix_micros(), over),
-        GuessRow,
-        guesses::FIND,
-        (scope, subject),
-    )?;
+    let spent = execute!(tx, SPEND_UNLESS, mark, expires_at.unix_micros(), over)?;
+    let row = fetch_optional!(tx, GuessRow, guesses::FIND, scope, subject)?;
     Ok((spent == 1, row.map(Into::into)))
 }
 

@@ -1,10 +1,8 @@
 //! Grants: what an app was given for an account, and the codes and tokens that came of it. Codes and refresh tokens
 //! are kept only as hashes; each is used once, by one guarded statement.
 
-use sqlx::FromRow;
-
 use super::row::{Row, text, time, to_json, words};
-use super::tx::{execute, execute_later, fetch_all, fetch_optional, statements};
+use super::tx::{execute, execute_many, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, AppId, GrantId, OrganizationId, Proof, SessionId, Timestamp};
 
@@ -109,87 +107,97 @@ pub struct RefreshToken {
     pub used_at: Option<Timestamp>,
 }
 
-#[derive(FromRow)]
-pub(super) struct GrantRow {
-    id: String,
-    organization_id: String,
-    app_id: String,
-    pub(super) account_id: String,
-    session_id: String,
-    subject: String,
-    scopes: String,
-    resources: String,
-    proof: String,
-    created_at: i64,
-    expires_at: i64,
-    revoked_at: Option<i64>,
-    /// Empty for a password; `None` on rows of earlier releases.
-    pub(super) connection_id: Option<String>,
+row! {
+    pub(super) struct GrantRow {
+        id: String,
+        organization_id: String,
+        app_id: String,
+        pub(super) account_id: String,
+        session_id: String,
+        subject: String,
+        scopes: String,
+        resources: String,
+        proof: String,
+        created_at: i64,
+        expires_at: i64,
+        revoked_at: Option<i64>,
+        /// Empty for a password; `None` on rows of earlier releases.
+        pub(super) connection_id: Option<String>,
+    }
 }
 
-#[derive(FromRow)]
-struct CodeRow {
-    hash: String,
-    grant_id: String,
-    redirect_uri: String,
-    code_challenge: Option<String>,
-    nonce: Option<String>,
-    expires_at: i64,
-    used_at: Option<i64>,
+row! {
+    struct CodeRow {
+        hash: String,
+        grant_id: String,
+        redirect_uri: String,
+        code_challenge: Option<String>,
+        nonce: Option<String>,
+        expires_at: i64,
+        used_at: Option<i64>,
+    }
 }
 
-#[derive(FromRow)]
-struct CodeAndGrantRow {
-    #[sqlx(flatten)]
-    grant: GrantRow,
-    code_hash: String,
-    redirect_uri: String,
-    code_challenge: Option<String>,
-    nonce: Option<String>,
-    code_expires_at: i64,
-    used_at: Option<i64>,
+row! {
+    struct CodeAndGrantRow {
+        #[sqlx(flatten)]
+        grant: GrantRow,
+        code_hash: String,
+        redirect_uri: String,
+        code_challenge: Option<String>,
+        nonce: Option<String>,
+        code_expires_at: i64,
+        used_at: Option<i64>,
+    }
 }
 
-#[derive(FromRow)]
-struct RefreshAndGrantRow {
-    #[sqlx(flatten)]
-    grant: GrantRow,
-    token_hash: String,
-    token_expires_at: i64,
-    used_at: Option<i64>,
+row! {
+    struct RefreshAndGrantRow {
+        #[sqlx(flatten)]
+        grant: GrantRow,
+        token_hash: String,
+        token_expires_at: i64,
+        used_at: Option<i64>,
+    }
 }
 
-#[derive(FromRow)]
-struct RefreshRow {
-    hash: String,
-    grant_id: String,
-    expires_at: i64,
-    used_at: Option<i64>,
+row! {
+    struct RefreshRow {
+        hash: String,
+        grant_id: String,
+        expires_at: i64,
+        used_at: Option<i64>,
+    }
 }
 
-#[derive(FromRow)]
-struct ScopesRow {
-    scopes: String,
+row! {
+    struct ScopesRow {
+        scopes: String,
+    }
 }
 
-#[derive(FromRow)]
-struct SubjectRow {
-    subject: String,
+row! {
+    struct SubjectRow {
+        subject: String,
+    }
 }
 
-#[derive(FromRow)]
-struct AccountIdRow {
-    account_id: String,
+row! {
+    struct AccountIdRow {
+        account_id: String,
+    }
 }
 
-#[derive(FromRow)]
-struct AppIdRow {
-    app_id: String,
+row! {
+    struct AppIdRow {
+        app_id: String,
+    }
 }
 
-#[derive(FromRow)]
-struct DeadRow {
-    id: String,
+row! {
+    struct DeadRow {
+        id: String,
+    }
 }
 
 impl TryFrom<GrantRow> for Grant {
@@ -247,7 +255,7 @@ impl TryFrom<RefreshRow> for RefreshToken {
 
 /// Records what an app is given.
 pub async fn insert_grant(tx: &mut Tx, new: &Grant) -> Result<(), StoreError> {
-    execute_later!(
+    execute!(
         tx,
         INSERT,
         new.id.to_string(),
@@ -274,7 +282,7 @@ pub async fn find_grant(tx: &mut Tx, id: GrantId) -> Result<Option<Grant>, Store
 
 /// Notes that a token of the grant lives until `expires_at`.
 pub async fn extend_grant(tx: &mut Tx, id: GrantId, expires_at: Timestamp) -> Result<(), StoreError> {
-    execute_later!(tx, EXTEND, id.to_string(), expires_at.unix_micros())?;
+    execute!(tx, EXTEND, id.to_string(), expires_at.unix_micros())?;
     Ok(())
 }
 
@@ -289,7 +297,7 @@ pub async fn revoke_grants_of_session(
     session: SessionId,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    execute!(tx, REVOKE_OF_SESSION, session.to_string(), now.unix_micros())
+    execute_many!(tx, REVOKE_OF_SESSION, session.to_string(), now.unix_micros())
 }
 
 /// Revokes the grants that end with the sessions of an account, but for those of the session `keep`.
@@ -299,7 +307,7 @@ pub async fn revoke_grants_of_other_sessions(
     keep: SessionId,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    execute!(tx, REVOKE_OF_OTHERS, account.to_string(), keep.to_string(), now.unix_micros())
+    execute_many!(tx, REVOKE_OF_OTHERS, account.to_string(), keep.to_string(), now.unix_micros())
 }
 
 /// Revokes all grants of an account, those that outlive sessions included.
@@ -308,20 +316,20 @@ pub async fn revoke_grants_of_account(
     account: AccountId,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    execute!(tx, REVOKE_OF_ACCOUNT, account.to_string(), now.unix_micros())
+    execute_many!(tx, REVOKE_OF_ACCOUNT, account.to_string(), now.unix_micros())
 }
 
 /// The apps that were given something in a session.
 pub async fn list_apps_of_session(tx: &mut Tx, session: SessionId) -> Result<Vec<AppId>, StoreError> {
     let id = session.to_string();
-    let rows = fetch_all!(tx, AppIdRow, LIST_APPS_OF_SESSION, &id)?;
+    let rows = fetch_many!(tx, AppIdRow, LIST_APPS_OF_SESSION, &id)?;
     let at = Row { table: "grants", id: &id };
     rows.iter().map(|row| at.parse("app_id", &row.app_id)).collect()
 }
 
 /// Records a code.
 pub async fn insert_code(tx: &mut Tx, new: &Code) -> Result<(), StoreError> {
-    execute_later!(
+    execute!(
         tx,
         INSERT_CODE,
         &new.hash,
@@ -363,7 +371,7 @@ pub async fn bury_code(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), St
 /// Records a refresh token.
 pub async fn insert_refresh_token(tx: &mut Tx, new: &RefreshToken, now: Timestamp) -> Result<(), StoreError> {
     let (created, expires) = (now.unix_micros(), new.expires_at.unix_micros());
-    execute_later!(tx, INSERT_REFRESH, &new.hash, new.grant.to_string(), created, expires)?;
+    execute!(tx, INSERT_REFRESH, &new.hash, new.grant.to_string(), created, expires)?;
     Ok(())
 }
 

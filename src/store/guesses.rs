@@ -1,9 +1,7 @@
 //! Counters of guesses. A guess is counted before it is checked, so that parallel guesses cannot outrun the count.
 
-use sqlx::FromRow;
-
 use super::row::time;
-use super::tx::{execute, execute_later, fetch_optional, statements};
+use super::tx::{execute, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::Timestamp;
 
@@ -30,11 +28,12 @@ pub struct GuessCount {
     pub updated_at: Timestamp,
 }
 
-#[derive(FromRow)]
-pub(super) struct GuessRow {
-    failures: i64,
-    blocked_until: i64,
-    updated_at: i64,
+row! {
+    pub(super) struct GuessRow {
+        failures: i64,
+        blocked_until: i64,
+        updated_at: i64,
+    }
 }
 
 impl From<GuessRow> for GuessCount {
@@ -82,7 +81,7 @@ pub async fn reserve_guess(
 
 /// Forgets a counter after a success.
 pub async fn forgive_guesses(tx: &mut Tx, scope: &str, subject: &str) -> Result<(), StoreError> {
-    execute_later!(tx, FORGIVE, scope, subject)?;
+    execute!(tx, FORGIVE, scope, subject)?;
     Ok(())
 }
 
@@ -94,6 +93,6 @@ pub async fn return_guess(
     subject: &str,
     blocked_until: Timestamp,
 ) -> Result<(), StoreError> {
-    execute_later!(tx, RETURN_ONE, scope, subject, blocked_until.unix_micros())?;
+    execute!(tx, RETURN_ONE, scope, subject, blocked_until.unix_micros())?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tx::{execute, statements};
+use super::tx::{execute, execute_many, statements};
 use super::{StoreError, Tx};
 use crate::model::{Timestamp, UNDO_WINDOW};
 
@@ -94,7 +94,7 @@ pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
     ];
     let mut swept = Swept { deleted: 0, is_more: false };
     for (statement, before) in expired.chain(kept_longer) {
-        let deleted = execute!(tx, statement, before)?;
+        let deleted = execute_many!(tx, statement, before)?;
         swept.deleted += deleted;
         swept.is_more |= deleted >= STEP;
     }

@@ -1,9 +1,7 @@
 //! The broker's own signing keys, sealed.
 
-use sqlx::FromRow;
-
 use super::row::{Row, time};
-use super::tx::{execute, fetch_all, statements};
+use super::tx::{execute, fetch_all, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{KeyId, KeyTimes, SigningAlg, Timestamp};
 
@@ -29,16 +27,17 @@ pub struct SigningKeyRecord {
     pub times: KeyTimes,
 }
 
-#[derive(FromRow)]
-struct KeyRow {
-    id: String,
-    algorithm: String,
-    private_sealed: String,
-    created_at: i64,
-    signs_from: i64,
-    signs_until: Option<i64>,
-    published_until: Option<i64>,
-    verifies_until: Option<i64>,
+row! {
+    struct KeyRow {
+        id: String,
+        algorithm: String,
+        private_sealed: String,
+        created_at: i64,
+        signs_from: i64,
+        signs_until: Option<i64>,
+        published_until: Option<i64>,
+        verifies_until: Option<i64>,
+    }
 }
 
 impl TryFrom<KeyRow> for SigningKeyRecord {

@@ -1,9 +1,7 @@
 //! The link ledger: written once, never changed, never removed. A trigger of the database says so too.
 
-use sqlx::FromRow;
-
 use super::row::{Row, text, time, to_json};
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, LedgerEntry, LedgerId, LedgerKind, ProfileId};
 
@@ -18,20 +16,21 @@ statements! {
     LIST = "SELECT * FROM link_ledger WHERE account_id = $1 OR other_account_id = $1 ORDER BY at DESC, id DESC LIMIT 500";
 }
 
-#[derive(FromRow)]
-struct LedgerRow {
-    id: String,
-    organization_id: String,
-    at: i64,
-    kind: String,
-    account_id: String,
-    other_account_id: Option<String>,
-    profile_id: Option<String>,
-    connection_id: Option<String>,
-    actor: String,
-    undoes: Option<String>,
-    moved: String,
-    sides_sealed: String,
+row! {
+    struct LedgerRow {
+        id: String,
+        organization_id: String,
+        at: i64,
+        kind: String,
+        account_id: String,
+        other_account_id: Option<String>,
+        profile_id: Option<String>,
+        connection_id: Option<String>,
+        actor: String,
+        undoes: Option<String>,
+        moved: String,
+        sides_sealed: String,
+    }
 }
 
 impl TryFrom<LedgerRow> for LedgerEntry {
@@ -98,12 +97,12 @@ pub async fn find_unlinking(
 pub async fn list_merges_since(tx: &mut Tx, entry: &LedgerEntry) -> Result<Vec<LedgerEntry>, StoreError> {
     let (account, kind) = (entry.account.to_string(), LedgerKind::Merged.as_str());
     let (at, id) = (entry.at.unix_micros(), entry.id.to_string());
-    let rows = fetch_all!(tx, LedgerRow, LIST_MERGES_AFTER, account, kind, at, id)?;
+    let rows = fetch_many!(tx, LedgerRow, LIST_MERGES_AFTER, account, kind, at, id)?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
 /// What happened to an account's links, newest first, 500 at most; also merges in which it went into another one.
 pub async fn list_entries(tx: &mut Tx, account: AccountId) -> Result<Vec<LedgerEntry>, StoreError> {
-    let rows = fetch_all!(tx, LedgerRow, LIST, account.to_string())?;
+    let rows = fetch_many!(tx, LedgerRow, LIST, account.to_string())?;
     rows.into_iter().map(TryInto::try_into).collect()
 }

@@ -1,10 +1,8 @@
 //! Attempts to link. What was proved is sealed; each change stands on the revision before it, so that of two that come
 //! at once one is late.
 
-use sqlx::FromRow;
-
 use super::row::{Row, text, time};
-use super::tx::{execute, fetch_optional, statements};
+use super::tx::{execute, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, FlowId, OrganizationId, Timestamp};
 
@@ -39,18 +37,20 @@ pub struct StoredAttempt {
     pub expires_at: Timestamp,
 }
 
-#[derive(FromRow)]
-struct AttemptRow {
-    id: String,
-    organization_id: String,
-    state_sealed: String,
-    revision: i64,
-    expires_at: i64,
+row! {
+    struct AttemptRow {
+        id: String,
+        organization_id: String,
+        state_sealed: String,
+        revision: i64,
+        expires_at: i64,
+    }
 }
 
-#[derive(FromRow)]
-struct IdRow {
-    id: String,
+row! {
+    struct IdRow {
+        id: String,
+    }
 }
 
 impl TryFrom<AttemptRow> for StoredAttempt {

@@ -1,9 +1,7 @@
 //! How organizations' pages look.
 
-use sqlx::FromRow;
-
 use super::row::{Row, text};
-use super::tx::{execute, fetch_optional, statements};
+use super::tx::{execute, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{Accent, Look, OrganizationId};
 
@@ -15,11 +13,12 @@ statements! {
     DELETE = "DELETE FROM organization_looks WHERE organization_id = $1";
 }
 
-#[derive(FromRow)]
-struct LookRow {
-    accent_light: Option<String>,
-    accent_dark: Option<String>,
-    logo: Option<String>,
+row! {
+    struct LookRow {
+        accent_light: Option<String>,
+        accent_dark: Option<String>,
+        logo: Option<String>,
+    }
 }
 
 /// What an organization has chosen; plain where it has chosen nothing.

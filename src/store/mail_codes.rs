@@ -1,8 +1,6 @@
 //! Codes by mail: the newest of each session, kept as a keyed tag, with the tries that it had.
 
-use sqlx::FromRow;
-
-use super::tx::{execute, fetch_optional, statements};
+use super::tx::{execute, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, MAIL_CODE_LIFETIME, SessionId, Timestamp};
 
@@ -17,9 +15,10 @@ statements! {
     DELETE = "DELETE FROM mail_codes WHERE session_id = $1";
 }
 
-#[derive(FromRow)]
-struct TagRow {
-    code_tag: String,
+row! {
+    struct TagRow {
+        code_tag: String,
+    }
 }
 
 fn last_end(now: Timestamp) -> i64 {

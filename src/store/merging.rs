@@ -1,9 +1,7 @@
 //! What a merge of two accounts moves besides profiles, and what undoing it moves back: each by one guarded statement.
 
-use sqlx::FromRow;
-
 use super::row::Row;
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, execute_many, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, AppId, OrganizationId, ProfileId, Role, Timestamp, Username};
 
@@ -32,14 +30,16 @@ statements! {
                                 AND (profile_id = $2 OR profile_id IS NULL)";
 }
 
-#[derive(FromRow)]
-struct IdRow {
-    id: String,
+row! {
+    struct IdRow {
+        id: String,
+    }
 }
 
-#[derive(FromRow)]
-struct AppIdRow {
-    app_id: String,
+row! {
+    struct AppIdRow {
+        app_id: String,
+    }
 }
 
 /// Marks an account that has no profile left as merged into another; `false` when it was, or has one.
@@ -78,7 +78,7 @@ fn apps(rows: &[AppIdRow], table: &'static str, account: &str) -> Result<Vec<App
 /// The apps that have a name for an account.
 pub async fn list_subject_apps(tx: &mut Tx, account: AccountId) -> Result<Vec<AppId>, StoreError> {
     let account = account.to_string();
-    apps(&fetch_all!(tx, AppIdRow, LIST_SUBJECTS, &account)?, "subjects", &account)
+    apps(&fetch_many!(tx, AppIdRow, LIST_SUBJECTS, &account)?, "subjects", &account)
 }
 
 /// Gives an app's name for one account to another account, for which the app has none; `false` when it has one.
@@ -94,7 +94,7 @@ pub async fn move_subject(
 /// The apps that an account has consented to.
 pub async fn list_consent_apps(tx: &mut Tx, account: AccountId) -> Result<Vec<AppId>, StoreError> {
     let account = account.to_string();
-    apps(&fetch_all!(tx, AppIdRow, LIST_CONSENTS, &account)?, "consents", &account)
+    apps(&fetch_many!(tx, AppIdRow, LIST_CONSENTS, &account)?, "consents", &account)
 }
 
 /// Moves an account's consent to an app, if it was given until `until`, to another account that has none there; `false`
@@ -154,8 +154,8 @@ pub async fn end_what_was_opened_since(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let (account, since, now) = (account.to_string(), since.unix_micros(), now.unix_micros());
-    execute!(tx, END_SESSIONS_SINCE, &account, since, now)?;
-    execute!(tx, REVOKE_GRANTS_SINCE, &account, since, now)?;
+    execute_many!(tx, END_SESSIONS_SINCE, &account, since, now)?;
+    execute_many!(tx, REVOKE_GRANTS_SINCE, &account, since, now)?;
     Ok(())
 }
 
@@ -166,7 +166,7 @@ pub async fn revoke_grants_of_app(
     app: AppId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    execute!(tx, REVOKE_GRANTS_OF_APP, account.to_string(), app.to_string(), now.unix_micros()).map(drop)
+    execute_many!(tx, REVOKE_GRANTS_OF_APP, account.to_string(), app.to_string(), now.unix_micros()).map(drop)
 }
 
 /// Ends the sessions of an account that one of its profiles opened, and revokes the grants that were given in them.
@@ -177,7 +177,7 @@ pub async fn end_what_profile_opened(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let (account, profile, now) = (account.to_string(), profile.to_string(), now.unix_micros());
-    execute!(tx, END_SESSIONS_OF_PROFILE, &account, &profile, now)?;
-    execute!(tx, REVOKE_GRANTS_OF_PROFILE, &account, &profile, now)?;
+    execute_many!(tx, END_SESSIONS_OF_PROFILE, &account, &profile, now)?;
+    execute_many!(tx, REVOKE_GRANTS_OF_PROFILE, &account, &profile, now)?;
     Ok(())
 }

@@ -1,16 +1,16 @@
-//! The store: the only room that says `sqlx`. One SQL text serves `SQLite` and `PostgreSQL`.
+//! The store: the only room that says `sqlx` and `rusqlite`. One SQL text serves `SQLite` and `PostgreSQL`.
 //!
 //! * [`Database`] opens, migrates, and hands out [`Tx`]: [`Database::read`] for short reads,
 //!   [`Database::write`] for everything that must be durable together.
 //! * One file an aggregate: `find_*` gives an `Option`, `list_*` many, `insert_*`, `consume_*` and `revoke_*` change.
 //! * The database referees: a single-use thing is one guarded `UPDATE` or `INSERT … ON CONFLICT DO NOTHING`,
 //!   of which the rows are counted, uniqueness is a constraint, the 25 profiles are a guarded counter with a CHECK.
-//! * Statements are constants; a test prepares every one on both databases.
+//! * Statements are constants; a test prepares every one on both databases. What may take long is marked at its call
+//!   (`fetch_many!`, `execute_many!`): everything else runs on the thread of a request ([`sqlite`]).
 
 pub mod accounts;
 pub mod apps;
 pub mod audit;
-mod call;
 pub mod changes;
 pub mod connections;
 pub mod domains;
@@ -22,7 +22,6 @@ pub mod grants;
 pub mod guesses;
 pub mod housekeeping;
 pub mod keys;
-mod lanes;
 pub mod ledger;
 pub mod links;
 pub mod looks;
@@ -35,42 +34,32 @@ pub mod password_links;
 pub mod passwords;
 mod postgres;
 pub mod profiles;
-mod readers;
 pub mod replacing;
 mod row;
 pub mod sessions;
+mod sqlite;
 pub mod standing;
 pub mod tx;
-mod writer;
 
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
-
-use sqlx::ConnectOptions as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
 pub use error::StoreError;
 pub use tx::Tx;
 
-use crate::crypto::private_file;
-use call::Caller;
+use prometheus_client::metrics::histogram::Histogram;
+
 use migrations::{Dialect, migrator};
 use postgres::PostgresPool;
-use readers::Readers;
 use row::CountRow;
-use tx::{SqliteLink, fetch_optional};
-use writer::Writer;
+use sqlite::{Sqlite, SqliteFile, SqliteLink};
+use tx::fetch_optional;
 
 /// The table is the migrator's own, so that this statement is prepared by no test: it is not there at first.
 const COUNT_MIGRATIONS: &str = "SELECT COUNT(*) AS amount FROM _sqlx_migrations WHERE success";
 
 /// How long the database may take to answer one call. A call that takes longer fails, and its connection is closed.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
-
-/// How long `SQLite` waits for another process that writes. Shorter than [`CALL_DEADLINE`], so that it can say so.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The error of a call that had no answer within [`CALL_DEADLINE`].
 fn timed_out() -> sqlx::Error {
@@ -97,17 +86,17 @@ pub struct Database {
 }
 
 enum Engine {
-    Sqlite { writer: Writer, readers: Arc<Readers> },
-    Postgres { pool: PostgresPool },
+    Sqlite(Sqlite),
+    Postgres(PostgresPool),
 }
 
 impl Database {
     /// Opens the database and brings its schema up to date.
     pub async fn open(settings: &StoreSettings) -> Result<Self, OpenError> {
         let engine = if settings.url.starts_with("sqlite:") {
-            open_sqlite(settings).await?
+            Engine::Sqlite(SqliteFile::of(settings)?.open(settings).await?)
         } else {
-            Engine::Postgres { pool: PostgresPool::open(settings).await? }
+            Engine::Postgres(PostgresPool::open(settings).await?)
         };
         Ok(Self { engine })
     }
@@ -117,23 +106,21 @@ impl Database {
     pub async fn open_to_look(settings: &StoreSettings) -> Result<Option<Self>, OpenError> {
         if !settings.url.starts_with("sqlite:") {
             let pool = PostgresPool::open_to_look(settings).await?;
-            return Ok(Some(Self { engine: Engine::Postgres { pool } }));
+            return Ok(Some(Self { engine: Engine::Postgres(pool) }));
         }
-        let options = sqlite_options(settings)?.create_if_missing(false).pragma("query_only", "ON");
-        if !options.get_filename().exists() {
+        let file = SqliteFile::of(settings)?;
+        if !file.exists() {
             return Ok(None);
         }
-        let writer = Writer::new(Caller::open(&options).await?, settings.acquire_timeout);
-        let readers = sqlite_readers(settings, options).await?;
-        Ok(Some(Self { engine: Engine::Sqlite { writer, readers } }))
+        Ok(Some(Self { engine: Engine::Sqlite(file.open_to_look(settings)?) }))
     }
 
     /// How many migrations this program has that the database has not.
     pub async fn count_missing_migrations(&self) -> Result<usize, StoreError> {
         let mut tx = self.read().await?;
         let dialect = match &self.engine {
-            Engine::Sqlite { .. } => Dialect::Sqlite,
-            Engine::Postgres { .. } => Dialect::Postgres,
+            Engine::Sqlite(_) => Dialect::Sqlite,
+            Engine::Postgres(_) => Dialect::Postgres,
         };
         let applied = match fetch_optional!(&mut tx, CountRow, COUNT_MIGRATIONS) {
             Ok(row) => row.map_or(0, |row| row.amount),
@@ -148,35 +135,43 @@ impl Database {
     /// A connection for short reads; it holds no transaction.
     pub async fn read(&self) -> Result<Tx, StoreError> {
         match &self.engine {
-            Engine::Sqlite { readers, .. } => Ok(Tx::Sqlite(SqliteLink::Read(Arc::clone(readers)))),
-            Engine::Postgres { pool } => Ok(Tx::Postgres(pool.read().await?)),
+            Engine::Sqlite(sqlite) => Ok(Tx::Sqlite(SqliteLink::Read(sqlite.readers.clone()))),
+            Engine::Postgres(pool) => Ok(Tx::Postgres(pool.read().await?)),
         }
     }
 
     /// A transaction. Dropped without [`Tx::commit`], nothing of it remains.
     pub async fn write(&self) -> Result<Tx, StoreError> {
         match &self.engine {
-            Engine::Sqlite { writer, .. } => Ok(Tx::Sqlite(SqliteLink::Write(writer.begin().await?))),
-            Engine::Postgres { pool } => Ok(Tx::Postgres(pool.write().await?)),
+            Engine::Sqlite(sqlite) => Ok(Tx::Sqlite(SqliteLink::Write(sqlite.writer.begin().await?))),
+            Engine::Postgres(pool) => Ok(Tx::Postgres(pool.write().await?)),
         }
     }
 
     /// Which engine this is, for people: `SQLite` or `PostgreSQL`.
     pub const fn engine_name(&self) -> &'static str {
         match &self.engine {
-            Engine::Sqlite { .. } => "SQLite",
-            Engine::Postgres { .. } => "PostgreSQL",
+            Engine::Sqlite(_) => "SQLite",
+            Engine::Postgres(_) => "PostgreSQL",
+        }
+    }
+
+    /// How long statements held the thread of a request, in seconds; `None` where none does (`PostgreSQL`).
+    pub fn statement_seconds(&self) -> Option<Histogram> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => Some(sqlite.holding.histogram()),
+            Engine::Postgres(_) => None,
         }
     }
 
     /// Closes all connections after what is under way.
     pub async fn close(&self) {
         match &self.engine {
-            Engine::Sqlite { writer, readers } => {
-                writer.close().await;
-                readers.close().await;
+            Engine::Sqlite(sqlite) => {
+                sqlite.writer.close().await;
+                sqlite.readers.close();
             }
-            Engine::Postgres { pool } => pool.close().await,
+            Engine::Postgres(pool) => pool.close().await,
         }
     }
 }
@@ -187,9 +182,17 @@ pub enum OpenError {
     /// Neither of the two kinds.
     #[error("database.url must begin with sqlite:// or postgres://")]
     Url,
-    /// Not reachable, or not readable.
+    /// A URL of `SQLite` that names no file, or more than a file.
+    #[error(
+        "database.url must be sqlite:// and the path of a file, such as sqlite://data/countersign.db, and nothing else"
+    )]
+    SqliteUrl,
+    /// `PostgreSQL` is not reachable, or not readable.
     #[error("the database cannot be opened: {0}")]
     Connect(#[from] sqlx::Error),
+    /// The file of `SQLite` is not readable.
+    #[error("the database cannot be opened: {0}")]
+    Sqlite(#[from] rusqlite::Error),
     /// The folder of the database's file cannot be made.
     #[error("{folder}: {error}", folder = .folder.display())]
     Folder {
@@ -217,88 +220,6 @@ pub enum OpenError {
     /// The schema cannot be brought up to date.
     #[error("the database cannot be migrated: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
-}
-
-fn sqlite_options(settings: &StoreSettings) -> Result<SqliteConnectOptions, OpenError> {
-    let synchronous =
-        if settings.synchronous_full { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
-    Ok(SqliteConnectOptions::from_str(&settings.url)?
-        .create_if_missing(true)
-        .synchronous(synchronous)
-        .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        // What undoes a savepoint: in files, a group of transactions would make and unlink one for each commit.
-        .pragma("temp_store", "MEMORY")
-        .statement_cache_capacity(512)
-        .disable_statement_logging())
-}
-
-async fn sqlite_readers(
-    settings: &StoreSettings,
-    options: SqliteConnectOptions,
-) -> Result<Arc<Readers>, OpenError> {
-    let options = options.create_if_missing(false).read_only(true);
-    Ok(Arc::new(Readers::open(options, settings.max_connections, settings.acquire_timeout).await?))
-}
-
-async fn open_sqlite(settings: &StoreSettings) -> Result<Engine, OpenError> {
-    let options = sqlite_options(settings)?.journal_mode(SqliteJournalMode::Wal);
-    keep_private(options.get_filename())?;
-    // Who makes or changes the file has it alone; whoever else opens it waits a while.
-    let alone = alone_with(options.get_filename(), settings.acquire_timeout).await?;
-    let mut connection = options.clone().connect().await?;
-    migrator(Dialect::Sqlite).run_direct(None, &mut connection, false).await?;
-    drop(alone);
-    let writer = Writer::new(Caller::new(connection, options.clone()), settings.acquire_timeout);
-    Ok(Engine::Sqlite { writer, readers: sqlite_readers(settings, options).await? })
-}
-
-/// Waits, for `patience` at most, until no other process makes or changes the database, and has it alone until the result
-/// is dropped. A file of its own beside the database: closing that one would take `SQLite`'s own locks with it.
-async fn alone_with(file: &Path, patience: Duration) -> Result<Option<std::fs::File>, OpenError> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let Some(name) = file.file_name() else { return Ok(None) };
-    let mut name = name.to_owned();
-    name.push("-lock");
-    let path = file.with_file_name(name);
-    let error = |error| OpenError::Lock { path: path.clone(), error };
-    let mut options = std::fs::File::options();
-    let lock = options.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(error)?;
-    let locked = async {
-        loop {
-            match lock.try_lock() {
-                Ok(()) => return Ok(()),
-                Err(std::fs::TryLockError::Error(failed)) => return Err(failed),
-                Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        }
-    };
-    let waited = tokio::time::timeout(patience, locked).await;
-    waited
-        .unwrap_or_else(|_| {
-            Err(std::io::Error::other(
-                "another process holds it; it brings the database up to date, try again later",
-            ))
-        })
-        .map_err(error)?;
-    Ok(Some(lock))
-}
-
-/// Makes the database file and its folder, for their owner alone, and closes to others what was there before. `SQLite`
-/// gives the files that it makes beside the database the database's own mode.
-fn keep_private(file: &Path) -> Result<(), OpenError> {
-    let error = |error| OpenError::File { path: file.to_owned(), error };
-    if let Some(folder) = file.parent() {
-        private_file::make_folder(folder)
-            .map_err(|error| OpenError::Folder { folder: folder.to_owned(), error })?;
-    }
-    private_file::open(file).map_err(error)?;
-    for ending in ["-wal", "-shm", "-journal"] {
-        let mut beside = file.as_os_str().to_owned();
-        beside.push(ending);
-        private_file::close(Path::new(&beside)).map_err(error)?;
-    }
-    Ok(())
 }
 
 /// Every statement of the store, as (file, name, text).
@@ -339,8 +260,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
 pub async fn prepare(tx: &mut Tx, text: &'static str) -> Result<(), StoreError> {
     use sqlx::{Executor, SqlSafeStr};
     match tx {
-        Tx::Sqlite(link) => link.prepare(text).await,
+        Tx::Sqlite(link) => link.prepare(text),
         Tx::Postgres(link) => tx::ask!(link, connection => connection.prepare(text.into_sql_str())).map(drop),
     }
-    .map_err(StoreError::from)
 }

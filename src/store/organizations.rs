@@ -1,9 +1,7 @@
 //! Organizations.
 
-use sqlx::FromRow;
-
 use super::row::{Row, span, span_column, time};
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{Account, Handle, Organization, OrganizationId, OrganizationPolicy, Timestamp};
 
@@ -21,20 +19,21 @@ statements! {
     HOLD_BY_HANDLE = "UPDATE organizations SET updated_at = updated_at WHERE handle = $1";
 }
 
-#[derive(FromRow)]
-pub(super) struct OrganizationRow {
-    id: String,
-    handle: String,
-    name: String,
-    plan: String,
-    enabled: bool,
-    linking: bool,
-    routing: String,
-    local_sign_in: String,
-    session_idle: Option<i64>,
-    session_max: Option<i64>,
-    upstream_recheck: Option<i64>,
-    created_at: i64,
+row! {
+    pub(super) struct OrganizationRow {
+        id: String,
+        handle: String,
+        name: String,
+        plan: String,
+        enabled: bool,
+        linking: bool,
+        routing: String,
+        local_sign_in: String,
+        session_idle: Option<i64>,
+        session_max: Option<i64>,
+        upstream_recheck: Option<i64>,
+        created_at: i64,
+    }
 }
 
 impl TryFrom<OrganizationRow> for Organization {
@@ -91,7 +90,7 @@ pub async fn list_organizations(
     after: &str,
     limit: i64,
 ) -> Result<Vec<Organization>, StoreError> {
-    fetch_all!(tx, OrganizationRow, LIST, after, limit)?.into_iter().map(TryInto::try_into).collect()
+    fetch_many!(tx, OrganizationRow, LIST, after, limit)?.into_iter().map(TryInto::try_into).collect()
 }
 
 /// Adds an organization; a handle that is taken is a [`StoreError::Conflict`].

@@ -1,9 +1,7 @@
 //! Mails that wait to be sent: written in the transaction of what they tell of, claimed by one worker at a time.
 
-use sqlx::FromRow;
-
 use super::row::{CountRow, Row, text, time};
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, fetch_all, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, MailId, OrganizationId, Timestamp};
 
@@ -46,16 +44,17 @@ pub struct StoredMail {
     pub attempts: i64,
 }
 
-#[derive(FromRow)]
-struct MailRow {
-    id: String,
-    organization_id: Option<String>,
-    account_id: Option<String>,
-    purpose: String,
-    content_sealed: String,
-    dedup_key: Option<String>,
-    created_at: i64,
-    attempts: i64,
+row! {
+    struct MailRow {
+        id: String,
+        organization_id: Option<String>,
+        account_id: Option<String>,
+        purpose: String,
+        content_sealed: String,
+        dedup_key: Option<String>,
+        created_at: i64,
+        attempts: i64,
+    }
 }
 
 impl TryFrom<MailRow> for StoredMail {

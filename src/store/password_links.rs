@@ -1,9 +1,7 @@
 //! Links by which a password is set: kept as the hash of their token, used once.
 
-use sqlx::FromRow;
-
 use super::row::Row;
-use super::tx::{execute, fetch_optional, statements};
+use super::tx::{execute, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, PASSWORD_LINK_LIFETIME, Timestamp};
 
@@ -19,9 +17,10 @@ statements! {
     CONSUME_ALL = "UPDATE password_links SET used_at = $2 WHERE account_id = $1 AND used_at IS NULL";
 }
 
-#[derive(FromRow)]
-struct AccountIdRow {
-    account_id: String,
+row! {
+    struct AccountIdRow {
+        account_id: String,
+    }
 }
 
 fn account(row: Option<&AccountIdRow>, hash: &str) -> Result<Option<AccountId>, StoreError> {

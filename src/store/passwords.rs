@@ -1,9 +1,7 @@
 //! Passwords: of each account the one that works, and those before it that may not be chosen again.
 
-use sqlx::FromRow;
-
 use super::row::time;
-use super::tx::{execute, fetch_all, fetch_optional, statements};
+use super::tx::{execute, fetch_all, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, REMEMBERED_PASSWORDS, Timestamp};
 
@@ -26,15 +24,17 @@ statements! {
     LIST_PAST = "SELECT hash FROM past_passwords WHERE account_id = $1 ORDER BY set_at DESC, hash LIMIT $2";
 }
 
-#[derive(FromRow)]
-struct PasswordRow {
-    hash: String,
-    changed_at: i64,
+row! {
+    struct PasswordRow {
+        hash: String,
+        changed_at: i64,
+    }
 }
 
-#[derive(FromRow)]
-struct HashRow {
-    hash: String,
+row! {
+    struct HashRow {
+        hash: String,
+    }
 }
 
 /// An account's password, as it is kept.

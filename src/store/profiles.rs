@@ -1,9 +1,7 @@
 //! Profiles: the ways to sign in to an account. The database holds the three rules (see `0002_accounts.sql`).
 
-use sqlx::FromRow;
-
 use super::row::{Row, text, time};
-use super::tx::{execute, execute_later, fetch_all, fetch_optional, statements};
+use super::tx::{execute, fetch_all, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{
     AccountId, ConnectionId, Email, OrganizationId, Profile, ProfileId, ProfileKind, Timestamp,
@@ -44,29 +42,30 @@ statements! {
 /// The issuer that stands for username and password.
 const LOCAL_ISSUER: &str = "local";
 
-#[derive(FromRow)]
-pub(super) struct ProfileRow {
-    id: String,
-    account_id: String,
-    connection_id: Option<String>,
-    issuer: String,
-    subject: String,
-    email: Option<String>,
-    email_verified: bool,
-    created_at: i64,
-    last_used_at: Option<i64>,
+row! {
+    pub(super) struct ProfileRow {
+        id: String,
+        account_id: String,
+        connection_id: Option<String>,
+        issuer: String,
+        subject: String,
+        email: Option<String>,
+        email_verified: bool,
+        created_at: i64,
+        last_used_at: Option<i64>,
+    }
 }
 
-#[derive(FromRow)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one column")]
-struct HeldRow {
-    #[sqlx(flatten)]
-    profile: ProfileRow,
-    account_enabled: bool,
-    break_glass: bool,
-    connection_enabled: bool,
-    has_password: bool,
-    email_declared: bool,
+row! {
+    struct HeldRow {
+        #[sqlx(flatten)]
+        profile: ProfileRow,
+        account_enabled: bool,
+        break_glass: bool,
+        connection_enabled: bool,
+        has_password: bool,
+        email_declared: bool,
+    }
 }
 
 /// A profile with what decides whether it can sign in.
@@ -243,7 +242,7 @@ pub async fn move_profile(
 
 /// Notes that a local profile signed somebody in.
 pub async fn touch_profile(tx: &mut Tx, id: ProfileId, now: Timestamp) -> Result<(), StoreError> {
-    execute_later!(tx, TOUCH, id.to_string(), now.unix_micros())?;
+    execute!(tx, TOUCH, id.to_string(), now.unix_micros())?;
     Ok(())
 }
 

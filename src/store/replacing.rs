@@ -1,10 +1,8 @@
 //! Connections that replace others: the claims by which people are recognized, and whose place was taken, once.
 
-use sqlx::FromRow;
-
 use super::profiles::{ProfileRow, find_profile};
 use super::row::Row;
-use super::tx::{execute, execute_later, fetch_all, fetch_optional, statements};
+use super::tx::{execute, fetch_all, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{ConnectionId, OrganizationId, Profile, ProfileId, ProfileKind, Timestamp};
 
@@ -31,9 +29,10 @@ statements! {
 /// How often a place is followed that was taken again and again.
 const STEPS: usize = 10;
 
-#[derive(FromRow)]
-struct IdRow {
-    id: String,
+row! {
+    struct IdRow {
+        id: String,
+    }
 }
 
 impl IdRow {
@@ -42,10 +41,11 @@ impl IdRow {
     }
 }
 
-#[derive(FromRow)]
-struct KeptRow {
-    connection_id: String,
-    claim: String,
+row! {
+    struct KeptRow {
+        connection_id: String,
+        claim: String,
+    }
 }
 
 /// Keeps the value of a claim with a profile, over an earlier one; with none, forgets that. Nobody waits for it but the
@@ -58,9 +58,9 @@ pub async fn keep_claim(
 ) -> Result<(), StoreError> {
     let (profile, organization) = (profile.to_string(), organization.to_string());
     match value {
-        Some(value) => execute_later!(tx, KEEP, profile, organization, claim, value)?,
-        None => execute_later!(tx, FORGET, profile, claim)?,
-    }
+        Some(value) => execute!(tx, KEEP, profile, organization, claim, value)?,
+        None => execute!(tx, FORGET, profile, claim)?,
+    };
     Ok(())
 }
 

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::FromRow;
 
 use super::StoreError;
+use super::tx::row;
 use crate::model::Timestamp;
 
-/// The answer of a statement that counts.
-#[derive(FromRow)]
-pub(super) struct CountRow {
-    pub amount: i64,
+row! {
+    /// The answer of a statement that counts.
+    pub(super) struct CountRow {
+        pub amount: i64,
+    }
 }
 
 /// Names the row that is read, for errors.

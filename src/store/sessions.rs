@@ -1,9 +1,7 @@
 //! Sessions. The cookie's token is kept only as its hash.
 
-use sqlx::FromRow;
-
 use super::row::{Row, text, time, words};
-use super::tx::{execute, execute_later, fetch_all, fetch_optional, statements};
+use super::tx::{execute, execute_many, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, ConnectionId, OrganizationId, Proof, Session, SessionId, Timestamp};
 
@@ -43,29 +41,31 @@ pub struct NewSession {
     pub upstream_id_token_sealed: Option<String>,
 }
 
-#[derive(FromRow)]
-struct SessionRow {
-    id: String,
-    account_id: String,
-    organization_id: Option<String>,
-    profile_id: String,
-    connection_id: Option<String>,
-    authenticated_at: i64,
-    witnessed: bool,
-    amr: String,
-    acr: Option<String>,
-    upstream_sid: Option<String>,
-    user_agent: String,
-    confirmed_at: Option<i64>,
-    created_at: i64,
-    last_seen_at: i64,
-    idle_until: i64,
-    expires_at: i64,
+row! {
+    struct SessionRow {
+        id: String,
+        account_id: String,
+        organization_id: Option<String>,
+        profile_id: String,
+        connection_id: Option<String>,
+        authenticated_at: i64,
+        witnessed: bool,
+        amr: String,
+        acr: Option<String>,
+        upstream_sid: Option<String>,
+        user_agent: String,
+        confirmed_at: Option<i64>,
+        created_at: i64,
+        last_seen_at: i64,
+        idle_until: i64,
+        expires_at: i64,
+    }
 }
 
-#[derive(FromRow)]
-struct UpstreamIdTokenRow {
-    upstream_id_token_sealed: Option<String>,
+row! {
+    struct UpstreamIdTokenRow {
+        upstream_id_token_sealed: Option<String>,
+    }
 }
 
 impl TryFrom<SessionRow> for Session {
@@ -112,7 +112,7 @@ pub async fn list_sessions(
     account: AccountId,
     now: Timestamp,
 ) -> Result<Vec<Session>, StoreError> {
-    let rows = fetch_all!(tx, SessionRow, LIST, account.to_string(), now.unix_micros())?;
+    let rows = fetch_many!(tx, SessionRow, LIST, account.to_string(), now.unix_micros())?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
@@ -123,7 +123,7 @@ pub async fn list_sessions_of_subject(
     issuer: &str,
     subject: &str,
 ) -> Result<Vec<Session>, StoreError> {
-    let rows = fetch_all!(tx, SessionRow, LIST_UPSTREAM, connection.to_string(), issuer, subject)?;
+    let rows = fetch_many!(tx, SessionRow, LIST_UPSTREAM, connection.to_string(), issuer, subject)?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
@@ -134,7 +134,7 @@ pub async fn list_sessions_of_sid(
     issuer: &str,
     sid: &str,
 ) -> Result<Vec<Session>, StoreError> {
-    let rows = fetch_all!(tx, SessionRow, LIST_UPSTREAM_SID, connection.to_string(), issuer, sid)?;
+    let rows = fetch_many!(tx, SessionRow, LIST_UPSTREAM_SID, connection.to_string(), issuer, sid)?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
@@ -142,7 +142,7 @@ pub async fn list_sessions_of_sid(
 pub async fn insert_session(tx: &mut Tx, new: &NewSession) -> Result<(), StoreError> {
     let NewSession { session, token_hash, upstream_id_token_sealed } = new;
     let proof = &session.proof;
-    execute_later!(
+    execute!(
         tx,
         INSERT,
         session.id.to_string(),
@@ -230,12 +230,12 @@ pub async fn end_other_sessions(
     keep: SessionId,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    execute!(tx, END_OTHERS, account.to_string(), keep.to_string(), now.unix_micros())
+    execute_many!(tx, END_OTHERS, account.to_string(), keep.to_string(), now.unix_micros())
 }
 
 /// Ends all sessions of an account; gives how many.
 pub async fn end_all_sessions(tx: &mut Tx, account: AccountId, now: Timestamp) -> Result<u64, StoreError> {
-    execute!(tx, END_ALL, account.to_string(), now.unix_micros())
+    execute_many!(tx, END_ALL, account.to_string(), now.unix_micros())
 }
 
 /// Holds a session for the rest of the transaction, so that nobody ends it meanwhile; `false` when it has ended.

@@ -1,12 +1,10 @@
 //! What a grant stands on, read in one statement: the grant itself, its account, organization, connection, app and
 //! session. Tokens are issued, refreshed and believed on this.
 
-use sqlx::FromRow;
-
 use super::accounts::Standing;
 use super::grants::{CONSUME_CODE, CONSUME_REFRESH, Grant, GrantRow, RefreshToken};
 use super::row::{Row, span, text, time};
-use super::tx::{execute_and_fetch_optional, fetch_optional, statements};
+use super::tx::{execute, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{ConnectionId, GrantId, Handle, LocalSignIn, OrganizationId, Timestamp};
 
@@ -84,32 +82,33 @@ impl GrantStanding {
     }
 }
 
-#[derive(FromRow)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one column")]
-struct StandingRow {
-    #[sqlx(flatten)]
-    grant: GrantRow,
-    account_enabled: bool,
-    belongs_to: Option<String>,
-    organization_enabled: bool,
-    handle: Option<String>,
-    upstream_recheck: Option<i64>,
-    local_sign_in: Option<String>,
-    break_glass: bool,
-    connection_enabled: bool,
-    app_enabled: bool,
-    session_idle_until: Option<i64>,
-    session_expires_at: Option<i64>,
-    token_dead: bool,
+row! {
+    struct StandingRow {
+        #[sqlx(flatten)]
+        grant: GrantRow,
+        account_enabled: bool,
+        belongs_to: Option<String>,
+        organization_enabled: bool,
+        handle: Option<String>,
+        upstream_recheck: Option<i64>,
+        local_sign_in: Option<String>,
+        break_glass: bool,
+        connection_enabled: bool,
+        app_enabled: bool,
+        session_idle_until: Option<i64>,
+        session_expires_at: Option<i64>,
+        token_dead: bool,
+    }
 }
 
-#[derive(FromRow)]
-struct RefreshStandingRow {
-    #[sqlx(flatten)]
-    standing: StandingRow,
-    token_hash: String,
-    token_expires_at: i64,
-    token_used_at: Option<i64>,
+row! {
+    struct RefreshStandingRow {
+        #[sqlx(flatten)]
+        standing: StandingRow,
+        token_hash: String,
+        token_expires_at: i64,
+        token_used_at: Option<i64>,
+    }
 }
 
 impl TryFrom<StandingRow> for GrantStanding {
@@ -206,13 +205,7 @@ async fn consume(
     now: Timestamp,
 ) -> Result<(bool, Option<GrantStanding>), StoreError> {
     let connection = text(grant.proof.connection.as_ref()).unwrap_or_default();
-    let (consumed, row) = execute_and_fetch_optional!(
-        tx,
-        consume,
-        (hash, now.unix_micros()),
-        StandingRow,
-        READ,
-        (grant.id.to_string(), connection, ""),
-    )?;
+    let consumed = execute!(tx, consume, hash, now.unix_micros())?;
+    let row = fetch_optional!(tx, StandingRow, READ, grant.id.to_string(), connection, "")?;
     Ok((consumed == 1, row.map(TryInto::try_into).transpose()?))
 }

@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use countersign::store::{Database, StoreSettings};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use tempfile::TempDir;
 
 /// Which database a test runs on.
@@ -23,11 +22,50 @@ pub struct TestDatabase {
     _folder: TempDir,
 }
 
-/// A connection to `SQLite` that waits until the broker's writer lets go: where a statement fails because its table is gone,
-/// the driver's thread dies, and holds the file for as long as it takes to print where.
-async fn patient(url: &str) -> SqliteConnection {
-    let options: SqliteConnectOptions = url.parse().unwrap();
-    options.busy_timeout(Duration::from_mins(1)).connect().await.unwrap()
+/// A connection to `SQLite` behind the broker's back. It waits for the broker's writer on a thread of its own, since the
+/// broker may need the test's.
+pub struct SqliteConnection(Option<rusqlite::Connection>);
+
+impl SqliteConnection {
+    pub fn connect(url: &str) -> Self {
+        let connection = rusqlite::Connection::open(url.strip_prefix("sqlite://").unwrap()).unwrap();
+        connection.busy_timeout(Duration::from_mins(1)).unwrap();
+        Self(Some(connection))
+    }
+
+    /// Runs statements.
+    pub async fn run(&mut self, sql: impl Into<String>) {
+        let sql = sql.into();
+        self.ask(move |connection| connection.execute_batch(&sql)).await;
+    }
+
+    /// The rows of a statement, as `row` reads them.
+    pub async fn rows<T: Send + 'static>(
+        &mut self,
+        sql: impl Into<String>,
+        row: fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Vec<T> {
+        let sql = sql.into();
+        self.ask(move |connection| {
+            let mut statement = connection.prepare(&sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+            statement.query_map([], row)?.collect()
+        })
+        .await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &mut self,
+        ask: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> T {
+        let connection = self.0.take().unwrap();
+        let asked = tokio::task::spawn_blocking(move || {
+            let answer = ask(&connection);
+            (connection, answer)
+        });
+        let (connection, answer) = asked.await.unwrap();
+        self.0 = Some(connection);
+        answer.unwrap()
+    }
 }
 
 /// A transaction behind the broker's back that is still open: what it changed, the broker waits for.
@@ -60,10 +98,11 @@ impl Held {
     /// Commits.
     pub async fn release(mut self) {
         match &mut self {
-            Self::Sqlite(connection) => connection.execute("COMMIT").await.map(drop),
-            Self::Postgres(connection) => connection.execute("COMMIT").await.map(drop),
+            Self::Sqlite(connection) => connection.run("COMMIT").await,
+            Self::Postgres(connection) => {
+                connection.execute("COMMIT").await.unwrap();
+            }
         }
-        .unwrap();
     }
 }
 
@@ -104,7 +143,7 @@ impl TestDatabase {
         if url.starts_with("postgres") {
             PgConnection::connect(url).await.unwrap().execute(statement).await.unwrap();
         } else {
-            patient(url).await.execute(statement).await.unwrap();
+            SqliteConnection::connect(url).run(statement).await;
         }
     }
 
@@ -119,10 +158,10 @@ impl TestDatabase {
             }
             Held::Postgres(connection)
         } else {
-            let mut connection = patient(url).await;
-            connection.execute("BEGIN IMMEDIATE").await.unwrap();
+            let mut connection = SqliteConnection::connect(url);
+            connection.run("BEGIN IMMEDIATE").await;
             for statement in statements {
-                connection.execute(*statement).await.unwrap();
+                connection.run(*statement).await;
             }
             Held::Sqlite(connection)
         }
@@ -139,10 +178,11 @@ impl TestDatabase {
                 counts.insert(*table, query.fetch_one(&mut connection).await.unwrap());
             }
         } else {
-            let mut connection = SqliteConnection::connect(url).await.unwrap();
+            let mut connection = SqliteConnection::connect(url);
             for table in tables {
-                let query = sqlx::query_scalar(AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")));
-                counts.insert(*table, query.fetch_one(&mut connection).await.unwrap());
+                let counted =
+                    connection.rows(format!("SELECT COUNT(*) FROM {table}"), |row| row.get(0)).await;
+                counts.insert(*table, counted[0]);
             }
         }
         counts

@@ -1,9 +1,10 @@
 //! What the database holds, read behind the broker's back.
 
 use countersign::model::{AccountId, ConnectionId, LedgerId, ProfileId};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::harness::app::TestApp;
+use crate::harness::database::SqliteConnection;
 
 /// A connection to the database behind the broker's back.
 pub enum Rows {
@@ -17,18 +18,19 @@ impl Rows {
         if url.starts_with("postgres") {
             Self::Postgres(PgConnection::connect(url).await.unwrap())
         } else {
-            Self::Sqlite(SqliteConnection::connect(url).await.unwrap())
+            Self::Sqlite(SqliteConnection::connect(url))
         }
     }
 
     /// The rows of a statement that gives one text each.
     pub async fn texts(&mut self, sql: &str) -> Vec<String> {
-        let query = AssertSqlSafe(sql.to_owned());
         match self {
-            Self::Sqlite(connection) => sqlx::query_scalar(query).fetch_all(connection).await,
-            Self::Postgres(connection) => sqlx::query_scalar(query).fetch_all(connection).await,
+            Self::Sqlite(connection) => connection.rows(sql, |row| row.get(0)).await,
+            Self::Postgres(connection) => {
+                let texts = sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await;
+                texts.unwrap_or_else(|error| panic!("{sql}: {error}"))
+            }
         }
-        .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     /// How many rows there are: `TABLE`, or `TABLE WHERE …`.
@@ -39,12 +41,13 @@ impl Rows {
 
     /// Runs a statement.
     pub async fn run(&mut self, sql: &str) {
-        let query = AssertSqlSafe(sql.to_owned());
         match self {
-            Self::Sqlite(connection) => connection.execute(query).await.map(drop),
-            Self::Postgres(connection) => connection.execute(query).await.map(drop),
+            Self::Sqlite(connection) => connection.run(sql).await,
+            Self::Postgres(connection) => {
+                let run = connection.execute(AssertSqlSafe(sql.to_owned())).await;
+                run.unwrap_or_else(|error| panic!("{sql}: {error}"));
+            }
         }
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     /// The profiles of an account, as `connection subject`, sorted; `local` is username and password.

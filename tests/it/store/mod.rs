@@ -8,10 +8,9 @@ use countersign::model::{
     OrganizationId, OrganizationPolicy, Plan, Profile, ProfileId, ProfileKind, Random, Vendor,
 };
 use countersign::store::{self, Database, StoreError};
-use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::Barrier;
 
-use crate::harness::database::{Kind, TestDatabase};
+use crate::harness::database::{Kind, SqliteConnection, TestDatabase};
 use crate::harness::time::{ManualClock, SeededRandom};
 use crate::on_both_databases;
 
@@ -327,13 +326,14 @@ const DELETED_PARENTS: [&str; 2] = ["grants", "sessions"];
 async fn every_child_of_what_the_clean_up_deletes_is_found_by_an_index() {
     let database = TestDatabase::new(Kind::Sqlite).await;
     let opened = database.open().await;
-    let mut connection = SqliteConnection::connect(&database.settings.url).await.unwrap();
+    let mut connection = SqliteConnection::connect(&database.settings.url);
     let keys = "SELECT m.name, k.\"table\", k.\"from\" FROM sqlite_schema m, pragma_foreign_key_list(m.name) k \
                 WHERE m.type = 'table'";
-    let keys: Vec<(String, String, String)> = sqlx::query_as(keys).fetch_all(&mut connection).await.unwrap();
+    let keys: Vec<(String, String, String)> =
+        connection.rows(keys, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).await;
     let indexes = "SELECT m.name, c.name FROM sqlite_schema m, pragma_index_list(m.name) i, pragma_index_info(i.name) c \
                    WHERE m.type = 'table' AND c.seqno = 0";
-    let indexed: Vec<(String, String)> = sqlx::query_as(indexes).fetch_all(&mut connection).await.unwrap();
+    let indexed: Vec<(String, String)> = connection.rows(indexes, |row| Ok((row.get(0)?, row.get(1)?))).await;
     let children: Vec<_> =
         keys.into_iter().filter(|(_, parent, _)| DELETED_PARENTS.contains(&parent.as_str())).collect();
     assert!(children.len() >= 3, "{children:?}");
