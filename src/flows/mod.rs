@@ -13,6 +13,7 @@ pub mod brand;
 pub mod cached;
 mod client_guesses;
 pub mod clients;
+mod code_text;
 pub mod complete;
 pub mod consent;
 pub mod credentials;
@@ -117,6 +118,7 @@ pub struct Broker {
     sealer: Sealer,
     network_mac: MacKey,
     form_mac: MacKey,
+    code_mac: MacKey,
     passwords: PasswordHasher,
     signing: SigningKeys,
     verified_tokens: VerifiedTokens,
@@ -186,6 +188,7 @@ impl Broker {
             passwords: PasswordHasher::start(settings.hasher, Arc::clone(&random))?,
             network_mac: MacKey::derive(master, MacPurpose::NetworkAddress)?,
             form_mac: MacKey::derive(master, MacPurpose::FormToken)?,
+            code_mac: MacKey::derive(master, MacPurpose::Code)?,
             signing: SigningKeys::default(),
             verified_tokens: VerifiedTokens::default(),
             audit_ids: IdSequence::default(),
