@@ -8,6 +8,7 @@
 pub mod access_token;
 pub mod account;
 pub mod anew;
+pub mod audit_days;
 pub mod authorize;
 pub mod brand;
 pub mod cached;
@@ -105,6 +106,8 @@ pub struct FlowSettings {
     pub upstream: UpstreamSettings,
     /// How mails leave.
     pub mail: MailerSettings,
+    /// How long the audit log is kept; `None`: for ever.
+    pub audit_term: Option<audit_days::Term>,
 }
 
 /// Everything that the use cases share.

@@ -43,7 +43,7 @@ pub struct AuditRecord {
 }
 
 #[derive(FromRow)]
-struct AuditRow {
+pub(super) struct AuditRow {
     id: String,
     organization_id: Option<String>,
     at: i64,

@@ -10,6 +10,7 @@
 pub mod accounts;
 pub mod apps;
 pub mod audit;
+pub mod audit_days;
 mod call;
 pub mod changes;
 pub mod connections;
@@ -40,6 +41,7 @@ pub mod replacing;
 mod row;
 pub mod sessions;
 pub mod standing;
+pub mod turns;
 pub mod tx;
 mod writer;
 
@@ -303,10 +305,11 @@ fn keep_private(file: &Path) -> Result<(), OpenError> {
 
 /// Every statement of the store, as (file, name, text).
 pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
-    let files: [(&'static str, &[(&'static str, &'static str)]); 25] = [
+    let files: [(&'static str, &[(&'static str, &'static str)]); 27] = [
         ("accounts", accounts::STATEMENTS),
         ("apps", apps::STATEMENTS),
         ("audit", audit::STATEMENTS),
+        ("audit_days", audit_days::STATEMENTS),
         ("changes", changes::STATEMENTS),
         ("connections", connections::STATEMENTS),
         ("domains", domains::STATEMENTS),
@@ -329,6 +332,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("replacing", replacing::STATEMENTS),
         ("sessions", sessions::STATEMENTS),
         ("standing", standing::STATEMENTS),
+        ("turns", turns::STATEMENTS),
     ];
     let flat =
         files.into_iter().flat_map(|(file, list)| list.iter().map(move |(name, text)| (file, *name, *text)));
