@@ -38,15 +38,17 @@ pub const HANG: &str = "/hang";
 pub struct Idp {
     issuer: String,
     key: SigningKey,
+    ends_sessions: bool,
 }
 
 impl Idp {
-    /// Starts it on a free port of loopback.
-    pub async fn start(tls: Arc<ServerConfig>) -> Result<Rc<Self>> {
+    /// Starts it on a free port of loopback. One that ends sessions has an end-session endpoint, and names its session in
+    /// each ID token.
+    pub async fn start(tls: Arc<ServerConfig>, ends_sessions: bool) -> Result<Rc<Self>> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let issuer = format!("https://localhost:{}", listener.local_addr()?.port());
         let key = SigningKey::generate(SigningAlg::RS256, "idp-1".to_owned())?;
-        let idp = Rc::new(Self { issuer, key });
+        let idp = Rc::new(Self { issuer, key, ends_sessions });
         let (serving, acceptor) = (Rc::clone(&idp), TlsAcceptor::from(tls));
         tokio::task::spawn_local(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -88,7 +90,7 @@ impl Idp {
 
     fn metadata(&self, path: &str) -> Value {
         let issuer = format!("{}{path}", self.issuer);
-        json!({
+        let mut metadata = json!({
             "issuer": issuer,
             "authorization_endpoint": format!("{issuer}/authorize"),
             "token_endpoint": format!("{issuer}/token"),
@@ -98,7 +100,11 @@ impl Idp {
             "response_types_supported": ["code"],
             "id_token_signing_alg_values_supported": ["RS256"],
             "code_challenge_methods_supported": ["S256"],
-        })
+        });
+        if let Some(members) = metadata.as_object_mut().filter(|_| self.ends_sessions) {
+            members.insert("end_session_endpoint".to_owned(), format!("{issuer}/logout").into());
+        }
+        metadata
     }
 
     fn tokens(&self, form: &[u8]) -> Option<Value> {
@@ -119,6 +125,9 @@ impl Idp {
             ("nonce", nonce.into()),
         ] {
             claims.as_object_mut()?.insert(name.to_owned(), value);
+        }
+        if self.ends_sessions {
+            claims.as_object_mut()?.insert("sid".to_owned(), format!("session-of-{nonce}").into());
         }
         let id_token = self.key.sign_jwt("JWT", None, &claims).ok()?;
         Some(

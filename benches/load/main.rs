@@ -83,6 +83,9 @@ struct Arguments {
     /// With two, the broker asks the provider's userinfo besides.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     upstream_calls: u8,
+    /// The provider has an end-session endpoint and sessions with names, so that the broker keeps its ID tokens as hints.
+    #[arg(long)]
+    end_session: bool,
     /// `full` or `normal`: how safely `SQLite` writes. Figures are taken with `full`.
     #[arg(long, default_value = "full")]
     synchronous: String,

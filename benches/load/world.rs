@@ -100,7 +100,7 @@ impl World {
         fs::write(path.join("ca.pem"), authority.pem())?;
         let database = DatabaseUrl::make(&arguments.database, &path).await?;
         fs::write(path.join("countersign.toml"), config(&path, &database, &arguments.synchronous))?;
-        let idp = Idp::start(server_config(&idp_certificate, &idp_key)?).await?;
+        let idp = Idp::start(server_config(&idp_certificate, &idp_key)?, arguments.end_session).await?;
         fs::write(path.join("world.toml"), document(arguments, idp.issuer()))?;
         let program = arguments.server.clone().unwrap_or_else(|| env!("CARGO_BIN_EXE_countersign").into());
         let world = Self {

@@ -18,7 +18,7 @@ use ipnet::IpNet;
 use tokio::task::JoinSet;
 use tracing::level_filters::LevelFilter;
 
-pub use crate::config::{Config, ConfigErrors};
+pub use crate::config::{Config, ConfigErrors, Keep};
 use crate::config::{
     LogFormat, LogLevel, MailTls, MailTransport, MasterKeyError, PasswordPolicy, Synchronous,
 };
@@ -26,6 +26,7 @@ use crate::crypto::MasterKey;
 use crate::crypto::password::HasherSettings;
 use crate::crypto::private_file;
 use crate::crypto::random::SystemRandom;
+use crate::flows::audit_days::Term;
 use crate::flows::manage::Limits;
 use crate::flows::{Broker, FlowSettings, StartError};
 use crate::jobs;
@@ -197,6 +198,10 @@ fn flow_settings(config: &Config) -> Result<FlowSettings, AppError> {
         state_bytes: config.limits.state_bytes,
         upstream: UpstreamSettings { egress, jwks_max_stale: config.outbound.jwks_max_stale },
         mail,
+        audit_term: match (config.audit.keep, &config.audit.export_folder) {
+            (Keep::For(keep), Some(folder)) => Some(Term { keep, folder: folder.clone() }),
+            _ => None,
+        },
     })
 }
 

@@ -4,6 +4,7 @@
 //! part of `config/countersign.example.toml`. Unknown keys and all other errors are reported together, each with file
 //! and line or with the variable's name. Only `app` reads a [`Config`]; the other rooms get settings of their own.
 
+mod audit;
 mod database;
 mod keys;
 mod limits;
@@ -23,6 +24,7 @@ mod tokens;
 use std::ffi::OsString;
 use std::path::Path;
 
+pub use audit::{Audit, Keep};
 pub use database::{Database, Synchronous};
 pub use keys::Keys;
 pub use limits::Limits;
@@ -89,6 +91,8 @@ config! {
     keys: Keys,
     /// How much of each thing there may be.
     limits: Limits,
+    /// How long the audit log is kept in the database.
+    audit: Audit,
     /// What the broker writes about itself.
     log: Log,
 }

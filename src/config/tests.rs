@@ -46,6 +46,7 @@ fn without_a_file_the_defaults_serve_on_localhost_from_the_data_folder() {
     assert_eq!(config.limits.header_bytes, 16_384);
     assert_eq!(config.limits.body_bytes, 65_536);
     assert_eq!(config.limits.organization_connections, 25);
+    assert_eq!(config.audit.keep, Keep::Forever);
 }
 
 #[test]
@@ -122,6 +123,22 @@ fn what_the_types_allow_and_the_meaning_does_not_is_refused() {
         (
             "[secrets]\nmaster_key = \"short\"",
             "file:2: secrets.master_key: is not 32 bytes in base64url; make one with `openssl rand -base64 32 | tr '+/' '-_' | tr -d '='`",
+        ),
+        (
+            "[audit]\nkeep = \"29d\"\nexport_folder = \"/x\"",
+            "file:2: audit.keep: is too short; give at least \"30d\", or \"forever\"",
+        ),
+        (
+            "[audit]\nkeep = \"400d\"",
+            "file:2: audit.keep: needs a folder for the exported days; set audit.export_folder",
+        ),
+        (
+            "[audit]\nkeep = \"400d\"\nexport_folder = \"days\"",
+            "file:3: audit.export_folder: is not an absolute path; begin it with `/`",
+        ),
+        (
+            "[audit]\nkeep = \"always\"",
+            "file:2: audit.keep: \"always\" is no term; write \"forever\", or a term like \"400d\"",
         ),
         ("[limits]\nsockets = -1", "file:2: limits.sockets: expected a whole number that fits usize"),
     ];

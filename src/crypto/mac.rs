@@ -14,6 +14,8 @@ pub enum MacPurpose {
     NetworkAddress,
     /// The hidden field that ties a form to the browser that it was rendered for.
     FormToken,
+    /// The text of authorization codes.
+    Code,
 }
 
 impl MacPurpose {
@@ -21,20 +23,21 @@ impl MacPurpose {
         match self {
             Self::NetworkAddress => b"mac network address",
             Self::FormToken => b"mac form token",
+            Self::Code => b"mac authorization code",
         }
     }
 }
 
-/// A key for one purpose.
+/// A key for one purpose. The key itself is large, and whoever starts a broker hands it on by value.
 #[derive(Clone)]
-pub struct MacKey(hmac::Key);
+pub struct MacKey(Box<hmac::Key>);
 
 impl MacKey {
     /// The key for `purpose` under `master`.
     pub fn derive(master: &MasterKey, purpose: MacPurpose) -> Result<Self, CryptoError> {
         let mut bytes = Zeroizing::new([0u8; 32]);
         master.derive(purpose.label(), bytes.as_mut())?;
-        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, bytes.as_ref())))
+        Ok(Self(Box::new(hmac::Key::new(hmac::HMAC_SHA256, bytes.as_ref()))))
     }
 
     /// The tag over `parts`, as base64url. Each part enters with its length, so that `["ab", "c"]` and `["a",

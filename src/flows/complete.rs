@@ -347,7 +347,7 @@ impl Broker {
             expires_at,
             revoked_at: None,
         };
-        let code = random::token(&*self.random);
+        let code = self.new_code(grant.id, &request.redirect_uri, request.code_challenge.as_deref());
         let row = Code {
             hash: random::hash_token(code.expose()),
             grant: grant.id,

@@ -8,11 +8,13 @@
 pub mod access_token;
 pub mod account;
 pub mod anew;
+pub mod audit_days;
 pub mod authorize;
 pub mod brand;
 pub mod cached;
 mod client_guesses;
 pub mod clients;
+mod code_text;
 pub mod complete;
 pub mod consent;
 pub mod credentials;
@@ -106,6 +108,8 @@ pub struct FlowSettings {
     pub upstream: UpstreamSettings,
     /// How mails leave.
     pub mail: MailerSettings,
+    /// How long the audit log is kept; `None`: for ever.
+    pub audit_term: Option<audit_days::Term>,
 }
 
 /// Everything that the use cases share.
@@ -119,6 +123,7 @@ pub struct Broker {
     sealer: Sealer,
     network_mac: MacKey,
     form_mac: MacKey,
+    code_mac: MacKey,
     passwords: PasswordHasher,
     signing: SigningKeys,
     verified_tokens: VerifiedTokens,
@@ -188,6 +193,7 @@ impl Broker {
             passwords: PasswordHasher::start(settings.hasher, Arc::clone(&random))?,
             network_mac: MacKey::derive(master, MacPurpose::NetworkAddress)?,
             form_mac: MacKey::derive(master, MacPurpose::FormToken)?,
+            code_mac: MacKey::derive(master, MacPurpose::Code)?,
             signing: SigningKeys::default(),
             verified_tokens: VerifiedTokens::default(),
             audit_ids: IdSequence::default(),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::Broker;
 use super::error::FlowError;
 use super::evidence::Event;
@@ -10,6 +12,7 @@ use crate::crypto::random;
 use crate::crypto::seal::Purpose;
 use crate::model::{Account, AccountId, Organization, Proof, Secret, Session, SessionId};
 use crate::policy::access::may_use_password;
+use crate::protocol::packed;
 use crate::store::sessions::NewSession;
 use crate::store::{StoreError, Tx, accounts, grants, links, mail_codes, organizations, sessions};
 
@@ -186,7 +189,9 @@ impl Broker {
 
     fn seal_upstream_id_token(&self, session: SessionId, token: &Secret) -> Result<String, FlowError> {
         let context = format!("sessions.upstream_id_token:{session}");
-        Ok(self.sealer.seal_text(Purpose::PersonalData, &context, token.expose().as_bytes())?)
+        let packed = packed::pack(token.expose()).map(Zeroizing::new);
+        let text = packed.as_ref().map_or(token.expose().as_bytes(), |packed| packed.as_slice());
+        Ok(self.sealer.seal_text(Purpose::PersonalData, &context, text)?)
     }
 
     /// The provider's ID token of a session, as a hint for its logout.
@@ -198,7 +203,7 @@ impl Broker {
         let Some(sealed) = sessions::find_upstream_id_token(tx, session).await? else { return Ok(None) };
         let context = format!("sessions.upstream_id_token:{session}");
         let plain = self.sealer.open_text(Purpose::PersonalData, &context, &sealed).ok();
-        Ok(plain.and_then(|plain| std::str::from_utf8(&plain).ok().map(Secret::new)))
+        Ok(plain.and_then(|plain| packed::unpack(&plain)).map(Secret::new))
     }
 }
 

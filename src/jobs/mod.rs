@@ -28,6 +28,9 @@ const SWEEP: Duration = Duration::from_mins(1);
 /// How often it is asked whether a signing key has had its time.
 const ROTATE: Duration = Duration::from_hours(1);
 
+/// How often it is looked for days of the audit log that are old enough to leave it.
+const EXPORT_AUDIT: Duration = Duration::from_hours(1);
+
 /// How often it is said that a client secret ends soon.
 const WARN: Duration = Duration::from_hours(24);
 
@@ -52,6 +55,10 @@ pub fn start(broker: &Arc<Broker>) -> JoinSet<()> {
     }));
     jobs.spawn(every(SWEEP, "sweep", Arc::clone(broker), |broker| async move {
         broker.sweep().await?;
+        Ok(())
+    }));
+    jobs.spawn(every(EXPORT_AUDIT, "export_audit", Arc::clone(broker), |broker| async move {
+        broker.export_old_days().await?;
         Ok(())
     }));
     jobs.spawn(every(WARN, "warn_of_ending_secrets", Arc::clone(broker), |broker| async move {

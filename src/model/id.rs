@@ -160,6 +160,17 @@ ids! {
 }
 
 impl AuditId {
+    /// What sorts before every id that is made at `time` or later, and after every id from before its millisecond.
+    pub fn first_at(time: Timestamp) -> Self {
+        Self(Uuid::from_u128(u128::from(time.unix_millis()) << 80))
+    }
+
+    /// The time in the id: the one at which its record was written or, where the clock had gone back, a later one.
+    pub fn time(self) -> Timestamp {
+        let millis = self.0.as_u128() >> 80;
+        Timestamp::from_unix_micros(i64::try_from(millis * 1_000).unwrap_or(i64::MAX))
+    }
+
     /// A new id that sorts after every id that this sequence has given out.
     pub fn in_sequence(sequence: &IdSequence, now: Timestamp, random: &dyn Random) -> Self {
         let mut bytes = [0u8; 8];
@@ -180,6 +191,18 @@ mod tests {
     fn an_id_round_trips_through_its_text() {
         let id = AccountId::new(Timestamp::from_unix_seconds(1_700_000_000), &CountingRandom::default());
         assert_eq!(id.to_string().parse::<AccountId>(), Ok(id));
+    }
+
+    #[test]
+    fn an_audit_id_tells_its_time_and_sorts_by_it() {
+        let (sequence, random) = (IdSequence::default(), CountingRandom::default());
+        let now = Timestamp::from_unix_micros(1_700_000_000_123_456);
+        let id = AuditId::in_sequence(&sequence, now, &random);
+        assert_eq!(id.time(), Timestamp::from_unix_micros(1_700_000_000_123_000));
+        let bound = |micros| AuditId::first_at(Timestamp::from_unix_micros(micros)).to_string();
+        assert!(
+            bound(1_700_000_000_123_999) < id.to_string() && id.to_string() < bound(1_700_000_000_124_000)
+        );
     }
 
     #[test]

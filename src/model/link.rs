@@ -49,9 +49,9 @@ pub struct Identity {
     pub acr: Option<String>,
     /// The provider's session.
     pub upstream_sid: Option<String>,
-    /// The provider's ID token, for its logout.
+    /// The provider's ID token, where its logout takes it as a hint.
     #[serde(with = "super::secret::in_what_is_sealed")]
-    pub id_token: Secret,
+    pub id_token: Option<Secret>,
 }
 
 impl Identity {

@@ -8,6 +8,7 @@ pub mod account;
 mod actor;
 pub mod app;
 pub mod connection;
+pub mod day;
 pub mod domain;
 pub mod email;
 pub mod flow;
@@ -31,6 +32,7 @@ pub use connection::{
     REPLACEMENT_WINDOW, Replacement, UpstreamAuth, UpstreamLogout, UpstreamMfa, Vendor, Waiver,
     is_shared_issuer,
 };
+pub use day::Day;
 pub use domain::{DomainError, DomainName, OwnedDomain};
 pub use email::{Email, EmailError};
 pub use flow::{

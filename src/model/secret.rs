@@ -26,19 +26,21 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Writes a secret into a value that is sealed as a whole, and reads it back: for `#[serde(with = …)]` there, and nowhere
-/// else.
+/// Writes a secret that may be absent into a value that is sealed as a whole, and reads it back: for `#[serde(with = …)]`
+/// there, and nowhere else. An absent one is an empty text.
 pub(super) mod in_what_is_sealed {
     use serde::{Deserialize, Deserializer, Serializer};
 
     use super::Secret;
 
-    pub fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(secret.expose())
+    #[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
+    pub fn serialize<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(secret.as_ref().map_or("", Secret::expose))
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-        String::deserialize(deserializer).map(Secret::new)
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(if text.is_empty() { None } else { Some(Secret::new(text)) })
     }
 }
 

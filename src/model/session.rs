@@ -52,12 +52,20 @@ pub struct Proof {
     pub authenticated_at: Timestamp,
     /// Whether it is known that they did so then: they entered a password, or the provider was made to ask, or says when it
     /// did. A provider that remembers somebody may answer without asking.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub witnessed: bool,
     /// Authentication methods (`amr`, RFC 8176).
     pub amr: Vec<String>,
     /// Authentication context (`acr`), as the app knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acr: Option<String>,
     /// The provider's session (`sid`), for its logout messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_sid: Option<String>,
+}
+
+/// What is written of a proof as JSON leaves out what says nothing.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }

@@ -1,6 +1,8 @@
 //! Signing out at an app's word: whether the person is asked first, and where it may lead
 //! (`OpenID` Connect RP-Initiated Logout 1.0, sections 2 and 3).
 
+use crate::model::UpstreamLogout;
+
 /// What an `id_token_hint` that was verified says about the session of the browser at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hinted {
@@ -35,9 +37,30 @@ pub fn may_return(uri: &str, registered: &[String]) -> bool {
     registered.iter().any(|known| known == uri)
 }
 
+/// Whether the ID token of an identity provider is kept with the session, as a hint for the sign-out there. It is kept only
+/// where a sign-out would send it: the connection's sign-outs go on to the provider, and the provider has an end-session
+/// endpoint. Where either changes later, sessions from before sign out there without a hint, which the protocol allows.
+pub const fn keeps_hint(wish: UpstreamLogout, has_end_session: bool) -> bool {
+    has_end_session && matches!(wish, UpstreamLogout::Ask | UpstreamLogout::Always)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hint_is_kept_only_where_a_sign_out_would_send_it() {
+        for (wish, has_end_session, kept) in [
+            (UpstreamLogout::Ask, true, true),
+            (UpstreamLogout::Always, true, true),
+            (UpstreamLogout::Never, true, false),
+            (UpstreamLogout::Ask, false, false),
+            (UpstreamLogout::Always, false, false),
+            (UpstreamLogout::Never, false, false),
+        ] {
+            assert_eq!(keeps_hint(wish, has_end_session), kept, "{wish} {has_end_session}");
+        }
+    }
 
     #[test]
     fn only_a_hint_of_this_very_session_spares_the_question() {

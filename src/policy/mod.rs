@@ -2,6 +2,7 @@
 //! does what the answer says.
 
 pub mod access;
+pub mod audit_days;
 pub mod claims;
 pub mod context;
 pub mod deadline;

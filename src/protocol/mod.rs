@@ -9,6 +9,7 @@ pub mod document;
 pub mod jose;
 pub mod json;
 pub mod oauth;
+pub mod packed;
 mod peer;
 
 pub use peer::Peer;

@@ -41,7 +41,7 @@ pub struct AuditRecord {
 }
 
 row! {
-    struct AuditRow {
+    pub(super) struct AuditRow {
         id: String,
         organization_id: Option<String>,
         at: i64,

@@ -266,7 +266,8 @@ pub async fn insert_grant(tx: &mut Tx, new: &Grant) -> Result<(), StoreError> {
         &new.subject,
         new.scopes.join(" "),
         new.resources.join(" "),
-        to_json(&new.proof)?,
+        // The provider's session is looked for among our sessions alone.
+        to_json(&Proof { upstream_sid: None, ..new.proof.clone() })?,
         new.created_at.unix_micros(),
         new.expires_at.unix_micros(),
         new.proof.profile.to_string(),

@@ -6,6 +6,7 @@ use super::tx::{execute, execute_many, statements};
 use super::{StoreError, Tx};
 use crate::model::{Timestamp, UNDO_WINDOW};
 
+// SQLite keeps to the order of a CROSS JOIN: from the few sessions that are over to what was granted in them.
 statements! {
     DELETE_SPENT_FLOWS = "DELETE FROM spent_flows WHERE id IN \
                           (SELECT id FROM spent_flows WHERE expires_at < $1 LIMIT 1000)";
@@ -19,8 +20,19 @@ statements! {
                              (SELECT hash FROM password_links WHERE expires_at < $1 LIMIT 1000)";
     DELETE_MAIL_CODES = "DELETE FROM mail_codes WHERE session_id IN \
                          (SELECT session_id FROM mail_codes WHERE expires_at < $1 LIMIT 1000)";
-    DELETE_CODES = "DELETE FROM codes WHERE hash IN (SELECT c.hash FROM codes c JOIN grants g ON g.id = c.grant_id \
-                    WHERE c.expires_at < $1 AND g.expires_at < $1 LIMIT 1000)";
+    DELETE_CODES = "DELETE FROM codes WHERE hash IN (SELECT hash FROM codes WHERE expires_at < $1 LIMIT 1000)";
+    DELETE_CODES_OF_SESSIONS = "DELETE FROM codes WHERE hash IN (SELECT c.hash FROM sessions s CROSS JOIN grants g \
+                                CROSS JOIN codes c WHERE s.idle_until < $1 AND g.session_id = s.id AND c.grant_id = g.id \
+                                AND (' ' || g.scopes || ' ') NOT LIKE '% offline_access %' LIMIT 1000)";
+    DELETE_REFRESH_TOKENS_OF_SESSIONS = "DELETE FROM refresh_tokens WHERE hash IN (SELECT r.hash FROM sessions s \
+                                         CROSS JOIN grants g CROSS JOIN refresh_tokens r \
+                                         WHERE s.idle_until < $1 AND g.session_id = s.id AND r.grant_id = g.id \
+                                         AND (' ' || g.scopes || ' ') NOT LIKE '% offline_access %' LIMIT 1000)";
+    DELETE_GRANTS_OF_SESSIONS = "DELETE FROM grants WHERE id IN (SELECT g.id FROM sessions s CROSS JOIN grants g \
+                                 WHERE s.idle_until < $1 AND g.session_id = s.id \
+                                 AND (' ' || g.scopes || ' ') NOT LIKE '% offline_access %' \
+                                 AND NOT EXISTS (SELECT 1 FROM codes c WHERE c.grant_id = g.id) \
+                                 AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = g.id) LIMIT 1000)";
     DELETE_REFRESH_TOKENS = "DELETE FROM refresh_tokens WHERE hash IN \
                              (SELECT r.hash FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id \
                               WHERE r.expires_at < $1 AND g.expires_at < $1 LIMIT 1000)";
@@ -29,7 +41,9 @@ statements! {
                      AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = g.id) LIMIT 1000)";
     DELETE_DEAD_TOKENS = "DELETE FROM dead_tokens WHERE id IN \
                           (SELECT id FROM dead_tokens WHERE expires_at < $1 LIMIT 1000)";
-    DELETE_SESSIONS = "DELETE FROM sessions WHERE id IN (SELECT s.id FROM sessions s WHERE s.expires_at < $1 \
+    DELETE_SESSIONS = "DELETE FROM sessions WHERE id IN (SELECT s.id FROM sessions s WHERE s.idle_until < $1 \
+                       AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.session_id = s.id \
+                                       AND (' ' || g.scopes || ' ') NOT LIKE '% offline_access %') \
                        AND NOT EXISTS (SELECT 1 FROM proven_flows f WHERE f.session_id = s.id) \
                        AND NOT EXISTS (SELECT 1 FROM mail_codes c WHERE c.session_id = s.id) LIMIT 1000)";
     DELETE_MAILS = "DELETE FROM mails WHERE id IN (SELECT id FROM mails WHERE finished_at < $1 LIMIT 1000)";
@@ -65,35 +79,43 @@ const SWEEPS: &[&str] = &[
     DELETE_LINK_ATTEMPTS,
     DELETE_PASSWORD_LINKS,
     DELETE_MAIL_CODES,
-    DELETE_CODES,
     DELETE_REFRESH_TOKENS,
     DELETE_GRANTS,
-    DELETE_SESSIONS,
     DELETE_MAIL_COUNTS,
 ];
 
-/// Deletes up to a thousand rows of each kind that expired before `now`. Guess counters are kept for two days after
-/// their last change; changes, counted refusals, and the marks of what was used or revoked, for an hour; the places of replaced profiles for sixty days: twice as long as they can be
-/// given back.
+/// What goes an hour after its end, so that a clock that is an hour ahead for a while ends nothing that people use, and
+/// brings nothing back that was used; children before parents. Sessions go when nobody has used them for so long as they
+/// may idle, and take along what was granted in them without `offline_access`, which ends with them.
+const LATER: &[&str] = &[
+    DELETE_SPENT_FLOWS,
+    DELETE_DEAD_TOKENS,
+    DELETE_CODES,
+    DELETE_CODES_OF_SESSIONS,
+    DELETE_REFRESH_TOKENS_OF_SESSIONS,
+    DELETE_GRANTS_OF_SESSIONS,
+    DELETE_SESSIONS,
+    DELETE_CHANGES,
+];
+
+/// Deletes up to a thousand rows of each kind that expired before `now`. Sessions, codes, changes, counted refusals, and
+/// the marks of what was used or revoked, are kept for an hour longer; guess counters and sent mails for two days after
+/// their last change; the places of replaced profiles for sixty days: twice as long as they can be given back.
 pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
     let days = now.before(Duration::from_hours(48)).unix_micros();
     let hour = now.before(Duration::from_hours(1));
     let sixty_days = now.before(UNDO_WINDOW * 2).unix_micros();
     let now = now.unix_micros();
     let expired = SWEEPS.iter().map(|statement| (*statement, now));
+    let later = LATER.iter().map(|statement| (*statement, hour.unix_micros()));
     let kept_longer = [
-        // These marks say that something was used. They outlive it, since a clock that is an hour ahead for a while must not
-        // bring it back.
-        (DELETE_SPENT_FLOWS, hour.unix_micros()),
-        (DELETE_DEAD_TOKENS, hour.unix_micros()),
         (DELETE_GUESSES, days),
         (DELETE_MAILS, days),
         (DELETE_FLOODS, hour.unix_seconds().div_euclid(60)),
-        (DELETE_CHANGES, hour.unix_micros()),
         (DELETE_REPLACED, sixty_days),
     ];
     let mut swept = Swept { deleted: 0, is_more: false };
-    for (statement, before) in expired.chain(kept_longer) {
+    for (statement, before) in expired.chain(later).chain(kept_longer) {
         let deleted = execute_many!(tx, statement, before)?;
         swept.deleted += deleted;
         swept.is_more |= deleted >= STEP;

@@ -54,6 +54,8 @@ const FILES: &[File] = &[
     file!(20, Common, "common", "0020_looks.sql"),
     file!(21, Common, "common", "0021_whose_word_proves_an_email.sql"),
     file!(22, Common, "common", "0022_counted_refusals.sql"),
+    file!(23, Common, "common", "0023_what_is_over_goes.sql"),
+    file!(24, Common, "common", "0024_turns.sql"),
 ];
 
 /// The migrations for one database, in order.

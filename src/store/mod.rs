@@ -11,6 +11,7 @@
 pub mod accounts;
 pub mod apps;
 pub mod audit;
+pub mod audit_days;
 pub mod changes;
 pub mod connections;
 pub mod domains;
@@ -39,6 +40,7 @@ mod row;
 pub mod sessions;
 mod sqlite;
 pub mod standing;
+pub mod turns;
 pub mod tx;
 
 use std::path::PathBuf;
@@ -224,10 +226,11 @@ pub enum OpenError {
 
 /// Every statement of the store, as (file, name, text).
 pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
-    let files: [(&'static str, &[(&'static str, &'static str)]); 25] = [
+    let files: [(&'static str, &[(&'static str, &'static str)]); 27] = [
         ("accounts", accounts::STATEMENTS),
         ("apps", apps::STATEMENTS),
         ("audit", audit::STATEMENTS),
+        ("audit_days", audit_days::STATEMENTS),
         ("changes", changes::STATEMENTS),
         ("connections", connections::STATEMENTS),
         ("domains", domains::STATEMENTS),
@@ -250,6 +253,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("replacing", replacing::STATEMENTS),
         ("sessions", sessions::STATEMENTS),
         ("standing", standing::STATEMENTS),
+        ("turns", turns::STATEMENTS),
     ];
     let flat =
         files.into_iter().flat_map(|(file, list)| list.iter().map(move |(name, text)| (file, *name, *text)));

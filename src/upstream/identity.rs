@@ -50,6 +50,8 @@ pub struct VerifiedIdentity {
     pub claims: Map<String, Value>,
     /// The ID token itself, for `id_token_hint` at a sign-out.
     pub id_token: IdToken,
+    /// Whether the provider has an end-session endpoint, which would take that hint.
+    pub has_end_session: bool,
 }
 
 /// An ID token as text; compared in tests, never shown.
@@ -182,6 +184,7 @@ pub(super) fn map(
         upstream_sid: id_token.sid,
         claims: id_token.all,
         id_token: IdToken(token),
+        has_end_session: false,
     })
 }
 

@@ -190,7 +190,8 @@ impl Upstream {
         let (token, now) = (tokens.id_token, self.around.clock.now());
         let identity =
             identity::map(connection, claims, userinfo.as_ref(), token, redemption.wanted_acr, now);
-        Ok(identity.map_err(Refusal::from)?)
+        let has_end_session = metadata.end_session_endpoint.is_some();
+        Ok(VerifiedIdentity { has_end_session, ..identity.map_err(Refusal::from)? })
     }
 
     async fn verified(

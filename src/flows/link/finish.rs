@@ -175,7 +175,7 @@ impl Broker {
                 check_connection(tx, identity).await?;
                 let identity = self.still_proven(tx, (**identity).clone(), organization.id).await?;
                 let proof = self.join(tx, &organization, &identity, *account, (attempt, sides)).await?;
-                Ok(Joined { account: *account, proof, id_token: Some(identity.id_token) })
+                Ok(Joined { account: *account, proof, id_token: identity.id_token })
             }
             (Side::Profile { account, proof }, Side::Identity(identity)) => {
                 self.check_profile(tx, &organization, *account, proof).await?;

@@ -55,7 +55,7 @@ impl Broker {
         };
         self.record_success(&mut tx, &event).await?;
         let proof = identity.proof(profile);
-        let proven = Proven { account, proof, upstream_id_token: Some(identity.id_token) };
+        let proven = Proven { account, proof, upstream_id_token: identity.id_token };
         self.complete_sign_in(tx, visit, &attempt.flow(), proven, known).await
     }
 

@@ -10,7 +10,10 @@ use super::super::error::FlowError;
 use super::super::evidence::Event;
 use super::super::visit::{Answer, Visit};
 use super::provision::NewPersonError;
-use crate::model::{Account, Email, Flow, Identity, Profile, ProfileId, Side, Target, UpstreamLeg};
+use crate::model::{
+    Account, Email, Flow, Identity, Profile, ProfileId, Side, Target, UpstreamLeg, UpstreamLogout,
+};
+use crate::policy::logout::keeps_hint;
 use crate::store::{Tx, profiles};
 use crate::upstream::VerifiedIdentity;
 
@@ -45,7 +48,7 @@ impl Broker {
         let (mut tx, known) = self.begin_completion(&flow.target).await?;
         let email = self.trusted_email(&mut tx, entry.organization.id, &verified).await?;
         let claims = std::mem::take(&mut verified.claims);
-        let identity = vouched(leg, verified, email);
+        let identity = vouched(leg, entry.connection.settings.upstream_logout, verified, email);
         let (connection, issuer, subject) = (entry.connection.id, &identity.issuer, &identity.subject);
         let profile = profiles::find_external_profile(&mut tx, connection, issuer, subject).await?;
         if let Target::Link(attempt, revision) = flow.target {
@@ -68,7 +71,7 @@ impl Broker {
             Err(error) => return Err(self.refuse_new_person(tx, visit, event, error).await),
         };
         let proof = identity.proof(profile);
-        let proven = Proven { account, proof, upstream_id_token: Some(identity.id_token) };
+        let proven = Proven { account, proof, upstream_id_token: identity.id_token };
         self.complete_sign_in(tx, visit, flow, proven, known).await
     }
 
@@ -102,7 +105,12 @@ impl Broker {
 }
 
 /// What a provider has vouched for, with the email as far as the organization's word goes.
-fn vouched(leg: &UpstreamLeg, verified: VerifiedIdentity, email: Option<(Email, bool)>) -> Identity {
+fn vouched(
+    leg: &UpstreamLeg,
+    wish: UpstreamLogout,
+    verified: VerifiedIdentity,
+    email: Option<(Email, bool)>,
+) -> Identity {
     let (email, email_verified) = email.map_or((None, false), |(email, proven)| (Some(email), proven));
     let signed_in = if leg.forced { verified.issued_at } else { leg.sent_at };
     Identity {
@@ -118,6 +126,6 @@ fn vouched(leg: &UpstreamLeg, verified: VerifiedIdentity, email: Option<(Email, 
         amr: if verified.amr.is_empty() { vec!["fed".to_owned()] } else { verified.amr },
         acr: verified.mapped_acr,
         upstream_sid: verified.upstream_sid,
-        id_token: verified.id_token.0,
+        id_token: keeps_hint(wish, verified.has_end_session).then_some(verified.id_token.0),
     }
 }

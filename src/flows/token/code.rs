@@ -6,8 +6,10 @@ use crate::crypto::{constant_time_eq, random};
 use crate::flows::Broker;
 use crate::flows::error::EndpointError;
 use crate::flows::evidence::Event;
+use crate::model::GrantId;
 use crate::policy::access::within;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
+use crate::store::StoreError;
 use crate::store::grants::{self, Code, Grant};
 use crate::store::standing::consume_code;
 
@@ -26,7 +28,7 @@ impl Broker {
             grants::find_code_with_grant(&mut tx, &hash).await?
         };
         let Some((code, grant)) = found else {
-            return Err(self.say_no(request, event, invalid_grant("code_unknown")).await);
+            return Err(self.refuse_gone_code(request, event, code).await);
         };
         let event = Event { actor: Some(grant.account.into()), connection: grant.proof.connection, ..event };
         if let Err(no) = check_code(request, &code, &grant) {
@@ -64,6 +66,40 @@ impl Broker {
             event,
         };
         self.issue(tx, issue).await
+    }
+
+    /// Refuses a code of which there is no row. One that a grant of this app was redeemed with, long ago, takes with it
+    /// what is left of that grant.
+    async fn refuse_gone_code(&self, request: &TokenRequest<'_>, event: Event, code: &str) -> EndpointError {
+        let redirect_uri = request.form.get("redirect_uri").unwrap_or_default();
+        let challenge = request.form.get("code_verifier").map(random::hash_token);
+        let ended = match self.grant_of_code(code, redirect_uri, challenge.as_deref()) {
+            Some(grant) => self.end_grant_of_gone_code(request, &event, grant).await,
+            None => Ok(false),
+        };
+        match ended {
+            Ok(true) => EndpointError::Refused(invalid_grant("code_reused").error),
+            Ok(false) => self.say_no(request, event, invalid_grant("code_unknown")).await,
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Revokes a grant whose code has come again, with the record of it; `false` when there is none of this app.
+    async fn end_grant_of_gone_code(
+        &self,
+        request: &TokenRequest<'_>,
+        event: &Event,
+        grant: GrantId,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.database.write().await?;
+        let found = grants::find_grant(&mut tx, grant).await?;
+        let Some(grant) = found.filter(|grant| grant.app == request.client.app.id) else { return Ok(false) };
+        let event =
+            Event { actor: Some(grant.account.into()), connection: grant.proof.connection, ..event.clone() };
+        grants::revoke_grant(&mut tx, grant.id, self.clock.now()).await?;
+        self.record_refusal(&mut tx, &event, "code_reused").await?;
+        tx.commit().await?;
+        Ok(true)
     }
 }
 

@@ -48,7 +48,7 @@ impl SqliteConnection {
         let sql = sql.into();
         self.ask(move |connection| {
             let mut statement = connection.prepare(&sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-            statement.query_map([], row)?.collect()
+            statement.raw_query().mapped(row).collect()
         })
         .await
     }

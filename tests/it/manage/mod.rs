@@ -2,6 +2,7 @@
 
 mod accounts;
 mod apply;
+mod audit_days;
 mod check;
 mod documents;
 mod expected;
@@ -75,6 +76,16 @@ impl Office {
 }
 
 async fn open(database: &TestDatabase, clock: &Arc<ManualClock>, seed: u64) -> Arc<Broker> {
+    open_with(database, clock, seed, &[]).await
+}
+
+/// With further settings, as `COUNTERSIGN__…` variables.
+async fn open_with(
+    database: &TestDatabase,
+    clock: &Arc<ManualClock>,
+    seed: u64,
+    further: &[(&str, &str)],
+) -> Arc<Broker> {
     let variables = [
         ("COUNTERSIGN__SERVER__PUBLIC_URL", "https://id.test"),
         ("COUNTERSIGN__DATABASE__URL", &database.settings.url),
@@ -85,7 +96,8 @@ async fn open(database: &TestDatabase, clock: &Arc<ManualClock>, seed: u64) -> A
         ("COUNTERSIGN__LIMITS__ORGANIZATION_DOMAINS", "2"),
         ("COUNTERSIGN__LIMITS__ORGANIZATION_APPS", "2"),
     ];
-    let config = Config::load(None, variables.into_iter()).unwrap_or_else(|errors| panic!("{errors}"));
+    let config = Config::load(None, variables.into_iter().chain(further.iter().copied()))
+        .unwrap_or_else(|errors| panic!("{errors}"));
     let environment = Environment { clock: clock.clone(), random: Arc::new(SeededRandom::new(seed)) };
     open_broker(&config, &environment).await.unwrap_or_else(|error| panic!("{error}"))
 }

@@ -100,3 +100,45 @@ email = "gil@globex.test"
 email_verified = true
 enabled = false
 "#;
+
+on_both_databases! {
+    async fn a_code_that_comes_again_takes_its_tokens_along_although_its_row_is_gone(kind: Kind) {
+        let world = World::new(kind).await;
+        let wiki = &world.globex_app;
+        let code = wiki.code(&world.local(&mut world.browser()).await);
+        let (status, tokens) = wiki.redeem(&code).await;
+        assert_eq!(status, StatusCode::OK, "{tokens}");
+        let unused = wiki.code(&world.local(&mut world.browser()).await);
+        world.app.clock.advance(Duration::from_mins(62));
+        // The second time takes what the first one left without a code.
+        world.app.broker.sweep().await.unwrap();
+        world.app.broker.sweep().await.unwrap();
+        let left = world.app.count_rows(&["codes", "grants"]).await;
+        assert_eq!((left["codes"], left["grants"]), (0, 1));
+        let uri = wiki.redirect_uri.as_str();
+        let long = "d".repeat(43);
+        let cases: [(&RelyingApp, &str, &str, Option<&str>); 6] = [
+            (&world.notes, &code, uri, Some(VERIFIER)),
+            (wiki, &code, "https://wiki.globex.test/other", Some(VERIFIER)),
+            (wiki, &code, uri, Some(&long)),
+            (wiki, &code, uri, None),
+            (wiki, &code[1..], uri, Some(VERIFIER)),
+            (wiki, &unused, uri, Some(VERIFIER)),
+        ];
+        for (app, code, redirect_uri, verifier) in cases {
+            let mut form = vec![("grant_type", "authorization_code"), ("code", code), ("redirect_uri", redirect_uri)];
+            form.extend(verifier.map(|verifier| ("code_verifier", verifier)));
+            let (status, answer) = app.token(&form).await;
+            assert_eq!((status.as_u16(), &answer["error"]), (400, &"invalid_grant".into()), "{form:?}");
+            assert_eq!(world.app.refusals().await.last().map(String::as_str), Some("code_unknown"), "{form:?}");
+        }
+        // None of these ended anything.
+        let refresh = tokens["refresh_token"].as_str().unwrap();
+        let (status, tokens) = wiki.token(&[("grant_type", "refresh_token"), ("refresh_token", refresh)]).await;
+        assert_eq!(status, StatusCode::OK, "{tokens}");
+        let (status, again) = wiki.redeem(&code).await;
+        assert_eq!((status.as_u16(), &again["error"]), (400, &"invalid_grant".into()));
+        assert_eq!(world.app.refusals().await.last().map(String::as_str), Some("code_reused"));
+        expect_dead_family(wiki, &tokens).await;
+    }
+}

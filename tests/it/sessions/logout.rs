@@ -206,3 +206,34 @@ on_both_databases! {
         assert_eq!(target(&end).as_deref(), Some(BYE), "{}", end.body);
     }
 }
+
+on_both_databases! {
+    async fn a_session_that_nobody_used_goes_with_what_does_not_outlive_it(kind: Kind) {
+        let world = World::new(kind).await;
+        let mut browser = world.browser();
+        let short = tokens(&world, &mut browser, "openid").await;
+        let long = tokens(&world, &mut world.browser(), "openid offline_access").await;
+        let tables = ["sessions", "grants", "refresh_tokens", "codes"];
+        let counts = async || {
+            let rows = world.app.count_rows(&tables).await;
+            tables.map(|table| rows[table])
+        };
+        let refresh = async |tokens: &serde_json::Value| {
+            let Some(token) = tokens["refresh_token"].as_str() else { return 0 };
+            world.notes.token(&[("grant_type", "refresh_token"), ("refresh_token", token)]).await.0.as_u16()
+        };
+        let all = counts().await;
+        assert_eq!((all[0], all[1], all[3]), (2, 2, 2), "{all:?}");
+        // Over for less than an hour, they stay: the clock may be ahead.
+        world.app.clock.advance(Duration::from_mins(12 * 60 + 59));
+        world.app.broker.sweep().await.unwrap();
+        assert_eq!(counts().await[..2], all[..2]);
+        world.app.clock.advance(Duration::from_mins(2));
+        world.app.broker.sweep().await.unwrap();
+        assert_eq!(counts().await, [0, 1, 1, 0]);
+        assert!(!is_signed_in(&mut browser).await);
+        assert_eq!(refresh(&long).await, 200);
+        assert_ne!(refresh(&short).await, 200);
+        assert_eq!(world.app.broker.sweep().await.unwrap(), 0);
+    }
+}

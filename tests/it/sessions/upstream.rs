@@ -196,3 +196,27 @@ on_both_databases! {
         assert!(world.app.refusals().await.contains(&"logout_token_replayed".to_owned()));
     }
 }
+
+on_both_databases! {
+    async fn a_provider_s_id_token_is_kept_only_where_a_sign_out_sends_it(kind: Kind) {
+        const KEPT: &str = "sessions WHERE upstream_id_token_sealed IS NOT NULL";
+        let world = World::with(kind, "", "upstream_logout = \"never\"").await;
+        let mut browser = world.browser();
+        world.brokered(&mut browser).await;
+        let rows = world.app.count_rows(&["sessions", KEPT]).await;
+        assert_eq!((rows["sessions"], rows[KEPT]), (1, 0));
+        // Switched on later, a session from before signs out at the provider all the same, without a hint.
+        world.apply_with("", "upstream_logout = \"always\"").await;
+        let onward = browser.open(&format!("{LOGOUT}?client_id=notes")).await;
+        let onward = browser.press_only(&onward, "logout-confirm", &[]).await;
+        assert_eq!(onward.location().unwrap().origin(), world.idp.origin());
+        assert_eq!(onward.location_parameter("id_token_hint"), None);
+        assert!(onward.location_parameter("client_id").is_some());
+        let mut browser = world.browser();
+        world.brokered(&mut browser).await;
+        assert_eq!(world.app.count_rows(&[KEPT]).await[KEPT], 1);
+        let onward = browser.open(&format!("{LOGOUT}?client_id=notes")).await;
+        let onward = browser.press_only(&onward, "logout-confirm", &[]).await;
+        assert_eq!(claims(&onward.location_parameter("id_token_hint").unwrap())["aud"], "countersign");
+    }
+}

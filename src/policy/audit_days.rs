@@ -1,0 +1,61 @@
+//! Which days leave the audit log, and whether their records may be removed.
+
+use std::time::Duration;
+
+use crate::model::{Day, Timestamp};
+
+/// Whether a day is over for so long that its records are exported and removed.
+pub fn is_due(day: Day, keep: Duration, now: Timestamp) -> bool {
+    day.ends().after(keep) <= now
+}
+
+/// How a record of the database and a line of the day's file compare. Both are in the order of their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// The line is the record, letter by letter.
+    Same,
+    /// The line is of an earlier record, which was removed before: the next line is looked at.
+    Earlier,
+    /// The file does not hold this record: it must not be removed.
+    Missing,
+}
+
+/// Compares a record, by its id and as it would be exported, with a line of the file.
+pub fn compare(record: (&str, &str), line: (&str, &str)) -> Comparison {
+    if record == line {
+        Comparison::Same
+    } else if line.0 < record.0 {
+        Comparison::Earlier
+    } else {
+        Comparison::Missing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_due_when_its_last_moment_is_as_old_as_the_term() {
+        let keep = Duration::from_hours(30 * 24);
+        let now = Timestamp::from_unix_seconds(100 * 86_400);
+        for (days_ago, due) in [(0, false), (1, false), (30, false), (31, true), (32, true), (100, true)] {
+            let day = Day::of(now.before(Duration::from_hours(24 * days_ago)));
+            assert_eq!(is_due(day, keep, now), due, "{days_ago}");
+        }
+        // A clock that went back makes nothing due.
+        assert!(!is_due(Day::of(now), keep, Timestamp::from_unix_seconds(0)));
+    }
+
+    #[test]
+    fn only_a_record_that_stands_in_the_file_word_for_word_may_go() {
+        for (record, line, comparison) in [
+            (("b", "{b}"), ("b", "{b}"), Comparison::Same),
+            (("b", "{b}"), ("a", "{a}"), Comparison::Earlier),
+            (("b", "{b}"), ("b", "{B}"), Comparison::Missing),
+            (("b", "{b}"), ("c", "{c}"), Comparison::Missing),
+        ] {
+            assert_eq!(compare(record, line), comparison, "{record:?} {line:?}");
+        }
+    }
+}

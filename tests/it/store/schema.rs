@@ -1,0 +1,93 @@
+//! What the schema gives its statements, and what it makes of an earlier release's rows.
+
+use std::collections::BTreeSet;
+
+use countersign::model::Timestamp;
+use countersign::store::{
+    self,
+    grants::{find_code, find_code_with_grant},
+};
+
+use super::Fixture;
+use crate::harness::database::{Kind, SqliteConnection, TestDatabase};
+use crate::on_both_databases;
+
+/// Statements that read a table from end to end: one that is small, or that the clean-up empties each minute.
+const READ_WHOLE_TABLES: [&str; 8] = [
+    "connections::LIST_ENDING_SECRETS",
+    "housekeeping::DELETE_CHANGES",
+    "housekeeping::DELETE_FLOODS",
+    "housekeeping::DELETE_GUESSES",
+    "keys::FORGET",
+    "keys::HOLD",
+    "keys::LIST",
+    "merging::LIST_SUBJECTS",
+];
+
+#[tokio::test]
+async fn no_other_statement_reads_a_whole_table() {
+    let database = TestDatabase::new(Kind::Sqlite).await;
+    let opened = database.open().await;
+    let mut connection = SqliteConnection::connect(&database.settings.url);
+    let mut found = BTreeSet::new();
+    for (file, name, text) in store::all_statements() {
+        let steps: Vec<String> =
+            connection.rows(format!("EXPLAIN QUERY PLAN {text}"), |row| row.get("detail")).await;
+        // The rows of a statement's own, and those that it has found by then, are few.
+        let is_few = |step: &str| {
+            let own = ["SCAN CONSTANT ROW", "SCAN chain"].contains(&step);
+            !step.starts_with("SCAN ") || own || (name, step) == ("FIND_ACCOUNT_OF_SUBJECT", "SCAN c")
+        };
+        if !steps.iter().all(|step| is_few(step)) {
+            found.insert(format!("{file}::{name}"));
+        }
+    }
+    assert_eq!(found, READ_WHOLE_TABLES.map(str::to_owned).into());
+    opened.close().await;
+}
+
+/// Makes a database as the migrations before 0023 left it.
+const BACK_TO_0022: [&str; 5] = [
+    "DROP INDEX sessions_by_idle",
+    "DROP INDEX sessions_by_upstream_sid",
+    "CREATE INDEX sessions_by_expiry ON sessions (expires_at)",
+    "DROP TABLE turns",
+    "DELETE FROM _sqlx_migrations WHERE version > 22",
+];
+
+/// What an earlier release left: a grant with a code that was redeemed, and one whose code was not.
+const EARLIER_ROWS: [&str; 4] = [
+    "INSERT INTO apps (id, organization_id, client_id, name, enabled, settings, created_at, updated_at) \
+     SELECT 'app_00000000000070008000000000000001', id, 'old', 'Old', TRUE, '{}', 1, 1 FROM organizations",
+    "INSERT INTO grants (id, organization_id, app_id, account_id, session_id, subject, scopes, resources, proof, created_at, \
+     expires_at) SELECT g.id, a.organization_id, 'app_00000000000070008000000000000001', a.id, \
+     'ses_00000000000070008000000000000001', 'x', 'openid', '', '{\"profile\":\"pro_00000000000070008000000000000001\",\
+\"connection\":null,\"authenticated_at\":5,\"witnessed\":false,\"amr\":[\"pwd\"],\"acr\":null,\"upstream_sid\":null}', \
+     1, g.expires_at FROM accounts a, (SELECT 'gra_00000000000070008000000000000001' AS id, 9000 AS expires_at \
+     UNION ALL SELECT 'gra_00000000000070008000000000000002', 60) g",
+    "INSERT INTO codes (hash, grant_id, redirect_uri, expires_at, used_at) \
+     VALUES ('used', 'gra_00000000000070008000000000000001', 'https://x.test/', 60, 5)",
+    "INSERT INTO codes (hash, grant_id, redirect_uri, expires_at) \
+     VALUES ('unused', 'gra_00000000000070008000000000000002', 'https://x.test/', 60)",
+];
+
+on_both_databases! {
+    async fn codes_of_an_earlier_release_are_recognized_for_as_long_as_before(kind: Kind) {
+        let fixture = Fixture::new(kind).await;
+        fixture.database.close().await;
+        for statement in BACK_TO_0022.into_iter().chain(EARLIER_ROWS) {
+            fixture.files.run(statement).await;
+        }
+        let database = fixture.files.open().await;
+        assert_eq!(database.count_missing_migrations().await.unwrap(), 0);
+        let mut tx = database.read().await.unwrap();
+        // One that was redeemed stays until its grant ends; one that was not gets no longer life.
+        let (used, grant) = find_code_with_grant(&mut tx, "used").await.unwrap().unwrap();
+        assert_eq!((used.expires_at.unix_micros(), used.used_at.map(Timestamp::unix_micros)), (9000, Some(5)));
+        assert_eq!((grant.proof.witnessed, grant.proof.acr, grant.proof.amr), (false, None, vec!["pwd".to_owned()]));
+        let unused = find_code(&mut tx, "unused").await.unwrap().unwrap();
+        assert_eq!((unused.expires_at.unix_micros(), unused.used_at), (60, None));
+        drop(tx);
+        database.close().await;
+    }
+}
