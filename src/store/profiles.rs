@@ -32,6 +32,8 @@ statements! {
     INSERT = "INSERT INTO profiles (id, account_id, organization_id, connection_id, issuer, subject, email, email_verified, \
               created_at, last_used_at, email_canonical) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     TOUCH = "UPDATE profiles SET last_used_at = $2 WHERE id = $1";
+    TOUCH_SAME_EMAIL = "UPDATE profiles SET last_used_at = $3 WHERE id = $1 AND account_id = $2 \
+                        AND email IS NOT DISTINCT FROM $4 AND email_verified = $5 AND email_canonical IS NOT DISTINCT FROM $6";
     TOUCH_EMAIL = "UPDATE profiles SET last_used_at = $3, email = $4, email_verified = $5, email_canonical = $6 \
                    WHERE id = $1 AND account_id = $2";
     MOVE = "UPDATE profiles SET account_id = $3, subject = CASE WHEN connection_id IS NULL THEN $3 ELSE subject END \
@@ -255,15 +257,11 @@ pub async fn touch_external_profile(
     email: Option<&Email>,
     email_verified: bool,
 ) -> Result<bool, StoreError> {
-    let changed = execute!(
-        tx,
-        TOUCH_EMAIL,
-        id.to_string(),
-        account.to_string(),
-        now.unix_micros(),
-        email.map(Email::as_str),
-        email_verified,
-        email.map(Email::canonical),
-    )?;
-    Ok(changed == 1)
+    let (id, account, now) = (id.to_string(), account.to_string(), now.unix_micros());
+    let (text, canonical) = (email.map(Email::as_str), email.map(Email::canonical));
+    // Mostly it is the email that is there already; to write it again would change its index too.
+    if execute!(tx, TOUCH_SAME_EMAIL, &id, &account, now, text, email_verified, canonical)? == 1 {
+        return Ok(true);
+    }
+    Ok(execute!(tx, TOUCH_EMAIL, &id, &account, now, text, email_verified, canonical)? == 1)
 }

@@ -22,7 +22,7 @@ use crate::store::{CALL_DEADLINE, StoreError};
 /// How many logical transactions share a commit at most.
 const GROUP_LIMIT: usize = 64;
 
-/// After a commit that so many transactions have shared, the next one waits for [`GATHERING`], so that more of them share it.
+/// After a commit that so many transactions have shared, the next one waits for [`GATHERING`], so that more share it.
 const BUSY: usize = 4;
 
 /// How long a commit waits for company where many transactions come.
@@ -91,7 +91,7 @@ impl Writer {
         if group.waiting.len() >= GROUP_LIMIT {
             group = on_a_thread(group, |group| group.flush()).await?.0;
         }
-        patiently(|| group.begin()).await?;
+        patiently(|| self.shared.holding.measure(|| group.begin())).await?;
         Ok(Held { group: Some(group), shared: Arc::clone(&self.shared) })
     }
 
@@ -225,7 +225,7 @@ impl Held {
     /// Returns once the transaction is on disk. What has no answer in time may still come to be there.
     pub(in crate::store) async fn commit(mut self) -> Result<(), StoreError> {
         let mut group = self.group.take().ok_or_else(ended)?;
-        let kept = group.keep();
+        let kept = self.shared.holding.measure(|| group.keep());
         if kept.is_err() {
             group.abandon();
         }
@@ -242,7 +242,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if let Some(mut group) = self.group.take() {
-            group.undo();
+            self.shared.holding.measure(|| group.undo());
         }
     }
 }
