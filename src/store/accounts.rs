@@ -195,14 +195,14 @@ pub async fn list_unattached_accounts(
 
 /// How many accounts an organization has.
 pub async fn count_accounts(tx: &mut Tx, organization: OrganizationId) -> Result<i64, StoreError> {
-    let row = fetch_optional!(tx, CountRow, COUNT, organization.to_string())?;
-    Ok(row.map_or(0, |row| row.amount))
+    let counted = fetch_many!(tx, CountRow, COUNT, organization.to_string())?;
+    Ok(counted.first().map_or(0, |row| row.amount))
 }
 
 /// How many enabled accounts of an organization are named for emergencies and have a password.
 pub async fn count_break_glass(tx: &mut Tx, organization: OrganizationId) -> Result<i64, StoreError> {
-    let row = fetch_optional!(tx, CountRow, COUNT_BREAK_GLASS, organization.to_string())?;
-    Ok(row.map_or(0, |row| row.amount))
+    let counted = fetch_many!(tx, CountRow, COUNT_BREAK_GLASS, organization.to_string())?;
+    Ok(counted.first().map_or(0, |row| row.amount))
 }
 
 /// The accounts of an organization whose email has this canonical form, 100 at most.

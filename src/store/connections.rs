@@ -133,7 +133,7 @@ pub async fn list_connections(
     tx: &mut Tx,
     organization: OrganizationId,
 ) -> Result<Vec<ConnectionRecord>, StoreError> {
-    let rows = fetch_all!(tx, ConnectionRow, LIST, organization.to_string())?;
+    let rows = fetch_many!(tx, ConnectionRow, LIST, organization.to_string())?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 

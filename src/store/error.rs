@@ -62,9 +62,7 @@ impl From<sqlx::Error> for StoreError {
             },
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) => Self::Unavailable("the connection failed"),
             sqlx::Error::PoolTimedOut => Self::Unavailable("no connection became free"),
-            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-                Self::Unavailable("the database was closed")
-            }
+            sqlx::Error::PoolClosed => Self::Unavailable("the database was closed"),
             _ => Self::driver(error),
         }
     }

@@ -6,7 +6,28 @@ use super::tx::{execute, execute_many, statements};
 use super::{StoreError, Tx};
 use crate::model::{Timestamp, UNDO_WINDOW};
 
-// SQLite keeps to the order of a CROSS JOIN: from the few sessions that are over to what was granted in them.
+/// Of a grant `g`: it ends with its session.
+macro_rules! ends_with_its_session {
+    () => {
+        "(' ' || g.scopes || ' ') NOT LIKE '% offline_access %'"
+    };
+}
+
+/// Of sessions that are over at `$1`, what was granted in them and ends with them. SQLite keeps to the order of a CROSS
+/// JOIN: from the few sessions to their grants, and from those to `$further`.
+macro_rules! granted_in_sessions_that_are_over {
+    ($further:literal, $which:literal) => {
+        concat!(
+            "FROM sessions s CROSS JOIN grants g ",
+            $further,
+            " WHERE s.idle_until < $1 AND g.session_id = s.id AND ",
+            ends_with_its_session!(),
+            $which,
+            " LIMIT 1000)"
+        )
+    };
+}
+
 statements! {
     DELETE_SPENT_FLOWS = "DELETE FROM spent_flows WHERE id IN \
                           (SELECT id FROM spent_flows WHERE expires_at < $1 LIMIT 1000)";
@@ -21,18 +42,22 @@ statements! {
     DELETE_MAIL_CODES = "DELETE FROM mail_codes WHERE session_id IN \
                          (SELECT session_id FROM mail_codes WHERE expires_at < $1 LIMIT 1000)";
     DELETE_CODES = "DELETE FROM codes WHERE hash IN (SELECT hash FROM codes WHERE expires_at < $1 LIMIT 1000)";
-    DELETE_CODES_OF_SESSIONS = "DELETE FROM codes WHERE hash IN (SELECT c.hash FROM sessions s CROSS JOIN grants g \
-                                CROSS JOIN codes c WHERE s.idle_until < $1 AND g.session_id = s.id AND c.grant_id = g.id \
-                                AND (' ' || g.scopes || ' ') NOT LIKE '% offline_access %' LIMIT 1000)";
-    DELETE_REFRESH_TOKENS_OF_SESSIONS = "DELETE FROM refresh_tokens WHERE hash IN (SELECT r.hash FROM sessions s \
-                                         CROSS JOIN grants g CROSS JOIN refresh_tokens r \
-                                         WHERE s.idle_until < $1 AND g.session_id = s.id AND r.grant_id = g.id \
-                                         AND (' ' || g.scopes || ' ') NOT LIKE '% offline_access %' LIMIT 1000)";
-    DELETE_GRANTS_OF_SESSIONS = "DELETE FROM grants WHERE id IN (SELECT g.id FROM sessions s CROSS JOIN grants g \
-                                 WHERE s.idle_until < $1 AND g.session_id = s.id \
-                                 AND (' ' || g.scopes || ' ') NOT LIKE '% offline_access %' \
-                                 AND NOT EXISTS (SELECT 1 FROM codes c WHERE c.grant_id = g.id) \
-                                 AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = g.id) LIMIT 1000)";
+    DELETE_CODES_OF_SESSIONS = concat!(
+        "DELETE FROM codes WHERE hash IN (SELECT c.hash ",
+        granted_in_sessions_that_are_over!("CROSS JOIN codes c", " AND c.grant_id = g.id")
+    );
+    DELETE_REFRESH_TOKENS_OF_SESSIONS = concat!(
+        "DELETE FROM refresh_tokens WHERE hash IN (SELECT r.hash ",
+        granted_in_sessions_that_are_over!("CROSS JOIN refresh_tokens r", " AND r.grant_id = g.id")
+    );
+    DELETE_GRANTS_OF_SESSIONS = concat!(
+        "DELETE FROM grants WHERE id IN (SELECT g.id ",
+        granted_in_sessions_that_are_over!(
+            "",
+            " AND NOT EXISTS (SELECT 1 FROM codes c WHERE c.grant_id = g.id) \
+              AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = g.id)"
+        )
+    );
     DELETE_REFRESH_TOKENS = "DELETE FROM refresh_tokens WHERE hash IN \
                              (SELECT r.hash FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id \
                               WHERE r.expires_at < $1 AND g.expires_at < $1 LIMIT 1000)";
@@ -41,11 +66,13 @@ statements! {
                      AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = g.id) LIMIT 1000)";
     DELETE_DEAD_TOKENS = "DELETE FROM dead_tokens WHERE id IN \
                           (SELECT id FROM dead_tokens WHERE expires_at < $1 LIMIT 1000)";
-    DELETE_SESSIONS = "DELETE FROM sessions WHERE id IN (SELECT s.id FROM sessions s WHERE s.idle_until < $1 \
-                       AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.session_id = s.id \
-                                       AND (' ' || g.scopes || ' ') NOT LIKE '% offline_access %') \
-                       AND NOT EXISTS (SELECT 1 FROM proven_flows f WHERE f.session_id = s.id) \
-                       AND NOT EXISTS (SELECT 1 FROM mail_codes c WHERE c.session_id = s.id) LIMIT 1000)";
+    DELETE_SESSIONS = concat!(
+        "DELETE FROM sessions WHERE id IN (SELECT s.id FROM sessions s WHERE s.idle_until < $1 \
+         AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.session_id = s.id AND ",
+        ends_with_its_session!(),
+        ") AND NOT EXISTS (SELECT 1 FROM proven_flows f WHERE f.session_id = s.id) \
+         AND NOT EXISTS (SELECT 1 FROM mail_codes c WHERE c.session_id = s.id) LIMIT 1000)"
+    );
     DELETE_MAILS = "DELETE FROM mails WHERE id IN (SELECT id FROM mails WHERE finished_at < $1 LIMIT 1000)";
     DELETE_MAIL_COUNTS = "DELETE FROM mail_counts WHERE (subject, span, began) IN \
                           (SELECT subject, span, began FROM mail_counts WHERE expires_at < $1 LIMIT 1000)";

@@ -2,7 +2,7 @@
 
 use super::profiles::{ProfileRow, find_profile};
 use super::row::Row;
-use super::tx::{execute, fetch_all, fetch_optional, row, statements};
+use super::tx::{execute, execute_many, fetch_all, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{ConnectionId, OrganizationId, Profile, ProfileId, ProfileKind, Timestamp};
 
@@ -71,7 +71,7 @@ pub async fn list_kept_claims(
 ) -> Result<Vec<(ConnectionId, String)>, StoreError> {
     let id = organization.to_string();
     let at = Row { table: "profiles", id: &id };
-    let rows = fetch_all!(tx, KeptRow, LIST_CLAIMS, &id)?;
+    let rows = fetch_many!(tx, KeptRow, LIST_CLAIMS, &id)?;
     rows.into_iter().map(|row| Ok((at.parse("connection_id", &row.connection_id)?, row.claim))).collect()
 }
 
@@ -82,7 +82,7 @@ pub async fn delete_kept_claims(
     connection: ConnectionId,
     claim: &str,
 ) -> Result<(), StoreError> {
-    execute!(tx, FORGET_ALL, organization.to_string(), connection.to_string(), claim).map(drop)
+    execute_many!(tx, FORGET_ALL, organization.to_string(), connection.to_string(), claim).map(drop)
 }
 
 /// The profiles of a connection that have this value of a kept claim, two at most.
