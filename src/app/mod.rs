@@ -262,7 +262,7 @@ fn metrics_of(broker: &Broker) -> Metrics {
         broker.directory_loads(),
     );
     if let Some(seconds) = broker.statement_seconds() {
-        let help = "Time for which a statement of the database held the thread of a request";
+        let help = "Time for which a call to SQLite held the thread of a request";
         registry.register("database_statement_seconds", help, seconds);
     }
     metrics
@@ -339,7 +339,7 @@ impl App {
     /// what is under way finishes, and at the deadline the rest is cut off.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let (leaving, drain, last) = (Drain::default(), Drain::default(), Drain::default());
-        let _jobs = jobs::start(&self.broker);
+        let jobs = jobs::start(&self.broker);
         let watch = tokio::spawn(Arc::clone(&self.certificates).watch(WATCH_CERTIFICATES));
         let log = RequestLog::new(Arc::clone(&self.metrics), Arc::clone(&self.random));
         let router = web::router(self.web).layer(log);
@@ -378,6 +378,8 @@ impl App {
         last.begin(Duration::from_secs(1));
         let _ = management.await;
         watch.abort();
+        // What they do ends with them; afterwards the database takes nothing more.
+        drop(jobs);
         self.broker.close().await;
     }
 }

@@ -8,7 +8,7 @@ use crate::protocol::base64url;
 /// The random bytes of a code.
 const RANDOM: usize = 24;
 
-/// The letters before the tag: those of 16 bytes of the grant's id and of the random ones.
+/// The letters before the tag: base64url of the grant's id (16 bytes) and the random bytes.
 const NAME: usize = (16 + RANDOM) * 4 / 3 + 1;
 
 impl Broker {
@@ -39,7 +39,7 @@ impl Broker {
     }
 }
 
-/// What a code is tied to. That there is no challenge is told from an empty one.
+/// What a code is tied to. No challenge is not the same as an empty one.
 fn tied<'a>(name: &'a str, redirect_uri: &'a str, challenge: Option<&'a str>) -> [&'a [u8]; 4] {
     let has_challenge: &[u8] = if challenge.is_some() { b"S256" } else { b"" };
     [name.as_bytes(), redirect_uri.as_bytes(), has_challenge, challenge.unwrap_or_default().as_bytes()]

@@ -211,7 +211,7 @@ impl Broker {
         self.directory.loads()
     }
 
-    /// How long the database's statements held the thread of a request, for the operator's metrics; `None` where none
+    /// For how long calls to the database held the thread of a request, for the operator's metrics; `None` where none
     /// does.
     pub fn statement_seconds(&self) -> Option<Histogram> {
         self.database.statement_seconds()

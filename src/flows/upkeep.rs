@@ -72,7 +72,7 @@ impl Broker {
     pub async fn sweep(&self) -> Result<u64, StoreError> {
         let mut deleted = 0;
         loop {
-            let mut tx = self.database.write().await?;
+            let mut tx = self.database.write_alone().await?;
             let step = housekeeping::sweep(&mut tx, self.clock.now()).await?;
             tx.commit().await?;
             deleted += step.deleted;

@@ -79,6 +79,7 @@ impl From<rusqlite::Error> for StoreError {
                 ErrorCode::DatabaseBusy
                 | ErrorCode::DatabaseLocked
                 | ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
                 | ErrorCode::DiskFull,
             ) => Self::Unavailable("the database is busy, full or restarting"),
             Some(ErrorCode::OperationInterrupted) => Self::Unavailable("the database did not answer in time"),

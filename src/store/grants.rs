@@ -17,8 +17,8 @@ statements! {
     REVOKE_OF_OTHERS = "UPDATE grants SET revoked_at = $3 WHERE account_id = $1 AND session_id <> $2 AND revoked_at IS NULL \
                         AND (' ' || scopes || ' ') NOT LIKE '% offline_access %'";
     REVOKE_OF_ACCOUNT = "UPDATE grants SET revoked_at = $2 WHERE account_id = $1 AND revoked_at IS NULL";
-    INSERT_CODE = "INSERT INTO codes (hash, grant_id, redirect_uri, code_challenge, nonce, expires_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6)";
+    INSERT_CODE = "INSERT INTO codes (hash, grant_id, redirect_uri, code_challenge, nonce, expires_at, names_grant) \
+                   VALUES ($1, $2, $3, $4, $5, $6, TRUE)";
     FIND_CODE = "SELECT * FROM codes WHERE hash = $1";
     FIND_OF_CODE = "SELECT g.*, c.hash AS code_hash, c.redirect_uri AS redirect_uri, c.code_challenge AS code_challenge, \
                     c.nonce AS nonce, c.expires_at AS code_expires_at, c.used_at AS used_at \

@@ -6,24 +6,50 @@ use super::tx::{execute, execute_many, statements};
 use super::{StoreError, Tx};
 use crate::model::{Timestamp, UNDO_WINDOW};
 
-/// Of a grant `g`: it ends with its session.
+/// Whether a grant `g` ends with its session.
 macro_rules! ends_with_its_session {
     () => {
         "(' ' || g.scopes || ' ') NOT LIKE '% offline_access %'"
     };
 }
 
-/// Of sessions that are over at `$1`, what was granted in them and ends with them. SQLite keeps to the order of a CROSS
-/// JOIN: from the few sessions to their grants, and from those to `$further`.
+/// Some sessions `s` that nobody may use any more. They are few, however many there are: what reads on from them is short.
+macro_rules! sessions_that_are_over {
+    () => {
+        "(SELECT id FROM sessions WHERE idle_until < $1 ORDER BY idle_until LIMIT 1000) s"
+    };
+}
+
+/// Rows `$row` of `$table` that belong to grants which end with a session that is over. SQLite keeps to the order of a
+/// CROSS JOIN: from the sessions to their grants, and on.
 macro_rules! granted_in_sessions_that_are_over {
-    ($further:literal, $which:literal) => {
+    ($row:literal, $further:literal, $which:literal) => {
         concat!(
-            "FROM sessions s CROSS JOIN grants g ",
+            "(SELECT ",
+            $row,
+            " FROM ",
+            sessions_that_are_over!(),
+            " CROSS JOIN grants g ",
             $further,
-            " WHERE s.idle_until < $1 AND g.session_id = s.id AND ",
+            " WHERE g.session_id = s.id AND ",
             ends_with_its_session!(),
             $which,
             " LIMIT 1000)"
+        )
+    };
+}
+
+/// Rows of `$table` that belong to grants of which the last token has expired.
+macro_rules! of_grants_that_are_over {
+    ($table:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE hash IN (SELECT x.hash FROM \
+             (SELECT id FROM grants WHERE expires_at < $1 ORDER BY expires_at LIMIT 1000) g \
+             CROSS JOIN ",
+            $table,
+            " x WHERE x.grant_id = g.id LIMIT 1000)"
         )
     };
 }
@@ -41,37 +67,38 @@ statements! {
                              (SELECT hash FROM password_links WHERE expires_at < $1 LIMIT 1000)";
     DELETE_MAIL_CODES = "DELETE FROM mail_codes WHERE session_id IN \
                          (SELECT session_id FROM mail_codes WHERE expires_at < $1 LIMIT 1000)";
-    DELETE_CODES = "DELETE FROM codes WHERE hash IN (SELECT hash FROM codes WHERE expires_at < $1 LIMIT 1000)";
+    DELETE_CODES = "DELETE FROM codes WHERE hash IN (SELECT hash FROM codes WHERE expires_at < $1 AND names_grant LIMIT 1000)";
+    DELETE_CODES_OF_GRANTS = of_grants_that_are_over!("codes");
+    DELETE_REFRESH_TOKENS_OF_GRANTS = of_grants_that_are_over!("refresh_tokens");
     DELETE_CODES_OF_SESSIONS = concat!(
-        "DELETE FROM codes WHERE hash IN (SELECT c.hash ",
-        granted_in_sessions_that_are_over!("CROSS JOIN codes c", " AND c.grant_id = g.id")
+        "DELETE FROM codes WHERE hash IN ",
+        granted_in_sessions_that_are_over!("c.hash", "CROSS JOIN codes c", " AND c.grant_id = g.id")
     );
     DELETE_REFRESH_TOKENS_OF_SESSIONS = concat!(
-        "DELETE FROM refresh_tokens WHERE hash IN (SELECT r.hash ",
-        granted_in_sessions_that_are_over!("CROSS JOIN refresh_tokens r", " AND r.grant_id = g.id")
+        "DELETE FROM refresh_tokens WHERE hash IN ",
+        granted_in_sessions_that_are_over!("r.hash", "CROSS JOIN refresh_tokens r", " AND r.grant_id = g.id")
     );
     DELETE_GRANTS_OF_SESSIONS = concat!(
-        "DELETE FROM grants WHERE id IN (SELECT g.id ",
+        "DELETE FROM grants WHERE id IN ",
         granted_in_sessions_that_are_over!(
+            "g.id",
             "",
             " AND NOT EXISTS (SELECT 1 FROM codes c WHERE c.grant_id = g.id) \
               AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = g.id)"
         )
     );
-    DELETE_REFRESH_TOKENS = "DELETE FROM refresh_tokens WHERE hash IN \
-                             (SELECT r.hash FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id \
-                              WHERE r.expires_at < $1 AND g.expires_at < $1 LIMIT 1000)";
     DELETE_GRANTS = "DELETE FROM grants WHERE id IN (SELECT g.id FROM grants g WHERE g.expires_at < $1 \
                      AND NOT EXISTS (SELECT 1 FROM codes c WHERE c.grant_id = g.id) \
                      AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = g.id) LIMIT 1000)";
     DELETE_DEAD_TOKENS = "DELETE FROM dead_tokens WHERE id IN \
                           (SELECT id FROM dead_tokens WHERE expires_at < $1 LIMIT 1000)";
     DELETE_SESSIONS = concat!(
-        "DELETE FROM sessions WHERE id IN (SELECT s.id FROM sessions s WHERE s.idle_until < $1 \
-         AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.session_id = s.id AND ",
+        "DELETE FROM sessions WHERE id IN (SELECT s.id FROM ",
+        sessions_that_are_over!(),
+        " WHERE NOT EXISTS (SELECT 1 FROM grants g WHERE g.session_id = s.id AND ",
         ends_with_its_session!(),
         ") AND NOT EXISTS (SELECT 1 FROM proven_flows f WHERE f.session_id = s.id) \
-         AND NOT EXISTS (SELECT 1 FROM mail_codes c WHERE c.session_id = s.id) LIMIT 1000)"
+         AND NOT EXISTS (SELECT 1 FROM mail_codes c WHERE c.session_id = s.id))"
     );
     DELETE_MAILS = "DELETE FROM mails WHERE id IN (SELECT id FROM mails WHERE finished_at < $1 LIMIT 1000)";
     DELETE_MAIL_COUNTS = "DELETE FROM mail_counts WHERE (subject, span, began) IN \
@@ -106,7 +133,8 @@ const SWEEPS: &[&str] = &[
     DELETE_LINK_ATTEMPTS,
     DELETE_PASSWORD_LINKS,
     DELETE_MAIL_CODES,
-    DELETE_REFRESH_TOKENS,
+    DELETE_CODES_OF_GRANTS,
+    DELETE_REFRESH_TOKENS_OF_GRANTS,
     DELETE_GRANTS,
     DELETE_MAIL_COUNTS,
 ];

@@ -73,7 +73,7 @@ fn timed_out() -> sqlx::Error {
 pub struct StoreSettings {
     /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`.
     pub url: String,
-    /// Connections at most (`SQLite`: readers).
+    /// `PostgreSQL`: connections at most. `SQLite`: long reads at once.
     pub max_connections: u32,
     /// Whether an acknowledged write survives a power cut on `SQLite` (`synchronous=FULL`); without, only a crash
     /// of the process.
@@ -150,6 +150,15 @@ impl Database {
         }
     }
 
+    /// A transaction for what may take long, such as the clean-up: on `SQLite` it shares its commit with none before it, so
+    /// that it fails alone.
+    pub async fn write_alone(&self) -> Result<Tx, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => Ok(Tx::Sqlite(SqliteLink::Write(sqlite.writer.begin_alone().await?))),
+            Engine::Postgres(_) => self.write().await,
+        }
+    }
+
     /// Which engine this is, for people: `SQLite` or `PostgreSQL`.
     pub const fn engine_name(&self) -> &'static str {
         match &self.engine {
@@ -158,7 +167,7 @@ impl Database {
         }
     }
 
-    /// How long statements held the thread of a request, in seconds; `None` where none does (`PostgreSQL`).
+    /// For how long calls held the thread of a request, in seconds; `None` where none does (`PostgreSQL`).
     pub fn statement_seconds(&self) -> Option<Histogram> {
         match &self.engine {
             Engine::Sqlite(sqlite) => Some(sqlite.holding.histogram()),
@@ -166,7 +175,7 @@ impl Database {
         }
     }
 
-    /// Closes all connections after what is under way.
+    /// Ends what is under way, and lets nothing begin any more.
     pub async fn close(&self) {
         match &self.engine {
             Engine::Sqlite(sqlite) => {
@@ -218,6 +227,17 @@ pub enum OpenError {
         path: PathBuf,
         /// What the system said.
         error: std::io::Error,
+    },
+    /// A thread that the database needs cannot be started, or has died.
+    #[error("a thread for the database could not be started: {0}")]
+    Thread(std::io::Error),
+    /// A migration of `SQLite` failed; the database is as it was before it.
+    #[error("the database cannot be migrated: migration {version}: {error}")]
+    Migration {
+        /// Its number.
+        version: i64,
+        /// What `SQLite` said.
+        error: rusqlite::Error,
     },
     /// The schema cannot be brought up to date.
     #[error("the database cannot be migrated: {0}")]

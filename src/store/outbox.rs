@@ -1,6 +1,6 @@
 //! Mails that wait to be sent: written in the transaction of what they tell of, claimed by one worker at a time.
 
-use super::row::{CountRow, Row, text, time};
+use super::row::{Row, text, time};
 use super::tx::{execute, fetch_all, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, MailId, OrganizationId, Timestamp};
@@ -9,7 +9,7 @@ statements! {
     INSERT = "INSERT INTO mails (id, organization_id, account_id, purpose, content_sealed, dedup_key, created_at, \
               next_attempt_at, attempts, claimed_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 0, 0) \
               ON CONFLICT (dedup_key) DO NOTHING";
-    COUNT_DUE = "SELECT COUNT(*) AS amount FROM mails WHERE finished_at IS NULL AND next_attempt_at <= $1 AND claimed_until <= $1";
+    FIND_DUE = "SELECT id FROM mails WHERE finished_at IS NULL AND next_attempt_at <= $1 AND claimed_until <= $1 LIMIT 1";
     CLAIM = "UPDATE mails SET claim = $1, claimed_until = $2, attempts = attempts + 1 \
              WHERE finished_at IS NULL AND next_attempt_at <= $3 AND claimed_until <= $3 AND id IN \
              (SELECT id FROM mails WHERE finished_at IS NULL AND next_attempt_at <= $3 AND claimed_until <= $3 \
@@ -42,6 +42,12 @@ pub struct StoredMail {
     pub created_at: Timestamp,
     /// How often it was tried, this time included.
     pub attempts: i64,
+}
+
+row! {
+    struct DueRow {
+        id: String,
+    }
 }
 
 row! {
@@ -112,8 +118,8 @@ pub async fn take_count_back(
 
 /// Whether a mail is due.
 pub async fn is_mail_due(tx: &mut Tx, now: Timestamp) -> Result<bool, StoreError> {
-    let row = fetch_optional!(tx, CountRow, COUNT_DUE, now.unix_micros())?;
-    Ok(row.is_some_and(|row| row.amount > 0))
+    let due = fetch_optional!(tx, DueRow, FIND_DUE, now.unix_micros())?;
+    Ok(due.is_some_and(|row| !row.id.is_empty()))
 }
 
 /// Claims up to sixteen mails that are due, under a name that nobody else has, until `until`.

@@ -1,7 +1,7 @@
 //! Profiles: the ways to sign in to an account. The database holds the three rules (see `0002_accounts.sql`).
 
 use super::row::{Row, text, time};
-use super::tx::{execute, fetch_all, fetch_optional, row, statements};
+use super::tx::{execute, fetch_all, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{
     AccountId, ConnectionId, Email, OrganizationId, Profile, ProfileId, ProfileKind, Timestamp,
@@ -203,7 +203,7 @@ pub async fn list_profiles_sharing_email(
     organization: OrganizationId,
     canonical: &str,
 ) -> Result<Vec<HeldProfile>, StoreError> {
-    let rows = fetch_all!(tx, HeldRow, LIST_SHARING_EMAIL, organization.to_string(), canonical)?;
+    let rows = fetch_many!(tx, HeldRow, LIST_SHARING_EMAIL, organization.to_string(), canonical)?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 

@@ -44,21 +44,43 @@ macro_rules! ask {
     }};
 }
 
-/// What is bound, for `SQLite`: borrowed for a statement that runs at once, owned for one that runs on another thread.
-macro_rules! values {
-    (& $($bind:expr),*) => { &[$(&$bind as &(dyn rusqlite::ToSql + Sync)),*] };
+/// Runs a statement on `PostgreSQL`; gives the number of rows that it changed.
+macro_rules! execute_on_postgres {
+    ($link:expr, $sql:expr $(, $bind:expr)*) => {
+        $crate::store::tx::ask!($link, connection => {
+            sqlx::query::<sqlx::Postgres>($sql)$(.bind($bind))*.execute(connection)
+        })
+        .map(|done| done.rows_affected())
+    };
+}
+
+/// Runs a statement on `PostgreSQL` that gives rows, by `fetch_optional` or `fetch_all`.
+macro_rules! fetch_on_postgres {
+    ($fetch:ident, $link:expr, $row:ty, $sql:expr $(, $bind:expr)*) => {
+        $crate::store::tx::ask!($link, connection => {
+            sqlx::query_as::<sqlx::Postgres, $row>($sql)$(.bind($bind))*.$fetch(connection)
+        })
+    };
+}
+
+/// What is bound, for a statement of `SQLite` that runs on this thread.
+macro_rules! borrowed {
+    ($($bind:expr),*) => { &[$(&$bind as &(dyn rusqlite::ToSql + Sync)),*] };
+}
+
+/// What is bound, for a statement of `SQLite` that runs on another thread.
+macro_rules! owned {
     ($($bind:expr),*) => { vec![$($crate::store::sqlite::owned($bind)?),*] };
 }
 
-/// Runs a statement; gives the number of rows that it changed. It changes some at most: see [`execute_many`].
+/// Runs a statement; gives the number of rows that it changed. It changes a few: see [`execute_many`].
 macro_rules! execute {
     ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
-            $crate::store::Tx::Sqlite(link) => link.execute($sql, $crate::store::tx::values!(& $($bind),*)),
-            $crate::store::Tx::Postgres(link) => $crate::store::tx::ask!(link, connection => {
-                sqlx::query::<sqlx::Postgres>($sql)$(.bind($bind))*.execute(connection)
-            })
-            .map(|done| done.rows_affected()),
+            $crate::store::Tx::Sqlite(link) => link.execute($sql, $crate::store::tx::borrowed!($($bind),*)).await,
+            $crate::store::Tx::Postgres(link) => {
+                $crate::store::tx::execute_on_postgres!(link, $sql $(, $bind)*)
+            }
         }
     };
 }
@@ -67,41 +89,38 @@ macro_rules! execute {
 macro_rules! execute_many {
     ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
-            $crate::store::Tx::Sqlite(link) => {
-                link.execute_many($sql, $crate::store::tx::values!($($bind),*)).await
+            $crate::store::Tx::Sqlite(link) => link.execute_many($sql, $crate::store::tx::owned!($($bind),*)).await,
+            $crate::store::Tx::Postgres(link) => {
+                $crate::store::tx::execute_on_postgres!(link, $sql $(, $bind)*)
             }
-            $crate::store::Tx::Postgres(link) => $crate::store::tx::ask!(link, connection => {
-                sqlx::query::<sqlx::Postgres>($sql)$(.bind($bind))*.execute(connection)
-            })
-            .map(|done| done.rows_affected()),
         }
     };
 }
 
-/// Runs a statement that gives one row or none.
+/// Runs a statement that gives one row or none, and finds it by an index.
 macro_rules! fetch_optional {
     ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
             $crate::store::Tx::Sqlite(link) => {
-                link.one::<$row>($sql, $crate::store::tx::values!(& $($bind),*)).await
+                link.one::<$row>($sql, $crate::store::tx::borrowed!($($bind),*)).await
             }
-            $crate::store::Tx::Postgres(link) => $crate::store::tx::ask!(link, connection => {
-                sqlx::query_as::<sqlx::Postgres, $row>($sql)$(.bind($bind))*.fetch_optional(connection)
-            }),
+            $crate::store::Tx::Postgres(link) => {
+                $crate::store::tx::fetch_on_postgres!(fetch_optional, link, $row, $sql $(, $bind)*)
+            }
         }
     };
 }
 
-/// Runs a statement that gives some rows: fewer than a hundred. See [`fetch_many`].
+/// Runs a statement that gives some rows: a hundred at most. See [`fetch_many`].
 macro_rules! fetch_all {
     ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
             $crate::store::Tx::Sqlite(link) => {
-                link.all::<$row>($sql, $crate::store::tx::values!(& $($bind),*)).await
+                link.all::<$row>($sql, $crate::store::tx::borrowed!($($bind),*)).await
             }
-            $crate::store::Tx::Postgres(link) => $crate::store::tx::ask!(link, connection => {
-                sqlx::query_as::<sqlx::Postgres, $row>($sql)$(.bind($bind))*.fetch_all(connection)
-            }),
+            $crate::store::Tx::Postgres(link) => {
+                $crate::store::tx::fetch_on_postgres!(fetch_all, link, $row, $sql $(, $bind)*)
+            }
         }
     };
 }
@@ -111,11 +130,11 @@ macro_rules! fetch_many {
     ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
             $crate::store::Tx::Sqlite(link) => {
-                link.many::<$row>($sql, $crate::store::tx::values!($($bind),*)).await
+                link.many::<$row>($sql, $crate::store::tx::owned!($($bind),*)).await
             }
-            $crate::store::Tx::Postgres(link) => $crate::store::tx::ask!(link, connection => {
-                sqlx::query_as::<sqlx::Postgres, $row>($sql)$(.bind($bind))*.fetch_all(connection)
-            }),
+            $crate::store::Tx::Postgres(link) => {
+                $crate::store::tx::fetch_on_postgres!(fetch_all, link, $row, $sql $(, $bind)*)
+            }
         }
     };
 }
@@ -158,5 +177,6 @@ macro_rules! field {
 }
 
 pub(super) use {
-    ask, execute, execute_many, fetch_all, fetch_many, fetch_optional, field, row, statements, values,
+    ask, borrowed, execute, execute_many, execute_on_postgres, fetch_all, fetch_many, fetch_on_postgres,
+    fetch_optional, field, owned, row, statements,
 };

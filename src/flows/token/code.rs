@@ -68,8 +68,8 @@ impl Broker {
         self.issue(tx, issue).await
     }
 
-    /// Refuses a code of which there is no row. One that a grant of this app was redeemed with, long ago, takes with it
-    /// what is left of that grant.
+    /// Refuses a code of which there is no row. One that was redeemed for a grant of this app, long ago, takes with it what
+    /// is left of that grant.
     async fn refuse_gone_code(&self, request: &TokenRequest<'_>, event: Event, code: &str) -> EndpointError {
         let redirect_uri = request.form.get("redirect_uri").unwrap_or_default();
         let challenge = request.form.get("code_verifier").map(random::hash_token);

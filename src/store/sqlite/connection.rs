@@ -18,11 +18,11 @@ const PREPARED: usize = 512;
 /// After how many of `SQLite`'s own instructions it looks whether the deadline has passed: some tenths of a millisecond.
 const INSTRUCTIONS: i32 = 20_000;
 
-/// How long to wait before another process that writes is asked again.
+/// How long to wait before a database in which another process is in the way is asked again.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
-/// How long another process that writes is waited for. Shorter than [`CALL_DEADLINE`], so that it can be said.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a statement waits for another process. Shorter than [`CALL_DEADLINE`], so that the error can say so.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A connection. Each statement ends at [`CALL_DEADLINE`], and none waits for another process:
 /// [`patiently`] does so, where it holds no thread.
@@ -95,7 +95,8 @@ impl Connection {
     }
 }
 
-/// Asks until no other process is in the way, for [`BUSY_TIMEOUT`] at most; waiting holds no thread.
+/// Asks until no other process is in the way, for [`BUSY_TIMEOUT`] at most. Waiting holds neither lock nor thread of
+/// `SQLite`'s.
 pub(super) async fn patiently<T>(mut ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     let mut answer = ask();
     let began = Instant::now();
@@ -141,7 +142,7 @@ fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A struct that is made of a row, by the names of its columns. [`row!`](super::super::row::row) writes it.
+/// A struct that is made of a row, by the names of its columns; `tx::row!` writes it.
 pub(in crate::store) trait FromColumns: Sized + Send + 'static {
     /// Takes its columns, in the order of its fields.
     fn read(columns: &mut Columns<'_>) -> Result<Self, Error>;
@@ -238,11 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_that_does_not_end_is_ended() {
+    fn a_statement_that_takes_too_long_is_ended() {
         let mut connection = memory();
         connection.deadline.term = Duration::from_millis(20);
-        let endless =
-            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) AS i FROM n";
+        let endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000000) SELECT COUNT(*) AS i FROM n";
         let error = StoreError::from(connection.execute(endless, &[]).unwrap_err());
         assert!(matches!(error, StoreError::Unavailable("the database did not answer in time")), "{error:?}");
         assert_eq!(

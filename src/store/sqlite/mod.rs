@@ -1,5 +1,10 @@
 //! `SQLite`, where the request runs: a point read takes some microseconds, so a statement runs on the thread of the task
-//! that asks. What may take longer is marked at its statement and runs on a thread for things that block; so do commits.
+//! that asks. What may take longer is marked at its statement and runs on a thread for things that block; commits have a
+//! thread of their own.
+//!
+//! A statement ends at its deadline, which it looks for while it computes. Where the disk does not answer at all, a read of a
+//! page that the system does not hold in memory keeps its thread; reads of other pages go on, and writes are refused,
+//! since their commit waits on its own thread.
 //!
 //! * [`connection`]: a connection, its statements and their deadline.
 //! * [`reading`]: the connections that only read.
@@ -11,17 +16,19 @@ mod opening;
 mod reading;
 mod writing;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::histogram::Histogram;
 use rusqlite::types::{ToSql, ToSqlOutput, Value};
+use tokio::task::coop::consume_budget;
+use tokio::time::timeout;
 
 pub(super) use connection::{Columns, FromColumns, Values};
 pub(super) use opening::{Sqlite, SqliteFile};
 use reading::Readers;
 use writing::Held;
 
-use super::StoreError;
+use super::{CALL_DEADLINE, StoreError};
 
 /// How a [`Tx`](super::Tx) holds its connection to `SQLite`.
 pub enum SqliteLink {
@@ -33,7 +40,8 @@ pub enum SqliteLink {
 
 impl SqliteLink {
     /// Runs a statement; the number of rows that it changed.
-    pub(super) fn execute(&mut self, sql: &'static str, values: Values<'_>) -> Result<u64, StoreError> {
+    pub(super) async fn execute(&mut self, sql: &'static str, values: Values<'_>) -> Result<u64, StoreError> {
+        consume_budget().await;
         self.writing()?.run(|connection| connection.execute(sql, values))
     }
 
@@ -52,6 +60,7 @@ impl SqliteLink {
         sql: &'static str,
         values: Values<'_>,
     ) -> Result<Option<T>, StoreError> {
+        consume_budget().await;
         match self {
             Self::Write(held) => held.run(|connection| connection.one(sql, values)),
             Self::Read(readers) => readers.run(|connection| connection.one(sql, values)).await,
@@ -64,6 +73,7 @@ impl SqliteLink {
         sql: &'static str,
         values: Values<'_>,
     ) -> Result<Vec<T>, StoreError> {
+        consume_budget().await;
         match self {
             Self::Write(held) => held.run(|connection| connection.all(sql, values)),
             Self::Read(readers) => readers.run(|connection| connection.all(sql, values)).await,
@@ -100,7 +110,7 @@ fn borrowed(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     values.iter().map(|value| value as _).collect()
 }
 
-/// How long statements held the thread of a request, in seconds. Clones are one.
+/// For how long calls held the thread of a request, in seconds. Clones are one.
 #[derive(Clone)]
 pub(super) struct Holding(Histogram);
 
@@ -120,6 +130,25 @@ impl Holding {
         self.0.observe(began.elapsed().as_secs_f64());
         held
     }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("the database was closed")
+}
+
+/// Does something with `held` on a thread for things that block, and waits for it no longer than a call may take. A caller
+/// that gives up, or goes away, lets go of `held` when it is done.
+async fn on_a_thread<H: Send + 'static, T: Send + 'static>(
+    mut held: H,
+    act: impl FnOnce(&mut H) -> T + Send + 'static,
+) -> Result<(H, T), StoreError> {
+    let acting = tokio::task::spawn_blocking(move || {
+        let done = act(&mut held);
+        (held, done)
+    });
+    // A little longer than a statement has, so that its own word comes first.
+    let acted = timeout(CALL_DEADLINE + Duration::from_secs(1), acting).await;
+    acted.map_err(|_| StoreError::Unavailable("the database did not answer in time"))?.map_err(|_| closed())
 }
 
 /// A value that travels to another thread.

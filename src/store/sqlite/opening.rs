@@ -8,15 +8,12 @@ use rusqlite::{OpenFlags, TransactionBehavior};
 use sqlx::migrate::{MigrateError, Migration};
 
 use super::Holding;
-use super::connection::Connection;
+use super::connection::{BUSY_TIMEOUT, Connection};
 use super::reading::Readers;
 use super::writing::Writer;
 use crate::crypto::private_file;
 use crate::store::migrations::{Dialect, migrator};
 use crate::store::{OpenError, StoreSettings};
-
-/// How long a connection waits for another process while it is opened or migrates.
-const OPENING_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How many pages the write-ahead log gathers, 16 MiB, before they go into the file: the more, the more often a page has
 /// changed again meanwhile and is written once.
@@ -36,7 +33,9 @@ const INSERT_APPLIED: &str = "INSERT INTO _sqlx_migrations (version, description
 
 /// An open `SQLite` database.
 pub(in crate::store) struct Sqlite {
+    /// The connection that writes.
     pub writer: Writer,
+    /// The connections that only read.
     pub readers: Readers,
     /// How long statements held the thread of a request.
     pub holding: Holding,
@@ -61,6 +60,7 @@ impl SqliteFile {
         Ok(Self { path: PathBuf::from(path.as_ref()), synchronous_full: settings.synchronous_full })
     }
 
+    /// Whether it is there.
     pub fn exists(&self) -> bool {
         self.path.exists()
     }
@@ -68,7 +68,7 @@ impl SqliteFile {
     /// Opens the database, makes it where it is not there, and brings its schema up to date.
     pub async fn open(self, settings: &StoreSettings) -> Result<Sqlite, OpenError> {
         keep_private(&self.path)?;
-        // Who makes or changes the file has it alone; whoever else opens it waits a while.
+        // One process at a time makes or migrates the file; others wait for a while.
         let alone = alone_with(&self.path, settings.acquire_timeout).await?;
         let file = self.clone();
         let opening = tokio::task::spawn_blocking(move || {
@@ -78,8 +78,7 @@ impl SqliteFile {
             migrate(&mut connection)?;
             Ok::<_, OpenError>(connection)
         });
-        let connection =
-            opening.await.map_err(std::io::Error::other).map_err(|error| self.error(error))??;
+        let connection = opening.await.map_err(std::io::Error::other).map_err(OpenError::Thread)??;
         drop(alone);
         self.serve(Connection::new(connection)?, settings)
     }
@@ -93,7 +92,7 @@ impl SqliteFile {
 
     fn serve(self, connection: Connection, settings: &StoreSettings) -> Result<Sqlite, OpenError> {
         let (limit, patience, holding) = (settings.max_connections, settings.acquire_timeout, Holding::new());
-        let writer = Writer::new(connection, patience, holding.clone()).map_err(|error| self.error(error))?;
+        let writer = Writer::new(connection, patience, holding.clone()).map_err(OpenError::Thread)?;
         let open = move || Connection::new(self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?);
         let readers = Readers::new(open, limit, patience, holding.clone())?;
         Ok(Sqlite { writer, readers, holding })
@@ -103,7 +102,7 @@ impl SqliteFile {
         // Each connection is used by one thread at a time.
         let connection =
             rusqlite::Connection::open_with_flags(&self.path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        connection.busy_timeout(OPENING_TIMEOUT)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(
             None,
@@ -114,10 +113,6 @@ impl SqliteFile {
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         Ok(connection)
-    }
-
-    fn error(&self, error: std::io::Error) -> OpenError {
-        OpenError::File { path: self.path.clone(), error }
     }
 }
 
@@ -138,7 +133,8 @@ fn migrate(connection: &mut rusqlite::Connection) -> Result<(), OpenError> {
         match applied.iter().find(|applied| applied.version == migration.version) {
             Some(applied) if *applied.checksum == *migration.checksum => {}
             Some(_) => return Err(MigrateError::VersionMismatch(migration.version).into()),
-            None => apply(connection, migration)?,
+            None => apply(connection, migration)
+                .map_err(|error| OpenError::Migration { version: migration.version, error })?,
         }
     }
     Ok(())
@@ -221,6 +217,7 @@ fn keep_private(file: &Path) -> Result<(), OpenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::StoreError;
 
     fn settings(url: &str) -> StoreSettings {
         let (max_connections, acquire_timeout) = (4, Duration::from_mins(1));
@@ -267,11 +264,24 @@ mod tests {
     fn a_migration_that_fails_leaves_nothing_behind() {
         let mut connection = rusqlite::Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE accounts (id TEXT)").unwrap();
-        assert!(matches!(migrate(&mut connection), Err(OpenError::Sqlite(_))));
+        let failed = migrate(&mut connection).unwrap_err();
+        let words = "the database cannot be migrated: migration 2: table accounts already exists";
+        assert!(failed.to_string().starts_with(words), "{failed}");
         let applied: Vec<i64> =
             list_applied(&connection).unwrap().iter().map(|applied| applied.version).collect();
         assert_eq!(applied, [1]);
         connection.execute_batch("DROP TABLE accounts").unwrap();
         migrate(&mut connection).unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_only_looks_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(&format!("sqlite://{}", folder.path().join("test.db").display()));
+        let sqlite = SqliteFile::of(&settings).unwrap().open(&settings).await.unwrap();
+        sqlite.writer.close().await;
+        let looking = SqliteFile::of(&settings).unwrap().open_to_look(&settings).unwrap();
+        let refused = looking.writer.begin().await.err();
+        assert!(matches!(refused, Some(StoreError::Driver(_))), "{refused:?}");
     }
 }

@@ -1,17 +1,22 @@
 //! The connections that only read.
 //!
-//! Whoever reads takes the one that was used last and gives it back at once, so there are hardly more than threads.
+//! A reader takes the connection that was used last and gives it back at once, so there are hardly more than threads.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Error;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::Holding;
 use super::connection::{Connection, patiently};
+use super::{Holding, closed, on_a_thread};
 use crate::store::StoreError;
+
+/// The most connections that are opened in advance.
+const READY: usize = 8;
 
 /// The readers. Clones are one.
 #[derive(Clone)]
@@ -22,24 +27,28 @@ pub struct Readers {
 struct Shared {
     open: Box<dyn Fn() -> Result<Connection, Error> + Send + Sync>,
     idle: Mutex<Vec<Connection>>,
-    /// Of what may take long, so much runs at once.
-    turns: Semaphore,
+    closed: AtomicBool,
+    /// For long reads.
+    turns: Arc<Semaphore>,
     patience: Duration,
     holding: Holding,
 }
 
 impl Readers {
-    /// Reads through connections that `open` makes. Of what may take long, so much runs at once as `limit` says; whoever
-    /// waits for that longer than `patience` is turned away.
+    /// Reads through connections that `open` makes. At most `limit` long reads run at once; who waits for a turn longer
+    /// than `patience` is turned away.
     pub(super) fn new(
         open: impl Fn() -> Result<Connection, Error> + Send + Sync + 'static,
         limit: u32,
         patience: Duration,
         holding: Holding,
     ) -> Result<Self, Error> {
-        let idle = Mutex::new(vec![open()?]);
-        let turns = Semaphore::new(usize::try_from(limit.max(1)).unwrap_or(1));
-        Ok(Self { shared: Arc::new(Shared { open: Box::new(open), idle, turns, patience, holding }) })
+        // One for each thread that serves requests: none has to be opened in the middle of one.
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let idle = (0..threads.min(READY)).map(|_| open()).collect::<Result<_, _>>()?;
+        let turns = Arc::new(Semaphore::new(usize::try_from(limit.max(1)).unwrap_or(1)));
+        let (open, idle, closed) = (Box::new(open), Mutex::new(idle), AtomicBool::new(false));
+        Ok(Self { shared: Arc::new(Shared { open, idle, closed, turns, patience, holding }) })
     }
 
     /// Reads what takes microseconds, on this thread.
@@ -47,33 +56,38 @@ impl Readers {
         &self,
         mut read: impl FnMut(&Connection) -> Result<T, Error>,
     ) -> Result<T, StoreError> {
+        self.refuse_when_closed()?;
         Ok(patiently(|| self.shared.holding.measure(|| self.shared.read(&mut read))).await?)
     }
 
-    /// Reads what may take long, on a thread for things that block.
+    /// Reads what may take long, on a thread for things that block. The turn is given back when the read has ended, also
+    /// where nobody waits for it any more.
     pub(super) async fn run_long<T: Send + 'static>(
         &self,
         mut read: impl FnMut(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let turn = timeout(self.shared.patience, self.shared.turns.acquire()).await;
-        let _turn =
-            turn.map_err(|_| StoreError::Unavailable("no connection became free"))?.map_err(|_| closed())?;
+        self.refuse_when_closed()?;
+        let turn = timeout(self.shared.patience, Arc::clone(&self.shared.turns).acquire_owned()).await;
+        let turn = turn.map_err(|_| StoreError::Unavailable("no connection became free"))?;
+        let turn = turn.map_err(|_| closed())?;
         let shared = Arc::clone(&self.shared);
-        let handle = tokio::runtime::Handle::current();
-        let reading =
-            tokio::task::spawn_blocking(move || handle.block_on(patiently(|| shared.read(&mut read))));
-        Ok(reading.await.map_err(|_| closed())??)
+        let reading = on_a_thread((), move |()| {
+            let _turn = turn;
+            Handle::current().block_on(patiently(|| shared.read(&mut read)))
+        });
+        Ok(reading.await?.1?)
     }
 
-    /// Begins nothing long any more, and closes what is idle.
+    /// Reads nothing any more, and closes what is idle.
     pub(in crate::store) fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
         self.shared.turns.close();
         self.shared.idle().clear();
     }
-}
 
-fn closed() -> StoreError {
-    StoreError::Unavailable("the database was closed")
+    fn refuse_when_closed(&self) -> Result<(), StoreError> {
+        if self.shared.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
+    }
 }
 
 impl Shared {
@@ -88,5 +102,74 @@ impl Shared {
     /// Every change under the lock is whole, so a panic elsewhere leaves nothing to distrust.
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn readers(limit: u32, patience: Duration) -> Readers {
+        let open = || Connection::new(rusqlite::Connection::open_in_memory()?);
+        Readers::new(open, limit, patience, Holding::new()).unwrap()
+    }
+
+    fn probe(connection: &Connection) -> Result<u64, Error> {
+        connection.prepare("SELECT 1").map(|()| 7)
+    }
+
+    /// A long read that goes on until it is let go, and has begun.
+    async fn begin_long(
+        readers: &Readers,
+    ) -> (tokio::task::JoinHandle<Result<u64, StoreError>>, mpsc::Sender<()>) {
+        let (begun, has_begun) = oneshot::channel();
+        let (let_go, may_end) = mpsc::channel::<()>();
+        let (readers, mut begun) = (readers.clone(), Some(begun));
+        let reading = tokio::spawn(async move {
+            let read = move |connection: &Connection| {
+                begun.take().unwrap().send(()).unwrap();
+                may_end.recv().unwrap();
+                probe(connection)
+            };
+            readers.run_long(read).await
+        });
+        has_begun.await.unwrap();
+        (reading, let_go)
+    }
+
+    #[tokio::test]
+    async fn long_reads_wait_for_each_other_and_short_ones_for_none() {
+        let readers = readers(1, Duration::from_millis(50));
+        let (first, let_go) = begin_long(&readers).await;
+        let turned_away = readers.run_long(probe).await.unwrap_err();
+        assert!(matches!(turned_away, StoreError::Unavailable("no connection became free")));
+        assert_eq!(readers.run(probe).await.unwrap(), 7);
+        let_go.send(()).unwrap();
+        assert_eq!(first.await.unwrap().unwrap(), 7);
+        assert_eq!(readers.run_long(probe).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_keeps_its_turn_until_the_read_has_ended() {
+        let readers = readers(1, Duration::from_mins(1));
+        let (first, let_go) = begin_long(&readers).await;
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        assert_eq!(readers.shared.turns.available_permits(), 0);
+        let_go.send(()).unwrap();
+        assert_eq!(readers.run_long(probe).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn after_its_end_nothing_is_read() {
+        let readers = readers(1, Duration::from_mins(1));
+        readers.close();
+        for refused in [readers.run(probe).await, readers.run_long(probe).await] {
+            assert!(matches!(refused, Err(StoreError::Unavailable("the database was closed"))));
+        }
     }
 }

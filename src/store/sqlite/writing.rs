@@ -6,7 +6,6 @@
 //! commit wakes comes to its turn behind all transactions that waited at that moment, and commits them together. If the
 //! surrounding transaction fails, all of them fail: nothing is acknowledged that is not durable.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -15,15 +14,15 @@ use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::Holding;
 use super::connection::{Connection, patiently};
+use super::{Holding, closed, on_a_thread};
 use crate::store::{CALL_DEADLINE, StoreError};
 
 /// How many logical transactions share a commit at most.
 const GROUP_LIMIT: usize = 64;
 
 /// After a commit that so many transactions have shared, the next one waits for [`GATHERING`], so that more share it.
-const BUSY: usize = 4;
+const CROWD: usize = 4;
 
 /// How long a commit waits for company where many transactions come.
 const GATHERING: Duration = Duration::from_millis(1);
@@ -47,59 +46,78 @@ struct Group {
     open: bool,
     /// Ended transactions that wait for the commit.
     waiting: Vec<oneshot::Sender<bool>>,
-    /// How many shared the last commit.
-    shared_last: Arc<AtomicUsize>,
+    /// Nothing begins any more.
+    closed: bool,
 }
 
 impl Writer {
-    /// Takes the connection over. Nobody waits longer than `patience` for a turn.
+    /// Takes the connection over. A transaction waits for its turn no longer than `patience`.
     pub(super) fn new(
         connection: Connection,
         patience: Duration,
         holding: Holding,
     ) -> Result<Self, std::io::Error> {
-        let shared_last = Arc::new(AtomicUsize::new(0));
-        let group =
-            Group { connection, open: false, waiting: Vec::new(), shared_last: Arc::clone(&shared_last) };
+        let group = Group { connection, open: false, waiting: Vec::new(), closed: false };
         let shared = Arc::new(Shared { group: Arc::new(Mutex::new(group)), wake: Notify::new(), holding });
-        let (flush, flushes) = mpsc::channel::<OwnedMutexGuard<Group>>();
+        let (commits, to_commit) = mpsc::channel::<OwnedMutexGuard<Group>>();
         std::thread::Builder::new().name("commit".to_owned()).spawn(move || {
-            for mut group in flushes {
+            for mut group in to_commit {
                 group.flush();
             }
         })?;
-        let for_task = Arc::clone(&shared);
-        let flusher = tokio::spawn(async move {
-            loop {
-                for_task.wake.notified().await;
-                if shared_last.load(Ordering::Relaxed) >= BUSY {
-                    tokio::time::sleep(GATHERING).await;
-                }
-                let group = Arc::clone(&for_task.group).lock_owned().await;
-                if flush.send(group).is_err() {
-                    return;
-                }
-            }
-        });
+        let flusher = tokio::spawn(flush_when_woken(Arc::clone(&shared), commits));
         Ok(Self { shared, patience, flusher })
     }
 
     /// Waits for its turn, and begins a transaction.
     pub(in crate::store) async fn begin(&self) -> Result<Held, StoreError> {
+        self.begin_behind(GROUP_LIMIT).await
+    }
+
+    /// Waits for its turn, and begins a transaction that shares its commit with none before it: what it does may take so
+    /// long that it is ended, and that ends the surrounding transaction.
+    pub(in crate::store) async fn begin_alone(&self) -> Result<Held, StoreError> {
+        self.begin_behind(1).await
+    }
+
+    /// Commits first where so many wait for it already.
+    async fn begin_behind(&self, limit: usize) -> Result<Held, StoreError> {
         let turn = timeout(self.patience, Arc::clone(&self.shared.group).lock_owned()).await;
         let mut group = turn.map_err(|_| StoreError::Unavailable("the writer is busy"))?;
-        if group.waiting.len() >= GROUP_LIMIT {
+        if group.closed {
+            return Err(closed());
+        }
+        if group.waiting.len() >= limit {
             group = on_a_thread(group, |group| group.flush()).await?.0;
         }
         patiently(|| self.shared.holding.measure(|| group.begin())).await?;
         Ok(Held { group: Some(group), shared: Arc::clone(&self.shared) })
     }
 
-    /// Commits what is open.
+    /// Commits what is open, and lets nothing begin any more.
     pub(in crate::store) async fn close(&self) {
-        let group = Arc::clone(&self.shared.group).lock_owned().await;
+        let mut group = Arc::clone(&self.shared.group).lock_owned().await;
+        group.closed = true;
+        // Where it has no answer, its callers have none either.
         let _ = on_a_thread(group, |group| group.flush()).await;
         self.flusher.abort();
+    }
+}
+
+/// Sends the group to its commit whenever a transaction has ended.
+async fn flush_when_woken(shared: Arc<Shared>, commits: mpsc::Sender<OwnedMutexGuard<Group>>) {
+    let mut shared_by = 0;
+    loop {
+        shared.wake.notified().await;
+        if shared_by >= CROWD {
+            tokio::time::sleep(GATHERING).await;
+        }
+        let group = Arc::clone(&shared.group).lock_owned().await;
+        shared_by = group.waiting.len();
+        if let Err(mpsc::SendError(group)) = commits.send(group) {
+            tracing::error!("the thread that commits has ended; others commit in its place");
+            let _ = on_a_thread(group, |group| group.flush()).await;
+        }
     }
 }
 
@@ -107,18 +125,6 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.flusher.abort();
     }
-}
-
-/// Does something that may take long on a thread for things that block. Whoever goes away meanwhile lets go with it.
-async fn on_a_thread<G: Send + 'static, T: Send + 'static>(
-    mut held: G,
-    act: impl FnOnce(&mut G) -> T + Send + 'static,
-) -> Result<(G, T), StoreError> {
-    let acting = tokio::task::spawn_blocking(move || {
-        let done = act(&mut held);
-        (held, done)
-    });
-    acting.await.map_err(|_| StoreError::Unavailable("the database was closed"))
 }
 
 impl Group {
@@ -158,7 +164,6 @@ impl Group {
         if !self.open {
             return;
         }
-        self.shared_last.store(self.waiting.len(), Ordering::Relaxed);
         match self.connection.execute("COMMIT", &[]) {
             Ok(_) => self.end(true),
             Err(error) => {
@@ -222,7 +227,7 @@ impl Held {
         answer
     }
 
-    /// Returns once the transaction is on disk. What has no answer in time may still come to be there.
+    /// Returns once the transaction is on disk. A commit that times out may still reach it.
     pub(in crate::store) async fn commit(mut self) -> Result<(), StoreError> {
         let mut group = self.group.take().ok_or_else(ended)?;
         let kept = self.shared.holding.measure(|| group.keep());
@@ -278,7 +283,11 @@ mod tests {
     }
 
     fn count(file: &std::path::Path) -> i64 {
-        let counted = open(file).one::<Count>("SELECT COUNT(*) AS amount FROM a", &[]);
+        number_of(file, "a")
+    }
+
+    fn number_of(file: &std::path::Path, what: &str) -> i64 {
+        let counted = open(file).one::<Count>(&format!("SELECT COUNT(*) AS amount FROM {what}"), &[]);
         counted.unwrap().unwrap().amount
     }
 
@@ -289,13 +298,14 @@ mod tests {
         let writer = Arc::new(writer(&file));
         let mut dropped = writer.begin().await.unwrap();
         dropped.run(insert).unwrap();
-        let waiting: Vec<_> = (0..100)
+        // More than share a commit.
+        let waiting: Vec<_> = (0..4 * GROUP_LIMIT)
             .map(|number| {
                 let writer = Arc::clone(&writer);
                 tokio::spawn(async move {
                     let mut held = writer.begin().await.unwrap();
-                    held.run_long(insert).await.unwrap();
-                    if number % 2 == 0 { held.commit().await.map(|()| 1) } else { Ok(0) }
+                    if number % 8 == 0 { held.run_long(insert).await } else { held.run(insert) }.unwrap();
+                    if number % 4 == 0 { Ok(0) } else { held.commit().await.map(|()| 1) }
                 })
             })
             .collect();
@@ -305,8 +315,107 @@ mod tests {
         for transaction in waiting {
             committed += transaction.await.unwrap().unwrap();
         }
-        assert_eq!(committed, 50);
-        assert_eq!(count(&file), 50);
+        assert_eq!(committed, 3 * GROUP_LIMIT);
+        assert_eq!(usize::try_from(count(&file)).unwrap(), committed);
+    }
+
+    #[tokio::test]
+    async fn a_rule_that_refuses_one_transaction_takes_none_beside_it_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("test.db");
+        let writer = writer(&file);
+        open(&file).execute("CREATE UNIQUE INDEX i ON a (b)", &[]).unwrap();
+        let mut first = writer.begin().await.unwrap();
+        first.run(insert).unwrap();
+        let second = writer.begin();
+        let first = tokio::spawn(first.commit());
+        let mut second = second.await.unwrap();
+        assert!(matches!(second.run(insert), Err(StoreError::Conflict)));
+        second.run(|connection| connection.execute("INSERT INTO a (b) VALUES (2)", &[])).unwrap();
+        second.commit().await.unwrap();
+        first.await.unwrap().unwrap();
+        assert_eq!(count(&file), 2);
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_fails_is_told_to_all_who_share_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("test.db");
+        let writer = writer(&file);
+        let child = "CREATE TABLE c (a BIGINT REFERENCES p (a) DEFERRABLE INITIALLY DEFERRED)";
+        for table in ["CREATE TABLE p (a BIGINT PRIMARY KEY)", child] {
+            open(&file).execute(table, &[]).unwrap();
+        }
+        let mut first = writer.begin().await.unwrap();
+        first.run(insert).unwrap();
+        let second = writer.begin();
+        let first = tokio::spawn(first.commit());
+        let mut second = second.await.unwrap();
+        // A child without its parent: only the commit says so.
+        second.run(|connection| connection.execute("INSERT INTO c (a) VALUES (1)", &[])).unwrap();
+        let failed = |outcome| matches!(outcome, Err(StoreError::Unavailable("the database did not commit")));
+        assert!(failed(second.commit().await));
+        assert!(failed(first.await.unwrap()));
+        assert_eq!((count(&file), number_of(&file, "c")), (0, 0));
+        let mut third = writer.begin().await.unwrap();
+        third.run(insert).unwrap();
+        third.commit().await.unwrap();
+        assert_eq!(count(&file), 1);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_in_the_middle_of_something_long_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("test.db");
+        let writer = writer(&file);
+        let mut held = writer.begin().await.unwrap();
+        let (begun, has_begun) = oneshot::channel();
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        let task = tokio::spawn(async move {
+            let long = move |connection: &Connection| {
+                begun.send(()).unwrap();
+                may_go_on.recv().unwrap();
+                insert(connection)
+            };
+            held.run_long(long).await
+        });
+        has_begun.await.unwrap();
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        go_on.send(()).unwrap();
+        writer.begin().await.unwrap().commit().await.unwrap();
+        assert_eq!(count(&file), 0);
+    }
+
+    #[tokio::test]
+    async fn alone_means_that_nobody_before_shares_the_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("test.db");
+        let writer = writer(&file);
+        let mut first = writer.begin().await.unwrap();
+        first.run(insert).unwrap();
+        let second = writer.begin_alone();
+        let first = tokio::spawn(first.commit());
+        let mut second = second.await.unwrap();
+        first.await.unwrap().unwrap();
+        assert_eq!(count(&file), 1, "it is on disk while the other one is open");
+        second.run(|connection| connection.execute("ROLLBACK", &[])).unwrap();
+        assert!(second.commit().await.is_err());
+        assert_eq!(count(&file), 1);
+    }
+
+    #[tokio::test]
+    async fn after_its_end_nothing_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("test.db");
+        let writer = writer(&file);
+        let mut held = writer.begin().await.unwrap();
+        held.run(insert).unwrap();
+        let (committed, ()) = tokio::join!(held.commit(), writer.close());
+        committed.unwrap();
+        let refused = writer.begin().await.err();
+        assert!(matches!(refused, Some(StoreError::Unavailable("the database was closed"))), "{refused:?}");
+        assert_eq!(count(&file), 1);
     }
 
     #[tokio::test]
