@@ -1,6 +1,6 @@
 //! The file of an exported day: JSON Lines in the order of the records' ids. It is written under another name and gets
-//! its own when it is whole and on disk; one that is there is read, never replaced. A day of which records are left after its
-//! file was moved away has further files, with a number in their names.
+//! its own when it is whole and on disk; one that is there is read, never replaced. Records that are left of a day after its
+//! file was moved away go to a further file, with a number in its name.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -73,8 +73,8 @@ impl DayFile {
         }
     }
 
-    /// Whether the day was exported before. Only a regular file says so: what stands at the other end of a symbolic link
-    /// is not the broker's.
+    /// Whether the day was exported before. Only a regular file says so: the broker makes no symbolic links, and does
+    /// not follow one.
     pub(super) fn exists(&self) -> Result<bool, AuditDayError> {
         match std::fs::symlink_metadata(&self.path) {
             Ok(found) if found.is_file() => Ok(true),
@@ -88,7 +88,7 @@ impl DayFile {
     pub(super) async fn draft(&self, random: &dyn Random) -> Result<Draft<'_>, AuditDayError> {
         let begin = async {
             private_file::make_folder(&self.folder)?;
-            self.remove_names_of_drafts().await?;
+            self.remove_drafts().await?;
             let path = self.folder.join(format!(".{}.{}{DRAFT}", self.name, random::token(random).expose()));
             let file = BufWriter::new(File::from_std(private_file::open(&path)?));
             Ok(Draft { of: self, path, file, is_empty: true })
@@ -96,12 +96,22 @@ impl DayFile {
         begin.await.map_err(|error| self.failed(error))
     }
 
-    /// Removes what a crash left of earlier attempts: files that are not whole, and the other name of one that is.
-    pub(super) async fn remove_drafts(&self) -> Result<(), AuditDayError> {
-        self.remove_names_of_drafts().await.map_err(|error| self.failed(error))
+    /// Makes sure of a file that an earlier run named, since that run may have ended right then: its other name goes, and
+    /// the file and its name are on disk.
+    pub(super) async fn settle(&self) -> Result<(), AuditDayError> {
+        let settle = async {
+            self.remove_drafts().await?;
+            File::open(&self.path).await?.sync_all().await?;
+            self.sync_folder().await
+        };
+        settle.await.map_err(|error| self.failed(error))
     }
 
-    async fn remove_names_of_drafts(&self) -> io::Result<()> {
+    async fn sync_folder(&self) -> io::Result<()> {
+        File::open(&self.folder).await?.sync_all().await
+    }
+
+    async fn remove_drafts(&self) -> io::Result<()> {
         let mut entries = fs::read_dir(&self.folder).await?;
         let begin = format!(".{}.", self.name);
         while let Some(entry) = entries.next_entry().await? {
@@ -165,8 +175,7 @@ impl Draft<'_> {
             _ => {}
         }
         // Order matters: the name is on disk before anything is removed from the database.
-        let folder = File::open(&self.of.folder).await.map_err(failed)?;
-        folder.sync_all().await.map_err(failed)
+        self.of.sync_folder().await.map_err(failed)
     }
 }
 

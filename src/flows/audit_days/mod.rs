@@ -112,7 +112,7 @@ impl Broker {
         holder: &str,
     ) -> Result<u64, AuditDayError> {
         if file.exists()? {
-            file.remove_drafts().await?;
+            file.settle().await?;
         } else {
             self.write_day(file, day, holder).await?;
         }
