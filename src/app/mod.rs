@@ -26,7 +26,7 @@ use crate::crypto::MasterKey;
 use crate::crypto::password::HasherSettings;
 use crate::crypto::private_file;
 use crate::crypto::random::SystemRandom;
-use crate::flows::audit_days::Term;
+use crate::flows::audit_days::Archive;
 use crate::flows::manage::Limits;
 use crate::flows::{Broker, FlowSettings, StartError};
 use crate::jobs;
@@ -198,8 +198,8 @@ fn flow_settings(config: &Config) -> Result<FlowSettings, AppError> {
         state_bytes: config.limits.state_bytes,
         upstream: UpstreamSettings { egress, jwks_max_stale: config.outbound.jwks_max_stale },
         mail,
-        audit_term: match (config.audit.keep, &config.audit.export_folder) {
-            (Keep::For(keep), Some(folder)) => Some(Term { keep, folder: folder.clone() }),
+        audit_archive: match (config.audit.keep, &config.audit.export_folder) {
+            (Keep::For(keep), Some(folder)) => Some(Archive { keep, folder: folder.clone() }),
             _ => None,
         },
     })

@@ -11,7 +11,7 @@ use crate::protocol::document::{Complaint, Notation, Setting};
 pub enum Keep {
     /// For ever.
     Forever,
-    /// For so long; then whole days are exported and removed.
+    /// For this long. Then whole days are exported and removed.
     For(Duration),
 }
 
@@ -27,7 +27,7 @@ impl Setting for Keep {
         }
         Duration::from_text(text).map(Self::For).map_err(|_| {
             let remedy = "write \"forever\", or a term like \"400d\"";
-            Complaint::with_remedy(format!("\"{text}\" is no term"), remedy)
+            Complaint::with_remedy(format!("\"{text}\" is neither \"forever\" nor a term"), remedy)
         })
     }
 }
@@ -44,8 +44,7 @@ section! {
     }
 }
 
-/// The shortest term. Links and merges can be undone for 30 days; until then, who asks what happened finds it in the
-/// database.
+/// The shortest term. A link or a merge can be undone for 30 days, so its records stay in the database at least as long.
 const SHORTEST: Duration = Duration::from_hours(30 * 24);
 
 impl Section for Audit {

@@ -138,7 +138,7 @@ fn what_the_types_allow_and_the_meaning_does_not_is_refused() {
         ),
         (
             "[audit]\nkeep = \"always\"",
-            "file:2: audit.keep: \"always\" is no term; write \"forever\", or a term like \"400d\"",
+            "file:2: audit.keep: \"always\" is neither \"forever\" nor a term; write \"forever\", or a term like \"400d\"",
         ),
         ("[limits]\nsockets = -1", "file:2: limits.sockets: expected a whole number that fits usize"),
     ];

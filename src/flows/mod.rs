@@ -109,7 +109,7 @@ pub struct FlowSettings {
     /// How mails leave.
     pub mail: MailerSettings,
     /// How long the audit log is kept; `None`: for ever.
-    pub audit_term: Option<audit_days::Term>,
+    pub audit_archive: Option<audit_days::Archive>,
 }
 
 /// Everything that the use cases share.

@@ -28,7 +28,7 @@ const SWEEP: Duration = Duration::from_mins(1);
 /// How often it is asked whether a signing key has had its time.
 const ROTATE: Duration = Duration::from_hours(1);
 
-/// How often it is looked for days of the audit log that are old enough to leave it.
+/// How often the broker looks for days of the audit log that are old enough to leave it.
 const EXPORT_AUDIT: Duration = Duration::from_hours(1);
 
 /// How often it is said that a client secret ends soon.

@@ -12,9 +12,9 @@ pub fn is_due(day: Day, keep: Duration, now: Timestamp) -> bool {
 /// How a record of the database and a line of the day's file compare. Both are in the order of their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
-    /// The line is the record, letter by letter.
+    /// The line is the record, word for word.
     Same,
-    /// The line is of an earlier record, which was removed before: the next line is looked at.
+    /// The line is an earlier record's, which was removed before: the next line may be the record.
     Earlier,
     /// The file does not hold this record: it must not be removed.
     Missing,

@@ -1,4 +1,4 @@
-//! Whose turn a job is that one node at a time does.
+//! Jobs that one node at a time runs, and which node has the turn.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ statements! {
 }
 
 /// Takes the turn of a job for `span`, or goes on with it; `false` while another holder has it. A turn that ends later than
-/// one can that begins now was taken before the clock was set back, and holds nobody up.
+/// any turn that begins now was taken before the clock was set back, and does not count.
 pub async fn take_turn(
     tx: &mut Tx,
     job: &str,

@@ -1,7 +1,8 @@
 //! The file of an exported day: JSON Lines in the order of the records' ids. It is written under another name and gets
-//! its own when it is whole and on disk; one that is there is read, never replaced.
+//! its own when it is whole and on disk; one that is there is read, never replaced. Records that are left of a day after its
+//! file was moved away go to a further file, with a number in its name.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -9,27 +10,22 @@ use serde::Deserialize;
 use tokio::fs::{self, File};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, BufWriter, Lines as LinesOf};
 
-use super::AuditDayError;
+use super::error::AuditDayError;
 use crate::crypto::{private_file, random};
 use crate::model::{AuditId, Day, Random};
 use crate::policy::audit_days::{Comparison, compare};
+use crate::store::audit_days::Export;
 
 /// What ends the name of a file that is not whole yet.
 const DRAFT: &str = ".part";
 
 /// The place of a day's file.
 pub(super) struct DayFile {
+    day: Day,
+    part: i64,
     folder: PathBuf,
     path: PathBuf,
     name: String,
-}
-
-/// What the record of a removal says of the file.
-pub(super) struct Seal {
-    /// Its lines.
-    pub records: u64,
-    /// Its SHA-256, in hexadecimal digits, as `sha256sum` writes it.
-    pub sha256: String,
 }
 
 /// A file that is being written.
@@ -37,6 +33,7 @@ pub(super) struct Draft<'a> {
     of: &'a DayFile,
     path: PathBuf,
     file: BufWriter<File>,
+    is_empty: bool,
 }
 
 /// The lines of a file, against which records are held in their order.
@@ -52,18 +49,39 @@ struct Named {
 }
 
 impl DayFile {
-    pub(super) fn new(folder: &Path, day: Day) -> Self {
-        let name = format!("audit-{day}.jsonl");
-        Self { folder: folder.to_owned(), path: folder.join(&name), name }
+    /// The first file of a day, or a further one.
+    pub(super) fn new(folder: &Path, day: Day, part: i64) -> Self {
+        let name = if part == 1 { format!("audit-{day}.jsonl") } else { format!("audit-{day}.{part}.jsonl") };
+        Self { day, part, folder: folder.to_owned(), path: folder.join(&name), name }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     fn failed(&self, error: io::Error) -> AuditDayError {
         AuditDayError::File { path: self.path.clone(), error }
     }
 
-    /// Whether the day was exported before.
+    /// An error of `link(2)`, which says in several ways that a file system has no hard links.
+    fn not_linked(&self, error: io::Error) -> AuditDayError {
+        match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::CrossesDevices => {
+                AuditDayError::NoHardLinks { path: self.path.clone(), error }
+            }
+            _ => self.failed(error),
+        }
+    }
+
+    /// Whether the day was exported before. Only a regular file says so: the broker makes no symbolic links, and does
+    /// not follow one.
     pub(super) fn exists(&self) -> Result<bool, AuditDayError> {
-        self.path.try_exists().map_err(|error| self.failed(error))
+        match std::fs::symlink_metadata(&self.path) {
+            Ok(found) if found.is_file() => Ok(true),
+            Ok(_) => Err(AuditDayError::NotAFile(self.path.clone())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.failed(error)),
+        }
     }
 
     /// Begins to write, in a folder and a file for the broker alone. What an earlier attempt left is removed.
@@ -73,9 +91,24 @@ impl DayFile {
             self.remove_drafts().await?;
             let path = self.folder.join(format!(".{}.{}{DRAFT}", self.name, random::token(random).expose()));
             let file = BufWriter::new(File::from_std(private_file::open(&path)?));
-            Ok(Draft { of: self, path, file })
+            Ok(Draft { of: self, path, file, is_empty: true })
         };
         begin.await.map_err(|error| self.failed(error))
+    }
+
+    /// Makes sure of a file that an earlier run named, since that run may have ended right then: its other name goes, and
+    /// the file and its name are on disk.
+    pub(super) async fn settle(&self) -> Result<(), AuditDayError> {
+        let settle = async {
+            self.remove_drafts().await?;
+            File::open(&self.path).await?.sync_all().await?;
+            self.sync_folder().await
+        };
+        settle.await.map_err(|error| self.failed(error))
+    }
+
+    async fn sync_folder(&self) -> io::Result<()> {
+        File::open(&self.folder).await?.sync_all().await
     }
 
     async fn remove_drafts(&self) -> io::Result<()> {
@@ -91,8 +124,8 @@ impl DayFile {
         Ok(())
     }
 
-    /// Reads the file: all of it for its seal, then line by line.
-    pub(super) async fn open(&self) -> Result<(Seal, Lines<'_>), AuditDayError> {
+    /// Reads all of the file: how many lines it has, and its SHA-256.
+    pub(super) async fn read(&self) -> Result<Export, AuditDayError> {
         let read = async {
             let (mut hash, mut records) = (Context::new(&SHA256), 0);
             let mut file = BufReader::new(File::open(&self.path).await?);
@@ -104,10 +137,15 @@ impl DayFile {
             }
             let digits = hash.finish();
             let sha256 = digits.as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-            let rest = BufReader::new(File::open(&self.path).await?).lines();
-            Ok((Seal { records, sha256 }, Lines { of: self, rest, current: None }))
+            Ok(Export { part: self.part, records, sha256 })
         };
         read.await.map_err(|error| self.failed(error))
+    }
+
+    /// Opens the file, to look for records in it.
+    pub(super) async fn lines(&self) -> Result<Lines<'_>, AuditDayError> {
+        let file = File::open(&self.path).await.map_err(|error| self.failed(error))?;
+        Ok(Lines { of: self, rest: BufReader::new(file).lines(), current: None })
     }
 }
 
@@ -119,22 +157,25 @@ impl Draft<'_> {
             text.push_str(line);
             text.push('\n');
         }
+        self.is_empty &= text.is_empty();
         self.file.write_all(text.as_bytes()).await.map_err(|error| self.of.failed(error))
     }
 
-    /// Brings the file to disk and gives it its name, unless another node was quicker: then that one's file stands.
+    /// Brings the file to disk and gives it its name, unless another node was quicker: then that one's file stands. A
+    /// file without a line gets no name.
     pub(super) async fn finish(mut self) -> Result<(), AuditDayError> {
-        let finish = async {
-            self.file.flush().await?;
-            self.file.get_ref().sync_all().await?;
-            match fs::hard_link(&self.path, &self.of.path).await {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-            // Order matters: the name is on disk before anything is removed from the database.
-            File::open(&self.of.folder).await?.sync_all().await
-        };
-        finish.await.map_err(|error| self.of.failed(error))
+        if self.is_empty {
+            return Err(AuditDayError::Changed(self.of.day));
+        }
+        let failed = |error| self.of.failed(error);
+        self.file.flush().await.map_err(failed)?;
+        self.file.get_ref().sync_all().await.map_err(failed)?;
+        match fs::hard_link(&self.path, &self.of.path).await {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(self.of.not_linked(error)),
+            _ => {}
+        }
+        // Order matters: the name is on disk before anything is removed from the database.
+        self.of.sync_folder().await.map_err(failed)
     }
 }
 
@@ -155,8 +196,11 @@ impl Lines<'_> {
         let name = id.to_string();
         loop {
             if self.current.is_none() {
-                let line = self.rest.next_line().await.map_err(|error| self.of.failed(error))?;
-                let line = line.ok_or_else(missing)?;
+                let line = match self.rest.next_line().await {
+                    Ok(line) => line.ok_or_else(missing)?,
+                    Err(error) if error.kind() == ErrorKind::InvalidData => return Err(missing()),
+                    Err(error) => return Err(self.of.failed(error)),
+                };
                 let named: Named = serde_json::from_str(&line).map_err(|_| missing())?;
                 self.current = Some((named.id, line));
             }
@@ -179,10 +223,49 @@ mod tests {
     use crate::model::Timestamp;
     use crate::model::random::CountingRandom;
 
+    fn day_file(folder: &Path) -> DayFile {
+        DayFile::new(folder, Day::of(Timestamp::from_unix_seconds(1_790_000_000)), 1)
+    }
+
+    #[tokio::test]
+    async fn a_file_without_a_line_gets_no_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = day_file(folder.path());
+        let mut draft = file.draft(&CountingRandom::default()).await.unwrap();
+        draft.write(std::iter::empty()).await.unwrap();
+        assert!(matches!(draft.finish().await, Err(AuditDayError::Changed(_))));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_file_system_without_hard_links_is_called_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = day_file(folder.path());
+        // EPERM, EXDEV, ENOSYS and EOPNOTSUPP.
+        for number in [1, 18, 38, 95] {
+            let error = file.not_linked(io::Error::from_raw_os_error(number));
+            assert!(matches!(error, AuditDayError::NoHardLinks { .. }), "{error}");
+        }
+        // ENOSPC.
+        assert!(matches!(file.not_linked(io::Error::from_raw_os_error(28)), AuditDayError::File { .. }));
+        // A file of another file system, which takes no link.
+        let mut draft = file.draft(&CountingRandom::default()).await.unwrap();
+        std::fs::remove_file(&draft.path).unwrap();
+        draft.path = PathBuf::from("/proc/version");
+        draft.write(std::iter::once("line")).await.unwrap();
+        let error = draft.finish().await.unwrap_err();
+        let advice = error.advice().unwrap();
+        assert!(
+            advice.contains("the file system of audit.export_folder must support hard links"),
+            "{advice}"
+        );
+        assert!(!file.exists().unwrap());
+    }
+
     #[tokio::test]
     async fn a_full_disk_leaves_neither_a_file_nor_a_draft() {
         let folder = tempfile::tempdir().unwrap();
-        let file = DayFile::new(folder.path(), Day::of(Timestamp::from_unix_seconds(1_790_000_000)));
+        let file = day_file(folder.path());
         let mut draft = file.draft(&CountingRandom::default()).await.unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -203,7 +286,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_is_there_is_never_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        let file = DayFile::new(folder.path(), Day::of(Timestamp::from_unix_seconds(1_790_000_000)));
+        let file = day_file(folder.path());
         let mut draft = file.draft(&CountingRandom::default()).await.unwrap();
         std::fs::write(&file.path, "first\n").unwrap();
         draft.write(std::iter::once("second")).await.unwrap();

@@ -2,8 +2,9 @@
 //! that file, word for word, is removed. Each step may be the last before a crash; the next run goes on from what it finds.
 
 mod day_file;
+mod error;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Broker;
@@ -12,23 +13,26 @@ use super::manage::AuditLine;
 use crate::crypto::random;
 use crate::model::{AuditId, Day};
 use crate::policy::audit_days::is_due;
-use crate::store::audit_days::{delete_records, find_first_day, list_records_of_day};
+use crate::store::audit_days::{
+    Export, delete_records, find_first_day, find_last_export, insert_export, list_records_of_day,
+};
 use crate::store::turns::{end_turn, take_turn};
 use crate::store::{StoreError, Tx};
-use day_file::{DayFile, Seal};
+use day_file::DayFile;
+pub use error::AuditDayError;
 
 /// Records that are read, written and removed at once.
-const PAGE: usize = 1_000;
+const PAGE: i64 = 1_000;
 
-/// The job, as whose turn it is says.
+/// The name of the job in `turns`.
 const JOB: &str = "export_audit";
 
 /// How long a turn lasts; each page begins it anew.
 const TURN: Duration = Duration::from_mins(10);
 
-/// How long the audit log is kept in the database.
+/// How long the audit log is kept in the database, and where it goes then.
 #[derive(Debug, Clone)]
-pub struct Term {
+pub struct Archive {
     /// For how long, from the end of a day on.
     pub keep: Duration,
     /// Where exported days go.
@@ -44,43 +48,13 @@ pub struct RemovedDay {
     pub records: u64,
 }
 
-/// Why a day stays in the audit log, or part of it does.
-#[derive(Debug, thiserror::Error)]
-pub enum AuditDayError {
-    /// The database.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The folder or the file.
-    #[error("{path}: {error}", path = .path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// There is a file of this day, and it does not hold a record that is in the database.
-    #[error("{path} does not hold the record {record} as the database has it", path = .path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// The record.
-        record: AuditId,
-    },
-    /// Another node has taken the turn.
-    #[error("another node does this now")]
-    NotOurTurn,
-    /// Rows came or went between reading and removing.
-    #[error("records of {0} came or went meanwhile")]
-    Changed(Day),
-}
-
 impl Broker {
     /// Exports and removes all days that are older than the term, if there is one and no other node does it at this
     /// moment. A day that cannot be exported stays, and the log says what to do.
     pub async fn export_old_days(&self) -> Result<Vec<RemovedDay>, AuditDayError> {
-        let Some(term) = &self.settings.audit_term else { return Ok(Vec::new()) };
+        let Some(archive) = &self.settings.audit_archive else { return Ok(Vec::new()) };
         let holder = random::token(&*self.random);
-        let exported = self.export_days(term, holder.expose()).await;
+        let exported = self.export_days(archive, holder.expose()).await;
         let mut tx = self.database.write().await?;
         end_turn(&mut tx, JOB, holder.expose()).await?;
         tx.commit().await?;
@@ -90,95 +64,145 @@ impl Broker {
         }
     }
 
-    async fn export_days(&self, term: &Term, holder: &str) -> Result<Vec<RemovedDay>, AuditDayError> {
+    async fn export_days(&self, archive: &Archive, holder: &str) -> Result<Vec<RemovedDay>, AuditDayError> {
         let (mut removed, mut from) = (Vec::new(), None);
         loop {
+            // Order matters: until the turn is this node's, another node may remove the day that it finds.
+            self.hold_turn(holder).await?;
             let first = find_first_day(&mut self.database.read().await?, from).await?;
-            let Some(day) = first.filter(|day| is_due(*day, term.keep, self.clock.now())) else {
+            let Some(day) = first.filter(|day| is_due(*day, archive.keep, self.clock.now())) else {
                 return Ok(removed);
             };
-            self.hold_turn(holder).await?;
-            let file = DayFile::new(&term.folder, day);
-            let outcome = match self.export_day(&file, day, holder).await {
-                Ok(()) => self.remove_day(&file, day, holder).await,
-                Err(error) => Err(error),
-            };
-            match outcome {
-                Ok(records) => removed.push(RemovedDay { day, records }),
-                Err(AuditDayError::Missing { path, record }) => tracing::error!(
-                    %day, file = %path.display(), %record,
-                    "this day stays in the audit log: its file does not hold all of its records; move the file away, and the day is exported anew"
-                ),
-                Err(error @ AuditDayError::File { .. }) => {
-                    tracing::error!(
-                        %day, %error,
-                        "this day stays in the audit log: it could not be exported; give the broker room in audit.export_folder and leave to write there"
-                    );
-                    return Ok(removed);
+            match self.export_day(&archive.folder, day, holder).await {
+                Ok(records) => {
+                    tracing::info!(%day, records, "a day of the audit log was exported and removed");
+                    removed.push(RemovedDay { day, records });
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let Some(advice) = error.advice() else { return Err(error) };
+                    tracing::error!(%day, %error, "{advice}");
+                    if error.concerns_all_days() {
+                        return Ok(removed);
+                    }
+                }
             }
             from = Some(Day::of(day.ends()));
         }
     }
 
-    /// Writes a day to its file, unless there is one.
-    async fn export_day(&self, file: &DayFile, day: Day, holder: &str) -> Result<(), AuditDayError> {
-        if file.exists()? {
-            return Ok(());
+    /// Exports a day and removes its records, or goes on with that; gives how many the file has.
+    async fn export_day(&self, folder: &Path, day: Day, holder: &str) -> Result<u64, AuditDayError> {
+        let last = find_last_export(&mut self.database.read().await?, day).await?;
+        let part = last.as_ref().map_or(1, |export| export.part);
+        let file = DayFile::new(folder, day, part);
+        if last.is_none() || file.exists()? {
+            return self.move_records(&file, last, day, holder).await;
         }
+        // The file was moved away, and records of the day are left: they go to a file of their own.
+        let file = DayFile::new(folder, day, part.saturating_add(1));
+        self.move_records(&file, None, day, holder).await
+    }
+
+    /// Moves the records of a day to its file. `begun` is the file as it was when the removal began.
+    async fn move_records(
+        &self,
+        file: &DayFile,
+        begun: Option<Export>,
+        day: Day,
+        holder: &str,
+    ) -> Result<u64, AuditDayError> {
+        if file.exists()? {
+            file.settle().await?;
+        } else {
+            self.write_day(file, day, holder).await?;
+        }
+        // Order matters: all of the day is held against the file before any of it is removed.
+        let export = file.read().await?;
+        match &begun {
+            Some(begun) if *begun != export => {
+                let path = file.path().to_owned();
+                return Err(AuditDayError::Altered { path, expected: begun.clone(), found: export });
+            }
+            _ => {}
+        }
+        let records = self.check_day(file, day, holder).await?;
+        if begun.is_none() && records != export.records {
+            return Err(AuditDayError::Count {
+                path: file.path().to_owned(),
+                lines: export.records,
+                records,
+            });
+        }
+        self.remove_day(file, &export, begun.is_some(), day, holder).await?;
+        Ok(export.records)
+    }
+
+    async fn write_day(&self, file: &DayFile, day: Day, holder: &str) -> Result<(), AuditDayError> {
         let mut draft = file.draft(&*self.random).await?;
         let mut after = None;
         loop {
-            let records = self.page(day, after, PAGE).await?;
+            let records = self.page(day, after).await?;
+            // Order matters: until here nobody else has removed any of them.
+            self.hold_turn(holder).await?;
             let Some(last) = records.last() else { break };
             after = Some(last.0);
             draft.write(records.iter().map(|(_, line)| line.as_str())).await?;
-            self.hold_turn(holder).await?;
         }
         draft.finish().await
     }
 
-    /// Removes the records of a day that stand in its file, in short transactions; gives how many the file has. The last
-    /// of them records it.
-    async fn remove_day(&self, file: &DayFile, day: Day, holder: &str) -> Result<u64, AuditDayError> {
-        let (seal, mut lines) = file.open().await?;
+    /// Holds the records of a day against its file; gives how many there are.
+    async fn check_day(&self, file: &DayFile, day: Day, holder: &str) -> Result<u64, AuditDayError> {
+        let (mut lines, mut after, mut count) = (file.lines().await?, None, 0);
         loop {
-            // One more than is removed at once: whether these are the last.
-            let mut records = self.page(day, None, PAGE + 1).await?;
-            let is_more = records.len() > PAGE;
-            records.truncate(PAGE);
+            let records = self.page(day, after).await?;
+            self.hold_turn(holder).await?;
+            let Some(last) = records.last() else { return Ok(count) };
+            after = Some(last.0);
             for (id, line) in &records {
                 lines.expect(*id, line).await?;
-            }
-            let mut tx = self.database.write().await?;
-            self.hold_turn_in(&mut tx, holder).await?;
-            let (Some((first, _)), Some((last, _))) = (records.first(), records.last()) else {
-                return Err(AuditDayError::Changed(day));
-            };
-            let deleted = delete_records(&mut tx, *first, *last).await?;
-            if usize::try_from(deleted) != Ok(records.len()) {
-                return Err(AuditDayError::Changed(day));
-            }
-            if !is_more {
-                self.record_removal(&mut tx, day, &seal).await?;
-            }
-            tx.commit().await?;
-            if !is_more {
-                return Ok(seal.records);
+                count += 1;
             }
         }
     }
 
-    /// Records of a day, each as its line in the export.
-    async fn page(
+    /// Removes the records of a day that stand in its file, in short transactions. The first of them records which file
+    /// it is.
+    async fn remove_day(
         &self,
+        file: &DayFile,
+        export: &Export,
+        mut has_begun: bool,
         day: Day,
-        after: Option<AuditId>,
-        limit: usize,
-    ) -> Result<Vec<(AuditId, String)>, AuditDayError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let records = list_records_of_day(&mut self.database.read().await?, day, after, limit).await?;
+        holder: &str,
+    ) -> Result<(), AuditDayError> {
+        let mut lines = file.lines().await?;
+        loop {
+            let records = self.page(day, None).await?;
+            let (Some((first, _)), Some((last, _))) = (records.first(), records.last()) else {
+                return if has_begun { Ok(()) } else { Err(AuditDayError::Changed(day)) };
+            };
+            for (id, line) in &records {
+                lines.expect(*id, line).await?;
+            }
+            let mut tx = self.database.write_alone().await?;
+            self.hold_turn_in(&mut tx, holder).await?;
+            let deleted = delete_records(&mut tx, *first, *last).await?;
+            if usize::try_from(deleted) != Ok(records.len()) {
+                return Err(AuditDayError::Changed(day));
+            }
+            if !has_begun {
+                insert_export(&mut tx, day, export).await?;
+                self.record_removal(&mut tx, day, export).await?;
+            }
+            tx.commit().await?;
+            has_begun = true;
+        }
+    }
+
+    /// Records of a day, each as its line in the export.
+    async fn page(&self, day: Day, after: Option<AuditId>) -> Result<Vec<(AuditId, String)>, AuditDayError> {
+        let records = list_records_of_day(&mut self.database.read().await?, day, after, PAGE).await?;
         let lines = records.into_iter().map(|record| {
             let id = record.id;
             let line = serde_json::to_string(&AuditLine::from(record))
@@ -188,8 +212,9 @@ impl Broker {
         lines.collect()
     }
 
-    async fn record_removal(&self, tx: &mut Tx, day: Day, seal: &Seal) -> Result<(), StoreError> {
-        let detail = format!("day={day} records={} sha256={}", seal.records, seal.sha256);
+    async fn record_removal(&self, tx: &mut Tx, day: Day, export: &Export) -> Result<(), StoreError> {
+        let detail =
+            format!("day={day} part={} records={} sha256={}", export.part, export.records, export.sha256);
         let event = Event { detail: Some(detail), ..Event::new("audit.remove_day") };
         self.record_success(tx, &event).await
     }

@@ -48,7 +48,7 @@ async fn no_other_statement_reads_a_whole_table() {
 }
 
 /// Makes a database as the migrations before 0023 left it.
-const BACK_TO_0022: [&str; 11] = [
+const BACK_TO_0022: [&str; 12] = [
     "DROP INDEX codes_by_end",
     "ALTER TABLE codes DROP COLUMN names_grant",
     "CREATE INDEX codes_by_expiry ON codes (expires_at)",
@@ -59,6 +59,7 @@ const BACK_TO_0022: [&str; 11] = [
     "DROP INDEX subjects_by_account",
     "DROP INDEX profiles_by_subject",
     "DROP TABLE turns",
+    "DROP TABLE exported_days",
     "DELETE FROM _sqlx_migrations WHERE version > 22",
 ];
 
