@@ -24,8 +24,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// How long a statement waits for another process. Shorter than [`CALL_DEADLINE`], so that the error can say so.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A connection. Each statement ends at [`CALL_DEADLINE`], and none waits for another process:
-/// [`patiently`] does so, where it holds no thread.
+/// A connection. Each statement ends at [`CALL_DEADLINE`], and none waits for another process: [`patiently`] does that.
 pub(in crate::store) struct Connection {
     raw: rusqlite::Connection,
     deadline: Deadline,
@@ -95,8 +94,7 @@ impl Connection {
     }
 }
 
-/// Asks until no other process is in the way, for [`BUSY_TIMEOUT`] at most. Waiting holds neither lock nor thread of
-/// `SQLite`'s.
+/// Asks until no other process is in the way, for [`BUSY_TIMEOUT`] at most.
 pub(super) async fn patiently<T>(mut ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     let mut answer = ask();
     let began = Instant::now();
