@@ -19,10 +19,6 @@ use crate::store::{OpenError, StoreSettings};
 /// changed again meanwhile and is written once.
 const LOG_PAGES: i64 = 4_000;
 
-/// The memory of the connection that writes, in KiB (SQLite writes those as a negative number): what a group of
-/// transactions changes stays there until their commit.
-const WRITER_CACHE: i64 = -4_000;
-
 /// The same table as on `PostgreSQL`, where `sqlx` makes it.
 const MAKE_TABLE: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT PRIMARY KEY, \
      description TEXT NOT NULL, installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, \
@@ -74,7 +70,6 @@ impl SqliteFile {
         let opening = tokio::task::spawn_blocking(move || {
             let mut connection = file.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(None, "cache_size", WRITER_CACHE)?;
             migrate(&mut connection)?;
             Ok::<_, OpenError>(connection)
         });
