@@ -6,7 +6,7 @@
 //! * The database referees: a single-use thing is one guarded `UPDATE` or `INSERT … ON CONFLICT DO NOTHING`,
 //!   of which the rows are counted, uniqueness is a constraint, the 25 profiles are a guarded counter with a CHECK.
 //! * Statements are constants; a test prepares every one on both databases. What may take long is marked at its call
-//!   (`fetch_many!`, `execute_many!`): everything else runs on the thread of a request ([`sqlite`]).
+//!   (`fetch_many!`, `execute_many!`): everything else runs on the thread of a request (`sqlite`).
 
 pub mod accounts;
 pub mod apps;
