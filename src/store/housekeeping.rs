@@ -13,15 +13,16 @@ macro_rules! ends_with_its_session {
     };
 }
 
-/// Some sessions `s` that nobody may use any more. They are few, however many there are: what reads on from them is short.
+/// Up to a thousand sessions `s` that nobody may use any more. However many more there are, a statement that starts from
+/// these stays short.
 macro_rules! sessions_that_are_over {
     () => {
         "(SELECT id FROM sessions WHERE idle_until < $1 ORDER BY idle_until LIMIT 1000) s"
     };
 }
 
-/// Rows `$row` of `$table` that belong to grants which end with a session that is over. SQLite keeps to the order of a
-/// CROSS JOIN: from the sessions to their grants, and on.
+/// Gives `$row` for each grant that ends with a session which is over, or for what `$further` joins to that grant. SQLite
+/// keeps to the order of a CROSS JOIN: from the sessions to their grants, and on.
 macro_rules! granted_in_sessions_that_are_over {
     ($row:literal, $further:literal, $which:literal) => {
         concat!(
@@ -39,7 +40,7 @@ macro_rules! granted_in_sessions_that_are_over {
     };
 }
 
-/// Rows of `$table` that belong to grants of which the last token has expired.
+/// Deletes the rows of `$table` whose grant's last token has expired.
 macro_rules! of_grants_that_are_over {
     ($table:literal) => {
         concat!(

@@ -84,7 +84,7 @@ impl DayFile {
         }
     }
 
-    /// Begins to write, in a folder and a file for the broker alone. What an earlier attempt left is removed.
+    /// Begins to write, in a folder and a file for the broker alone. Removes what an earlier attempt left.
     pub(super) async fn draft(&self, random: &dyn Random) -> Result<Draft<'_>, AuditDayError> {
         let begin = async {
             private_file::make_folder(&self.folder)?;

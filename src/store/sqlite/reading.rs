@@ -1,6 +1,7 @@
 //! The connections that only read.
 //!
-//! A reader takes the connection that was used last and gives it back at once, so there are hardly more than threads.
+//! A read takes the connection that was used last and gives it back at once, so there are hardly more connections than
+//! threads.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
