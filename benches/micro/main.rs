@@ -19,8 +19,8 @@ use countersign::crypto::keys::SigningKey;
 use countersign::crypto::random::{SystemRandom, hash_token, token};
 use countersign::crypto::seal::{Purpose, Sealer};
 use countersign::model::{
-    AppId, AuthorizationRequest, Connection, ConnectionId, ConnectionSettings, Flow, FlowId, OrganizationId,
-    SigningAlg, Target, Timestamp, UpstreamLeg, Vendor,
+    self, Aim, AppId, AuthorizationRequest, Connection, ConnectionId, ConnectionSettings, Flow, FlowId,
+    OrganizationId, SigningAlg, Timestamp, UpstreamRequest, Vendor,
 };
 use countersign::policy::route::{Hints, decide};
 use countersign::protocol::jose::{CompactJws, JwkSet};
@@ -132,7 +132,7 @@ fn flow() -> Flow {
         resources: Vec::new(),
         ui_locales: None,
     };
-    let leg = UpstreamLeg {
+    let upstream = UpstreamRequest {
         connection: ConnectionId::from_bytes([1; 16]),
         registration: [4; 16],
         state: [5; 16],
@@ -142,8 +142,8 @@ fn flow() -> Flow {
         not_before: None,
         forced: false,
     };
-    let target = Target::App(Box::new(request));
-    Flow { id: FlowId::from_bytes([8; 16]), started_at: NOW, target, named: None, leg: Some(leg) }
+    let aim = Aim::Begin(model::Purpose::App(Box::new(request)));
+    Flow { id: FlowId::from_bytes([8; 16]), started_at: NOW, aim, named: None, upstream: Some(upstream) }
 }
 
 fn flow_state(criterion: &mut Criterion) {

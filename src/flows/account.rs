@@ -3,11 +3,11 @@
 use super::Broker;
 use super::brand::BrandView;
 use super::email::account_email_proof;
-use super::error::FlowError;
+use super::error::{FlowError, refused};
 use super::evidence::Event;
 use super::link::{LedgerView, ProfileView};
 use super::sessions::CurrentSession;
-use super::visit::{Answer, CookieChange, Go, Visit};
+use super::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{Account, ConnectionId, Session, SessionId};
 use crate::store::{domains, grants, sessions};
 
@@ -99,22 +99,21 @@ impl Broker {
         let current = self.require_session(visit, "session.end").await?;
         let event = own_event("session.end", &current);
         let Ok(id) = session.parse::<SessionId>() else {
-            return Err(self.refuse(visit, event, "not_found", "session_malformed").await);
+            return Err(refused(event, "not_found", "session_malformed"));
         };
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         if !sessions::end_session(&mut tx, current.account.id, id, now).await? {
-            drop(tx);
-            return Err(self.refuse(visit, event, "not_found", "session_not_own").await);
+            return Err(refused(event, "not_found", "session_not_own"));
         }
         grants::revoke_grants_of_session(&mut tx, id, now).await?;
         let event = Event { detail: Some(format!("session={id}")), ..event };
         self.record_success(&mut tx, &event).await?;
         tx.commit().await?;
         Ok(if id == current.session.id {
-            Answer::to(Go::SignedOut(None)).with(CookieChange::ClearSession)
+            Answer::to(NextPage::SignedOut(None)).with(CookieChange::ClearSession)
         } else {
-            Answer::to(Go::Account)
+            Answer::to(NextPage::Account)
         })
     }
 
@@ -139,7 +138,7 @@ impl Broker {
     ) -> Result<CurrentSession, FlowError> {
         match self.current_session(visit).await? {
             Some(current) => Ok(current),
-            None => Err(self.refuse(visit, Event::new(action), "session_ended", "no_session").await),
+            None => Err(refused(Event::new(action), "session_ended", "no_session")),
         }
     }
 }

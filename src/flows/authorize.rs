@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use super::Broker;
 use super::directory::{AppEntry, Name};
-use super::error::FlowError;
+use super::error::{FlowError, Refusal, refused};
 use super::evidence::{Event, receipt_of};
+use super::interaction::{Answered, Handled};
 use super::sessions::CurrentSession;
-use super::visit::{Answer, Go, Visit};
+use super::to_app::LOGIN_REQUIRED;
+use super::visit::{Answer, NextPage, Visit};
 use crate::model::{
-    AccountId, App, Audience, AuthorizationRequest, ConnectionId, Email, Flow, FlowId, Handle, Prompt,
-    Target, Username,
+    AccountId, Aim, App, Audience, AuthorizationRequest, ConnectionId, Email, Flow, FlowId, Handle,
+    Interaction, Prompt, Purpose, SessionStage, Subject, Username,
 };
 use crate::policy::access::may_use;
 use crate::policy::redirect;
@@ -19,8 +21,8 @@ use crate::policy::request::{self, Checked};
 use crate::policy::route::{self, Destination, Hints, NamedBy};
 use crate::policy::session::{SessionFacts, Unsatisfied, satisfies};
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
-use crate::store::StoreError;
 use crate::store::grants::find_account_of_subject;
+use crate::store::{StoreError, sessions};
 
 impl Broker {
     /// Answers an authorization request (RFC 6749, section 4.1.1).
@@ -28,8 +30,8 @@ impl Broker {
         &self,
         visit: &Visit,
         parameters: &Parameters,
-    ) -> Result<Answer, FlowError> {
-        let (entry, redirect_uri) = self.known_client(visit, parameters).await?;
+    ) -> Result<Handled, FlowError> {
+        let (entry, redirect_uri) = self.known_client(parameters).await?;
         let flow = FlowId::new(self.clock.now(), &*self.random);
         let event = Event {
             organization: Some(entry.organization.id),
@@ -48,43 +50,71 @@ impl Broker {
         let request = match hinted {
             Ok(request) => request,
             Err(error) => {
-                self.record_refusal_alone(&visit.network(), &event, error.code.as_str()).await?;
                 let state = parameters.get("state").filter(|_| parameters.is_single("state"));
-                return Err(FlowError::Redirect(self.error_address(&redirect_uri, state, &error)));
+                let to_app = Some(self.error_address(&redirect_uri, state, &error));
+                return Err(Refusal { to_app, ..Refusal::new(event, "to_app", error.code.as_str()) }.into());
             }
         };
         let hints = self.hints(&entry.app, &request).await?;
         let unsatisfied = match self.current_session(visit).await? {
             None => Unsatisfied::Stale,
             Some(current) => match self.satisfies(&entry, &request, &hints, &current).await? {
-                Ok(()) => {
-                    return self.resume(visit, flow, &request, &current.account, &current.session).await;
-                }
+                Ok(()) => return Ok(self.resume(flow, request, current).await?.into()),
                 Err(unsatisfied) => unsatisfied,
             },
         };
         if request.wants(Prompt::None) {
             let error = silent_error(unsatisfied);
             let reason = error.code.as_str();
-            return Err(self.refuse_to_app(visit, event, &request, error, reason).await);
+            return Err(self.refuse_to_app(event, &request, &error, reason));
         }
-        Box::pin(self.begin_sign_in(visit, event, flow, request, &hints)).await
+        Ok(Box::pin(self.begin_sign_in(visit, event, flow, request, &hints)).await?.into())
+    }
+
+    /// Goes on with a session that satisfies an app's request.
+    async fn resume(
+        &self,
+        id: FlowId,
+        request: AuthorizationRequest,
+        CurrentSession { session, account, .. }: CurrentSession,
+    ) -> Result<Answered, FlowError> {
+        let event = Event {
+            organization: account.organization,
+            actor: Some(account.id.into()),
+            connection: session.proof.connection,
+            app: Some(request.app),
+            receipt: Some(receipt_of(id)),
+            ..Event::new("authorize")
+        };
+        let purpose = Purpose::App(Box::new(request));
+        let (mut tx, known) = self.open_completion(Some(&purpose), None).await?;
+        if !sessions::hold_session(&mut tx, session.id).await? {
+            return Err(match &purpose {
+                Purpose::App(request) if request.wants(Prompt::None) => {
+                    self.refuse_to_app(event, request, &LOGIN_REQUIRED, "session_ended")
+                }
+                _ => refused(event, "session_ended", "session_ended"),
+            });
+        }
+        let subject = Subject::Account { account: account.id, proof: session.proof };
+        let interaction = Interaction {
+            session: SessionStage::Open(session.id),
+            confirmed_at: session.confirmed_at,
+            ..Interaction::new(id, purpose, subject)
+        };
+        Ok(Answered { account: Some(account), ..Answered::new((tx, known), interaction, event) })
     }
 
     /// The app and the address that its answer goes to. Whatever is wrong here is told on a page: nothing is ever
     /// redirected to an address that is not registered.
-    async fn known_client(
-        &self,
-        visit: &Visit,
-        parameters: &Parameters,
-    ) -> Result<(Arc<AppEntry>, String), FlowError> {
+    async fn known_client(&self, parameters: &Parameters) -> Result<(Arc<AppEntry>, String), FlowError> {
         let event = Event::new("authorize");
         let Some(client_id) = parameters.get("client_id").filter(|_| parameters.is_single("client_id"))
         else {
-            return Err(self.refuse(visit, event, "invalid_request", "client_id_missing_or_repeated").await);
+            return Err(refused(event, "invalid_request", "client_id_missing_or_repeated"));
         };
         let Some(entry) = self.directory.app(client_id).await? else {
-            return Err(self.refuse(visit, event, "unknown_client", "unknown_client").await);
+            return Err(refused(event, "unknown_client", "unknown_client"));
         };
         let event = Event {
             organization: Some(entry.organization.id),
@@ -92,16 +122,16 @@ impl Broker {
             ..Event::new("authorize")
         };
         if !entry.is_enabled() {
-            return Err(self.refuse(visit, event, "unknown_client", "client_disabled").await);
+            return Err(refused(event, "unknown_client", "client_disabled"));
         }
         let Some(uri) = parameters.get("redirect_uri").filter(|_| parameters.is_single("redirect_uri"))
         else {
             let reason = "redirect_uri_missing_or_repeated";
-            return Err(self.refuse(visit, event, "redirect_uri_mismatch", reason).await);
+            return Err(refused(event, "redirect_uri_mismatch", reason));
         };
         let settings = &entry.app.settings;
         if !redirect::matches(uri, &settings.redirect_uris, settings.application_type) {
-            return Err(self.refuse(visit, event, "redirect_uri_mismatch", "redirect_uri_mismatch").await);
+            return Err(refused(event, "redirect_uri_mismatch", "redirect_uri_mismatch"));
         }
         let uri = uri.to_owned();
         Ok((entry, uri))
@@ -229,32 +259,28 @@ impl Broker {
     ) -> Result<Answer, FlowError> {
         let login_hint = request.name_hint().map(str::to_owned);
         let app = request.app;
-        let target = Target::App(Box::new(request));
-        let flow = Flow { id, ..self.new_flow(target) };
         let handle = || self.flow_handle(id, Some(app));
-        let go = match route::decide(hints) {
+        let destination = route::decide(hints);
+        if destination == Destination::Nowhere {
+            let description = "no connection satisfies what the app, idp_hint and domain_hint ask for";
+            let error = OAuthError::new(ErrorCode::AccessDenied, description);
+            return Err(self.refuse_to_app(event, &request, &error, "hints_lead_nowhere"));
+        }
+        let flow = Flow { id, ..self.new_flow(Aim::Begin(Purpose::App(Box::new(request)))) };
+        let next = match destination {
             Destination::Connection(connection) => {
-                return self.begin_leg(visit, flow, connection, login_hint.as_deref()).await;
+                return self.begin_upstream(visit, flow, connection, login_hint.as_deref()).await;
             }
-            Destination::Choice(_) => Go::Choose(handle()?, None),
-            Destination::Page => Go::SignIn(handle()?),
-            Destination::Nowhere => {
-                let Target::App(request) = &flow.target else { return Ok(Answer::to(Go::Account)) };
-                let description = "no connection satisfies what the app, idp_hint and domain_hint ask for";
-                let error = OAuthError::new(ErrorCode::AccessDenied, description);
-                return Err(self.refuse_to_app(visit, event, request, error, "hints_lead_nowhere").await);
-            }
+            Destination::Choice(_) => NextPage::Choose(handle()?, None),
+            Destination::Page | Destination::Nowhere => NextPage::SignIn(handle()?),
         };
         let cookies = self.keep_flow(visit, &flow).await?;
-        Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
+        Ok(Answer::to(next).with_all(cookies))
     }
 
     /// Begins a sign-in of somebody who came without an app.
     pub async fn begin_own_sign_in(&self, visit: &Visit) -> Result<Answer, FlowError> {
-        let flow = self.new_flow(Target::Account);
-        let cookies = self.keep_flow(visit, &flow).await?;
-        let go = Go::SignIn(self.flow_handle(flow.id, None)?);
-        Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
+        self.show_sign_in(visit, &self.new_flow(Aim::Begin(Purpose::Account))).await
     }
 }
 

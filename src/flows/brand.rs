@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::Broker;
 use super::error::FlowError;
-use crate::model::{ConnectionId, Look, Organization, OrganizationId, Target};
+use crate::model::{Aim, ConnectionId, Look, Organization, OrganizationId, Purpose};
 use crate::policy::access::serves_its_own_alone;
-use crate::store::links::find_attempt;
+use crate::store::interactions::find_interaction;
 use crate::store::{accounts, organizations};
 
 /// An organization as its pages show it.
@@ -49,10 +49,10 @@ impl Broker {
 
     /// The organization on whose behalf somebody is asked to sign in: that of an app which serves its own people alone,
     /// or of the account or the link that is to be proved.
-    pub(super) async fn brand_of_target(&self, target: &Target) -> Result<Option<BrandView>, FlowError> {
-        let organization = match target {
-            Target::Account => None,
-            Target::App(_) | Target::Home(_) => match target.app() {
+    pub(super) async fn brand_of_aim(&self, aim: &Aim) -> Result<Option<BrandView>, FlowError> {
+        let organization = match aim {
+            Aim::Begin(Purpose::Account | Purpose::AddProfile) => None,
+            Aim::Begin(Purpose::App(_) | Purpose::Home(_)) => match aim.app() {
                 Some(app) => {
                     let entry = self.directory.app_by_id(app).await?;
                     let own = entry.filter(|entry| serves_its_own_alone(&entry.app));
@@ -60,17 +60,18 @@ impl Broker {
                 }
                 None => None,
             },
-            Target::Own(account, _) => {
+            Aim::Begin(Purpose::Reauthenticate(account, _)) => {
                 let mut tx = self.database.read().await?;
                 match accounts::find_account(&mut tx, *account).await? {
                     Some(account) => organizations::find_organization_of(&mut tx, &account).await?,
                     None => None,
                 }
             }
-            Target::Link(attempt, _) | Target::Near(attempt, _) => {
+            Aim::Prove(trip) => {
                 let mut tx = self.database.read().await?;
-                match find_attempt(&mut tx, *attempt, self.clock.now()).await? {
-                    Some(attempt) => organizations::find_organization(&mut tx, attempt.organization).await?,
+                let found = find_interaction(&mut tx, trip.interaction, self.clock.now()).await?;
+                match found.and_then(|found| found.organization) {
+                    Some(organization) => organizations::find_organization(&mut tx, organization).await?,
                     None => None,
                 }
             }

@@ -1,13 +1,17 @@
 //! Audit records and receipts, as the use cases write them.
 
+use std::time::Duration;
+
 use aws_lc_rs::digest;
 
 use super::Broker;
-use super::error::{AppLink, FlowError, Refusal};
+use super::error::{AppLink, FlowError, Mark, Refusal, RefusalView, Told, refused};
 use super::visit::Visit;
-use crate::model::{AccountId, Actor, AppId, AuditId, ConnectionId, FlowId, OrganizationId, Random};
+use crate::model::{
+    AccountId, Actor, AppId, AuditId, ConnectionId, FlowId, InteractionEnd, OrganizationId, Random,
+};
 use crate::store::audit::{AuditRecord, insert_audit};
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, interactions, mail_codes};
 
 /// A name that somebody guessed at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,33 +117,68 @@ impl Broker {
         tx.commit().await
     }
 
-    /// Records a refusal and makes the error that the person sees. `reason` is the true one, `code` the public one.
-    pub(super) async fn refuse(
-        &self,
-        visit: &Visit,
-        event: Event,
-        code: &'static str,
-        reason: &str,
-    ) -> FlowError {
-        let event = Event { receipt: event.receipt.or_else(|| Some(random_receipt(&*self.random))), ..event };
-        if let Err(error) = self.record_refusal_alone(&visit.network(), &event, reason).await {
-            return error.into();
+    /// Writes what stays of a refusal, its record and its marks together, and says how it is told. Whatever transaction
+    /// the use case had open is rolled back by now.
+    ///
+    /// # Errors
+    /// Something that is needed is down: then nothing was refused, and nothing is written.
+    pub async fn settle(&self, visit: &Visit, error: FlowError) -> Result<Told, FlowError> {
+        let refusal = match error {
+            FlowError::Refused(refusal) => *refusal,
+            FlowError::Unavailable(_) => return Err(error),
+        };
+        let Refusal { code, record, marks, to_app, app, receipt, retry_after, instead, clashing } = refusal;
+        let record = record.map(|(event, reason)| match (&event.receipt, &to_app) {
+            (None, None) => (Event { receipt: Some(random_receipt(&*self.random)), ..event }, reason),
+            _ => (event, reason),
+        });
+        if !marks.is_empty() {
+            let mut tx = self.database.write().await?;
+            for mark in marks {
+                self.leave_mark(&mut tx, mark).await?;
+            }
+            if let Some((event, reason)) = &record {
+                self.record_refusal(&mut tx, event, reason).await?;
+            }
+            tx.commit().await?;
+        } else if let Some((event, reason)) = &record {
+            self.record_refusal_alone(&visit.network(), event, reason).await?;
         }
-        let app = match event.app {
+        if let Some(address) = to_app {
+            return Ok(Told::App(address));
+        }
+        let (known_receipt, known_app) = record.map_or((None, None), |(event, _)| (event.receipt, event.app));
+        let app = match app.or(known_app) {
             Some(app) => self.app_link(app).await,
             None => None,
         };
-        FlowError::Refused(Box::new(Refusal { receipt: event.receipt, app, ..Refusal::new(code) }))
+        let receipt = receipt.or(known_receipt);
+        let instead = self.connection_name(instead).await?;
+        Ok(Told::Person(Box::new(RefusalView { code, receipt, app, retry_after, instead, clashing })))
+    }
+
+    async fn leave_mark(&self, tx: &mut Tx, mark: Mark) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        match mark {
+            Mark::EndInteraction(id) => {
+                interactions::end_interaction(tx, id, InteractionEnd::Burned, now).await.map(drop)
+            }
+            Mark::BuryInteraction(id) => {
+                interactions::bury_interaction(tx, id, now, now.last_end(Duration::ZERO)).await
+            }
+            Mark::DeleteMailCode(session) => mail_codes::delete_code(tx, session).await,
+            Mark::BuryMailCode(session) => mail_codes::bury_code(tx, session, now).await,
+        }
     }
 
     /// Refuses a form that another site sent.
-    pub async fn refuse_cross_site(&self, visit: &Visit) -> FlowError {
-        self.refuse(visit, Event::new("form"), "cross_site", "cross_site").await
+    pub fn refuse_cross_site(&self) -> FlowError {
+        refused(Event::new("form"), "cross_site", "cross_site")
     }
 
     /// Refuses a form that none of our pages sends.
-    pub async fn refuse_form(&self, visit: &Visit, reason: &'static str) -> FlowError {
-        self.refuse(visit, Event::new("form"), "invalid_request", reason).await
+    pub fn refuse_form(&self, reason: &'static str) -> FlowError {
+        refused(Event::new("form"), "invalid_request", reason)
     }
 
     /// Where the person can begin again, as far as it is known.

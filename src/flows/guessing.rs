@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Broker;
-use super::error::FlowError;
+use super::error::{FlowError, refused};
 use super::evidence::{Event, Named};
 use super::visit::Visit;
 use crate::model::{Account, AccountId, Clock, Flow, Timestamp};
@@ -134,13 +134,7 @@ impl Broker {
     }
 
     /// Tells somebody to wait, and records it. `about` is the name whose password was guessed at.
-    pub(super) async fn too_many(
-        &self,
-        visit: &Visit,
-        flow: &Flow,
-        about: Option<Named>,
-        (scope, wait): (Scope, Duration),
-    ) -> FlowError {
+    pub(super) fn too_many(flow: &Flow, about: Option<Named>, (scope, wait): (Scope, Duration)) -> FlowError {
         let reason = match scope {
             Scope::Account => "guesses_account",
             Scope::KnownBrowser => "guesses_browser",
@@ -151,7 +145,6 @@ impl Broker {
         // A network that guesses at everybody is one source, whomever it names.
         let about = about.filter(|_| scope != Scope::Network);
         let event = Event { about, ..Self::sign_in_event(flow) };
-        let error = self.refuse(visit, event, "too_many_attempts", reason).await;
-        error.retry_after(wait)
+        refused(event, "too_many_attempts", reason).retry_after(wait)
     }
 }

@@ -6,10 +6,10 @@ use super::Broker;
 use super::account::own_event;
 use super::brand::BrandView;
 use super::directory::AppEntry;
-use super::error::{AppLink, FlowError};
+use super::error::{AppLink, FlowError, refused};
 use super::evidence::Event;
 use super::sessions::CurrentSession;
-use super::visit::{Answer, CookieChange, Go, Visit};
+use super::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::crypto::seal::Purpose;
 use crate::model::{AppId, ConnectionId, Session, UpstreamLogout};
 use crate::policy::logout::{self, Hinted, LogoutStep};
@@ -62,7 +62,7 @@ impl Broker {
     /// Takes an app's wish that the person be signed out. A hint that is no good ends nothing and leads nowhere.
     pub async fn begin_logout(&self, visit: &Visit, parameters: &Parameters) -> Result<Logout, FlowError> {
         let current = self.current_session(visit).await?;
-        let request = self.read_logout(visit, parameters, current.as_ref()).await?;
+        let request = self.read_logout(parameters, current.as_ref()).await?;
         let step = logout::decide(current.is_some(), request.hint);
         match (current, step) {
             (None, _) | (_, LogoutStep::Pass) => {
@@ -114,7 +114,7 @@ impl Broker {
     pub async fn sign_out(&self, visit: &Visit) -> Result<Option<Answer>, FlowError> {
         let Some(current) = self.current_session(visit).await? else {
             self.end_presented_session(visit).await?;
-            return Ok(Some(Answer::to(Go::SignedOut(None)).with(CookieChange::ClearSession)));
+            return Ok(Some(Answer::to(NextPage::SignedOut(None)).with(CookieChange::ClearSession)));
         };
         let wish = self.upstream_wish(&current.session).await?;
         if wish == Some(UpstreamLogout::Ask) {
@@ -146,7 +146,6 @@ impl Broker {
     /// Reads an end-session request (section 2).
     async fn read_logout(
         &self,
-        visit: &Visit,
         parameters: &Parameters,
         current: Option<&CurrentSession>,
     ) -> Result<Request, FlowError> {
@@ -154,24 +153,24 @@ impl Broker {
         let state = parameters.get("state");
         let longest = self.settings.state_bytes;
         if parameters.first_repeated().is_some() || state.is_some_and(|state| state.len() > longest) {
-            return Err(self.refuse(visit, event, "invalid_request", "parameter_repeated_or_too_long").await);
+            return Err(refused(event, "invalid_request", "parameter_repeated_or_too_long"));
         }
         let hint = parameters.get("id_token_hint");
         let claims = hint.and_then(|hint| self.read_id_token_hint(hint));
         if hint.is_some() && claims.is_none() {
-            return Err(self.refuse(visit, event, "invalid_request", "id_token_hint_invalid").await);
+            return Err(refused(event, "invalid_request", "id_token_hint_invalid"));
         }
         let client_id = parameters.get("client_id");
         let hinted_client = claims.as_ref().map(|claims| claims.client_id.as_str());
         if client_id.zip(hinted_client).is_some_and(|(named, hinted)| named != hinted) {
-            return Err(self.refuse(visit, event, "invalid_request", "id_token_hint_of_another_app").await);
+            return Err(refused(event, "invalid_request", "id_token_hint_of_another_app"));
         }
         let app = match hinted_client.or(client_id) {
             Some(client_id) => self.directory.app(client_id).await?,
             None => None,
         };
         if claims.is_some() && app.is_none() {
-            return Err(self.refuse(visit, event, "invalid_request", "id_token_hint_of_no_app").await);
+            return Err(refused(event, "invalid_request", "id_token_hint_of_no_app"));
         }
         let hint = match (&claims, &app, current) {
             (Some(claims), Some(entry), Some(current)) => {
@@ -211,7 +210,7 @@ impl Broker {
     ) -> Result<Answer, FlowError> {
         let onward = if upstream { self.upstream_address(&current.session, leaving).await? } else { None };
         let go = match &onward {
-            Some(url) => Go::Upstream(url.clone()),
+            Some(url) => NextPage::Upstream(url.clone()),
             None => self.leave(leaving).await?,
         };
         let mut tx = self.database.write().await?;
@@ -251,18 +250,18 @@ impl Broker {
     }
 
     /// The end of a sign-out: the app's address, if it is still registered, else our own page.
-    async fn leave(&self, leaving: &Leaving) -> Result<Go, FlowError> {
-        let Some(app) = leaving.app else { return Ok(Go::SignedOut(None)) };
+    async fn leave(&self, leaving: &Leaving) -> Result<NextPage, FlowError> {
+        let Some(app) = leaving.app else { return Ok(NextPage::SignedOut(None)) };
         let Some(entry) = self.directory.app_by_id(app).await?.filter(|entry| entry.is_enabled()) else {
-            return Ok(Go::SignedOut(None));
+            return Ok(NextPage::SignedOut(None));
         };
         let registered = &entry.app.settings.post_logout_redirect_uris;
         Ok(match leaving.uri.as_deref().filter(|uri| logout::may_return(uri, registered)) {
-            Some(uri) => Go::App(match &leaving.state {
+            Some(uri) => NextPage::App(match &leaving.state {
                 Some(state) => add_to_query(uri, &[("state", state)]),
                 None => uri.to_owned(),
             }),
-            None => Go::SignedOut(Some(entry.app.client_id.clone())),
+            None => NextPage::SignedOut(Some(entry.app.client_id.clone())),
         })
     }
 

@@ -2,29 +2,29 @@
 //! call out with no transaction open, commit one transaction that re-checks what was read and writes change, evidence
 //! and consequences together, or nothing.
 //!
-//! Nothing here knows HTTP: who asks is a [`visit::Visit`], the answer an [`visit::Answer`]. Steps of a sign-in never
-//! route to each other; each ends in [`crate::policy::step::next_step`].
+//! Nothing here knows HTTP: who asks is a [`visit::Visit`], the answer an [`visit::Answer`]. The handlers of
+//! steps never route to each other: what they answer goes to the dispatcher ([`dispatch`]), which alone knows them all.
 
 pub mod access_token;
 pub mod account;
-pub mod anew;
 pub mod audit_days;
 pub mod authorize;
 pub mod brand;
 pub mod cached;
 mod client_guesses;
 pub mod clients;
+mod code;
 mod code_text;
-pub mod complete;
 pub mod consent;
 pub mod credentials;
 pub mod directory;
+pub mod dispatch;
 mod email;
 pub mod error;
 pub mod evidence;
-pub mod flow_state;
 mod guessing;
 mod hint;
+pub mod interaction;
 pub mod introspect;
 mod known_browser;
 pub mod link;
@@ -35,6 +35,7 @@ mod memory;
 pub mod metadata;
 pub mod password_link;
 mod personal;
+pub mod reauthentication;
 mod redeeming;
 mod refusals;
 pub mod revoke;
@@ -42,6 +43,7 @@ pub mod sessions;
 pub mod sign_in;
 pub mod signing;
 pub mod sso;
+mod to_app;
 pub mod token;
 pub mod upkeep;
 pub mod upstream_logout;

@@ -3,7 +3,7 @@
 
 use super::Broker;
 use super::email::account_email_proof;
-use super::error::FlowError;
+use super::error::{FlowError, refused};
 use super::evidence::Event;
 use super::mail::OutgoingMail;
 use super::visit::Visit;
@@ -72,13 +72,9 @@ impl Broker {
     }
 
     /// What the page of a link shows.
-    pub async fn view_password_link(
-        &self,
-        visit: &Visit,
-        token: &str,
-    ) -> Result<PasswordLinkView, FlowError> {
+    pub async fn view_password_link(&self, token: &str) -> Result<PasswordLinkView, FlowError> {
         let hash = random::hash_token(token);
-        let account = self.require_password_link(visit, &hash).await?;
+        let account = self.require_password_link(&hash).await?;
         Ok(PasswordLinkView {
             form_token: self.form_token(token),
             username: account.username.map(|username| username.to_string()).unwrap_or_default(),
@@ -94,7 +90,7 @@ impl Broker {
         new: &Secret,
     ) -> Result<SetPassword, FlowError> {
         let hash = random::hash_token(token);
-        let account = self.require_password_link(visit, &hash).await?;
+        let account = self.require_password_link(&hash).await?;
         let broken = broken_rules(self.settings.password_rules, new.expose());
         if !broken.is_empty() {
             return Ok(SetPassword::Broken(broken));
@@ -103,7 +99,7 @@ impl Broker {
         let hashed = match self.hash_unless_recent(self.hashing_share(visit), account.id, new).await? {
             Ok(Some(hashed)) => hashed,
             Ok(None) => return Ok(SetPassword::Broken(vec![BrokenRule::Recent])),
-            Err(error) => return Err(self.link_not_hashed(visit, &account, error).await),
+            Err(error) => return Err(Self::link_not_hashed(&account, error)),
         };
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
@@ -111,15 +107,14 @@ impl Broker {
         let used = consume_link(&mut tx, &hash, now).await?;
         let standing = self.password_standing(&mut tx, account.id).await?;
         let (Some(used), Ok(account)) = (used, standing) else {
-            drop(tx);
-            return Err(self.refuse(visit, event(Some(&account)), "password_link_used", "link_lost").await);
+            return Err(refused(event(Some(&account)), "password_link_used", "link_lost"));
         };
         if used != account.id {
             return Err(StoreError::inconsistent("password_links", "account_id", account.id).into());
         }
         passwords::save_password(&mut tx, account.id, &hashed, now).await?;
         consume_all_links(&mut tx, account.id, now).await?;
-        self.end_everything(&mut tx, account.id).await?;
+        self.end_everything(&mut tx, account.id, None).await?;
         // Whoever holds the address has proved more than those who guessed.
         if let Some(username) = &account.username {
             let subject = self.guesses_of(username.as_str());
@@ -154,7 +149,7 @@ impl Broker {
     }
 
     /// The account of a link that works now; else the refusal, recorded.
-    async fn require_password_link(&self, visit: &Visit, hash: &str) -> Result<Account, FlowError> {
+    async fn require_password_link(&self, hash: &str) -> Result<Account, FlowError> {
         let mut tx = self.database.read().await?;
         let found = find_link(&mut tx, hash, self.clock.now()).await?;
         let standing = match found {
@@ -170,7 +165,7 @@ impl Broker {
         }
         match standing {
             Ok(account) => Ok(account),
-            Err(reason) => Err(self.refuse(visit, event(None), "password_link_used", reason).await),
+            Err(reason) => Err(refused(event(None), "password_link_used", reason)),
         }
     }
 
@@ -198,10 +193,10 @@ impl Broker {
         Ok(Ok(account))
     }
 
-    async fn link_not_hashed(&self, visit: &Visit, account: &Account, error: PasswordError) -> FlowError {
+    fn link_not_hashed(account: &Account, error: PasswordError) -> FlowError {
         match error {
             PasswordError::Busy { retry_after } => {
-                let refused = self.refuse(visit, event(Some(account)), "busy", "hashing_busy").await;
+                let refused = refused(event(Some(account)), "busy", "hashing_busy");
                 refused.retry_after(retry_after)
             }
             error => FlowError::Unavailable(error.to_string()),

@@ -6,15 +6,16 @@ use zeroize::Zeroizing;
 
 use super::Broker;
 use super::error::FlowError;
-use super::evidence::Event;
+use super::evidence::{Event, receipt_of};
 use super::visit::Visit;
 use crate::crypto::random;
 use crate::crypto::seal::Purpose;
-use crate::model::{Account, AccountId, Organization, Proof, Secret, Session, SessionId};
+use crate::model::{Account, AccountId, FlowId, Organization, Proof, Secret, Session, SessionId};
 use crate::policy::access::may_use_password;
+use crate::policy::step::SessionPermit;
 use crate::protocol::packed;
 use crate::store::sessions::NewSession;
-use crate::store::{StoreError, Tx, accounts, grants, links, mail_codes, organizations, sessions};
+use crate::store::{StoreError, Tx, accounts, grants, interactions, mail_codes, organizations, sessions};
 
 /// A session's use is noted at most so often.
 const TOUCH_EVERY: Duration = Duration::from_mins(1);
@@ -116,6 +117,7 @@ impl Broker {
         &self,
         tx: &mut Tx,
         visit: &Visit,
+        permit: SessionPermit,
         sign_in: SignIn<'_>,
     ) -> Result<OpenedSession, FlowError> {
         let now = self.clock.now();
@@ -159,7 +161,9 @@ impl Broker {
             (_, Some(_)) if renewed => {}
             (Some(old), _) => {
                 if self.end_session(tx, old).await? {
-                    self.record_success(tx, &session_event("session.end", old, "replaced")).await?;
+                    let receipt = Some(receipt_of(permit.interaction()));
+                    let event = Event { receipt, ..session_event("session.end", old, "replaced") };
+                    self.record_success(tx, &event).await?;
                 }
                 sessions::insert_session(tx, &new).await?;
             }
@@ -176,12 +180,17 @@ impl Broker {
         Ok(ended)
     }
 
-    /// Ends everything that an account has open: sessions, grants with all their tokens, attempts to link, and the codes
-    /// that were mailed to it.
-    pub(super) async fn end_everything(&self, tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
+    /// Ends everything that an account has open: sessions, grants with all their tokens, interactions, and the codes that
+    /// were mailed to it. The interaction `but` goes on: it is the one that ends the rest.
+    pub(super) async fn end_everything(
+        &self,
+        tx: &mut Tx,
+        account: AccountId,
+        but: Option<FlowId>,
+    ) -> Result<(), StoreError> {
         let now = self.clock.now();
-        // Order matters: attempts before sessions, as whoever goes on with one does.
-        links::end_attempts_of_account(tx, account, now).await?;
+        // Order matters: interactions before sessions, as in every use case that goes on with one.
+        interactions::end_interactions_of_account(tx, account, but, now).await?;
         sessions::end_all_sessions(tx, account, now).await?;
         grants::revoke_grants_of_account(tx, account, now).await?;
         mail_codes::delete_codes_of_account(tx, account).await

@@ -2,16 +2,17 @@
 
 use super::Broker;
 use super::brand::BrandView;
-use super::complete::Proven;
 use super::directory::Name;
-use super::error::FlowError;
+use super::error::{FlowError, Refusal, refused};
 use super::evidence::{Event, receipt_of};
-use super::flow_state::finish_mark;
 use super::guessing::{Counted, Guess};
-use super::visit::{Answer, Go, Visit};
+use super::interaction::sealed::finish_mark;
+use super::interaction::{Answered, Handled, sign_in_event_of};
+use super::visit::{Answer, NextPage, Visit};
 use crate::crypto::password::{MAX_PASSWORD_BYTES, PasswordError, Place, Share};
 use crate::model::{
-    Account, ConnectionId, Email, Flow, Naming, Profile, ProfileKind, Proof, Secret, Side, Target, Username,
+    Account, Aim, ConnectionId, Email, Flow, Interaction, Naming, Profile, ProfileKind, Proof, Purpose,
+    Secret, Subject, Username,
 };
 use crate::policy::access::may_use_password;
 use crate::policy::password::normalize;
@@ -49,9 +50,9 @@ pub struct SignInView {
 pub enum SignInPurpose {
     /// To be signed in.
     SignIn,
-    /// To prove anew who one is, before something sensitive. Only this account counts.
-    ProveAnew,
-    /// To prove the second side of a link: an account's own username and password, or one of the connections.
+    /// To prove again who one is, before something sensitive. Only this account counts.
+    Reauthenticate,
+    /// To prove the chosen side of a link: an account's own username and password, or one of the connections.
     Link,
 }
 
@@ -80,9 +81,9 @@ impl Broker {
         let mut username = None;
         let mut app_name = None;
         let mut purpose = SignInPurpose::SignIn;
-        let mut locale = flow.target.ui_locales().map(str::to_owned);
-        match &flow.target {
-            Target::App(request) => {
+        let mut locale = flow.aim.request().and_then(|request| request.ui_locales.clone());
+        match &flow.aim {
+            Aim::Begin(Purpose::App(request)) => {
                 username = request.name_hint().map(str::to_owned);
                 if let Some(entry) = self.directory.app_by_id(request.app).await? {
                     app_name = Some(entry.app.name.clone());
@@ -92,28 +93,28 @@ impl Broker {
                     }
                 }
             }
-            Target::Own(account, _) => {
-                purpose = SignInPurpose::ProveAnew;
+            Aim::Begin(Purpose::Reauthenticate(account, _)) => {
+                purpose = SignInPurpose::Reauthenticate;
                 let found = accounts::find_account(&mut self.database.read().await?, *account).await?;
                 username = found.and_then(|found| found.username).map(|username| username.to_string());
             }
-            Target::Link(attempt, _) => {
+            Aim::Prove(trip) => {
                 purpose = SignInPurpose::Link;
-                if let Some((several, target)) = self.second_side(*attempt).await? {
+                if let Some((several, waiting)) = self.ways_to_prove(*trip).await? {
                     connections = self.connection_views(&several).await?;
-                    app_name = match target.app() {
+                    app_name = match waiting.app() {
                         Some(app) => self.directory.app_by_id(app).await?.map(|entry| entry.app.name.clone()),
                         None => None,
                     };
-                    locale = target.ui_locales().map(str::to_owned);
+                    locale = waiting.ui_locales().map(str::to_owned);
                 }
             }
-            Target::Account | Target::Home(_) | Target::Near(..) => {}
+            Aim::Begin(Purpose::Account | Purpose::Home(_) | Purpose::AddProfile) => {}
         }
         Ok(SignInView {
             handle: handle.to_owned(),
             form_token: self.form_token(&flow.id.to_string()),
-            brand: self.brand_of_target(&flow.target).await?,
+            brand: self.brand_of_aim(&flow.aim).await?,
             app: app_name,
             receipt: receipt_of(flow.id),
             username,
@@ -181,8 +182,8 @@ impl Broker {
         let several = self.named_by_person(entered).await?;
         let login_hint = entered.trim().parse::<Email>().ok();
         match several.as_slice() {
-            [] => Err(self.refuse(visit, Self::sign_in_event(&flow), "unknown_domain", "unknown_name").await),
-            [only] => self.begin_leg(visit, flow, *only, login_hint.as_ref().map(Email::as_str)).await,
+            [] => Err(refused(Self::sign_in_event(&flow), "unknown_domain", "unknown_name")),
+            [only] => self.begin_upstream(visit, flow, *only, login_hint.as_ref().map(Email::as_str)).await,
             _ => self.offer_choice(visit, flow, entered.trim(), false).await,
         }
     }
@@ -197,8 +198,14 @@ impl Broker {
     ) -> Result<Answer, FlowError> {
         flow.named = Some(Naming { name: name.to_owned(), by_link });
         let cookies = self.keep_flow(visit, &flow).await?;
-        let go = Go::Choose(self.flow_handle(flow.id, flow.target.app())?, Some(name.to_owned()));
-        Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
+        let next = NextPage::Choose(self.flow_handle(flow.id, flow.aim.app())?, Some(name.to_owned()));
+        Ok(Answer::to(next).with_all(cookies))
+    }
+
+    /// Shows the sign-in page to somebody who came without an app, and keeps the flow in the browser.
+    pub(super) async fn show_sign_in(&self, visit: &Visit, flow: &Flow) -> Result<Answer, FlowError> {
+        let cookies = self.keep_flow(visit, flow).await?;
+        Ok(Answer::to(NextPage::SignIn(self.flow_handle(flow.id, None)?)).with_all(cookies))
     }
 
     /// Goes on at the provider that the person chose.
@@ -209,18 +216,15 @@ impl Broker {
         connection: ConnectionId,
     ) -> Result<Answer, FlowError> {
         let flow = self.require_flow(visit, handle).await?;
-        let asked = match &flow.target {
-            Target::App(request) => request.name_hint().map(str::to_owned),
-            Target::Account | Target::Home(_) | Target::Own(..) | Target::Link(..) | Target::Near(..) => None,
-        };
-        // Whoever typed an email address and was offered several providers need not type it again there.
+        let asked = flow.aim.request().and_then(|request| request.name_hint().map(str::to_owned));
+        // A person who typed an email address and was offered several providers need not type it again there.
         let typed = flow.named.as_ref().and_then(|named| named.name.parse::<Email>().ok());
         let offered = match &typed {
             Some(email) => self.named_by_person(email.as_str()).await?.contains(&connection),
             None => false,
         };
         let hint = typed.filter(|_| offered).map(|email| email.as_str().to_owned()).or(asked);
-        self.begin_leg(visit, flow, connection, hint.as_deref()).await
+        self.begin_upstream(visit, flow, connection, hint.as_deref()).await
     }
 
     /// Signs in by username and password. An email address whose domain is routed goes to its provider, whatever the
@@ -231,26 +235,29 @@ impl Broker {
         handle: &str,
         entered: &str,
         password: Secret,
-    ) -> Result<Answer, FlowError> {
+    ) -> Result<Handled, FlowError> {
         let flow = self.require_flow(visit, handle).await?;
         let entered = entered.trim();
-        // Who proves something by a password is not sent to a provider instead.
-        let may_route = !matches!(flow.target, Target::Own(..) | Target::Link(..));
+        // A person who proves something by a password is not sent to a provider instead.
+        let may_route = !matches!(flow.aim, Aim::Begin(Purpose::Reauthenticate(..)) | Aim::Prove(_));
         if let (Ok(email), true) = (entered.parse::<Email>(), may_route) {
             let name = Name::Domain(email.domain().clone());
             let routed = self.connections_for_name(&name, NamedBy::PersonByDomain).await?;
             match routed.as_slice() {
                 [] => {}
-                [only] => return self.begin_leg(visit, flow, *only, Some(email.as_str())).await,
-                _ => return self.sign_in_by_name(visit, handle, entered).await,
+                [only] => {
+                    let begun = self.begin_upstream(visit, flow, *only, Some(email.as_str()));
+                    return Ok(begun.await?.into());
+                }
+                _ => return Ok(self.sign_in_by_name(visit, handle, entered).await?.into()),
             }
         }
         // Order matters: the answer to a flow that has ended must not depend on the password.
         if !self.is_waited_for(visit, &flow).await? {
             let event = Self::sign_in_event(&flow);
-            return Err(self.refuse(visit, event, "flow_expired", "link_not_waiting").await);
+            return Err(refused(event, "flow_expired", "link_not_waiting"));
         }
-        let place = self.enter_queue(visit, &flow, &password).await?;
+        let place = self.enter_queue(visit, &flow, &password)?;
         let found = self.find_local_account(entered).await?;
         let counters = self.counters(visit, entered, found.as_ref());
         let counted = match self.count_guess(counters).await? {
@@ -259,7 +266,7 @@ impl Broker {
                 // What waits to be recorded keeps no room from those who have something to be hashed.
                 drop(place);
                 let about = self.named(entered, found.as_ref().map(|(account, _)| account.id));
-                return Err(self.too_many(visit, &flow, Some(about), (scope, wait)).await);
+                return Err(Self::too_many(&flow, Some(about), (scope, wait)));
             }
         };
         let (account, stored) = found.map_or((None, None), |(account, stored)| (Some(account), stored));
@@ -267,11 +274,13 @@ impl Broker {
         let normalized = Secret::new(normalize(password.expose()));
         let verdict = match self.passwords.verify_in(place, normalized, stored.clone()).await {
             Ok(verdict) => verdict,
-            Err(error) => return Err(self.hashing_failed(visit, &flow, &counted, error).await),
+            Err(error) => return Err(self.hashing_failed(&flow, &counted, error).await),
         };
         let account = match account {
             Some(account) if verdict.matches => account,
-            refused => return Err(self.refuse_password(visit, &flow, entered, refused.as_ref()).await),
+            refused => {
+                return Err(self.refuse_password(visit, &flow, entered, refused.as_ref()).await?.into());
+            }
         };
         let Some(mut checked) = stored else {
             return Err(FlowError::Unavailable("a password without a hash has matched".to_owned()));
@@ -281,19 +290,17 @@ impl Broker {
         {
             checked = stronger;
         }
-        Box::pin(self.complete_local(visit, &flow, account, &counted, &checked)).await
+        let proved = Box::pin(self.complete_local(visit, &flow, account, &counted, &checked)).await?;
+        Ok(proved.into())
     }
 
     /// A place before the hashing threads, before anything is read or counted: a crowd that finds none costs little.
-    async fn enter_queue(&self, visit: &Visit, flow: &Flow, password: &Secret) -> Result<Place, FlowError> {
+    fn enter_queue(&self, visit: &Visit, flow: &Flow, password: &Secret) -> Result<Place, FlowError> {
         if password.expose().len() > MAX_PASSWORD_BYTES {
             let event = Self::sign_in_event(flow);
-            return Err(self.refuse(visit, event, "password_too_long", "password_too_long").await);
+            return Err(refused(event, "password_too_long", "password_too_long"));
         }
-        match self.passwords.enter(self.hashing_share(visit)) {
-            Ok(place) => Ok(place),
-            Err(error) => Err(self.not_hashed(visit, flow, error).await),
-        }
+        self.passwords.enter(self.hashing_share(visit)).map_err(|error| not_hashed(flow, error))
     }
 
     async fn find_local_account(
@@ -316,41 +323,27 @@ impl Broker {
         flow: &Flow,
         entered: &str,
         account: Option<&Account>,
-    ) -> FlowError {
+    ) -> Result<Refusal, FlowError> {
         let reason = if account.is_some() { "wrong_password" } else { "unknown_username" };
-        let event = match self.event_of_app(flow).await {
-            Ok(event) => event,
-            Err(error) => return error,
-        };
+        let event = self.event_of_app(flow).await?;
         let organization = account.and_then(|account| account.organization).or(event.organization);
         // Another answer may have ended the flow while this password was checked. The right one would be told so.
-        let code = match self.end_of(visit, flow).await {
-            Ok(None) => "bad_credentials",
-            Ok(Some((code, _))) => code,
-            Err(error) => return error,
+        let code = if flows::is_spent(&mut self.database.read().await?, &finish_mark(flow.id)).await? {
+            "flow_finished"
+        } else if self.is_waited_for(visit, flow).await? {
+            "bad_credentials"
+        } else {
+            "flow_expired"
         };
         let about = Some(self.named(entered, account.map(|account| account.id)));
-        self.refuse(visit, Event { organization, about, ..event }, code, reason).await
+        Ok(Refusal::new(Event { organization, about, ..event }, code, reason))
     }
 
-    /// Why nothing that is entered in a flow is taken any more, whoever enters it: the public code, and the reason.
-    async fn end_of(
-        &self,
-        visit: &Visit,
-        flow: &Flow,
-    ) -> Result<Option<(&'static str, &'static str)>, FlowError> {
-        if flows::is_spent(&mut self.database.read().await?, &finish_mark(flow.id)).await? {
-            return Ok(Some(("flow_finished", "flow_finished")));
-        }
-        let waits = self.is_waited_for(visit, flow).await?;
-        Ok((!waits).then_some(("flow_expired", "link_not_waiting")))
-    }
-
-    /// Whether an attempt to link still waits for what is proved in a flow; true of flows that prove nothing for one.
+    /// Whether an interaction still waits for what is proved in a flow; true of flows that begin one.
     async fn is_waited_for(&self, visit: &Visit, flow: &Flow) -> Result<bool, FlowError> {
-        let Target::Link(id, revision) = flow.target else { return Ok(true) };
+        let Aim::Prove(trip) = flow.aim else { return Ok(true) };
         let mut tx = self.database.read().await?;
-        Ok(self.waiting_attempt(&mut tx, visit, (id, revision)).await?.is_some())
+        Ok(self.find_waiting_for(&mut tx, visit, trip).await?.is_some())
     }
 
     /// An event of somebody who has proved nothing, in the log of the app's organization.
@@ -362,13 +355,7 @@ impl Broker {
     }
 
     /// A password that was not checked was no guess.
-    async fn hashing_failed(
-        &self,
-        visit: &Visit,
-        flow: &Flow,
-        counted: &[Guess; 2],
-        error: PasswordError,
-    ) -> FlowError {
+    async fn hashing_failed(&self, flow: &Flow, counted: &[Guess; 2], error: PasswordError) -> FlowError {
         let returned = async {
             let mut tx = self.database.write().await?;
             for guess in counted {
@@ -379,20 +366,7 @@ impl Broker {
         if let Err(error) = returned.await {
             return error.into();
         }
-        self.not_hashed(visit, flow, error).await
-    }
-
-    async fn not_hashed(&self, visit: &Visit, flow: &Flow, error: PasswordError) -> FlowError {
-        let event = Self::sign_in_event(flow);
-        match error {
-            PasswordError::TooLong => {
-                self.refuse(visit, event, "password_too_long", "password_too_long").await
-            }
-            PasswordError::Busy { retry_after } => {
-                self.refuse(visit, event, "busy", "hashing_busy").await.retry_after(retry_after)
-            }
-            PasswordError::Phc(_) | PasswordError::Unavailable => FlowError::Unavailable(error.to_string()),
-        }
+        not_hashed(flow, error)
     }
 
     /// Hashes the same password anew, stronger; gives the new hash when it took the old one's place.
@@ -422,23 +396,22 @@ impl Broker {
         account: Account,
         [of_account, of_network]: &[Guess; 2],
         checked: &str,
-    ) -> Result<Answer, FlowError> {
+    ) -> Result<Answered, FlowError> {
         let now = self.clock.now();
-        let (mut tx, known) = self.begin_completion(&flow.target).await?;
+        let (mut tx, known) = self.open_for_flow(flow, None).await?;
         let profile = local_profile(profiles::list_profiles(&mut tx, account.id).await?);
         let organization = organizations::find_organization_of(&mut tx, &account).await?;
         let allowed = may_use_password(&account, organization.as_ref());
         // A password that was changed while the old one was being checked opens nothing.
         let current = passwords::hold_password(&mut tx, account.id, checked).await?;
         let (Some(profile), true) = (profile, allowed && current) else {
-            drop(tx);
             let reason = if current { "local_sign_in_off" } else { "password_changed" };
             let event = Event {
                 organization: account.organization,
                 actor: Some(account.id.into()),
                 ..Self::sign_in_event(flow)
             };
-            return Err(self.refuse(visit, event, "bad_credentials", reason).await);
+            return Err(refused(event, "bad_credentials", reason));
         };
         forgive_guesses(&mut tx, of_account.scope.as_str(), &of_account.subject).await?;
         let Guess { scope, subject, blocked_until } = of_network;
@@ -453,19 +426,37 @@ impl Broker {
             acr: None,
             upstream_sid: None,
         };
-        if let Target::Link(attempt, revision) = flow.target {
-            let proved = (Side::Profile { account: account.id, proof }, account.organization);
-            let event = Self::sign_in_event(flow);
-            let link = (attempt, revision);
-            return Box::pin(self.prove_second_side(tx, visit, flow, link, proved, event)).await;
+        let organization = account.organization;
+        let subject = Subject::Account { account: account.id, proof };
+        match &flow.aim {
+            Aim::Prove(trip) => {
+                let event = Self::sign_in_event(flow);
+                let opened = (tx, known);
+                Box::pin(self.prove_chosen(opened, visit, flow, *trip, (subject, organization), event)).await
+            }
+            Aim::Begin(purpose) => {
+                let interaction = Interaction::new(flow.id, purpose.clone(), subject);
+                let event = sign_in_event_of(&interaction, &account);
+                Ok(Answered { account: Some(account), ..Answered::new((tx, known), interaction, event) })
+            }
         }
-        self.complete_sign_in(tx, visit, flow, Proven { account, proof, upstream_id_token: None }, known)
-            .await
     }
 
     /// The record of a sign-in of somebody who has proved nothing yet.
     pub(super) fn sign_in_event(flow: &Flow) -> Event {
-        Event { app: flow.target.app(), receipt: Some(receipt_of(flow.id)), ..Event::new("sign_in") }
+        Event { app: flow.aim.app(), receipt: Some(receipt_of(flow.id)), ..Event::new("sign_in") }
+    }
+}
+
+/// Why a password is not hashed now.
+fn not_hashed(flow: &Flow, error: PasswordError) -> FlowError {
+    let event = Broker::sign_in_event(flow);
+    match error {
+        PasswordError::TooLong => refused(event, "password_too_long", "password_too_long"),
+        PasswordError::Busy { retry_after } => {
+            refused(event, "busy", "hashing_busy").retry_after(retry_after)
+        }
+        PasswordError::Phc(_) | PasswordError::Unavailable => FlowError::Unavailable(error.to_string()),
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::Broker;
 use super::directory::ConnectionEntry;
-use super::error::{EndpointError, FlowError};
+use super::error::{EndpointError, FlowError, refused};
 use super::evidence::Event;
 use super::visit::{Answer, Visit};
-use crate::model::{CLOCK_SKEW, Connection, ConnectionId, Session, Target};
+use crate::model::{CLOCK_SKEW, Connection, ConnectionId, Purpose, Session};
 use crate::protocol::jose::Jwk;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 use crate::store::{StoreError, Tx, apps, grants, sessions};
@@ -50,7 +50,6 @@ impl Broker {
             return Ok(self.record_refusal_alone(&visit.network(), &event, "session_unknown").await?);
         }
         if !grants::kill_token(&mut tx, &mark, target.replayable_until).await? {
-            drop(tx);
             return Err(self.refuse_logout(visit, &event, "logout_token_replayed").await);
         }
         let ended = self.end_all(&mut tx, &named).await?;
@@ -76,7 +75,7 @@ impl Broker {
         connection: ConnectionId,
         parameters: &Parameters,
     ) -> Result<String, FlowError> {
-        let entry = self.require_connection(visit, connection, "logout.front_channel").await?;
+        let entry = self.require_connection(connection, "logout.front_channel").await?;
         let event = Event {
             organization: Some(entry.organization.id),
             connection: Some(connection),
@@ -84,10 +83,10 @@ impl Broker {
         };
         let named = parameters.get("iss").zip(parameters.get("sid"));
         let Some((issuer, sid)) = named.filter(|_| parameters.first_repeated().is_none()) else {
-            return Err(self.refuse(visit, event, "invalid_request", "iss_or_sid_missing").await);
+            return Err(refused(event, "invalid_request", "iss_or_sid_missing"));
         };
         if !is_issuer(&entry.connection, issuer) {
-            return Err(self.refuse(visit, event, "invalid_request", "iss_mismatch").await);
+            return Err(refused(event, "invalid_request", "iss_mismatch"));
         }
         let open = {
             let mut tx = self.database.read().await?;
@@ -113,41 +112,39 @@ impl Broker {
         connection: ConnectionId,
         parameters: &Parameters,
     ) -> Result<Answer, FlowError> {
-        let entry = self.require_connection(visit, connection, "sign_in").await?;
+        let entry = self.require_connection(connection, "sign_in").await?;
         let event = Event {
             organization: Some(entry.organization.id),
             connection: Some(connection),
             ..Event::new("sign_in")
         };
         if parameters.first_repeated().is_some() {
-            return Err(self.refuse(visit, event, "invalid_request", "parameter_repeated").await);
+            return Err(refused(event, "invalid_request", "parameter_repeated"));
         }
         if parameters.get("iss").is_some_and(|issuer| !is_issuer(&entry.connection, issuer)) {
-            return Err(self.refuse(visit, event, "invalid_request", "iss_mismatch").await);
+            return Err(refused(event, "invalid_request", "iss_mismatch"));
         }
-        let target = match parameters.get("target_link_uri") {
-            None => Target::Account,
-            Some(uri) => match self.target_of(&entry, uri).await? {
-                Some(target) => target,
+        let purpose = match parameters.get("target_link_uri") {
+            None => Purpose::Account,
+            Some(uri) => match self.purpose_of(&entry, uri).await? {
+                Some(purpose) => purpose,
                 None => {
-                    return Err(self
-                        .refuse(visit, event, "invalid_request", "target_link_uri_unregistered")
-                        .await);
+                    return Err(refused(event, "invalid_request", "target_link_uri_unregistered"));
                 }
             },
         };
-        self.begin_connection(visit, connection, target, parameters.get("login_hint")).await
+        self.begin_connection(visit, connection, purpose, parameters.get("login_hint")).await
     }
 
     /// What a `target_link_uri` leads to: our own page, or an app of the organization that has it as its home.
-    async fn target_of(&self, entry: &ConnectionEntry, uri: &str) -> Result<Option<Target>, FlowError> {
+    async fn purpose_of(&self, entry: &ConnectionEntry, uri: &str) -> Result<Option<Purpose>, FlowError> {
         if uri == self.settings.issuer || uri == self.url("/") || uri == self.url("/account") {
-            return Ok(Some(Target::Account));
+            return Ok(Some(Purpose::Account));
         }
         let mut tx = self.database.read().await?;
         let all = apps::list_apps(&mut tx, entry.organization.id).await?;
         let found = all.into_iter().find(|app| app.enabled && app.settings.home_uri.as_deref() == Some(uri));
-        Ok(found.map(|app| Target::Home(app.id)))
+        Ok(found.map(|app| Purpose::Home(app.id)))
     }
 
     /// The public keys with which the broker proves itself at a connection's provider, one at most; `None` where there
@@ -162,19 +159,18 @@ impl Broker {
     }
 
     /// Refuses what is sent to a connection that does not exist.
-    pub async fn require_callback(&self, visit: &Visit, connection: ConnectionId) -> Result<(), FlowError> {
-        self.require_connection(visit, connection, "sign_in").await.map(drop)
+    pub async fn require_callback(&self, connection: ConnectionId) -> Result<(), FlowError> {
+        self.require_connection(connection, "sign_in").await.map(drop)
     }
 
     async fn require_connection(
         &self,
-        visit: &Visit,
         connection: ConnectionId,
         action: &'static str,
     ) -> Result<Arc<ConnectionEntry>, FlowError> {
         match self.directory.connection(connection).await? {
             Some(entry) => Ok(entry),
-            None => Err(self.refuse(visit, Event::new(action), "not_found", "connection_unknown").await),
+            None => Err(refused(Event::new(action), "not_found", "connection_unknown")),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::model::{FlowId, OwnPlace, Secret};
+use crate::model::{FlowId, Secret, SensitiveAction};
 
 /// The length of the IPv6 networks that internet providers give to their customers (RFC 6177).
 const CUSTOMER: u8 = 56;
@@ -81,7 +81,7 @@ pub enum CookieChange {
 
 /// Where the browser goes next.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Go {
+pub enum NextPage {
     /// The sign-in page of a flow.
     SignIn(String),
     /// The page on which one of several connections is chosen; the name that leads to them, if one was given.
@@ -92,16 +92,16 @@ pub enum Go {
     Consent(String),
     /// An app.
     App(String),
-    /// The page of an attempt that offers to link other accounts.
+    /// The page that offers to link other accounts.
     Link(String),
-    /// The page of an attempt on which both sides are named and confirmed.
+    /// The page on which both sides of a link are named and confirmed.
     ConfirmLink(String),
     /// The profile page.
     Account,
-    /// A page of the account's own that changes something sensitive.
-    Own(OwnPlace),
-    /// The page on which a mailed code is entered, on the way to such a page.
-    MailCode(OwnPlace),
+    /// The page of a sensitive action.
+    Sensitive(SensitiveAction),
+    /// The page on which a mailed code is entered, on the way to a sensitive action.
+    MailCode(SensitiveAction),
     /// The page that says that somebody is signed out; the client id of the app that sent them, if known.
     SignedOut(Option<String>),
 }
@@ -110,15 +110,21 @@ pub enum Go {
 #[derive(Clone)]
 pub struct Answer {
     /// Where to.
-    pub go: Go,
+    pub next: NextPage,
     /// With which cookies.
     pub cookies: Vec<CookieChange>,
 }
 
 impl Answer {
     /// Without a change of cookies.
-    pub const fn to(go: Go) -> Self {
-        Self { go, cookies: Vec::new() }
+    pub const fn to(next: NextPage) -> Self {
+        Self { next, cookies: Vec::new() }
+    }
+
+    /// The same, with further changes of cookies.
+    #[must_use]
+    pub fn with_all(self, changes: impl IntoIterator<Item = CookieChange>) -> Self {
+        changes.into_iter().fold(self, Self::with)
     }
 
     /// The same, with a further change of cookies.

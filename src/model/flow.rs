@@ -1,14 +1,14 @@
 //! Flows: one attempt of one browser to get from an app's request to a code.
 //!
 //! Until somebody has proved something, a [`Flow`] travels sealed in a cookie of its own. From the first proven
-//! credential on, it is a database row ([`ProvenFlow`]).
+//! credential on, it is an interaction ([`super::Interaction`]).
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, AppId, ConnectionId, FlowId, LedgerId, ProfileId, Proof, SessionId, Timestamp};
+use super::{AccountId, AppId, ConnectionId, FlowId, LedgerId, ProfileId, Timestamp};
 
 /// How long a flow lives.
 pub const FLOW_LIFETIME: Duration = Duration::from_mins(30);
@@ -20,12 +20,12 @@ pub struct Flow {
     pub id: FlowId,
     /// When it began.
     pub started_at: Timestamp,
-    /// Where it leads.
-    pub target: Target,
+    /// What it is for.
+    pub aim: Aim,
     /// The name by which the person was led to several connections, to choose from.
     pub named: Option<Naming>,
     /// What was sent to an identity provider, while the person is there.
-    pub leg: Option<UpstreamLeg>,
+    pub upstream: Option<UpstreamRequest>,
 }
 
 impl Flow {
@@ -44,41 +44,93 @@ pub struct Naming {
     pub by_link: bool,
 }
 
-/// Where a flow leads.
+/// What a sealed flow is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Target {
-    /// Back to an app with a code.
-    App(Box<AuthorizationRequest>),
-    /// To the profile page.
-    Account,
-    /// To the home of an app that a third party named (`OpenID` Connect Core, section 4).
-    Home(AppId),
-    /// To a page of the account's own, for which this person has to prove anew who they are.
-    Own(AccountId, OwnPlace),
-    /// To an attempt to link: what is proved here is its second side, at this revision of it.
-    Link(FlowId, i64),
-    /// To an attempt to link: what is proved here is its first side once more, for which the person was not asked.
-    Near(FlowId, i64),
+pub enum Aim {
+    /// To begin an interaction: somebody proves who they are.
+    Begin(Purpose),
+    /// To prove one side of a link that is under way.
+    Prove(Trip),
 }
 
-/// A page of an account's own that changes something sensitive.
+/// The way to prove one side of a link, which an interaction waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OwnPlace {
-    /// Where another way to sign in is added.
+pub struct Trip {
+    /// The interaction.
+    pub interaction: FlowId,
+    /// Its revision when it began to wait; at another one it no longer waits for this proof.
+    pub revision: i64,
+    /// Which side.
+    pub side: LinkSide,
+}
+
+/// One of the two sides of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LinkSide {
+    /// Who has just signed in, to be proved once more since the identity provider had not asked them.
+    Arriving,
+    /// Whom they have chosen to link with.
+    Chosen,
+}
+
+/// Why an interaction exists, and where it ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Purpose {
+    /// To sign in to an app: it ends there, with a code.
+    App(Box<AuthorizationRequest>),
+    /// To open the profile page.
+    Account,
+    /// To open the home of an app that a third party named (`OpenID` Connect Core, section 4).
+    Home(AppId),
+    /// To prove once more that this account is one's own, before something sensitive.
+    Reauthenticate(AccountId, SensitiveAction),
+    /// To add another way to sign in to one's own account; it ends at the profile page.
     AddProfile,
-    /// Where a profile is taken away.
+}
+
+/// Something that only the person themselves may do to their account, so they prove shortly before who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SensitiveAction {
+    /// Another way to sign in is added.
+    AddProfile,
+    /// A profile is taken away.
     Unlink(ProfileId),
-    /// Where a link or merge is undone.
+    /// A link or merge is undone.
     Undo(LedgerId),
 }
 
-impl Target {
+impl Aim {
+    /// The purpose of the interaction that begins; `None` for a proof that another interaction waits for.
+    pub const fn purpose(&self) -> Option<&Purpose> {
+        match self {
+            Self::Begin(purpose) => Some(purpose),
+            Self::Prove(_) => None,
+        }
+    }
+
+    /// The app that is waiting, if it is known here.
+    pub fn app(&self) -> Option<AppId> {
+        self.purpose().and_then(Purpose::app)
+    }
+
+    /// The app's request, if one is waiting.
+    pub fn request(&self) -> Option<&AuthorizationRequest> {
+        self.purpose().and_then(Purpose::request)
+    }
+}
+
+impl Purpose {
+    /// The app's request, if an app is waiting for a code.
+    pub const fn request(&self) -> Option<&AuthorizationRequest> {
+        match self {
+            Self::App(request) => Some(request),
+            Self::Account | Self::Home(_) | Self::Reauthenticate(..) | Self::AddProfile => None,
+        }
+    }
+
     /// The page languages that the waiting app asked for.
     pub fn ui_locales(&self) -> Option<&str> {
-        match self {
-            Self::App(request) => request.ui_locales.as_deref(),
-            Self::Account | Self::Home(_) | Self::Own(..) | Self::Link(..) | Self::Near(..) => None,
-        }
+        self.request().and_then(|request| request.ui_locales.as_deref())
     }
 
     /// The app that is waiting, if one is.
@@ -86,33 +138,27 @@ impl Target {
         match self {
             Self::App(request) => Some(request.app),
             Self::Home(app) => Some(*app),
-            Self::Account | Self::Own(..) | Self::Link(..) | Self::Near(..) => None,
+            Self::Account | Self::Reauthenticate(..) | Self::AddProfile => None,
         }
     }
 
     /// The authentication contexts of which the app demands one.
     pub fn essential_acr(&self) -> &[String] {
-        match self {
-            Self::App(request) => &request.essential_acr,
-            Self::Account | Self::Home(_) | Self::Own(..) | Self::Link(..) | Self::Near(..) => &[],
-        }
+        self.request().map_or(&[], |request| &request.essential_acr)
     }
 
-    /// The authentication contexts that the app asks for, those of which it demands one first.
-    pub fn acr_values(&self) -> &[String] {
-        match self {
-            Self::App(request) => &request.acr_values,
-            Self::Account | Self::Home(_) | Self::Own(..) | Self::Link(..) | Self::Near(..) => &[],
-        }
-    }
-
-    /// The account that alone may come out of this flow, if there is one.
+    /// The account that alone may come out of this, if there is one.
     pub fn expected_account(&self) -> Option<AccountId> {
         match self {
             Self::App(request) => request.hinted_account,
-            Self::Own(account, _) => Some(*account),
-            Self::Account | Self::Home(_) | Self::Link(..) | Self::Near(..) => None,
+            Self::Reauthenticate(account, _) => Some(*account),
+            Self::Account | Self::Home(_) | Self::AddProfile => None,
         }
+    }
+
+    /// Whether the app allows nothing to be shown.
+    pub fn is_silent(&self) -> bool {
+        self.request().is_some_and(|request| request.wants(Prompt::None))
     }
 }
 
@@ -140,8 +186,6 @@ pub struct AuthorizationRequest {
     pub acr_values: Vec<String>,
     /// The authentication contexts of which one must be reached (`OpenID` Connect Core, section 5.5.1.1); empty demands
     /// none.
-    // Rows of flows that an earlier version has written lack it.
-    #[serde(default)]
     pub essential_acr: Vec<String>,
     /// Who is expected.
     pub login_hint: Option<String>,
@@ -185,7 +229,7 @@ super::words::words! {
 
 /// What was sent to an identity provider.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UpstreamLeg {
+pub struct UpstreamRequest {
     /// Through which connection.
     pub connection: ConnectionId,
     /// A hash over organization, issuer and client id at the start; the callback must find the same.
@@ -204,26 +248,9 @@ pub struct UpstreamLeg {
     pub forced: bool,
 }
 
-impl fmt::Debug for UpstreamLeg {
+impl fmt::Debug for UpstreamRequest {
     /// Without what a provider's answer is held against.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UpstreamLeg").field("connection", &self.connection).finish_non_exhaustive()
+        f.debug_struct("UpstreamRequest").field("connection", &self.connection).finish_non_exhaustive()
     }
-}
-
-/// A flow in which somebody has proved who they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProvenFlow {
-    /// The flow's id, the same as before.
-    pub id: FlowId,
-    /// Where it leads.
-    pub target: Target,
-    /// Who was proved.
-    pub account: AccountId,
-    /// The session that the proof opened.
-    pub session: SessionId,
-    /// How.
-    pub proof: Proof,
-    /// When it began.
-    pub started_at: Timestamp,
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::words::words;
 use super::{
-    AccountId, Actor, AppId, ConnectionId, Contact, Email, FlowId, LedgerId, OrganizationId, ProfileId,
-    Proof, Role, Secret, SessionId, Target, Timestamp,
+    AccountId, Actor, AppId, ConnectionId, Contact, Email, LedgerId, OrganizationId, ProfileId, Proof, Role,
+    Secret, Timestamp,
 };
 
 /// How long the first proof of a link is good: until then the second one is there, and confirmed.
@@ -67,77 +67,6 @@ impl Identity {
             upstream_sid: self.upstream_sid.clone(),
         }
     }
-}
-
-/// One of the two sides of a link, proved.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Side {
-    /// An identity that is nobody's profile yet.
-    Identity(Box<Identity>),
-    /// A profile of an account.
-    Profile {
-        /// Whose.
-        account: AccountId,
-        /// How it was proved, and which profile.
-        proof: Proof,
-    },
-}
-
-impl Side {
-    /// The account of a profile.
-    pub const fn account(&self) -> Option<AccountId> {
-        match self {
-            Self::Identity(_) => None,
-            Self::Profile { account, .. } => Some(*account),
-        }
-    }
-}
-
-/// What has to be proved as the second side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Wanted {
-    /// The person has not said yet.
-    Nothing,
-    /// Any account or identity of the organization.
-    Any,
-    /// This profile and no other, even of the same person.
-    Profile(ProfileId),
-}
-
-/// One attempt to link: what was proved so far, in one browser.
-#[derive(Debug, Clone)]
-pub struct LinkAttempt {
-    /// Names the attempt in this browser's cookies and addresses.
-    pub id: FlowId,
-    /// The organization in which it links.
-    pub organization: OrganizationId,
-    /// Counts its changes; each stands on the one before.
-    pub revision: i64,
-    /// When both proofs must be there and confirmed.
-    pub expires_at: Timestamp,
-    /// What was proved, and what for.
-    pub state: LinkState,
-}
-
-/// What an attempt keeps sealed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct LinkState {
-    /// The flow in which it began; its receipt is shown.
-    pub origin: FlowId,
-    /// Where the person goes afterwards.
-    pub target: Target,
-    /// The side that was proved first.
-    pub near: Side,
-    /// The session of the first side, where it is signed in.
-    pub session: Option<SessionId>,
-    /// When the first side was proved anew by a mailed code, where that was later than its sign-in.
-    pub confirmed_at: Option<Timestamp>,
-    /// The email by which others are looked for, and whether it counts as proven.
-    pub email: Option<(Email, bool)>,
-    /// What has to be proved.
-    pub wanted: Wanted,
-    /// The side that was proved second.
-    pub far: Option<Side>,
 }
 
 words! {

@@ -13,6 +13,7 @@ pub mod domain;
 pub mod email;
 pub mod flow;
 pub mod id;
+pub mod interaction;
 pub mod link;
 pub mod look;
 pub mod name;
@@ -36,15 +37,17 @@ pub use day::Day;
 pub use domain::{DomainError, DomainName, OwnedDomain};
 pub use email::{Email, EmailError};
 pub use flow::{
-    AuthorizationRequest, FLOW_LIFETIME, Flow, Naming, OwnPlace, Prompt, ProvenFlow, Target, UpstreamLeg,
+    Aim, AuthorizationRequest, FLOW_LIFETIME, Flow, LinkSide, Naming, Prompt, Purpose, SensitiveAction, Trip,
+    UpstreamRequest,
 };
 pub use id::{
     AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, KeyId, LedgerId, MailId,
     OrganizationId, ProfileId, SessionId, is_like_an_id,
 };
+pub use interaction::{Answers, Interaction, InteractionEnd, Linking, SessionStage, Stage, Subject, Wanted};
 pub use link::{
-    Identity, LINK_LIFETIME, LedgerEntry, LedgerKind, LinkAttempt, LinkState, MAIL_CODE_LIFETIME, Moved,
-    NamedSide, PASSWORD_LINK_LIFETIME, Side, UNDO_WINDOW, Wanted,
+    Identity, LINK_LIFETIME, LedgerEntry, LedgerKind, MAIL_CODE_LIFETIME, Moved, NamedSide,
+    PASSWORD_LINK_LIFETIME, UNDO_WINDOW,
 };
 pub use look::{Accent, Color, ColorError, Logo, LogoError, LogoKind, Look, MAX_LOGO_BYTES};
 pub use name::{Handle, NameError, Username};

@@ -7,6 +7,7 @@ pub mod claims;
 pub mod context;
 pub mod deadline;
 pub mod email;
+pub mod freshness;
 pub mod guesses;
 pub mod link;
 pub mod logout;

@@ -1,6 +1,12 @@
-//! The dispatcher of a sign-in: what is still due, one step a page. Steps never call each other.
+//! The order of the steps of an interaction: what is due next. Steps never call each other.
+//!
+//! A step *proves* who somebody is, *asks* them something, *acts* without them, or *ends* the interaction. A session
+//! opens only when no proving step is due, and what the purpose asks for is done only when no step is. The two permits
+//! say so: [`next_step`] alone makes them.
 
-/// What a sign-in stands on that is there no longer.
+use crate::model::FlowId;
+
+/// Something that a sign-in stands on, and that is there no longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Withdrawn {
     /// The account is disabled or gone.
@@ -31,10 +37,30 @@ impl Withdrawn {
     }
 }
 
-/// What is known about a flow in which somebody was proved.
+/// What is known about an interaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// The interaction.
+    pub interaction: FlowId,
+    /// What is known about its subject.
+    pub subject: SubjectFacts,
+    /// What is due of a link.
+    pub link: LinkDue,
+}
+
+/// What is known about the subject of an interaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubjectFacts {
+    /// It is an identity that is nobody's profile yet.
+    Identity,
+    /// It is an account.
+    Account(AccountFacts),
+}
+
+/// What is known about an account that was proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is the answer to one question")]
-pub struct Facts {
+pub struct AccountFacts {
     /// What is disabled or gone now, of that on which the sign-in stands.
     pub withdrawn: Option<Withdrawn>,
     /// Whether this is the account that `id_token_hint` or `claims` names, where one does.
@@ -43,48 +69,159 @@ pub struct Facts {
     pub is_context_accepted: bool,
     /// Whether the account may use the app, in the way in which it signed in.
     pub may_use_app: bool,
-    /// Whether the person is to be asked to link another account of theirs.
-    pub offers_link: bool,
+    /// Whether its session is open, and stands on what was proved last.
+    pub has_session: bool,
     /// Whether the person must be asked before the app learns about them.
     pub needs_consent: bool,
 }
 
-/// What is due next.
+/// What is due of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkDue {
+    /// Nothing: there is none.
+    Nothing,
+    /// The person has not said whom to link with.
+    Offer,
+    /// The side that has arrived must be proved once more.
+    ArrivingProof,
+    /// The chosen side must be proved.
+    ChosenProof,
+    /// Both sides are proved, and the person must confirm.
+    Confirmation,
+}
+
+/// Why an interaction ends without what it was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepRefusal {
+    /// Something that the sign-in stands on was withdrawn meanwhile.
+    Withdrawn(Withdrawn),
+    /// Somebody else signed in than the app, or the page, expects.
+    OtherAccount,
+    /// This account may not use this app.
+    Access,
+    /// The app demands another authentication context.
+    Context,
+}
+
+/// What is due next.
+#[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing more: something that the sign-in stands on was withdrawn meanwhile.
-    RefuseWithdrawn(Withdrawn),
-    /// Nothing more: somebody else signed in than the app expects.
-    RefuseOther,
-    /// Nothing more: this account may not use this app.
-    RefuseAccess,
-    /// Nothing more: the app demands another authentication context.
-    RefuseContext,
+    /// Refuse to go on.
+    Refuse(StepRefusal),
+    /// Make an account of the identity, where its connection allows.
+    CreateAccount,
     /// Offer to link another account.
     OfferLink,
+    /// Have the arriving side of a link proved once more.
+    ProveArriving,
+    /// Have the chosen side of a link proved.
+    ProveChosen,
+    /// Name both sides of a link, and ask once more.
+    ConfirmLink,
+    /// Open the session.
+    OpenSession(SessionPermit),
     /// Ask for consent.
     Consent,
-    /// Back to the app.
-    Finish,
+    /// Do what the interaction is for.
+    Finish(FinishPermit),
+}
+
+/// What a step needs of the person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepKind {
+    /// They prove something.
+    Proves,
+    /// They answer something.
+    Asks,
+    /// Nothing.
+    Acts,
+    /// Nothing more: the interaction ends.
+    Ends,
+}
+
+impl Step {
+    /// What the step needs of the person.
+    pub const fn kind(&self) -> StepKind {
+        match self {
+            Self::ProveArriving | Self::ProveChosen => StepKind::Proves,
+            Self::OfferLink | Self::ConfirmLink | Self::Consent => StepKind::Asks,
+            Self::CreateAccount | Self::OpenSession(_) => StepKind::Acts,
+            Self::Refuse(_) | Self::Finish(_) => StepKind::Ends,
+        }
+    }
+}
+
+/// Leave to open the session of an interaction: no proving step is due in it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SessionPermit {
+    interaction: FlowId,
+}
+
+impl SessionPermit {
+    /// The interaction whose session may be opened.
+    pub const fn interaction(&self) -> FlowId {
+        self.interaction
+    }
+}
+
+/// Leave to do what an interaction is for, such as to issue a code: no step is due in it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FinishPermit {
+    interaction: FlowId,
+}
+
+impl FinishPermit {
+    /// The interaction that may finish.
+    pub const fn interaction(&self) -> FlowId {
+        self.interaction
+    }
 }
 
 /// What is due next. The only place that knows the order.
 pub const fn next_step(facts: Facts) -> Step {
+    let Facts { interaction, subject, link } = facts;
+    let account = match subject {
+        SubjectFacts::Identity => return step_of_identity(link),
+        SubjectFacts::Account(account) => account,
+    };
     // Order matters: nobody is asked anything who will be refused in the end.
+    if let Some(refusal) = refusal_of(account) {
+        return Step::Refuse(refusal);
+    }
+    // Order matters: what proves comes before the session, what asks after it.
+    match (link, account.has_session) {
+        (LinkDue::ArrivingProof, _) => Step::ProveArriving,
+        (LinkDue::ChosenProof, _) => Step::ProveChosen,
+        (LinkDue::Confirmation, _) => Step::ConfirmLink,
+        (LinkDue::Nothing | LinkDue::Offer, false) => Step::OpenSession(SessionPermit { interaction }),
+        (LinkDue::Offer, true) => Step::OfferLink,
+        (LinkDue::Nothing, true) if account.needs_consent => Step::Consent,
+        (LinkDue::Nothing, true) => Step::Finish(FinishPermit { interaction }),
+    }
+}
+
+/// An identity is linked with an account, or becomes one.
+const fn step_of_identity(link: LinkDue) -> Step {
+    match link {
+        LinkDue::Offer => Step::OfferLink,
+        LinkDue::ArrivingProof => Step::ProveArriving,
+        LinkDue::ChosenProof => Step::ProveChosen,
+        LinkDue::Confirmation => Step::ConfirmLink,
+        LinkDue::Nothing => Step::CreateAccount,
+    }
+}
+
+const fn refusal_of(facts: AccountFacts) -> Option<StepRefusal> {
     if let Some(what) = facts.withdrawn {
-        Step::RefuseWithdrawn(what)
+        Some(StepRefusal::Withdrawn(what))
     } else if !facts.is_expected {
-        Step::RefuseOther
+        Some(StepRefusal::OtherAccount)
     } else if !facts.may_use_app {
-        Step::RefuseAccess
+        Some(StepRefusal::Access)
     } else if !facts.is_context_accepted {
-        Step::RefuseContext
-    } else if facts.offers_link {
-        Step::OfferLink
-    } else if facts.needs_consent {
-        Step::Consent
+        Some(StepRefusal::Context)
     } else {
-        Step::Finish
+        None
     }
 }
 
@@ -92,31 +229,124 @@ pub const fn next_step(facts: Facts) -> Step {
 mod tests {
     use super::*;
 
+    const ID: FlowId = FlowId::from_bytes([7; 16]);
+
+    const GOOD: AccountFacts = AccountFacts {
+        withdrawn: None,
+        is_expected: true,
+        is_context_accepted: true,
+        may_use_app: true,
+        has_session: true,
+        needs_consent: false,
+    };
+
+    const LINKS: [LinkDue; 5] = [
+        LinkDue::Nothing,
+        LinkDue::Offer,
+        LinkDue::ArrivingProof,
+        LinkDue::ChosenProof,
+        LinkDue::Confirmation,
+    ];
+
+    fn step(account: AccountFacts, link: LinkDue) -> Step {
+        next_step(Facts { interaction: ID, subject: SubjectFacts::Account(account), link })
+    }
+
+    fn every_account() -> impl Iterator<Item = AccountFacts> {
+        (0..64u8).map(|bits| AccountFacts {
+            withdrawn: (bits & 1 != 0).then_some(Withdrawn::Connection),
+            is_expected: bits & 2 != 0,
+            is_context_accepted: bits & 4 != 0,
+            may_use_app: bits & 8 != 0,
+            has_session: bits & 16 != 0,
+            needs_consent: bits & 32 != 0,
+        })
+    }
+
     #[test]
     fn refusals_come_before_questions() {
         let gone = Some(Withdrawn::Connection);
-        let refused = Step::RefuseWithdrawn(Withdrawn::Connection);
-        for (withdrawn, is_expected, may_use_app, is_context_accepted, offers_link, needs_consent, step) in [
-            (gone, false, false, false, true, true, refused),
-            (gone, true, true, true, false, false, refused),
-            (None, false, false, false, true, true, Step::RefuseOther),
-            (None, true, false, false, true, true, Step::RefuseAccess),
-            (None, true, true, false, true, true, Step::RefuseContext),
-            (None, true, true, false, false, false, Step::RefuseContext),
-            (None, true, true, true, true, true, Step::OfferLink),
-            (None, true, true, true, true, false, Step::OfferLink),
-            (None, true, true, true, false, true, Step::Consent),
-            (None, true, true, true, false, false, Step::Finish),
+        for (withdrawn, is_expected, may_use_app, is_context_accepted, refusal) in [
+            (gone, false, false, false, StepRefusal::Withdrawn(Withdrawn::Connection)),
+            (gone, true, true, true, StepRefusal::Withdrawn(Withdrawn::Connection)),
+            (None, false, false, false, StepRefusal::OtherAccount),
+            (None, true, false, false, StepRefusal::Access),
+            (None, true, true, false, StepRefusal::Context),
         ] {
-            let facts = Facts {
-                withdrawn,
-                is_expected,
-                is_context_accepted,
-                may_use_app,
-                offers_link,
-                needs_consent,
-            };
-            assert_eq!(next_step(facts), step);
+            for (link, needs_consent, has_session) in
+                LINKS.into_iter().flat_map(|link| [(link, true, false), (link, false, true)])
+            {
+                let facts = AccountFacts {
+                    withdrawn,
+                    is_expected,
+                    is_context_accepted,
+                    may_use_app,
+                    has_session,
+                    needs_consent,
+                };
+                assert_eq!(step(facts, link), Step::Refuse(refusal), "{facts:?} {link:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_account_is_proved_then_signed_in_then_asked_and_then_goes_on() {
+        let new = AccountFacts { has_session: false, needs_consent: true, ..GOOD };
+        let asked = AccountFacts { needs_consent: true, ..GOOD };
+        let session = || Step::OpenSession(SessionPermit { interaction: ID });
+        for (facts, link, expected) in [
+            (new, LinkDue::ArrivingProof, Step::ProveArriving),
+            (new, LinkDue::ChosenProof, Step::ProveChosen),
+            (new, LinkDue::Confirmation, Step::ConfirmLink),
+            (new, LinkDue::Offer, session()),
+            (new, LinkDue::Nothing, session()),
+            (asked, LinkDue::ChosenProof, Step::ProveChosen),
+            (asked, LinkDue::Offer, Step::OfferLink),
+            (asked, LinkDue::Nothing, Step::Consent),
+            (GOOD, LinkDue::Offer, Step::OfferLink),
+            (GOOD, LinkDue::Nothing, Step::Finish(FinishPermit { interaction: ID })),
+        ] {
+            assert_eq!(step(facts, link), expected, "{facts:?} {link:?}");
+        }
+    }
+
+    #[test]
+    fn an_identity_is_linked_or_becomes_an_account_and_has_no_session() {
+        for (link, expected) in [
+            (LinkDue::Nothing, Step::CreateAccount),
+            (LinkDue::Offer, Step::OfferLink),
+            (LinkDue::ArrivingProof, Step::ProveArriving),
+            (LinkDue::ChosenProof, Step::ProveChosen),
+            (LinkDue::Confirmation, Step::ConfirmLink),
+        ] {
+            let facts = Facts { interaction: ID, subject: SubjectFacts::Identity, link };
+            assert_eq!(next_step(facts), expected);
+        }
+    }
+
+    #[test]
+    fn no_permit_is_given_before_its_time() {
+        for (facts, link) in every_account().flat_map(|facts| LINKS.map(|link| (facts, link))) {
+            let proof_is_due = matches!(link, LinkDue::ArrivingProof | LinkDue::ChosenProof);
+            match step(facts, link) {
+                Step::OpenSession(permit) => {
+                    assert_eq!(permit.interaction(), ID);
+                    assert!(
+                        !proof_is_due && !facts.has_session && refusal_of(facts).is_none(),
+                        "{facts:?} {link:?}"
+                    );
+                }
+                Step::Finish(permit) => {
+                    assert_eq!(permit.interaction(), ID);
+                    assert!(
+                        facts.has_session && !facts.needs_consent && link == LinkDue::Nothing,
+                        "{facts:?}"
+                    );
+                    assert_eq!(refusal_of(facts), None);
+                }
+                Step::Refuse(_) => assert!(refusal_of(facts).is_some()),
+                other => assert_eq!(other.kind() == StepKind::Proves, proof_is_due, "{facts:?} {link:?}"),
+            }
         }
     }
 }

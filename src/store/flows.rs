@@ -1,10 +1,9 @@
-//! Flow state: spent ids, flows in which somebody was proved, flows too large for a cookie.
+//! Flow state: spent ids, and flows too large for a cookie.
 
 use super::guesses::{self, GuessCount, GuessRow};
-use super::row::{Row, time, to_json};
 use super::tx::{execute, fetch_optional, row, statements};
 use super::{StoreError, Tx};
-use crate::model::{FlowId, ProvenFlow, Timestamp};
+use crate::model::{FlowId, Timestamp};
 
 statements! {
     SPEND = "INSERT INTO spent_flows (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
@@ -12,26 +11,10 @@ statements! {
                     WHERE NOT EXISTS (SELECT 1 FROM spent_flows o WHERE o.id = $3) ON CONFLICT (id) DO NOTHING";
     IS_SPENT = "SELECT id FROM spent_flows WHERE id = $1";
     FIND_SPENT = "SELECT id FROM spent_flows WHERE id IN ($1, $2) ORDER BY id LIMIT 1";
-    BURY_PROVEN = "UPDATE proven_flows SET expires_at = 0 WHERE id = $1 AND expires_at <= $2 AND expires_at > 0";
-    INSERT_PROVEN = "INSERT INTO proven_flows (id, account_id, session_id, target, proof, started_at, expires_at) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    FIND_PROVEN = "SELECT * FROM proven_flows WHERE id = $1 AND completed_at IS NULL AND expires_at > $2";
-    COMPLETE = "UPDATE proven_flows SET completed_at = $2 WHERE id = $1 AND completed_at IS NULL AND expires_at > $2";
     PARK = "INSERT INTO parked_flows (id, network, sealed, expires_at) VALUES ($1, $2, $3, $4) \
             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed";
     COUNT_PARKED = "SELECT COUNT(*) AS parked FROM parked_flows WHERE network = $1 AND expires_at > $2";
     FIND_PARKED = "SELECT sealed FROM parked_flows WHERE id = $1 AND expires_at > $2";
-}
-
-row! {
-    struct ProvenRow {
-        id: String,
-        account_id: String,
-        session_id: String,
-        target: String,
-        proof: String,
-        started_at: i64,
-    }
 }
 
 row! {
@@ -49,22 +32,6 @@ row! {
 row! {
     struct ParkedRow {
         sealed: String,
-    }
-}
-
-impl TryFrom<ProvenRow> for ProvenFlow {
-    type Error = StoreError;
-
-    fn try_from(row: ProvenRow) -> Result<Self, StoreError> {
-        let at = Row { table: "proven_flows", id: &row.id };
-        Ok(Self {
-            id: at.parse("id", &row.id)?,
-            account: at.parse("account_id", &row.account_id)?,
-            session: at.parse("session_id", &row.session_id)?,
-            target: at.json("target", &row.target)?,
-            proof: at.json("proof", &row.proof)?,
-            started_at: time(row.started_at),
-        })
     }
 }
 
@@ -92,49 +59,9 @@ pub async fn is_either_spent(tx: &mut Tx, one: &str, other: &str) -> Result<bool
         .is_some_and(|row| [one, other].contains(&&*row.id)))
 }
 
-/// Lets a flow that has expired stay so, whatever becomes of the clock.
-pub async fn bury_proven_flow(tx: &mut Tx, id: FlowId, now: Timestamp) -> Result<(), StoreError> {
-    execute!(tx, BURY_PROVEN, id.to_string(), now.unix_micros()).map(drop)
-}
-
 /// Whether a use of a flow was spent.
 pub async fn is_spent(tx: &mut Tx, mark: &str) -> Result<bool, StoreError> {
     Ok(fetch_optional!(tx, SpentRow, IS_SPENT, mark)?.is_some_and(|row| row.id == mark))
-}
-
-/// Keeps a flow in which somebody was proved and something is still due.
-pub async fn insert_proven_flow(
-    tx: &mut Tx,
-    flow: &ProvenFlow,
-    expires_at: Timestamp,
-) -> Result<(), StoreError> {
-    execute!(
-        tx,
-        INSERT_PROVEN,
-        flow.id.to_string(),
-        flow.account.to_string(),
-        flow.session.to_string(),
-        to_json(&flow.target)?,
-        to_json(&flow.proof)?,
-        flow.started_at.unix_micros(),
-        expires_at.unix_micros(),
-    )?;
-    Ok(())
-}
-
-/// A flow in which somebody was proved, unless it is complete or over.
-pub async fn find_proven_flow(
-    tx: &mut Tx,
-    id: FlowId,
-    now: Timestamp,
-) -> Result<Option<ProvenFlow>, StoreError> {
-    let row = fetch_optional!(tx, ProvenRow, FIND_PROVEN, id.to_string(), now.unix_micros())?;
-    row.map(TryInto::try_into).transpose()
-}
-
-/// Completes a flow; `false` when it was complete or over.
-pub async fn consume_proven_flow(tx: &mut Tx, id: FlowId, now: Timestamp) -> Result<bool, StoreError> {
-    Ok(execute!(tx, COMPLETE, id.to_string(), now.unix_micros())? == 1)
 }
 
 /// Keeps a sealed flow that is too large for a cookie.

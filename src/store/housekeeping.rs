@@ -62,6 +62,8 @@ statements! {
                            (SELECT id FROM parked_flows WHERE expires_at < $1 LIMIT 1000)";
     DELETE_PROVEN_FLOWS = "DELETE FROM proven_flows WHERE id IN \
                            (SELECT id FROM proven_flows WHERE expires_at < $1 LIMIT 1000)";
+    DELETE_INTERACTIONS = "DELETE FROM interactions WHERE id IN \
+                           (SELECT id FROM interactions WHERE expires_at < $1 LIMIT 1000)";
     DELETE_LINK_ATTEMPTS = "DELETE FROM link_attempts WHERE id IN \
                             (SELECT id FROM link_attempts WHERE expires_at < $1 LIMIT 1000)";
     DELETE_PASSWORD_LINKS = "DELETE FROM password_links WHERE hash IN \
@@ -130,6 +132,7 @@ pub struct Swept {
 /// Everything that expires by itself, children before parents.
 const SWEEPS: &[&str] = &[
     DELETE_PARKED_FLOWS,
+    // Nodes of the release before write these two still.
     DELETE_PROVEN_FLOWS,
     DELETE_LINK_ATTEMPTS,
     DELETE_PASSWORD_LINKS,
@@ -145,6 +148,7 @@ const SWEEPS: &[&str] = &[
 /// may idle, and take along what was granted in them without `offline_access`, which ends with them.
 const LATER: &[&str] = &[
     DELETE_SPENT_FLOWS,
+    DELETE_INTERACTIONS,
     DELETE_DEAD_TOKENS,
     DELETE_CODES,
     DELETE_CODES_OF_SESSIONS,
@@ -154,7 +158,7 @@ const LATER: &[&str] = &[
     DELETE_CHANGES,
 ];
 
-/// Deletes up to a thousand rows of each kind that expired before `now`. Sessions, codes, changes, counted refusals, and
+/// Deletes up to a thousand rows of each kind that expired before `now`. Sessions, codes, interactions, changes, counted refusals, and
 /// the marks of what was used or revoked, are kept for an hour longer; guess counters and sent mails for two days after
 /// their last change; the places of replaced profiles for sixty days: twice as long as they can be given back.
 pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {

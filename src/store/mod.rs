@@ -22,9 +22,9 @@ pub mod flows;
 pub mod grants;
 pub mod guesses;
 pub mod housekeeping;
+pub mod interactions;
 pub mod keys;
 pub mod ledger;
-pub mod links;
 pub mod looks;
 pub mod mail_codes;
 pub mod merging;
@@ -261,7 +261,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("guesses", guesses::STATEMENTS),
         ("keys", keys::STATEMENTS),
         ("ledger", ledger::STATEMENTS),
-        ("links", links::STATEMENTS),
+        ("interactions", interactions::STATEMENTS),
         ("looks", looks::STATEMENTS),
         ("mail_codes", mail_codes::STATEMENTS),
         ("merging", merging::STATEMENTS),

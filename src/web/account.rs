@@ -15,7 +15,7 @@ use super::respond::{answer, outcome, page, refusal, see_other};
 use super::state::Web;
 use crate::flows::account::{AccountView, SessionView};
 use crate::flows::link::ProfileView;
-use crate::flows::visit::Go;
+use crate::flows::visit::NextPage;
 use crate::protocol::oauth::Parameters;
 
 /// The query parameter that says what was just done.
@@ -37,8 +37,8 @@ pub fn routes() -> Router<Web> {
 async fn show_account(State(web): State<Web>, browser: Browser) -> Response {
     match web.broker.view_account(&browser.visit).await {
         Ok(Some(view)) => page(StatusCode::OK, &account_page(&web, &browser, view)),
-        Ok(None) => outcome(&web, &browser, web.broker.begin_own_sign_in(&browser.visit).await),
-        Err(error) => refusal(&web, &browser, error),
+        Ok(None) => outcome(&web, &browser, web.broker.begin_own_sign_in(&browser.visit).await).await,
+        Err(error) => refusal(&web, &browser, error).await,
     }
 }
 
@@ -95,10 +95,10 @@ async fn end_session(State(web): State<Web>, browser: Browser, PostedForm(form):
     }
     let session = form.get("session").unwrap_or_default();
     match web.broker.end_own_session(&browser.visit, session).await {
-        Ok(done) if done.go == Go::Account => {
+        Ok(done) if done.next == NextPage::Account => {
             see_other(&path::with_query(path::ACCOUNT, DONE, SESSION_ENDED))
         }
-        other => outcome(&web, &browser, other),
+        other => outcome(&web, &browser, other).await,
     }
 }
 
@@ -112,7 +112,7 @@ async fn end_other_sessions(
     }
     match web.broker.end_own_other_sessions(&browser.visit).await {
         Ok(_) => see_other(&path::with_query(path::ACCOUNT, DONE, OTHERS_ENDED)),
-        Err(error) => refusal(&web, &browser, error),
+        Err(error) => refusal(&web, &browser, error).await,
     }
 }
 
@@ -124,7 +124,7 @@ async fn sign_out(State(web): State<Web>, browser: Browser, PostedForm(form): Po
         Ok(Some(done)) => answer(&done),
         // There is something to ask first, and one page that asks it.
         Ok(None) => see_other(path::LOGOUT),
-        Err(error) => refusal(&web, &browser, error),
+        Err(error) => refusal(&web, &browser, error).await,
     }
 }
 
@@ -136,6 +136,6 @@ pub(super) async fn require_session_form(
 ) -> Result<(), Response> {
     match web.broker.own_form_subject(&browser.visit).await {
         Ok(subject) => require_own_form(web, browser, form, subject.as_deref()).await,
-        Err(error) => Err(refusal(web, browser, error)),
+        Err(error) => Err(refusal(web, browser, error).await),
     }
 }

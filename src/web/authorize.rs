@@ -19,7 +19,7 @@ pub fn routes() -> Router<Web> {
 
 async fn authorize(State(web): State<Web>, browser: Browser) -> Response {
     let result = web.broker.begin_authorization(&browser.visit, &browser.query).await;
-    outcome(&web, &browser, result)
+    outcome(&web, &browser, result).await
 }
 
 /// A post comes from the app's site, so without our cookies: the browser asks again by GET, which brings them.

@@ -21,7 +21,7 @@ async fn show_consent(State(web): State<Web>, browser: Browser) -> Response {
     let handle = browser.query.get("flow").unwrap_or_default();
     let view = match web.broker.view_consent(&browser.visit, handle).await {
         Ok(view) => view,
-        Err(error) => return refusal(&web, &browser, error),
+        Err(error) => return refusal(&web, &browser, error).await,
     };
     let locale = browser.language(view.locale.as_deref());
     let mut frame = web.pages.branded(locale, &browser.here, view.brand);
@@ -46,9 +46,9 @@ async fn post_consent(State(web): State<Web>, browser: Browser, PostedForm(form)
         Some("allow") => true,
         Some("deny") => false,
         _ => {
-            let refused = web.broker.refuse_form(&browser.visit, "consent_unanswered").await;
-            return refusal(&web, &browser, refused);
+            let refused = web.broker.refuse_form("consent_unanswered");
+            return refusal(&web, &browser, refused).await;
         }
     };
-    outcome(&web, &browser, web.broker.answer_consent(&browser.visit, handle, allowed).await)
+    outcome(&web, &browser, web.broker.answer_consent(&browser.visit, handle, allowed).await).await
 }

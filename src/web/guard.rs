@@ -26,8 +26,8 @@ pub async fn require_own_form(
     if own {
         return Ok(());
     }
-    let error = web.broker.refuse_cross_site(&browser.visit).await;
-    Err(refusal(web, browser, error))
+    let error = web.broker.refuse_cross_site();
+    Err(refusal(web, browser, error).await)
 }
 
 /// The flow of a form that our own page sent: its handle.

@@ -10,12 +10,12 @@ use super::account::{DONE, LINKED};
 use super::guard::require_flow_form;
 use super::pages::{Alternative, Candidate, Failure, Form, LinkConfirm, LinkOffer, LinkSide, Merge, path};
 use super::request::{Browser, PostedForm};
-use super::respond::{outcome, page, refusal, see_other, with_cookies};
+use super::respond::{outcome, page, proceed, refusal, see_other, with_cookies};
 use super::state::Web;
 use crate::flows::link::{
     CandidateView, ConfirmAnswer, LinkConfirmView, LinkOfferView, MergeView, OfferAnswer, SideView,
 };
-use crate::flows::visit::Go;
+use crate::flows::visit::NextPage;
 use crate::model::Role;
 
 /// The routes of this file.
@@ -34,7 +34,7 @@ async fn offer(web: &Web, browser: &Browser, handle: &str, failure: Option<Failu
     let status = if failure.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     match web.broker.view_offer(&browser.visit, handle).await {
         Ok(view) => page(status, &offer_page(web, browser, view, failure)),
-        Err(error) => refusal(web, browser, error),
+        Err(error) => refusal(web, browser, error).await,
     }
 }
 
@@ -76,14 +76,14 @@ async fn post_offer(State(web): State<Web>, browser: Browser, PostedForm(form): 
         (Some("link"), Some(profile)) => OfferAnswer::Link(profile),
         _ => return offer(&web, &browser, handle, Some(Failure::new("link_unanswered"))).await,
     };
-    outcome(&web, &browser, web.broker.answer_offer(&browser.visit, handle, answer).await)
+    outcome(&web, &browser, web.broker.answer_offer(&browser.visit, handle, answer).await).await
 }
 
 async fn show_confirmation(State(web): State<Web>, browser: Browser) -> Response {
     let handle = browser.query.get("flow").unwrap_or_default();
     match web.broker.view_link_confirmation(&browser.visit, handle).await {
         Ok(view) => page(StatusCode::OK, &confirmation_page(&web, &browser, view)),
-        Err(error) => refusal(&web, &browser, error),
+        Err(error) => refusal(&web, &browser, error).await,
     }
 }
 
@@ -96,7 +96,7 @@ fn confirmation_page<'w>(web: &'w Web, browser: &Browser, view: LinkConfirmView)
         frame,
         form: Form { token: view.form_token, flow: Some(view.handle) },
         merge: view.merge.map(merge_part),
-        sides: [view.near, view.far].map(side),
+        sides: [view.arriving, view.chosen].map(side),
     }
 }
 
@@ -147,15 +147,16 @@ async fn post_confirmation(
         (Some("cancel"), _, _) => ConfirmAnswer::Cancel,
         (Some("link"), Ok(keep), Ok(local_of)) => ConfirmAnswer::Link { keep, local_of },
         _ => {
-            let refused = web.broker.refuse_form(&browser.visit, "link_unanswered").await;
-            return refusal(&web, &browser, refused);
+            let refused = web.broker.refuse_form("link_unanswered");
+            return refusal(&web, &browser, refused).await;
         }
     };
     let linked = answer != ConfirmAnswer::Cancel;
-    match web.broker.answer_link_confirmation(&browser.visit, handle, answer).await {
-        Ok(next) if linked && next.go == Go::Account => {
+    let answered = web.broker.answer_link_confirmation(&browser.visit, handle, answer).await;
+    match proceed(&web, &browser, answered).await {
+        Ok(next) if linked && next.next == NextPage::Account => {
             with_cookies(see_other(&path::with_query(path::ACCOUNT, DONE, LINKED)), &next.cookies)
         }
-        result => outcome(&web, &browser, result),
+        result => outcome(&web, &browser, result).await,
     }
 }

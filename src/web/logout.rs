@@ -25,7 +25,7 @@ async fn logout(State(web): State<Web>, browser: Browser) -> Response {
     match web.broker.begin_logout(&browser.visit, &browser.query).await {
         Ok(Logout::Done(done)) => answer(&done),
         Ok(Logout::Ask(view)) => page(StatusCode::OK, &logout_page(&web, &browser, view)),
-        Err(error) => refusal(&web, &browser, error),
+        Err(error) => refusal(&web, &browser, error).await,
     }
 }
 
@@ -53,12 +53,12 @@ async fn confirm_logout(State(web): State<Web>, browser: Browser, PostedForm(for
         Some("upstream") => true,
         Some("local") => false,
         _ => {
-            let refused = web.broker.refuse_form(&browser.visit, "scope_unknown").await;
-            return refusal(&web, &browser, refused);
+            let refused = web.broker.refuse_form("scope_unknown");
+            return refusal(&web, &browser, refused).await;
         }
     };
     let handle = form.get("flow").unwrap_or_default();
-    outcome(&web, &browser, web.broker.confirm_logout(&browser.visit, handle, upstream).await)
+    outcome(&web, &browser, web.broker.confirm_logout(&browser.visit, handle, upstream).await).await
 }
 
 async fn show_signed_out(State(web): State<Web>, browser: Browser) -> Response {
@@ -68,6 +68,6 @@ async fn show_signed_out(State(web): State<Web>, browser: Browser) -> Response {
             let app = link.and_then(|link| link.home.map(|home| AppHome { name: link.name, home }));
             page(StatusCode::OK, &SignedOut { frame, app })
         }
-        Err(error) => refusal(&web, &browser, error),
+        Err(error) => refusal(&web, &browser, error).await,
     }
 }

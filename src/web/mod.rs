@@ -80,9 +80,9 @@ async fn get_asset(State(web): State<Web>, Path(file): Path<String>, headers: He
 }
 
 async fn get_nothing(State(web): State<Web>, browser: Browser) -> Response {
-    refusal(&web, &browser, FlowError::refused("not_found"))
+    refusal(&web, &browser, FlowError::refused("not_found")).await
 }
 
 async fn use_other_method(State(web): State<Web>, browser: Browser) -> Response {
-    refusal(&web, &browser, FlowError::refused("method_not_allowed"))
+    refusal(&web, &browser, FlowError::refused("method_not_allowed")).await
 }

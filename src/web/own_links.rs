@@ -14,11 +14,11 @@ use super::request::{Browser, PostedForm};
 use super::respond::{answer, outcome, page, refusal, see_other};
 use super::sign_in::choices;
 use super::state::Web;
-use crate::flows::anew::{EnteredCode, MailCodeView, Sensitive};
 use crate::flows::error::FlowError;
 use crate::flows::link::{AddProfileView, AddWay, LedgerView, ProfileView, UndoView, UnlinkView};
-use crate::flows::visit::Go;
-use crate::model::OwnPlace;
+use crate::flows::reauthentication::{EnteredCode, MailCodeView, Sensitive};
+use crate::flows::visit::NextPage;
+use crate::model::SensitiveAction;
 
 /// The routes of this file.
 pub fn routes() -> Router<Web> {
@@ -31,7 +31,7 @@ pub fn routes() -> Router<Web> {
 }
 
 /// What something sensitive is answered with: its page, or the way to prove anew who one is.
-fn sensitive<T>(
+async fn sensitive<T>(
     web: &Web,
     browser: &Browser,
     result: Result<Sensitive<T>, FlowError>,
@@ -40,7 +40,7 @@ fn sensitive<T>(
     match result {
         Ok(Sensitive::Show(view)) => show(view),
         Ok(Sensitive::Prove(way)) => answer(&way),
-        Err(error) => refusal(web, browser, error),
+        Err(error) => refusal(web, browser, error).await,
     }
 }
 
@@ -54,6 +54,7 @@ async fn show_add(State(web): State<Web>, browser: Browser) -> Response {
         };
         page(StatusCode::OK, &add)
     })
+    .await
 }
 
 async fn post_add(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
@@ -66,15 +67,15 @@ async fn post_add(State(web): State<Web>, browser: Browser, PostedForm(form): Po
         None => None,
     };
     let Some(way) = way else {
-        let refused = web.broker.refuse_form(&browser.visit, "connection_malformed").await;
-        return refusal(&web, &browser, refused);
+        let refused = web.broker.refuse_form("connection_malformed");
+        return refusal(&web, &browser, refused).await;
     };
-    outcome(&web, &browser, web.broker.begin_add_profile(&browser.visit, way).await)
+    outcome(&web, &browser, web.broker.begin_add_profile(&browser.visit, way).await).await
 }
 
 async fn show_unlink(State(web): State<Web>, browser: Browser) -> Response {
     let Some(profile) = browser.query.get("profile").and_then(|text| text.parse().ok()) else {
-        return refusal(&web, &browser, FlowError::refused("not_found"));
+        return refusal(&web, &browser, FlowError::refused("not_found")).await;
     };
     let result = web.broker.view_unlink(&browser.visit, profile).await;
     sensitive(&web, &browser, result, |view: UnlinkView| {
@@ -85,6 +86,7 @@ async fn show_unlink(State(web): State<Web>, browser: Browser) -> Response {
         };
         page(StatusCode::OK, &unlink)
     })
+    .await
 }
 
 async fn post_unlink(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
@@ -92,17 +94,19 @@ async fn post_unlink(State(web): State<Web>, browser: Browser, PostedForm(form):
         return response;
     }
     let Some(profile) = form.get("profile").and_then(|text| text.parse().ok()) else {
-        return refusal(&web, &browser, web.broker.refuse_form(&browser.visit, "profile_malformed").await);
+        return refusal(&web, &browser, web.broker.refuse_form("profile_malformed")).await;
     };
     match web.broker.unlink(&browser.visit, profile).await {
-        Ok(next) if next.go == Go::Account => see_other(&path::with_query(path::ACCOUNT, DONE, UNLINKED)),
-        result => outcome(&web, &browser, result),
+        Ok(next) if next.next == NextPage::Account => {
+            see_other(&path::with_query(path::ACCOUNT, DONE, UNLINKED))
+        }
+        result => outcome(&web, &browser, result).await,
     }
 }
 
 async fn show_undo(State(web): State<Web>, browser: Browser) -> Response {
     let Some(entry) = browser.query.get("entry").and_then(|text| text.parse().ok()) else {
-        return refusal(&web, &browser, FlowError::refused("not_found"));
+        return refusal(&web, &browser, FlowError::refused("not_found")).await;
     };
     let result = web.broker.view_undo(&browser.visit, entry).await;
     sensitive(&web, &browser, result, |view: UndoView| {
@@ -113,6 +117,7 @@ async fn show_undo(State(web): State<Web>, browser: Browser) -> Response {
         };
         page(StatusCode::OK, &undo)
     })
+    .await
 }
 
 async fn post_undo(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
@@ -120,25 +125,26 @@ async fn post_undo(State(web): State<Web>, browser: Browser, PostedForm(form): P
         return response;
     }
     let Some(entry) = form.get("entry").and_then(|text| text.parse().ok()) else {
-        return refusal(&web, &browser, web.broker.refuse_form(&browser.visit, "entry_malformed").await);
+        return refusal(&web, &browser, web.broker.refuse_form("entry_malformed")).await;
     };
-    outcome(&web, &browser, web.broker.undo_own_link(&browser.visit, entry).await)
+    outcome(&web, &browser, web.broker.undo_own_link(&browser.visit, entry).await).await
 }
 
 async fn show_code(State(web): State<Web>, browser: Browser) -> Response {
     let Some(place) = browser.query.get("place").and_then(path::read_place) else {
-        return refusal(&web, &browser, FlowError::refused("not_found"));
+        return refusal(&web, &browser, FlowError::refused("not_found")).await;
     };
     let result = web.broker.view_mail_code(&browser.visit, place).await;
     sensitive(&web, &browser, result, |view| {
         page(StatusCode::OK, &code_page(&web, &browser, place, view, None))
     })
+    .await
 }
 
 fn code_page<'w>(
     web: &'w Web,
     browser: &Browser,
-    place: OwnPlace,
+    place: SensitiveAction,
     view: MailCodeView,
     failure: Option<Failure>,
 ) -> MailCode<'w> {
@@ -159,9 +165,9 @@ async fn send_code(State(web): State<Web>, browser: Browser, PostedForm(form): P
         return response;
     }
     let Some(place) = form.get("place").and_then(path::read_place) else {
-        return refusal(&web, &browser, web.broker.refuse_form(&browser.visit, "place_malformed").await);
+        return refusal(&web, &browser, web.broker.refuse_form("place_malformed")).await;
     };
-    outcome(&web, &browser, web.broker.send_mail_code(&browser.visit, place).await)
+    outcome(&web, &browser, web.broker.send_mail_code(&browser.visit, place).await).await
 }
 
 async fn post_code(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
@@ -169,7 +175,7 @@ async fn post_code(State(web): State<Web>, browser: Browser, PostedForm(form): P
         return response;
     }
     let Some(place) = form.get("place").and_then(path::read_place) else {
-        return refusal(&web, &browser, web.broker.refuse_form(&browser.visit, "place_malformed").await);
+        return refusal(&web, &browser, web.broker.refuse_form("place_malformed")).await;
     };
     let entered = form.get("code").unwrap_or_default();
     match web.broker.enter_mail_code(&browser.visit, place, entered).await {
@@ -181,8 +187,9 @@ async fn post_code(State(web): State<Web>, browser: Browser, PostedForm(form): P
                 let again = code_page(&web, &browser, place, view, failure);
                 page(find_reason("mail_code_wrong").status, &again)
             })
+            .await
         }
-        Err(error) => refusal(&web, &browser, error),
+        Err(error) => refusal(&web, &browser, error).await,
     }
 }
 

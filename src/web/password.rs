@@ -28,9 +28,9 @@ async fn show_done(State(web): State<Web>, browser: Browser) -> Response {
 }
 
 async fn show_form(State(web): State<Web>, browser: Browser, Path(token): Path<String>) -> Response {
-    match web.broker.view_password_link(&browser.visit, &token).await {
+    match web.broker.view_password_link(&token).await {
         Ok(view) => page(StatusCode::OK, &form_page(&web, &browser, view, None)),
-        Err(error) => refusal(&web, &browser, error),
+        Err(error) => refusal(&web, &browser, error).await,
     }
 }
 
@@ -62,13 +62,13 @@ async fn post_password(
     let new = Secret::new(form.get("new_password").unwrap_or_default());
     match web.broker.set_password_by_link(&browser.visit, &token, &new).await {
         Ok(Outcome::Done) => see_other(path::PASSWORD_SET),
-        Ok(Outcome::Broken(broken)) => match web.broker.view_password_link(&browser.visit, &token).await {
+        Ok(Outcome::Broken(broken)) => match web.broker.view_password_link(&token).await {
             Ok(view) => {
                 let again = form_page(&web, &browser, view, Some(broken));
                 page(find_reason("password_rules").status, &again)
             }
-            Err(error) => refusal(&web, &browser, error),
+            Err(error) => refusal(&web, &browser, error).await,
         },
-        Err(error) => refusal(&web, &browser, error),
+        Err(error) => refusal(&web, &browser, error).await,
     }
 }

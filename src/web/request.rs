@@ -124,7 +124,7 @@ impl FromRequestParts<Web> for Browser {
 
 /// The page that refuses a query or a form with too many parameters.
 async fn too_many(web: &Web, browser: &Browser) -> Response {
-    refusal(web, browser, web.broker.refuse_form(&browser.visit, TOO_MANY).await)
+    refusal(web, browser, web.broker.refuse_form(TOO_MANY)).await
 }
 
 /// Why a query or a form with too many parameters is refused, as the audit log has it.
@@ -151,7 +151,7 @@ impl FromRequestParts<Web> for OfConnection {
             return Ok(Self(id));
         }
         let browser = Browser::from_request_parts(parts, web).await?;
-        Err(refusal(web, &browser, FlowError::refused("not_found")))
+        Err(refusal(web, &browser, FlowError::refused("not_found")).await)
     }
 }
 

@@ -12,9 +12,10 @@ use super::pages::{AppHome, ErrorPage, Failure, path};
 use super::request::{Browser, PostedForm};
 use super::state::Web;
 use super::text::whole_seconds;
-use crate::flows::error::{FlowError, Refusal};
-use crate::flows::visit::{Answer, CookieChange, Go};
-use crate::model::OwnPlace;
+use crate::flows::error::{FlowError, RefusalView, Told, private_detail};
+use crate::flows::interaction::Handled;
+use crate::flows::visit::{Answer, CookieChange, NextPage};
+use crate::model::SensitiveAction;
 
 /// A short text answer.
 pub fn plain(status: StatusCode, text: &'static str) -> Response {
@@ -50,7 +51,7 @@ const MAX_QUERY: usize = 12 * 1024;
 pub async fn ask_again(web: &Web, browser: &Browser, path: &str, PostedForm(form): &PostedForm) -> Response {
     let query = form.to_text();
     if query.len() > MAX_QUERY {
-        return refusal(web, browser, web.broker.refuse_form(&browser.visit, "request_too_long").await);
+        return refusal(web, browser, web.broker.refuse_form("request_too_long")).await;
     }
     see_other(&format!("{path}?{query}"))
 }
@@ -82,45 +83,69 @@ pub fn page(status: StatusCode, template: &impl Template) -> Response {
 
 /// Where the browser goes next, with its cookies.
 pub fn answer(answer: &Answer) -> Response {
-    let location = match &answer.go {
-        Go::SignIn(flow) | Go::Choose(flow, None) => path::with_query(path::SIGN_IN, "flow", flow),
-        Go::Choose(flow, Some(name)) => {
+    let location = match &answer.next {
+        NextPage::SignIn(flow) | NextPage::Choose(flow, None) => {
+            path::with_query(path::SIGN_IN, "flow", flow)
+        }
+        NextPage::Choose(flow, Some(name)) => {
             path::with_query(&path::with_query(path::DOMAIN, "flow", flow), "domain", name)
         }
-        Go::Consent(flow) => path::with_query(path::CONSENT, "flow", flow),
-        Go::Upstream(url) | Go::App(url) => url.clone(),
-        Go::Link(attempt) => path::with_query(path::LINK, "flow", attempt),
-        Go::ConfirmLink(attempt) => path::with_query(path::CONFIRM_LINK, "flow", attempt),
-        Go::Account => path::ACCOUNT.to_owned(),
-        Go::Own(OwnPlace::AddProfile) => path::ADD_PROFILE.to_owned(),
-        Go::Own(OwnPlace::Unlink(profile)) => path::with_query(path::UNLINK, "profile", &profile.to_string()),
-        Go::Own(OwnPlace::Undo(entry)) => path::with_query(path::UNDO_LINK, "entry", &entry.to_string()),
-        Go::MailCode(place) => path::with_query(path::MAIL_CODE, "place", &path::place(*place)),
-        Go::SignedOut(None) => path::SIGNED_OUT.to_owned(),
-        Go::SignedOut(Some(client)) => path::with_query(path::SIGNED_OUT, "client_id", client),
+        NextPage::Consent(flow) => path::with_query(path::CONSENT, "flow", flow),
+        NextPage::Upstream(url) | NextPage::App(url) => url.clone(),
+        NextPage::Link(attempt) => path::with_query(path::LINK, "flow", attempt),
+        NextPage::ConfirmLink(attempt) => path::with_query(path::CONFIRM_LINK, "flow", attempt),
+        NextPage::Account => path::ACCOUNT.to_owned(),
+        NextPage::Sensitive(SensitiveAction::AddProfile) => path::ADD_PROFILE.to_owned(),
+        NextPage::Sensitive(SensitiveAction::Unlink(profile)) => {
+            path::with_query(path::UNLINK, "profile", &profile.to_string())
+        }
+        NextPage::Sensitive(SensitiveAction::Undo(entry)) => {
+            path::with_query(path::UNDO_LINK, "entry", &entry.to_string())
+        }
+        NextPage::MailCode(place) => path::with_query(path::MAIL_CODE, "place", &path::place(*place)),
+        NextPage::SignedOut(None) => path::SIGNED_OUT.to_owned(),
+        NextPage::SignedOut(Some(client)) => path::with_query(path::SIGNED_OUT, "client_id", client),
     };
     with_cookies(see_other(&location), &answer.cookies)
 }
 
-/// The answer to a use case that succeeded or not.
-pub fn outcome(web: &Web, browser: &Browser, result: Result<Answer, FlowError>) -> Response {
-    match result {
+/// The answer to a use case that succeeded or not. Where a step of an interaction was answered, the dispatcher goes on.
+pub async fn outcome(
+    web: &Web,
+    browser: &Browser,
+    result: Result<impl Into<Handled>, FlowError>,
+) -> Response {
+    match proceed(web, browser, result).await {
         Ok(next) => answer(&next),
-        Err(error) => refusal(web, browser, error),
+        Err(error) => refusal(web, browser, error).await,
     }
 }
 
-/// The page, or the redirect, that tells of a refusal.
-pub fn refusal(web: &Web, browser: &Browser, error: FlowError) -> Response {
-    match error {
-        FlowError::Refused(refusal) => error_page(web, browser, *refusal),
-        FlowError::Redirect(url) => see_other(&url),
-        FlowError::Unavailable(detail) => {
-            tracing::error!(detail, "a request could not be served");
-            let wait = Some(Duration::from_secs(2));
-            let unavailable = Refusal { retry_after: wait, ..Refusal::new("temporarily_unavailable") };
-            error_page(web, browser, unavailable)
-        }
+/// Where the browser goes after a use case that succeeded or not.
+pub async fn proceed(
+    web: &Web,
+    browser: &Browser,
+    result: Result<impl Into<Handled>, FlowError>,
+) -> Result<Answer, FlowError> {
+    web.broker.proceed(&browser.visit, result?.into()).await
+}
+
+/// The page, or the redirect, that tells of a refusal. Its record is written here, once.
+pub async fn refusal(web: &Web, browser: &Browser, error: FlowError) -> Response {
+    let error = match web.broker.settle(&browser.visit, error).await {
+        Ok(told) => return tell(web, browser, told),
+        Err(error) => error,
+    };
+    tracing::error!(error = private_detail(&error), "a request could not be served");
+    let wait = Some(Duration::from_secs(2));
+    error_page(web, browser, RefusalView { retry_after: wait, ..RefusalView::new("temporarily_unavailable") })
+}
+
+/// Tells of a refusal whose record was written.
+pub fn tell(web: &Web, browser: &Browser, told: Told) -> Response {
+    match told {
+        Told::Person(view) => error_page(web, browser, *view),
+        Told::App(address) => see_other(&address),
     }
 }
 
@@ -129,7 +154,7 @@ pub(super) fn retry_after(span: Duration) -> HeaderValue {
     HeaderValue::from(whole_seconds(span))
 }
 
-fn error_page(web: &Web, browser: &Browser, refusal: Refusal) -> Response {
+fn error_page(web: &Web, browser: &Browser, refusal: RefusalView) -> Response {
     let mut frame = web.pages.frame(browser.locale, &browser.here);
     frame.receipt = refusal.receipt;
     frame.app = refusal.app.as_ref().map(|app| app.name.clone());

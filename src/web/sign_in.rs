@@ -10,9 +10,9 @@ use super::errors::find_reason;
 use super::guard::require_flow_form;
 use super::pages::{Choice, ConnectionChoice, DomainEntry, Failure, Form, Frame, Purpose, SignIn, path};
 use super::request::{Browser, PostedForm};
-use super::respond::{answer, outcome, page, refusal, retry_after, see_other};
+use super::respond::{answer, outcome, page, refusal, retry_after, see_other, tell};
 use super::state::Web;
-use crate::flows::error::{FlowError, Refusal};
+use crate::flows::error::{FlowError, RefusalView, Told};
 use crate::flows::sign_in::{ConnectionView, SignInPurpose, SignInView};
 use crate::model::Secret;
 
@@ -30,14 +30,14 @@ const TRY_AGAIN: [&str; 4] = ["bad_credentials", "password_too_long", "too_many_
 
 async fn show_sign_in(State(web): State<Web>, browser: Browser) -> Response {
     let Some(flow) = browser.query.get("flow") else {
-        return outcome(&web, &browser, web.broker.begin_own_sign_in(&browser.visit).await);
+        return outcome(&web, &browser, web.broker.begin_own_sign_in(&browser.visit).await).await;
     };
     match web.broker.view_sign_in(&browser.visit, flow).await {
         Ok(view) => {
             let username = view.username.clone();
             page(StatusCode::OK, &sign_in_page(&web, &browser, view, username, None))
         }
-        Err(error) => refusal(&web, &browser, error),
+        Err(error) => refusal(&web, &browser, error).await,
     }
 }
 
@@ -50,10 +50,14 @@ async fn post_sign_in(State(web): State<Web>, browser: Browser, PostedForm(form)
     let password = Secret::new(form.get("password").unwrap_or_default());
     let result = web.broker.sign_in_with_password(&browser.visit, handle, entered, password).await;
     match result {
-        Err(FlowError::Refused(again)) if TRY_AGAIN.contains(&again.code) => {
-            sign_in_again(&web, &browser, handle, entered, *again).await
+        Err(FlowError::Refused(refused)) if TRY_AGAIN.contains(&refused.code) => {
+            match web.broker.settle(&browser.visit, FlowError::Refused(refused)).await {
+                Ok(Told::Person(again)) => sign_in_again(&web, &browser, handle, entered, *again).await,
+                Ok(told) => tell(&web, &browser, told),
+                Err(error) => refusal(&web, &browser, error).await,
+            }
         }
-        result => outcome(&web, &browser, result),
+        result => outcome(&web, &browser, result).await,
     }
 }
 
@@ -62,11 +66,11 @@ async fn sign_in_again(
     browser: &Browser,
     handle: &str,
     entered: &str,
-    again: Refusal,
+    again: RefusalView,
 ) -> Response {
     let view = match web.broker.view_sign_in(&browser.visit, handle).await {
         Ok(view) => view,
-        Err(error) => return refusal(web, browser, error),
+        Err(error) => return refusal(web, browser, error).await,
     };
     let mut failure = Failure::new(again.code);
     if let Some(span) = again.retry_after {
@@ -94,7 +98,7 @@ fn sign_in_page<'w>(
         frame: frame(web, browser, &view, failure.is_some()),
         purpose: match view.purpose {
             SignInPurpose::SignIn => Purpose::SignIn,
-            SignInPurpose::ProveAnew => Purpose::ProveAnew,
+            SignInPurpose::Reauthenticate => Purpose::Reauthenticate,
             SignInPurpose::Link => Purpose::Link,
         },
         form: Form { token: view.form_token, flow: Some(view.handle) },
@@ -138,7 +142,7 @@ async fn show_domain(State(web): State<Web>, browser: Browser) -> Response {
         None => web.broker.view_sign_in(&browser.visit, handle).await,
     };
     match (view, entered) {
-        (Err(error), _) => refusal(&web, &browser, error),
+        (Err(error), _) => refusal(&web, &browser, error).await,
         (Ok(view), Some(entered)) if !view.connections.is_empty() => {
             let choice = Choice {
                 frame: frame(&web, &browser, &view, false),
@@ -175,10 +179,15 @@ async fn post_domain(State(web): State<Web>, browser: Browser, PostedForm(form):
     let entered = form.get("domain").unwrap_or_default();
     match web.broker.sign_in_by_name(&browser.visit, handle, entered).await {
         Ok(next) => answer(&next),
-        Err(FlowError::Refused(unknown)) if unknown.code == "unknown_domain" => {
+        Err(FlowError::Refused(refused)) if refused.code == "unknown_domain" => {
+            let unknown = match web.broker.settle(&browser.visit, FlowError::Refused(refused)).await {
+                Ok(Told::Person(unknown)) => unknown,
+                Ok(told) => return tell(&web, &browser, told),
+                Err(error) => return refusal(&web, &browser, error).await,
+            };
             let view = match web.broker.view_sign_in(&browser.visit, handle).await {
                 Ok(view) => view,
-                Err(error) => return refusal(&web, &browser, error),
+                Err(error) => return refusal(&web, &browser, error).await,
             };
             let here = path::with_query(path::DOMAIN, "flow", handle);
             let shown = Browser { here, ..browser.clone() };
@@ -186,7 +195,7 @@ async fn post_domain(State(web): State<Web>, browser: Browser, PostedForm(form):
             let again = domain_page(&web, &shown, view, Some(entered), failure);
             page(find_reason(unknown.code).status, &again)
         }
-        Err(error) => refusal(&web, &browser, error),
+        Err(error) => refusal(&web, &browser, error).await,
     }
 }
 
@@ -196,8 +205,8 @@ async fn post_connection(State(web): State<Web>, browser: Browser, PostedForm(fo
         Err(response) => return response,
     };
     let Some(connection) = form.get("connection").and_then(|text| text.parse().ok()) else {
-        let refused = web.broker.refuse_form(&browser.visit, "connection_malformed").await;
-        return refusal(&web, &browser, refused);
+        let refused = web.broker.refuse_form("connection_malformed");
+        return refusal(&web, &browser, refused).await;
     };
-    outcome(&web, &browser, web.broker.sign_in_through(&browser.visit, handle, connection).await)
+    outcome(&web, &browser, web.broker.sign_in_through(&browser.visit, handle, connection).await).await
 }

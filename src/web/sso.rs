@@ -22,7 +22,7 @@ pub fn routes() -> Router<Web> {
 }
 
 async fn start_sso(State(web): State<Web>, Path(name): Path<String>, browser: Browser) -> Response {
-    outcome(&web, &browser, web.broker.begin_by_link(&browser.visit, &name).await)
+    outcome(&web, &browser, web.broker.begin_by_link(&browser.visit, &name).await).await
 }
 
 async fn finish_sso(
@@ -42,7 +42,7 @@ async fn finish(web: &Web, browser: &Browser, connection: ConnectionId, paramete
         error_description: single("error_description"),
         iss: single("iss"),
     };
-    outcome(web, browser, web.broker.finish_leg(&browser.visit, connection, &callback).await)
+    outcome(web, browser, web.broker.finish_upstream(&browser.visit, connection, &callback).await).await
 }
 
 /// The field by which a page of ours says that it has posted a callback once more.
@@ -66,12 +66,12 @@ async fn repost_sso(
     if form.get(REPOSTED).is_some() {
         return finish(&web, &browser, connection, &form).await;
     }
-    if let Err(error) = web.broker.require_callback(&browser.visit, connection).await {
-        return refusal(&web, &browser, error);
+    if let Err(error) = web.broker.require_callback(connection).await {
+        return refusal(&web, &browser, error).await;
     }
     let Some(mut fields) = response_fields(&form) else {
-        let error = web.broker.refuse_form(&browser.visit, "response_malformed").await;
-        return refusal(&web, &browser, error);
+        let error = web.broker.refuse_form("response_malformed");
+        return refusal(&web, &browser, error).await;
     };
     fields.push((REPOSTED.to_owned(), "1".to_owned()));
     let frame = web.pages.frame(browser.locale, &browser.here);

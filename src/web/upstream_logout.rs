@@ -33,7 +33,8 @@ async fn logout_by_token(
     let (Ok(OfConnection(connection)), Ok(form)) = (connection, form) else {
         let description = "send a form to a connection's own address";
         // The record counts; the answer is 400 whatever became of it.
-        let _ = web.broker.refuse_form(&browser.visit, "logout_form_unreadable").await;
+        let refused = web.broker.refuse_form("logout_form_unreadable");
+        let _ = web.broker.settle(&browser.visit, refused).await;
         return logout_error("invalid_request", description);
     };
     let token = form.get("logout_token").filter(|_| form.is_single("logout_token"));
@@ -70,7 +71,7 @@ async fn logout_by_frame(
 ) -> Response {
     match web.broker.logout_by_frame(&browser.visit, connection, &browser.query).await {
         Ok(origin) => framed_by(&origin),
-        Err(error) => refusal(&web, &browser, error),
+        Err(error) => refusal(&web, &browser, error).await,
     }
 }
 
@@ -94,7 +95,7 @@ async fn return_from_upstream(
     browser: Browser,
 ) -> Response {
     let state = browser.query.get("state").filter(|_| browser.query.is_single("state"));
-    outcome(&web, &browser, web.broker.return_from_upstream(connection, state).await)
+    outcome(&web, &browser, web.broker.return_from_upstream(connection, state).await).await
 }
 
 async fn get_connection_keys(
@@ -104,8 +105,8 @@ async fn get_connection_keys(
 ) -> Response {
     match web.broker.connection_keys(connection).await {
         Ok(Some(keys)) => json_response(&json!({ "keys": keys })),
-        Ok(None) => refusal(&web, &browser, FlowError::refused("not_found")),
-        Err(error) => refusal(&web, &browser, error),
+        Ok(None) => refusal(&web, &browser, FlowError::refused("not_found")).await,
+        Err(error) => refusal(&web, &browser, error).await,
     }
 }
 
@@ -116,6 +117,7 @@ async fn initiate(
     browser: Browser,
 ) -> Response {
     outcome(&web, &browser, web.broker.begin_by_provider(&browser.visit, connection, &browser.query).await)
+        .await
 }
 
 /// A post comes from another site, so without our cookies: the browser asks again by GET, which brings them.

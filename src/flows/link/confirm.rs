@@ -2,12 +2,14 @@
 
 use super::super::Broker;
 use super::super::brand::BrandView;
-use super::super::error::FlowError;
-use super::super::visit::{Answer, CookieChange, Go, Visit};
+use super::super::error::{FlowError, refused};
+use super::super::interaction::Answered;
+use super::super::visit::Visit;
+use super::finish::Kept;
 use super::sides::SideView;
-use crate::model::{AccountId, LinkAttempt, LinkState, ProfileKind, Role, Side, Wanted};
+use super::{LinkAttempt, burned};
+use crate::model::{AccountId, Linking, ProfileKind, Role, Subject, Wanted};
 use crate::policy::link::{LinkRefusal, Newcomer, may_join};
-use crate::store::links::abandon_attempt;
 use crate::store::{Tx, accounts, merging, profiles};
 
 /// What the page shows.
@@ -21,10 +23,10 @@ pub struct LinkConfirmView {
     pub brand: BrandView,
     /// The app that is waiting, by name.
     pub app: Option<String>,
-    /// The side that was proved first.
-    pub near: SideView,
-    /// The side that was proved second.
-    pub far: SideView,
+    /// The side that has arrived.
+    pub arriving: SideView,
+    /// The side that was chosen.
+    pub chosen: SideView,
     /// What merging two accounts changes; `None` when an identity becomes a profile of an account.
     pub merge: Option<MergeView>,
     /// The page languages that the app asked for (`ui_locales`).
@@ -67,42 +69,41 @@ impl Broker {
         handle: &str,
     ) -> Result<LinkConfirmView, FlowError> {
         let attempt = self.require_attempt(visit, handle).await?;
-        let Some(far) = &attempt.state.far else {
+        let Some(chosen) = &attempt.link.chosen else {
             let event = Self::link_event("link", &attempt);
-            return Err(self.refuse(visit, event, "flow_expired", "link_not_proved").await);
+            return Err(refused(event, "flow_expired", "link_not_proved"));
         };
         let mut tx = self.database.read().await?;
-        let near_view = self.side_view(&mut tx, &attempt.state.near).await?;
-        let far_view = self.side_view(&mut tx, far).await?;
-        let (Some(near_view), Some(far_view)) = (near_view, far_view) else {
-            drop(tx);
+        let arriving_view = self.side_view(&mut tx, &attempt.interaction.subject).await?;
+        let chosen_view = self.side_view(&mut tx, chosen).await?;
+        let (Some(arriving_view), Some(chosen_view)) = (arriving_view, chosen_view) else {
             let event = Self::link_event("link", &attempt);
-            return Err(self.burn_for(&attempt, event, "link_profile_gone", "profile_gone").await);
+            return Err(burned(&attempt, event, "link_profile_gone", "profile_gone").into());
         };
-        if let Err(refusal) = self.check_join(&mut tx, &attempt, far).await? {
+        if let Err(refusal) = self.check_join(&mut tx, &attempt, chosen).await? {
             drop(tx);
             let event = Self::link_event("link", &attempt);
             return Err(self.burn(&attempt, event, refusal).await);
         }
-        let organization = self.organization_of(&mut tx, attempt.organization).await?;
-        let merge = match (attempt.state.near.account(), far.account()) {
-            (Some(near), Some(far)) => Some(self.merge_view(&mut tx, [near, far]).await?),
+        let organization = self.organization_of(&mut tx, attempt.link.organization).await?;
+        let merge = match (attempt.interaction.subject.account(), chosen.account()) {
+            (Some(one), Some(other)) => Some(self.merge_view(&mut tx, [one, other]).await?),
             _ => None,
         };
         drop(tx);
-        let app = match attempt.state.target.app() {
+        let app = match attempt.interaction.purpose.app() {
             Some(app) => self.app_link(app).await,
             None => None,
         };
         Ok(LinkConfirmView {
             handle: handle.to_owned(),
-            form_token: self.form_token(&attempt.id.to_string()),
+            form_token: self.form_token(&attempt.id().to_string()),
             brand: self.brand(&organization).await?,
             app: app.map(|app| app.name),
-            near: near_view,
-            far: far_view,
+            arriving: arriving_view,
+            chosen: chosen_view,
             merge,
-            locale: attempt.state.target.ui_locales().map(str::to_owned),
+            locale: attempt.interaction.purpose.ui_locales().map(str::to_owned),
         })
     }
 
@@ -111,21 +112,21 @@ impl Broker {
         &self,
         tx: &mut Tx,
         attempt: &LinkAttempt,
-        far: &Side,
+        chosen: &Subject,
     ) -> Result<Result<(), LinkRefusal>, FlowError> {
-        let organization = self.organization_of(tx, attempt.organization).await?;
-        Ok(match (&attempt.state.near, far) {
-            (Side::Identity(identity), Side::Profile { account, .. })
-            | (Side::Profile { account, .. }, Side::Identity(identity)) => {
+        let organization = self.organization_of(tx, attempt.link.organization).await?;
+        Ok(match (&attempt.interaction.subject, chosen) {
+            (Subject::Identity(identity), Subject::Account { account, .. })
+            | (Subject::Account { account, .. }, Subject::Identity(identity)) => {
                 let holder = self.holder(tx, &organization, *account).await?;
                 may_join(Newcomer::Identity(&identity.issuer), &holder)
             }
-            (Side::Profile { account: one, .. }, Side::Profile { account: two, .. }) => {
+            (Subject::Account { account: one, .. }, Subject::Account { account: two, .. }) => {
                 let one = self.holder(tx, &organization, *one).await?;
                 let two = self.holder(tx, &organization, *two).await?;
                 may_join(Newcomer::Account(&two), &one)
             }
-            (Side::Identity(_), Side::Identity(_)) => Err(LinkRefusal::NoAccount),
+            (Subject::Identity(_), Subject::Identity(_)) => Err(LinkRefusal::NoAccount),
         })
     }
 
@@ -163,50 +164,35 @@ impl Broker {
         visit: &Visit,
         handle: &str,
         answer: ConfirmAnswer,
-    ) -> Result<Answer, FlowError> {
+    ) -> Result<Answered, FlowError> {
         let attempt = self.require_attempt(visit, handle).await?;
         match answer {
-            ConfirmAnswer::Cancel => self.cancel_link(visit, &attempt, handle).await,
+            ConfirmAnswer::Cancel => self.cancel_link(attempt).await,
             ConfirmAnswer::Link { keep, local_of } => {
-                Box::pin(self.finish_link(visit, attempt, keep, local_of)).await
+                Box::pin(self.finish_link(visit, attempt, Kept { account: keep, local_of })).await
             }
         }
     }
 
-    /// Forgets the second proof. Somebody who was offered accounts is at the offer again, others at their own page.
-    async fn cancel_link(
-        &self,
-        visit: &Visit,
-        attempt: &LinkAttempt,
-        handle: &str,
-    ) -> Result<Answer, FlowError> {
-        let event = Self::link_event("link.cancel", attempt);
-        let offered = attempt.state.email.is_some();
-        let mut tx = self.database.write().await?;
-        let done = if offered {
-            let state = LinkState { wanted: Wanted::Nothing, far: None, ..attempt.state.clone() };
-            self.advance(&mut tx, attempt, &state).await?
-        } else {
-            abandon_attempt(&mut tx, attempt.id, self.clock.now()).await?;
-            true
-        };
-        if !done {
-            drop(tx);
-            return Err(self.refuse(visit, event, "flow_finished", "link_overtaken").await);
+    /// Forgets the chosen side. Somebody who was offered accounts is at the offer again, others at their own page.
+    async fn cancel_link(&self, attempt: LinkAttempt) -> Result<Answered, FlowError> {
+        let event = Self::link_event("link.cancel", &attempt);
+        let was_offered = attempt.link.email.is_some();
+        let (mut tx, known) = self.open_completion(Some(&attempt.interaction.purpose), None).await?;
+        if !self.claim(&mut tx, attempt.id(), attempt.revision).await? {
+            return Err(refused(event, "flow_finished", "link_overtaken"));
         }
         self.record_success(&mut tx, &event).await?;
-        tx.commit().await?;
-        Ok(if offered {
-            Answer::to(Go::Link(handle.to_owned()))
-        } else {
-            Answer::to(Go::Account).with(CookieChange::ClearFlow(attempt.id))
-        })
+        let link = Linking { wanted: Wanted::Nothing, chosen: None, ..attempt.link.clone() };
+        let revision = Some(attempt.revision + 1);
+        let interaction = attempt.with(was_offered.then_some(link));
+        Ok(Answered { revision, ..Answered::new((tx, known), interaction, event) })
     }
 }
 
 /// The accounts of both sides.
-pub(super) fn accounts_of(near: &Side, far: &Side) -> Vec<AccountId> {
-    let mut both: Vec<AccountId> = near.account().into_iter().chain(far.account()).collect();
+pub(super) fn accounts_of(arriving: &Subject, chosen: &Subject) -> Vec<AccountId> {
+    let mut both: Vec<AccountId> = arriving.account().into_iter().chain(chosen.account()).collect();
     both.sort_unstable();
     both
 }

@@ -1,19 +1,21 @@
-//! The end of an attempt: everything that it stands on is read again in one transaction, and both sides become one
-//! account, or nothing changes and the proofs are burned.
+//! The end of a link: everything that it stands on is read again in one transaction, and both sides become one account,
+//! or nothing changes and the proofs are burned.
 
 use super::super::Broker;
-use super::super::complete::{Further, Known, Proven, Way};
-use super::super::error::FlowError;
+use super::super::error::{FlowError, Refusal, refused};
 use super::super::evidence::Event;
+use super::super::interaction::{Answered, Known, sign_in_event_of};
+use super::super::sso::provision::vouching;
 use super::super::sso::registration;
-use super::super::visit::{Answer, CookieChange, Visit};
+use super::super::visit::Visit;
 use super::confirm::accounts_of;
+use super::{LinkAttempt, burned};
 use crate::model::{
-    Account, AccountId, Identity, LINK_LIFETIME, LinkAttempt, NamedSide, Organization, Proof, Secret, Side,
-    Target,
+    AccountId, Identity, InteractionEnd, Linking, NamedSide, Organization, Proof, Secret, SessionStage,
+    Subject, Wanted,
 };
-use crate::policy::link::{LinkRefusal, Newcomer, Offer, begin_until};
-use crate::store::links::{abandon_attempt, consume_attempt, has_ended_with_account};
+use crate::policy::link::LinkRefusal;
+use crate::store::interactions::find_end;
 use crate::store::{StoreError, Tx, accounts, connections, passwords, profiles, sessions};
 
 /// What a link came to.
@@ -22,18 +24,18 @@ pub(super) struct Joined {
     pub account: AccountId,
     /// By what the person is signed in to it.
     pub proof: Proof,
-    /// The provider's ID token of a first side that was an identity.
+    /// The provider's ID token of an arriving side that was an identity.
     pub id_token: Option<Secret>,
 }
 
-/// Why an attempt did not come to an end.
+/// Why a link did not come to an end.
 pub(super) enum FinishError {
     /// It may not be; the proofs are burned.
     Refused(LinkRefusal),
     /// What it stands on is there no more: the public code, and the reason. The proofs are burned too.
     Gone(&'static str, &'static str),
-    /// Another answer of the same person was first, and goes on.
-    Overtaken,
+    /// Another answer of the same person was first, and goes on; or everything of an account has ended.
+    Overtaken(&'static str, &'static str),
     /// Something that is needed is down, or refused already.
     Flow(FlowError),
 }
@@ -57,155 +59,143 @@ impl From<StoreError> for FinishError {
     }
 }
 
+/// What the person has confirmed of a merge: which account stays, and whose username and password.
+#[derive(Clone, Copy)]
+pub(super) struct Kept {
+    pub account: Option<AccountId>,
+    pub local_of: Option<AccountId>,
+}
+
 impl Broker {
-    /// Links both sides of an attempt.
+    /// Links both sides.
     pub(super) async fn finish_link(
         &self,
         visit: &Visit,
         attempt: LinkAttempt,
-        keep: Option<AccountId>,
-        local_of: Option<AccountId>,
-    ) -> Result<Answer, FlowError> {
+        kept: Kept,
+    ) -> Result<Answered, FlowError> {
         let event = Self::link_event("link", &attempt);
-        let Some(far) = attempt.state.far.clone() else {
-            return Err(self.refuse(visit, event, "flow_expired", "link_not_proved").await);
+        let Some(chosen) = attempt.link.chosen.clone() else {
+            return Err(refused(event, "flow_expired", "link_not_proved"));
         };
-        if let Err(error) = self.check_ground(visit, &attempt, &far).await {
-            return Err(self.link_failed(visit, &attempt, event, error).await);
+        // What a session needs to be noted as used, it is before: two transactions that write would wait for each other.
+        let current = match attempt.interaction.session.id() {
+            Some(_) => self.current_session(visit).await?.map(|current| current.session.id),
+            None => None,
+        };
+        if current != attempt.interaction.session.id() {
+            return Err(burned(&attempt, event, "session_ended", "session_ended").into());
         }
-        let Some(sides) = self.name_sides(&attempt.state, &far).await? else {
-            return Err(self.link_failed(visit, &attempt, event, PROFILE_GONE).await);
+        if let Err((code, reason)) = self.check_vouching(&attempt, &chosen).await? {
+            return Err(burned(&attempt, event, code, reason).into());
+        }
+        let Some(sides) = self.name_sides(&attempt, &chosen).await? else {
+            return Err(self.link_failed(&attempt, event, PROFILE_GONE).await);
         };
-        let (mut tx, known) = self.begin_completion(&attempt.state.target).await?;
-        let linked = self.link_sides(&mut tx, &attempt, &far, (keep, local_of), &sides).await;
-        let joined = match linked {
-            Ok(joined) => joined,
+        let (mut tx, known) = self.open_completion(Some(&attempt.interaction.purpose), None).await?;
+        match self.link_sides(&mut tx, &attempt, &chosen, kept, &sides).await {
+            Ok(joined) => self.go_on_linked((tx, known), attempt, joined, event).await,
             Err(error) => {
                 drop(tx);
-                return Err(self.link_failed(visit, &attempt, event, error).await);
-            }
-        };
-        let clear = CookieChange::ClearFlow(attempt.id);
-        match self.go_on_linked(tx, visit, &attempt, known, joined).await {
-            Ok(answer) => Ok(answer.with(clear)),
-            Err(FlowError::Unavailable(detail)) => Err(FlowError::Unavailable(detail)),
-            Err(refused) => {
-                // Nothing was linked, since the person may not go on; the record says why.
-                let mut tx = self.database.write().await?;
-                abandon_attempt(&mut tx, attempt.id, self.clock.now()).await?;
-                tx.commit().await?;
-                Err(refused)
+                Err(self.link_failed(&attempt, event, error).await)
             }
         }
     }
 
-    /// Whether those who vouched still do, and the browser is signed in as it was.
-    async fn check_ground(
+    /// Whether those who vouched still do.
+    async fn check_vouching(
         &self,
-        visit: &Visit,
         attempt: &LinkAttempt,
-        far: &Side,
-    ) -> Result<(), FinishError> {
-        for side in [&attempt.state.near, far] {
-            if let Side::Identity(identity) = side {
-                self.vouching_connection(identity).await?;
+        chosen: &Subject,
+    ) -> Result<Result<(), (&'static str, &'static str)>, FlowError> {
+        for side in [&attempt.interaction.subject, chosen] {
+            if let Subject::Identity(identity) = side {
+                let entry = self.directory.connection(identity.connection).await?;
+                if let Err(refusal) = vouching(entry.as_deref(), identity) {
+                    return Ok(Err(refusal));
+                }
             }
         }
-        // What a session needs to be noted as used, it is before: two transactions that write would wait for each other.
-        if let Some(session) = attempt.state.session {
-            let current = self.current_session(visit).await?;
-            if current.is_none_or(|current| current.session.id != session) {
-                return Err(FinishError::Gone("session_ended", "session_ended"));
-            }
-        }
-        Ok(())
+        Ok(Ok(()))
     }
 
-    /// Says why an attempt came to nothing, and burns it unless it goes on elsewhere.
-    pub(super) async fn link_failed(
-        &self,
-        visit: &Visit,
-        attempt: &LinkAttempt,
-        event: Event,
-        error: FinishError,
-    ) -> FlowError {
+    /// Says why a link came to nothing, and burns what was proved unless it goes on elsewhere.
+    async fn link_failed(&self, attempt: &LinkAttempt, event: Event, error: FinishError) -> FlowError {
         match error {
             FinishError::Refused(refusal) => self.burn(attempt, event, refusal).await,
-            FinishError::Gone(code, reason) => self.burn_for(attempt, event, code, reason).await,
-            FinishError::Overtaken => match self.has_ended_with_account(attempt).await {
-                Ok(true) => self.refuse(visit, event, "session_ended", "account_ended").await,
-                Ok(false) => self.refuse(visit, event, "flow_finished", "link_overtaken").await,
-                Err(error) => error.into(),
-            },
+            FinishError::Gone(code, reason) => burned(attempt, event, code, reason).into(),
+            FinishError::Overtaken(code, reason) => Refusal::new(event, code, reason).into(),
             FinishError::Flow(error) => error,
         }
     }
 
-    async fn has_ended_with_account(&self, attempt: &LinkAttempt) -> Result<bool, StoreError> {
-        // Not by a reader: what ended it may share a commit with what found it ended.
-        has_ended_with_account(&mut self.database.write().await?, attempt.id).await
-    }
-
-    /// Joins or merges both sides, in the transaction that uses the attempt up.
+    /// Joins or merges both sides, in the transaction that claims the interaction.
     async fn link_sides(
         &self,
         tx: &mut Tx,
         attempt: &LinkAttempt,
-        far: &Side,
-        (keep, local_of): (Option<AccountId>, Option<AccountId>),
+        chosen: &Subject,
+        kept: Kept,
         sides: &[NamedSide; 2],
     ) -> Result<Joined, FinishError> {
-        let state = &attempt.state;
-        // Order matters, here and in what follows: accounts in one order, attempts to link, passwords, profiles, sessions,
+        let arriving = &attempt.interaction.subject;
+        // Order matters, here and in what follows: accounts in one order, interactions, passwords, profiles, sessions,
         // grants, names. So does whoever signs in, merges, unlinks, undoes or disables: they wait for each other, and never
         // both.
-        for account in accounts_of(&state.near, far) {
+        for account in accounts_of(arriving, chosen) {
             accounts::hold_account(tx, account).await?;
         }
-        if !consume_attempt(tx, attempt.id, attempt.revision, self.clock.now()).await? {
-            return Err(FinishError::Overtaken);
+        if !self.claim(tx, attempt.id(), attempt.revision).await? {
+            return Err(if find_end(tx, attempt.id()).await? == Some(InteractionEnd::Account) {
+                FinishError::Overtaken("session_ended", "account_ended")
+            } else {
+                FinishError::Overtaken("flow_finished", "link_overtaken")
+            });
         }
-        let organization = self.organization_of(tx, attempt.organization).await?;
+        let organization = self.organization_of(tx, attempt.link.organization).await?;
         if !organization.policy.linking {
             return Err(FinishError::Refused(LinkRefusal::Off));
         }
-        match (&state.near, far) {
-            (Side::Identity(identity), Side::Profile { account, proof }) => {
+        match (arriving, chosen) {
+            (Subject::Identity(identity), Subject::Account { account, proof }) => {
                 self.check_profile(tx, &organization, *account, proof).await?;
                 check_connection(tx, identity).await?;
                 let identity = self.still_proven(tx, (**identity).clone(), organization.id).await?;
                 let proof = self.join(tx, &organization, &identity, *account, (attempt, sides)).await?;
                 Ok(Joined { account: *account, proof, id_token: identity.id_token })
             }
-            (Side::Profile { account, proof }, Side::Identity(identity)) => {
+            (Subject::Account { account, proof }, Subject::Identity(identity)) => {
                 self.check_profile(tx, &organization, *account, proof).await?;
                 check_connection(tx, identity).await?;
                 let identity = self.still_proven(tx, (**identity).clone(), organization.id).await?;
                 self.join(tx, &organization, &identity, *account, (attempt, sides)).await?;
                 Ok(Joined { account: *account, proof: proof.clone(), id_token: None })
             }
-            (Side::Profile { account: near, proof }, Side::Profile { account: other, proof: second }) => {
-                self.check_profile(tx, &organization, *near, proof).await?;
+            (
+                Subject::Account { account: one, proof },
+                Subject::Account { account: other, proof: second },
+            ) => {
+                self.check_profile(tx, &organization, *one, proof).await?;
                 self.check_profile(tx, &organization, *other, second).await?;
-                let kept = keep.unwrap_or(*near);
-                let gone = match kept {
-                    kept if kept == *near => *other,
-                    kept if kept == *other => *near,
+                let stays = kept.account.unwrap_or(*one);
+                let gone = match stays {
+                    stays if stays == *one => *other,
+                    stays if stays == *other => *one,
                     _ => return Err(FinishError::Refused(LinkRefusal::WrongProfile)),
                 };
-                let local_of = local_of.unwrap_or(kept);
-                self.merge(tx, &organization, (kept, gone), local_of, (attempt, sides)).await?;
+                let local_of = kept.local_of.unwrap_or(stays);
+                self.merge(tx, &organization, (stays, gone), local_of, (attempt, sides)).await?;
                 let survives = profiles::find_profile(tx, proof.profile).await?.is_some();
                 let proof = if survives { proof } else { second };
-                Ok(Joined { account: kept, proof: proof.clone(), id_token: None })
+                Ok(Joined { account: stays, proof: proof.clone(), id_token: None })
             }
-            (Side::Identity(_), Side::Identity(_)) => Err(FinishError::Refused(LinkRefusal::NoAccount)),
+            (Subject::Identity(_), Subject::Identity(_)) => Err(FinishError::Refused(LinkRefusal::NoAccount)),
         }
     }
 
-    /// Whether the session of the first side, where it is signed in, lives: it is held for the rest of the transaction.
-    pub(super) async fn hold_near(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<(), FinishError> {
-        match attempt.state.session {
+    /// Whether the session of the arriving side, where it is signed in, lives: it is held for the rest of the transaction.
+    pub(super) async fn hold_arriving(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<(), FinishError> {
+        match attempt.interaction.session.id() {
             Some(session) if !sessions::hold_session(tx, session).await? => {
                 Err(FinishError::Gone("session_ended", "session_ended"))
             }
@@ -245,55 +235,32 @@ impl Broker {
         Ok(())
     }
 
-    /// Leads on whoever is one account now: to the next offer, consent, the app, or their own page.
+    /// Goes on as the one account that both sides are now: to the next offer, consent, the app, or the profile page.
     async fn go_on_linked(
         &self,
-        mut tx: Tx,
-        visit: &Visit,
-        attempt: &LinkAttempt,
-        mut known: Known,
+        (mut tx, known): (Tx, Known),
+        attempt: LinkAttempt,
         joined: Joined,
-    ) -> Result<Answer, FlowError> {
+        event: Event,
+    ) -> Result<Answered, FlowError> {
         let Joined { account, proof, id_token } = joined;
         let Some(account) = accounts::find_account(&mut tx, account).await? else {
             return Err(FlowError::Unavailable("a linked account is gone".to_owned()));
         };
-        known.offer = self.further_offer(&mut tx, attempt, &account).await?;
-        let proven = Proven { account, proof, upstream_id_token: id_token };
-        let flow = attempt.flow();
-        if attempt.state.session.is_none() {
-            return self.complete_sign_in(tx, visit, &flow, proven, known).await;
-        }
-        let ground = self.ground(&mut tx, &proven.account, &proven.proof, &flow.target, known).await?;
-        if !ground.goes_on() {
-            drop(tx);
-            let event = Self::link_event("link", attempt);
-            return Err(self.refuse_step(visit, event, ground.step, &flow.target).await);
-        }
-        let way = Way { flow: flow.id, target: &flow.target };
-        self.admit(tx, visit, way, proven, &ground).await
-    }
-
-    /// The further account that is offered, while an app is waiting, there is one, and time is left to prove it.
-    async fn further_offer(
-        &self,
-        tx: &mut Tx,
-        attempt: &LinkAttempt,
-        account: &Account,
-    ) -> Result<Option<Further>, FlowError> {
-        let until = attempt.expires_at;
-        let waits = matches!(attempt.state.target, Target::App(_) | Target::Home(_));
-        if !waits || begin_until(until.before(LINK_LIFETIME), self.clock.now()).is_none() {
-            return Ok(None);
-        }
-        let organization = self.organization_of(tx, attempt.organization).await?;
-        let holder = self.holder(tx, &organization, account.id).await?;
-        let email = attempt.state.email.as_ref();
-        let offered = self.offer_to(tx, &organization, email, Newcomer::Account(&holder)).await?;
-        Ok(match offered {
-            Offer::Named(_) => email.cloned().map(|email| Further { email, until }),
-            Offer::Nothing | Offer::Unnamed => None,
-        })
+        let revision = Some(attempt.revision + 1);
+        let link = Linking { wanted: Wanted::Nothing, chosen: None, ..attempt.link.clone() };
+        let mut interaction = attempt.with(Some(link));
+        interaction.subject = Subject::Account { account: account.id, proof };
+        interaction.upstream_id_token = id_token;
+        let event = match interaction.session.id() {
+            Some(session) => {
+                interaction.session = SessionStage::Outdated(session);
+                event
+            }
+            None => sign_in_event_of(&interaction, &account),
+        };
+        let answered = Answered::new((tx, known), interaction, event);
+        Ok(Answered { revision, account: Some(account), burns: true, ..answered })
     }
 }
 

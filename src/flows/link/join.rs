@@ -3,13 +3,14 @@
 use super::super::Broker;
 use super::super::error::FlowError;
 use super::super::evidence::{Event, receipt_of};
+use super::LinkAttempt;
 use super::finish::FinishError;
 use crate::flows::email::account_email_proof;
 use crate::flows::mail::OutgoingMail;
 use crate::mail::Message;
 use crate::model::{
-    AccountId, Actor, ConnectionId, Email, Identity, LedgerEntry, LedgerId, LedgerKind, LinkAttempt, Moved,
-    NamedSide, Organization, OrganizationId, ProfileId, Proof,
+    AccountId, Actor, ConnectionId, Email, Identity, LedgerEntry, LedgerId, LedgerKind, Moved, NamedSide,
+    Organization, OrganizationId, ProfileId, Proof,
 };
 use crate::policy::link::{Newcomer, may_join};
 use crate::store::{Tx, accounts, ledger, organizations, profiles};
@@ -44,7 +45,7 @@ impl Broker {
         may_join(Newcomer::Identity(&identity.issuer), &holder).map_err(FinishError::Refused)?;
         let profile = self.profile_of(account, identity);
         profiles::insert_profile(tx, Some(organization.id), &profile).await?;
-        self.hold_near(tx, attempt).await?;
+        self.hold_arriving(tx, attempt).await?;
         let entry = NewEntry {
             kind: LedgerKind::Linked,
             organization: organization.id,
@@ -58,7 +59,7 @@ impl Broker {
             sides,
             also: identity.email.as_ref().filter(|_| identity.email_verified),
         };
-        let receipt = Some(receipt_of(attempt.state.origin));
+        let receipt = Some(receipt_of(attempt.id()));
         self.write_entry(tx, entry, Event { receipt, ..Event::new("link") }).await?;
         Ok(identity.proof(profile.id))
     }

@@ -3,15 +3,15 @@
 
 use super::super::Broker;
 use super::super::evidence::{Event, receipt_of};
+use super::LinkAttempt;
 use super::finish::FinishError;
 use super::join::NewEntry;
-use crate::model::{
-    Account, AccountId, LedgerKind, LinkAttempt, Moved, NamedSide, Organization, ProfileKind, SessionId,
-};
+use crate::model::{Account, AccountId, LedgerKind, Moved, NamedSide, Organization, ProfileKind};
 use crate::policy::link::merge::{Party, Plan, plan};
 use crate::policy::link::{LinkRefusal, Newcomer, may_join};
 use crate::store::{
-    StoreError, Tx, accounts, expected, grants, links, merging, password_links, passwords, profiles, sessions,
+    StoreError, Tx, accounts, expected, grants, interactions, merging, password_links, passwords, profiles,
+    sessions,
 };
 
 impl Broker {
@@ -31,12 +31,12 @@ impl Broker {
         let parties = (party(tx, &kept).await?, party(tx, &gone).await?);
         let planned = plan(&parties.0, &parties.1, local_of).map_err(FinishError::Refused)?;
         let mut moved = planned.moved.clone();
-        // Order matters: attempts before profiles and sessions, as whoever goes on with one does.
-        links::end_attempts_of_account(tx, gone.id, self.clock.now()).await?;
+        // Order matters: interactions before profiles and sessions, as in every use case that goes on with one.
+        interactions::end_interactions_of_account(tx, gone.id, Some(attempt.id()), self.clock.now()).await?;
         self.move_profiles(tx, &kept, &gone, &planned).await?;
-        self.hold_near(tx, attempt).await?;
-        self.end_everything(tx, gone.id).await?;
-        self.end_elsewhere(tx, kept.id, attempt.state.session).await?;
+        self.hold_arriving(tx, attempt).await?;
+        self.end_everything(tx, gone.id, Some(attempt.id())).await?;
+        self.end_elsewhere(tx, kept.id, attempt).await?;
         self.move_names(tx, organization, &kept, &gone, &mut moved).await?;
         expected::delete_expected(tx, gone.id).await?;
         if !merging::mark_merged(tx, gone.id, kept.id, self.clock.now()).await? {
@@ -55,7 +55,7 @@ impl Broker {
             sides,
             also: None,
         };
-        let receipt = Some(receipt_of(attempt.state.origin));
+        let receipt = Some(receipt_of(attempt.id()));
         self.write_entry(tx, entry, Event { receipt, ..Event::new("merge") }).await?;
         Ok(())
     }
@@ -129,15 +129,15 @@ impl Broker {
         &self,
         tx: &mut Tx,
         kept: AccountId,
-        here: Option<SessionId>,
+        attempt: &LinkAttempt,
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
-        match here {
+        match attempt.interaction.session.id() {
             Some(here) => {
                 sessions::end_other_sessions(tx, kept, here, now).await?;
                 grants::revoke_grants_of_other_sessions(tx, kept, here, now).await?;
             }
-            None => self.end_everything(tx, kept).await?,
+            None => self.end_everything(tx, kept, Some(attempt.id())).await?,
         }
         Ok(())
     }

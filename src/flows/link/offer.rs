@@ -2,21 +2,18 @@
 
 use super::super::Broker;
 use super::super::brand::BrandView;
-use super::super::complete::{Further, Known, Way};
-use super::super::directory::ConnectionEntry;
 use super::super::email::email_proof;
-use super::super::error::FlowError;
-use super::super::evidence::{Event, receipt_of};
-use super::super::sso::provision::find_elsewhere;
-use super::super::sso::registration;
-use super::super::visit::{Answer, CookieChange, Go, Visit};
-use super::finish::FinishError;
+use super::super::error::{FlowError, refused};
+use super::super::evidence::receipt_of;
+use super::super::interaction::Answered;
+use super::super::visit::Visit;
+use super::LinkAttempt;
 use crate::model::{
-    Account, AccountId, ConnectionId, Email, Flow, FlowId, Identity, LINK_LIFETIME, LinkAttempt, LinkState,
-    Organization, OrganizationId, Profile, ProfileId, ProfileKind, Session, Side, Target, Wanted,
+    AccountId, ConnectionId, Email, Identity, Linking, Organization, OrganizationId, ProfileId, ProfileKind,
+    Subject, Wanted,
 };
 use crate::policy::access::allows_password;
-use crate::policy::link::{HeldProfile, Holder, LinkRefusal, Newcomer, Offer, Sharer, is_proved, offer};
+use crate::policy::link::{HeldProfile, Holder, LinkRefusal, Newcomer, Offer, Sharer, offer};
 use crate::store::{StoreError, Tx, accounts, organizations, profiles};
 
 /// What the page **Link your account** shows.
@@ -69,32 +66,6 @@ pub enum OfferAnswer {
 }
 
 impl Broker {
-    /// Whether an identity that is nobody's profile is offered an account to link. Nobody is asked who could not go on
-    /// in the end, and nothing is offered for an identity that another connection of the organization signs in.
-    pub(in crate::flows) async fn offers_link(
-        &self,
-        tx: &mut Tx,
-        flow: &Flow,
-        entry: &ConnectionEntry,
-        identity: &Identity,
-        known: &Known,
-    ) -> Result<bool, FlowError> {
-        if matches!(flow.target, Target::Own(..)) {
-            return Ok(false);
-        }
-        let organization = organizations::find_organization(tx, entry.organization.id).await?;
-        let Some(organization) = organization.filter(|now| now.policy.linking) else { return Ok(false) };
-        if !known.admits(&organization, identity.connection) {
-            return Ok(false);
-        }
-        if find_elsewhere(tx, organization.id, identity).await?.is_some() {
-            return Ok(false);
-        }
-        let issuer = &identity.issuer;
-        let email = shared_email(identity);
-        Ok(self.offer_to(tx, &organization, email.as_ref(), Newcomer::Identity(issuer)).await?.is_due())
-    }
-
     /// What is offered to somebody with this email.
     pub(super) async fn offer_to(
         &self,
@@ -111,66 +82,7 @@ impl Broker {
         Ok(offer(linking, email.map(|(_, proven)| *proven), newcomer, &sharers))
     }
 
-    /// Keeps what a provider has vouched for, and leads to the offer. The flow goes on from there.
-    pub(in crate::flows) async fn offer_link(
-        &self,
-        mut tx: Tx,
-        visit: &Visit,
-        flow: &Flow,
-        identity: Identity,
-        event: Event,
-    ) -> Result<Answer, FlowError> {
-        let Some(organization) = event.organization else {
-            return Err(FlowError::Unavailable("a connection without an organization".to_owned()));
-        };
-        let now = self.clock.now();
-        // Without a proof of a moment ago the person proves it anew, within this time.
-        let proved_at = if is_proved(&identity, now) { identity.authenticated_at } else { now };
-        let expires_at = proved_at.after(LINK_LIFETIME);
-        let state = LinkState {
-            origin: flow.id,
-            target: flow.target.clone(),
-            session: None,
-            confirmed_at: None,
-            email: shared_email(&identity),
-            near: Side::Identity(Box::new(identity)),
-            wanted: Wanted::Nothing,
-            far: None,
-        };
-        let (_, handle, cookies) =
-            self.begin_attempt(&mut tx, visit, organization, expires_at, &state).await?;
-        self.record_success(&mut tx, &Event { action: "link.offer", ..event }).await?;
-        tx.commit().await?;
-        let cookies = cookies.into_iter().chain([CookieChange::ClearFlow(flow.id)]);
-        Ok(cookies.fold(Answer::to(Go::Link(handle)), Answer::with))
-    }
-
-    /// Offers the next account to somebody who has just linked one, in the transaction that linked it.
-    pub(in crate::flows) async fn offer_another(
-        &self,
-        tx: &mut Tx,
-        visit: &Visit,
-        way: Way<'_>,
-        account: &Account,
-        session: &Session,
-        further: Further,
-    ) -> Result<Answer, FlowError> {
-        let Some(organization) = account.organization else { return Ok(Answer::to(Go::Account)) };
-        let state = LinkState {
-            origin: way.flow,
-            target: way.target.clone(),
-            near: Side::Profile { account: account.id, proof: session.proof.clone() },
-            session: Some(session.id),
-            confirmed_at: session.confirmed_at,
-            email: Some(further.email),
-            wanted: Wanted::Nothing,
-            far: None,
-        };
-        let (_, handle, cookies) = self.begin_attempt(tx, visit, organization, further.until, &state).await?;
-        Ok(cookies.into_iter().fold(Answer::to(Go::Link(handle)), Answer::with))
-    }
-
-    /// What the page of an attempt shows.
+    /// What the page shows.
     pub async fn view_offer(&self, visit: &Visit, handle: &str) -> Result<LinkOfferView, FlowError> {
         let attempt = self.require_attempt(visit, handle).await?;
         let mut tx = self.database.read().await?;
@@ -182,53 +94,53 @@ impl Broker {
             }
         }
         drop(tx);
-        let (provider, may_skip) = match &attempt.state.near {
-            Side::Profile { .. } => (None, true),
-            Side::Identity(identity) => match self.directory.connection(identity.connection).await? {
+        let (provider, may_skip) = match &attempt.interaction.subject {
+            Subject::Account { .. } => (None, true),
+            Subject::Identity(identity) => match self.directory.connection(identity.connection).await? {
                 Some(entry) => (Some(entry.connection.name.clone()), entry.connection.settings.new_accounts),
                 None => (None, false),
             },
         };
-        let app = match attempt.state.target.app() {
+        let app = match attempt.interaction.purpose.app() {
             Some(app) => self.app_link(app).await,
             None => None,
         };
-        let email = attempt.state.email.as_ref().filter(|(_, proven)| *proven);
+        let email = attempt.link.email.as_ref().filter(|(_, proven)| *proven);
         Ok(LinkOfferView {
             handle: handle.to_owned(),
-            form_token: self.form_token(&attempt.id.to_string()),
+            form_token: self.form_token(&attempt.id().to_string()),
             app: app.map(|app| app.name),
-            receipt: receipt_of(attempt.state.origin),
+            receipt: receipt_of(attempt.id()),
             brand: self.brand(&organization).await?,
             provider,
             email: email.map(|(email, _)| email.clone()),
             candidates,
             may_skip,
-            locale: attempt.state.target.ui_locales().map(str::to_owned),
+            locale: attempt.interaction.purpose.ui_locales().map(str::to_owned),
         })
     }
 
-    /// What an attempt offers now, and its organization.
+    /// What a link offers now, and its organization.
     async fn offered(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<(Organization, Offer), FlowError> {
-        let organization = self.organization_of(tx, attempt.organization).await?;
-        let near;
-        let mut email = attempt.state.email.clone();
-        let newcomer = match &attempt.state.near {
-            Side::Identity(identity) => {
+        let organization = self.organization_of(tx, attempt.link.organization).await?;
+        let holder;
+        let mut email = attempt.link.email.clone();
+        let newcomer = match &attempt.interaction.subject {
+            Subject::Identity(identity) => {
                 let now = self.still_proven(tx, (**identity).clone(), organization.id).await?;
                 email = shared_email(&now);
                 Newcomer::Identity(&identity.issuer)
             }
-            Side::Profile { account, .. } => {
-                near = self.holder(tx, &organization, *account).await?;
-                Newcomer::Account(&near)
+            Subject::Account { account, .. } => {
+                holder = self.holder(tx, &organization, *account).await?;
+                Newcomer::Account(&holder)
             }
         };
         let offered = self.offer_to(tx, &organization, email.as_ref(), newcomer).await?;
         Ok((organization, offered))
     }
 
-    /// The organization of an attempt, as it is now.
+    /// An organization, as it is now.
     pub(super) async fn organization_of(
         &self,
         tx: &mut Tx,
@@ -258,7 +170,7 @@ impl Broker {
         visit: &Visit,
         handle: &str,
         answer: OfferAnswer,
-    ) -> Result<Answer, FlowError> {
+    ) -> Result<Answered, FlowError> {
         let attempt = self.require_attempt(visit, handle).await?;
         let wanted = match answer {
             OfferAnswer::Skip => return Box::pin(self.skip_link(visit, attempt)).await,
@@ -274,96 +186,25 @@ impl Broker {
                 Wanted::Profile(profile)
             }
         };
-        self.choose(visit, attempt, wanted).await
+        self.choose(attempt, wanted).await
     }
 
-    /// Keeps what has to be proved, and leads to where it is.
-    pub(super) async fn choose(
-        &self,
-        visit: &Visit,
-        attempt: LinkAttempt,
-        wanted: Wanted,
-    ) -> Result<Answer, FlowError> {
-        let mut tx = self.database.write().await?;
-        let chosen = match wanted {
-            Wanted::Profile(profile) => profiles::find_profile(&mut tx, profile).await?,
-            Wanted::Any | Wanted::Nothing => None,
-        };
-        let state = LinkState { wanted, far: None, ..attempt.state.clone() };
-        if !self.advance(&mut tx, &attempt, &state).await? {
-            drop(tx);
-            let event = Self::link_event("link.choose", &attempt);
-            return Err(self.refuse(visit, event, "flow_finished", "link_overtaken").await);
+    /// Takes what has to be proved of the chosen side.
+    async fn choose(&self, attempt: LinkAttempt, wanted: Wanted) -> Result<Answered, FlowError> {
+        let event = Self::link_event("link.choose", &attempt);
+        let (mut tx, known) = self.open_completion(Some(&attempt.interaction.purpose), None).await?;
+        if !self.claim(&mut tx, attempt.id(), attempt.revision).await? {
+            return Err(refused(event, "flow_finished", "link_overtaken"));
         }
-        self.record_success(&mut tx, &Self::link_event("link.choose", &attempt)).await?;
-        tx.commit().await?;
-        let attempt = LinkAttempt { revision: attempt.revision + 1, state, ..attempt };
-        match &attempt.state.near {
-            Side::Identity(identity) if !is_proved(identity, self.clock.now()) => {
-                let flow = self.new_flow(Target::Near(attempt.id, attempt.revision));
-                let hint = identity.email.as_ref().map(Email::as_str);
-                self.begin_leg(visit, flow, identity.connection, hint).await
-            }
-            _ => self.lead_to_second_side(visit, &attempt, chosen.as_ref()).await,
-        }
-    }
-
-    /// Leads to where the second side of an attempt is proved, which is at this revision.
-    pub(in crate::flows) async fn begin_second_side(
-        &self,
-        visit: &Visit,
-        at: (FlowId, i64),
-    ) -> Result<Answer, FlowError> {
-        let mut tx = self.database.read().await?;
-        let Some(attempt) = self.waiting_attempt(&mut tx, visit, at).await? else {
-            drop(tx);
-            return Err(self.refuse_unwaited(visit, Event::new("link.prove"), at.0).await);
-        };
-        let chosen = match attempt.state.wanted {
-            Wanted::Profile(profile) => profiles::find_profile(&mut tx, profile).await?,
-            Wanted::Any | Wanted::Nothing => None,
-        };
-        drop(tx);
-        self.lead_to_second_side(visit, &attempt, chosen.as_ref()).await
-    }
-
-    async fn lead_to_second_side(
-        &self,
-        visit: &Visit,
-        attempt: &LinkAttempt,
-        chosen: Option<&Profile>,
-    ) -> Result<Answer, FlowError> {
-        let flow = self.new_flow(Target::Link(attempt.id, attempt.revision));
-        match chosen.and_then(|profile| profile.kind.connection()) {
-            Some(connection) => {
-                let hint = attempt.state.email.as_ref().map(|(email, _)| email.as_str());
-                self.begin_leg(visit, flow, connection, hint).await
-            }
-            None => {
-                let cookies = self.keep_flow(visit, &flow).await?;
-                let go = Go::SignIn(self.flow_handle(flow.id, None)?);
-                Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
-            }
-        }
-    }
-
-    /// The connection that has vouched for an identity, if it is still the one that it was.
-    pub(super) async fn vouching_connection(
-        &self,
-        identity: &Identity,
-    ) -> Result<std::sync::Arc<ConnectionEntry>, FinishError> {
-        let entry = self.directory.connection(identity.connection).await?;
-        let Some(entry) = entry.filter(|entry| entry.is_enabled()) else {
-            return Err(FinishError::Gone("connection_disabled", "connection_disabled"));
-        };
-        if registration(&entry.connection) != identity.registration {
-            return Err(FinishError::Gone("idp_answer_invalid", "connection_changed"));
-        }
-        Ok(entry)
+        self.record_success(&mut tx, &event).await?;
+        let link = Linking { wanted, arrival_settled: false, chosen: None, ..attempt.link.clone() };
+        let revision = Some(attempt.revision + 1);
+        let interaction = attempt.with(Some(link));
+        Ok(Answered { revision, ..Answered::new((tx, known), interaction, event) })
     }
 
     /// An identity whose email counts as proven only if its provider speaks for the domain now.
-    pub(super) async fn still_proven(
+    pub(in crate::flows) async fn still_proven(
         &self,
         tx: &mut Tx,
         mut identity: Identity,
@@ -389,21 +230,8 @@ impl Broker {
     }
 }
 
-impl LinkAttempt {
-    /// The flow that waits for this attempt, to be ended with it.
-    pub(super) fn flow(&self) -> Flow {
-        Flow {
-            id: self.state.origin,
-            started_at: self.expires_at.before(LINK_LIFETIME),
-            target: self.state.target.clone(),
-            named: None,
-            leg: None,
-        }
-    }
-}
-
 /// The email by which other accounts of an identity's person are looked for.
-fn shared_email(identity: &Identity) -> Option<(Email, bool)> {
+pub(super) fn shared_email(identity: &Identity) -> Option<(Email, bool)> {
     identity.email.clone().map(|email| (email, identity.email_verified))
 }
 

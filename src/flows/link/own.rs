@@ -3,21 +3,22 @@
 
 use super::super::Broker;
 use super::super::account::own_event;
-use super::super::anew::Sensitive;
 use super::super::brand::BrandView;
-use super::super::error::FlowError;
+use super::super::error::{FlowError, refused};
 use super::super::evidence::Event;
+use super::super::interaction::{Answered, Handled};
+use super::super::reauthentication::Sensitive;
 use super::super::sessions::CurrentSession;
 use super::super::sign_in::ConnectionView;
-use super::super::visit::{Answer, Go, Visit};
+use super::super::visit::Visit;
 use super::offer::holders;
 use crate::model::{
-    ConnectionId, FlowId, LedgerId, LedgerKind, LinkState, NamedSide, OrganizationId, OwnPlace, ProfileId,
-    ProfileKind, Side, Target, Timestamp, Wanted,
+    ConnectionId, FlowId, Interaction, LedgerId, LedgerKind, Linking, NamedSide, ProfileId, ProfileKind,
+    Purpose, SensitiveAction, SessionStage, Subject, Timestamp, Wanted,
 };
-use crate::policy::link::{begin_until, undo_until};
+use crate::policy::link::undo_until;
 use crate::store::profiles::HeldProfile;
-use crate::store::{connections, ledger, profiles};
+use crate::store::{ledger, profiles};
 
 /// One profile of the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,15 +141,15 @@ impl Broker {
         Ok(views)
     }
 
-    /// What the page shows on which another way to sign in is added, or the way to prove anew who one is.
+    /// What the page shows on which another way to sign in is added, or the way to prove again who one is.
     pub async fn view_add_profile(&self, visit: &Visit) -> Result<Sensitive<AddProfileView>, FlowError> {
-        let current = match self.require_fresh(visit, OwnPlace::AddProfile, "link").await? {
+        let current = match self.require_fresh(visit, SensitiveAction::AddProfile, "link").await? {
             Sensitive::Show(current) => current,
             Sensitive::Prove(answer) => return Ok(Sensitive::Prove(answer)),
         };
         let Some(organization) = current.organization.as_ref().filter(|own| own.policy.linking) else {
             let event = own_event("link", &current);
-            return Err(self.refuse(visit, event, "link_off", "link_off").await);
+            return Err(refused(event, "link_off", "link_off"));
         };
         let has = profiles::list_profiles(&mut self.database.read().await?, current.account.id).await?;
         let has: Vec<&str> = has.iter().filter_map(|profile| profile.kind.issuer()).collect();
@@ -160,80 +161,42 @@ impl Broker {
         }))
     }
 
-    /// The enabled connections of an organization, but for those of these providers.
-    async fn connections_but(
-        &self,
-        organization: OrganizationId,
-        issuers: &[&str],
-    ) -> Result<Vec<ConnectionId>, FlowError> {
-        let all = connections::list_connections(&mut self.database.read().await?, organization).await?;
-        let open = all.iter().map(|record| &record.connection).filter(|connection| connection.enabled);
-        let open = open.filter(|connection| !issuers.contains(&connection.issuer.as_str()));
-        Ok(open.map(|connection| connection.id).collect())
-    }
-
-    /// The connections by which the second side of an attempt may be proved, where any may; and where the person goes
-    /// afterwards. `None` for an attempt that is over.
-    pub(in crate::flows) async fn second_side(
-        &self,
-        attempt: FlowId,
-    ) -> Result<Option<(Vec<ConnectionId>, Target)>, FlowError> {
-        let mut tx = self.database.read().await?;
-        let Some(stored) = self.living_attempt(&mut tx, attempt).await? else {
-            return Ok(None);
-        };
-        let attempt = self.open_attempt(&stored)?;
-        let has = match (attempt.state.wanted, &attempt.state.near) {
-            (Wanted::Any, Side::Identity(identity)) => vec![identity.issuer.clone()],
-            (Wanted::Any, Side::Profile { account, .. }) => {
-                let has = profiles::list_profiles(&mut tx, *account).await?;
-                has.iter().filter_map(|profile| profile.kind.issuer().map(str::to_owned)).collect()
-            }
-            (Wanted::Nothing | Wanted::Profile(_), _) => return Ok(Some((Vec::new(), attempt.state.target))),
-        };
-        drop(tx);
-        let has: Vec<&str> = has.iter().map(String::as_str).collect();
-        let open = self.connections_but(attempt.organization, &has).await?;
-        Ok(Some((open, attempt.state.target)))
-    }
-
     /// Begins to add another way to sign in, or another account: the person proves it the way that they chose.
-    pub async fn begin_add_profile(&self, visit: &Visit, way: AddWay) -> Result<Answer, FlowError> {
-        let current = match self.require_fresh(visit, OwnPlace::AddProfile, "link").await? {
+    pub async fn begin_add_profile(&self, visit: &Visit, way: AddWay) -> Result<Handled, FlowError> {
+        let current = match self.require_fresh(visit, SensitiveAction::AddProfile, "link").await? {
             Sensitive::Show(current) => current,
-            Sensitive::Prove(answer) => return Ok(answer),
+            Sensitive::Prove(answer) => return Ok(answer.into()),
         };
         let event = own_event("link", &current);
         let organization = current.organization.as_ref().filter(|own| own.policy.linking);
-        let (proof, confirmed_at) = (current.session.proof.clone(), current.session.confirmed_at);
-        let now = self.clock.now();
-        let until = current.session.proved_at().and_then(|proved_at| begin_until(proved_at, now));
+        let until = self.fresh_until(&current, SensitiveAction::AddProfile);
         let (Some(organization), Some(until)) = (organization, until) else {
-            return Err(self.refuse(visit, event, "link_off", "link_off").await);
+            return Err(refused(event, "link_off", "link_off"));
         };
-        let state = LinkState {
-            origin: FlowId::new(self.clock.now(), &*self.random),
-            target: Target::Account,
-            near: Side::Profile { account: current.account.id, proof },
-            session: Some(current.session.id),
-            confirmed_at,
+        let link = Linking {
+            organization: organization.id,
+            until,
             email: None,
             wanted: Wanted::Any,
-            far: None,
+            arrival_settled: true,
+            chosen: None,
         };
-        let mut tx = self.database.write().await?;
-        let (id, _, cookies) = self.begin_attempt(&mut tx, visit, organization.id, until, &state).await?;
-        self.record_success(&mut tx, &Event { action: "link.begin", ..event }).await?;
-        tx.commit().await?;
-        let flow = self.new_flow(Target::Link(id, 0));
-        let next = match way {
-            AddWay::Connection(connection) => self.begin_leg(visit, flow, connection, None).await?,
-            AddWay::Password => {
-                let kept = self.keep_flow(visit, &flow).await?;
-                let go = Go::SignIn(self.flow_handle(flow.id, None)?);
-                kept.into_iter().fold(Answer::to(go), Answer::with)
-            }
+        let CurrentSession { session, account, .. } = &current;
+        let subject = Subject::Account { account: account.id, proof: session.proof.clone() };
+        let id = FlowId::new(self.clock.now(), &*self.random);
+        let interaction = Interaction {
+            session: SessionStage::Open(session.id),
+            confirmed_at: session.confirmed_at,
+            link: Some(link),
+            ..Interaction::new(id, Purpose::AddProfile, subject)
         };
-        Ok(cookies.into_iter().fold(next, Answer::with))
+        let (mut tx, known) = self.open_completion(Some(&interaction.purpose), None).await?;
+        let event = Event { action: "link.begin", ..event };
+        self.record_success(&mut tx, &event).await?;
+        let through = match way {
+            AddWay::Connection(connection) => Some(connection),
+            AddWay::Password => None,
+        };
+        Ok(Answered { through, ..Answered::new((tx, known), interaction, event) }.into())
     }
 }

@@ -1,93 +1,60 @@
-//! The second side of an attempt, proved by its own credentials: by a provider's answer or by a password.
+//! The sides of a link, proved by their own credentials: by a provider's answer or by a password.
 
 use super::super::Broker;
-use super::super::error::FlowError;
+use super::super::error::{FlowError, Mark, refused};
 use super::super::evidence::Event;
-use super::super::flow_state::finish_mark;
+use super::super::interaction::sealed::finish_mark;
+use super::super::interaction::{Answered, Known};
 use super::super::sso::provision::find_elsewhere;
-use super::super::visit::{Answer, CookieChange, Go, Visit};
-use crate::model::{
-    FLOW_LIFETIME, Flow, FlowId, Identity, LinkAttempt, LinkState, OrganizationId, Profile, Side,
-};
+use super::super::sso::refuse_other_connection;
+use super::super::visit::Visit;
+use super::{LinkAttempt, burned};
+use crate::model::{FLOW_LIFETIME, Flow, Identity, Linking, OrganizationId, Profile, Subject, Trip};
 use crate::policy::link::{LinkRefusal, fits};
-use crate::store::links::abandon_attempt;
 use crate::store::{Tx, flows};
 
 impl Broker {
-    /// Keeps what was proved as the second side of an attempt, at the revision that asked for it. Anything that does not
-    /// fit burns the attempt.
-    pub(in crate::flows) async fn prove_second_side(
+    /// Takes what was proved as the chosen side of a link, at the revision that asked for it. Anything that does not fit
+    /// burns what was proved.
+    pub(in crate::flows) async fn prove_chosen(
         &self,
-        mut tx: Tx,
+        (mut tx, known): (Tx, Known),
         visit: &Visit,
         flow: &Flow,
-        (id, revision): (FlowId, i64),
-        (side, belongs): (Side, Option<OrganizationId>),
+        trip: Trip,
+        (chosen, belongs): (Subject, Option<OrganizationId>),
         event: Event,
-    ) -> Result<Answer, FlowError> {
-        let event = Event { action: "link.prove", ..event };
-        let Some(attempt) = self.waiting_attempt(&mut tx, visit, (id, revision)).await? else {
-            drop(tx);
-            return Err(self.refuse_unwaited(visit, event, id).await);
-        };
-        let event = Event { connection: event.connection, ..Self::link_event("link.prove", &attempt) };
-        if let Side::Identity(identity) = &side
-            && let Some(other) = find_elsewhere(&mut tx, attempt.organization, identity).await?
+    ) -> Result<Answered, FlowError> {
+        let (attempt, event) = self.require_waiting_for(&mut tx, visit, trip, event).await?;
+        if let Subject::Identity(identity) = &chosen
+            && let Some(other) = find_elsewhere(&mut tx, attempt.link.organization, identity).await?
         {
-            abandon_attempt(&mut tx, id, self.clock.now()).await?;
-            tx.commit().await?;
-            return Err(self.refuse_other_connection(visit, event, other.kind.connection()).await);
+            let refusal = refuse_other_connection(event, other.kind.connection());
+            return Err(refusal.marking(Mark::EndInteraction(attempt.id())).into());
         }
-        if let Err(refusal) = check_second_side(&attempt, &side, belongs) {
+        if let Err(refusal) = check_chosen(&attempt, &chosen, belongs) {
             drop(tx);
             return Err(self.burn(&attempt, event, refusal).await);
         }
-        let state = LinkState { far: Some(side), ..attempt.state.clone() };
-        let first =
-            flows::spend(&mut tx, &finish_mark(flow.id), flow.started_at.after(FLOW_LIFETIME)).await?;
-        if !first || !self.advance(&mut tx, &attempt, &state).await? {
-            drop(tx);
-            return Err(self.refuse(visit, event, "flow_finished", "link_overtaken").await);
-        }
-        self.record_success(&mut tx, &event).await?;
-        tx.commit().await?;
-        let go = Go::ConfirmLink(self.flow_handle(attempt.id, attempt.state.target.app())?);
-        Ok(Answer::to(go).with(CookieChange::ClearFlow(flow.id)))
-    }
-}
-
-impl Broker {
-    /// The attempt that waits in this browser for a proof at this revision.
-    pub(in crate::flows) async fn waiting_attempt(
-        &self,
-        tx: &mut Tx,
-        visit: &Visit,
-        (id, revision): (FlowId, i64),
-    ) -> Result<Option<LinkAttempt>, FlowError> {
-        let found = self.living_attempt(tx, id).await?;
-        let waiting = found.filter(|stored| stored.revision == revision && self.is_bound(visit, id));
-        Ok(waiting.map(|stored| self.open_attempt(&stored)).transpose()?)
+        self.claim_proof(&mut tx, &attempt, flow, &event).await?;
+        let link = Linking { chosen: Some(chosen), ..attempt.link.clone() };
+        Ok(proved((tx, known), attempt, link, flow, event))
     }
 
-    /// Takes the first side of an attempt proved once more, by the same identity; then the second side is due. Anybody
-    /// else's proof burns the attempt.
-    pub(in crate::flows) async fn prove_near_side(
+    /// Takes the arriving side of a link proved once more, by the same identity. Anybody else's proof burns what was
+    /// proved.
+    pub(in crate::flows) async fn prove_arriving(
         &self,
-        mut tx: Tx,
+        (mut tx, known): (Tx, Known),
         visit: &Visit,
         flow: &Flow,
-        at: (FlowId, i64),
+        trip: Trip,
         (identity, found): (Identity, Option<Profile>),
         event: Event,
-    ) -> Result<Answer, FlowError> {
-        let event = Event { action: "link.prove", ..event };
-        let Some(attempt) = self.waiting_attempt(&mut tx, visit, at).await? else {
-            drop(tx);
-            return Err(self.refuse_unwaited(visit, event, at.0).await);
-        };
-        let event = Event { connection: event.connection, ..Self::link_event("link.prove", &attempt) };
-        let Side::Identity(before) = &attempt.state.near else {
-            return Err(FlowError::Unavailable("an attempt without an identity to prove".to_owned()));
+    ) -> Result<Answered, FlowError> {
+        let (mut attempt, event) = self.require_waiting_for(&mut tx, visit, trip, event).await?;
+        let Subject::Identity(before) = &attempt.interaction.subject else {
+            return Err(FlowError::Unavailable("a link without an identity to prove".to_owned()));
         };
         let who = |it: &Identity| (it.connection, it.registration, it.issuer.clone(), it.subject.clone());
         if who(before) != who(&identity) {
@@ -95,40 +62,76 @@ impl Broker {
             return Err(self.burn(&attempt, event, LinkRefusal::WrongProfile).await);
         }
         if found.is_some() {
-            drop(tx);
-            return Err(self.burn_for(&attempt, event, "link_taken", "link_taken").await);
+            return Err(burned(&attempt, event, "link_taken", "link_taken").into());
         }
-        let state = LinkState { near: Side::Identity(Box::new(identity)), ..attempt.state.clone() };
-        let expires_at = flow.started_at.after(FLOW_LIFETIME);
-        let first = flows::spend(&mut tx, &finish_mark(flow.id), expires_at).await?;
-        if !first || !self.advance(&mut tx, &attempt, &state).await? {
-            drop(tx);
-            return Err(self.refuse(visit, event, "flow_finished", "link_overtaken").await);
+        self.claim_proof(&mut tx, &attempt, flow, &event).await?;
+        attempt.interaction.subject = Subject::Identity(Box::new(identity));
+        let link = Linking { arrival_settled: true, ..attempt.link.clone() };
+        Ok(proved((tx, known), attempt, link, flow, event))
+    }
+
+    /// The link that waits for what a trip has proved, and the event of it.
+    async fn require_waiting_for(
+        &self,
+        tx: &mut Tx,
+        visit: &Visit,
+        trip: Trip,
+        event: Event,
+    ) -> Result<(LinkAttempt, Event), FlowError> {
+        match self.find_waiting_for(tx, visit, trip).await? {
+            Some(attempt) => {
+                let connection = event.connection;
+                let event = Event { connection, ..Self::link_event("link.prove", &attempt) };
+                Ok((attempt, event))
+            }
+            None => {
+                let event = Event { action: "link.prove", ..event };
+                let refused = refused(event, "flow_expired", "link_not_waiting");
+                Err(refused.marking(Mark::BuryInteraction(trip.interaction)))
+            }
         }
-        self.record_success(&mut tx, &event).await?;
-        tx.commit().await?;
-        let next = self.begin_second_side(visit, (attempt.id, attempt.revision + 1)).await?;
-        Ok(next.with(CookieChange::ClearFlow(flow.id)))
+    }
+
+    /// Spends the flow of a trip and claims the interaction: of two proofs that come at once, one is late.
+    async fn claim_proof(
+        &self,
+        tx: &mut Tx,
+        attempt: &LinkAttempt,
+        flow: &Flow,
+        event: &Event,
+    ) -> Result<(), FlowError> {
+        let until = flow.started_at.after(FLOW_LIFETIME);
+        let first = flows::spend(tx, &finish_mark(flow.id), until).await?;
+        if !first || !self.claim(tx, attempt.id(), attempt.revision).await? {
+            return Err(refused(event.clone(), "flow_finished", "link_overtaken"));
+        }
+        Ok(self.record_success(tx, event).await?)
     }
 }
 
-/// Whether what was proved fits what the attempt is for.
-fn check_second_side(
+/// A link in which a side was proved, by a trip that ends here.
+fn proved(opened: (Tx, Known), attempt: LinkAttempt, link: Linking, flow: &Flow, event: Event) -> Answered {
+    let revision = Some(attempt.revision + 1);
+    Answered { revision, trip: Some(flow.id), ..Answered::new(opened, attempt.with(Some(link)), event) }
+}
+
+/// Whether what was proved fits what the link is for.
+fn check_chosen(
     attempt: &LinkAttempt,
-    side: &Side,
+    chosen: &Subject,
     belongs: Option<OrganizationId>,
 ) -> Result<(), LinkRefusal> {
-    let proved = match side {
-        Side::Identity(_) => None,
-        Side::Profile { proof, .. } => Some(proof.profile),
+    let proved = match chosen {
+        Subject::Identity(_) => None,
+        Subject::Account { proof, .. } => Some(proof.profile),
     };
-    fits(attempt.state.wanted, proved)?;
-    if belongs != Some(attempt.organization) {
+    fits(attempt.link.wanted, proved)?;
+    if belongs != Some(attempt.link.organization) {
         return Err(LinkRefusal::WrongProfile);
     }
-    match (attempt.state.near.account(), side.account()) {
+    match (attempt.interaction.subject.account(), chosen.account()) {
         (None, None) => Err(LinkRefusal::NoAccount),
-        (Some(near), Some(far)) if near == far => Err(LinkRefusal::SameAccount),
+        (Some(arriving), Some(chosen)) if arriving == chosen => Err(LinkRefusal::SameAccount),
         _ => Ok(()),
     }
 }

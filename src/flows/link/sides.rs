@@ -3,11 +3,11 @@
 use super::super::Broker;
 use super::super::email::{account_email_proof, email_proof};
 use super::super::error::FlowError;
+use super::LinkAttempt;
 use super::confirm::accounts_of;
 use super::offer::host;
 use crate::model::{
-    Account, AccountId, Email, Identity, LinkAttempt, LinkState, NamedSide, Profile, ProfileKind, Side,
-    Timestamp, Username,
+    Account, AccountId, Email, Identity, NamedSide, Profile, ProfileKind, Subject, Timestamp, Username,
 };
 use crate::store::{StoreError, Tx, accounts, profiles};
 
@@ -39,10 +39,10 @@ pub struct SideView {
 
 impl Broker {
     /// A side for the page; `None` when its profile is gone.
-    pub(super) async fn side_view(&self, tx: &mut Tx, side: &Side) -> Result<Option<SideView>, FlowError> {
+    pub(super) async fn side_view(&self, tx: &mut Tx, side: &Subject) -> Result<Option<SideView>, FlowError> {
         let Some(named) = self.name_side(tx, side).await? else { return Ok(None) };
         let (name, since, email_proven) = match side {
-            Side::Identity(identity) => {
+            Subject::Identity(identity) => {
                 let email = identity.email.as_ref().filter(|_| identity.email_verified);
                 let is_proven = match (email, self.directory.connection(identity.connection).await?) {
                     (Some(email), Some(entry)) => {
@@ -53,7 +53,7 @@ impl Broker {
                 };
                 (identity.contact.name.clone(), None, is_proven)
             }
-            Side::Profile { account, proof } => {
+            Subject::Account { account, proof } => {
                 let account = accounts::find_account(tx, *account).await?;
                 let profile = profiles::find_profile(tx, proof.profile).await?;
                 let is_proven = is_email_proven(tx, account.as_ref(), profile.as_ref()).await?;
@@ -77,31 +77,36 @@ impl Broker {
     /// Both sides for the ledger, as they are before they are linked; `None` when the profile of one is gone.
     pub(super) async fn name_sides(
         &self,
-        state: &LinkState,
-        far: &Side,
+        attempt: &LinkAttempt,
+        chosen: &Subject,
     ) -> Result<Option<[NamedSide; 2]>, FlowError> {
         let mut tx = self.database.read().await?;
-        let both = (self.name_side(&mut tx, &state.near).await?, self.name_side(&mut tx, far).await?);
-        let (Some(mut near), Some(far)) = both else { return Ok(None) };
-        if let Some(confirmed_at) = state.confirmed_at.filter(|confirmed| *confirmed > near.proved_at) {
-            near.proved_at = confirmed_at;
-            near.amr.push(BY_CODE.to_owned());
+        let LinkAttempt { interaction, .. } = attempt;
+        let arriving = self.name_side(&mut tx, &interaction.subject).await?;
+        let (Some(mut arriving), Some(chosen)) = (arriving, self.name_side(&mut tx, chosen).await?) else {
+            return Ok(None);
+        };
+        let confirmed_at = interaction.confirmed_at.filter(|confirmed| *confirmed > arriving.proved_at);
+        if let Some(confirmed_at) = confirmed_at {
+            arriving.proved_at = confirmed_at;
+            arriving.amr.push(BY_CODE.to_owned());
         }
-        Ok(Some([near, far]))
+        Ok(Some([arriving, chosen]))
     }
 
     /// The profiles of one provider that both sides of an attempt have, by their names: of each pair one has to go first.
     pub(super) async fn clashing(&self, attempt: &LinkAttempt) -> Result<Vec<String>, FlowError> {
-        let Some(far) = &attempt.state.far else { return Ok(Vec::new()) };
+        let Some(chosen) = &attempt.link.chosen else { return Ok(Vec::new()) };
+        let arriving = &attempt.interaction.subject;
         let mut tx = self.database.read().await?;
         let mut held = Vec::new();
-        for account in accounts_of(&attempt.state.near, far) {
+        for account in accounts_of(arriving, chosen) {
             held.extend(profiles::list_profiles(&mut tx, account).await?);
         }
         let mut issuers: Vec<String> =
             held.iter().filter_map(|profile| profile.kind.issuer().map(str::to_owned)).collect();
-        for side in [&attempt.state.near, far] {
-            if let Side::Identity(identity) = side {
+        for side in [arriving, chosen] {
+            if let Subject::Identity(identity) = side {
                 issuers.push(identity.issuer.clone());
             }
         }
@@ -117,13 +122,13 @@ impl Broker {
     }
 
     /// A side for the ledger: who was proved, how, and when; `None` when its profile is gone.
-    async fn name_side(&self, tx: &mut Tx, side: &Side) -> Result<Option<NamedSide>, FlowError> {
+    async fn name_side(&self, tx: &mut Tx, side: &Subject) -> Result<Option<NamedSide>, FlowError> {
         match side {
-            Side::Identity(identity) => {
+            Subject::Identity(identity) => {
                 let provider = self.connection_name(Some(identity.connection)).await?;
                 Ok(Some(name_identity(identity, provider)))
             }
-            Side::Profile { proof, .. } => {
+            Subject::Account { proof, .. } => {
                 let profile = profiles::find_profile(tx, proof.profile).await?;
                 let Some(profile) = profile else { return Ok(None) };
                 let named = self.name_profile(tx, &profile).await?;

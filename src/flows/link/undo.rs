@@ -2,17 +2,17 @@
 
 use super::super::Broker;
 use super::super::account::own_event;
-use super::super::anew::Sensitive;
 use super::super::brand::BrandView;
-use super::super::error::{FlowError, private_detail};
+use super::super::error::{FlowError, private_detail, refused};
 use super::super::evidence::Event;
 use super::super::manage::ManageError;
+use super::super::reauthentication::Sensitive;
 use super::super::sessions::CurrentSession;
-use super::super::visit::{Answer, CookieChange, Go, Visit};
+use super::super::visit::{Answer, CookieChange, NextPage, Visit};
 use super::join::NewEntry;
 use super::own::LedgerView;
 use crate::model::{
-    AccountId, Actor, Email, LedgerEntry, LedgerId, LedgerKind, Moved, NamedSide, OwnPlace, ProfileId,
+    AccountId, Actor, Email, LedgerEntry, LedgerId, LedgerKind, Moved, NamedSide, ProfileId, SensitiveAction,
     UNDO_WINDOW,
 };
 use crate::store::{StoreError, Tx, accounts, ledger, merging, profiles, replacing};
@@ -122,9 +122,9 @@ pub struct UndoView {
 }
 
 impl Broker {
-    /// What the page shows, or the way to prove anew who one is.
+    /// What the page shows, or the way to prove again who one is.
     pub async fn view_undo(&self, visit: &Visit, id: LedgerId) -> Result<Sensitive<UndoView>, FlowError> {
-        let current = match self.require_fresh(visit, OwnPlace::Undo(id), "link.undo").await? {
+        let current = match self.require_fresh(visit, SensitiveAction::Undo(id), "link.undo").await? {
             Sensitive::Show(current) => current,
             Sensitive::Prove(answer) => return Ok(Sensitive::Prove(answer)),
         };
@@ -133,11 +133,11 @@ impl Broker {
         let found = entries.into_iter().find(|view| view.id == id && view.kind.can_be_undone() && view.own);
         let event = own_event("link.undo", &current);
         let entry = match found {
-            None => return Err(self.refuse(visit, event, "not_found", "entry_not_own").await),
+            None => return Err(refused(event, "not_found", "entry_not_own")),
             Some(entry) if entry.undo_until.is_some() => entry,
             Some(_) => {
                 let refusal = if undone { UndoRefusal::Done } else { UndoRefusal::TooLate };
-                return Err(self.refuse(visit, event, refusal.code(), refusal.code()).await);
+                return Err(refused(event, refusal.code(), refusal.code()));
             }
         };
         let form_token = self.form_token(&current.session.id.to_string());
@@ -147,16 +147,16 @@ impl Broker {
 
     /// Undoes a link or merge of one's own. What was opened since ends, this session included.
     pub async fn undo_own_link(&self, visit: &Visit, id: LedgerId) -> Result<Answer, FlowError> {
-        let current = match self.require_fresh(visit, OwnPlace::Undo(id), "link.undo").await? {
+        let current = match self.require_fresh(visit, SensitiveAction::Undo(id), "link.undo").await? {
             Sensitive::Show(current) => current,
             Sensitive::Prove(answer) => return Ok(answer),
         };
         match self.undo(id, current.account.id.into(), Some(&current)).await {
-            Ok(_) => Ok(Answer::to(Go::SignedOut(None)).with(CookieChange::ClearSession)),
+            Ok(_) => Ok(Answer::to(NextPage::SignedOut(None)).with(CookieChange::ClearSession)),
             Err(UndoError::Flow(error)) => Err(error),
             Err(UndoError::Refused(refusal)) => {
                 let event = own_event("link.undo", &current);
-                Err(self.refuse(visit, event, refusal.code(), refusal.code()).await)
+                Err(refused(event, refusal.code(), refusal.code()))
             }
         }
     }

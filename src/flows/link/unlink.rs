@@ -2,14 +2,16 @@
 
 use super::super::Broker;
 use super::super::account::own_event;
-use super::super::anew::Sensitive;
 use super::super::brand::BrandView;
-use super::super::error::FlowError;
+use super::super::error::{FlowError, refused};
+use super::super::reauthentication::Sensitive;
 use super::super::sessions::CurrentSession;
-use super::super::visit::{Answer, CookieChange, Go, Visit};
+use super::super::visit::{Answer, CookieChange, NextPage, Visit};
 use super::join::NewEntry;
 use super::own::ProfileView;
-use crate::model::{LedgerKind, Moved, OrganizationId, OwnPlace, Profile, ProfileId, ProfileKind, SessionId};
+use crate::model::{
+    LedgerKind, Moved, OrganizationId, Profile, ProfileId, ProfileKind, SensitiveAction, SessionId,
+};
 use crate::store::{Tx, accounts, merging, password_links, passwords, profiles, sessions};
 
 /// What the page shows that asks before a profile is taken away.
@@ -24,13 +26,13 @@ pub struct UnlinkView {
 }
 
 impl Broker {
-    /// What the page shows, or the way to prove anew who one is.
+    /// What the page shows, or the way to prove again who one is.
     pub async fn view_unlink(
         &self,
         visit: &Visit,
         profile: ProfileId,
     ) -> Result<Sensitive<UnlinkView>, FlowError> {
-        let place = OwnPlace::Unlink(profile);
+        let place = SensitiveAction::Unlink(profile);
         let current = match self.require_fresh(visit, place, "unlink").await? {
             Sensitive::Show(current) => current,
             Sensitive::Prove(answer) => return Ok(Sensitive::Prove(answer)),
@@ -38,7 +40,7 @@ impl Broker {
         let found = self.own_profiles(&current).await?.into_iter().find(|view| view.profile == profile);
         let Some(view) = found else {
             let event = own_event("unlink", &current);
-            return Err(self.refuse(visit, event, "not_found", "profile_not_own").await);
+            return Err(refused(event, "not_found", "profile_not_own"));
         };
         let form_token = self.form_token(&current.session.id.to_string());
         let brand = self.brand_of(current.organization.as_ref()).await?;
@@ -47,7 +49,7 @@ impl Broker {
 
     /// Takes a profile away, ends what it had opened, and remembers it.
     pub async fn unlink(&self, visit: &Visit, profile: ProfileId) -> Result<Answer, FlowError> {
-        let place = OwnPlace::Unlink(profile);
+        let place = SensitiveAction::Unlink(profile);
         let current = match self.require_fresh(visit, place, "unlink").await? {
             Sensitive::Show(current) => current,
             Sensitive::Prove(answer) => return Ok(answer),
@@ -57,15 +59,14 @@ impl Broker {
         let found = profiles::find_profile(&mut self.database.read().await?, profile).await?;
         let found = found.filter(|found| found.account == account.id);
         let (Some(found), Some(organization)) = (found, organization) else {
-            return Err(self.refuse(visit, event, "not_found", "profile_not_own").await);
+            return Err(refused(event, "not_found", "profile_not_own"));
         };
         let side = self.name_profile(&mut self.database.read().await?, &found).await?;
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         accounts::hold_account(&mut tx, account.id).await?;
         if let Some(code) = self.take_away(&mut tx, organization.id, &found, session.id).await? {
-            drop(tx);
-            return Err(self.refuse(visit, event, code, code).await);
+            return Err(refused(event, code, code));
         }
         merging::end_what_profile_opened(&mut tx, account.id, profile, now).await?;
         let entry = NewEntry {
@@ -84,9 +85,9 @@ impl Broker {
         self.write_entry(&mut tx, entry, event).await?;
         tx.commit().await?;
         Ok(if session.proof.profile == profile {
-            Answer::to(Go::SignedOut(None)).with(CookieChange::ClearSession)
+            Answer::to(NextPage::SignedOut(None)).with(CookieChange::ClearSession)
         } else {
-            Answer::to(Go::Account)
+            Answer::to(NextPage::Account)
         })
     }
 

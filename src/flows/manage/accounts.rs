@@ -202,7 +202,7 @@ impl Broker {
             check_emergency(&mut tx, &account).await?;
         }
         // Also what a sign-in that was under way has opened beside a disabling: enabled again, nothing comes back.
-        self.end_everything(&mut tx, account.id).await?;
+        self.end_everything(&mut tx, account.id, None).await?;
         let action = if enabled { "account.enable" } else { "account.disable" };
         let event = Event::by_operator(action, account.organization, account.id);
         self.record_success(&mut tx, &event).await?;

@@ -97,12 +97,12 @@ impl Broker {
         }
         if existing.as_ref().is_some_and(|before| before.enabled != account.enabled) {
             // Also what a sign-in that was under way has opened beside a disabling: enabled again, nothing comes back.
-            self.end_everything(tx, account.id).await?;
+            self.end_everything(tx, account.id, None).await?;
         }
         if let Some(hash) = new_password {
             self.apply_password(tx, &account, hash).await?;
             // Whoever knew the old password is out.
-            self.end_everything(tx, account.id).await?;
+            self.end_everything(tx, account.id, None).await?;
         }
         let expected = self.apply_expected(tx, organization, &account, wanted.expects.as_ref()).await?;
         if change == Change::Unchanged && (new_password.is_some() || expected) {

@@ -1,14 +1,15 @@
 //! The way back from an identity provider: its authorization response, held against what this browser was sent there with.
 
 use super::super::Broker;
-use super::super::error::FlowError;
+use super::super::error::{FlowError, refused};
 use super::super::evidence::{Event, receipt_of};
-use super::super::flow_state::over_mark;
 use super::super::guessing::as_seen;
+use super::super::interaction::Answered;
+use super::super::interaction::sealed::over_mark;
 use super::super::redeeming::Attempt;
-use super::super::visit::{Answer, Visit};
+use super::super::visit::Visit;
 use super::registration;
-use crate::model::{Connection, ConnectionId, FLOW_LIFETIME, Flow, UpstreamLeg};
+use crate::model::{Connection, ConnectionId, FLOW_LIFETIME, Flow, UpstreamRequest};
 use crate::policy::guesses::Scope;
 use crate::protocol::base64url;
 use crate::store::flows;
@@ -34,7 +35,7 @@ pub struct CallbackParameters {
 /// A callback that belongs to a flow of this browser, spent.
 struct Returned {
     flow: Flow,
-    leg: UpstreamLeg,
+    sent: UpstreamRequest,
     event: Event,
     /// In whose name the provider is asked.
     asker: Asker,
@@ -47,36 +48,36 @@ struct Returned {
 struct Back<'a> {
     asker: &'a Asker,
     flow: &'a Flow,
-    leg: &'a UpstreamLeg,
+    sent: &'a UpstreamRequest,
     code: &'a str,
     iss: Option<&'a str>,
 }
 
 impl Broker {
     /// Takes a provider's authorization response.
-    pub async fn finish_leg(
+    pub async fn finish_upstream(
         &self,
         visit: &Visit,
         connection: ConnectionId,
         parameters: &CallbackParameters,
-    ) -> Result<Answer, FlowError> {
-        let returned = self.spend_leg(visit, connection, parameters).await?;
-        let Returned { flow, leg, event, asker, attempt } = returned;
-        let (flow, leg) = (&flow, &leg);
+    ) -> Result<Answered, FlowError> {
+        let returned = self.spend_response(visit, connection, parameters).await?;
+        let Returned { flow, sent, event, asker, attempt } = returned;
+        let (flow, sent) = (&flow, &sent);
         let entry = self.directory.connection(connection).await?;
         let Some(entry) = entry.filter(|entry| entry.is_enabled()) else {
-            return Err(self.refuse(visit, event, "connection_disabled", "connection_disabled").await);
+            return Err(refused(event, "connection_disabled", "connection_disabled"));
         };
         let event = Event { organization: Some(entry.organization.id), ..event };
-        if registration(&entry.connection) != leg.registration {
-            return Err(self.refuse(visit, event, "idp_answer_invalid", "connection_changed").await);
+        if registration(&entry.connection) != sent.registration {
+            return Err(refused(event, "idp_answer_invalid", "connection_changed"));
         }
         let credential = match self.open_credential(connection, &entry.credential) {
             Ok(credential) => credential,
             Err(error) => {
                 tracing::error!(%connection, %error, "the credential of a connection cannot be opened");
                 let reason = "connection_credential_unreadable";
-                return Err(self.refuse(visit, event, "temporarily_unavailable", reason).await);
+                return Err(refused(event, "temporarily_unavailable", reason));
             }
         };
         let outcome = match (&parameters.error, &parameters.code) {
@@ -87,24 +88,24 @@ impl Broker {
             }
             (None, Some(code)) => {
                 let iss = parameters.iss.as_deref();
-                let back = Back { asker: &asker, flow, leg, code, iss };
+                let back = Back { asker: &asker, flow, sent, code, iss };
                 self.redeem(&entry.connection, &credential, &back, attempt).await?
             }
             (None, None) => {
-                return Err(self.refuse(visit, event, "idp_answer_invalid", "response_empty").await);
+                return Err(refused(event, "idp_answer_invalid", "response_empty"));
             }
         };
         match outcome {
-            Ok(identity) => Box::pin(self.sign_in_as(visit, flow, leg, &entry, identity, event)).await,
+            Ok(identity) => Box::pin(self.sign_in_as(visit, flow, sent, &entry, identity, event)).await,
             Err(UpstreamError::Unavailable(Outage::Withheld(wait))) => {
-                Err(self.too_many(visit, flow, None, (Scope::Redemption, wait)).await)
+                Err(Self::too_many(flow, None, (Scope::Redemption, wait)))
             }
-            Err(error) => Err(self.upstream_failed(visit, event, flow, &error).await),
+            Err(error) => Err(self.upstream_failed(event, flow, &error).await),
         }
     }
 
     /// Finds the flow of a response and spends its state. A response that is not this browser's spends nothing.
-    async fn spend_leg(
+    async fn spend_response(
         &self,
         visit: &Visit,
         connection: ConnectionId,
@@ -112,27 +113,26 @@ impl Broker {
     ) -> Result<Returned, FlowError> {
         let event = Event { connection: Some(connection), ..Event::new("sign_in") };
         let Some(state) = parameters.state.as_deref() else {
-            return Err(self.refuse(visit, event, "idp_answer_invalid", "state_missing").await);
+            return Err(refused(event, "idp_answer_invalid", "state_missing"));
         };
         let Some((name, proof)) = self.read_upstream_state(state) else {
-            return Err(self.refuse(visit, event, "idp_answer_invalid", "state_foreign").await);
+            return Err(refused(event, "idp_answer_invalid", "state_foreign"));
         };
         let event = Event { app: name.app, receipt: Some(receipt_of(name.id)), ..event };
         let Some(flow) = self.find_flow(visit, name.id).await? else {
-            let lost = self.lost_flow(name).await;
-            let reason = match &lost {
-                FlowError::Refused(refusal) if refusal.code == "flow_finished" => "state_of_finished_flow",
-                FlowError::Refused(_) => "state_of_another_browser",
-                _ => return Err(lost),
+            let finished = self.has_finished(name.id).await?;
+            let (code, reason) = if finished {
+                ("flow_finished", "state_of_finished_flow")
+            } else {
+                ("flow_expired", "state_of_another_browser")
             };
-            self.record_refusal_alone(&visit.network(), &event, reason).await?;
-            return Err(lost);
+            return Err(refused(event, code, reason));
         };
-        let fits = |leg: &&UpstreamLeg| proof.is(leg.state) && leg.connection == connection;
-        let Some(leg) = flow.leg.as_ref().filter(fits).cloned() else {
-            return Err(self.refuse(visit, event, "idp_answer_invalid", "state_mismatch").await);
+        let fits = |sent: &&UpstreamRequest| proof.is(sent.state) && sent.connection == connection;
+        let Some(sent) = flow.upstream.as_ref().filter(fits).cloned() else {
+            return Err(refused(event, "idp_answer_invalid", "state_mismatch"));
         };
-        let mark = format!("{}:{}", flow.id, base64url::encode(leg.state));
+        let mark = format!("{}:{}", flow.id, base64url::encode(sent.state));
         // Order matters: it has its place before the count is read, so that none is overlooked.
         let asker = self.asker(visit);
         let attempt = self.begin_redemption(&asker, connection);
@@ -142,11 +142,10 @@ impl Broker {
         let (is_first, seen) = flows::spend_unless(&mut tx, (&mark, &over), until, counter).await?;
         attempt.learn(seen.map(as_seen));
         if !is_first {
-            drop(tx);
-            return Err(self.refuse(visit, event, "flow_finished", "state_spent").await);
+            return Err(refused(event, "flow_finished", "state_spent"));
         }
         tx.commit().await?;
-        Ok(Returned { flow, leg, event, asker, attempt })
+        Ok(Returned { flow, sent, event, asker, attempt })
     }
 
     /// Redeems a code, unless too many from there were refused of late, and counts it if this one is refused.
@@ -157,26 +156,27 @@ impl Broker {
         back: &Back<'_>,
         attempt: Attempt,
     ) -> Result<Result<VerifiedIdentity, UpstreamError>, FlowError> {
-        let Back { asker, flow, leg, code, iss } = *back;
+        let Back { asker, flow, sent, code, iss } = *back;
         if let Err(wait) = attempt.check() {
             return Ok(Err(Outage::Withheld(wait).into()));
         }
-        let fresh = leg.not_before.map(|not_before| FreshSignIn {
+        let fresh = sent.not_before.map(|not_before| FreshSignIn {
             not_before,
-            forced: leg.forced,
-            sent_at: leg.sent_at,
+            forced: sent.forced,
+            sent_at: sent.sent_at,
         });
+        let request = flow.aim.request();
         let redemption = Redemption {
             asker,
             gate: &attempt,
             code,
             response_iss: iss,
             redirect_uri: &self.callback_url(connection.id),
-            verifier: &leg.verifier,
-            nonce: &base64url::encode(leg.nonce),
+            verifier: &sent.verifier,
+            nonce: &base64url::encode(sent.nonce),
             fresh,
-            essential_acr: flow.target.essential_acr(),
-            wanted_acr: flow.target.acr_values(),
+            essential_acr: request.map_or(&[], |request| &request.essential_acr),
+            wanted_acr: request.map_or(&[], |request| &request.acr_values),
         };
         let outcome = self.upstream.redeem(connection, credential, &redemption).await;
         let refused =

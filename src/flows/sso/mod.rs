@@ -13,16 +13,17 @@ use aws_lc_rs::digest;
 
 use super::Broker;
 use super::directory::Name;
-use super::error::FlowError;
+use super::error::{FlowError, refused};
 use super::evidence::Event;
-use super::visit::{Answer, Go, Visit};
-use crate::model::{Connection, ConnectionId, Flow, Prompt, Target, UpstreamLeg};
+use super::visit::{Answer, NextPage, Visit};
+use crate::model::{Aim, Connection, ConnectionId, Flow, LinkSide, Prompt, Purpose, Trip, UpstreamRequest};
 use crate::policy::context::can_be_asked_for;
 use crate::policy::route::NamedBy;
 use crate::protocol::base64url;
 use crate::upstream::AuthorizationInput;
 
 pub use callback::CallbackParameters;
+pub(super) use refusal::refuse_other_connection;
 
 impl Broker {
     /// Starts a sign-in by a link (`/sso/{handle or domain}`): at the provider, or where one of several is chosen.
@@ -31,28 +32,28 @@ impl Broker {
             Some(name) => self.connections_for_name(&name, NamedBy::Link).await?,
             None => Vec::new(),
         };
-        let flow = self.new_flow(Target::Account);
+        let flow = self.new_flow(Aim::Begin(Purpose::Account));
         match connections.as_slice() {
-            [] => Err(self.refuse(visit, Self::sign_in_event(&flow), "unknown_domain", "unknown_name").await),
-            [only] => self.begin_leg(visit, flow, *only, None).await,
+            [] => Err(refused(Self::sign_in_event(&flow), "unknown_domain", "unknown_name")),
+            [only] => self.begin_upstream(visit, flow, *only, None).await,
             _ => self.offer_choice(visit, flow, entered, true).await,
         }
     }
 
-    /// Starts a sign-in through one connection, for a target that was checked.
+    /// Starts a sign-in through one connection, for a purpose that was checked.
     pub async fn begin_connection(
         &self,
         visit: &Visit,
         connection: ConnectionId,
-        target: Target,
+        purpose: Purpose,
         login_hint: Option<&str>,
     ) -> Result<Answer, FlowError> {
-        let flow = self.new_flow(target);
-        self.begin_leg(visit, flow, connection, login_hint).await
+        let flow = self.new_flow(Aim::Begin(purpose));
+        self.begin_upstream(visit, flow, connection, login_hint).await
     }
 
     /// Sends the person to a connection's provider.
-    pub(in crate::flows) async fn begin_leg(
+    pub(in crate::flows) async fn begin_upstream(
         &self,
         visit: &Visit,
         mut flow: Flow,
@@ -61,25 +62,25 @@ impl Broker {
     ) -> Result<Answer, FlowError> {
         let event = Event { connection: Some(connection), ..Self::sign_in_event(&flow) };
         let Some(entry) = self.directory.connection(connection).await? else {
-            return Err(self.refuse(visit, event, "connection_disabled", "connection_unknown").await);
+            return Err(refused(event, "connection_disabled", "connection_unknown"));
         };
         let event = Event { organization: Some(entry.organization.id), ..event };
         if !entry.is_enabled() {
-            return Err(self.refuse(visit, event, "connection_disabled", "connection_disabled").await);
+            return Err(refused(event, "connection_disabled", "connection_disabled"));
         }
-        if let Target::App(request) = &flow.target
+        if let Some(request) = flow.aim.request()
             && !can_be_asked_for(&request.essential_acr, &entry.connection.settings.acr_values)
         {
-            return Err(self.refuse_context(visit, event, request, &flow.target).await);
+            return Err(self.refuse_context(event, request).await?);
         }
-        let (prompts, max_age, acr_values) = demands(&flow.target);
-        let mut leg = self.new_leg(&entry.connection, &prompts, max_age);
-        let state = self.upstream_state(&flow, leg.state)?;
+        let (prompts, max_age, acr_values) = demands(&flow.aim);
+        let mut sent = self.new_upstream_request(&entry.connection, &prompts, max_age);
+        let state = self.upstream_state(&flow, sent.state)?;
         let input = AuthorizationInput {
             redirect_uri: &self.callback_url(connection),
             state: &state,
-            nonce: &base64url::encode(leg.nonce),
-            verifier: &leg.verifier,
+            nonce: &base64url::encode(sent.nonce),
+            verifier: &sent.verifier,
             login_hint,
             prompts: &prompts,
             max_age,
@@ -87,36 +88,41 @@ impl Broker {
         };
         let request = match self.upstream.authorization_url(&entry.connection, input).await {
             Ok(request) => request,
-            Err(error) => return Err(self.upstream_failed(visit, event, &flow, &error).await),
+            Err(error) => return Err(self.upstream_failed(event, &flow, &error).await),
         };
-        leg.forced = request.forced;
-        match flow.target {
-            Target::Own(account, place) if !leg.forced => {
-                let elsewhere = self.begin_proof_elsewhere(visit, &flow, (account, place), event);
+        sent.forced = request.forced;
+        match &flow.aim {
+            Aim::Begin(Purpose::Reauthenticate(account, action)) if !sent.forced => {
+                let elsewhere = self.reauthenticate_elsewhere(visit, &flow, (*account, *action), event);
                 return Box::pin(elsewhere).await;
             }
-            // There is nothing to be gained: the person goes on to the second side.
-            Target::Near(attempt, revision) if !leg.forced => {
-                let second = self.begin_second_side(visit, (attempt, revision));
-                return Box::pin(second).await;
+            // The provider cannot be made to ask, so nothing is gained: the chosen side is proved next.
+            Aim::Prove(trip @ Trip { side: LinkSide::Arriving, .. }) if !sent.forced => {
+                let chosen = Trip { side: LinkSide::Chosen, ..*trip };
+                return Box::pin(self.go_on_to_chosen(visit, chosen)).await;
             }
             // The page after it names both sides and asks once more.
-            Target::Link(..) if !leg.forced => leg.not_before = None,
-            _ => {}
+            Aim::Prove(Trip { side: LinkSide::Chosen, .. }) if !sent.forced => sent.not_before = None,
+            Aim::Begin(_) | Aim::Prove(_) => {}
         }
-        flow.leg = Some(leg);
+        flow.upstream = Some(sent);
         let cookies = self.keep_flow(visit, &flow).await?;
-        let go = Go::Upstream(request.url.into());
-        Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
+        let next = NextPage::Upstream(request.url.into());
+        Ok(Answer::to(next).with_all(cookies))
     }
 
-    fn new_leg(&self, connection: &Connection, prompts: &[Prompt], max_age: Option<u32>) -> UpstreamLeg {
+    fn new_upstream_request(
+        &self,
+        connection: &Connection,
+        prompts: &[Prompt],
+        max_age: Option<u32>,
+    ) -> UpstreamRequest {
         let sent_at = self.clock.now();
         let (mut state, mut nonce, mut verifier) = ([0; 16], [0; 16], [0; 32]);
         self.random.fill(&mut state);
         self.random.fill(&mut nonce);
         self.random.fill(&mut verifier);
-        UpstreamLeg {
+        UpstreamRequest {
             connection: connection.id,
             registration: registration(connection),
             state,
@@ -137,8 +143,8 @@ impl Broker {
     }
 }
 
-/// How old a sign-in at a provider may be that is to be a new one, in seconds.
-const ANEW: u32 = 1;
+/// How old a sign-in at a provider may be that must be a new one, in seconds.
+const NEW_SIGN_IN: u32 = 1;
 
 /// A hash over what must not have changed between the way there and the way back.
 pub(in crate::flows) fn registration(connection: &Connection) -> [u8; 16] {
@@ -147,14 +153,16 @@ pub(in crate::flows) fn registration(connection: &Connection) -> [u8; 16] {
     hash.as_ref().first_chunk::<16>().copied().unwrap_or_default()
 }
 
-/// What a target asks of the provider: prompts, the greatest age of the sign-in in seconds, and classes of it.
-fn demands(target: &Target) -> (Vec<Prompt>, Option<u32>, Vec<String>) {
-    match target {
-        Target::App(request) => (request.prompt.clone(), request.max_age, request.acr_values.clone()),
-        Target::Account | Target::Home(_) => (Vec::new(), None, Vec::new()),
+/// What a flow asks of the provider: prompts, the greatest age of the sign-in in seconds, and classes of it.
+fn demands(aim: &Aim) -> (Vec<Prompt>, Option<u32>, Vec<String>) {
+    match aim {
+        Aim::Begin(Purpose::App(request)) => {
+            (request.prompt.clone(), request.max_age, request.acr_values.clone())
+        }
+        Aim::Begin(Purpose::Account | Purpose::Home(_)) => (Vec::new(), None, Vec::new()),
         // What is proved for an account's own sake is never silent, where the provider can be made to ask.
-        Target::Own(..) | Target::Link(..) | Target::Near(..) => {
-            (vec![Prompt::Login], Some(ANEW), Vec::new())
+        Aim::Begin(Purpose::Reauthenticate(..) | Purpose::AddProfile) | Aim::Prove(_) => {
+            (vec![Prompt::Login], Some(NEW_SIGN_IN), Vec::new())
         }
     }
 }

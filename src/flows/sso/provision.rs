@@ -5,9 +5,10 @@ use super::super::directory::ConnectionEntry;
 use super::super::email::email_proof;
 use super::super::error::FlowError;
 use super::super::evidence::Event;
+use super::registration;
 use crate::model::{
     Account, AccountId, ConnectionId, Contact, Email, Identity, OrganizationId, Profile, ProfileId,
-    ProfileKind, Role,
+    ProfileKind, Proof, Role, Secret,
 };
 use crate::policy::provision::{FirstSignIn, Provision, decide};
 use crate::store::{StoreError, Tx, accounts, organizations, profiles, replacing};
@@ -17,6 +18,8 @@ use crate::upstream::{AssertedEmail, VerifiedIdentity};
 pub(in crate::flows) enum NewPersonError {
     /// The public code and the reason.
     Refused(&'static str, &'static str),
+    /// The connection no longer vouches for the identity: the public code and the reason.
+    NotVouched(&'static str, &'static str),
     /// The identity is a profile of this connection.
     OtherConnection(Option<ConnectionId>),
     Store(StoreError),
@@ -98,8 +101,24 @@ impl Broker {
         }
     }
 
+    /// Makes the account of an identity whose connection, as the directory knows it now, still vouches for it: the account,
+    /// how it was proved, and the provider's ID token.
+    pub(in crate::flows) async fn make_account(
+        &self,
+        tx: &mut Tx,
+        entry: Option<&ConnectionEntry>,
+        identity: Identity,
+    ) -> Result<(Account, Proof, Option<Secret>), NewPersonError> {
+        let entry =
+            vouching(entry, &identity).map_err(|(code, reason)| NewPersonError::NotVouched(code, reason))?;
+        let identity = self.still_proven(tx, identity, entry.organization.id).await?;
+        let (account, profile) = self.new_person(tx, entry, &identity).await?;
+        let proof = identity.proof(profile);
+        Ok((account, proof, identity.id_token))
+    }
+
     /// Makes the account of somebody who comes for the first time. An email that another account has links nothing.
-    pub(in crate::flows) async fn new_person(
+    async fn new_person(
         &self,
         tx: &mut Tx,
         entry: &ConnectionEntry,
@@ -146,6 +165,21 @@ impl Broker {
         };
         self.record_success(tx, &event).await?;
         Ok((account, profile.id))
+    }
+}
+
+/// The connection that vouches for an identity, if it is enabled and still the one that it was; else the public code and
+/// the reason.
+pub(in crate::flows) fn vouching<'a>(
+    entry: Option<&'a ConnectionEntry>,
+    identity: &Identity,
+) -> Result<&'a ConnectionEntry, (&'static str, &'static str)> {
+    match entry.filter(|entry| entry.is_enabled()) {
+        None => Err(("connection_disabled", "connection_disabled")),
+        Some(entry) if registration(&entry.connection) != identity.registration => {
+            Err(("idp_answer_invalid", "connection_changed"))
+        }
+        Some(entry) => Ok(entry),
     }
 }
 

@@ -3,46 +3,45 @@
 use std::time::Duration;
 
 use super::super::Broker;
-use super::super::complete::{UNMET_CONTEXT, is_still_registered};
 use super::super::error::{FlowError, Refusal};
 use super::super::evidence::Event;
-use super::super::visit::Visit;
+use super::super::to_app::{UNMET_CONTEXT, is_still_registered, refuse_withdrawn};
 use super::provision::NewPersonError;
-use crate::model::{AuthorizationRequest, ConnectionId, Flow, Target};
-use crate::policy::step::{Step, Withdrawn};
+use crate::model::{AuthorizationRequest, ConnectionId, Flow};
+use crate::policy::step::Withdrawn;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
-use crate::store::{StoreError, Tx};
+use crate::store::StoreError;
 use crate::upstream::{Denial, UpstreamError};
 
-impl Broker {
+impl NewPersonError {
     /// Refuses somebody whom an identity does not sign in.
-    pub(in crate::flows) async fn refuse_new_person(
-        &self,
-        tx: Tx,
-        visit: &Visit,
-        event: Event,
-        error: NewPersonError,
-    ) -> FlowError {
-        drop(tx);
-        match error {
-            NewPersonError::Refused(code, reason) => self.refuse(visit, event, code, reason).await,
-            NewPersonError::OtherConnection(connection) => {
-                self.refuse_other_connection(visit, event, connection).await
+    pub(in crate::flows) fn refuse(self, event: Event) -> FlowError {
+        match self {
+            Self::Refused(code, reason) | Self::NotVouched(code, reason) => {
+                Refusal::new(event, code, reason).into()
             }
+            Self::OtherConnection(connection) => refuse_other_connection(event, connection).into(),
             // Two first sign-ins of one person at once, or one beside an unlink or a merge: the other one was first, and
             // this state is spent.
-            NewPersonError::Store(StoreError::Conflict) => {
-                self.refuse(visit, event, "flow_finished", "sign_in_overtaken").await
+            Self::Store(StoreError::Conflict) => {
+                Refusal::new(event, "flow_finished", "sign_in_overtaken").into()
             }
-            NewPersonError::Store(error) => error.into(),
-            NewPersonError::Flow(error) => error,
+            Self::Store(error) => error.into(),
+            Self::Flow(error) => error,
         }
     }
+}
 
+/// Refuses an identity that signs in through another connection of the organization, and names that one.
+pub(in crate::flows) fn refuse_other_connection(event: Event, connection: Option<ConnectionId>) -> Refusal {
+    let refusal = Refusal::new(event, "other_connection", "subject_of_another_connection");
+    Refusal { instead: connection, ..refusal }
+}
+
+impl Broker {
     /// Tells of a failure at a provider: the app where the standards say so, the person otherwise.
     pub(super) async fn upstream_failed(
         &self,
-        visit: &Visit,
         event: Event,
         flow: &Flow,
         error: &UpstreamError,
@@ -53,30 +52,30 @@ impl Broker {
             UpstreamError::Denied(denial) => ("idp_refused", denial_for_app(denial)),
             UpstreamError::Unavailable(_) => ("idp_unreachable", None),
         };
-        if let (Some(code), Target::App(request)) = (towards_app, &flow.target)
+        if let (Some(code), Some(request)) = (towards_app, flow.aim.request())
             // Where nobody can tell, nothing goes there.
             && matches!(self.withdrawn(request).await, Ok(None))
         {
             let error_for_app = OAuthError::new(code, "the identity provider did not sign the person in");
-            return self.refuse_to_app(visit, event, request, error_for_app, error.code()).await;
+            return self.refuse_to_app(event, request, &error_for_app, error.code());
         }
-        let refused = self.refuse(visit, event, page, error.code()).await;
-        if page == "idp_unreachable" { refused.retry_after(RETRY_PROVIDER) } else { refused }
+        let refusal = Refusal::new(event, page, error.code());
+        match error {
+            UpstreamError::Unavailable(_) => refusal.retry_after(RETRY_PROVIDER).into(),
+            UpstreamError::Refused(_) | UpstreamError::Denied(_) => refusal.into(),
+        }
     }
 
     /// Refuses to send somebody to a provider that cannot be asked for what the app demands.
     pub(super) async fn refuse_context(
         &self,
-        visit: &Visit,
         event: Event,
         request: &AuthorizationRequest,
-        target: &Target,
-    ) -> FlowError {
-        match self.withdrawn(request).await {
-            Ok(None) => self.refuse_to_app(visit, event, request, UNMET_CONTEXT, "acr_not_mapped").await,
-            Ok(Some(what)) => self.refuse_step(visit, event, Step::RefuseWithdrawn(what), target).await,
-            Err(error) => error.into(),
-        }
+    ) -> Result<FlowError, StoreError> {
+        Ok(match self.withdrawn(request).await? {
+            None => self.refuse_to_app(event, request, &UNMET_CONTEXT, "acr_not_mapped"),
+            Some(what) => refuse_withdrawn(event, what),
+        })
     }
 
     /// What of the app was withdrawn since it asked, if anything: nothing goes to an address that it has given up, not
@@ -87,23 +86,6 @@ impl Broker {
             Some(entry) => (!is_still_registered(&entry, request)).then_some(Withdrawn::RedirectUri),
             None => Some(Withdrawn::App),
         })
-    }
-
-    /// Refuses an identity that signs in through another connection of the organization, and names that one.
-    pub(in crate::flows) async fn refuse_other_connection(
-        &self,
-        visit: &Visit,
-        event: Event,
-        connection: Option<ConnectionId>,
-    ) -> FlowError {
-        let instead = match self.connection_name(connection).await {
-            Ok(name) => name,
-            Err(error) => return error,
-        };
-        match self.refuse(visit, event, "other_connection", "subject_of_another_connection").await {
-            FlowError::Refused(refusal) => FlowError::Refused(Box::new(Refusal { instead, ..*refusal })),
-            other => other,
-        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::store::{StoreError, Tx, accounts, connections, merging, profiles, rep
 impl Broker {
     /// Keeps what a connection is told to keep of an ID token, with the profile that it signed in; what the token does not
     /// say any more is forgotten.
-    pub(super) async fn keep_claims(
+    pub(in crate::flows) async fn keep_claims(
         &self,
         tx: &mut Tx,
         entry: &ConnectionEntry,

@@ -1,39 +1,14 @@
-//! Who may be linked with whom, whom a page offers, and how fresh a proof has to be. The database holds the same rules
-//! by constraints (`0002_accounts.sql`); here they have names, so that a refusal can help.
+//! Who may be linked with whom, and whom a page offers. The database holds the same rules by constraints
+//! (`0002_accounts.sql`); here they have names, so that a refusal can help.
 
 pub mod merge;
 pub mod replacement;
 
-use std::time::Duration;
-
 use serde_json::{Map, Value};
 
 use crate::model::{
-    AccountId, Identity, LINK_LIFETIME, LedgerEntry, MAX_PROFILES, ProfileId, Timestamp, UNDO_WINDOW, Wanted,
+    AccountId, Identity, LedgerEntry, MAX_PROFILES, ProfileId, Timestamp, UNDO_WINDOW, Wanted,
 };
-
-/// How old the first proof may be when a link is begun, so that time is left for the second.
-const BEGIN_WITHIN: Duration = Duration::from_mins(5);
-
-/// How old a proof may be for a sensitive change, without a second factor.
-pub const FRESH_PROOF: Duration = Duration::from_mins(30);
-
-/// Until when a link can be confirmed whose first side was proved at `proved_at`; `None` when that is too long ago to
-/// begin one. A proof in the future is none: the clock was set back.
-pub fn begin_until(proved_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
-    let is_recent = !proved_at.is_ahead_of(now) && now.since(proved_at) <= BEGIN_WITHIN;
-    is_recent.then(|| proved_at.after(LINK_LIFETIME))
-}
-
-/// Whether an identity that is the first side of a link was proved: the person was asked, and not long ago.
-pub fn is_proved(identity: &Identity, now: Timestamp) -> bool {
-    identity.witnessed && begin_until(identity.authenticated_at, now).is_some()
-}
-
-/// Whether a sensitive change may stand on a proof of this age.
-pub fn is_fresh(proved_at: Timestamp, now: Timestamp) -> bool {
-    !proved_at.is_ahead_of(now) && now.since(proved_at) <= FRESH_PROOF
-}
 
 /// Until when an entry of the ledger can be undone, if it can.
 pub fn undo_until(entry: &LedgerEntry, was_undone: bool, now: Timestamp) -> Option<Timestamp> {
@@ -378,19 +353,5 @@ mod tests {
         ] {
             assert_eq!(fits(wanted, proved).is_ok(), fit, "{wanted:?} {proved:?}");
         }
-    }
-
-    #[test]
-    fn both_proofs_lie_within_ten_minutes() {
-        let proved = Timestamp::from_unix_micros(1_000_000_000_000);
-        let later = |minutes: u64, micros: u64| {
-            proved.after(Duration::from_mins(minutes)).after(Duration::from_micros(micros))
-        };
-        assert_eq!(begin_until(proved, later(5, 0)), Some(later(10, 0)));
-        assert_eq!(begin_until(proved, later(5, 1)), None);
-        assert!(is_fresh(proved, later(30, 0)) && !is_fresh(proved, later(30, 1)));
-        let before = |seconds| proved.before(Duration::from_secs(seconds));
-        assert!(is_fresh(proved, before(60)) && !is_fresh(proved, before(61)));
-        assert!(begin_until(proved, before(60)).is_some() && begin_until(proved, before(61)).is_none());
     }
 }

@@ -145,7 +145,7 @@ pub struct MailCode<'a> {
 
 impl Page for MailCode<'_> {
     fn title(&self) -> Cow<'_, str> {
-        self.frame.say("prove-anew-title")
+        self.frame.say("reauthenticate-title")
     }
 
     fn failed(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use url::form_urlencoded::Serializer;
 
-use crate::model::OwnPlace;
+use crate::model::SensitiveAction;
 
 /// Sign-in page; its form posts here.
 pub const SIGN_IN: &str = "/signin";
@@ -44,21 +44,21 @@ pub const LOGOUT: &str = "/oauth2/logout";
 pub const CONFIRM_LOGOUT: &str = "/oauth2/logout/confirm";
 
 /// A place as the address of the page names it on which a code is entered.
-pub fn place(place: OwnPlace) -> String {
+pub fn place(place: SensitiveAction) -> String {
     match place {
-        OwnPlace::AddProfile => "link".to_owned(),
-        OwnPlace::Unlink(profile) => profile.to_string(),
-        OwnPlace::Undo(entry) => entry.to_string(),
+        SensitiveAction::AddProfile => "link".to_owned(),
+        SensitiveAction::Unlink(profile) => profile.to_string(),
+        SensitiveAction::Undo(entry) => entry.to_string(),
     }
 }
 
 /// The place that such an address names.
-pub fn read_place(text: &str) -> Option<OwnPlace> {
-    if text == place(OwnPlace::AddProfile) {
-        return Some(OwnPlace::AddProfile);
+pub fn read_place(text: &str) -> Option<SensitiveAction> {
+    if text == place(SensitiveAction::AddProfile) {
+        return Some(SensitiveAction::AddProfile);
     }
-    let profile = text.parse().ok().map(OwnPlace::Unlink);
-    profile.or_else(|| text.parse().ok().map(OwnPlace::Undo))
+    let profile = text.parse().ok().map(SensitiveAction::Unlink);
+    profile.or_else(|| text.parse().ok().map(SensitiveAction::Undo))
 }
 
 /// `path` with one more query parameter.
@@ -104,9 +104,9 @@ mod tests {
     #[test]
     fn a_place_is_read_back_from_its_text() {
         let places = [
-            OwnPlace::AddProfile,
-            OwnPlace::Unlink(ProfileId::from_bytes([7; 16])),
-            OwnPlace::Undo(LedgerId::from_bytes([7; 16])),
+            SensitiveAction::AddProfile,
+            SensitiveAction::Unlink(ProfileId::from_bytes([7; 16])),
+            SensitiveAction::Undo(LedgerId::from_bytes([7; 16])),
         ];
         for one in places {
             assert_eq!(read_place(&place(one)), Some(one));

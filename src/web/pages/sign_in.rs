@@ -57,8 +57,8 @@ pub struct SignIn<'a> {
 pub enum Purpose {
     /// To be signed in.
     SignIn,
-    /// To prove anew who one is.
-    ProveAnew,
+    /// To prove again who one is.
+    Reauthenticate,
     /// To prove the second side of a link.
     Link,
 }
@@ -68,7 +68,7 @@ impl SignIn<'_> {
     fn intro(&self) -> Option<Cow<'_, str>> {
         match self.purpose {
             Purpose::SignIn => None,
-            Purpose::ProveAnew => Some(self.frame.say("prove-anew-intro")),
+            Purpose::Reauthenticate => Some(self.frame.say("reauthenticate-intro")),
             Purpose::Link if self.connections.is_empty() => Some(self.frame.say("prove-link-password")),
             Purpose::Link => Some(self.frame.say("prove-link-intro")),
         }
@@ -78,7 +78,7 @@ impl SignIn<'_> {
     fn name_label(&self) -> Cow<'_, str> {
         match self.purpose {
             Purpose::SignIn => self.frame.say("username"),
-            Purpose::ProveAnew | Purpose::Link => self.frame.say("profile-username"),
+            Purpose::Reauthenticate | Purpose::Link => self.frame.say("profile-username"),
         }
     }
 }
@@ -87,7 +87,7 @@ impl Page for SignIn<'_> {
     fn title(&self) -> Cow<'_, str> {
         match self.purpose {
             Purpose::SignIn => self.frame.say("sign-in-title"),
-            Purpose::ProveAnew => self.frame.say("prove-anew-title"),
+            Purpose::Reauthenticate => self.frame.say("reauthenticate-title"),
             Purpose::Link => self.frame.say("prove-link-title"),
         }
     }

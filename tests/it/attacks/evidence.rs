@@ -90,7 +90,7 @@ on_both_databases! {
         before
             .assert_exactly(
                 &world.app,
-                &[("account_roles", 1), ("accounts", 1), ("codes", 1), ("consents", 1), ("grants", 1), ("profiles", 1), ("proven_flows", 1), ("refresh_tokens", 1), ("sessions", 1)],
+                &[("account_roles", 1), ("accounts", 1), ("codes", 1), ("consents", 1), ("grants", 1), ("profiles", 1), ("interactions", 1), ("refresh_tokens", 1), ("sessions", 1)],
                 &[
                     ("account.create done", 1),
                     ("authorize done", 1),

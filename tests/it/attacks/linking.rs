@@ -89,7 +89,7 @@ async fn assert_each_is_apart(beta: &Beta, ways: &[Way]) {
         let tables =
             ["account_roles", "accounts", "codes", "grants", "profiles", "refresh_tokens", "sessions"];
         let mut rows = tables.map(|table| (table, 1)).to_vec();
-        rows.extend(is_asked.then_some(("link_attempts", 1)));
+        rows.extend(is_asked.then_some(("interactions", 1)));
         let mut records = vec!["account.create done", "authorize done", "sign_in done", "token.code done"];
         records.extend(is_asked.then_some(["link.offer done", "link.skip done"]).into_iter().flatten());
         let records: Vec<_> = records.into_iter().map(|record| (record, 1)).collect();
@@ -160,7 +160,7 @@ on_both_databases! {
         assert!(page.expect(200, "link-accounts").has("link-1"), "{}", page.body);
         assert!(!browser.cookies_of("id.test").contains_key("__Host-session"));
         assert_untouched(&beta, "the boolean").await;
-        before.assert_exactly(&beta.world.app, &[("link_attempts", 1)], &[("link.offer done", 1)]).await;
+        before.assert_exactly(&beta.world.app, &[("interactions", 1)], &[("link.offer done", 1)]).await;
     }
 }
 
@@ -230,7 +230,7 @@ on_both_databases! {
             ("accounts", 1),
             ("codes", 3),
             ("grants", 3),
-            ("link_attempts", 1),
+            ("interactions", 1),
             ("profiles", 1),
             ("refresh_tokens", 3),
             ("sessions", 3),

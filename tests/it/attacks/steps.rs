@@ -286,7 +286,7 @@ on_both_databases! {
         before
             .assert_exactly(
                 &world.app,
-                &[("codes", 1), ("consents", 1), ("grants", 1), ("proven_flows", 2), ("sessions", 2)],
+                &[("codes", 1), ("consents", 1), ("grants", 1), ("interactions", 2), ("sessions", 2)],
                 &[
                     ("authorize done", 1),
                     ("consent done", 1),
@@ -336,7 +336,7 @@ on_both_databases! {
         before
             .assert_exactly(
                 &world.app,
-                &[("proven_flows", 1), ("sessions", 1)],
+                &[("interactions", 1), ("sessions", 1)],
                 &[
                     ("authorize refused redirect_uri_mismatch", 1),
                     ("consent refused flow_handle_invalid", 1),

@@ -12,7 +12,7 @@ use super::app::TestApp;
 
 /// The tables that hold what an attacker wants, or the proof of what they did. `spent_flows` is left out: a burned
 /// state is what a refusal shall leave.
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 19] = [
     "account_roles",
     "accounts",
     "codes",
@@ -21,7 +21,7 @@ const TABLES: [&str; 20] = [
     "domains",
     "expected_identities",
     "grants",
-    "link_attempts",
+    "interactions",
     "link_ledger",
     "mail_codes",
     "mails",
@@ -29,7 +29,6 @@ const TABLES: [&str; 20] = [
     "password_links",
     "passwords",
     "profiles",
-    "proven_flows",
     "refresh_tokens",
     "replaced_profiles",
     "sessions",

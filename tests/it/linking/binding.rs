@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use countersign::flows::error::FlowError;
+use countersign::flows::error::Told;
 use countersign::flows::link::{AddWay, OfferAnswer};
 use countersign::model::{Clock, LedgerKind};
 use countersign::store::{accounts, expected};
@@ -42,7 +42,7 @@ async fn offered(links: &Links) -> (Tab, Place) {
 /// Nothing was linked to the newcomer, and no attempt of theirs is left.
 async fn assert_burned(links: &Links, tab: &mut Tab, offer: &Place) {
     let mut rows = links.rows().await;
-    assert_eq!(rows.count("link_attempts WHERE ended_at IS NULL").await, 0);
+    assert_eq!(rows.count("interactions WHERE ended_at IS NULL").await, 0);
     assert_eq!(rows.count("profiles WHERE subject = 'newcomer'").await, 0);
     assert_eq!(tab.answer(offer, OfferAnswer::Existing).await, refused("flow_expired"));
     assert_eq!(tab.answer(offer, OfferAnswer::Skip).await, refused("flow_expired"));
@@ -124,8 +124,8 @@ on_both_databases! {
             panic!("at no provider")
         };
         let answer = links.idps.approve(&url, &person("ann"));
-        let at_twin = tab.broker.finish_leg(&tab.visit, connection(0, TWIN), &answer).await;
-        assert_eq!(tab.take(at_twin), refused("idp_answer_invalid"));
+        let at_twin = tab.broker.finish_upstream(&tab.visit, connection(0, TWIN), &answer).await;
+        assert_eq!(tab.take(at_twin).await, refused("idp_answer_invalid"));
         // The same subject through the twin, where any account would do.
         let page = tab.answer(&offer, OfferAnswer::Existing).await.unwrap();
         let outcome = tab.through(&page, connection(0, TWIN), &person("ann")).await;
@@ -223,8 +223,8 @@ on_both_databases! {
         let tasks = (0..2).map(|node| {
             let (mut tab, answer) = (tab.at(links.broker(node)), answer.clone());
             async move {
-                let outcome = tab.broker.finish_leg(&tab.visit, connection(0, 3), &answer).await;
-                (tab.take(outcome), tab)
+                let outcome = tab.broker.finish_upstream(&tab.visit, connection(0, 3), &answer).await;
+                (tab.take(outcome).await, tab)
             }
         });
         let mut outcomes = at_once(tasks.collect()).await;
@@ -257,7 +257,7 @@ on_both_databases! {
         let page = Place::SignIn(handle.clone());
         assert_eq!(tab.enter(&page, "ann").await, refused("flow_expired"));
         let own = tab.broker.begin_own_sign_in(&tab.visit).await;
-        let Place::SignIn(own) = tab.take(own).unwrap() else { panic!("no sign-in page") };
+        let Place::SignIn(own) = tab.take(own).await.unwrap() else { panic!("no sign-in page") };
         assert_eq!(tab.answer(&Place::Link(own), OfferAnswer::Existing).await, refused("session_ended"));
         let page = tab.vouched(&at_provider, &person("ann")).await.unwrap();
         assert!(matches!(page, Place::Confirm(_)));
@@ -406,7 +406,7 @@ on_both_databases! {
         let back = links.account("bob").await;
         assert_eq!(rows.profiles(back).await.len(), 2);
         let page = old.broker.begin_own_sign_in(&old.visit).await;
-        let page = old.take(page).unwrap();
+        let page = old.take(page).await.unwrap();
         let outcome = old.enter_with(&page, "bob", &password_of("bob")).await;
         assert_eq!(outcome, refused("bad_credentials"));
         assert_eq!(old.sign_in(connection(0, 3), &person("bob")).await, Ok(Place::Account));
@@ -431,7 +431,9 @@ on_both_databases! {
             let Place::Confirm(handle) = &page else { panic!("nothing to confirm") };
             if looks_first {
                 let view = tab.broker.view_link_confirmation(&tab.visit, handle).await;
-                assert!(matches!(view, Err(FlowError::Refused(refusal)) if refusal.code == "link_profile_gone"));
+                let Err(error) = view else { panic!("it is shown") };
+                let told = tab.broker.settle(&tab.visit, error).await.unwrap();
+                assert!(matches!(told, Told::Person(view) if view.code == "link_profile_gone"));
             } else {
                 assert_eq!(tab.confirm(&page).await, refused("link_profile_gone"));
             }

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use countersign::flows::Broker;
-use countersign::flows::error::FlowError;
+use countersign::flows::error::{FlowError, Told};
+use countersign::flows::interaction::Handled;
 use countersign::flows::link::{AddWay, ConfirmAnswer, LinkOfferView, OfferAnswer};
-use countersign::flows::visit::{Answer, CookieChange, Go, Visit};
-use countersign::model::{AccountId, ConnectionId, LedgerId, ProfileId, Secret, Target};
+use countersign::flows::visit::{CookieChange, NextPage, Visit};
+use countersign::model::{AccountId, ConnectionId, LedgerId, ProfileId, Purpose, Secret};
 use countersign::protocol::oauth::Parameters;
 use tokio::sync::Barrier;
 use url::Url;
@@ -184,7 +185,7 @@ impl Links {
     }
 }
 
-/// Where a browser is. `Go` does not print itself, since it holds what opens doors; in a test that is no secret.
+/// Where a browser is. `NextPage` does not print itself, since it holds what opens doors; in a test that is no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A sign-in page, by its handle.
@@ -207,18 +208,18 @@ pub enum Place {
     Other,
 }
 
-impl From<Go> for Place {
-    fn from(go: Go) -> Self {
-        match go {
-            Go::SignIn(handle) => Self::SignIn(handle),
-            Go::Upstream(url) => Self::Upstream(url),
-            Go::App(url) => Self::App(url),
-            Go::Link(handle) => Self::Link(handle),
-            Go::ConfirmLink(handle) => Self::Confirm(handle),
-            Go::Account => Self::Account,
-            Go::Own(_) => Self::Own,
-            Go::SignedOut(_) => Self::SignedOut,
-            Go::Choose(..) | Go::Consent(_) | Go::MailCode(_) => Self::Other,
+impl From<NextPage> for Place {
+    fn from(next: NextPage) -> Self {
+        match next {
+            NextPage::SignIn(handle) => Self::SignIn(handle),
+            NextPage::Upstream(url) => Self::Upstream(url),
+            NextPage::App(url) => Self::App(url),
+            NextPage::Link(handle) => Self::Link(handle),
+            NextPage::ConfirmLink(handle) => Self::Confirm(handle),
+            NextPage::Account => Self::Account,
+            NextPage::Sensitive(_) => Self::Own,
+            NextPage::SignedOut(_) => Self::SignedOut,
+            NextPage::Choose(..) | NextPage::Consent(_) | NextPage::MailCode(_) => Self::Other,
         }
     }
 }
@@ -241,19 +242,16 @@ impl Tab {
         Self { broker, ..self.clone() }
     }
 
-    /// Keeps the cookies of an answer, and says where it leads. That a database is down, or has broken a deadlock, is
-    /// never an answer.
-    #[track_caller]
-    pub fn take(&mut self, answer: Result<Answer, FlowError>) -> Outcome {
+    /// Goes on as a page would, keeps the cookies of the answer, and says where it leads. That a database is down, or has
+    /// broken a deadlock, is never an answer.
+    pub async fn take(&mut self, handled: Result<impl Into<Handled>, FlowError>) -> Outcome {
+        let answer = match handled {
+            Ok(handled) => self.broker.proceed(&self.visit, handled.into()).await,
+            Err(error) => Err(error),
+        };
         let answer = match answer {
             Ok(answer) => answer,
-            Err(FlowError::Refused(refusal)) => return Err(refusal.code.to_owned()),
-            Err(FlowError::Redirect(url)) => {
-                let url = Url::parse(&url).unwrap();
-                let error = url.query_pairs().find(|(name, _)| name == "error").unwrap();
-                return Err(format!("app:{}", error.1));
-            }
-            Err(FlowError::Unavailable(detail)) => panic!("unavailable: {detail}"),
+            Err(error) => return Err(self.told(error).await),
         };
         for change in answer.cookies {
             match change {
@@ -267,7 +265,19 @@ impl Tab {
                 CookieChange::SetKnown(value) => self.visit.known = Some(value),
             }
         }
-        Ok(answer.go.into())
+        Ok(answer.next.into())
+    }
+
+    /// What is said of a refusal, once its record is written.
+    async fn told(&self, error: FlowError) -> String {
+        match self.broker.settle(&self.visit, error).await.unwrap() {
+            Told::Person(view) => view.code.to_owned(),
+            Told::App(url) => {
+                let url = Url::parse(&url).unwrap();
+                let error = url.query_pairs().find(|(name, _)| name == "error").unwrap();
+                format!("app:{}", error.1)
+            }
+        }
     }
 
     /// Comes from an app.
@@ -287,22 +297,21 @@ impl Tab {
         query.extend_pairs(fixed).extend_pairs(more);
         let parameters = Parameters::parse(&query.finish()).unwrap();
         let answer = self.broker.begin_authorization(&self.visit, &parameters).await;
-        self.take(answer)
+        self.take(answer).await
     }
 
     /// Goes to a provider for a sign-in of one's own.
     pub async fn begin(&mut self, connection: ConnectionId) -> Outcome {
-        let target = Target::Account;
-        let answer = self.broker.begin_connection(&self.visit, connection, target, None).await;
-        self.take(answer)
+        let answer = self.broker.begin_connection(&self.visit, connection, Purpose::Account, None).await;
+        self.take(answer).await
     }
 
     /// Comes back from the provider, which vouches for this person.
     pub async fn vouched(&mut self, go: &Place, person: &Person) -> Outcome {
         let Place::Upstream(url) = go else { panic!("at no provider") };
         let answer = self.idps.approve(url, person);
-        let answer = self.broker.finish_leg(&self.visit, connection_of(url), &answer).await;
-        self.take(answer)
+        let answer = self.broker.finish_upstream(&self.visit, connection_of(url), &answer).await;
+        self.take(answer).await
     }
 
     /// Signs in through a connection.
@@ -314,7 +323,7 @@ impl Tab {
     /// Signs in by one's password.
     pub async fn sign_in_locally(&mut self, username: &str) -> Outcome {
         let answer = self.broker.begin_own_sign_in(&self.visit).await;
-        let page = self.take(answer)?;
+        let page = self.take(answer).await?;
         self.enter(&page, username).await
     }
 
@@ -329,14 +338,14 @@ impl Tab {
         let Place::SignIn(handle) = page else { panic!("no sign-in page") };
         let secret = Secret::new(password);
         let answer = self.broker.sign_in_with_password(&self.visit, handle, username, secret).await;
-        self.take(answer)
+        self.take(answer).await
     }
 
     /// Chooses a connection on a sign-in page, and comes back from its provider.
     pub async fn through(&mut self, page: &Place, connection: ConnectionId, person: &Person) -> Outcome {
         let Place::SignIn(handle) = page else { panic!("no sign-in page") };
         let answer = self.broker.sign_in_through(&self.visit, handle, connection).await;
-        let at_provider = self.take(answer)?;
+        let at_provider = self.take(answer).await?;
         self.vouched(&at_provider, person).await
     }
 
@@ -350,7 +359,7 @@ impl Tab {
     pub async fn answer(&mut self, page: &Place, answer: OfferAnswer) -> Outcome {
         let Place::Link(handle) = page else { panic!("no offer") };
         let answer = self.broker.answer_offer(&self.visit, handle, answer).await;
-        self.take(answer)
+        self.take(answer).await
     }
 
     /// Confirms, with what the page would send without a choice.
@@ -368,20 +377,20 @@ impl Tab {
         let Place::Confirm(handle) = page else { panic!("nothing to confirm") };
         let answer = ConfirmAnswer::Link { keep, local_of };
         let answer = self.broker.answer_link_confirmation(&self.visit, handle, answer).await;
-        self.take(answer)
+        self.take(answer).await
     }
 
     /// Does not confirm.
     pub async fn cancel(&mut self, page: &Place) -> Outcome {
         let Place::Confirm(handle) = page else { panic!("nothing to confirm") };
         let answer = self.broker.answer_link_confirmation(&self.visit, handle, ConfirmAnswer::Cancel).await;
-        self.take(answer)
+        self.take(answer).await
     }
 
     /// Begins to add a way to sign in.
     pub async fn add(&mut self, way: AddWay) -> Outcome {
         let answer = self.broker.begin_add_profile(&self.visit, way).await;
-        self.take(answer)
+        self.take(answer).await
     }
 
     /// Adds a provider's profile as far as the page that asks once more.
@@ -412,13 +421,13 @@ impl Tab {
     /// Takes a profile away.
     pub async fn unlink(&mut self, profile: ProfileId) -> Outcome {
         let answer = self.broker.unlink(&self.visit, profile).await;
-        self.take(answer)
+        self.take(answer).await
     }
 
     /// Undoes an entry of one's own.
     pub async fn undo(&mut self, entry: LedgerId) -> Outcome {
         let answer = self.broker.undo_own_link(&self.visit, entry).await;
-        self.take(answer)
+        self.take(answer).await
     }
 
     /// The account that is signed in, if any.

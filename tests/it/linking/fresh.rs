@@ -58,7 +58,7 @@ on_both_databases! {
         let next = next.unwrap();
         assert_eq!(tab.vouched(&next, &person("mallory")).await, refused("link_wrong_profile"));
         let mut rows = links.rows().await;
-        assert_eq!(rows.count("link_attempts WHERE ended_at IS NULL").await, 0, "it is burned");
+        assert_eq!(rows.count("interactions WHERE ended_at IS NULL").await, 0, "it is burned");
         // Nor in another browser, nor twice.
         let asked = person("newcomer").proven("ann@alpha.test");
         let (mut tab, next) = offered(&links, &remembered(), 1).await;

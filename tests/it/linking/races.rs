@@ -50,7 +50,7 @@ on_both_databases! {
             assert_eq!(added, Ok(Place::Account), "{number}");
         }
         assert_eq!(rows.profiles(ann).await.len(), 24);
-        let (linked, begun) = (rows.ledger().await.len(), rows.count("link_attempts WHERE ended_at IS NULL").await);
+        let (linked, begun) = (rows.ledger().await.len(), rows.count("interactions WHERE ended_at IS NULL").await);
         assert_eq!(begun, 0);
         let mut waiting = Vec::new();
         for number in 26..76 {
@@ -68,13 +68,13 @@ on_both_databases! {
             };
             waiting.push((tab, page.unwrap()));
         }
-        assert_eq!(rows.count("link_attempts WHERE ended_at IS NULL").await, 50);
+        assert_eq!(rows.count("interactions WHERE ended_at IS NULL").await, 50);
         let outcomes = confirm_all(waiting).await;
         assert_eq!(done(&outcomes), 1);
         assert_refused_by(&outcomes, &["link_full"]);
         assert_eq!(rows.profiles(ann).await.len(), 25);
         assert_eq!(rows.ledger().await.len(), linked + 1);
-        assert_eq!(rows.count("link_attempts WHERE ended_at IS NULL").await, 0, "what failed is burned");
+        assert_eq!(rows.count("interactions WHERE ended_at IS NULL").await, 0, "what failed is burned");
         assert_eq!(rows.count("accounts WHERE profile_count > 24").await, 1);
         rows.assert_sound().await;
     }
@@ -103,7 +103,7 @@ on_both_databases! {
             assert_eq!(rows.profiles(ann).await.len(), 2 + usize::try_from(round).unwrap());
         }
         assert_eq!(rows.ledger().await.len(), usize::try_from(ROUNDS).unwrap());
-        assert_eq!(rows.count("link_attempts WHERE ended_at IS NULL").await, 0);
+        assert_eq!(rows.count("interactions WHERE ended_at IS NULL").await, 0);
         rows.assert_sound().await;
     }
 }

@@ -181,11 +181,13 @@ on_both_databases! {
         let mut ann = links.signed_in("ann", 0).await;
         let Ok(Place::Confirm(handle)) = ann.add_account("bob").await else { panic!("nothing to confirm") };
         let shown = ann.broker.view_link_confirmation(&ann.visit, &handle).await;
-        let Err(countersign::flows::error::FlowError::Refused(refusal)) = shown else { panic!("it is shown") };
+        let Err(error) = shown else { panic!("it is shown") };
+        let told = ann.broker.settle(&ann.visit, error).await.unwrap();
+        let countersign::flows::error::Told::Person(refusal) = told else { panic!("{told:?}") };
         assert_eq!(refusal.code, "link_same_provider");
         assert_eq!(refusal.clashing, ["alpha 3 · ann@alpha.test", "alpha 3 · bob@alpha.test"]);
         let mut rows = links.rows().await;
-        assert_eq!(rows.count("link_attempts WHERE ended_at IS NULL").await, 0, "it is burned");
+        assert_eq!(rows.count("interactions WHERE ended_at IS NULL").await, 0, "it is burned");
         assert_eq!(rows.ledger().await, ["linked", "linked"]);
     }
 }

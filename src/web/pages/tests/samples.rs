@@ -98,7 +98,7 @@ impl<'a> Samples<'a> {
         frame.organization = Some(brand(&self.noun("Acme")));
         let own = SignIn { connections: self.connections(), ..page(frame, None) };
         let again = SignIn {
-            purpose: Purpose::ProveAnew,
+            purpose: Purpose::Reauthenticate,
             username: Some(self.noun("bob")),
             ..page(self.frame(here), None)
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use countersign::app::{Environment, open_broker};
 use countersign::config::Config;
-use countersign::flows::error::FlowError;
+use countersign::flows::error::{FlowError, Told};
 use countersign::flows::visit::Visit;
 use countersign::mail::{Letter, Mailer, MailerSettings, Message, Transport};
 use countersign::model::{MailId, Timestamp};
@@ -204,16 +204,16 @@ on_both_databases! {
         let mut flood = tokio::task::JoinSet::new();
         for _ in 0..FLOOD {
             let broker = Arc::clone(&world.app.broker);
-            flood.spawn(async move { broker.refuse_form(&Visit::local(), "form_token").await });
+            flood.spawn(async move { broker.settle(&Visit::local(), broker.refuse_form("form_token")).await });
         }
         // While nothing can be written, a few wait for their turn, and all others are answered.
         let (mut refused, mut unavailable) = (0, 0);
         let answers = async {
             for _ in 0..FLOOD - 32 {
                 match flood.join_next().await.unwrap().unwrap() {
-                    FlowError::Refused(_) => refused += 1,
-                    FlowError::Unavailable(_) => unavailable += 1,
-                    FlowError::Redirect(to) => panic!("{to}"),
+                    Ok(Told::Person(_)) => refused += 1,
+                    Err(FlowError::Unavailable(_)) => unavailable += 1,
+                    other => panic!("{other:?}"),
                 }
             }
         };
@@ -223,14 +223,13 @@ on_both_databases! {
         // Somebody else is refused at once as well, and has a record of their own.
         held.release().await;
         let other = Visit { address: "192.0.2.7".parse().unwrap(), ..Visit::local() };
-        match world.app.broker.refuse_form(&other, "cross_site_form").await {
-            FlowError::Refused(_) => {}
-            error => panic!("{error}"),
-        }
+        let broker = &world.app.broker;
+        let answer = broker.settle(&other, broker.refuse_form("cross_site_form")).await;
+        assert!(matches!(answer, Ok(Told::Person(_))), "{answer:?}");
         assert_eq!(told(&world.app, "cross_site_form").await, (1, 0));
         while let Some(waited) = flood.join_next().await {
             // Where the write itself failed, the visitor is told that something is down, and nothing is recorded.
-            refused += usize::from(matches!(waited.unwrap(), FlowError::Refused(_)));
+            refused += usize::from(matches!(waited.unwrap(), Ok(Told::Person(_))));
         }
         let all_are_told = async {
             loop {
@@ -258,11 +257,9 @@ on_both_databases! {
             let visit = Visit { address: IpAddr::from([198, 51, 100, network]), ..Visit::local() };
             for _ in 0..20 {
                 let refused = world.app.broker.begin_authorization(&visit, &noise).await;
-                match refused {
-                    Err(FlowError::Redirect(_)) => {}
-                    Err(error) => panic!("{error}"),
-                    Ok(_) => panic!("not refused"),
-                }
+                let Err(refused) = refused else { panic!("not refused") };
+                let answer = world.app.broker.settle(&visit, refused).await;
+                assert!(matches!(answer, Ok(Told::App(_))), "{answer:?}");
             }
         }
         assert_eq!(told(&world.app, "unsupported_response_type").await, (1_200, 40));
@@ -285,13 +282,13 @@ on_both_databases! {
         for subnet in 0..100_u16 {
             let address = Ipv6Addr::new(0x2001, 0xdb8, 7, subnet << 8, 0, 0, 0, 1);
             let visit = Visit { address: address.into(), ..Visit::local() };
-            world.app.broker.refuse_form(&visit, "form_token").await;
+            world.app.broker.settle(&visit, world.app.broker.refuse_form("form_token")).await.unwrap();
         }
         assert_eq!(told(&world.app, "form_token").await, (80, 20));
         for subnet in 0..100_u16 {
             let address = Ipv6Addr::new(0x2001, 0xdb8, 8, subnet, 0, 0, 0, 1);
             let visit = Visit { address: address.into(), ..Visit::local() };
-            world.app.broker.refuse_form(&visit, "form_token").await;
+            world.app.broker.settle(&visit, world.app.broker.refuse_form("form_token")).await.unwrap();
         }
         assert_eq!(told(&world.app, "form_token").await, (120, 80), "of a /56, half as many");
     }

@@ -3,14 +3,14 @@
 //! Pages name a flow by a *handle*, providers by a *state*; both are sealed and carry the app's id, so that a page
 //! whose cookie is gone can still lead back to the app.
 
-use super::Broker;
-use super::error::{FlowError, Refusal};
-use super::evidence::{Event, receipt_of};
-use super::visit::{CookieChange, Visit};
+use super::super::Broker;
+use super::super::error::{FlowError, Refusal, refused};
+use super::super::evidence::{Event, receipt_of};
+use super::super::visit::{CookieChange, Visit};
 use crate::crypto::constant_time_eq;
 use crate::crypto::seal::Purpose;
-use crate::model::{AppId, FLOW_LIFETIME, Flow, FlowId, Target};
-use crate::store::flows;
+use crate::model::{Aim, AppId, FLOW_LIFETIME, Flow, FlowId};
+use crate::store::{StoreError, flows};
 
 /// The most bytes of a cookie's value.
 const MAX_COOKIE: usize = 1_024;
@@ -25,6 +25,10 @@ const MAX_CLEARED: usize = 10;
 /// The most flows that a network parks at once.
 const MAX_PARKED: i64 = 200;
 
+/// The format in which flows are sealed, as the first byte. A flow of another format is over. A release reads a new format
+/// before the next one writes it.
+const FORMAT: u8 = 1;
+
 /// What a page or a provider gave back: which flow, and of which app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowName {
@@ -35,14 +39,18 @@ pub struct FlowName {
 }
 
 impl Broker {
-    /// A new flow to `target`.
-    pub(super) fn new_flow(&self, target: Target) -> Flow {
+    /// A new flow.
+    pub(in crate::flows) fn new_flow(&self, aim: Aim) -> Flow {
         let now = self.clock.now();
-        Flow { id: FlowId::new(now, &*self.random), started_at: now, target, named: None, leg: None }
+        Flow { id: FlowId::new(now, &*self.random), started_at: now, aim, named: None, upstream: None }
     }
 
     /// The name of a flow in our own addresses.
-    pub(super) fn flow_handle(&self, flow: FlowId, app: Option<AppId>) -> Result<String, FlowError> {
+    pub(in crate::flows) fn flow_handle(
+        &self,
+        flow: FlowId,
+        app: Option<AppId>,
+    ) -> Result<String, FlowError> {
         let text = [flow.into_bytes(), app.map_or([0; 16], AppId::into_bytes)].concat();
         Ok(self.sealer.seal_text(Purpose::FlowCookie, "handle", &text)?)
     }
@@ -56,9 +64,13 @@ impl Broker {
     }
 
     /// Keeps a flow in the browser: the change of cookies that does it. Of more than five, the oldest goes.
-    pub(super) async fn keep_flow(&self, visit: &Visit, flow: &Flow) -> Result<Vec<CookieChange>, FlowError> {
+    pub(in crate::flows) async fn keep_flow(
+        &self,
+        visit: &Visit,
+        flow: &Flow,
+    ) -> Result<Vec<CookieChange>, FlowError> {
         let context = format!("flow:{}", flow.id);
-        let text = postcard::to_allocvec(flow)
+        let text = postcard::to_extend(flow, vec![FORMAT])
             .map_err(|_| FlowError::Unavailable("the flow cannot be written".to_owned()))?;
         let sealed = self.sealer.seal_text(Purpose::FlowCookie, &context, &text)?;
         let value = if sealed.len() <= MAX_COOKIE {
@@ -75,16 +87,19 @@ impl Broker {
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         if flows::count_parked_flows(&mut tx, &network, now).await? >= MAX_PARKED {
-            drop(tx);
-            let event = Event { app: flow.target.app(), ..Event::new("authorize") };
-            return Err(self.refuse(visit, event, "busy", "too_many_large_requests").await);
+            let event = Event { app: flow.aim.app(), ..Event::new("authorize") };
+            return Err(refused(event, "busy", "too_many_large_requests"));
         }
         flows::park_flow(&mut tx, flow.id, &network, sealed, flow.started_at.after(FLOW_LIFETIME)).await?;
         Ok(tx.commit().await?)
     }
 
     /// The flow of that name, if this browser holds it and it is not over. `None` is for the caller to explain.
-    pub(super) async fn find_flow(&self, visit: &Visit, id: FlowId) -> Result<Option<Flow>, FlowError> {
+    pub(in crate::flows) async fn find_flow(
+        &self,
+        visit: &Visit,
+        id: FlowId,
+    ) -> Result<Option<Flow>, FlowError> {
         let Some((_, value)) = visit.flows.iter().find(|(held, _)| *held == id) else { return Ok(None) };
         let context = format!("flow:{id}");
         let open = |text: &str| self.sealer.open_text(Purpose::FlowCookie, &context, text).ok();
@@ -97,7 +112,10 @@ impl Broker {
             }
             None => None,
         };
-        let flow: Option<Flow> = text.and_then(|text| postcard::from_bytes(&text).ok());
+        let flow: Option<Flow> = text.and_then(|text| match text.split_first() {
+            Some((&FORMAT, flow)) => postcard::from_bytes(flow).ok(),
+            _ => None,
+        });
         let Some(flow) = flow.filter(|flow| flow.id == id) else { return Ok(None) };
         if flow.is_over(self.clock.now()) {
             self.mark_over(&flow).await?;
@@ -123,38 +141,32 @@ impl Broker {
     }
 
     /// The flow that a page's handle names. Where it is gone, the person is told, and led back to the app.
-    pub(super) async fn require_flow(&self, visit: &Visit, handle: &str) -> Result<Flow, FlowError> {
+    pub(in crate::flows) async fn require_flow(
+        &self,
+        visit: &Visit,
+        handle: &str,
+    ) -> Result<Flow, FlowError> {
         let Some(name) = self.read_handle(handle) else {
-            return Err(self
-                .refuse(visit, Event::new("sign_in"), "flow_expired", "flow_handle_invalid")
-                .await);
+            return Err(refused(Event::new("sign_in"), "flow_expired", "flow_handle_invalid"));
         };
         let Some(flow) = self.find_flow(visit, name.id).await? else {
-            return Err(self.lost_flow(name).await);
+            return Err(self.lost_flow(name).await?.into());
         };
         let marks = (finish_mark(flow.id), over_mark(flow.id));
         let spent = flows::is_either_spent(&mut self.database.read().await?, &marks.0, &marks.1).await?;
-        if spent { Err(self.lost_flow(name).await) } else { Ok(flow) }
+        if spent { Err(self.lost_flow(name).await?.into()) } else { Ok(flow) }
     }
 
     /// What to say about a flow that this browser no longer holds. A reload or the back button is no security
     /// decision and leaves no record.
-    pub(super) async fn lost_flow(&self, name: FlowName) -> FlowError {
-        let finished = match self.database.read().await {
-            Ok(mut tx) => flows::is_spent(&mut tx, &finish_mark(name.id)).await,
-            Err(error) => Err(error),
-        };
-        let code = match finished {
-            Ok(true) => "flow_finished",
-            Ok(false) => "flow_expired",
-            Err(error) => return error.into(),
-        };
-        let app = match name.app {
-            Some(app) => self.app_link(app).await,
-            None => None,
-        };
-        let receipt = Some(receipt_of(name.id));
-        FlowError::Refused(Box::new(Refusal { receipt, app, ..Refusal::new(code) }))
+    pub(in crate::flows) async fn lost_flow(&self, name: FlowName) -> Result<Refusal, StoreError> {
+        let code = if self.has_finished(name.id).await? { "flow_finished" } else { "flow_expired" };
+        Ok(lost(code, name))
+    }
+
+    /// Whether somebody has signed in in a flow.
+    pub(in crate::flows) async fn has_finished(&self, flow: FlowId) -> Result<bool, StoreError> {
+        flows::is_spent(&mut self.database.read().await?, &finish_mark(flow)).await
     }
 
     /// The proof that a form of a flow is ours.
@@ -167,15 +179,19 @@ impl Broker {
         self.form_mac.verify(&[subject.as_bytes()], token)
     }
 
-    /// The `state` of a leg to a provider.
-    pub(super) fn upstream_state(&self, flow: &Flow, random: [u8; 16]) -> Result<String, FlowError> {
-        let app = flow.target.app().map_or([0; 16], AppId::into_bytes);
+    /// The `state` of a request to a provider.
+    pub(in crate::flows) fn upstream_state(
+        &self,
+        flow: &Flow,
+        random: [u8; 16],
+    ) -> Result<String, FlowError> {
+        let app = flow.aim.app().map_or([0; 16], AppId::into_bytes);
         let text = [flow.id.into_bytes(), app, random].concat();
         Ok(self.sealer.seal_text(Purpose::UpstreamState, "state", &text)?)
     }
 
-    /// Reads [`upstream_state`](Self::upstream_state): the flow, and whether a leg's random part is the one.
-    pub(super) fn read_upstream_state(&self, state: &str) -> Option<(FlowName, StateProof)> {
+    /// Reads [`upstream_state`](Self::upstream_state): the flow, and whether a request's random part is the one.
+    pub(in crate::flows) fn read_upstream_state(&self, state: &str) -> Option<(FlowName, StateProof)> {
         let text = self.sealer.open_text(Purpose::UpstreamState, "state", state).ok()?;
         let (id, rest) = text.split_first_chunk::<16>()?;
         let (app, rest) = rest.split_first_chunk::<16>()?;
@@ -185,8 +201,13 @@ impl Broker {
     }
 }
 
+/// What to say about a flow that is over. It is no security decision, and leaves no record.
+pub(in crate::flows) fn lost(code: &'static str, name: FlowName) -> Refusal {
+    Refusal { receipt: Some(receipt_of(name.id)), app: name.app, ..Refusal::unrecorded(code) }
+}
+
 /// Keeps a flow's cookie in the browser; of more than five, the oldest goes.
-pub(super) fn keep_cookie(visit: &Visit, flow: FlowId, value: String) -> Vec<CookieChange> {
+pub(in crate::flows) fn keep_cookie(visit: &Visit, flow: FlowId, value: String) -> Vec<CookieChange> {
     let mut others: Vec<FlowId> = visit.flows.iter().map(|(id, _)| *id).filter(|id| *id != flow).collect();
     others.sort_unstable();
     let excess = (others.len() + 1).saturating_sub(MAX_FLOWS).min(MAX_CLEARED);
@@ -195,21 +216,21 @@ pub(super) fn keep_cookie(visit: &Visit, flow: FlowId, value: String) -> Vec<Coo
 }
 
 /// The random part of a `state` that came back.
-pub(super) struct StateProof([u8; 16]);
+pub(in crate::flows) struct StateProof([u8; 16]);
 
 impl StateProof {
     /// Whether it is the one that was sent.
-    pub(super) fn is(&self, sent: [u8; 16]) -> bool {
+    pub(in crate::flows) fn is(&self, sent: [u8; 16]) -> bool {
         constant_time_eq(&self.0, &sent)
     }
 }
 
 /// The mark under which a flow is spent whose time was over when somebody came back to it.
-pub(super) fn over_mark(flow: FlowId) -> String {
+pub(in crate::flows) fn over_mark(flow: FlowId) -> String {
     format!("{flow}:over")
 }
 
 /// The mark under which a flow's end is spent: a flow ends once.
-pub(super) fn finish_mark(flow: FlowId) -> String {
+pub(in crate::flows) fn finish_mark(flow: FlowId) -> String {
     format!("{flow}:end")
 }

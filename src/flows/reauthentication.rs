@@ -1,21 +1,24 @@
-//! Proving anew who one is, before something sensitive: by the password, by a forced sign-in at the identity provider,
-//! or, where that cannot be forced, by a code that is mailed to the account's proven address.
+//! Re-authentication: before something sensitive, a person proves again who they are. They do so by the password, by a
+//! forced sign-in at the identity provider, or, where that cannot be forced, by a code that is mailed to the account's
+//! proven address.
 
 use super::Broker;
 use super::account::own_event;
 use super::brand::BrandView;
 use super::email::account_email_proof;
-use super::error::FlowError;
+use super::error::{FlowError, Mark, refused};
 use super::evidence::Event;
 use super::mail::OutgoingMail;
 use super::sessions::CurrentSession;
-use super::visit::{Answer, CookieChange, Go, Visit};
+use super::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::crypto::random;
 use crate::mail::Message;
-use crate::model::{AccountId, Email, Flow, MAIL_CODE_LIFETIME, OwnPlace, SessionId, Target};
+use crate::model::{
+    AccountId, Aim, Email, Flow, MAIL_CODE_LIFETIME, Purpose, SensitiveAction, SessionId, Timestamp,
+};
 use crate::policy::access::may_use_password;
-use crate::policy::link::{begin_until, is_fresh};
-use crate::store::mail_codes::{bury_code, delete_code, has_code, put_code, try_code};
+use crate::policy::freshness::fresh_until;
+use crate::store::mail_codes::{delete_code, has_code, put_code, try_code};
 use crate::store::{StoreError, accounts, organizations, passwords, sessions};
 
 /// How many digits a code has.
@@ -28,12 +31,12 @@ const TRIES: i64 = 10;
 const CODES_A_DAY: i64 = 5;
 const WRONG_TRIES_A_DAY: i64 = 30;
 
-/// Something sensitive: it is shown to whoever proved a moment ago who they are, and everybody else proves it first.
+/// Something sensitive: it is shown to a person who proved a moment ago who they are. Everybody else proves it first.
 #[derive(Clone)]
 pub enum Sensitive<T> {
     /// It is shown.
     Show(T),
-    /// The person proves anew who they are; the way there.
+    /// The person proves again who they are; the way there.
     Prove(Answer),
 }
 
@@ -59,7 +62,7 @@ pub enum EnteredCode {
     Wrong,
 }
 
-/// Somebody who may prove by a mailed code who they are.
+/// A person who may prove by a mailed code who they are.
 struct ByMail {
     current: CurrentSession,
     email: Email,
@@ -70,52 +73,49 @@ impl Broker {
     pub(super) async fn require_fresh(
         &self,
         visit: &Visit,
-        place: OwnPlace,
+        sensitive: SensitiveAction,
         action: &'static str,
     ) -> Result<Sensitive<CurrentSession>, FlowError> {
         let current = self.require_session(visit, action).await?;
-        if self.is_fresh_for(&current, place) {
+        if self.fresh_until(&current, sensitive).is_some() {
             return Ok(Sensitive::Show(current));
         }
-        Ok(Sensitive::Prove(self.begin_proof(visit, &current, place).await?))
+        Ok(Sensitive::Prove(self.begin_reauthentication(visit, &current, sensitive).await?))
     }
 
-    fn is_fresh_for(&self, current: &CurrentSession, place: OwnPlace) -> bool {
-        let (Some(proved_at), now) = (current.session.proved_at(), self.clock.now()) else { return false };
-        match place {
-            OwnPlace::AddProfile => begin_until(proved_at, now).is_some(),
-            OwnPlace::Unlink(_) | OwnPlace::Undo(_) => is_fresh(proved_at, now),
-        }
+    /// Until when a signed-in person may finish something sensitive; `None` where they prove first who they are.
+    pub(super) fn fresh_until(
+        &self,
+        current: &CurrentSession,
+        sensitive: SensitiveAction,
+    ) -> Option<Timestamp> {
+        let proved_at = current.session.proved_at()?;
+        fresh_until(sensitive, proved_at, self.clock.now())
     }
 
-    /// Leads a signed-in person to prove anew who they are, the way that this session was signed in.
-    async fn begin_proof(
+    /// Leads a signed-in person to prove again who they are, the way that this session was signed in.
+    async fn begin_reauthentication(
         &self,
         visit: &Visit,
         current: &CurrentSession,
-        place: OwnPlace,
+        sensitive: SensitiveAction,
     ) -> Result<Answer, FlowError> {
-        let flow = self.new_flow(Target::Own(current.account.id, place));
+        let purpose = Purpose::Reauthenticate(current.account.id, sensitive);
+        let flow = self.new_flow(Aim::Begin(purpose));
         let Some(connection) = current.session.proof.connection else {
-            return self.begin_proof_by_password(visit, &flow).await;
+            return self.show_sign_in(visit, &flow).await;
         };
         let hint = current.account.email.as_ref().map(Email::as_str);
-        self.begin_leg(visit, flow, connection, hint).await
+        self.begin_upstream(visit, flow, connection, hint).await
     }
 
-    async fn begin_proof_by_password(&self, visit: &Visit, flow: &Flow) -> Result<Answer, FlowError> {
-        let cookies = self.keep_flow(visit, flow).await?;
-        let go = Go::SignIn(self.flow_handle(flow.id, None)?);
-        Ok(cookies.into_iter().fold(Answer::to(go), Answer::with))
-    }
-
-    /// How somebody proves who they are whose identity provider cannot be made to ask: by the account's password, else
+    /// How a person proves who they are whose identity provider cannot be made to ask: by the account's password, else
     /// by a code to its proven address.
-    pub(super) async fn begin_proof_elsewhere(
+    pub(super) async fn reauthenticate_elsewhere(
         &self,
         visit: &Visit,
         flow: &Flow,
-        (account, place): (AccountId, OwnPlace),
+        (account, sensitive): (AccountId, SensitiveAction),
         event: Event,
     ) -> Result<Answer, FlowError> {
         let mut tx = self.database.read().await?;
@@ -127,12 +127,12 @@ impl Broker {
         let proof = account_email_proof(&mut tx, &account).await?;
         drop(tx);
         if has_password && may_use_password(&account, organization.as_ref()) {
-            return self.begin_proof_by_password(visit, flow).await;
+            return self.show_sign_in(visit, flow).await;
         }
         if proof.is_proven() && self.mailer.is_configured() {
-            return Ok(Answer::to(Go::MailCode(place)));
+            return Ok(Answer::to(NextPage::MailCode(sensitive)));
         }
-        Err(self.refuse(visit, event, "cannot_ask_anew", "idp_cannot_be_forced").await)
+        Err(refused(event, "cannot_ask_anew", "idp_cannot_be_forced"))
     }
 
     /// Whether the signed-in person proves by a mailed code who they are; for others, their way. A code is never an
@@ -140,16 +140,16 @@ impl Broker {
     async fn require_by_mail(
         &self,
         visit: &Visit,
-        place: OwnPlace,
+        sensitive: SensitiveAction,
         action: &'static str,
     ) -> Result<Sensitive<ByMail>, FlowError> {
         let current = self.require_session(visit, action).await?;
-        if self.is_fresh_for(&current, place) {
-            return Ok(Sensitive::Prove(Answer::to(Go::Own(place))));
+        if self.fresh_until(&current, sensitive).is_some() {
+            return Ok(Sensitive::Prove(Answer::to(NextPage::Sensitive(sensitive))));
         }
-        let way = self.begin_proof(visit, &current, place).await?;
-        match (&way.go, current.account.email.clone()) {
-            (Go::MailCode(_), Some(email)) => Ok(Sensitive::Show(ByMail { current, email })),
+        let way = self.begin_reauthentication(visit, &current, sensitive).await?;
+        match (&way.next, current.account.email.clone()) {
+            (NextPage::MailCode(_), Some(email)) => Ok(Sensitive::Show(ByMail { current, email })),
             _ => Ok(Sensitive::Prove(way)),
         }
     }
@@ -158,9 +158,9 @@ impl Broker {
     pub async fn view_mail_code(
         &self,
         visit: &Visit,
-        place: OwnPlace,
+        sensitive: SensitiveAction,
     ) -> Result<Sensitive<MailCodeView>, FlowError> {
-        let ByMail { current, email } = match self.require_by_mail(visit, place, "mail_code").await? {
+        let ByMail { current, email } = match self.require_by_mail(visit, sensitive, "mail_code").await? {
             Sensitive::Show(by_mail) => by_mail,
             Sensitive::Prove(way) => return Ok(Sensitive::Prove(way)),
         };
@@ -172,8 +172,13 @@ impl Broker {
     }
 
     /// Mails a code; the last one works no more.
-    pub async fn send_mail_code(&self, visit: &Visit, place: OwnPlace) -> Result<Answer, FlowError> {
-        let ByMail { current, email } = match self.require_by_mail(visit, place, "mail_code.send").await? {
+    pub async fn send_mail_code(
+        &self,
+        visit: &Visit,
+        sensitive: SensitiveAction,
+    ) -> Result<Answer, FlowError> {
+        let ByMail { current, email } = match self.require_by_mail(visit, sensitive, "mail_code.send").await?
+        {
             Sensitive::Show(by_mail) => by_mail,
             Sensitive::Prove(way) => return Ok(way),
         };
@@ -198,22 +203,21 @@ impl Broker {
         put_code(&mut tx, session.id, &tag, now.after(MAIL_CODE_LIFETIME)).await?;
         let has_room = self.count_by_day(&mut tx, "code", &email, CODES_A_DAY).await?;
         if !has_room || !self.queue_mail(&mut tx, mail).await? {
-            drop(tx);
-            return Err(self.refuse(visit, event, "too_many_codes", "code_limit").await);
+            return Err(refused(event, "too_many_codes", "code_limit"));
         }
         self.record_success(&mut tx, &event).await?;
         tx.commit().await?;
-        Ok(Answer::to(Go::MailCode(place)))
+        Ok(Answer::to(NextPage::MailCode(sensitive)))
     }
 
     /// Takes an entered code. The right one makes the session one that was proved anew, under another token.
     pub async fn enter_mail_code(
         &self,
         visit: &Visit,
-        place: OwnPlace,
+        sensitive: SensitiveAction,
         entered: &str,
     ) -> Result<EnteredCode, FlowError> {
-        let ByMail { current, email } = match self.require_by_mail(visit, place, "mail_code").await? {
+        let ByMail { current, email } = match self.require_by_mail(visit, sensitive, "mail_code").await? {
             Sensitive::Show(by_mail) => by_mail,
             Sensitive::Prove(way) => return Ok(EnteredCode::Right(way)),
         };
@@ -223,16 +227,13 @@ impl Broker {
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         let Some(tag) = try_code(&mut tx, session, TRIES, now).await? else {
-            bury_code(&mut tx, session, now).await?;
-            tx.commit().await?;
-            return Err(self.refuse(visit, event, "mail_code_over", "mail_code_over").await);
+            let over = refused(event, "mail_code_over", "mail_code_over");
+            return Err(over.marking(Mark::BuryMailCode(session)));
         };
         // Counted before it is compared, so that parallel guesses do not outrun the count.
         if !self.count_by_day(&mut tx, "code-wrong", &email, WRONG_TRIES_A_DAY).await? {
-            delete_code(&mut tx, session).await?;
-            self.record_refusal(&mut tx, &event, "code_limit").await?;
-            tx.commit().await?;
-            return Err(FlowError::refused("too_many_codes"));
+            let limited = refused(event, "too_many_codes", "code_limit");
+            return Err(limited.marking(Mark::DeleteMailCode(session)));
         }
         if tag != self.code_tag(session, &digits) {
             self.record_refusal(&mut tx, &event, "mail_code_wrong").await?;
@@ -245,12 +246,13 @@ impl Broker {
         let old = visit.session.as_ref().map(|old| random::hash_token(old.expose())).unwrap_or_default();
         let hashes = (old.as_str(), &*random::hash_token(token.expose()));
         if !sessions::confirm_session(&mut tx, session, hashes, now).await? {
-            drop(tx);
-            return Err(self.refuse(visit, event, "session_ended", "session_ended").await);
+            return Err(refused(event, "session_ended", "session_ended"));
         }
         self.record_success(&mut tx, &event).await?;
         tx.commit().await?;
-        Ok(EnteredCode::Right(Answer::to(Go::Own(place)).with(CookieChange::SetSession(token))))
+        Ok(EnteredCode::Right(
+            Answer::to(NextPage::Sensitive(sensitive)).with(CookieChange::SetSession(token)),
+        ))
     }
 
     /// What is kept of a code: without the key, nobody who reads the database can try all of them.

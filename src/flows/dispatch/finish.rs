@@ -1,0 +1,57 @@
+//! The end of an interaction: what it was for is done.
+
+use super::super::Broker;
+use super::super::code::CodeRequest;
+use super::super::error::FlowError;
+use super::super::interaction::Answered;
+use super::super::visit::{Answer, CookieChange, NextPage, Visit};
+use super::facts::Standing;
+use crate::model::{InteractionEnd, Purpose, Subject};
+use crate::policy::step::FinishPermit;
+use crate::store::interactions::end_interaction;
+
+impl Broker {
+    /// Does what an interaction is for, ends it, and commits.
+    pub(super) async fn finish(
+        &self,
+        visit: &Visit,
+        answered: Answered,
+        standing: Option<Standing>,
+        permit: FinishPermit,
+        cookies: Vec<CookieChange>,
+    ) -> Result<Answer, FlowError> {
+        let Answered { mut tx, known, interaction, revision, trip, .. } = answered;
+        let (Some(Standing { account, .. }), Subject::Account { proof, .. }) =
+            (standing, interaction.subject)
+        else {
+            return Err(FlowError::Unavailable("an interaction ends without an account".to_owned()));
+        };
+        let next = match (interaction.purpose, &known.app, interaction.session.id()) {
+            (Purpose::App(request), Some(entry), Some(session)) => {
+                let code =
+                    CodeRequest { request: &request, entry, account: account.id, session, proof: &proof };
+                NextPage::App(self.issue_code(&mut tx, permit, code).await?)
+            }
+            (Purpose::App(_), _, _) => {
+                return Err(FlowError::Unavailable(
+                    "a code is to be issued without an app or session".to_owned(),
+                ));
+            }
+            (Purpose::Home(_), entry, _) => {
+                let home = entry.as_ref().and_then(|entry| entry.app.settings.home_uri.clone());
+                home.map_or(NextPage::Account, NextPage::App)
+            }
+            (Purpose::Reauthenticate(_, action), _, _) => NextPage::Sensitive(action),
+            (Purpose::Account | Purpose::AddProfile, _, _) => NextPage::Account,
+        };
+        if revision.is_some() {
+            let by = InteractionEnd::Answered;
+            end_interaction(&mut tx, interaction.id, by, self.clock.now()).await?;
+        }
+        tx.commit().await?;
+        // What this browser holds of the flow is over.
+        let held = visit.flows.iter().map(|(id, _)| *id).filter(|id| *id == interaction.id);
+        let cookies = cookies.into_iter().chain(held.chain(trip).map(CookieChange::ClearFlow));
+        Ok(cookies.fold(Answer::to(next), Answer::with))
+    }
+}

@@ -1,0 +1,136 @@
+//! The dispatcher: what is due next in an interaction is decided by [`next_step`], and done here, in the transaction of
+//! what was just proved or answered.
+//!
+//! It stands above the concerns, and alone knows them all. Every step that `policy` can name has an arm here, without a
+//! wildcard: a new one does not compile until somebody says what it does. A session opens and a code is issued only by
+//! the permits that `next_step` makes.
+
+mod facts;
+mod finish;
+mod refusal;
+mod wait;
+
+use super::Broker;
+use super::error::{FlowError, Mark, refused};
+use super::interaction::sealed::finish_mark;
+use super::interaction::{Answered, Handled, sign_in_event_of};
+use super::sessions::SignIn;
+use super::sso::provision::NewPersonError;
+use super::visit::{Answer, CookieChange, Visit};
+use crate::model::{FLOW_LIFETIME, SessionStage, Stage, Subject};
+use crate::policy::step::{SessionPermit, Step, next_step};
+use crate::store::flows;
+use facts::Standing;
+
+/// The most steps that one answer goes through. Each acts at most once, so no interaction comes near.
+const MOST_STEPS: usize = 8;
+
+impl Broker {
+    /// Goes on with what a handler came to.
+    pub async fn proceed(&self, visit: &Visit, handled: Handled) -> Result<Answer, FlowError> {
+        match handled {
+            Handled::Next(answer) => Ok(answer),
+            Handled::Answered(answered) => Box::pin(self.advance(visit, *answered)).await,
+        }
+    }
+
+    /// Goes on with an interaction in which something was proved or answered, until it waits for the person or ends.
+    /// Everything that it writes is one commit with what was proved.
+    pub async fn advance(&self, visit: &Visit, answered: Answered) -> Result<Answer, FlowError> {
+        let (id, burns) = (answered.interaction.id, answered.burns);
+        match self.take_steps(visit, answered).await {
+            Err(error) if burns => Err(error.marking(Mark::EndInteraction(id))),
+            result => result,
+        }
+    }
+
+    async fn take_steps(&self, visit: &Visit, mut answered: Answered) -> Result<Answer, FlowError> {
+        let mut cookies = Vec::new();
+        let mut standing = None;
+        for _ in 0..MOST_STEPS {
+            let facts = self.facts(&mut answered, &mut standing).await?;
+            match next_step(facts) {
+                Step::Refuse(refusal) => return Err(self.refuse_step(answered, refusal)),
+                Step::CreateAccount => self.become_account(&mut answered).await?,
+                Step::OpenSession(permit) => {
+                    let opened = self.open_session_of(visit, &mut answered, standing.as_ref(), permit);
+                    cookies.extend(opened.await?);
+                }
+                Step::OfferLink => {
+                    return self.wait(visit, answered, (Stage::LinkOffer, standing), cookies).await;
+                }
+                Step::ProveArriving => {
+                    return self.wait(visit, answered, (Stage::ProveArriving, standing), cookies).await;
+                }
+                Step::ProveChosen => {
+                    return self.wait(visit, answered, (Stage::ProveChosen, standing), cookies).await;
+                }
+                Step::ConfirmLink => {
+                    return self.wait(visit, answered, (Stage::ConfirmLink, standing), cookies).await;
+                }
+                Step::Consent => {
+                    return self.wait(visit, answered, (Stage::Consent, standing), cookies).await;
+                }
+                Step::Finish(permit) => return self.finish(visit, answered, standing, permit, cookies).await,
+            }
+        }
+        Err(FlowError::Unavailable("an interaction takes no end".to_owned()))
+    }
+
+    /// Makes the account of an identity that is nobody's profile, if its connection still vouches for it.
+    async fn become_account(&self, answered: &mut Answered) -> Result<(), FlowError> {
+        let Subject::Identity(identity) = answered.interaction.subject.clone() else {
+            return Err(FlowError::Unavailable("an account is to be made of an account".to_owned()));
+        };
+        let tx = &mut answered.tx;
+        let made = self.make_account(tx, answered.known.connection.as_deref(), *identity).await;
+        let (account, proof, id_token) = made.map_err(|error| {
+            // What its connection no longer vouches for proves nothing any more.
+            let burned = matches!(error, NewPersonError::NotVouched(..)) && answered.revision.is_some();
+            let refused = error.refuse(answered.event.clone());
+            if burned { refused.marking(Mark::EndInteraction(answered.interaction.id)) } else { refused }
+        })?;
+        if let (Some(claims), Some(entry)) = (&answered.claims, &answered.known.connection) {
+            self.keep_claims(tx, entry, proof.profile, claims).await?;
+        }
+        answered.interaction.subject = Subject::Account { account: account.id, proof };
+        answered.interaction.upstream_id_token = id_token;
+        answered.event = sign_in_event_of(&answered.interaction, &account);
+        answered.account = Some(account);
+        Ok(())
+    }
+
+    /// Opens the session of the account that was proved, or lets the one that is open stand on what was proved now. A
+    /// flow opens a session once: whoever comes second is told so.
+    async fn open_session_of(
+        &self,
+        visit: &Visit,
+        answered: &mut Answered,
+        standing: Option<&Standing>,
+        permit: SessionPermit,
+    ) -> Result<[CookieChange; 2], FlowError> {
+        let Answered { tx, interaction, event, .. } = answered;
+        let (Some(standing), Subject::Account { account, proof }) = (standing, &interaction.subject) else {
+            return Err(FlowError::Unavailable("a session is to be opened for nobody".to_owned()));
+        };
+        let (account, proof) = (*account, proof.clone());
+        if interaction.session == SessionStage::None {
+            *event = sign_in_event_of(interaction, &standing.account);
+            let until = self.clock.now().after(FLOW_LIFETIME);
+            if !flows::spend(tx, &finish_mark(interaction.id), until).await? {
+                return Err(refused(event.clone(), "flow_finished", "flow_finished"));
+            }
+            self.record_success(tx, event).await?;
+        }
+        let sign_in = SignIn {
+            account,
+            organization: standing.organization.as_ref(),
+            proof,
+            upstream_id_token: interaction.upstream_id_token.take(),
+        };
+        let opened = self.open_session(tx, visit, permit, sign_in).await?;
+        interaction.session = SessionStage::Open(opened.session.id);
+        interaction.confirmed_at = opened.session.confirmed_at;
+        Ok([CookieChange::SetSession(opened.token), self.remember_browser(visit, account)?])
+    }
+}

@@ -1,0 +1,45 @@
+//! What is said to somebody who was proved and may not go on: who may not use the app is sent back to it, for the rest
+//! there is a page.
+
+use super::super::Broker;
+use super::super::error::{FlowError, refused};
+use super::super::evidence::Event;
+use super::super::interaction::Answered;
+use super::super::to_app::{LOGIN_REQUIRED, UNMET_CONTEXT, refuse_withdrawn};
+use crate::model::Purpose;
+use crate::policy::step::{StepRefusal, Withdrawn};
+use crate::protocol::oauth::{ErrorCode, OAuthError};
+
+impl Broker {
+    pub(super) fn refuse_step(&self, answered: Answered, refusal: StepRefusal) -> FlowError {
+        let Answered { interaction, event, .. } = answered;
+        let Purpose::App(request) = &interaction.purpose else { return refuse_person(event, refusal) };
+        match refusal {
+            StepRefusal::OtherAccount => {
+                let description = "somebody else signed in than id_token_hint or claims names";
+                let error = OAuthError::new(ErrorCode::LoginRequired, description);
+                self.refuse_to_app(event, request, &error, "other_account")
+            }
+            StepRefusal::Access => {
+                let error = OAuthError::new(ErrorCode::AccessDenied, "this account may not use this app");
+                self.refuse_to_app(event, request, &error, "app_not_for_account")
+            }
+            StepRefusal::Context => self.refuse_to_app(event, request, &UNMET_CONTEXT, "acr_not_reached"),
+            // Nothing goes to an address that the app has given up.
+            StepRefusal::Withdrawn(what)
+                if interaction.purpose.is_silent() && what != Withdrawn::RedirectUri =>
+            {
+                self.refuse_to_app(event, request, &LOGIN_REQUIRED, what.reason())
+            }
+            StepRefusal::Withdrawn(_) => refuse_person(event, refusal),
+        }
+    }
+}
+
+fn refuse_person(event: Event, refusal: StepRefusal) -> FlowError {
+    match refusal {
+        StepRefusal::Withdrawn(what) => refuse_withdrawn(event, what),
+        StepRefusal::OtherAccount => refused(event, "other_account", "other_account"),
+        StepRefusal::Access | StepRefusal::Context => refused(event, "not_allowed", "app_not_for_account"),
+    }
+}

@@ -1,0 +1,94 @@
+//! An interaction that has to wait for the person: its row is written, everything so far is committed, and the browser is
+//! led to the page or trip.
+
+use super::super::Broker;
+use super::super::error::{FlowError, refused};
+use super::super::evidence::Event;
+use super::super::interaction::Answered;
+use super::super::visit::{Answer, CookieChange, NextPage, Visit};
+use super::facts::Standing;
+use crate::model::{Interaction, LinkSide, Purpose, Stage, Subject, Trip};
+use crate::protocol::oauth::{ErrorCode, OAuthError};
+
+impl Broker {
+    pub(super) async fn wait(
+        &self,
+        visit: &Visit,
+        mut answered: Answered,
+        (stage, standing): (Stage, Option<Standing>),
+        cookies: Vec<CookieChange>,
+    ) -> Result<Answer, FlowError> {
+        if answered.interaction.purpose.is_silent() {
+            return Err(self.refuse_silently(answered, stage));
+        }
+        self.prepare_link(&mut answered, stage).await?;
+        let Answered { mut tx, interaction, revision, event, trip, through, .. } = answered;
+        let organization = match &interaction.link {
+            Some(link) => Some(link.organization),
+            None => standing.and_then(|standing| standing.account.organization),
+        };
+        if !self.let_wait(&mut tx, (&interaction, stage), organization, revision.is_some()).await? {
+            return Err(refused(event, "flow_finished", "sign_in_overtaken"));
+        }
+        tx.commit().await?;
+        let cookies = self.bind(visit, interaction.id)?.into_iter().chain(cookies);
+        let cookies = cookies.chain(trip.map(CookieChange::ClearFlow));
+        let revision = revision.unwrap_or(0);
+        let handle = self.flow_handle(interaction.id, interaction.purpose.app())?;
+        let trip = |side| Trip { interaction: interaction.id, revision, side };
+        let answer = match stage {
+            Stage::LinkOffer => Answer::to(NextPage::Link(handle)),
+            Stage::ConfirmLink => Answer::to(NextPage::ConfirmLink(handle)),
+            Stage::Consent => Answer::to(NextPage::Consent(handle)),
+            Stage::ProveArriving => {
+                self.begin_arriving(visit, &interaction, trip(LinkSide::Arriving)).await?
+            }
+            Stage::ProveChosen => {
+                self.begin_chosen(visit, &interaction, trip(LinkSide::Chosen), through).await?
+            }
+        };
+        Ok(cookies.fold(answer, Answer::with))
+    }
+
+    /// What an app is told that allowed nothing to be shown.
+    fn refuse_silently(&self, answered: Answered, stage: Stage) -> FlowError {
+        let Answered { interaction, event, .. } = answered;
+        let (code, description, reason) = match stage {
+            Stage::Consent => {
+                (ErrorCode::ConsentRequired, "the person must be asked for consent", "consent_required")
+            }
+            Stage::LinkOffer | Stage::ProveArriving | Stage::ProveChosen | Stage::ConfirmLink => {
+                (ErrorCode::InteractionRequired, "the person must be asked something", "interaction_required")
+            }
+        };
+        match &interaction.purpose {
+            Purpose::App(request) => {
+                self.refuse_to_app(event, request, &OAuthError::new(code, description), reason)
+            }
+            Purpose::Account | Purpose::Home(_) | Purpose::Reauthenticate(..) | Purpose::AddProfile => {
+                refused(event, "invalid_request", reason)
+            }
+        }
+    }
+
+    /// Begins the link that is offered; one that is no longer due ends.
+    async fn prepare_link(&self, answered: &mut Answered, stage: Stage) -> Result<(), FlowError> {
+        let Answered { tx, interaction, event, .. } = answered;
+        let Interaction { subject, link, .. } = interaction;
+        match (stage, subject) {
+            (Stage::LinkOffer, Subject::Identity(identity)) if link.is_none() => {
+                let Some(organization) = event.organization else {
+                    return Err(FlowError::Unavailable("a connection without an organization".to_owned()));
+                };
+                *link = Some(self.offered_link(organization, identity));
+                self.record_success(tx, &Event { action: "link.offer", ..event.clone() }).await?;
+            }
+            (Stage::Consent, _) => *link = None,
+            (
+                Stage::LinkOffer | Stage::ProveArriving | Stage::ProveChosen | Stage::ConfirmLink,
+                Subject::Identity(_) | Subject::Account { .. },
+            ) => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! Interactions: whatever keeps one person here for more than one page.
+//!
+//! Until somebody proves who they are, a flow travels sealed in a cookie (`sealed`). From then on an interaction has a
+//! subject, and a row if it has to wait for the person (`rows`). Here live the noun, its rows, and what its transaction
+//! needs (`opening`); nothing here knows what the steps do. What is due next is decided by
+//! [`crate::policy::step::next_step`], and done by [`super::dispatch`] alone.
+
+pub mod opening;
+mod rows;
+pub mod sealed;
+
+use serde_json::{Map, Value};
+
+use super::evidence::{Event, receipt_of};
+use super::visit::Answer;
+use crate::model::{Account, ConnectionId, FlowId, Interaction, Stage, Subject};
+use crate::store::Tx;
+
+pub(super) use opening::Known;
+
+/// An interaction that has a row: it waits for the person.
+#[derive(Debug, Clone)]
+pub(super) struct Waiting {
+    /// The interaction.
+    pub interaction: Interaction,
+    /// The page or trip at which it waits.
+    pub stage: Stage,
+    /// Counts its changes; each stands on the one before.
+    pub revision: i64,
+}
+
+/// A page at which interactions wait, as records and refusals name it.
+#[derive(Clone, Copy)]
+pub(super) struct WaitingPage {
+    /// What the page is for.
+    pub action: &'static str,
+    /// The reason that is recorded where another browser asks.
+    pub foreign: &'static str,
+    /// The public code where the person comes too late.
+    pub over: &'static str,
+}
+
+/// What the handler of a step has done: an open transaction, and the interaction as it stands in it. Only
+/// [`advance`](super::Broker::advance) goes on with it.
+pub struct Answered {
+    pub(super) tx: Tx,
+    pub(super) known: Known,
+    pub(super) interaction: Interaction,
+    /// The revision of its row, if it has one; this transaction has claimed it.
+    pub(super) revision: Option<i64>,
+    /// The subject's account, where the handler has read it in this transaction.
+    pub(super) account: Option<Account>,
+    /// Under which event a refusal of what follows is recorded.
+    pub(super) event: Event,
+    /// The claims of the ID token by which the subject has just arrived.
+    pub(super) claims: Option<Map<String, Value>>,
+    /// The connection through which the person wants to prove the chosen side of a link.
+    pub(super) through: Option<ConnectionId>,
+    /// The flow of the trip that has ended here.
+    pub(super) trip: Option<FlowId>,
+    /// Whether a refusal of what follows burns what was proved.
+    pub(super) burns: bool,
+}
+
+/// What the handler of a page came to.
+pub enum Handled {
+    /// The browser goes there next.
+    Next(Answer),
+    /// A step was answered: [`advance`](super::Broker::advance) goes on.
+    Answered(Box<Answered>),
+}
+
+impl From<Answer> for Handled {
+    fn from(answer: Answer) -> Self {
+        Self::Next(answer)
+    }
+}
+
+impl From<Answered> for Handled {
+    fn from(answered: Answered) -> Self {
+        Self::Answered(Box::new(answered))
+    }
+}
+
+impl Answered {
+    /// Goes on with an interaction in this transaction.
+    pub(super) fn new((tx, known): (Tx, Known), interaction: Interaction, event: Event) -> Self {
+        Self {
+            tx,
+            known,
+            interaction,
+            revision: None,
+            account: None,
+            event,
+            claims: None,
+            through: None,
+            trip: None,
+            burns: false,
+        }
+    }
+}
+
+/// The event of a sign-in in which an account was proved.
+pub(super) fn sign_in_event_of(interaction: &Interaction, account: &Account) -> Event {
+    let connection = match &interaction.subject {
+        Subject::Identity(identity) => Some(identity.connection),
+        Subject::Account { proof, .. } => proof.connection,
+    };
+    Event {
+        organization: account.organization,
+        actor: Some(account.id.into()),
+        connection,
+        app: interaction.purpose.app(),
+        receipt: Some(receipt_of(interaction.id)),
+        ..Event::new("sign_in")
+    }
+}

@@ -1,0 +1,92 @@
+//! The transaction in which an interaction goes on, and what it needs of the directory.
+
+use std::sync::Arc;
+
+use super::super::Broker;
+use super::super::directory::{AppEntry, ConnectionEntry};
+use super::super::error::FlowError;
+use crate::model::{Aim, ConnectionId, Flow, Organization, Purpose};
+use crate::policy::access::may_use;
+use crate::policy::route::{Hints, is_among};
+use crate::store::Tx;
+
+/// How often the directory is read again because it changed meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// What an interaction needs of the directory.
+#[derive(Default)]
+pub struct Known {
+    /// The app that is waiting.
+    pub(in crate::flows) app: Option<Arc<AppEntry>>,
+    /// Where the app's request may lead.
+    pub(in crate::flows) hints: Option<Hints>,
+    /// The connection through which an identity has come.
+    pub(in crate::flows) connection: Option<Arc<ConnectionEntry>>,
+}
+
+impl Known {
+    /// Whether somebody of this organization who came through this connection may use the app that is waiting.
+    pub(in crate::flows) fn admits(&self, organization: &Organization, connection: ConnectionId) -> bool {
+        let Some(entry) = &self.app else { return true };
+        may_use(&entry.app, Some((organization.id, &organization.handle)))
+            && self.hints.as_ref().is_none_or(|hints| is_among(hints, Some(connection)))
+    }
+}
+
+impl Broker {
+    /// Opens the transaction in which an interaction goes on, beside what it needs of the directory. That is read before,
+    /// since with all connections held by such transactions nobody could load it; what changed until the transaction
+    /// was open is read again.
+    pub(in crate::flows) async fn open_completion(
+        &self,
+        purpose: Option<&Purpose>,
+        connection: Option<ConnectionId>,
+    ) -> Result<(Tx, Known), FlowError> {
+        for _ in 0..ATTEMPTS {
+            let generation = self.directory.generation();
+            let known = self.known(purpose, connection).await?;
+            let tx = self.database.write().await?;
+            if self.directory.generation() == generation {
+                return Ok((tx, known));
+            }
+        }
+        Err(FlowError::Unavailable("the directory changes faster than it can be read".to_owned()))
+    }
+
+    /// The same, for what is proved in a sealed flow: of one that proves a side of a link, the interaction that waits for
+    /// it says what is needed.
+    pub(in crate::flows) async fn open_for_flow(
+        &self,
+        flow: &Flow,
+        connection: Option<ConnectionId>,
+    ) -> Result<(Tx, Known), FlowError> {
+        match &flow.aim {
+            Aim::Begin(purpose) => self.open_completion(Some(purpose), connection).await,
+            Aim::Prove(trip) => {
+                let waiting = self.find_waiting(&mut self.database.read().await?, trip.interaction).await?;
+                let purpose = waiting.map(|waiting| waiting.interaction.purpose);
+                self.open_completion(purpose.as_ref(), connection).await
+            }
+        }
+    }
+
+    async fn known(
+        &self,
+        purpose: Option<&Purpose>,
+        connection: Option<ConnectionId>,
+    ) -> Result<Known, FlowError> {
+        let app = match purpose.and_then(Purpose::app) {
+            Some(id) => self.directory.app_by_id(id).await?,
+            None => None,
+        };
+        let hints = match (&app, purpose.and_then(Purpose::request)) {
+            (Some(entry), Some(request)) => Some(self.hints(&entry.app, request).await?),
+            _ => None,
+        };
+        let connection = match connection {
+            Some(id) => self.directory.connection(id).await?,
+            None => None,
+        };
+        Ok(Known { app, hints, connection })
+    }
+}

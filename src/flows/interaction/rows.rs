@@ -1,0 +1,163 @@
+//! The rows of interactions: sealed, bound to a browser by a cookie, and changed by one claim at a time.
+
+use super::super::Broker;
+use super::super::error::{FlowError, Mark, refused};
+use super::super::evidence::{Event, receipt_of};
+use super::super::visit::{CookieChange, Visit};
+use super::sealed::{keep_cookie, lost};
+use super::{Waiting, WaitingPage};
+use crate::crypto::seal::Purpose;
+use crate::model::{FLOW_LIFETIME, FlowId, Interaction, InteractionEnd, OrganizationId, Stage, Subject};
+use crate::store::interactions::{
+    FoundInteraction, StoredInteraction, claim_interaction, find_end, find_interaction, insert_interaction,
+    update_interaction,
+};
+use crate::store::{StoreError, Tx};
+
+/// The format of what is sealed. An interaction of another format is over. A release reads a new format before the next
+/// one writes it.
+const FORMAT: u32 = 1;
+
+/// What a row seals.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Sealed {
+    format: u32,
+    stage: Stage,
+    interaction: Interaction,
+}
+
+/// The part that every format has.
+#[derive(serde::Deserialize)]
+struct Format {
+    format: u32,
+}
+
+impl Broker {
+    /// Lets an interaction wait for the person, at this stage: writes its row, or what has become of it. `false` when
+    /// another answer was first.
+    pub(in crate::flows) async fn let_wait(
+        &self,
+        tx: &mut Tx,
+        (interaction, stage): (&Interaction, Stage),
+        organization: Option<OrganizationId>,
+        has_row: bool,
+    ) -> Result<bool, FlowError> {
+        let stored = self.stored(interaction, stage, organization)?;
+        if has_row {
+            Ok(update_interaction(tx, &stored).await?)
+        } else {
+            Ok(insert_interaction(tx, &stored).await?)
+        }
+    }
+
+    fn stored(
+        &self,
+        interaction: &Interaction,
+        stage: Stage,
+        organization: Option<OrganizationId>,
+    ) -> Result<StoredInteraction, FlowError> {
+        let now = self.clock.now();
+        let sealed = Sealed { format: FORMAT, stage, interaction: interaction.clone() };
+        let text = serde_json::to_vec(&sealed)
+            .map_err(|_| FlowError::Unavailable("the interaction cannot be written".to_owned()))?;
+        let chosen = interaction.link.as_ref().and_then(|link| link.chosen.as_ref());
+        Ok(StoredInteraction {
+            id: interaction.id,
+            organization,
+            accounts: [interaction.subject.account(), chosen.and_then(Subject::account)],
+            state_sealed: self.sealer.seal_text(Purpose::PersonalData, &context(interaction.id), &text)?,
+            waits_since: now,
+            // What was proved of a link ends by itself.
+            expires_at: interaction.link.as_ref().map_or_else(|| now.after(FLOW_LIFETIME), |link| link.until),
+        })
+    }
+
+    /// What a row has sealed; `None` for one of another format.
+    fn open(&self, found: &FoundInteraction) -> Result<Option<Waiting>, StoreError> {
+        let broken = || StoreError::inconsistent("interactions", "state_sealed", found.id);
+        let opened = self.sealer.open_text(Purpose::PersonalData, &context(found.id), &found.state_sealed);
+        let text = opened.map_err(|_| broken())?;
+        let Format { format } = serde_json::from_slice(&text).map_err(|_| broken())?;
+        if format != FORMAT {
+            return Ok(None);
+        }
+        let Sealed { stage, interaction, .. } = serde_json::from_slice(&text).map_err(|_| broken())?;
+        Ok(Some(Waiting { interaction, stage, revision: found.revision }))
+    }
+
+    /// The row of an interaction that is neither ended nor over, and did not begin in the future.
+    pub(in crate::flows) async fn find_waiting(
+        &self,
+        tx: &mut Tx,
+        id: FlowId,
+    ) -> Result<Option<Waiting>, StoreError> {
+        let now = self.clock.now();
+        let found = find_interaction(tx, id, now).await?;
+        match found.filter(|found| !found.waits_since.is_ahead_of(now)) {
+            Some(found) => self.open(&found),
+            None => Ok(None),
+        }
+    }
+
+    /// The interaction that a page's handle names, in the browser that it is bound to.
+    pub(in crate::flows) async fn require_waiting(
+        &self,
+        visit: &Visit,
+        handle: &str,
+        WaitingPage { action, foreign, over }: WaitingPage,
+    ) -> Result<Waiting, FlowError> {
+        let Some(name) = self.read_handle(handle) else {
+            return Err(refused(Event::new(action), "flow_expired", "flow_handle_invalid"));
+        };
+        let event = Event { app: name.app, receipt: Some(receipt_of(name.id)), ..Event::new(action) };
+        let mut tx = self.database.read().await?;
+        let found = self.find_waiting(&mut tx, name.id).await?;
+        let end = if found.is_none() { find_end(&mut tx, name.id).await? } else { None };
+        drop(tx);
+        match found {
+            Some(waiting) if self.is_bound(visit, name.id) => Ok(waiting),
+            Some(_) => Err(refused(event, "session_ended", foreign)),
+            None => match end {
+                Some(InteractionEnd::Account) => Err(refused(event, "session_ended", "account_ended")),
+                Some(InteractionEnd::Expired) => {
+                    Err(lost(over, name).marking(Mark::BuryInteraction(name.id)).into())
+                }
+                Some(InteractionEnd::Answered | InteractionEnd::Burned) | None => {
+                    Err(self.lost_flow(name).await?.into())
+                }
+            },
+        }
+    }
+
+    /// Claims an interaction in the transaction that goes on with it; `false` when another answer was first.
+    pub(in crate::flows) async fn claim(
+        &self,
+        tx: &mut Tx,
+        id: FlowId,
+        revision: i64,
+    ) -> Result<bool, StoreError> {
+        claim_interaction(tx, id, revision, self.clock.now()).await
+    }
+
+    /// Whether this browser is the one in which the interaction began to wait.
+    pub(in crate::flows) fn is_bound(&self, visit: &Visit, id: FlowId) -> bool {
+        let value = visit.flows.iter().find(|(held, _)| *held == id).map(|(_, value)| value);
+        value.is_some_and(|value| self.sealer.open_text(Purpose::FlowCookie, &binding(id), value).is_ok())
+    }
+
+    /// The cookies that bind an interaction to this browser.
+    pub(in crate::flows) fn bind(&self, visit: &Visit, id: FlowId) -> Result<Vec<CookieChange>, FlowError> {
+        let value = self.sealer.seal_text(Purpose::FlowCookie, &binding(id), &[])?;
+        Ok(keep_cookie(visit, id, value))
+    }
+}
+
+/// What the state of an interaction is sealed for.
+fn context(id: FlowId) -> String {
+    format!("interactions.state:{id}")
+}
+
+/// What the cookie of an interaction is sealed for.
+fn binding(id: FlowId) -> String {
+    format!("interaction:{id}")
+}

@@ -1,0 +1,119 @@
+//! What is due of a link, for the dispatcher.
+
+use super::super::Broker;
+use super::super::error::FlowError;
+use super::super::interaction::Known;
+use super::super::sso::provision::find_elsewhere;
+use super::offer::shared_email;
+use crate::model::{
+    AccountId, Identity, Interaction, LINK_LIFETIME, Linking, OrganizationId, Purpose, SensitiveAction,
+    Subject, Timestamp, Wanted,
+};
+use crate::policy::freshness::{fresh_until, is_proved};
+use crate::policy::link::{Newcomer, Offer};
+use crate::policy::step::LinkDue;
+use crate::store::{Tx, organizations};
+
+impl Broker {
+    /// What is due of an interaction's link, or of one that could be offered.
+    pub(in crate::flows) async fn link_due(
+        &self,
+        tx: &mut Tx,
+        interaction: &Interaction,
+        known: &Known,
+    ) -> Result<LinkDue, FlowError> {
+        let is_offered = match (&interaction.link, &interaction.subject) {
+            (Some(link), subject) if link.wanted != Wanted::Nothing => {
+                return Ok(due_of(link, subject, self.clock.now()));
+            }
+            _ if interaction.answered.kept_apart => false,
+            // The person has seen the offer, and is shown it again.
+            (Some(_), Subject::Identity(_)) => true,
+            (None, Subject::Identity(identity)) => {
+                self.offers_link(tx, &interaction.purpose, identity, known).await?
+            }
+            (Some(link), Subject::Account { account, .. }) => {
+                self.offers_another(tx, &interaction.purpose, link, *account).await?
+            }
+            (None, Subject::Account { .. }) => false,
+        };
+        Ok(if is_offered { LinkDue::Offer } else { LinkDue::Nothing })
+    }
+
+    /// Whether an identity that is nobody's profile is offered an account to link. Nobody is asked who could not go on
+    /// in the end, and nothing is offered for an identity that another connection of the organization signs in.
+    async fn offers_link(
+        &self,
+        tx: &mut Tx,
+        purpose: &Purpose,
+        identity: &Identity,
+        known: &Known,
+    ) -> Result<bool, FlowError> {
+        let Some(entry) = &known.connection else { return Ok(false) };
+        if matches!(purpose, Purpose::Reauthenticate(..)) {
+            return Ok(false);
+        }
+        let organization = organizations::find_organization(tx, entry.organization.id).await?;
+        let Some(organization) = organization.filter(|now| now.policy.linking) else { return Ok(false) };
+        if !known.admits(&organization, identity.connection) {
+            return Ok(false);
+        }
+        if find_elsewhere(tx, organization.id, identity).await?.is_some() {
+            return Ok(false);
+        }
+        let email = shared_email(identity);
+        let newcomer = Newcomer::Identity(&identity.issuer);
+        Ok(self.offer_to(tx, &organization, email.as_ref(), newcomer).await?.is_due())
+    }
+
+    /// Whether somebody who has just linked an account is offered another one: while an app is waiting, there is one, and
+    /// time is left to prove it.
+    async fn offers_another(
+        &self,
+        tx: &mut Tx,
+        purpose: &Purpose,
+        link: &Linking,
+        account: AccountId,
+    ) -> Result<bool, FlowError> {
+        let waits = matches!(purpose, Purpose::App(_) | Purpose::Home(_));
+        let proved_at = link.until.before(LINK_LIFETIME);
+        if !waits || fresh_until(SensitiveAction::AddProfile, proved_at, self.clock.now()).is_none() {
+            return Ok(false);
+        }
+        let organization = self.organization_of(tx, link.organization).await?;
+        let holder = self.holder(tx, &organization, account).await?;
+        let offered =
+            self.offer_to(tx, &organization, link.email.as_ref(), Newcomer::Account(&holder)).await?;
+        Ok(matches!(offered, Offer::Named(_)))
+    }
+
+    /// The link that is offered to an identity. Without a proof of a moment ago the person proves it once more, within
+    /// this time.
+    pub(in crate::flows) fn offered_link(
+        &self,
+        organization: OrganizationId,
+        identity: &Identity,
+    ) -> Linking {
+        let now = self.clock.now();
+        let proved_at = if is_proved(identity, now) { identity.authenticated_at } else { now };
+        Linking {
+            organization,
+            until: proved_at.after(LINK_LIFETIME),
+            email: shared_email(identity),
+            wanted: Wanted::Nothing,
+            arrival_settled: false,
+            chosen: None,
+        }
+    }
+}
+
+/// What is due of a link for which the person has said what they want.
+fn due_of(link: &Linking, subject: &Subject, now: Timestamp) -> LinkDue {
+    match (&link.chosen, subject) {
+        (Some(_), _) => LinkDue::Confirmation,
+        (None, Subject::Identity(identity)) if !link.arrival_settled && !is_proved(identity, now) => {
+            LinkDue::ArrivingProof
+        }
+        (None, _) => LinkDue::ChosenProof,
+    }
+}

@@ -1,0 +1,59 @@
+//! How recent a proof has to be for something sensitive.
+
+use std::time::Duration;
+
+use crate::model::{Identity, LINK_LIFETIME, SensitiveAction, Timestamp};
+
+/// How old the first proof may be when a link begins, so that time is left for the second one.
+const BEGIN_LINK_WITHIN: Duration = Duration::from_mins(5);
+
+/// How old a proof may be for any other sensitive action, without a second factor.
+pub const FRESH_PROOF: Duration = Duration::from_mins(30);
+
+/// Until when the person may finish `action`, if they proved recently enough who they are; `None` where they must prove
+/// it again. A proof in the future is none: the clock was set back.
+pub fn fresh_until(action: SensitiveAction, proved_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let (within, lifetime) = match action {
+        SensitiveAction::AddProfile => (BEGIN_LINK_WITHIN, LINK_LIFETIME),
+        SensitiveAction::Unlink(_) | SensitiveAction::Undo(_) => (FRESH_PROOF, FRESH_PROOF),
+    };
+    let is_fresh = !proved_at.is_ahead_of(now) && now.since(proved_at) <= within;
+    is_fresh.then(|| proved_at.after(lifetime))
+}
+
+/// Whether an identity that has just arrived was proved: its provider asked the person, and not long ago.
+pub fn is_proved(identity: &Identity, now: Timestamp) -> bool {
+    identity.witnessed && fresh_until(SensitiveAction::AddProfile, identity.authenticated_at, now).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{LedgerId, ProfileId};
+
+    #[test]
+    fn each_sensitive_action_says_how_recent_its_proof_is() {
+        let proved = Timestamp::from_unix_micros(1_000_000_000_000);
+        let later = |minutes: u64, micros: u64| {
+            proved.after(Duration::from_mins(minutes)).after(Duration::from_micros(micros))
+        };
+        let before = |seconds| proved.before(Duration::from_secs(seconds));
+        let link = SensitiveAction::AddProfile;
+        let others = [
+            SensitiveAction::Unlink(ProfileId::from_bytes([7; 16])),
+            SensitiveAction::Undo(LedgerId::from_bytes([7; 16])),
+        ];
+        // Both proofs of a link lie within ten minutes.
+        assert_eq!(fresh_until(link, proved, later(5, 0)), Some(later(10, 0)));
+        assert_eq!(fresh_until(link, proved, later(5, 1)), None);
+        for action in others {
+            assert_eq!(fresh_until(action, proved, later(30, 0)), Some(later(30, 0)));
+            assert_eq!(fresh_until(action, proved, later(30, 1)), None);
+        }
+        // The clocks of two nodes may be a minute apart; more is a clock that was set back.
+        for action in [link, others[0], others[1]] {
+            assert!(fresh_until(action, proved, before(60)).is_some());
+            assert_eq!(fresh_until(action, proved, before(61)), None);
+        }
+    }
+}
