@@ -202,9 +202,11 @@ pub enum Place {
     Account,
     /// A page of one's own that changes something sensitive.
     Own,
+    /// The page that asks for consent.
+    Consent(String),
     /// Signed out.
     SignedOut,
-    /// The page on which a connection is chosen, the one that asks for consent, or the one on which a mailed code is entered.
+    /// The page on which a connection is chosen, or the one on which a mailed code is entered.
     Other,
 }
 
@@ -219,7 +221,8 @@ impl From<NextPage> for Place {
             NextPage::Account => Self::Account,
             NextPage::Sensitive(_) => Self::Own,
             NextPage::SignedOut(_) => Self::SignedOut,
-            NextPage::Choose(..) | NextPage::Consent(_) | NextPage::MailCode(_) => Self::Other,
+            NextPage::Consent(handle) => Self::Consent(handle),
+            NextPage::Choose(..) | NextPage::MailCode(_) => Self::Other,
         }
     }
 }
@@ -416,6 +419,13 @@ impl Tab {
         let offer = self.sign_in(connection, person).await?;
         let page = self.answer(&offer, OfferAnswer::Existing).await?;
         self.enter(&page, username).await
+    }
+
+    /// Lets the app know what it asked for.
+    pub async fn consent(&mut self, page: &Place) -> Outcome {
+        let Place::Consent(handle) = page else { panic!("nothing to consent to") };
+        let answer = self.broker.answer_consent(&self.visit, handle, true).await;
+        self.take(answer).await
     }
 
     /// Takes a profile away.

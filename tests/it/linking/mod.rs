@@ -11,6 +11,7 @@ mod providers;
 mod races;
 mod replacing;
 mod rows;
+mod steps;
 mod subjects;
 mod undoing;
 mod walk;
