@@ -4,11 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use countersign::model::Timestamp;
-use countersign::store::{
-    self,
-    grants::{find_code, find_code_with_grant},
-    housekeeping::sweep,
-};
+use countersign::store::{self, grants::find_code, housekeeping::sweep, standing::read_code_standing};
 
 use super::Fixture;
 use crate::harness::database::{Kind, SqliteConnection, TestDatabase};
@@ -94,7 +90,8 @@ on_both_databases! {
         let database = fixture.files.open().await;
         assert_eq!(database.count_missing_migrations().await.unwrap(), 0);
         let mut tx = database.write().await.unwrap();
-        let (_, grant) = find_code_with_grant(&mut tx, "used").await.unwrap().unwrap();
+        let (_, read) = read_code_standing(&mut tx, "used").await.unwrap().unwrap();
+        let grant = read.grant;
         assert_eq!((grant.proof.witnessed, grant.proof.acr, grant.proof.amr), (false, None, vec!["pwd".to_owned()]));
         let hours = |hours: u64| Timestamp::from_unix_micros(0).after(Duration::from_hours(hours));
         // One that was redeemed stays until its grant is over; one that was not goes with its own.
