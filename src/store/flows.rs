@@ -15,7 +15,7 @@ statements! {
     BURY_PROVEN = "UPDATE proven_flows SET expires_at = 0 WHERE id = $1 AND expires_at <= $2 AND expires_at > 0";
     INSERT_PROVEN = "INSERT INTO proven_flows (id, account_id, session_id, target, proof, started_at, expires_at) \
                      VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    FIND_PROVEN = "SELECT * FROM proven_flows WHERE id = $1 AND completed_at IS NULL AND expires_at > $2";
+    FIND_PROVEN = "SELECT id, account_id, session_id, target, proof, started_at FROM proven_flows WHERE id = $1 AND completed_at IS NULL AND expires_at > $2";
     COMPLETE = "UPDATE proven_flows SET completed_at = $2 WHERE id = $1 AND completed_at IS NULL AND expires_at > $2";
     PARK = "INSERT INTO parked_flows (id, network, sealed, expires_at) VALUES ($1, $2, $3, $4) \
             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed";

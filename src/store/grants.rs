@@ -6,10 +6,32 @@ use super::tx::{execute, execute_many, fetch_many, fetch_optional, row, statemen
 use super::{StoreError, Tx};
 use crate::model::{AccountId, AppId, GrantId, OrganizationId, Proof, SessionId, Timestamp};
 
+row! {
+    columns grant_columns;
+    pub(super) struct GrantRow {
+        id: String,
+        organization_id: String,
+        app_id: String,
+        pub(super) account_id: String,
+        session_id: String,
+        subject: String,
+        scopes: String,
+        resources: String,
+        proof: String,
+        created_at: i64,
+        expires_at: i64,
+        revoked_at: Option<i64>,
+        /// Empty for a password; `None` on rows of earlier releases.
+        pub(super) connection_id: Option<String>,
+    }
+}
+
+pub(super) use grant_columns;
+
 statements! {
     INSERT = "INSERT INTO grants (id, organization_id, app_id, account_id, session_id, subject, scopes, resources, proof, \
               created_at, expires_at, profile_id, connection_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-    FIND = "SELECT * FROM grants WHERE id = $1";
+    FIND = concat!("SELECT ", grant_columns!(), " FROM grants WHERE id = $1");
     EXTEND = "UPDATE grants SET expires_at = $2 WHERE id = $1 AND expires_at < $2";
     REVOKE = "UPDATE grants SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
     REVOKE_OF_SESSION = "UPDATE grants SET revoked_at = $2 WHERE session_id = $1 AND revoked_at IS NULL \
@@ -19,11 +41,11 @@ statements! {
     REVOKE_OF_ACCOUNT = "UPDATE grants SET revoked_at = $2 WHERE account_id = $1 AND revoked_at IS NULL";
     INSERT_CODE = "INSERT INTO codes (hash, grant_id, redirect_uri, code_challenge, nonce, expires_at, names_grant) \
                    VALUES ($1, $2, $3, $4, $5, $6, TRUE)";
-    FIND_CODE = "SELECT * FROM codes WHERE hash = $1";
+    FIND_CODE = "SELECT hash, grant_id, redirect_uri, code_challenge, nonce, expires_at, used_at FROM codes WHERE hash = $1";
     CONSUME_CODE = "UPDATE codes SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
     BURY_CODE = "UPDATE codes SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
     INSERT_REFRESH = "INSERT INTO refresh_tokens (hash, grant_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
-    FIND_REFRESH = "SELECT * FROM refresh_tokens WHERE hash = $1";
+    FIND_REFRESH = "SELECT hash, grant_id, expires_at, used_at FROM refresh_tokens WHERE hash = $1";
     CONSUME_REFRESH = "UPDATE refresh_tokens SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
     BURY_REFRESH = "UPDATE refresh_tokens SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
     INSERT_DEAD = "INSERT INTO dead_tokens (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
@@ -100,25 +122,6 @@ pub struct RefreshToken {
     pub expires_at: Timestamp,
     /// When it was rotated.
     pub used_at: Option<Timestamp>,
-}
-
-row! {
-    pub(super) struct GrantRow {
-        id: String,
-        organization_id: String,
-        app_id: String,
-        pub(super) account_id: String,
-        session_id: String,
-        subject: String,
-        scopes: String,
-        resources: String,
-        proof: String,
-        created_at: i64,
-        expires_at: i64,
-        revoked_at: Option<i64>,
-        /// Empty for a password; `None` on rows of earlier releases.
-        pub(super) connection_id: Option<String>,
-    }
 }
 
 row! {

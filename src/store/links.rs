@@ -9,7 +9,7 @@ use crate::model::{AccountId, FlowId, OrganizationId, Timestamp};
 statements! {
     INSERT = "INSERT INTO link_attempts (id, organization_id, state_sealed, revision, expires_at, \
               near_account_id, far_account_id) VALUES ($1, $2, $3, 0, $4, $5, $6)";
-    FIND = "SELECT * FROM link_attempts WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
+    FIND = "SELECT id, organization_id, state_sealed, revision, expires_at FROM link_attempts WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
     ADVANCE = "UPDATE link_attempts SET state_sealed = $3, revision = revision + 1, \
                near_account_id = $5, far_account_id = $6 \
                WHERE id = $1 AND revision = $2 AND ended_at IS NULL AND expires_at > $4";

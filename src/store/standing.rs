@@ -2,7 +2,7 @@
 //! session. Tokens are issued, refreshed and believed on this.
 
 use super::accounts::Standing;
-use super::grants::{CONSUME_CODE, CONSUME_REFRESH, Code, Grant, GrantRow, RefreshToken};
+use super::grants::{CONSUME_CODE, CONSUME_REFRESH, Code, Grant, GrantRow, RefreshToken, grant_columns};
 use super::row::{Row, span, text, time};
 use super::tx::{execute, fetch_optional, row, statements};
 use super::{StoreError, Tx};
@@ -12,7 +12,9 @@ use crate::model::{ConnectionId, GrantId, Handle, LocalSignIn, OrganizationId, T
 macro_rules! select {
     ($columns:literal, $connection:literal, $from:literal, $which:literal) => {
         concat!(
-            "SELECT g.*, COALESCE(a.enabled, FALSE) AS account_enabled, a.organization_id AS belongs_to, \
+            "SELECT ",
+            grant_columns!("g"),
+            ", COALESCE(a.enabled, FALSE) AS account_enabled, a.organization_id AS belongs_to, \
              COALESCE(o.enabled, TRUE) AS organization_enabled, o.handle AS handle, o.upstream_recheck AS upstream_recheck, \
              o.local_sign_in AS local_sign_in, COALESCE(a.break_glass, FALSE) AS break_glass, \
              COALESCE(c.enabled AND co.enabled, ",

@@ -167,6 +167,24 @@ impl TestDatabase {
         }
     }
 
+    /// Adds a column to every table behind the broker's back, as the migrations of a later release do while nodes of this
+    /// one run.
+    pub async fn widen_every_table(&self) {
+        let url = &self.settings.url;
+        if url.starts_with("postgres") {
+            let widen = "DO $$ DECLARE name TEXT; BEGIN FOR name IN SELECT tablename FROM pg_tables \
+                         WHERE schemaname = 'public' LOOP \
+                         EXECUTE format('ALTER TABLE %I ADD COLUMN later BIGINT', name); END LOOP; END $$";
+            PgConnection::connect(url).await.unwrap().execute(widen).await.unwrap();
+            return;
+        }
+        let mut connection = SqliteConnection::connect(url);
+        let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'";
+        for table in connection.rows(tables, |row| row.get::<_, String>(0)).await {
+            connection.run(format!("ALTER TABLE {table} ADD COLUMN later BIGINT")).await;
+        }
+    }
+
     /// How many rows there are: `TABLE`, or `TABLE WHERE …`.
     pub async fn count_rows(&self, tables: &[&'static str]) -> BTreeMap<&'static str, i64> {
         let url = &self.settings.url;
