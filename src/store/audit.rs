@@ -27,9 +27,9 @@ statements! {
               detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     LIST = concat!("SELECT ", audit_columns!(), " FROM audit WHERE id > $1 ORDER BY id LIMIT $2");
     LIST_OF_ORGANIZATION = concat!("SELECT ", audit_columns!(), " FROM audit \
-                           WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+                            WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3");
     LIST_OF_RECEIPT = concat!("SELECT ", audit_columns!(), " FROM audit \
-                      WHERE receipt = $1 AND id > $2 ORDER BY id LIMIT $3");
+                       WHERE receipt = $1 AND id > $2 ORDER BY id LIMIT $3");
 }
 
 /// One record.

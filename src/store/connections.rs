@@ -29,10 +29,10 @@ statements! {
     COUNT = "SELECT COUNT(*) AS amount FROM connections WHERE organization_id = $1";
     FIND = concat!("SELECT ", connection_columns!(), " FROM connections WHERE id = $1");
     FIND_BY_HANDLE = concat!("SELECT ", connection_columns!(), " FROM connections \
-                     WHERE organization_id = $1 AND handle = $2");
+                      WHERE organization_id = $1 AND handle = $2");
     LIST_BY_HANDLE = concat!("SELECT ", connection_columns!(), " FROM connections WHERE handle = $1 ORDER BY id LIMIT 100");
     LIST = concat!("SELECT ", connection_columns!(), " FROM connections \
-           WHERE organization_id = $1 ORDER BY handle LIMIT 1000");
+            WHERE organization_id = $1 ORDER BY handle LIMIT 1000");
     LIST_ENDING_SECRETS = concat!("SELECT ", connection_columns!("c"), " FROM connections c JOIN organizations o \
                            ON o.id = c.organization_id WHERE c.secret_expires_at < $1 AND c.enabled AND o.enabled \
                            ORDER BY c.secret_expires_at LIMIT 1000");

@@ -29,12 +29,12 @@ statements! {
               ON CONFLICT (undoes) DO NOTHING";
     FIND = concat!("SELECT ", ledger_columns!(), " FROM link_ledger WHERE id = $1");
     FIND_UNLINKING = concat!("SELECT ", ledger_columns!(), " FROM link_ledger \
-                     WHERE account_id = $1 AND profile_id = $2 AND kind = $3 ORDER BY at DESC, id DESC LIMIT 1");
+                      WHERE account_id = $1 AND profile_id = $2 AND kind = $3 ORDER BY at DESC, id DESC LIMIT 1");
     LIST_MERGES_AFTER = concat!("SELECT ", ledger_columns!("l"), " FROM link_ledger l \
-                        WHERE l.account_id = $1 AND l.kind = $2 AND l.at >= $3 AND l.id <> $4 \
+                         WHERE l.account_id = $1 AND l.kind = $2 AND l.at >= $3 AND l.id <> $4 \
                          AND NOT EXISTS (SELECT 1 FROM link_ledger u WHERE u.undoes = l.id) ORDER BY l.at, l.id LIMIT 10000");
     LIST = concat!("SELECT ", ledger_columns!(), " FROM link_ledger \
-           WHERE account_id = $1 OR other_account_id = $1 ORDER BY at DESC, id DESC LIMIT 500");
+            WHERE account_id = $1 OR other_account_id = $1 ORDER BY at DESC, id DESC LIMIT 500");
 }
 
 impl TryFrom<LedgerRow> for LedgerEntry {

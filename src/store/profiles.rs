@@ -26,13 +26,13 @@ pub(super) use profile_columns;
 
 statements! {
     FIND_EXTERNAL = concat!("SELECT ", profile_columns!(), " FROM profiles \
-                    WHERE connection_id = $1 AND issuer = $2 AND subject = $3");
+                     WHERE connection_id = $1 AND issuer = $2 AND subject = $3");
     FIND_IN_ORGANIZATION = concat!("SELECT ", profile_columns!(), " FROM profiles \
-                           WHERE organization_id = $1 AND issuer = $2 AND subject = $3");
+                            WHERE organization_id = $1 AND issuer = $2 AND subject = $3");
     LIST = concat!("SELECT ", profile_columns!(), " FROM profiles WHERE account_id = $1 ORDER BY created_at, id LIMIT 25");
     FIND = concat!("SELECT ", profile_columns!(), " FROM profiles WHERE id = $1");
     LIST_SHARING_EMAIL = concat!("SELECT ", profile_columns!("p"), ", a.enabled AS account_enabled, \
-                         a.break_glass AS break_glass, \
+                          a.break_glass AS break_glass, \
                           COALESCE(c.enabled, TRUE) AS connection_enabled, \
                           EXISTS (SELECT 1 FROM passwords w WHERE w.account_id = a.id) AS has_password, \
                           COALESCE(a.email_canonical = $2, FALSE) AND a.email_verified AND a.email_connection_id IS NULL \

@@ -31,7 +31,7 @@ statements! {
     FIND_BY_TOKEN = concat!("SELECT ", session_columns!(), " FROM sessions WHERE token_hash = $1 AND ended_at IS NULL");
     FIND = concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = $1 AND ended_at IS NULL");
     LIST = concat!("SELECT ", session_columns!(), " FROM sessions \
-           WHERE account_id = $1 AND ended_at IS NULL AND idle_until > $2 AND expires_at > $2 \
+            WHERE account_id = $1 AND ended_at IS NULL AND idle_until > $2 AND expires_at > $2 \
             ORDER BY last_seen_at DESC, id LIMIT 100");
     LIST_UPSTREAM = concat!("SELECT ", session_columns!("s"), " FROM sessions s JOIN profiles p ON p.id = s.profile_id \
                      WHERE p.connection_id = $1 AND p.issuer = $2 AND p.subject = $3 AND s.ended_at IS NULL LIMIT 1000");
