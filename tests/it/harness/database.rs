@@ -172,10 +172,13 @@ impl TestDatabase {
     pub async fn widen_every_table(&self) {
         let url = &self.settings.url;
         if url.starts_with("postgres") {
-            let widen = "DO $$ DECLARE name TEXT; BEGIN FOR name IN SELECT tablename FROM pg_tables \
-                         WHERE schemaname = 'public' LOOP \
-                         EXECUTE format('ALTER TABLE %I ADD COLUMN later BIGINT', name); END LOOP; END $$";
-            PgConnection::connect(url).await.unwrap().execute(widen).await.unwrap();
+            let mut connection = PgConnection::connect(url).await.unwrap();
+            let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
+            for table in sqlx::query_scalar::<_, String>(tables).fetch_all(&mut connection).await.unwrap() {
+                // Each by itself: a transaction that holds several tables can stand in a sign-in's way, and it in this one's.
+                let widen = format!("ALTER TABLE {table} ADD COLUMN later BIGINT");
+                connection.execute(AssertSqlSafe(widen)).await.unwrap();
+            }
             return;
         }
         let mut connection = SqliteConnection::connect(url);
