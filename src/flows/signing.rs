@@ -143,20 +143,22 @@ impl Broker {
         let now = self.clock.now();
         let settings = &self.settings;
         let switch = now.after(settings.publish_before);
+        // A key for RSA takes a good part of a second to make: not while others wait to write.
+        let mut spare = Vec::new();
+        let records = list_keys(&mut self.database.read().await?).await?;
+        for old in self.without_successor(&records, now, only_due) {
+            spare.push(self.make_key(old.algorithm, now, switch)?);
+        }
         let mut tx = self.database.write().await?;
         hold_keys(&mut tx).await?;
         let records = list_keys(&mut tx).await?;
         let mut made = Vec::new();
-        for old in records.iter().filter(|key| key.times.signs_until.is_none()) {
-            let due = is_due(&old.times, now, settings.rotate_every, settings.publish_before);
-            let succeeded =
-                records.iter().any(|key| key.algorithm == old.algorithm && key.times.signs_from > now);
-            if succeeded || (only_due && !due) {
-                continue;
-            }
+        for old in self.without_successor(&records, now, only_due) {
+            // One that came after the first look has its turn at the next rotation.
+            let Some(place) = spare.iter().position(|key| key.algorithm == old.algorithm) else { continue };
+            let new = spare.swap_remove(place);
             let times = retired(&old.times, switch, self.longest_token(&mut tx).await?, settings.session_max);
             set_ends(&mut tx, old.id, &times).await?;
-            let new = self.make_key(old.algorithm, now, switch)?;
             if insert_key(&mut tx, &new).await? {
                 made.push(new);
             }
@@ -171,6 +173,23 @@ impl Broker {
         tx.commit().await?;
         self.reload_signing_keys().await?;
         Ok(made)
+    }
+
+    /// The keys that sign and need a successor now: all without one, or only those that have signed for long enough.
+    fn without_successor<'a>(
+        &self,
+        records: &'a [SigningKeyRecord],
+        now: Timestamp,
+        only_due: bool,
+    ) -> impl Iterator<Item = &'a SigningKeyRecord> {
+        let settings = &self.settings;
+        let (every, publish) = (settings.rotate_every, settings.publish_before);
+        records.iter().filter(move |old| {
+            let succeeded =
+                records.iter().any(|key| key.algorithm == old.algorithm && key.times.signs_from > now);
+            let due = !only_due || is_due(&old.times, now, every, publish);
+            old.times.signs_until.is_none() && !succeeded && due
+        })
     }
 
     /// The longest life of a token of any app.

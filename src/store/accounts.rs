@@ -11,7 +11,9 @@ use crate::model::{
 macro_rules! select {
     ($which:literal) => {
         concat!(
-            "SELECT a.*, COALESCE((SELECT string_agg(r.role, ' ' ORDER BY r.role) FROM account_roles r \
+            "SELECT a.id, a.organization_id, a.username, a.email, a.email_verified, a.email_connection_id, a.name, \
+             a.given_name, a.family_name, a.phone, a.enabled, a.break_glass, a.profile_count, a.created_at, a.updated_at, \
+             COALESCE((SELECT string_agg(r.role, ' ' ORDER BY r.role) FROM account_roles r \
              WHERE r.account_id = a.id), '') \
              || CASE WHEN EXISTS (SELECT 1 FROM operators p WHERE p.account_id = a.id) THEN ' operator' ELSE '' END \
              AS roles FROM accounts a WHERE ",

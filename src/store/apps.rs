@@ -7,21 +7,8 @@ use super::tx::{execute, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{App, AppId, AppSettings, OrganizationId, Timestamp};
 
-statements! {
-    COUNT = "SELECT COUNT(*) AS amount FROM apps WHERE organization_id = $1";
-    FIND = "SELECT * FROM apps WHERE id = $1";
-    FIND_BY_CLIENT_ID = "SELECT * FROM apps WHERE client_id = $1";
-    FIND_SECRETS_OF_ACTIVE = "SELECT p.secret_hash, p.next_secret_hash FROM apps p JOIN organizations o \
-                              ON o.id = p.organization_id WHERE p.id = $1 AND p.enabled AND o.enabled";
-    LIST = "SELECT * FROM apps WHERE organization_id = $1 ORDER BY client_id LIMIT 10000";
-    LIST_SETTINGS = "SELECT id, settings FROM apps WHERE id > $1 ORDER BY id LIMIT 1000";
-    INSERT = "INSERT INTO apps (id, organization_id, client_id, name, enabled, secret_hash, next_secret_hash, settings, \
-              created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)";
-    UPDATE = "UPDATE apps SET client_id = $3, name = $4, enabled = $5, secret_hash = $6, next_secret_hash = $7, \
-              settings = $8, updated_at = $9 WHERE id = $1 AND organization_id = $2";
-}
-
 row! {
+    columns app_columns;
     struct AppRow {
         id: String,
         organization_id: String,
@@ -33,6 +20,20 @@ row! {
         settings: String,
         created_at: i64,
     }
+}
+
+statements! {
+    COUNT = "SELECT COUNT(*) AS amount FROM apps WHERE organization_id = $1";
+    FIND = concat!("SELECT ", app_columns!(), " FROM apps WHERE id = $1");
+    FIND_BY_CLIENT_ID = concat!("SELECT ", app_columns!(), " FROM apps WHERE client_id = $1");
+    FIND_SECRETS_OF_ACTIVE = "SELECT p.secret_hash, p.next_secret_hash FROM apps p JOIN organizations o \
+                              ON o.id = p.organization_id WHERE p.id = $1 AND p.enabled AND o.enabled";
+    LIST = concat!("SELECT ", app_columns!(), " FROM apps WHERE organization_id = $1 ORDER BY client_id LIMIT 10000");
+    LIST_SETTINGS = "SELECT id, settings FROM apps WHERE id > $1 ORDER BY id LIMIT 1000";
+    INSERT = "INSERT INTO apps (id, organization_id, client_id, name, enabled, secret_hash, next_secret_hash, settings, \
+              created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)";
+    UPDATE = "UPDATE apps SET client_id = $3, name = $4, enabled = $5, secret_hash = $6, next_secret_hash = $7, \
+              settings = $8, updated_at = $9 WHERE id = $1 AND organization_id = $2";
 }
 
 row! {

@@ -5,12 +5,31 @@ use super::tx::{execute, fetch_many, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{Actor, AppId, AuditId, ConnectionId, OrganizationId, Timestamp};
 
+row! {
+    columns audit_columns;
+    pub(super) struct AuditRow {
+        id: String,
+        organization_id: Option<String>,
+        at: i64,
+        actor: Option<String>,
+        action: String,
+        outcome: String,
+        reason: Option<String>,
+        receipt: Option<String>,
+        connection_id: Option<String>,
+        app_id: Option<String>,
+        detail: Option<String>,
+    }
+}
+
 statements! {
     INSERT = "INSERT INTO audit (id, organization_id, at, actor, action, outcome, reason, receipt, connection_id, app_id, \
               detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    LIST = "SELECT * FROM audit WHERE id > $1 ORDER BY id LIMIT $2";
-    LIST_OF_ORGANIZATION = "SELECT * FROM audit WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3";
-    LIST_OF_RECEIPT = "SELECT * FROM audit WHERE receipt = $1 AND id > $2 ORDER BY id LIMIT $3";
+    LIST = concat!("SELECT ", audit_columns!(), " FROM audit WHERE id > $1 ORDER BY id LIMIT $2");
+    LIST_OF_ORGANIZATION = concat!("SELECT ", audit_columns!(), " FROM audit \
+                            WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+    LIST_OF_RECEIPT = concat!("SELECT ", audit_columns!(), " FROM audit \
+                       WHERE receipt = $1 AND id > $2 ORDER BY id LIMIT $3");
 }
 
 /// One record.
@@ -38,22 +57,6 @@ pub struct AuditRecord {
     pub app: Option<AppId>,
     /// What else is known, without personal data.
     pub detail: Option<String>,
-}
-
-row! {
-    pub(super) struct AuditRow {
-        id: String,
-        organization_id: Option<String>,
-        at: i64,
-        actor: Option<String>,
-        action: String,
-        outcome: String,
-        reason: Option<String>,
-        receipt: Option<String>,
-        connection_id: Option<String>,
-        app_id: Option<String>,
-        detail: Option<String>,
-    }
 }
 
 const SUCCESS: &str = "success";

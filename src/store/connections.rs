@@ -5,15 +5,37 @@ use super::tx::{execute, fetch_all, fetch_many, fetch_optional, row, statements}
 use super::{StoreError, Tx};
 use crate::model::{Connection, ConnectionId, Handle, OrganizationId, Timestamp};
 
+row! {
+    columns connection_columns;
+    struct ConnectionRow {
+        id: String,
+        organization_id: String,
+        handle: String,
+        name: String,
+        enabled: bool,
+        issuer: String,
+        client_id: String,
+        settings: String,
+        secret_sealed: Option<String>,
+        next_secret_sealed: Option<String>,
+        secret_expires_at: Option<i64>,
+        key_sealed: Option<String>,
+        certificate: Option<String>,
+        created_at: i64,
+    }
+}
+
 statements! {
     COUNT = "SELECT COUNT(*) AS amount FROM connections WHERE organization_id = $1";
-    FIND = "SELECT * FROM connections WHERE id = $1";
-    FIND_BY_HANDLE = "SELECT * FROM connections WHERE organization_id = $1 AND handle = $2";
-    LIST_BY_HANDLE = "SELECT * FROM connections WHERE handle = $1 ORDER BY id LIMIT 100";
-    LIST = "SELECT * FROM connections WHERE organization_id = $1 ORDER BY handle LIMIT 1000";
-    LIST_ENDING_SECRETS = "SELECT c.* FROM connections c JOIN organizations o \
+    FIND = concat!("SELECT ", connection_columns!(), " FROM connections WHERE id = $1");
+    FIND_BY_HANDLE = concat!("SELECT ", connection_columns!(), " FROM connections \
+                      WHERE organization_id = $1 AND handle = $2");
+    LIST_BY_HANDLE = concat!("SELECT ", connection_columns!(), " FROM connections WHERE handle = $1 ORDER BY id LIMIT 100");
+    LIST = concat!("SELECT ", connection_columns!(), " FROM connections \
+            WHERE organization_id = $1 ORDER BY handle LIMIT 1000");
+    LIST_ENDING_SECRETS = concat!("SELECT ", connection_columns!("c"), " FROM connections c JOIN organizations o \
                            ON o.id = c.organization_id WHERE c.secret_expires_at < $1 AND c.enabled AND o.enabled \
-                           ORDER BY c.secret_expires_at LIMIT 1000";
+                           ORDER BY c.secret_expires_at LIMIT 1000");
     INSERT = "INSERT INTO connections (id, organization_id, handle, name, enabled, issuer, client_id, settings, created_at, \
               updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)";
     UPDATE = "UPDATE connections SET handle = $3, name = $4, enabled = $5, issuer = $6, client_id = $7, settings = $8, \
@@ -47,25 +69,6 @@ pub struct SealedCredential {
     pub key: Option<String>,
     /// Its certificate (PEM), which is public.
     pub certificate: Option<String>,
-}
-
-row! {
-    struct ConnectionRow {
-        id: String,
-        organization_id: String,
-        handle: String,
-        name: String,
-        enabled: bool,
-        issuer: String,
-        client_id: String,
-        settings: String,
-        secret_sealed: Option<String>,
-        next_secret_sealed: Option<String>,
-        secret_expires_at: Option<i64>,
-        key_sealed: Option<String>,
-        certificate: Option<String>,
-        created_at: i64,
-    }
 }
 
 row! {

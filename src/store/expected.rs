@@ -6,7 +6,7 @@ use super::{StoreError, Tx};
 use crate::model::{AccountId, ConnectionId, OrganizationId, Timestamp};
 
 statements! {
-    FIND = "SELECT * FROM expected_identities WHERE account_id = $1";
+    FIND = "SELECT account_id, connection_id, claim, value, consumed_at FROM expected_identities WHERE account_id = $1";
     LIST_CLAIMS = "SELECT DISTINCT claim FROM expected_identities WHERE connection_id = $1 AND consumed_at IS NULL LIMIT 20";
     CLAIM = "UPDATE expected_identities SET consumed_at = $4 \
              WHERE connection_id = $1 AND claim = $2 AND value = $3 AND consumed_at IS NULL \

@@ -6,10 +6,32 @@ use super::tx::{execute, execute_many, fetch_many, fetch_optional, row, statemen
 use super::{StoreError, Tx};
 use crate::model::{AccountId, AppId, GrantId, OrganizationId, Proof, SessionId, Timestamp};
 
+row! {
+    columns grant_columns;
+    pub(super) struct GrantRow {
+        id: String,
+        organization_id: String,
+        app_id: String,
+        pub(super) account_id: String,
+        session_id: String,
+        subject: String,
+        scopes: String,
+        resources: String,
+        proof: String,
+        created_at: i64,
+        expires_at: i64,
+        revoked_at: Option<i64>,
+        /// Empty for a password; `None` on rows of earlier releases.
+        pub(super) connection_id: Option<String>,
+    }
+}
+
+pub(super) use grant_columns;
+
 statements! {
     INSERT = "INSERT INTO grants (id, organization_id, app_id, account_id, session_id, subject, scopes, resources, proof, \
               created_at, expires_at, profile_id, connection_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-    FIND = "SELECT * FROM grants WHERE id = $1";
+    FIND = concat!("SELECT ", grant_columns!(), " FROM grants WHERE id = $1");
     EXTEND = "UPDATE grants SET expires_at = $2 WHERE id = $1 AND expires_at < $2";
     REVOKE = "UPDATE grants SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
     REVOKE_OF_SESSION = "UPDATE grants SET revoked_at = $2 WHERE session_id = $1 AND revoked_at IS NULL \
@@ -19,16 +41,11 @@ statements! {
     REVOKE_OF_ACCOUNT = "UPDATE grants SET revoked_at = $2 WHERE account_id = $1 AND revoked_at IS NULL";
     INSERT_CODE = "INSERT INTO codes (hash, grant_id, redirect_uri, code_challenge, nonce, expires_at, names_grant) \
                    VALUES ($1, $2, $3, $4, $5, $6, TRUE)";
-    FIND_CODE = "SELECT * FROM codes WHERE hash = $1";
-    FIND_OF_CODE = "SELECT g.*, c.hash AS code_hash, c.redirect_uri AS redirect_uri, c.code_challenge AS code_challenge, \
-                    c.nonce AS nonce, c.expires_at AS code_expires_at, c.used_at AS used_at \
-                    FROM codes c JOIN grants g ON g.id = c.grant_id WHERE c.hash = $1";
+    FIND_CODE = "SELECT hash, grant_id, redirect_uri, code_challenge, nonce, expires_at, used_at FROM codes WHERE hash = $1";
     CONSUME_CODE = "UPDATE codes SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
     BURY_CODE = "UPDATE codes SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
     INSERT_REFRESH = "INSERT INTO refresh_tokens (hash, grant_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
-    FIND_OF_REFRESH = "SELECT g.*, r.hash AS token_hash, r.expires_at AS token_expires_at, r.used_at AS used_at \
-                       FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id WHERE r.hash = $1";
-    FIND_REFRESH = "SELECT * FROM refresh_tokens WHERE hash = $1";
+    FIND_REFRESH = "SELECT hash, grant_id, expires_at, used_at FROM refresh_tokens WHERE hash = $1";
     CONSUME_REFRESH = "UPDATE refresh_tokens SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
     BURY_REFRESH = "UPDATE refresh_tokens SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
     INSERT_DEAD = "INSERT INTO dead_tokens (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
@@ -108,25 +125,6 @@ pub struct RefreshToken {
 }
 
 row! {
-    pub(super) struct GrantRow {
-        id: String,
-        organization_id: String,
-        app_id: String,
-        pub(super) account_id: String,
-        session_id: String,
-        subject: String,
-        scopes: String,
-        resources: String,
-        proof: String,
-        created_at: i64,
-        expires_at: i64,
-        revoked_at: Option<i64>,
-        /// Empty for a password; `None` on rows of earlier releases.
-        pub(super) connection_id: Option<String>,
-    }
-}
-
-row! {
     struct CodeRow {
         hash: String,
         grant_id: String,
@@ -134,29 +132,6 @@ row! {
         code_challenge: Option<String>,
         nonce: Option<String>,
         expires_at: i64,
-        used_at: Option<i64>,
-    }
-}
-
-row! {
-    struct CodeAndGrantRow {
-        #[sqlx(flatten)]
-        grant: GrantRow,
-        code_hash: String,
-        redirect_uri: String,
-        code_challenge: Option<String>,
-        nonce: Option<String>,
-        code_expires_at: i64,
-        used_at: Option<i64>,
-    }
-}
-
-row! {
-    struct RefreshAndGrantRow {
-        #[sqlx(flatten)]
-        grant: GrantRow,
-        token_hash: String,
-        token_expires_at: i64,
         used_at: Option<i64>,
     }
 }
@@ -348,22 +323,6 @@ pub async fn find_code(tx: &mut Tx, hash: &str) -> Result<Option<Code>, StoreErr
     fetch_optional!(tx, CodeRow, FIND_CODE, hash)?.map(TryInto::try_into).transpose()
 }
 
-/// The code with this hash, used or not, with its grant.
-pub async fn find_code_with_grant(tx: &mut Tx, hash: &str) -> Result<Option<(Code, Grant)>, StoreError> {
-    let Some(row) = fetch_optional!(tx, CodeAndGrantRow, FIND_OF_CODE, hash)? else { return Ok(None) };
-    let grant = Grant::try_from(row.grant)?;
-    let code = Code {
-        hash: row.code_hash,
-        grant: grant.id,
-        redirect_uri: row.redirect_uri,
-        code_challenge: row.code_challenge,
-        nonce: row.nonce,
-        expires_at: time(row.code_expires_at),
-        used_at: row.used_at.map(time),
-    };
-    Ok(Some((code, grant)))
-}
-
 /// Lets a code that has expired stay so, whatever the clock will say.
 pub async fn bury_code(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
     execute!(tx, BURY_CODE, hash, now.unix_micros()).map(drop)
@@ -379,22 +338,6 @@ pub async fn insert_refresh_token(tx: &mut Tx, new: &RefreshToken, now: Timestam
 /// The refresh token with this hash, used or not.
 pub async fn find_refresh_token(tx: &mut Tx, hash: &str) -> Result<Option<RefreshToken>, StoreError> {
     fetch_optional!(tx, RefreshRow, FIND_REFRESH, hash)?.map(TryInto::try_into).transpose()
-}
-
-/// The refresh token with this hash, used or not, with its grant.
-pub async fn find_refresh_token_with_grant(
-    tx: &mut Tx,
-    hash: &str,
-) -> Result<Option<(RefreshToken, Grant)>, StoreError> {
-    let Some(row) = fetch_optional!(tx, RefreshAndGrantRow, FIND_OF_REFRESH, hash)? else { return Ok(None) };
-    let grant = Grant::try_from(row.grant)?;
-    let token = RefreshToken {
-        hash: row.token_hash,
-        grant: grant.id,
-        expires_at: time(row.token_expires_at),
-        used_at: row.used_at.map(time),
-    };
-    Ok(Some((token, grant)))
 }
 
 /// Lets a refresh token that has expired stay so, whatever the clock will say.

@@ -6,7 +6,8 @@ use super::{StoreError, Tx};
 use crate::model::{KeyId, KeyTimes, SigningAlg, Timestamp};
 
 statements! {
-    LIST = "SELECT * FROM signing_keys ORDER BY signs_from, id LIMIT 1000";
+    LIST = "SELECT id, algorithm, private_sealed, created_at, signs_from, signs_until, published_until, verifies_until \
+            FROM signing_keys ORDER BY signs_from, id LIMIT 1000";
     INSERT = "INSERT INTO signing_keys (id, algorithm, private_sealed, created_at, signs_from) VALUES ($1, $2, $3, $4, $5) \
               ON CONFLICT DO NOTHING";
     SET_ENDS = "UPDATE signing_keys SET signs_until = $2, published_until = $3, verifies_until = $4 WHERE id = $1";

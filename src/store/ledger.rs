@@ -5,18 +5,8 @@ use super::tx::{execute, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, LedgerEntry, LedgerId, LedgerKind, ProfileId};
 
-statements! {
-    INSERT = "INSERT INTO link_ledger (id, organization_id, at, kind, account_id, other_account_id, profile_id, connection_id, \
-              actor, undoes, moved, sides_sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
-              ON CONFLICT (undoes) DO NOTHING";
-    FIND = "SELECT * FROM link_ledger WHERE id = $1";
-    FIND_UNLINKING = "SELECT * FROM link_ledger WHERE account_id = $1 AND profile_id = $2 AND kind = $3 ORDER BY at DESC, id DESC LIMIT 1";
-    LIST_MERGES_AFTER = "SELECT l.* FROM link_ledger l WHERE l.account_id = $1 AND l.kind = $2 AND l.at >= $3 AND l.id <> $4 \
-                         AND NOT EXISTS (SELECT 1 FROM link_ledger u WHERE u.undoes = l.id) ORDER BY l.at, l.id LIMIT 10000";
-    LIST = "SELECT * FROM link_ledger WHERE account_id = $1 OR other_account_id = $1 ORDER BY at DESC, id DESC LIMIT 500";
-}
-
 row! {
+    columns ledger_columns;
     struct LedgerRow {
         id: String,
         organization_id: String,
@@ -31,6 +21,20 @@ row! {
         moved: String,
         sides_sealed: String,
     }
+}
+
+statements! {
+    INSERT = "INSERT INTO link_ledger (id, organization_id, at, kind, account_id, other_account_id, profile_id, connection_id, \
+              actor, undoes, moved, sides_sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+              ON CONFLICT (undoes) DO NOTHING";
+    FIND = concat!("SELECT ", ledger_columns!(), " FROM link_ledger WHERE id = $1");
+    FIND_UNLINKING = concat!("SELECT ", ledger_columns!(), " FROM link_ledger \
+                      WHERE account_id = $1 AND profile_id = $2 AND kind = $3 ORDER BY at DESC, id DESC LIMIT 1");
+    LIST_MERGES_AFTER = concat!("SELECT ", ledger_columns!("l"), " FROM link_ledger l \
+                         WHERE l.account_id = $1 AND l.kind = $2 AND l.at >= $3 AND l.id <> $4 \
+                         AND NOT EXISTS (SELECT 1 FROM link_ledger u WHERE u.undoes = l.id) ORDER BY l.at, l.id LIMIT 10000");
+    LIST = concat!("SELECT ", ledger_columns!(), " FROM link_ledger \
+            WHERE account_id = $1 OR other_account_id = $1 ORDER BY at DESC, id DESC LIMIT 500");
 }
 
 impl TryFrom<LedgerRow> for LedgerEntry {

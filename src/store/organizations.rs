@@ -5,21 +5,8 @@ use super::tx::{execute, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{Account, Handle, Organization, OrganizationId, OrganizationPolicy, Timestamp};
 
-statements! {
-    FIND = "SELECT * FROM organizations WHERE id = $1";
-    FIND_BY_HANDLE = "SELECT * FROM organizations WHERE handle = $1";
-    LIST = "SELECT * FROM organizations WHERE handle > $1 ORDER BY handle LIMIT $2";
-    INSERT = "INSERT INTO organizations (id, handle, name, plan, enabled, linking, routing, local_sign_in, session_idle, \
-              session_max, upstream_recheck, created_at, updated_at) \
-              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)";
-    UPDATE = "UPDATE organizations SET handle = $2, name = $3, plan = $4, enabled = $5, linking = $6, routing = $7, \
-              local_sign_in = $8, session_idle = $9, session_max = $10, upstream_recheck = $11, updated_at = $12 \
-              WHERE id = $1";
-    HOLD = "UPDATE organizations SET updated_at = updated_at WHERE id = $1";
-    HOLD_BY_HANDLE = "UPDATE organizations SET updated_at = updated_at WHERE handle = $1";
-}
-
 row! {
+    columns organization_columns;
     pub(super) struct OrganizationRow {
         id: String,
         handle: String,
@@ -34,6 +21,20 @@ row! {
         upstream_recheck: Option<i64>,
         created_at: i64,
     }
+}
+
+statements! {
+    FIND = concat!("SELECT ", organization_columns!(), " FROM organizations WHERE id = $1");
+    FIND_BY_HANDLE = concat!("SELECT ", organization_columns!(), " FROM organizations WHERE handle = $1");
+    LIST = concat!("SELECT ", organization_columns!(), " FROM organizations WHERE handle > $1 ORDER BY handle LIMIT $2");
+    INSERT = "INSERT INTO organizations (id, handle, name, plan, enabled, linking, routing, local_sign_in, session_idle, \
+              session_max, upstream_recheck, created_at, updated_at) \
+              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)";
+    UPDATE = "UPDATE organizations SET handle = $2, name = $3, plan = $4, enabled = $5, linking = $6, routing = $7, \
+              local_sign_in = $8, session_idle = $9, session_max = $10, upstream_recheck = $11, updated_at = $12 \
+              WHERE id = $1";
+    HOLD = "UPDATE organizations SET updated_at = updated_at WHERE id = $1";
+    HOLD_BY_HANDLE = "UPDATE organizations SET updated_at = updated_at WHERE handle = $1";
 }
 
 impl TryFrom<OrganizationRow> for Organization {

@@ -14,7 +14,8 @@ statements! {
              WHERE finished_at IS NULL AND next_attempt_at <= $3 AND claimed_until <= $3 AND id IN \
              (SELECT id FROM mails WHERE finished_at IS NULL AND next_attempt_at <= $3 AND claimed_until <= $3 \
               ORDER BY next_attempt_at, id LIMIT 16)";
-    LIST_CLAIMED = "SELECT * FROM mails WHERE claim = $1 AND finished_at IS NULL ORDER BY id LIMIT 16";
+    LIST_CLAIMED = "SELECT id, organization_id, account_id, purpose, content_sealed, dedup_key, created_at, attempts \
+                    FROM mails WHERE claim = $1 AND finished_at IS NULL ORDER BY id LIMIT 16";
     FINISH = "UPDATE mails SET finished_at = $3, outcome = $4, content_sealed = '', claimed_until = 0 \
               WHERE id = $1 AND claim = $2 AND finished_at IS NULL";
     RETRY = "UPDATE mails SET next_attempt_at = $3, claimed_until = 0 WHERE id = $1 AND claim = $2 AND finished_at IS NULL";

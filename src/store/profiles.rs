@@ -7,12 +7,32 @@ use crate::model::{
     AccountId, ConnectionId, Email, OrganizationId, Profile, ProfileId, ProfileKind, Timestamp,
 };
 
+row! {
+    columns profile_columns;
+    pub(super) struct ProfileRow {
+        id: String,
+        account_id: String,
+        connection_id: Option<String>,
+        issuer: String,
+        subject: String,
+        email: Option<String>,
+        email_verified: bool,
+        created_at: i64,
+        last_used_at: Option<i64>,
+    }
+}
+
+pub(super) use profile_columns;
+
 statements! {
-    FIND_EXTERNAL = "SELECT * FROM profiles WHERE connection_id = $1 AND issuer = $2 AND subject = $3";
-    FIND_IN_ORGANIZATION = "SELECT * FROM profiles WHERE organization_id = $1 AND issuer = $2 AND subject = $3";
-    LIST = "SELECT * FROM profiles WHERE account_id = $1 ORDER BY created_at, id LIMIT 25";
-    FIND = "SELECT * FROM profiles WHERE id = $1";
-    LIST_SHARING_EMAIL = "SELECT p.*, a.enabled AS account_enabled, a.break_glass AS break_glass, \
+    FIND_EXTERNAL = concat!("SELECT ", profile_columns!(), " FROM profiles \
+                     WHERE connection_id = $1 AND issuer = $2 AND subject = $3");
+    FIND_IN_ORGANIZATION = concat!("SELECT ", profile_columns!(), " FROM profiles \
+                            WHERE organization_id = $1 AND issuer = $2 AND subject = $3");
+    LIST = concat!("SELECT ", profile_columns!(), " FROM profiles WHERE account_id = $1 ORDER BY created_at, id LIMIT 25");
+    FIND = concat!("SELECT ", profile_columns!(), " FROM profiles WHERE id = $1");
+    LIST_SHARING_EMAIL = concat!("SELECT ", profile_columns!("p"), ", a.enabled AS account_enabled, \
+                          a.break_glass AS break_glass, \
                           COALESCE(c.enabled, TRUE) AS connection_enabled, \
                           EXISTS (SELECT 1 FROM passwords w WHERE w.account_id = a.id) AS has_password, \
                           COALESCE(a.email_canonical = $2, FALSE) AND a.email_verified AND a.email_connection_id IS NULL \
@@ -20,12 +40,12 @@ statements! {
                           WHERE p.account_id IN \
                           (SELECT b.id FROM accounts b WHERE b.organization_id = $1 AND b.email_canonical = $2 \
                            UNION SELECT q.account_id FROM profiles q WHERE q.organization_id = $1 AND q.email_canonical = $2) \
-                          ORDER BY p.account_id, p.created_at, p.id LIMIT 500";
-    LIST_HELD = "SELECT p.*, a.enabled AS account_enabled, a.break_glass AS break_glass, \
+                          ORDER BY p.account_id, p.created_at, p.id LIMIT 500");
+    LIST_HELD = concat!("SELECT ", profile_columns!("p"), ", a.enabled AS account_enabled, a.break_glass AS break_glass, \
                  COALESCE(c.enabled, TRUE) AS connection_enabled, \
                  EXISTS (SELECT 1 FROM passwords w WHERE w.account_id = a.id) AS has_password, FALSE AS email_declared \
                  FROM profiles p JOIN accounts a ON a.id = p.account_id LEFT JOIN connections c ON c.id = p.connection_id \
-                 WHERE p.account_id = $1 ORDER BY p.created_at, p.id LIMIT 25";
+                 WHERE p.account_id = $1 ORDER BY p.created_at, p.id LIMIT 25");
     RESERVE = "UPDATE accounts SET profile_count = profile_count + 1 WHERE id = $1 AND profile_count < 25 \
                AND merged_into IS NULL";
     RELEASE = "UPDATE accounts SET profile_count = profile_count - 1 WHERE id = $1 AND profile_count > $2";
@@ -43,20 +63,6 @@ statements! {
 
 /// The issuer that stands for username and password.
 const LOCAL_ISSUER: &str = "local";
-
-row! {
-    pub(super) struct ProfileRow {
-        id: String,
-        account_id: String,
-        connection_id: Option<String>,
-        issuer: String,
-        subject: String,
-        email: Option<String>,
-        email_verified: bool,
-        created_at: i64,
-        last_used_at: Option<i64>,
-    }
-}
 
 row! {
     struct HeldRow {

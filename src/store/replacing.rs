@@ -1,6 +1,6 @@
 //! Connections that replace others: the claims by which people are recognized, and whose place was taken, once.
 
-use super::profiles::{ProfileRow, find_profile};
+use super::profiles::{ProfileRow, find_profile, profile_columns};
 use super::row::Row;
 use super::tx::{execute, execute_many, fetch_all, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
@@ -14,10 +14,12 @@ statements! {
                    WHERE k.organization_id = $1 AND p.connection_id IS NOT NULL ORDER BY p.connection_id, k.claim LIMIT 1000";
     FORGET_ALL = "DELETE FROM profile_claims WHERE organization_id = $1 AND claim = $3 \
                   AND profile_id IN (SELECT id FROM profiles WHERE connection_id = $2)";
-    LIST_BY_CLAIM = "SELECT p.* FROM profile_claims k JOIN profiles p ON p.id = k.profile_id \
+    LIST_BY_CLAIM = concat!("SELECT ", profile_columns!("p"), " \
+                     FROM profile_claims k JOIN profiles p ON p.id = k.profile_id \
                      WHERE k.organization_id = $1 AND k.claim = $2 AND k.value = $3 AND p.connection_id = $4 \
-                     ORDER BY p.id LIMIT 2";
-    LIST_BY_SUBJECT = "SELECT * FROM profiles WHERE organization_id = $1 AND subject = $2 AND connection_id = $3 ORDER BY id LIMIT 2";
+                     ORDER BY p.id LIMIT 2");
+    LIST_BY_SUBJECT = concat!("SELECT ", profile_columns!(), " FROM profiles \
+                       WHERE organization_id = $1 AND subject = $2 AND connection_id = $3 ORDER BY id LIMIT 2");
     TAKE = "INSERT INTO replaced_profiles (connection_id, old_profile_id, new_profile_id, organization_id, old_issuer, \
             old_subject, replaced_at) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (connection_id, old_profile_id) DO NOTHING";
     FIND_TAKEN = "SELECT new_profile_id AS id FROM replaced_profiles WHERE connection_id = $1 AND old_profile_id = $2";

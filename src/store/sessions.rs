@@ -5,15 +5,38 @@ use super::tx::{execute, execute_many, fetch_many, fetch_optional, row, statemen
 use super::{StoreError, Tx};
 use crate::model::{AccountId, ConnectionId, OrganizationId, Proof, Session, SessionId, Timestamp};
 
+row! {
+    columns session_columns;
+    struct SessionRow {
+        id: String,
+        account_id: String,
+        organization_id: Option<String>,
+        profile_id: String,
+        connection_id: Option<String>,
+        authenticated_at: i64,
+        witnessed: bool,
+        amr: String,
+        acr: Option<String>,
+        upstream_sid: Option<String>,
+        user_agent: String,
+        confirmed_at: Option<i64>,
+        created_at: i64,
+        last_seen_at: i64,
+        idle_until: i64,
+        expires_at: i64,
+    }
+}
+
 statements! {
-    FIND_BY_TOKEN = "SELECT * FROM sessions WHERE token_hash = $1 AND ended_at IS NULL";
-    FIND = "SELECT * FROM sessions WHERE id = $1 AND ended_at IS NULL";
-    LIST = "SELECT * FROM sessions WHERE account_id = $1 AND ended_at IS NULL AND idle_until > $2 AND expires_at > $2 \
-            ORDER BY last_seen_at DESC, id LIMIT 100";
-    LIST_UPSTREAM = "SELECT s.* FROM sessions s JOIN profiles p ON p.id = s.profile_id \
-                     WHERE p.connection_id = $1 AND p.issuer = $2 AND p.subject = $3 AND s.ended_at IS NULL LIMIT 1000";
-    LIST_UPSTREAM_SID = "SELECT s.* FROM sessions s JOIN profiles p ON p.id = s.profile_id \
-                         WHERE s.connection_id = $1 AND p.issuer = $2 AND s.upstream_sid = $3 AND s.ended_at IS NULL LIMIT 1000";
+    FIND_BY_TOKEN = concat!("SELECT ", session_columns!(), " FROM sessions WHERE token_hash = $1 AND ended_at IS NULL");
+    FIND = concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = $1 AND ended_at IS NULL");
+    LIST = concat!("SELECT ", session_columns!(), " FROM sessions \
+            WHERE account_id = $1 AND ended_at IS NULL AND idle_until > $2 AND expires_at > $2 \
+            ORDER BY last_seen_at DESC, id LIMIT 100");
+    LIST_UPSTREAM = concat!("SELECT ", session_columns!("s"), " FROM sessions s JOIN profiles p ON p.id = s.profile_id \
+                     WHERE p.connection_id = $1 AND p.issuer = $2 AND p.subject = $3 AND s.ended_at IS NULL LIMIT 1000");
+    LIST_UPSTREAM_SID = concat!("SELECT ", session_columns!("s"), " FROM sessions s JOIN profiles p ON p.id = s.profile_id \
+                         WHERE s.connection_id = $1 AND p.issuer = $2 AND s.upstream_sid = $3 AND s.ended_at IS NULL LIMIT 1000");
     INSERT = "INSERT INTO sessions (id, token_hash, account_id, organization_id, profile_id, connection_id, \
               authenticated_at, amr, acr, upstream_sid, upstream_id_token_sealed, user_agent, created_at, last_seen_at, \
               idle_until, expires_at, witnessed) \
@@ -39,27 +62,6 @@ pub struct NewSession {
     pub token_hash: String,
     /// The provider's ID token, sealed, as a hint for its logout.
     pub upstream_id_token_sealed: Option<String>,
-}
-
-row! {
-    struct SessionRow {
-        id: String,
-        account_id: String,
-        organization_id: Option<String>,
-        profile_id: String,
-        connection_id: Option<String>,
-        authenticated_at: i64,
-        witnessed: bool,
-        amr: String,
-        acr: Option<String>,
-        upstream_sid: Option<String>,
-        user_agent: String,
-        confirmed_at: Option<i64>,
-        created_at: i64,
-        last_seen_at: i64,
-        idle_until: i64,
-        expires_at: i64,
-    }
 }
 
 row! {

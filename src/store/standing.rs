@@ -2,7 +2,7 @@
 //! session. Tokens are issued, refreshed and believed on this.
 
 use super::accounts::Standing;
-use super::grants::{CONSUME_CODE, CONSUME_REFRESH, Grant, GrantRow, RefreshToken};
+use super::grants::{CONSUME_CODE, CONSUME_REFRESH, Code, Grant, GrantRow, RefreshToken, grant_columns};
 use super::row::{Row, span, text, time};
 use super::tx::{execute, fetch_optional, row, statements};
 use super::{StoreError, Tx};
@@ -12,7 +12,9 @@ use crate::model::{ConnectionId, GrantId, Handle, LocalSignIn, OrganizationId, T
 macro_rules! select {
     ($columns:literal, $connection:literal, $from:literal, $which:literal) => {
         concat!(
-            "SELECT g.*, COALESCE(a.enabled, FALSE) AS account_enabled, a.organization_id AS belongs_to, \
+            "SELECT ",
+            grant_columns!("g"),
+            ", COALESCE(a.enabled, FALSE) AS account_enabled, a.organization_id AS belongs_to, \
              COALESCE(o.enabled, TRUE) AS organization_enabled, o.handle AS handle, o.upstream_recheck AS upstream_recheck, \
              o.local_sign_in AS local_sign_in, COALESCE(a.break_glass, FALSE) AS break_glass, \
              COALESCE(c.enabled AND co.enabled, ",
@@ -37,6 +39,11 @@ macro_rules! select {
 statements! {
     READ = select!(
         "EXISTS (SELECT 1 FROM dead_tokens d WHERE d.id = $3) AS token_dead", "$2", "grants g", "g.id = $1"
+    );
+    READ_OF_CODE = select!(
+        "FALSE AS token_dead, k.hash AS code_hash, k.redirect_uri AS redirect_uri, k.code_challenge AS code_challenge, \
+         k.nonce AS nonce, k.expires_at AS code_expires_at, k.used_at AS code_used_at",
+        "g.connection_id", "codes k JOIN grants g ON g.id = k.grant_id", "k.hash = $1"
     );
     READ_OF_REFRESH = select!(
         "FALSE AS token_dead, r.hash AS token_hash, r.expires_at AS token_expires_at, r.used_at AS token_used_at",
@@ -80,6 +87,13 @@ impl GrantStanding {
     pub fn session_is_over(&self, now: Timestamp) -> bool {
         self.session_until.is_none_or(|until| now >= until)
     }
+
+    /// Whether this is what `before` was, but for the ends that move while a grant and its session are used.
+    pub fn is_unchanged_since(mut self, before: &Self) -> bool {
+        self.grant.expires_at = before.grant.expires_at;
+        self.session_until = before.session_until;
+        self == *before
+    }
 }
 
 row! {
@@ -98,6 +112,19 @@ row! {
         session_idle_until: Option<i64>,
         session_expires_at: Option<i64>,
         token_dead: bool,
+    }
+}
+
+row! {
+    struct CodeStandingRow {
+        #[sqlx(flatten)]
+        standing: StandingRow,
+        code_hash: String,
+        redirect_uri: String,
+        code_challenge: Option<String>,
+        nonce: Option<String>,
+        code_expires_at: i64,
+        code_used_at: Option<i64>,
     }
 }
 
@@ -154,25 +181,50 @@ pub async fn read_grant_standing(
     row.map(TryInto::try_into).transpose()
 }
 
+/// The code with this hash, used or not, with its grant and what that stands on.
+pub async fn read_code_standing(
+    tx: &mut Tx,
+    hash: &str,
+) -> Result<Option<(Code, GrantStanding)>, StoreError> {
+    let Some(row) = fetch_optional!(tx, CodeStandingRow, READ_OF_CODE, hash)? else { return Ok(None) };
+    let Some(read) = standing_of(tx, row.standing).await? else { return Ok(None) };
+    let code = Code {
+        hash: row.code_hash,
+        grant: read.grant.id,
+        redirect_uri: row.redirect_uri,
+        code_challenge: row.code_challenge,
+        nonce: row.nonce,
+        expires_at: time(row.code_expires_at),
+        used_at: row.code_used_at.map(time),
+    };
+    Ok(Some((code, read)))
+}
+
 /// The refresh token with this hash, used or not, with its grant and what that stands on.
 pub async fn read_refresh_token_standing(
     tx: &mut Tx,
     hash: &str,
 ) -> Result<Option<(RefreshToken, GrantStanding)>, StoreError> {
     let Some(row) = fetch_optional!(tx, RefreshStandingRow, READ_OF_REFRESH, hash)? else { return Ok(None) };
-    let names_connection = row.standing.grant.connection_id.is_some();
-    let read = GrantStanding::try_from(row.standing)?;
+    let Some(read) = standing_of(tx, row.standing).await? else { return Ok(None) };
     let token = RefreshToken {
         hash: row.token_hash,
         grant: read.grant.id,
         expires_at: time(row.token_expires_at),
         used_at: row.token_used_at.map(time),
     };
+    Ok(Some((token, read)))
+}
+
+/// The standing of a row that was found by a code or token. A grant of an earlier release names its connection in its
+/// proof alone, so it is read again by that.
+async fn standing_of(tx: &mut Tx, row: StandingRow) -> Result<Option<GrantStanding>, StoreError> {
+    let names_connection = row.grant.connection_id.is_some();
+    let read = GrantStanding::try_from(row)?;
     if names_connection {
-        return Ok(Some((token, read)));
+        return Ok(Some(read));
     }
-    let again = read_grant_standing(tx, read.grant.id, read.grant.proof.connection, None).await?;
-    Ok(again.map(|read| (token, read)))
+    read_grant_standing(tx, read.grant.id, read.grant.proof.connection, None).await
 }
 
 /// Redeems a code of a grant, and reads what the grant stands on after that. `false` when the code was redeemed before

@@ -141,7 +141,14 @@ macro_rules! fetch_many {
 
 /// Declares a struct that is made of a row, by the names of its columns, whichever database gives it. A field under
 /// `#[sqlx(flatten)]` is such a struct itself.
+///
+/// With `columns NAME;` before it, it also declares a macro for the statements below: `NAME!()` is the list of these
+/// columns, and `NAME!("a")` the list of them in the table that the statement calls `a`.
 macro_rules! row {
+    (columns $columns:ident; $($row:tt)+) => {
+        $crate::store::tx::columns! { ($) $columns $($row)+ }
+        $crate::store::tx::row! { $($row)+ }
+    };
     (
         $(#[$meta:meta])*
         $visibility:vis struct $name:ident {
@@ -176,7 +183,35 @@ macro_rules! field {
     };
 }
 
+/// Declares the macro that lists the columns of a [`row`]. The first token is a dollar, which a macro that declares a
+/// macro cannot write.
+macro_rules! columns {
+    (
+        ($dollar:tt) $columns:ident
+        $(#[$meta:meta])*
+        $visibility:vis struct $name:ident {
+            $($(#[doc = $doc:literal])* $field_visibility:vis $field:ident: $type:ty),+ $(,)?
+        }
+    ) => {
+        macro_rules! $columns {
+            ($dollar($dollar table:literal)?) => {
+                $crate::store::tx::listed!($dollar($dollar table)?; $($field)+)
+            };
+        }
+    };
+}
+
+/// Names of columns as a statement lists them.
+macro_rules! listed {
+    (; $first:ident $($next:ident)*) => {
+        concat!(stringify!($first) $(, ", ", stringify!($next))*)
+    };
+    ($table:literal; $first:ident $($next:ident)*) => {
+        concat!($table, ".", stringify!($first) $(, ", ", $table, ".", stringify!($next))*)
+    };
+}
+
 pub(super) use {
-    ask, borrowed, execute, execute_many, execute_on_postgres, fetch_all, fetch_many, fetch_on_postgres,
-    fetch_optional, field, owned, row, statements,
+    ask, borrowed, columns, execute, execute_many, execute_on_postgres, fetch_all, fetch_many,
+    fetch_on_postgres, fetch_optional, field, listed, owned, row, statements,
 };

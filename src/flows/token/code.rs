@@ -1,6 +1,7 @@
 //! The authorization code grant (RFC 6749, section 4.1.3; RFC 7636, section 4.6).
 
-use super::issue::Issue;
+use super::issue::{ATTEMPTS, kept_changing};
+use super::signing::Basis;
 use super::{No, TokenAnswer, TokenRequest, invalid_grant};
 use crate::crypto::{constant_time_eq, random};
 use crate::flows::Broker;
@@ -11,7 +12,7 @@ use crate::policy::access::within;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::StoreError;
 use crate::store::grants::{self, Code, Grant};
-use crate::store::standing::consume_code;
+use crate::store::standing::{consume_code, read_code_standing};
 
 impl Broker {
     /// Redeems a code. A code that comes a second time takes everything with it that came of it.
@@ -22,50 +23,62 @@ impl Broker {
             let no = No { error, reason: "code_missing" };
             return Err(self.say_no(request, event, no).await);
         };
-        let hash = random::hash_token(code);
+        for _ in 0..ATTEMPTS {
+            if let Some(answer) = self.try_code(request, &event, code).await? {
+                return Ok(answer);
+            }
+        }
+        Err(kept_changing())
+    }
+
+    /// Redeems a code once; `None`, and nothing is done, when what its grant stands on has changed meanwhile.
+    async fn try_code(
+        &self,
+        request: &TokenRequest<'_>,
+        event: &Event,
+        code: &str,
+    ) -> Result<Option<TokenAnswer>, EndpointError> {
+        let (client, hash) = (request.client, random::hash_token(code));
         let found = {
             let mut tx = self.database.read().await?;
-            grants::find_code_with_grant(&mut tx, &hash).await?
+            read_code_standing(&mut tx, &hash).await?
         };
-        let Some((code, grant)) = found else {
-            return Err(self.refuse_gone_code(request, event, code).await);
+        let Some((code, read)) = found else {
+            return Err(self.refuse_gone_code(request, event.clone(), code).await);
         };
-        let event = Event { actor: Some(grant.account.into()), connection: grant.proof.connection, ..event };
-        if let Err(no) = check_code(request, &code, &grant) {
+        let grant = &read.grant;
+        let event =
+            Event { actor: Some(grant.account.into()), connection: grant.proof.connection, ..event.clone() };
+        if let Err(no) = check_code(request, &code, grant) {
             return Err(self.say_no(request, event, no).await);
         }
+        let scopes = within(&grant.scopes, &client.app.settings.scopes);
+        let basis = Basis { client, scopes: &scopes, nonce: code.nonce.as_deref(), standing: &read };
+        let now = self.clock.now();
+        // What is used or over is worth no signature; the transaction refuses it, with all that follows.
+        let usable = code.used_at.is_none() && now < code.expires_at && !grant.created_at.is_ahead_of(now);
+        let prepared = if usable { self.prepare(&basis, now)? } else { None };
+        // Signing takes its time: a code that is over by now is over.
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         if grant.created_at.is_ahead_of(now) {
             // The clock was set back. The code is over now, and stays so when that time comes again.
             grants::bury_code(&mut tx, &hash, code.expires_at).await?;
-            self.record_refusal(&mut tx, &event, "code_expired").await?;
-            tx.commit().await?;
-            return Err(EndpointError::Refused(invalid_grant("code_expired").error));
+            return Err(self.refuse_and_commit(tx, &event, "code_expired").await);
         }
-        let (consumed, standing) = consume_code(&mut tx, &hash, &grant, now).await?;
+        let (consumed, standing) = consume_code(&mut tx, &hash, grant, now).await?;
         if !consumed {
             // Read again: of two that came at once, the second finds it used by now.
             let used = grants::find_code(&mut tx, &hash).await?.is_some_and(|code| code.used_at.is_some());
-            let reason = if used { "code_reused" } else { "code_expired" };
             if used {
                 grants::revoke_grant(&mut tx, grant.id, now).await?;
             } else {
                 grants::bury_code(&mut tx, &hash, now).await?;
             }
-            self.record_refusal(&mut tx, &event, reason).await?;
-            tx.commit().await?;
-            return Err(EndpointError::Refused(invalid_grant(reason).error));
+            let reason = if used { "code_reused" } else { "code_expired" };
+            return Err(self.refuse_and_commit(tx, &event, reason).await);
         }
-        let issue = Issue {
-            client: request.client,
-            grant: &grant,
-            scopes: &within(&grant.scopes, &request.client.app.settings.scopes),
-            nonce: code.nonce.as_deref(),
-            standing,
-            event,
-        };
-        self.issue(tx, issue).await
+        self.issue(tx, client, prepared, standing, &event).await
     }
 
     /// Refuses a code of which there is no row. One that was redeemed for a grant of this app, long ago, takes with it what

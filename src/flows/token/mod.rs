@@ -4,6 +4,7 @@ mod client_credentials;
 mod code;
 mod issue;
 mod refresh;
+mod signing;
 
 use std::sync::Arc;
 

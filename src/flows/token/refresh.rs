@@ -1,7 +1,8 @@
 //! The refresh token grant (RFC 6749, section 6): every use gives a new token, and a used one that comes again
 //! revokes the whole family (RFC 9700, section 4.14.2).
 
-use super::issue::{Issue, passwords_allowed};
+use super::issue::{ATTEMPTS, kept_changing, passwords_allowed};
+use super::signing::Basis;
 use super::{No, TokenAnswer, TokenRequest, invalid_grant};
 use crate::crypto::random;
 use crate::flows::Broker;
@@ -11,8 +12,8 @@ use crate::flows::evidence::Event;
 use crate::model::{GrantId, Timestamp};
 use crate::policy::access::{narrow_scopes, within};
 use crate::protocol::oauth::{ErrorCode, OAuthError};
-use crate::store::grants::{self, Grant};
-use crate::store::standing::{GrantStanding, consume_refresh_token};
+use crate::store::grants::{self, Grant, RefreshToken};
+use crate::store::standing::{GrantStanding, consume_refresh_token, read_refresh_token_standing};
 use crate::store::{StoreError, Tx};
 
 impl Broker {
@@ -24,47 +25,56 @@ impl Broker {
             let no = No { error, reason: "refresh_missing" };
             return Err(self.say_no(request, event, no).await);
         };
-        let hash = random::hash_token(token);
+        for _ in 0..ATTEMPTS {
+            if let Some(answer) = self.try_refresh(request, &event, token).await? {
+                return Ok(answer);
+            }
+        }
+        Err(kept_changing())
+    }
+
+    /// Rotates a refresh token once; `None`, and nothing is done, when what its grant stands on has changed meanwhile.
+    async fn try_refresh(
+        &self,
+        request: &TokenRequest<'_>,
+        event: &Event,
+        token: &str,
+    ) -> Result<Option<TokenAnswer>, EndpointError> {
+        let (client, hash) = (request.client, random::hash_token(token));
         let found = {
             let mut tx = self.database.read().await?;
-            grants::find_refresh_token_with_grant(&mut tx, &hash).await?
+            read_refresh_token_standing(&mut tx, &hash).await?
         };
-        let Some((row, grant)) = found else {
-            return Err(self.say_no(request, event, invalid_grant("refresh_unknown")).await);
+        let Some((row, read)) = found else {
+            return Err(self.say_no(request, event.clone(), invalid_grant("refresh_unknown")).await);
         };
-        let event = Event { actor: Some(grant.account.into()), connection: grant.proof.connection, ..event };
-        if grant.app != request.client.app.id {
-            return Err(self.say_no(request, event, invalid_grant("refresh_of_another_app")).await);
-        }
-        let asked = match request.scopes() {
-            Ok(asked) => asked,
+        let grant = &read.grant;
+        let event =
+            Event { actor: Some(grant.account.into()), connection: grant.proof.connection, ..event.clone() };
+        let scopes = match refreshed_scopes(request, &row, grant) {
+            Ok(scopes) => scopes,
             Err(no) => return Err(self.say_no(request, event, no).await),
         };
-        let narrowed = narrow_scopes(&grant.scopes, asked.as_deref());
-        // A token that was used before is reuse, whatever else is wrong with the request.
-        let Some(scopes) = narrowed.or_else(|| row.used_at.map(|_| Vec::new())) else {
-            let description = "the scope is more than was granted";
-            let no =
-                No { error: OAuthError::new(ErrorCode::InvalidScope, description), reason: "scope_grown" };
-            return Err(self.say_no(request, event, no).await);
-        };
-        let scopes = within(&scopes, &request.client.app.settings.scopes);
+        let basis = Basis { client, scopes: &scopes, nonce: None, standing: &read };
+        let now = self.clock.now();
+        // What is used or over is worth no signature; the transaction refuses it, with all that follows.
+        let usable = row.used_at.is_none()
+            && now < row.expires_at
+            && self.family_end(client, grant, Some(&read)).is_none();
+        let prepared = if usable { self.prepare(&basis, now)? } else { None };
+        // Signing takes its time: a token that is over by now is over.
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
-        let (consumed, standing) = consume_refresh_token(&mut tx, &hash, &grant, now).await?;
+        let (consumed, standing) = consume_refresh_token(&mut tx, &hash, grant, now).await?;
         let refused = if consumed {
-            self.family_end(request.client, &grant, standing.as_ref())
+            self.family_end(client, grant, standing.as_ref())
         } else {
             Some(end_what_came_again(&mut tx, &hash, grant.id, now).await?)
         };
         if let Some(reason) = refused {
-            self.record_refusal(&mut tx, &event, reason).await?;
-            tx.commit().await?;
-            return Err(EndpointError::Refused(invalid_grant(reason).error));
+            return Err(self.refuse_and_commit(tx, &event, reason).await);
         }
-        let issue =
-            Issue { client: request.client, grant: &grant, scopes: &scopes, nonce: None, standing, event };
-        self.issue(tx, issue).await
+        self.issue(tx, client, prepared, standing, &event).await
     }
 
     /// Why a family lives no longer, although its token does: its own end, its session's, or that of the sign-in at
@@ -94,6 +104,25 @@ impl Broker {
         }
         None
     }
+}
+
+/// The scopes of the new access token, if this app may ask for them by this token.
+fn refreshed_scopes(
+    request: &TokenRequest<'_>,
+    row: &RefreshToken,
+    grant: &Grant,
+) -> Result<Vec<String>, No> {
+    if grant.app != request.client.app.id {
+        return Err(invalid_grant("refresh_of_another_app"));
+    }
+    let narrowed = narrow_scopes(&grant.scopes, request.scopes()?.as_deref());
+    // A token that was used before is reuse, whatever else is wrong with the request.
+    let Some(scopes) = narrowed.or_else(|| row.used_at.map(|_| Vec::new())) else {
+        let description = "the scope is more than was granted";
+        let error = OAuthError::new(ErrorCode::InvalidScope, description);
+        return Err(No { error, reason: "scope_grown" });
+    };
+    Ok(within(&scopes, &request.client.app.settings.scopes))
 }
 
 /// What follows from a token that could not be used: one that was used before ends its whole family, one whose time is

@@ -5,5 +5,6 @@ pub mod database;
 mod idp;
 mod listener;
 mod own;
+mod previous;
 mod program;
 pub mod rows;

@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use url::Url;
 
 use super::database::{server_of, through};
@@ -28,18 +29,18 @@ const SIGN_INS: usize = 200;
 
 /// What people and apps were told was done.
 #[derive(Default)]
-struct Acknowledged {
-    signed_in: Vec<Browser>,
+pub(super) struct Acknowledged {
+    pub signed_in: Vec<Browser>,
     /// Browsers with the flow cookie that was used up, and the callback that used it up.
     callbacks: Vec<(Browser, Url)>,
     redeemed: Vec<(RelyingApp, String)>,
     /// The old and the new refresh token.
-    refreshed: Vec<(RelyingApp, String, String)>,
+    pub refreshed: Vec<(RelyingApp, String, String)>,
 }
 
 /// Whoever signs in.
 #[derive(Clone)]
-struct People {
+pub(super) struct People {
     network: Network,
     notes: RelyingApp,
     wiki: RelyingApp,
@@ -48,7 +49,7 @@ struct People {
 }
 
 impl People {
-    fn of(program: &Program) -> Self {
+    pub(super) fn of(program: &Program) -> Self {
         Self {
             network: program.network.clone(),
             notes: program.notes.clone(),
@@ -69,7 +70,40 @@ impl People {
         }
     }
 
-    async fn brokered(&self) -> Result<(), BoxError> {
+    /// How often somebody has signed in.
+    pub(super) fn done(&self) -> usize {
+        self.done.load(Ordering::SeqCst)
+    }
+
+    /// What they were told was done, so far.
+    pub(super) async fn take_acknowledged(&self) -> Acknowledged {
+        std::mem::take(&mut *self.acknowledged.lock().await)
+    }
+
+    /// Four who sign in, redeem their codes and refresh, again and again until it is over, and never fail. Each gives how
+    /// often it did.
+    pub(super) fn without_fail(&self, over: &Arc<AtomicBool>) -> Vec<JoinHandle<usize>> {
+        (0..4)
+            .map(|number| {
+                let (people, over) = (self.clone(), Arc::clone(over));
+                tokio::spawn(async move {
+                    let mut done = 0;
+                    while !over.load(Ordering::SeqCst) {
+                        done += 1;
+                        let attempt = if (number + done) % 8 == 0 {
+                            people.local().await
+                        } else {
+                            people.brokered().await
+                        };
+                        attempt.unwrap_or_else(|error| panic!("sign-in {done} of worker {number}: {error}"));
+                    }
+                    done
+                })
+            })
+            .collect()
+    }
+
+    pub(super) async fn brokered(&self) -> Result<(), BoxError> {
         let mut browser = Browser::new(&self.network);
         let page = browser.try_open(&self.notes.authorize_url(&[("domain_hint", "acme.test")])).await?;
         if !page.has("emulator-sign-in") {
@@ -118,7 +152,7 @@ fn answered(status: StatusCode, answer: &Value) -> Result<(), BoxError> {
 }
 
 /// Everything acknowledged is there, and everything used up stays used up.
-async fn assert_kept(acknowledged: Acknowledged, program: &Program) {
+pub(super) async fn assert_kept(acknowledged: Acknowledged, program: &Program) {
     for mut browser in acknowledged.signed_in {
         assert!(browser.open("https://id.test/account").await.has("sign-out"), "a session was lost");
     }
@@ -148,7 +182,7 @@ on_both_databases! {
         let mut random = StdRng::seed_from_u64(11);
         // So often at most that whoever is not in the middle of something gets through, however slow the machine.
         let mut kills = 0;
-        while people.done.load(Ordering::SeqCst) < SIGN_INS && kills < 20 {
+        while people.done() < SIGN_INS && kills < 20 {
             tokio::time::sleep(Duration::from_millis(random.random_range(50..1_500))).await;
             program.node().kill().await;
             kills += 1;
@@ -167,7 +201,7 @@ on_both_databases! {
             assert_eq!(program.count("pragma_foreign_key_check").await, 0);
         }
         assert_eq!(program.count("profiles WHERE issuer <> 'local'").await, 1, "bob came many times and is one");
-        let acknowledged = std::mem::take(&mut *people.acknowledged.lock().await);
+        let acknowledged = people.take_acknowledged().await;
         assert!(acknowledged.signed_in.len() >= SIGN_INS && acknowledged.refreshed.len() > SIGN_INS / 2);
         assert_kept(acknowledged, &program).await;
         assert_whole(&program.database).await;
@@ -183,29 +217,15 @@ async fn nodes_that_are_restarted_one_after_another_fail_nobody() {
     // The first one makes the account; of several first ones at once all but one would be told to begin again.
     people.brokered().await.unwrap();
     let over = Arc::new(AtomicBool::new(false));
-    let workers: Vec<_> = (0..4)
-        .map(|number| {
-            let (people, over) = (people.clone(), Arc::clone(&over));
-            tokio::spawn(async move {
-                let mut done = 0;
-                while !over.load(Ordering::SeqCst) {
-                    done += 1;
-                    let attempt =
-                        if (number + done) % 8 == 0 { people.local().await } else { people.brokered().await };
-                    attempt.unwrap_or_else(|error| panic!("sign-in {done} of worker {number}: {error}"));
-                }
-                done
-            })
-        })
-        .collect();
+    let workers = people.without_fail(&over);
     for node in &mut program.nodes {
-        let began = people.done.load(Ordering::SeqCst);
+        let began = people.done();
         node.ask_to_leave();
         assert!(node.ended().await.success());
         node.restart().await;
         // The balancer finds it, and it serves again before the next one leaves.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(people.done.load(Ordering::SeqCst) > began, "nobody signed in meanwhile");
+        assert!(people.done() > began, "nobody signed in meanwhile");
     }
     over.store(true, Ordering::SeqCst);
     let mut done = 0;
@@ -214,8 +234,7 @@ async fn nodes_that_are_restarted_one_after_another_fail_nobody() {
     }
     assert!(done >= 12, "{done}");
     assert_whole(&program.database).await;
-    let acknowledged = std::mem::take(&mut *people.acknowledged.lock().await);
-    assert_kept(acknowledged, &program).await;
+    assert_kept(people.take_acknowledged().await, &program).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -229,22 +248,22 @@ async fn a_standby_that_takes_over_in_the_middle_of_200_sign_ins_has_what_was_ac
     program.reached_at(public);
     let people = People::of(&program);
     let workers: Vec<_> = (0..4).map(|number| tokio::spawn(people.clone().sign_in(number))).collect();
-    while people.done.load(Ordering::SeqCst) < SIGN_INS / 2 {
+    while people.done() < SIGN_INS / 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     primary.crash();
     proxy.cut();
-    let before = people.done.load(Ordering::SeqCst);
+    let before = people.done();
     assert!(before < SIGN_INS, "the crash comes in the middle");
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(people.done.load(Ordering::SeqCst) <= before + 4, "nothing is acknowledged without a database");
+    assert!(people.done() <= before + 4, "nothing is acknowledged without a database");
     standby.promote();
     proxy.turn_to(server_of(&standby.url()));
     proxy.cut();
     for worker in workers {
         worker.await.unwrap();
     }
-    let acknowledged = std::mem::take(&mut *people.acknowledged.lock().await);
+    let acknowledged = people.take_acknowledged().await;
     assert!(acknowledged.signed_in.len() >= SIGN_INS && acknowledged.refreshed.len() > SIGN_INS / 2);
     assert_kept(acknowledged, &program).await;
     assert_whole(&program.database).await;

@@ -39,8 +39,12 @@ pub struct Node {
     pub management: SocketAddr,
     config: PathBuf,
     log: PathBuf,
+    program: PathBuf,
     child: Option<Child>,
 }
+
+/// The program that these tests were built with.
+pub const THIS_PROGRAM: &str = env!("CARGO_BIN_EXE_countersign");
 
 impl Program {
     /// Declares the world and starts one node, which people reach directly.
@@ -59,12 +63,23 @@ impl Program {
 
     /// The same on a database that a test has made.
     pub async fn on(database: TestDatabase, count: usize) -> Self {
+        let mut program = Self::declared(database, &vec![Path::new(THIS_PROGRAM); count]).await;
+        for node in &mut program.nodes {
+            node.restart().await;
+        }
+        program
+    }
+
+    /// Declares the world for a node of each of these programs, by the first of them. None is started.
+    pub async fn declared(database: TestDatabase, programs: &[&Path]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new();
         authority.issue(&folder.path().join("certs"), "id", &["id.test"]);
         std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
         let text = std::fs::read_to_string(write_config(&folder, &database.settings.url, LOOPBACK)).unwrap();
-        let mut nodes: Vec<Node> = (0..count).map(|number| Node::new(folder.path(), number, &text)).collect();
+        let numbered = programs.iter().enumerate();
+        let nodes: Vec<Node> =
+            numbered.map(|(number, program)| Node::new(folder.path(), number, &text, program)).collect();
         let mut network = Network::new(&authority.pem());
         let clock = Environment::of_this_machine().clock;
         let random = Arc::new(SeededRandom::new(9));
@@ -81,9 +96,6 @@ impl Program {
         let file = folder.path().join("world.toml");
         std::fs::write(&file, document(idp.as_str().trim_end_matches('/'), "", "")).unwrap();
         nodes[0].apply(&file).await;
-        for node in &mut nodes {
-            node.restart().await;
-        }
         Self { network, notes, wiki, database, nodes, _folder: folder }
     }
 
@@ -109,7 +121,7 @@ impl Program {
 }
 
 impl Node {
-    fn new(folder: &Path, number: usize, config: &str) -> Self {
+    fn new(folder: &Path, number: usize, config: &str, program: &Path) -> Self {
         let (public, management) = (free_port(), free_port());
         let text = config
             .replacen("127.0.0.1:0", &public.to_string(), 1)
@@ -118,7 +130,8 @@ impl Node {
             .replace("drain_notice = \"0s\"", "drain_notice = \"2s\"");
         let config = folder.join(format!("node-{number}.toml"));
         std::fs::write(&config, text).unwrap();
-        Self { public, management, config, log: folder.join(format!("node-{number}.log")), child: None }
+        let (log, program) = (folder.join(format!("node-{number}.log")), program.to_owned());
+        Self { public, management, config, log, program, child: None }
     }
 
     async fn apply(&self, file: &Path) {
@@ -129,7 +142,7 @@ impl Node {
     /// A command of the program. What the tests may do to it (a limit on files) must be an error, not its death.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_countersign")]);
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(&self.program);
         command.args(arguments).arg("--config").arg(&self.config).kill_on_drop(true);
         command
     }
@@ -170,9 +183,20 @@ impl Node {
 
 /// What `/readyz` says, if anybody is there.
 pub async fn readiness(management: SocketAddr) -> Option<String> {
+    ask(management, "/readyz").await
+}
+
+/// How many requests a node has answered since it was started.
+pub async fn requests(management: SocketAddr) -> u64 {
+    let metrics = ask(management, "/metrics").await.expect("the node is there");
+    let counters = metrics.lines().filter(|line| line.starts_with("countersign_http_requests_total"));
+    counters.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+async fn ask(management: SocketAddr, path: &str) -> Option<String> {
     let mut socket = TcpStream::connect(management).await.ok()?;
-    let ask = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    socket.write_all(ask).await.ok()?;
+    let ask = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    socket.write_all(ask.as_bytes()).await.ok()?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.ok()?;
     Some(answer)
@@ -182,18 +206,13 @@ pub async fn readiness(management: SocketAddr) -> Option<String> {
 /// with the test's runtime.
 pub async fn balanced(nodes: &[Node]) -> SocketAddr {
     let nodes: Vec<_> = nodes.iter().map(|node| (node.public, node.management)).collect();
-    let ready = Arc::new(Mutex::new(nodes.iter().map(|(public, _)| *public).collect::<Vec<_>>()));
+    let ready = Arc::new(Mutex::new(ready_of(&nodes).await));
     let known = Arc::clone(&ready);
     tokio::spawn(async move {
         loop {
-            let mut found = Vec::new();
-            for (public, management) in &nodes {
-                if readiness(*management).await.is_some_and(|said| said.starts_with("HTTP/1.1 200")) {
-                    found.push(*public);
-                }
-            }
-            *known.lock().unwrap() = found;
             tokio::time::sleep(Duration::from_millis(250)).await;
+            let found = ready_of(&nodes).await;
+            *known.lock().unwrap() = found;
         }
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -213,6 +232,17 @@ pub async fn balanced(nodes: &[Node]) -> SocketAddr {
         }
     });
     address
+}
+
+/// The public addresses of the nodes that say they are ready.
+async fn ready_of(nodes: &[(SocketAddr, SocketAddr)]) -> Vec<SocketAddr> {
+    let mut found = Vec::new();
+    for (public, management) in nodes {
+        if readiness(*management).await.is_some_and(|said| said.starts_with("HTTP/1.1 200")) {
+            found.push(*public);
+        }
+    }
+    found
 }
 
 /// An address of loopback that nobody uses now.

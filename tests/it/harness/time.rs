@@ -1,7 +1,7 @@
 //! A clock that stands still until it is moved, and randomness from a seed.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use countersign::model::{Clock, Random, Timestamp};
@@ -36,16 +36,25 @@ impl Clock for ManualClock {
 }
 
 /// Predictable randomness.
-pub struct SeededRandom(Mutex<StdRng>);
+pub struct SeededRandom {
+    source: Mutex<StdRng>,
+    drawn: AtomicUsize,
+}
 
 impl SeededRandom {
     pub fn new(seed: u64) -> Self {
-        Self(Mutex::new(StdRng::seed_from_u64(seed)))
+        Self { source: Mutex::new(StdRng::seed_from_u64(seed)), drawn: AtomicUsize::new(0) }
+    }
+
+    /// How many bytes were drawn so far.
+    pub fn drawn(&self) -> usize {
+        self.drawn.load(Ordering::SeqCst)
     }
 }
 
 impl Random for SeededRandom {
     fn fill(&self, bytes: &mut [u8]) {
-        self.0.lock().unwrap().fill_bytes(bytes);
+        self.drawn.fetch_add(bytes.len(), Ordering::SeqCst);
+        self.source.lock().unwrap().fill_bytes(bytes);
     }
 }

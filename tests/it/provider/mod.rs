@@ -3,4 +3,5 @@
 mod clients;
 mod codes;
 mod endpoints;
+mod issuing;
 mod refresh;

@@ -4,14 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use countersign::model::Timestamp;
-use countersign::store::{
-    self,
-    grants::{find_code, find_code_with_grant},
-    housekeeping::sweep,
-};
+use countersign::store::{self, grants::find_code, housekeeping::sweep, standing::read_code_standing};
 
 use super::Fixture;
 use crate::harness::database::{Kind, SqliteConnection, TestDatabase};
+use crate::harness::world::World;
 use crate::on_both_databases;
 
 /// Statements that read a table from end to end: one that is small, or that the clean-up empties each minute.
@@ -50,6 +47,44 @@ async fn no_other_statement_reads_a_whole_table() {
     }
     assert_eq!(found, READ_WHOLE_TABLES.map(str::to_owned).into());
     opened.close().await;
+}
+
+/// A statement that takes all columns breaks at the nodes that run when a migration adds one: `PostgreSQL` refuses a prepared
+/// statement of which the answer has changed.
+#[test]
+fn every_statement_names_its_columns() {
+    for (file, name, text) in store::all_statements() {
+        assert!(!text.replace("COUNT(*)", "").contains('*'), "{file}::{name}: {text}");
+        let target = text.strip_prefix("INSERT INTO ").map(|rest| rest.split_whitespace().nth(1).unwrap());
+        assert!(target.is_none_or(|columns| columns.starts_with('(')), "{file}::{name}: {text}");
+    }
+}
+
+on_both_databases! {
+    async fn a_node_serves_on_when_a_later_release_adds_columns(kind: Kind) {
+        // On one connection, so that it has prepared every statement before the columns come.
+        let world = World::configured(kind, &[("COUNTERSIGN__DATABASE__MAX_CONNECTIONS", "1")]).await;
+        let mut kept: Option<String> = None;
+        for round in 1..=2 {
+            let mut bob = world.browser();
+            let end = world.brokered(&mut bob).await;
+            let (status, tokens) = world.notes.redeem(&world.notes.code(&end)).await;
+            assert_eq!(status, 200, "{tokens}");
+            let refresh = kept.unwrap_or(tokens["refresh_token"].as_str().unwrap().to_owned());
+            let (status, tokens) = world.notes.try_refresh(&refresh).await.unwrap();
+            assert_eq!(status, 200, "{tokens}");
+            assert_eq!(world.notes.userinfo(tokens["access_token"].as_str().unwrap()).await.0, 200);
+            assert!(bob.open("https://id.test/account").await.has("sign-out"));
+            let end = world.local(&mut world.browser()).await;
+            let (status, tokens_of_gil) = world.globex_app.redeem(&world.globex_app.code(&end)).await;
+            assert_eq!(status, 200, "{tokens_of_gil}");
+            world.app.broker.sweep().await.unwrap();
+            kept = Some(tokens["refresh_token"].as_str().unwrap().to_owned());
+            if round == 1 {
+                world.app.database.widen_every_table().await;
+            }
+        }
+    }
 }
 
 /// Makes a database as the migrations before 0023 left it.
@@ -94,7 +129,8 @@ on_both_databases! {
         let database = fixture.files.open().await;
         assert_eq!(database.count_missing_migrations().await.unwrap(), 0);
         let mut tx = database.write().await.unwrap();
-        let (_, grant) = find_code_with_grant(&mut tx, "used").await.unwrap().unwrap();
+        let (_, read) = read_code_standing(&mut tx, "used").await.unwrap().unwrap();
+        let grant = read.grant;
         assert_eq!((grant.proof.witnessed, grant.proof.acr, grant.proof.amr), (false, None, vec!["pwd".to_owned()]));
         let hours = |hours: u64| Timestamp::from_unix_micros(0).after(Duration::from_hours(hours));
         // One that was redeemed stays until its grant is over; one that was not goes with its own.
