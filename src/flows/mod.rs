@@ -35,6 +35,7 @@ mod memory;
 pub mod metadata;
 pub mod password_link;
 mod personal;
+pub mod queue;
 mod redeeming;
 mod refusals;
 pub mod revoke;
@@ -67,6 +68,7 @@ use access_token::VerifiedTokens;
 use client_guesses::ClientGuesses;
 use directory::Directory;
 use memory::StoreMemory;
+use queue::Queue;
 use redeeming::Redemptions;
 use refusals::Refusals;
 use signing::{SigningError, SigningKeys};
@@ -121,6 +123,7 @@ pub struct Broker {
     refusals: Refusals,
     settings: FlowSettings,
     sealer: Sealer,
+    queue: Queue,
     network_mac: MacKey,
     form_mac: MacKey,
     code_mac: MacKey,
@@ -198,6 +201,7 @@ impl Broker {
             verified_tokens: VerifiedTokens::default(),
             audit_ids: IdSequence::default(),
             refusals: Refusals::new(),
+            queue: Queue::new(Arc::clone(&database), sealer.clone(), Arc::clone(&clock), Arc::clone(&random)),
             sealer,
             settings,
             database,
@@ -215,6 +219,11 @@ impl Broker {
     /// does.
     pub fn statement_seconds(&self) -> Option<Histogram> {
         self.database.statement_seconds()
+    }
+
+    /// The durable queue.
+    pub const fn queue(&self) -> &Queue {
+        &self.queue
     }
 
     /// Counts the changes of the directory that this node has seen.

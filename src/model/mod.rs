@@ -39,8 +39,8 @@ pub use flow::{
     AuthorizationRequest, FLOW_LIFETIME, Flow, Naming, OwnPlace, Prompt, ProvenFlow, Target, UpstreamLeg,
 };
 pub use id::{
-    AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, KeyId, LedgerId, MailId,
-    OrganizationId, ProfileId, SessionId, is_like_an_id,
+    AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, JobId, KeyId, LedgerId,
+    MailId, OrganizationId, ProfileId, SessionId, is_like_an_id,
 };
 pub use link::{
     Identity, LINK_LIFETIME, LedgerEntry, LedgerKind, LinkAttempt, LinkState, MAIL_CODE_LIFETIME, Moved,

@@ -56,6 +56,7 @@ const FILES: &[File] = &[
     file!(22, Common, "common", "0022_counted_refusals.sql"),
     file!(23, Common, "common", "0023_what_is_over_goes.sql"),
     file!(24, Common, "common", "0024_turns.sql"),
+    file!(26, Common, "common", "0026_jobs.sql"),
 ];
 
 /// The migrations for one database, in order.
