@@ -38,6 +38,7 @@ mod postgres;
 pub mod profiles;
 pub mod replacing;
 mod row;
+pub mod session_ends;
 pub mod sessions;
 mod sqlite;
 pub mod standing;
@@ -247,7 +248,7 @@ pub enum OpenError {
 
 /// Every statement of the store, as (file, name, text).
 pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
-    let files: [(&'static str, &[(&'static str, &'static str)]); 28] = [
+    let files: [(&'static str, &[(&'static str, &'static str)]); 29] = [
         ("accounts", accounts::STATEMENTS),
         ("apps", apps::STATEMENTS),
         ("audit", audit::STATEMENTS),
@@ -273,6 +274,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("passwords", passwords::STATEMENTS),
         ("profiles", profiles::STATEMENTS),
         ("replacing", replacing::STATEMENTS),
+        ("session_ends", session_ends::STATEMENTS),
         ("sessions", sessions::STATEMENTS),
         ("standing", standing::STATEMENTS),
         ("turns", turns::STATEMENTS),

@@ -3,6 +3,7 @@
 
 use super::super::Broker;
 use super::super::evidence::{Event, receipt_of};
+use super::super::sessions::EndReason;
 use super::finish::FinishError;
 use super::join::NewEntry;
 use crate::model::{
@@ -10,9 +11,8 @@ use crate::model::{
 };
 use crate::policy::link::merge::{Party, Plan, plan};
 use crate::policy::link::{LinkRefusal, Newcomer, may_join};
-use crate::store::{
-    StoreError, Tx, accounts, expected, grants, links, merging, password_links, passwords, profiles, sessions,
-};
+use crate::store::session_ends::SessionsOf;
+use crate::store::{StoreError, Tx, accounts, expected, links, merging, password_links, passwords, profiles};
 
 impl Broker {
     /// Merges `gone` into `kept`. `local_of` says whose username and password stay where both have one.
@@ -131,11 +131,10 @@ impl Broker {
         kept: AccountId,
         here: Option<SessionId>,
     ) -> Result<(), StoreError> {
-        let now = self.clock.now();
         match here {
             Some(here) => {
-                sessions::end_other_sessions(tx, kept, here, now).await?;
-                grants::revoke_grants_of_other_sessions(tx, kept, here, now).await?;
+                let others = SessionsOf::AccountBut { account: kept, keep: here };
+                self.end_sessions(tx, others, EndReason::SignedOut).await?;
             }
             None => self.end_everything(tx, kept).await?,
         }
