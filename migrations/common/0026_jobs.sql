@@ -26,6 +26,7 @@ CREATE INDEX jobs_due ON jobs (name, due_at) WHERE finished_at IS NULL;
 CREATE INDEX jobs_noted ON jobs (name, noted_at) WHERE finished_at IS NULL;
 CREATE INDEX jobs_in_turn ON jobs (name, turn, id) WHERE finished_at IS NULL;
 CREATE INDEX jobs_of_organization ON jobs (name, COALESCE(organization_id, ''), turn) WHERE finished_at IS NULL;
+CREATE INDEX jobs_useful ON jobs (useful_until) WHERE finished_at IS NULL;
 CREATE INDEX jobs_over ON jobs (outcome, finished_at) WHERE outcome IS NOT NULL;
 
 -- Mails are jobs from now on. What waits in `mails` was written by a node of before, and is not read any more; the table

@@ -23,10 +23,11 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How many jobs a worker claims at once.
 const BATCH: usize = 16;
 
-/// How many jobs of one organization run at once before no more are claimed.
+/// How many jobs of one organization run at once before no more of it are claimed. The last claim may have brought it
+/// nearly a batch more than that.
 const SHARE: usize = 16;
 
-/// How many jobs a worker runs at once: the shares of four organizations.
+/// How many jobs a worker runs at once.
 const PLACES: usize = 4 * SHARE;
 
 /// One kind of job.

@@ -105,6 +105,8 @@ statements! {
                         (SELECT id FROM jobs WHERE outcome = 'done' AND finished_at < $1 LIMIT 1000)";
     DELETE_DEAD_JOBS = "DELETE FROM jobs WHERE id IN \
                         (SELECT id FROM jobs WHERE outcome = 'dead' AND finished_at < $1 LIMIT 1000)";
+    DELETE_FORGOTTEN_JOBS = "DELETE FROM jobs WHERE id IN \
+                             (SELECT id FROM jobs WHERE finished_at IS NULL AND useful_until < $1 LIMIT 1000)";
     DELETE_MAILS = "DELETE FROM mails WHERE id IN (SELECT id FROM mails WHERE finished_at < $1 LIMIT 1000)";
     DELETE_WAITING_MAILS = "DELETE FROM mails WHERE id IN \
                             (SELECT id FROM mails WHERE finished_at IS NULL AND next_attempt_at < $1 LIMIT 1000)";
@@ -165,7 +167,8 @@ const LATER: &[&str] = &[
 
 /// Deletes up to a thousand rows of each kind that expired before `now`. Sessions, codes, changes, counted refusals, and
 /// the marks of what was used or revoked, are kept for an hour longer; guess counters and jobs that are done for two days
-/// after their last change, jobs that were given up for a week; the places of replaced profiles for sixty days: twice as
+/// after their last change, jobs that were given up for a week, and jobs that no worker took for two days after they were
+/// of use; the places of replaced profiles for sixty days: twice as
 /// long as they can be given back. The table `mails` is an earlier version's, which nobody reads any more.
 pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
     let week = now.before(DEAD_JOBS_STAY).unix_micros();
@@ -179,6 +182,7 @@ pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
         (DELETE_GUESSES, days),
         (DELETE_DONE_JOBS, days),
         (DELETE_DEAD_JOBS, week),
+        (DELETE_FORGOTTEN_JOBS, days),
         (DELETE_MAILS, days),
         (DELETE_WAITING_MAILS, days),
         (DELETE_FLOODS, hour.unix_seconds().div_euclid(60)),

@@ -68,6 +68,19 @@ on_both_databases! {
 }
 
 on_both_databases! {
+    async fn what_no_worker_ever_takes_goes_two_days_after_it_was_of_use(kind: Kind) {
+        let app = TestApp::new(kind).await;
+        leave(&app, None, ["one".to_owned()]).await;
+        app.clock.advance(Duration::from_hours(48 + 47));
+        app.broker.sweep().await.unwrap();
+        assert_eq!(count(&app, "jobs").await, 1);
+        app.clock.advance(Duration::from_hours(2));
+        app.broker.sweep().await.unwrap();
+        assert_eq!(count(&app, "jobs").await, 0);
+    }
+}
+
+on_both_databases! {
     async fn a_payload_of_a_later_release_waits_for_it_and_one_that_cannot_be_read_is_given_up(kind: Kind) {
         let app = TestApp::new(kind).await;
         let notes = Notes::default();

@@ -56,6 +56,17 @@ async fn with_server(kind: Kind, port: u16) -> TestApp {
     TestApp::configured(kind, &settings).await
 }
 
+/// Waits until the broker's own worker has sent what it is at.
+async fn settled(app: &TestApp) {
+    for _ in 0..200 {
+        if waiting(app).await == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("mails wait");
+}
+
 /// How many mails wait.
 async fn waiting(app: &TestApp) -> i64 {
     app.count_rows(&["jobs WHERE finished_at IS NULL"]).await["jobs WHERE finished_at IS NULL"]
@@ -77,6 +88,27 @@ on_both_databases! {
         assert_eq!(mails[0].to, "bob@acme.test");
         assert!(mails[0].text.contains("CANARY-what") && mails[0].text.contains("rückgängig"), "{mails:?}");
         assert_eq!(waiting(&app).await, 0);
+    }
+}
+
+on_both_databases! {
+    async fn a_mail_that_was_sent_and_not_noted_is_the_same_mail_when_it_is_sent_again(kind: Kind) {
+        let (app, mailbox) = with_mailbox(kind).await;
+        queue(&app, vec![mail("ann@acme.test", None)], true).await;
+        app.run_statement("CREATE TABLE before AS SELECT * FROM jobs").await;
+        send_mails(&app.broker).await;
+        settled(&app).await;
+        let first = mailbox.mails();
+        assert_eq!(first.len(), 1);
+        // As if the node had died before it could say so; its lease is over.
+        let payload = "UPDATE jobs SET payload_sealed = (SELECT b.payload_sealed FROM before b WHERE b.id = jobs.id), \
+                       due_at = 0, finished_at = NULL, outcome = NULL";
+        app.run_statement(payload).await;
+        send_mails(&app.broker).await;
+        settled(&app).await;
+        assert_eq!(mailbox.mails().len(), 1, "one file a mail, however often it is sent");
+        let again = "jobs WHERE outcome = 'done' AND attempts >= 2";
+        assert_eq!(app.count_rows(&[again]).await[again], 1);
     }
 }
 
