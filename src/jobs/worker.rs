@@ -9,6 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
@@ -29,6 +30,10 @@ const SHARE: usize = 16;
 
 /// How many jobs a worker runs at once.
 const PLACES: usize = 4 * SHARE;
+
+/// How many jobs write what became of them at once. The rest wait, so that a burst of them leaves the database's connections
+/// to sign-ins.
+const NOTES: usize = 2;
 
 /// One kind of job.
 pub trait Job: Send + Sync + 'static {
@@ -59,6 +64,7 @@ pub trait Job: Send + Sync + 'static {
 pub struct Worker<J> {
     broker: Arc<Broker>,
     job: Arc<J>,
+    notes: Arc<Semaphore>,
     running: JoinSet<()>,
     places: HashMap<Id, Option<OrganizationId>>,
 }
@@ -66,7 +72,13 @@ pub struct Worker<J> {
 impl<J: Job> Worker<J> {
     /// A worker that does nothing yet.
     pub fn new(broker: Arc<Broker>, job: J) -> Self {
-        Self { broker, job: Arc::new(job), running: JoinSet::new(), places: HashMap::new() }
+        Self {
+            broker,
+            job: Arc::new(job),
+            notes: Arc::new(Semaphore::new(NOTES)),
+            running: JoinSet::new(),
+            places: HashMap::new(),
+        }
     }
 
     /// Works until it is dropped.
@@ -106,7 +118,9 @@ impl<J: Job> Worker<J> {
         let begun = claimed.len();
         for job in claimed {
             let organization = job.organization();
-            let attempt = attempt(Arc::clone(&self.broker), Arc::clone(&self.job), job);
+            let (broker, work, notes) =
+                (Arc::clone(&self.broker), Arc::clone(&self.job), Arc::clone(&self.notes));
+            let attempt = async move { attempt(&broker, &*work, &notes, &job).await };
             self.places.insert(self.running.spawn(attempt).id(), organization);
         }
         Ok(begun)
@@ -142,15 +156,16 @@ impl<J: Job> Worker<J> {
 }
 
 /// Runs a job that was claimed, and notes what became of it.
-async fn attempt<J: Job>(broker: Arc<Broker>, job: Arc<J>, claimed: ClaimedJob) {
-    let opened = broker.queue().open::<J::Payload>(&claimed);
+async fn attempt<J: Job>(broker: &Broker, job: &J, notes: &Semaphore, claimed: &ClaimedJob) {
+    let opened = broker.queue().open::<J::Payload>(claimed);
     let ran = match &opened {
-        Ok(payload) => run(&broker, &*job, &claimed, payload).await,
+        Ok(payload) => run(broker, job, claimed, payload).await,
         Err(failure) => Err(failure.clone()),
     };
+    let _turn = notes.acquire().await;
     let noted = match ran {
-        Ok(()) => broker.queue().finish(&claimed).await,
-        Err(failure) => note_failure(&broker, &*job, &claimed, opened.as_ref().ok(), &failure).await,
+        Ok(()) => broker.queue().finish(claimed).await,
+        Err(failure) => note_failure(broker, job, claimed, opened.as_ref().ok(), &failure).await,
     };
     if let Err(error) = noted {
         tracing::warn!(job = J::Payload::NAME, id = %claimed.id(), %error, "what became of a job could not be noted");
