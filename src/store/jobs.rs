@@ -3,7 +3,7 @@
 //! A claim is a lease: it moves `due_at` to its own end, so that a job whose worker died is due again. Whatever ends or
 //! postpones a job names the claim, so that a worker that took longer than its lease changes nothing any more.
 //!
-//! Due jobs are taken by `turn`, not by age. Jobs of one organization stand [`TURN_STEP`] apart there, so that somebody
+//! Due jobs are taken by `turn`, not by age. Jobs of one organization stand ten seconds apart there, so that somebody
 //! else's next job comes before most of a flood.
 
 use std::time::Duration;
