@@ -6,10 +6,11 @@ use super::email::account_email_proof;
 use super::error::{FlowError, refused};
 use super::evidence::Event;
 use super::link::{LedgerView, ProfileView};
-use super::sessions::CurrentSession;
+use super::sessions::{CurrentSession, EndReason};
 use super::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{Account, ConnectionId, Session, SessionId};
-use crate::store::{domains, grants, sessions};
+use crate::store::session_ends::SessionsOf;
+use crate::store::{domains, sessions};
 
 /// What the page shows.
 #[derive(Debug, Clone)]
@@ -101,12 +102,11 @@ impl Broker {
         let Ok(id) = session.parse::<SessionId>() else {
             return Err(refused(event, "not_found", "session_malformed"));
         };
-        let now = self.clock.now();
+        let one = SessionsOf::One { account: current.account.id, session: id };
         let mut tx = self.database.write().await?;
-        if !sessions::end_session(&mut tx, current.account.id, id, now).await? {
+        if self.end_sessions(&mut tx, one, EndReason::SignedOut).await?.is_empty() {
             return Err(refused(event, "not_found", "session_not_own"));
         }
-        grants::revoke_grants_of_session(&mut tx, id, now).await?;
         let event = Event { detail: Some(format!("session={id}")), ..event };
         self.record_success(&mut tx, &event).await?;
         tx.commit().await?;
@@ -118,12 +118,11 @@ impl Broker {
     }
 
     /// Ends all of the person's sessions but this one; gives how many.
-    pub async fn end_own_other_sessions(&self, visit: &Visit) -> Result<u64, FlowError> {
+    pub async fn end_own_other_sessions(&self, visit: &Visit) -> Result<usize, FlowError> {
         let current = self.require_session(visit, "session.end_others").await?;
-        let (account, keep, now) = (current.account.id, current.session.id, self.clock.now());
+        let others = SessionsOf::AccountBut { account: current.account.id, keep: current.session.id };
         let mut tx = self.database.write().await?;
-        let ended = sessions::end_other_sessions(&mut tx, account, keep, now).await?;
-        grants::revoke_grants_of_other_sessions(&mut tx, account, keep, now).await?;
+        let ended = self.end_sessions(&mut tx, others, EndReason::SignedOut).await?.len();
         let event = own_event("session.end_others", &current);
         let event = Event { detail: Some(format!("ended={ended}")), ..event };
         self.record_success(&mut tx, &event).await?;

@@ -35,6 +35,7 @@ mod memory;
 pub mod metadata;
 pub mod password_link;
 mod personal;
+pub mod queue;
 pub mod reauthentication;
 mod redeeming;
 mod refusals;
@@ -69,6 +70,7 @@ use access_token::VerifiedTokens;
 use client_guesses::ClientGuesses;
 use directory::Directory;
 use memory::StoreMemory;
+use queue::Queue;
 use redeeming::Redemptions;
 use refusals::Refusals;
 use signing::{SigningError, SigningKeys};
@@ -123,6 +125,7 @@ pub struct Broker {
     refusals: Refusals,
     settings: FlowSettings,
     sealer: Sealer,
+    queue: Queue,
     network_mac: MacKey,
     form_mac: MacKey,
     code_mac: MacKey,
@@ -200,6 +203,7 @@ impl Broker {
             verified_tokens: VerifiedTokens::default(),
             audit_ids: IdSequence::default(),
             refusals: Refusals::new(),
+            queue: Queue::new(Arc::clone(&database), sealer.clone(), Arc::clone(&clock), Arc::clone(&random)),
             sealer,
             settings,
             database,
@@ -217,6 +221,11 @@ impl Broker {
     /// does.
     pub fn statement_seconds(&self) -> Option<Histogram> {
         self.database.statement_seconds()
+    }
+
+    /// The durable queue.
+    pub const fn queue(&self) -> &Queue {
+        &self.queue
     }
 
     /// Counts the changes of the directory that this node has seen.

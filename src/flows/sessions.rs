@@ -1,5 +1,6 @@
 //! Sessions: who a browser is signed in as, and how that begins.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -14,8 +15,11 @@ use crate::model::{Account, AccountId, FlowId, Organization, Proof, Secret, Sess
 use crate::policy::access::may_use_password;
 use crate::policy::step::SessionPermit;
 use crate::protocol::packed;
+use crate::store::session_ends::{END_PAGE, EndedSession, SessionsOf};
 use crate::store::sessions::NewSession;
-use crate::store::{StoreError, Tx, accounts, grants, interactions, mail_codes, organizations, sessions};
+use crate::store::{
+    StoreError, Tx, accounts, interactions, mail_codes, organizations, session_ends, sessions,
+};
 
 /// A session's use is noted at most so often.
 const TOUCH_EVERY: Duration = Duration::from_mins(1);
@@ -41,6 +45,15 @@ pub(super) struct SignIn<'a> {
     pub proof: Proof,
     /// The provider's ID token, for its logout.
     pub upstream_id_token: Option<Secret>,
+}
+
+/// Why sessions end, which says which of their grants end too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndReason {
+    /// Somebody has left them, or they are over. Grants with `offline_access` go on.
+    SignedOut,
+    /// What they stood on is gone, or is not trusted any more. All grants end.
+    Withdrawn,
 }
 
 /// A session that was opened, with the token that its cookie holds.
@@ -172,12 +185,49 @@ impl Broker {
         Ok(OpenedSession { session, token })
     }
 
-    /// Ends a session with the grants that do not outlive it; `false` when it had ended.
+    /// Ends a session that somebody has left; `false` when it had ended.
     pub(super) async fn end_session(&self, tx: &mut Tx, session: &Session) -> Result<bool, StoreError> {
+        let one = SessionsOf::One { account: session.account, session: session.id };
+        Ok(!self.end_sessions(tx, one, EndReason::SignedOut).await?.is_empty())
+    }
+
+    /// Ends sessions with the grants that do not outlive them, and gives what has ended. Every session that ends before its
+    /// time ends here, so that whatever follows from that has one place.
+    pub(super) async fn end_sessions(
+        &self,
+        tx: &mut Tx,
+        which: SessionsOf,
+        why: EndReason,
+    ) -> Result<Vec<EndedSession>, StoreError> {
         let now = self.clock.now();
-        let ended = sessions::end_session(tx, session.account, session.id, now).await?;
-        grants::revoke_grants_of_session(tx, session.id, now).await?;
-        Ok(ended)
+        // Order matters: sessions before grants, as whoever is given something holds the session first.
+        let mut ended = Vec::new();
+        loop {
+            let page = session_ends::end_sessions(tx, which, now).await?;
+            let is_last = page.len() < END_PAGE;
+            ended.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        if matches!(which, SessionsOf::One { .. }) && ended.is_empty() {
+            // It is somebody else's, or whoever ended it has revoked its grants too.
+            return Ok(ended);
+        }
+        let places: HashMap<SessionId, usize> =
+            ended.iter().enumerate().map(|(place, session)| (session.session, place)).collect();
+        loop {
+            let page = session_ends::revoke_grants_of(tx, which, why == EndReason::Withdrawn, now).await?;
+            for grant in &page {
+                let session = places.get(&grant.session).and_then(|place| ended.get_mut(*place));
+                if let Some(session) = session {
+                    session.apps.push(grant.app);
+                }
+            }
+            if page.len() < END_PAGE {
+                return Ok(ended);
+            }
+        }
     }
 
     /// Ends everything that an account has open: sessions, grants with all their tokens, interactions, and the codes that
@@ -191,8 +241,7 @@ impl Broker {
         let now = self.clock.now();
         // Order matters: interactions before sessions, as in every use case that goes on with one.
         interactions::end_interactions_of_account(tx, account, but, now).await?;
-        sessions::end_all_sessions(tx, account, now).await?;
-        grants::revoke_grants_of_account(tx, account, now).await?;
+        self.end_sessions(tx, SessionsOf::Account(account), EndReason::Withdrawn).await?;
         mail_codes::delete_codes_of_account(tx, account).await
     }
 

@@ -1,95 +1,28 @@
-//! What runs by itself, beside the requests. Each job is a loop that logs its failures and goes on.
+//! What runs by itself, beside the requests.
+//!
+//! * Jobs of the durable queue: a use case of `flows` leaves them in its own transaction, and a worker here does them
+//!   afterwards, once or more, on whichever node is first. One file each: [`send_mail`].
+//! * [`periodic`]: what each node does every so often.
 
-use std::future::Future;
+pub mod periodic;
+pub mod send_mail;
+pub mod worker;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::flows::Broker;
-use crate::flows::upkeep::ChangeReader;
+use send_mail::SendMail;
+use worker::Worker;
 
-/// How often other nodes' changes are read.
-const READ_CHANGES: Duration = Duration::from_secs(1);
-
-/// How often keys move from one stage to the next.
-const MOVE_KEYS: Duration = Duration::from_secs(15);
-
-/// How often it is looked for mails that are due.
-const SEND_MAILS: Duration = Duration::from_secs(1);
-
-/// How often refusals that were counted in memory are written.
-const WRITE_REFUSALS: Duration = Duration::from_secs(1);
-
-/// How often what has expired is removed.
-const SWEEP: Duration = Duration::from_mins(1);
-
-/// How often it is asked whether a signing key has had its time.
-const ROTATE: Duration = Duration::from_hours(1);
-
-/// How often the broker looks for days of the audit log that are old enough to leave it.
-const EXPORT_AUDIT: Duration = Duration::from_hours(1);
-
-/// How often it is said that a client secret ends soon.
-const WARN: Duration = Duration::from_hours(24);
-
-/// Starts all jobs; they end when the set is dropped.
+/// Starts everything; it ends when the set is dropped.
 pub fn start(broker: &Arc<Broker>) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
-    jobs.spawn(read_changes(Arc::clone(broker)));
-    jobs.spawn(every(MOVE_KEYS, "move_keys", Arc::clone(broker), |broker| async move {
-        Ok(broker.reload_signing_keys().await?)
-    }));
-    jobs.spawn(every(ROTATE, "rotate_keys", Arc::clone(broker), |broker| async move {
-        broker.rotate_signing_keys(true).await?;
-        Ok(())
-    }));
-    jobs.spawn(every(SEND_MAILS, "send_mails", Arc::clone(broker), |broker| async move {
-        // As many as are due, sixteen at a time.
-        while broker.deliver_mails().await? > 0 {}
-        Ok(())
-    }));
-    jobs.spawn(every(WRITE_REFUSALS, "write_refusals", Arc::clone(broker), |broker| async move {
-        Ok(broker.write_counted_refusals().await?)
-    }));
-    jobs.spawn(every(SWEEP, "sweep", Arc::clone(broker), |broker| async move {
-        broker.sweep().await?;
-        Ok(())
-    }));
-    jobs.spawn(every(EXPORT_AUDIT, "export_audit", Arc::clone(broker), |broker| async move {
-        broker.export_old_days().await?;
-        Ok(())
-    }));
-    jobs.spawn(every(WARN, "warn_of_ending_secrets", Arc::clone(broker), |broker| async move {
-        Ok(broker.warn_of_ending_secrets().await?)
-    }));
+    periodic::start(broker, &mut jobs);
+    // Without a way for mails, those that were kept before wait for it.
+    if broker.sends_mail() {
+        jobs.spawn(Worker::new(Arc::clone(broker), SendMail).run());
+    }
     jobs
-}
-
-async fn read_changes(broker: Arc<Broker>) {
-    let mut reader = ChangeReader::default();
-    let mut ticks = interval(READ_CHANGES);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = broker.forget_changes(&mut reader).await {
-            tracing::warn!(%error, "what other nodes have changed could not be read");
-        }
-    }
-}
-
-async fn every<F, T>(span: Duration, name: &'static str, broker: Arc<Broker>, run: F)
-where
-    F: Fn(Arc<Broker>) -> T + Send,
-    T: Future<Output = anyhow::Result<()>> + Send,
-{
-    let mut ticks = interval(span);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = run(Arc::clone(&broker)).await {
-            tracing::warn!(job = name, error = format!("{error:#}"), "a job failed");
-        }
-    }
 }

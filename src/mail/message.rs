@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::text::{MailTextError, Words};
 use crate::model::{Email, MAIL_CODE_LIFETIME, PASSWORD_LINK_LIFETIME};
 
-/// A mail as it waits in the outbox, sealed.
+/// A mail as it waits in the queue, sealed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Letter {
     /// To whom: the address as its owner wrote it.

@@ -1,6 +1,6 @@
 //! Mail: what is written to people, in which words, and how it leaves.
 //!
-//! Nothing here reads the database: a [`Letter`] comes from the outbox, is rendered, and is handed to a [`Mailer`]. The
+//! Nothing here reads the database: a [`Letter`] comes from the queue, is rendered, and is handed to a [`Mailer`]. The
 //! mail server is the operator's own and is reached by `lettre`, so the guard of outgoing calls does not stand before it.
 
 mod message;

@@ -157,6 +157,8 @@ ids! {
     MailId, "mai";
     /// One entry of the link ledger.
     LedgerId, "led";
+    /// A job of the durable queue.
+    JobId, "job";
 }
 
 impl AuditId {

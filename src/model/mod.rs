@@ -41,8 +41,8 @@ pub use flow::{
     UpstreamRequest,
 };
 pub use id::{
-    AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, KeyId, LedgerId, MailId,
-    OrganizationId, ProfileId, SessionId, is_like_an_id,
+    AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, JobId, KeyId, LedgerId,
+    MailId, OrganizationId, ProfileId, SessionId, is_like_an_id,
 };
 pub use interaction::{Answers, Interaction, InteractionEnd, Linking, SessionStage, Stage, Subject, Wanted};
 pub use link::{

@@ -2,7 +2,7 @@
 //! are kept only as hashes; each is used once, by one guarded statement.
 
 use super::row::{Row, text, time, to_json, words};
-use super::tx::{execute, execute_many, fetch_many, fetch_optional, row, statements};
+use super::tx::{execute, execute_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, AppId, GrantId, OrganizationId, Proof, SessionId, Timestamp};
 
@@ -34,11 +34,7 @@ statements! {
     FIND = concat!("SELECT ", grant_columns!(), " FROM grants WHERE id = $1");
     EXTEND = "UPDATE grants SET expires_at = $2 WHERE id = $1 AND expires_at < $2";
     REVOKE = "UPDATE grants SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
-    REVOKE_OF_SESSION = "UPDATE grants SET revoked_at = $2 WHERE session_id = $1 AND revoked_at IS NULL \
-                         AND (' ' || scopes || ' ') NOT LIKE '% offline_access %'";
-    REVOKE_OF_OTHERS = "UPDATE grants SET revoked_at = $3 WHERE account_id = $1 AND session_id <> $2 AND revoked_at IS NULL \
-                        AND (' ' || scopes || ' ') NOT LIKE '% offline_access %'";
-    REVOKE_OF_ACCOUNT = "UPDATE grants SET revoked_at = $2 WHERE account_id = $1 AND revoked_at IS NULL";
+    REVOKE_OF_APP = "UPDATE grants SET revoked_at = $3 WHERE account_id = $1 AND app_id = $2 AND revoked_at IS NULL";
     INSERT_CODE = "INSERT INTO codes (hash, grant_id, redirect_uri, code_challenge, nonce, expires_at, names_grant) \
                    VALUES ($1, $2, $3, $4, $5, $6, TRUE)";
     FIND_CODE = "SELECT hash, grant_id, redirect_uri, code_challenge, nonce, expires_at, used_at FROM codes WHERE hash = $1";
@@ -60,7 +56,6 @@ statements! {
                                JOIN accounts a ON a.id = s.account_id WHERE s.app_id = $1 AND s.subject = $2 \
                                UNION ALL SELECT b.id, b.merged_into FROM accounts b JOIN chain c ON b.id = c.next) \
                                SELECT id AS account_id FROM chain WHERE next IS NULL";
-    LIST_APPS_OF_SESSION = "SELECT DISTINCT app_id FROM grants WHERE session_id = $1 LIMIT 1000";
 }
 
 /// What an app was given for an account: the family of a code and its tokens.
@@ -164,12 +159,6 @@ row! {
 }
 
 row! {
-    struct AppIdRow {
-        app_id: String,
-    }
-}
-
-row! {
     struct DeadRow {
         id: String,
     }
@@ -267,40 +256,14 @@ pub async fn revoke_grant(tx: &mut Tx, id: GrantId, now: Timestamp) -> Result<bo
     Ok(execute!(tx, REVOKE, id.to_string(), now.unix_micros())? == 1)
 }
 
-/// Revokes the grants that end with a session: those without `offline_access`.
-pub async fn revoke_grants_of_session(
-    tx: &mut Tx,
-    session: SessionId,
-    now: Timestamp,
-) -> Result<u64, StoreError> {
-    execute_many!(tx, REVOKE_OF_SESSION, session.to_string(), now.unix_micros())
-}
-
-/// Revokes the grants that end with the sessions of an account, but for those of the session `keep`.
-pub async fn revoke_grants_of_other_sessions(
+/// Revokes the grants that an account has given to an app.
+pub async fn revoke_grants_of_app(
     tx: &mut Tx,
     account: AccountId,
-    keep: SessionId,
+    app: AppId,
     now: Timestamp,
-) -> Result<u64, StoreError> {
-    execute_many!(tx, REVOKE_OF_OTHERS, account.to_string(), keep.to_string(), now.unix_micros())
-}
-
-/// Revokes all grants of an account, those that outlive sessions included.
-pub async fn revoke_grants_of_account(
-    tx: &mut Tx,
-    account: AccountId,
-    now: Timestamp,
-) -> Result<u64, StoreError> {
-    execute_many!(tx, REVOKE_OF_ACCOUNT, account.to_string(), now.unix_micros())
-}
-
-/// The apps that were given something in a session.
-pub async fn list_apps_of_session(tx: &mut Tx, session: SessionId) -> Result<Vec<AppId>, StoreError> {
-    let id = session.to_string();
-    let rows = fetch_many!(tx, AppIdRow, LIST_APPS_OF_SESSION, &id)?;
-    let at = Row { table: "grants", id: &id };
-    rows.iter().map(|row| at.parse("app_id", &row.app_id)).collect()
+) -> Result<(), StoreError> {
+    execute_many!(tx, REVOKE_OF_APP, account.to_string(), app.to_string(), now.unix_micros()).map(drop)
 }
 
 /// Records a code.

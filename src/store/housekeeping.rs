@@ -103,7 +103,15 @@ statements! {
         ") AND NOT EXISTS (SELECT 1 FROM proven_flows f WHERE f.session_id = s.id) \
          AND NOT EXISTS (SELECT 1 FROM mail_codes c WHERE c.session_id = s.id))"
     );
+    DELETE_DONE_JOBS = "DELETE FROM jobs WHERE id IN \
+                        (SELECT id FROM jobs WHERE outcome = 'done' AND finished_at < $1 LIMIT 1000)";
+    DELETE_DEAD_JOBS = "DELETE FROM jobs WHERE id IN \
+                        (SELECT id FROM jobs WHERE outcome = 'dead' AND finished_at < $1 LIMIT 1000)";
+    DELETE_FORGOTTEN_JOBS = "DELETE FROM jobs WHERE id IN \
+                             (SELECT id FROM jobs WHERE finished_at IS NULL AND useful_until < $1 LIMIT 1000)";
     DELETE_MAILS = "DELETE FROM mails WHERE id IN (SELECT id FROM mails WHERE finished_at < $1 LIMIT 1000)";
+    DELETE_WAITING_MAILS = "DELETE FROM mails WHERE id IN \
+                            (SELECT id FROM mails WHERE finished_at IS NULL AND next_attempt_at < $1 LIMIT 1000)";
     DELETE_MAIL_COUNTS = "DELETE FROM mail_counts WHERE (subject, span, began) IN \
                           (SELECT subject, span, began FROM mail_counts WHERE expires_at < $1 LIMIT 1000)";
     DELETE_GUESSES = "DELETE FROM guesses WHERE (scope, subject) IN (SELECT scope, subject FROM guesses \
@@ -119,6 +127,9 @@ statements! {
 
 /// How many rows a statement deletes at most, so that no transaction is long.
 const STEP: u64 = 1_000;
+
+/// How long a job that was given up stays as a dead letter, so that `check` tells of it.
+const DEAD_JOBS_STAY: Duration = Duration::from_hours(24 * 7);
 
 /// What a step of the clean-up did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,10 +169,13 @@ const LATER: &[&str] = &[
     DELETE_CHANGES,
 ];
 
-/// Deletes up to a thousand rows of each kind that expired before `now`. Sessions, codes, interactions, changes, counted refusals, and
-/// the marks of what was used or revoked, are kept for an hour longer; guess counters and sent mails for two days after
-/// their last change; the places of replaced profiles for sixty days: twice as long as they can be given back.
+/// Deletes up to a thousand rows of each kind that expired before `now`. Sessions, codes, interactions, changes, counted
+/// refusals, and the marks of what was used or revoked, are kept for an hour longer; guess counters and jobs that are done
+/// for two days after their last change, jobs that were given up for a week, and jobs that no worker took for two days
+/// after they were of use; the places of replaced profiles for sixty days: twice as long as they can be given back. The
+/// table `mails` is an earlier version's, which nobody reads any more.
 pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
+    let week = now.before(DEAD_JOBS_STAY).unix_micros();
     let days = now.before(Duration::from_hours(48)).unix_micros();
     let hour = now.before(Duration::from_hours(1));
     let sixty_days = now.before(UNDO_WINDOW * 2).unix_micros();
@@ -170,7 +184,11 @@ pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
     let later = LATER.iter().map(|statement| (*statement, hour.unix_micros()));
     let kept_longer = [
         (DELETE_GUESSES, days),
+        (DELETE_DONE_JOBS, days),
+        (DELETE_DEAD_JOBS, week),
+        (DELETE_FORGOTTEN_JOBS, days),
         (DELETE_MAILS, days),
+        (DELETE_WAITING_MAILS, days),
         (DELETE_FLOODS, hour.unix_seconds().div_euclid(60)),
         (DELETE_REPLACED, sixty_days),
     ];

@@ -1,9 +1,9 @@
 //! What a merge of two accounts moves besides profiles, and what undoing it moves back: each by one guarded statement.
 
 use super::row::Row;
-use super::tx::{execute, execute_many, fetch_many, fetch_optional, row, statements};
+use super::tx::{execute, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
-use crate::model::{AccountId, AppId, OrganizationId, ProfileId, Role, Timestamp, Username};
+use crate::model::{AccountId, AppId, OrganizationId, Role, Timestamp, Username};
 
 statements! {
     MARK = "UPDATE accounts SET merged_into = $2, updated_at = $3 WHERE id = $1 AND merged_into IS NULL AND profile_count = 0";
@@ -20,14 +20,6 @@ statements! {
                 ON CONFLICT (account_id, role) DO NOTHING";
     TAKE_ROLE = "DELETE FROM account_roles WHERE account_id = $1 AND role = $2";
     SET_USERNAME = "UPDATE accounts SET username = $2, username_key = $3, updated_at = $4 WHERE id = $1";
-    END_SESSIONS_SINCE = "UPDATE sessions SET ended_at = $3 WHERE account_id = $1 AND ended_at IS NULL \
-                          AND (created_at >= $2 OR authenticated_at >= $2)";
-    REVOKE_GRANTS_SINCE = "UPDATE grants SET revoked_at = $3 WHERE account_id = $1 AND revoked_at IS NULL AND (created_at >= $2 \
-                           OR EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = grants.id AND r.created_at >= $2))";
-    REVOKE_GRANTS_OF_APP = "UPDATE grants SET revoked_at = $3 WHERE account_id = $1 AND app_id = $2 AND revoked_at IS NULL";
-    END_SESSIONS_OF_PROFILE = "UPDATE sessions SET ended_at = $3 WHERE account_id = $1 AND profile_id = $2 AND ended_at IS NULL";
-    REVOKE_GRANTS_OF_PROFILE = "UPDATE grants SET revoked_at = $3 WHERE account_id = $1 AND revoked_at IS NULL \
-                                AND (profile_id = $2 OR profile_id IS NULL)";
 }
 
 row! {
@@ -142,42 +134,5 @@ pub async fn swap_usernames(
         let (text, key) = (name.map(Username::as_str), name.map(Username::key));
         execute!(tx, SET_USERNAME, account.to_string(), text, key, now.unix_micros())?;
     }
-    Ok(())
-}
-
-/// Ends the sessions of an account that were opened or renewed since `since`, and revokes the grants that were given,
-/// or refreshed, since then.
-pub async fn end_what_was_opened_since(
-    tx: &mut Tx,
-    account: AccountId,
-    since: Timestamp,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let (account, since, now) = (account.to_string(), since.unix_micros(), now.unix_micros());
-    execute_many!(tx, END_SESSIONS_SINCE, &account, since, now)?;
-    execute_many!(tx, REVOKE_GRANTS_SINCE, &account, since, now)?;
-    Ok(())
-}
-
-/// Revokes the grants that an account has given to an app.
-pub async fn revoke_grants_of_app(
-    tx: &mut Tx,
-    account: AccountId,
-    app: AppId,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    execute_many!(tx, REVOKE_GRANTS_OF_APP, account.to_string(), app.to_string(), now.unix_micros()).map(drop)
-}
-
-/// Ends the sessions of an account that one of its profiles opened, and revokes the grants that were given in them.
-pub async fn end_what_profile_opened(
-    tx: &mut Tx,
-    account: AccountId,
-    profile: ProfileId,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let (account, profile, now) = (account.to_string(), profile.to_string(), now.unix_micros());
-    execute_many!(tx, END_SESSIONS_OF_PROFILE, &account, &profile, now)?;
-    execute_many!(tx, REVOKE_GRANTS_OF_PROFILE, &account, &profile, now)?;
     Ok(())
 }

@@ -57,6 +57,7 @@ const FILES: &[File] = &[
     file!(23, Common, "common", "0023_what_is_over_goes.sql"),
     file!(24, Common, "common", "0024_turns.sql"),
     file!(25, Common, "common", "0025_interactions.sql"),
+    file!(26, Common, "common", "0026_jobs.sql"),
 ];
 
 /// The migrations for one database, in order.

@@ -23,20 +23,22 @@ pub mod grants;
 pub mod guesses;
 pub mod housekeeping;
 pub mod interactions;
+pub mod jobs;
 pub mod keys;
 pub mod ledger;
 pub mod looks;
 pub mod mail_codes;
+pub mod mail_counts;
 pub mod merging;
 mod migrations;
 pub mod organizations;
-pub mod outbox;
 pub mod password_links;
 pub mod passwords;
 mod postgres;
 pub mod profiles;
 pub mod replacing;
 mod row;
+pub mod session_ends;
 pub mod sessions;
 mod sqlite;
 pub mod standing;
@@ -246,7 +248,7 @@ pub enum OpenError {
 
 /// Every statement of the store, as (file, name, text).
 pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
-    let files: [(&'static str, &[(&'static str, &'static str)]); 27] = [
+    let files: [(&'static str, &[(&'static str, &'static str)]); 29] = [
         ("accounts", accounts::STATEMENTS),
         ("apps", apps::STATEMENTS),
         ("audit", audit::STATEMENTS),
@@ -259,18 +261,20 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("flows", flows::STATEMENTS),
         ("grants", grants::STATEMENTS),
         ("guesses", guesses::STATEMENTS),
+        ("jobs", jobs::STATEMENTS),
         ("keys", keys::STATEMENTS),
         ("ledger", ledger::STATEMENTS),
         ("interactions", interactions::STATEMENTS),
         ("looks", looks::STATEMENTS),
         ("mail_codes", mail_codes::STATEMENTS),
+        ("mail_counts", mail_counts::STATEMENTS),
         ("merging", merging::STATEMENTS),
         ("organizations", organizations::STATEMENTS),
-        ("outbox", outbox::STATEMENTS),
         ("password_links", password_links::STATEMENTS),
         ("passwords", passwords::STATEMENTS),
         ("profiles", profiles::STATEMENTS),
         ("replacing", replacing::STATEMENTS),
+        ("session_ends", session_ends::STATEMENTS),
         ("sessions", sessions::STATEMENTS),
         ("standing", standing::STATEMENTS),
         ("turns", turns::STATEMENTS),

@@ -1,7 +1,7 @@
 //! Sessions. The cookie's token is kept only as its hash.
 
 use super::row::{Row, text, time, words};
-use super::tx::{execute, execute_many, fetch_many, fetch_optional, row, statements};
+use super::tx::{execute, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, ConnectionId, OrganizationId, Proof, Session, SessionId, Timestamp};
 
@@ -46,10 +46,7 @@ statements! {
              idle_until = $13, expires_at = $14, organization_id = $15, witnessed = $16, confirmed_at = NULL WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
     CONFIRM = "UPDATE sessions SET token_hash = $2, confirmed_at = $3 WHERE id = $1 AND token_hash = $4 AND ended_at IS NULL";
     TOUCH = "UPDATE sessions SET last_seen_at = $2, idle_until = $3 WHERE id = $1 AND ended_at IS NULL";
-    END = "UPDATE sessions SET ended_at = $3 WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
-    END_ALL = "UPDATE sessions SET ended_at = $2 WHERE account_id = $1 AND ended_at IS NULL";
     HOLD = "UPDATE sessions SET last_seen_at = last_seen_at WHERE id = $1 AND ended_at IS NULL";
-    END_OTHERS = "UPDATE sessions SET ended_at = $3 WHERE account_id = $1 AND id <> $2 AND ended_at IS NULL";
     FIND_UPSTREAM_ID_TOKEN = "SELECT upstream_id_token_sealed FROM sessions WHERE id = $1";
 }
 
@@ -213,31 +210,6 @@ pub async fn touch_session(
 ) -> Result<(), StoreError> {
     execute!(tx, TOUCH, id.to_string(), now.unix_micros(), idle_until.unix_micros())?;
     Ok(())
-}
-
-/// Ends one session of an account; `false` when it had ended or is another account's.
-pub async fn end_session(
-    tx: &mut Tx,
-    account: AccountId,
-    id: SessionId,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    Ok(execute!(tx, END, id.to_string(), account.to_string(), now.unix_micros())? == 1)
-}
-
-/// Ends all sessions of an account but `keep`; gives how many.
-pub async fn end_other_sessions(
-    tx: &mut Tx,
-    account: AccountId,
-    keep: SessionId,
-    now: Timestamp,
-) -> Result<u64, StoreError> {
-    execute_many!(tx, END_OTHERS, account.to_string(), keep.to_string(), now.unix_micros())
-}
-
-/// Ends all sessions of an account; gives how many.
-pub async fn end_all_sessions(tx: &mut Tx, account: AccountId, now: Timestamp) -> Result<u64, StoreError> {
-    execute_many!(tx, END_ALL, account.to_string(), now.unix_micros())
 }
 
 /// Holds a session for the rest of the transaction, so that nobody ends it meanwhile; `false` when it has ended.

@@ -21,6 +21,7 @@ mod conformance;
 mod faults;
 mod harness;
 mod house;
+mod jobs;
 mod linking;
 mod mail;
 mod manage;

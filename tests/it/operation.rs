@@ -8,7 +8,7 @@ use crate::harness::world::World;
 use crate::on_both_databases;
 
 /// A request to the management listener: status line and body together.
-async fn ask(address: std::net::SocketAddr, path: &str) -> String {
+pub async fn ask(address: std::net::SocketAddr, path: &str) -> String {
     let mut socket = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();

@@ -1,10 +1,11 @@
 //! What an undoing gives back: profiles, the place of one, names.
 
 use super::super::Broker;
-use super::super::sessions::CurrentSession;
+use super::super::sessions::{CurrentSession, EndReason};
 use super::undo::{UndoError, UndoRefusal};
 use crate::model::{Account, AccountId, Contact, LedgerEntry, NamedSide, Profile, ProfileId, ProfileKind};
 use crate::policy::link::merge::roles_after_undo;
+use crate::store::session_ends::SessionsOf;
 use crate::store::{StoreError, Tx, accounts, connections, ledger, merging, passwords, profiles, replacing};
 
 impl Broker {
@@ -52,9 +53,10 @@ impl Broker {
         }
         self.end_own(tx, own).await?;
         if let Some(held) = held {
-            merging::end_what_profile_opened(tx, account, held.id, now).await?;
+            self.end_sessions(tx, SessionsOf::Profile { account, profile: held.id }, EndReason::Withdrawn)
+                .await?;
         }
-        merging::end_what_was_opened_since(tx, account, entry.at, now).await?;
+        self.end_sessions(tx, SessionsOf::Since { account, since: entry.at }, EndReason::Withdrawn).await?;
         Ok(())
     }
 

@@ -3,15 +3,16 @@
 
 use super::super::Broker;
 use super::super::evidence::{Event, receipt_of};
+use super::super::sessions::EndReason;
 use super::LinkAttempt;
 use super::finish::FinishError;
 use super::join::NewEntry;
 use crate::model::{Account, AccountId, LedgerKind, Moved, NamedSide, Organization, ProfileKind};
 use crate::policy::link::merge::{Party, Plan, plan};
 use crate::policy::link::{LinkRefusal, Newcomer, may_join};
+use crate::store::session_ends::SessionsOf;
 use crate::store::{
-    StoreError, Tx, accounts, expected, grants, interactions, merging, password_links, passwords, profiles,
-    sessions,
+    StoreError, Tx, accounts, expected, interactions, merging, password_links, passwords, profiles,
 };
 
 impl Broker {
@@ -131,11 +132,10 @@ impl Broker {
         kept: AccountId,
         attempt: &LinkAttempt,
     ) -> Result<(), StoreError> {
-        let now = self.clock.now();
         match attempt.interaction.session.id() {
             Some(here) => {
-                sessions::end_other_sessions(tx, kept, here, now).await?;
-                grants::revoke_grants_of_other_sessions(tx, kept, here, now).await?;
+                let others = SessionsOf::AccountBut { account: kept, keep: here };
+                self.end_sessions(tx, others, EndReason::SignedOut).await?;
             }
             None => self.end_everything(tx, kept, Some(attempt.id())).await?,
         }

@@ -7,7 +7,7 @@ use super::super::error::{FlowError, private_detail, refused};
 use super::super::evidence::Event;
 use super::super::manage::ManageError;
 use super::super::reauthentication::Sensitive;
-use super::super::sessions::CurrentSession;
+use super::super::sessions::{CurrentSession, EndReason};
 use super::super::visit::{Answer, CookieChange, NextPage, Visit};
 use super::join::NewEntry;
 use super::own::LedgerView;
@@ -15,7 +15,8 @@ use crate::model::{
     AccountId, Actor, Email, LedgerEntry, LedgerId, LedgerKind, Moved, NamedSide, ProfileId, SensitiveAction,
     UNDO_WINDOW,
 };
-use crate::store::{StoreError, Tx, accounts, ledger, merging, profiles, replacing};
+use crate::store::session_ends::SessionsOf;
+use crate::store::{StoreError, Tx, accounts, grants, ledger, merging, profiles, replacing};
 
 /// Why nothing was undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,7 +232,6 @@ impl Broker {
         profile: ProfileId,
         own: Option<&CurrentSession>,
     ) -> Result<(), UndoError> {
-        let now = self.clock.now();
         let held = replacing::find_here_or_successor(tx, profile).await?;
         let Some(held) = held.filter(|held| held.account == entry.account) else {
             return Err(UndoError::Refused(UndoRefusal::Gone));
@@ -240,8 +240,10 @@ impl Broker {
             return Err(UndoError::Refused(UndoRefusal::Last));
         }
         self.end_own(tx, own).await?;
-        merging::end_what_profile_opened(tx, entry.account, held.id, now).await?;
-        merging::end_what_was_opened_since(tx, entry.account, entry.at, now).await?;
+        let (account, since) = (entry.account, entry.at);
+        self.end_sessions(tx, SessionsOf::Profile { account, profile: held.id }, EndReason::Withdrawn)
+            .await?;
+        self.end_sessions(tx, SessionsOf::Since { account, since }, EndReason::Withdrawn).await?;
         Ok(())
     }
 
@@ -281,13 +283,16 @@ impl Broker {
         self.end_own(tx, own).await?;
         // Also a session that is older than the merge may have gone on by a profile that came with it.
         for profile in &moved.profiles {
-            merging::end_what_profile_opened(tx, kept.id, *profile, now).await?;
+            let opened = SessionsOf::Profile { account: kept.id, profile: *profile };
+            self.end_sessions(tx, opened, EndReason::Withdrawn).await?;
         }
-        merging::end_what_was_opened_since(tx, kept.id, entry.at, now).await?;
-        merging::end_what_was_opened_since(tx, back.id, entry.at, now).await?;
+        for account in [kept.id, back.id] {
+            let since = SessionsOf::Since { account, since: entry.at };
+            self.end_sessions(tx, since, EndReason::Withdrawn).await?;
+        }
         for app in &moved.subjects {
             // These name the account that comes back, whatever the clocks of other nodes say of when they were given.
-            merging::revoke_grants_of_app(tx, kept.id, *app, now).await?;
+            grants::revoke_grants_of_app(tx, kept.id, *app, now).await?;
         }
         self.give_back_names(tx, entry, &kept, &back).await?;
         if !kept.enabled {

@@ -5,14 +5,15 @@ use super::super::account::own_event;
 use super::super::brand::BrandView;
 use super::super::error::{FlowError, refused};
 use super::super::reauthentication::Sensitive;
-use super::super::sessions::CurrentSession;
+use super::super::sessions::{CurrentSession, EndReason};
 use super::super::visit::{Answer, CookieChange, NextPage, Visit};
 use super::join::NewEntry;
 use super::own::ProfileView;
 use crate::model::{
     LedgerKind, Moved, OrganizationId, Profile, ProfileId, ProfileKind, SensitiveAction, SessionId,
 };
-use crate::store::{Tx, accounts, merging, password_links, passwords, profiles, sessions};
+use crate::store::session_ends::SessionsOf;
+use crate::store::{Tx, accounts, password_links, passwords, profiles, sessions};
 
 /// What the page shows that asks before a profile is taken away.
 #[derive(Debug, Clone)]
@@ -62,13 +63,13 @@ impl Broker {
             return Err(refused(event, "not_found", "profile_not_own"));
         };
         let side = self.name_profile(&mut self.database.read().await?, &found).await?;
-        let now = self.clock.now();
         let mut tx = self.database.write().await?;
         accounts::hold_account(&mut tx, account.id).await?;
         if let Some(code) = self.take_away(&mut tx, organization.id, &found, session.id).await? {
             return Err(refused(event, code, code));
         }
-        merging::end_what_profile_opened(&mut tx, account.id, profile, now).await?;
+        let opened = SessionsOf::Profile { account: account.id, profile };
+        self.end_sessions(&mut tx, opened, EndReason::Withdrawn).await?;
         let entry = NewEntry {
             kind: LedgerKind::Unlinked,
             organization: organization.id,

@@ -1,12 +1,16 @@
 //! `check`: what works and what does not. It changes nothing; it asks every provider for its metadata and keys.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::flows::Broker;
 use crate::model::{EmailTrust, Organization, Timestamp};
 use crate::policy::deadline::{Deadline, WARN_BEFORE, deadline};
 use crate::store::connections::ConnectionRecord;
 use crate::store::{StoreError, connections, organizations};
+
+/// A job that has been due for so long is late: workers look each second.
+const LATE: Duration = Duration::from_mins(5);
 
 /// What comes of looking at something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,13 +62,14 @@ impl Check {
 }
 
 impl Broker {
-    /// Looks at the keys, mail and every connection.
+    /// Looks at the keys, mail, the queue of jobs and every connection.
     pub async fn check(&self) -> Result<Vec<Check>, StoreError> {
         let mut checks = vec![self.check_keys().await];
         checks.push(match self.probe_mail().await {
             Ok(finding) => Check::new("mail", Verdict::Good, finding),
             Err(finding) => Check::new("mail", Verdict::Bad, finding),
         });
+        checks.extend(self.check_queue().await?);
         let mut after = String::new();
         loop {
             let page = {
@@ -97,6 +102,35 @@ impl Broker {
             Ok(keys) => Check::new("keys", Verdict::Good, format!("{} signing keys, all open", keys.len())),
             Err(error) => Check::new("keys", Verdict::Bad, error.to_string()),
         }
+    }
+
+    /// Whether queued jobs are done: one finding for each name that has something to tell, else one for all.
+    async fn check_queue(&self) -> Result<Vec<Check>, StoreError> {
+        let now = self.clock.now();
+        let mut checks = Vec::new();
+        for state in self.queue.states().await? {
+            let mut texts = Vec::new();
+            if let Some(since) = state.due_since.filter(|since| now.since(*since) >= LATE) {
+                texts.push(format!(
+                    "{} wait, one of them since {since}: see whether a server runs, and what its log says of jobs",
+                    state.waiting
+                ));
+            }
+            if let Some(deaths) = state.deaths {
+                texts.push(format!(
+                    "{} were given up, the first at {}, the last at {} ({}): the audit log says which; their content is gone, \
+                     they are not tried again, and each leaves this list after a week",
+                    state.dead, deaths.first, deaths.last, deaths.last_error
+                ));
+            }
+            if !texts.is_empty() {
+                checks.push(Check::new(format!("jobs {}", state.name), Verdict::Warning, texts.join("; ")));
+            }
+        }
+        if checks.is_empty() {
+            checks.push(Check::new("jobs", Verdict::Good, "none waits for long, and none was given up"));
+        }
+        Ok(checks)
     }
 
     async fn check_connection(&self, organization: &Organization, record: &ConnectionRecord) -> Check {

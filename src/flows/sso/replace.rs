@@ -7,10 +7,12 @@ use super::super::Broker;
 use super::super::directory::ConnectionEntry;
 use super::super::evidence::Event;
 use super::super::link::{NewEntry, name_identity};
+use super::super::sessions::EndReason;
 use super::provision::NewPersonError;
 use crate::model::{Identity, LedgerKind, Moved, Profile, ProfileId, Replacement};
 use crate::policy::link::replacement::{Predecessor, SUBJECT, current, identifier, may_replace, predecessor};
-use crate::store::{StoreError, Tx, accounts, connections, merging, profiles, replacing};
+use crate::store::session_ends::SessionsOf;
+use crate::store::{StoreError, Tx, accounts, connections, profiles, replacing};
 
 impl Broker {
     /// Keeps what a connection is told to keep of an ID token, with the profile that it signed in; what the token does not
@@ -108,7 +110,7 @@ impl Broker {
             return Err(StoreError::Conflict.into());
         }
         profiles::insert_profile(tx, Some(organization.id), &new).await?;
-        merging::end_what_profile_opened(tx, account, old.id, now).await?;
+        self.end_sessions(tx, SessionsOf::Profile { account, profile: old.id }, EndReason::Withdrawn).await?;
         let entry = NewEntry {
             kind: LedgerKind::Replaced,
             organization: organization.id,

@@ -4,9 +4,18 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use countersign::flows::Broker;
+use countersign::jobs::send_mail::SendMail;
+use countersign::jobs::worker::Worker;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+
+/// Sends the mails that are due, until none is. The broker's own worker may be at some of them meanwhile.
+pub async fn send_mails(broker: &Arc<Broker>) {
+    let mut worker = Worker::new(Arc::clone(broker), SendMail);
+    while worker.begin_due().await.unwrap() > 0 || worker.next_end().await {}
+}
 
 /// A mail as its recipient reads it.
 #[derive(Debug, Clone)]

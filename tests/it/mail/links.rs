@@ -8,7 +8,7 @@ use http::Method;
 use crate::harness::app::TestApp;
 use crate::harness::browser::{Browser, Page};
 use crate::harness::database::Kind;
-use crate::harness::mailbox::{Mailbox, Received};
+use crate::harness::mailbox::{Mailbox, Received, send_mails};
 use crate::harness::world::{PASSWORD, World};
 use crate::linking::pages::{by_password, linked, own_page};
 use crate::on_both_databases;
@@ -40,9 +40,9 @@ pub(super) async fn world_on(kind: Kind, connection: &str) -> (World, Mailbox) {
 
 /// What has arrived once everything was sent.
 pub(super) async fn mails(world: &World, mailbox: &Mailbox) -> Vec<Received> {
-    let rows = "mails WHERE finished_at IS NULL";
+    let rows = "jobs WHERE finished_at IS NULL";
     for _ in 0..300 {
-        world.app.broker.deliver_mails().await.unwrap();
+        send_mails(&world.app.broker).await;
         if world.app.count_rows(&[rows]).await[rows] == 0 {
             break;
         }
@@ -88,7 +88,7 @@ on_both_databases! {
         world.apply_with("linking = false", "").await;
         browser.press(page.expect(200, "link-confirm"), "link-confirm", &[]).await;
         assert!(mails(&world, &mailbox).await.is_empty());
-        assert_eq!(world.app.count_rows(&["mails"]).await["mails"], 0);
+        assert_eq!(world.app.count_rows(&["jobs"]).await["jobs"], 0);
     }
 }
 

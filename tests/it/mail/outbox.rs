@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use countersign::flows::Broker;
 use countersign::flows::mail::OutgoingMail;
 use countersign::mail::Message;
 
 use crate::harness::app::TestApp;
 use crate::harness::database::Kind;
-use crate::harness::mailbox::{MailServer, Mailbox};
+use crate::harness::mailbox::{MailServer, Mailbox, send_mails};
 use crate::on_both_databases;
 
 fn mail(to: &str, key: Option<&str>) -> OutgoingMail {
@@ -37,10 +36,6 @@ async fn queue(app: &TestApp, mails: Vec<OutgoingMail>, commit: bool) {
     }
 }
 
-async fn deliver(broker: &Broker) {
-    while broker.deliver_mails().await.unwrap() > 0 {}
-}
-
 /// A broker that writes mails into a folder.
 async fn with_mailbox(kind: Kind) -> (TestApp, Mailbox) {
     let mailbox = Mailbox::new();
@@ -61,27 +56,59 @@ async fn with_server(kind: Kind, port: u16) -> TestApp {
     TestApp::configured(kind, &settings).await
 }
 
+/// Waits until the broker's own worker has sent what it is at.
+async fn settled(app: &TestApp) {
+    for _ in 0..200 {
+        if waiting(app).await == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("mails wait");
+}
+
 /// How many mails wait.
 async fn waiting(app: &TestApp) -> i64 {
-    app.count_rows(&["mails WHERE finished_at IS NULL"]).await["mails WHERE finished_at IS NULL"]
+    app.count_rows(&["jobs WHERE finished_at IS NULL"]).await["jobs WHERE finished_at IS NULL"]
 }
 
 on_both_databases! {
     async fn what_was_rolled_back_is_told_to_nobody_and_the_rest_once(kind: Kind) {
         let (app, mailbox) = with_mailbox(kind).await;
         queue(&app, vec![mail("ann@acme.test", None)], false).await;
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         assert!(mailbox.mails().is_empty());
         let twice = vec![mail("bob@acme.test", Some("one")), mail("bob@acme.test", Some("one"))];
         queue(&app, twice, true).await;
         queue(&app, vec![mail("bob@acme.test", Some("one"))], true).await;
         assert!(!String::from_utf8_lossy(&app.everything_stored().await).contains("CANARY-what"));
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         let mails = mailbox.mails();
         assert_eq!(mails.len(), 1, "{mails:?}");
         assert_eq!(mails[0].to, "bob@acme.test");
         assert!(mails[0].text.contains("CANARY-what") && mails[0].text.contains("rückgängig"), "{mails:?}");
         assert_eq!(waiting(&app).await, 0);
+    }
+}
+
+on_both_databases! {
+    async fn a_mail_that_was_sent_and_not_noted_is_the_same_mail_when_it_is_sent_again(kind: Kind) {
+        let (app, mailbox) = with_mailbox(kind).await;
+        queue(&app, vec![mail("ann@acme.test", None)], true).await;
+        app.run_statement("CREATE TABLE before AS SELECT * FROM jobs").await;
+        send_mails(&app.broker).await;
+        settled(&app).await;
+        let first = mailbox.mails();
+        assert_eq!(first.len(), 1);
+        // As if the node had died before it could say so; its lease is over.
+        let payload = "UPDATE jobs SET payload_sealed = (SELECT b.payload_sealed FROM before b WHERE b.id = jobs.id), \
+                       due_at = 0, finished_at = NULL, outcome = NULL";
+        app.run_statement(payload).await;
+        send_mails(&app.broker).await;
+        settled(&app).await;
+        assert_eq!(mailbox.mails().len(), 1, "one file a mail, however often it is sent");
+        let again = "jobs WHERE outcome = 'done' AND attempts >= 2";
+        assert_eq!(app.count_rows(&[again]).await[again], 1);
     }
 }
 
@@ -98,7 +125,7 @@ on_both_databases! {
             let barrier = barrier.clone();
             workers.spawn(async move {
                 barrier.wait().await;
-                deliver(&broker).await;
+                send_mails(&broker).await;
             });
         }
         workers.join_all().await;
@@ -125,22 +152,22 @@ on_both_databases! {
         server.answer("full@acme.test", 452);
         let all = ["gone@acme.test", "full@acme.test", "ann@acme.test", "bob@acme.test"];
         queue(&app, all.map(|to| mail(to, None)).into(), true).await;
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         settle(&server, 2).await;
         assert_eq!(waiting(&app).await, 1, "the one for whom there is no room waits");
         assert_eq!(app.refusals().await, ["mail_given_up"]);
         // It is tried again later each time, and the one that was refused for good never.
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         assert_eq!(server.tries("full@acme.test"), 1);
         app.clock.advance(Duration::from_secs(31));
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         tries(&server, 2).await;
         app.clock.advance(Duration::from_secs(31));
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         assert_eq!(server.tries("full@acme.test"), 2);
         server.answer("full@acme.test", 250);
         app.clock.advance(Duration::from_secs(30));
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         settle(&server, 3).await;
         assert_eq!(waiting(&app).await, 0);
         assert_eq!(server.tries("gone@acme.test"), 1);
@@ -178,19 +205,19 @@ on_both_databases! {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let app = with_server(kind, free).await;
         queue(&app, vec![mail("ann@acme.test", None)], true).await;
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         assert_eq!(waiting(&app).await, 1);
         assert!(app.refusals().await.is_empty());
         server.listen(free).await;
         app.clock.advance(Duration::from_mins(1));
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         settle(&server, 1).await;
         assert_eq!(server.taken()[0].to, "ann@acme.test");
         server.answer("bob@acme.test", 451);
         queue(&app, vec![mail("bob@acme.test", None)], true).await;
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         app.clock.advance(Duration::from_hours(49));
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         for _ in 0..200 {
             if waiting(&app).await == 0 {
                 break;
@@ -213,7 +240,7 @@ on_both_databases! {
             queue(&app, vec![mail("carol@acme.test", None)], true).await;
             app.clock.advance(Duration::from_hours(1));
         }
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         for _ in 0..200 {
             if waiting(&app).await == 0 {
                 break;
@@ -241,14 +268,14 @@ on_both_databases! {
             server.answer(to, code);
         }
         queue(&app, all.map(|(to, _)| mail(to, None)).into(), true).await;
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         assert_eq!(waiting(&app).await, 4);
         assert!(app.refusals().await.is_empty());
         for (to, _) in all {
             server.answer(to, 250);
         }
         app.clock.advance(Duration::from_secs(31));
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         settle(&server, 4).await;
         assert_eq!(waiting(&app).await, 0);
     }
@@ -268,12 +295,12 @@ on_both_databases! {
         };
         server.answer("bob@acme.test", 452);
         queue(&app, vec![link("bob@acme.test"), link("ann@acme.test")], true).await;
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         settle(&server, 1).await;
         assert_eq!(waiting(&app).await, 1);
         server.answer("bob@acme.test", 250);
         app.clock.advance(Duration::from_hours(1));
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         for _ in 0..100 {
             if waiting(&app).await == 0 {
                 break;
@@ -295,7 +322,7 @@ on_both_databases! {
         };
         let mails = (0..8).map(|_| about(1)).chain([about(2)]);
         queue(&app, mails.collect(), true).await;
-        deliver(&app.broker).await;
+        send_mails(&app.broker).await;
         for _ in 0..100 {
             if waiting(&app).await == 0 {
                 break;

@@ -1,6 +1,7 @@
 //! The store suite: the same statements, the same rules, on both databases.
 
 mod schema;
+mod session_ends;
 
 use std::sync::Arc;
 use std::time::Duration;

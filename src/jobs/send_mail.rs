@@ -1,0 +1,28 @@
+//! Sends a mail.
+
+use super::worker::Job;
+use crate::flows::Broker;
+use crate::flows::mail::MailToSend;
+use crate::flows::queue::{ClaimedJob, Failure};
+use crate::store::{StoreError, Tx};
+
+/// Sends a mail that a use case has left. Sent twice, after a crash, it has the same message id.
+pub struct SendMail;
+
+impl Job for SendMail {
+    type Payload = MailToSend;
+
+    async fn run(&self, broker: &Broker, mail: &MailToSend) -> Result<(), Failure> {
+        broker.send_mail(mail).await
+    }
+
+    async fn given_up(
+        &self,
+        broker: &Broker,
+        tx: &mut Tx,
+        job: &ClaimedJob,
+        mail: Option<&MailToSend>,
+    ) -> Result<(), StoreError> {
+        broker.note_unsent_mail(tx, job, mail).await
+    }
+}
