@@ -3,9 +3,10 @@
 use super::Broker;
 use super::brand::BrandView;
 use super::email::account_email_proof;
-use super::error::{FlowError, refused};
+use super::error::FlowError;
 use super::evidence::Event;
 use super::link::{LedgerView, ProfileView};
+use super::refusal::{PublicCode, Reason, refused};
 use super::sessions::{CurrentSession, EndReason};
 use super::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{Account, ConnectionId, Session, SessionId};
@@ -100,12 +101,12 @@ impl Broker {
         let current = self.require_session(visit, "session.end").await?;
         let event = own_event("session.end", &current);
         let Ok(id) = session.parse::<SessionId>() else {
-            return Err(refused(event, "not_found", "session_malformed"));
+            return Err(refused(event, PublicCode::NotFound, Reason::SessionMalformed));
         };
         let one = SessionsOf::One { account: current.account.id, session: id };
         let mut tx = self.database.write().await?;
         if self.end_sessions(&mut tx, one, EndReason::SignedOut).await?.is_empty() {
-            return Err(refused(event, "not_found", "session_not_own"));
+            return Err(refused(event, PublicCode::NotFound, Reason::SessionNotOwn));
         }
         let event = Event { detail: Some(format!("session={id}")), ..event };
         self.record_success(&mut tx, &event).await?;
@@ -137,7 +138,7 @@ impl Broker {
     ) -> Result<CurrentSession, FlowError> {
         match self.current_session(visit).await? {
             Some(current) => Ok(current),
-            None => Err(refused(Event::new(action), "session_ended", "no_session")),
+            None => Err(refused(Event::new(action), PublicCode::SessionEnded, Reason::NoSession)),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! An app's request (`/oauth2/authorize`): checked before anything is shown, then answered by a session, a provider
 //! or the sign-in page.
 
+use super::refusal::{PublicCode, Reason, Refusal, refused};
 use std::sync::Arc;
 
 use super::Broker;
 use super::directory::{AppEntry, Name};
-use super::error::{FlowError, Refusal, refused};
+use super::error::FlowError;
 use super::evidence::{Event, receipt_of};
 use super::interaction::{Answered, Handled};
 use super::sessions::CurrentSession;
@@ -51,8 +52,8 @@ impl Broker {
             Ok(request) => request,
             Err(error) => {
                 let state = parameters.get("state").filter(|_| parameters.is_single("state"));
-                let to_app = Some(self.error_address(&redirect_uri, state, &error));
-                return Err(Refusal { to_app, ..Refusal::new(event, "to_app", error.code.as_str()) }.into());
+                let address = self.error_address(&redirect_uri, state, &error);
+                return Err(Refusal::towards_app(event, address, error.code).into());
             }
         };
         let hints = self.hints(&entry.app, &request).await?;
@@ -65,8 +66,7 @@ impl Broker {
         };
         if request.wants(Prompt::None) {
             let error = silent_error(unsatisfied);
-            let reason = error.code.as_str();
-            return Err(self.refuse_to_app(event, &request, &error, reason));
+            return Err(self.refuse_to_app(event, &request, &error, error.code));
         }
         Ok(Box::pin(self.begin_sign_in(visit, event, flow, request, &hints)).await?.into())
     }
@@ -91,9 +91,9 @@ impl Broker {
         if !sessions::hold_session(&mut tx, session.id).await? {
             return Err(match &purpose {
                 Purpose::App(request) if request.wants(Prompt::None) => {
-                    self.refuse_to_app(event, request, &LOGIN_REQUIRED, "session_ended")
+                    self.refuse_to_app(event, request, &LOGIN_REQUIRED, Reason::SessionEnded)
                 }
-                _ => refused(event, "session_ended", "session_ended"),
+                _ => refused(event, PublicCode::SessionEnded, Reason::SessionEnded),
             });
         }
         let subject = Subject::Account { account: account.id, proof: session.proof };
@@ -111,10 +111,10 @@ impl Broker {
         let event = Event::new("authorize");
         let Some(client_id) = parameters.get("client_id").filter(|_| parameters.is_single("client_id"))
         else {
-            return Err(refused(event, "invalid_request", "client_id_missing_or_repeated"));
+            return Err(refused(event, PublicCode::InvalidRequest, Reason::ClientIdMissingOrRepeated));
         };
         let Some(entry) = self.directory.app(client_id).await? else {
-            return Err(refused(event, "unknown_client", "unknown_client"));
+            return Err(refused(event, PublicCode::UnknownClient, Reason::UnknownClient));
         };
         let event = Event {
             organization: Some(entry.organization.id),
@@ -122,16 +122,16 @@ impl Broker {
             ..Event::new("authorize")
         };
         if !entry.is_enabled() {
-            return Err(refused(event, "unknown_client", "client_disabled"));
+            return Err(refused(event, PublicCode::UnknownClient, Reason::ClientDisabled));
         }
         let Some(uri) = parameters.get("redirect_uri").filter(|_| parameters.is_single("redirect_uri"))
         else {
-            let reason = "redirect_uri_missing_or_repeated";
-            return Err(refused(event, "redirect_uri_mismatch", reason));
+            let reason = Reason::RedirectUriMissingOrRepeated;
+            return Err(refused(event, PublicCode::RedirectUriMismatch, reason));
         };
         let settings = &entry.app.settings;
         if !redirect::matches(uri, &settings.redirect_uris, settings.application_type) {
-            return Err(refused(event, "redirect_uri_mismatch", "redirect_uri_mismatch"));
+            return Err(refused(event, PublicCode::RedirectUriMismatch, Reason::RedirectUriMismatch));
         }
         let uri = uri.to_owned();
         Ok((entry, uri))
@@ -264,7 +264,7 @@ impl Broker {
         if destination == Destination::Nowhere {
             let description = "no connection satisfies what the app, idp_hint and domain_hint ask for";
             let error = OAuthError::new(ErrorCode::AccessDenied, description);
-            return Err(self.refuse_to_app(event, &request, &error, "hints_lead_nowhere"));
+            return Err(self.refuse_to_app(event, &request, &error, Reason::HintsLeadNowhere));
         }
         let flow = Flow { id, ..self.new_flow(Aim::Begin(Purpose::App(Box::new(request)))) };
         let next = match destination {

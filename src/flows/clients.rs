@@ -1,5 +1,6 @@
 //! Apps prove themselves at the endpoints for apps (RFC 6749, section 2.3): by one method, the one they registered.
 
+use super::refusal::Reason;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ const FAILED: OAuthError = OAuthError::new(
 /// Why an app is refused.
 enum Refused {
     /// For this reason.
-    Wrong(&'static str),
+    Wrong(Reason),
     /// Because of too many wrong secrets before, for so long.
     Wait(Duration),
 }
@@ -47,13 +48,13 @@ pub(super) const TOKEN_MISSING: OAuthError = OAuthError::new(ErrorCode::InvalidR
 /// By which method an app presents itself, and with what.
 fn presented_method(
     presented: &ClientCredentials,
-) -> Result<(&str, Option<&Secret>, AppAuthMethod), (OAuthError, &'static str)> {
+) -> Result<(&str, Option<&Secret>, AppAuthMethod), (OAuthError, Reason)> {
     match presented {
         ClientCredentials { basic: Some(_), form_secret: Some(_), .. } => {
-            Err((TWO_METHODS, "client_two_methods"))
+            Err((TWO_METHODS, Reason::ClientTwoMethods))
         }
         ClientCredentials { basic: Some((id, _)), form_id: Some(other), .. } if id != other => {
-            Err((TWO_METHODS, "client_two_methods"))
+            Err((TWO_METHODS, Reason::ClientTwoMethods))
         }
         ClientCredentials { basic: Some((id, secret)), .. } => {
             Ok((id, Some(secret), AppAuthMethod::ClientSecretBasic))
@@ -62,7 +63,7 @@ fn presented_method(
             Ok((id, Some(secret), AppAuthMethod::ClientSecretPost))
         }
         ClientCredentials { form_id: Some(id), .. } => Ok((id, None, AppAuthMethod::None)),
-        ClientCredentials { form_id: None, .. } => Err((FAILED, "client_missing")),
+        ClientCredentials { form_id: None, .. } => Err((FAILED, Reason::ClientMissing)),
     }
 }
 
@@ -75,12 +76,7 @@ fn secret_fits(entry: Option<&AppEntry>, secret: &Secret) -> bool {
 
 impl Broker {
     /// Refuses a request of an app that could not even be read.
-    pub async fn refuse_request(
-        &self,
-        network: &str,
-        reason: &'static str,
-        error: OAuthError,
-    ) -> EndpointError {
+    pub async fn refuse_request(&self, network: &str, reason: Reason, error: OAuthError) -> EndpointError {
         self.refuse_endpoint(network, &Event::new("app_request"), reason, error).await
     }
 
@@ -89,7 +85,7 @@ impl Broker {
         &self,
         network: &str,
         event: &Event,
-        reason: &str,
+        reason: Reason,
         error: OAuthError,
     ) -> EndpointError {
         match self.record_refusal_alone(network, event, reason).await {
@@ -112,11 +108,11 @@ impl Broker {
         let entry = self.directory.app(client_id).await?;
         let fits = secret.is_none_or(|secret| secret_fits(entry.as_deref(), secret));
         let verdict = match &entry {
-            None => Err("unknown_client"),
-            Some(entry) if !entry.is_enabled() => Err("client_disabled"),
-            Some(entry) if entry.app.settings.auth_method != method => Err("client_auth_method"),
+            None => Err(Reason::UnknownClient),
+            Some(entry) if !entry.is_enabled() => Err(Reason::ClientDisabled),
+            Some(entry) if entry.app.settings.auth_method != method => Err(Reason::ClientAuthMethod),
             Some(entry) if fits => Ok(Arc::clone(entry)),
-            Some(_) => Err("client_secret"),
+            Some(_) => Err(Reason::ClientSecret),
         };
         let verdict = match secret {
             Some(_) if App::is_client_id(client_id) => self.counted(network, client_id, verdict).await?,
@@ -134,7 +130,7 @@ impl Broker {
         match refused {
             Refused::Wrong(reason) => Err(self.refuse_endpoint(network, &event, reason, FAILED).await),
             Refused::Wait(wait) => {
-                self.record_refusal_alone(network, &event, "guesses_client").await?;
+                self.record_refusal_alone(network, &event, Reason::GuessesClient).await?;
                 Err(EndpointError::TooMany(wait))
             }
         }
@@ -145,7 +141,7 @@ impl Broker {
         &self,
         network: &str,
         client_id: &str,
-        verdict: Result<Arc<AppEntry>, &'static str>,
+        verdict: Result<Arc<AppEntry>, Reason>,
     ) -> Result<Result<Arc<AppEntry>, Refused>, EndpointError> {
         let network = customer_network(network);
         let pair = (client_id.to_owned(), network.clone());

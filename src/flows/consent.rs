@@ -2,9 +2,10 @@
 
 use super::Broker;
 use super::brand::BrandView;
-use super::error::{FlowError, Refusal, refused};
+use super::error::FlowError;
 use super::evidence::{Event, receipt_of};
 use super::interaction::{Answered, Handled, Waiting, WaitingPage};
+use super::refusal::{PublicCode, Reason, Refusal, refused};
 use super::to_app::is_still_registered;
 use super::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{
@@ -39,7 +40,7 @@ pub struct ConsentView {
 
 /// The consent page.
 const PAGE: WaitingPage =
-    WaitingPage { action: "consent", foreign: "flow_of_another_browser", over: "flow_finished" };
+    WaitingPage { action: "consent", foreign: Reason::FlowOfAnotherBrowser, over: PublicCode::FlowFinished };
 
 /// An interaction that waits for consent.
 struct AwaitingConsent {
@@ -64,7 +65,7 @@ impl Broker {
         };
         drop(tx);
         let (Some(entry), Some(account)) = (entry, account) else {
-            return Err(refused(consent_event(&interaction), "flow_expired", "app_unknown"));
+            return Err(refused(consent_event(&interaction), PublicCode::FlowExpired, Reason::AppUnknown));
         };
         let person = account.email.as_ref().map(ToString::to_string);
         let username = account.username.as_ref().map(ToString::to_string);
@@ -93,18 +94,18 @@ impl Broker {
         let (mut tx, known) = self.open_completion(Some(&interaction.purpose), None).await?;
         let event = consent_event(&interaction);
         let Some(organization) = known.app.as_ref().map(|entry| entry.organization.id) else {
-            return Err(refused(event, "flow_expired", "app_unknown"));
+            return Err(refused(event, PublicCode::FlowExpired, Reason::AppUnknown));
         };
         let event = Event { organization: Some(organization), ..event };
         if !known.app.as_ref().is_some_and(|entry| is_still_registered(entry, &request)) {
-            return Err(refused(event, "redirect_uri_mismatch", "redirect_uri_withdrawn"));
+            return Err(refused(event, PublicCode::RedirectUriMismatch, Reason::RedirectUriWithdrawn));
         }
         if !self.claim(&mut tx, interaction.id, revision).await? {
             let (app, receipt) = (interaction.purpose.app(), Some(receipt_of(interaction.id)));
-            return Err(Refusal { app, receipt, ..Refusal::unrecorded("flow_finished") }.into());
+            return Err(Refusal { app, receipt, ..Refusal::unrecorded(PublicCode::FlowFinished) }.into());
         }
         if !allowed {
-            self.record_refusal(&mut tx, &event, "consent_denied").await?;
+            self.record_refusal(&mut tx, &event, Reason::ConsentDenied).await?;
             let by = InteractionEnd::Answered;
             end_interaction(&mut tx, interaction.id, by, self.clock.now()).await?;
             tx.commit().await?;
@@ -114,7 +115,7 @@ impl Broker {
             return Ok(Answer::to(NextPage::App(url)).with(clear).into());
         }
         if !sessions::hold_session(&mut tx, session).await? {
-            return Err(refused(event, "session_ended", "session_ended"));
+            return Err(refused(event, PublicCode::SessionEnded, Reason::SessionEnded));
         }
         let now = self.clock.now();
         let given = grants::find_consent(&mut tx, account, request.app).await?.unwrap_or_default();
@@ -136,14 +137,14 @@ impl Broker {
         let session = interaction.session.id();
         let current = self.current_session(visit).await?;
         if current.is_none_or(|current| Some(current.session.id) != session) {
-            return Err(refused(event, "session_ended", PAGE.foreign));
+            return Err(refused(event, PublicCode::SessionEnded, PAGE.foreign));
         }
         match (stage, &interaction.purpose, &interaction.subject, session) {
             (Stage::Consent, Purpose::App(request), Subject::Account { account, .. }, Some(session)) => {
                 let (request, account) = ((**request).clone(), *account);
                 Ok(AwaitingConsent { interaction, revision, request, account, session })
             }
-            _ => Err(refused(event, "flow_expired", "flow_not_waiting")),
+            _ => Err(refused(event, PublicCode::FlowExpired, Reason::FlowNotWaiting)),
         }
     }
 }

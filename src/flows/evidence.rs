@@ -5,7 +5,10 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 
 use super::Broker;
-use super::error::{AppLink, FlowError, Mark, Refusal, RefusalView, Told, refused};
+use super::error::FlowError;
+use super::refusal::{
+    AppLink, AuditReason, Elsewhere, Mark, PublicCode, Reason, Refusal, RefusalView, Told, refused,
+};
 use super::visit::Visit;
 use crate::model::{
     AccountId, Actor, AppId, AuditId, ConnectionId, FlowId, InteractionEnd, OrganizationId, Random,
@@ -65,7 +68,7 @@ impl Event {
 }
 
 impl Broker {
-    fn audit_record(&self, event: &Event, reason: Option<&str>) -> AuditRecord {
+    fn audit_record(&self, event: &Event, reason: Option<AuditReason>) -> AuditRecord {
         let at = self.clock.now();
         AuditRecord {
             id: AuditId::in_sequence(&self.audit_ids, at, &*self.random),
@@ -74,7 +77,7 @@ impl Broker {
             actor: event.actor,
             action: event.action.to_owned(),
             succeeded: reason.is_none(),
-            reason: reason.map(str::to_owned),
+            reason: reason.map(|reason| reason.as_str().to_owned()),
             receipt: event.receipt.clone(),
             connection: event.connection,
             app: event.app,
@@ -96,9 +99,9 @@ impl Broker {
         &self,
         tx: &mut Tx,
         event: &Event,
-        reason: &str,
+        reason: impl Into<AuditReason>,
     ) -> Result<(), StoreError> {
-        insert_audit(tx, &self.audit_record(event, Some(reason))).await
+        insert_audit(tx, &self.audit_record(event, Some(reason.into()))).await
     }
 
     /// Records a refusal that changes nothing else. Before anything was proven, a flood of them is counted.
@@ -106,9 +109,9 @@ impl Broker {
         &self,
         network: &str,
         event: &Event,
-        reason: &str,
+        reason: impl Into<AuditReason>,
     ) -> Result<(), StoreError> {
-        let record = self.audit_record(event, Some(reason));
+        let record = self.audit_record(event, Some(reason.into()));
         if event.actor.is_none() {
             return self.record_anonymous_refusal(network, event.about.as_ref(), record).await;
         }
@@ -127,7 +130,7 @@ impl Broker {
             FlowError::Refused(refusal) => *refusal,
             FlowError::Unavailable(_) => return Err(error),
         };
-        let Refusal { code, record, marks, to_app, app, receipt, retry_after, instead, clashing } = refusal;
+        let Refusal { code, record, marks, to_app, app, receipt } = refusal;
         let record = record.map(|(event, reason)| match (&event.receipt, &to_app) {
             (None, None) => (Event { receipt: Some(random_receipt(&*self.random)), ..event }, reason),
             _ => (event, reason),
@@ -138,11 +141,11 @@ impl Broker {
                 self.leave_mark(&mut tx, mark).await?;
             }
             if let Some((event, reason)) = &record {
-                self.record_refusal(&mut tx, event, reason).await?;
+                self.record_refusal(&mut tx, event, *reason).await?;
             }
             tx.commit().await?;
         } else if let Some((event, reason)) = &record {
-            self.record_refusal_alone(&visit.network(), event, reason).await?;
+            self.record_refusal_alone(&visit.network(), event, *reason).await?;
         }
         if let Some(address) = to_app {
             return Ok(Told::App(address));
@@ -152,9 +155,14 @@ impl Broker {
             Some(app) => self.app_link(app).await,
             None => None,
         };
-        let receipt = receipt.or(known_receipt);
-        let instead = self.connection_name(instead).await?;
-        Ok(Told::Person(Box::new(RefusalView { code, receipt, app, retry_after, instead, clashing })))
+        let code = match code {
+            PublicCode::OtherConnection(Elsewhere { connection, .. }) => {
+                let name = self.connection_name(connection).await?;
+                PublicCode::OtherConnection(Elsewhere { connection, name })
+            }
+            code => code,
+        };
+        Ok(Told::Person(Box::new(RefusalView { code, receipt: receipt.or(known_receipt), app })))
     }
 
     async fn leave_mark(&self, tx: &mut Tx, mark: Mark) -> Result<(), StoreError> {
@@ -173,12 +181,12 @@ impl Broker {
 
     /// Refuses a form that another site sent.
     pub fn refuse_cross_site(&self) -> FlowError {
-        refused(Event::new("form"), "cross_site", "cross_site")
+        refused(Event::new("form"), PublicCode::CrossSite, Reason::CrossSite)
     }
 
     /// Refuses a form that none of our pages sends.
-    pub fn refuse_form(&self, reason: &'static str) -> FlowError {
-        refused(Event::new("form"), "invalid_request", reason)
+    pub fn refuse_form(&self, reason: Reason) -> FlowError {
+        refused(Event::new("form"), PublicCode::InvalidRequest, reason)
     }
 
     /// Where the person can begin again, as far as it is known.

@@ -1,10 +1,11 @@
 //! Guesses at passwords: counted before they are checked, so that parallel ones cannot outrun the count, and what was no
 //! failure taken back. Failures of other kinds are counted here after they happened.
 
+use super::refusal::{PublicCode, Reason, Wait, refused};
 use std::time::Duration;
 
 use super::Broker;
-use super::error::{FlowError, refused};
+use super::error::FlowError;
 use super::evidence::{Event, Named};
 use super::visit::Visit;
 use crate::model::{Account, AccountId, Clock, Flow, Timestamp};
@@ -136,15 +137,15 @@ impl Broker {
     /// Tells somebody to wait, and records it. `about` is the name whose password was guessed at.
     pub(super) fn too_many(flow: &Flow, about: Option<Named>, (scope, wait): (Scope, Duration)) -> FlowError {
         let reason = match scope {
-            Scope::Account => "guesses_account",
-            Scope::KnownBrowser => "guesses_browser",
-            Scope::Network => "guesses_network",
-            Scope::Client => "guesses_client",
-            Scope::Redemption => "redemptions",
+            Scope::Account => Reason::GuessesAccount,
+            Scope::KnownBrowser => Reason::GuessesBrowser,
+            Scope::Network => Reason::GuessesNetwork,
+            Scope::Client => Reason::GuessesClient,
+            Scope::Redemption => Reason::Redemptions,
         };
         // A network that guesses at everybody is one source, whomever it names.
         let about = about.filter(|_| scope != Scope::Network);
         let event = Event { about, ..Self::sign_in_event(flow) };
-        refused(event, "too_many_attempts", reason).retry_after(wait)
+        refused(event, PublicCode::TooManyAttempts(Wait(Some(wait))), reason)
     }
 }

@@ -1,6 +1,7 @@
 //! Introspection (RFC 7662): an app asks whether a token is good. About another organization's tokens it learns
 //! nothing.
 
+use super::refusal::Reason;
 use serde_json::{Value, json};
 
 use super::Broker;
@@ -23,10 +24,10 @@ impl Broker {
         let event = Self::token_event("token.introspect", client);
         if client.app.is_public() {
             let error = OAuthError::new(ErrorCode::InvalidClient, "introspection needs an app with a secret");
-            return Err(self.refuse_endpoint(network, &event, "public_app", error).await);
+            return Err(self.refuse_endpoint(network, &event, Reason::PublicApp, error).await);
         }
         let Some(token) = token else {
-            return Err(self.refuse_endpoint(network, &event, "token_missing", TOKEN_MISSING).await);
+            return Err(self.refuse_endpoint(network, &event, Reason::TokenMissing, TOKEN_MISSING).await);
         };
         let found = match self.introspect_access(client.organization.id, token).await? {
             Some(found) => Some(found),

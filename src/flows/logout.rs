@@ -6,8 +6,9 @@ use super::Broker;
 use super::account::own_event;
 use super::brand::BrandView;
 use super::directory::AppEntry;
-use super::error::{AppLink, FlowError, refused};
+use super::error::FlowError;
 use super::evidence::Event;
+use super::refusal::{AppLink, PublicCode, Reason, refused};
 use super::sessions::CurrentSession;
 use super::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::crypto::seal::Purpose;
@@ -153,24 +154,24 @@ impl Broker {
         let state = parameters.get("state");
         let longest = self.settings.state_bytes;
         if parameters.first_repeated().is_some() || state.is_some_and(|state| state.len() > longest) {
-            return Err(refused(event, "invalid_request", "parameter_repeated_or_too_long"));
+            return Err(refused(event, PublicCode::InvalidRequest, Reason::ParameterRepeatedOrTooLong));
         }
         let hint = parameters.get("id_token_hint");
         let claims = hint.and_then(|hint| self.read_id_token_hint(hint));
         if hint.is_some() && claims.is_none() {
-            return Err(refused(event, "invalid_request", "id_token_hint_invalid"));
+            return Err(refused(event, PublicCode::InvalidRequest, Reason::IdTokenHintInvalid));
         }
         let client_id = parameters.get("client_id");
         let hinted_client = claims.as_ref().map(|claims| claims.client_id.as_str());
         if client_id.zip(hinted_client).is_some_and(|(named, hinted)| named != hinted) {
-            return Err(refused(event, "invalid_request", "id_token_hint_of_another_app"));
+            return Err(refused(event, PublicCode::InvalidRequest, Reason::IdTokenHintOfAnotherApp));
         }
         let app = match hinted_client.or(client_id) {
             Some(client_id) => self.directory.app(client_id).await?,
             None => None,
         };
         if claims.is_some() && app.is_none() {
-            return Err(refused(event, "invalid_request", "id_token_hint_of_no_app"));
+            return Err(refused(event, PublicCode::InvalidRequest, Reason::IdTokenHintOfNoApp));
         }
         let hint = match (&claims, &app, current) {
             (Some(claims), Some(entry), Some(current)) => {

@@ -1,6 +1,7 @@
 //! Telling people: a mail is a job, kept in the transaction of what it tells of, and sent afterwards, by whichever node is
 //! first.
 
+use super::refusal::Reason;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -67,7 +68,7 @@ impl Broker {
         };
         // Each organization has its own count, so that none uses up what another has to say.
         if !self.has_room_for_mail(tx, (&to, organization), purpose, now).await? {
-            self.record_refusal(tx, &event, "mail_limit").await?;
+            self.record_refusal(tx, &event, Reason::MailLimit).await?;
             return Ok(false);
         }
         let mail = MailToSend { id: MailId::new(now, &*self.random), letter: Letter { to, message } };
@@ -147,7 +148,7 @@ impl Broker {
             detail: mail.map(|mail| format!("purpose={}", mail.letter.message.purpose())),
             ..Event::new("mail")
         };
-        self.record_refusal(tx, &event, "mail_given_up").await
+        self.record_refusal(tx, &event, Reason::MailGivenUp).await
     }
 
     /// Whether mails leave, for `check`.

@@ -38,6 +38,7 @@ mod personal;
 pub mod queue;
 pub mod reauthentication;
 mod redeeming;
+pub mod refusal;
 mod refusals;
 pub mod revoke;
 pub mod sessions;

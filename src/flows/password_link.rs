@@ -3,9 +3,10 @@
 
 use super::Broker;
 use super::email::account_email_proof;
-use super::error::{FlowError, refused};
+use super::error::FlowError;
 use super::evidence::Event;
 use super::mail::OutgoingMail;
+use super::refusal::{PublicCode, Reason, Wait, refused};
 use super::visit::Visit;
 use crate::crypto::password::{PasswordError, Share};
 use crate::crypto::random;
@@ -107,7 +108,7 @@ impl Broker {
         let used = consume_link(&mut tx, &hash, now).await?;
         let standing = self.password_standing(&mut tx, account.id).await?;
         let (Some(used), Ok(account)) = (used, standing) else {
-            return Err(refused(event(Some(&account)), "password_link_used", "link_lost"));
+            return Err(refused(event(Some(&account)), PublicCode::PasswordLinkUsed, Reason::LinkLost));
         };
         if used != account.id {
             return Err(StoreError::inconsistent("password_links", "account_id", account.id).into());
@@ -154,7 +155,7 @@ impl Broker {
         let found = find_link(&mut tx, hash, self.clock.now()).await?;
         let standing = match found {
             Some(account) => self.password_standing(&mut tx, account).await?,
-            None => Err("link_unknown"),
+            None => Err(Reason::LinkUnknown),
         };
         let is_over = found.is_none() && password_links::is_over(&mut tx, hash, self.clock.now()).await?;
         drop(tx);
@@ -165,7 +166,7 @@ impl Broker {
         }
         match standing {
             Ok(account) => Ok(account),
-            Err(reason) => Err(refused(event(None), "password_link_used", reason)),
+            Err(reason) => Err(refused(event(None), PublicCode::PasswordLinkUsed, reason)),
         }
     }
 
@@ -174,21 +175,23 @@ impl Broker {
         &self,
         tx: &mut Tx,
         id: AccountId,
-    ) -> Result<Result<Account, &'static str>, StoreError> {
-        let Some(account) = accounts::find_account(tx, id).await? else { return Ok(Err("account_gone")) };
+    ) -> Result<Result<Account, Reason>, StoreError> {
+        let Some(account) = accounts::find_account(tx, id).await? else {
+            return Ok(Err(Reason::AccountGone));
+        };
         let organization = organizations::find_organization_of(tx, &account).await?;
         if !account.enabled || merging::find_merged_into(tx, id).await?.is_some() {
-            return Ok(Err("account_disabled"));
+            return Ok(Err(Reason::AccountDisabled));
         }
         if organization.as_ref().is_some_and(|organization| !organization.enabled) {
-            return Ok(Err("organization_disabled"));
+            return Ok(Err(Reason::OrganizationDisabled));
         }
         let held = profiles::list_profiles(tx, id).await?;
         if !held.iter().any(|profile| profile.kind == ProfileKind::Local) {
-            return Ok(Err("no_local_profile"));
+            return Ok(Err(Reason::NoLocalProfile));
         }
         if !may_use_password(&account, organization.as_ref()) {
-            return Ok(Err("local_sign_in_off"));
+            return Ok(Err(Reason::LocalSignInOff));
         }
         Ok(Ok(account))
     }
@@ -196,8 +199,8 @@ impl Broker {
     fn link_not_hashed(account: &Account, error: PasswordError) -> FlowError {
         match error {
             PasswordError::Busy { retry_after } => {
-                let refused = refused(event(Some(account)), "busy", "hashing_busy");
-                refused.retry_after(retry_after)
+                let busy = PublicCode::Busy(Wait(Some(retry_after)));
+                refused(event(Some(account)), busy, Reason::HashingBusy)
             }
             error => FlowError::Unavailable(error.to_string()),
         }

@@ -6,9 +6,10 @@ use super::Broker;
 use super::account::own_event;
 use super::brand::BrandView;
 use super::email::account_email_proof;
-use super::error::{FlowError, Mark, refused};
+use super::error::FlowError;
 use super::evidence::Event;
 use super::mail::OutgoingMail;
+use super::refusal::{Mark, PublicCode, Reason, refused};
 use super::sessions::CurrentSession;
 use super::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::crypto::random;
@@ -132,7 +133,7 @@ impl Broker {
         if proof.is_proven() && self.mailer.is_configured() {
             return Ok(Answer::to(NextPage::MailCode(sensitive)));
         }
-        Err(refused(event, "cannot_ask_anew", "idp_cannot_be_forced"))
+        Err(refused(event, PublicCode::CannotAskAnew, Reason::IdpCannotBeForced))
     }
 
     /// Whether the signed-in person proves by a mailed code who they are; for others, their way. A code is never an
@@ -203,7 +204,7 @@ impl Broker {
         put_code(&mut tx, session.id, &tag, now.after(MAIL_CODE_LIFETIME)).await?;
         let has_room = self.count_by_day(&mut tx, "code", &email, CODES_A_DAY).await?;
         if !has_room || !self.queue_mail(&mut tx, mail).await? {
-            return Err(refused(event, "too_many_codes", "code_limit"));
+            return Err(refused(event, PublicCode::TooManyCodes, Reason::CodeLimit));
         }
         self.record_success(&mut tx, &event).await?;
         tx.commit().await?;
@@ -227,16 +228,16 @@ impl Broker {
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
         let Some(tag) = try_code(&mut tx, session, TRIES, now).await? else {
-            let over = refused(event, "mail_code_over", "mail_code_over");
+            let over = refused(event, PublicCode::MailCodeOver, Reason::MailCodeOver);
             return Err(over.marking(Mark::BuryMailCode(session)));
         };
         // Counted before it is compared, so that parallel guesses do not outrun the count.
         if !self.count_by_day(&mut tx, "code-wrong", &email, WRONG_TRIES_A_DAY).await? {
-            let limited = refused(event, "too_many_codes", "code_limit");
+            let limited = refused(event, PublicCode::TooManyCodes, Reason::CodeLimit);
             return Err(limited.marking(Mark::DeleteMailCode(session)));
         }
         if tag != self.code_tag(session, &digits) {
-            self.record_refusal(&mut tx, &event, "mail_code_wrong").await?;
+            self.record_refusal(&mut tx, &event, Reason::MailCodeWrong).await?;
             tx.commit().await?;
             return Ok(EnteredCode::Wrong);
         }
@@ -246,7 +247,7 @@ impl Broker {
         let old = visit.session.as_ref().map(|old| random::hash_token(old.expose())).unwrap_or_default();
         let hashes = (old.as_str(), &*random::hash_token(token.expose()));
         if !sessions::confirm_session(&mut tx, session, hashes, now).await? {
-            return Err(refused(event, "session_ended", "session_ended"));
+            return Err(refused(event, PublicCode::SessionEnded, Reason::SessionEnded));
         }
         self.record_success(&mut tx, &event).await?;
         tx.commit().await?;

@@ -5,6 +5,7 @@ use super::clients::TOKEN_MISSING;
 use super::directory::AppEntry;
 use super::error::EndpointError;
 use super::evidence::Event;
+use super::refusal::Reason;
 use crate::crypto::random;
 use crate::store::grants::{find_grant, find_refresh_token, kill_token, revoke_grant};
 
@@ -20,7 +21,7 @@ impl Broker {
     ) -> Result<(), EndpointError> {
         let event = Self::token_event("token.revoke", client);
         let Some(token) = token else {
-            return Err(self.refuse_endpoint(network, &event, "token_missing", TOKEN_MISSING).await);
+            return Err(self.refuse_endpoint(network, &event, Reason::TokenMissing, TOKEN_MISSING).await);
         };
         let mut tx = self.database.write().await?;
         let now = self.clock.now();
@@ -33,7 +34,7 @@ impl Broker {
                     }
                     None
                 }
-                _ => Some("token_of_another_app"),
+                _ => Some(Reason::TokenOfAnotherApp),
             }
         } else {
             match self.read_access_token(token).await {
@@ -43,7 +44,7 @@ impl Broker {
                     }
                     None
                 }
-                Some(_) => Some("token_of_another_app"),
+                Some(_) => Some(Reason::TokenOfAnotherApp),
                 None => None,
             }
         };

@@ -3,11 +3,12 @@
 use super::Broker;
 use super::brand::BrandView;
 use super::directory::Name;
-use super::error::{FlowError, Refusal, refused};
+use super::error::FlowError;
 use super::evidence::{Event, receipt_of};
 use super::guessing::{Counted, Guess};
 use super::interaction::sealed::finish_mark;
 use super::interaction::{Answered, Handled, sign_in_event_of};
+use super::refusal::{PublicCode, Reason, Refusal, Wait, refused};
 use super::visit::{Answer, NextPage, Visit};
 use crate::crypto::password::{MAX_PASSWORD_BYTES, PasswordError, Place, Share};
 use crate::model::{
@@ -182,7 +183,7 @@ impl Broker {
         let several = self.named_by_person(entered).await?;
         let login_hint = entered.trim().parse::<Email>().ok();
         match several.as_slice() {
-            [] => Err(refused(Self::sign_in_event(&flow), "unknown_domain", "unknown_name")),
+            [] => Err(refused(Self::sign_in_event(&flow), PublicCode::UnknownDomain, Reason::UnknownName)),
             [only] => self.begin_upstream(visit, flow, *only, login_hint.as_ref().map(Email::as_str)).await,
             _ => self.offer_choice(visit, flow, entered.trim(), false).await,
         }
@@ -255,7 +256,7 @@ impl Broker {
         // Order matters: the answer to a flow that has ended must not depend on the password.
         if !self.is_waited_for(visit, &flow).await? {
             let event = Self::sign_in_event(&flow);
-            return Err(refused(event, "flow_expired", "link_not_waiting"));
+            return Err(refused(event, PublicCode::FlowExpired, Reason::LinkNotWaiting));
         }
         let place = self.enter_queue(visit, &flow, &password)?;
         let found = self.find_local_account(entered).await?;
@@ -298,7 +299,7 @@ impl Broker {
     fn enter_queue(&self, visit: &Visit, flow: &Flow, password: &Secret) -> Result<Place, FlowError> {
         if password.expose().len() > MAX_PASSWORD_BYTES {
             let event = Self::sign_in_event(flow);
-            return Err(refused(event, "password_too_long", "password_too_long"));
+            return Err(refused(event, PublicCode::PasswordTooLong, Reason::PasswordTooLong));
         }
         self.passwords.enter(self.hashing_share(visit)).map_err(|error| not_hashed(flow, error))
     }
@@ -324,16 +325,16 @@ impl Broker {
         entered: &str,
         account: Option<&Account>,
     ) -> Result<Refusal, FlowError> {
-        let reason = if account.is_some() { "wrong_password" } else { "unknown_username" };
+        let reason = if account.is_some() { Reason::WrongPassword } else { Reason::UnknownUsername };
         let event = self.event_of_app(flow).await?;
         let organization = account.and_then(|account| account.organization).or(event.organization);
         // Another answer may have ended the flow while this password was checked. The right one would be told so.
         let code = if flows::is_spent(&mut self.database.read().await?, &finish_mark(flow.id)).await? {
-            "flow_finished"
+            PublicCode::FlowFinished
         } else if self.is_waited_for(visit, flow).await? {
-            "bad_credentials"
+            PublicCode::BadCredentials
         } else {
-            "flow_expired"
+            PublicCode::FlowExpired
         };
         let about = Some(self.named(entered, account.map(|account| account.id)));
         Ok(Refusal::new(Event { organization, about, ..event }, code, reason))
@@ -405,13 +406,13 @@ impl Broker {
         // A password that was changed while the old one was being checked opens nothing.
         let current = passwords::hold_password(&mut tx, account.id, checked).await?;
         let (Some(profile), true) = (profile, allowed && current) else {
-            let reason = if current { "local_sign_in_off" } else { "password_changed" };
+            let reason = if current { Reason::LocalSignInOff } else { Reason::PasswordChanged };
             let event = Event {
                 organization: account.organization,
                 actor: Some(account.id.into()),
                 ..Self::sign_in_event(flow)
             };
-            return Err(refused(event, "bad_credentials", reason));
+            return Err(refused(event, PublicCode::BadCredentials, reason));
         };
         forgive_guesses(&mut tx, of_account.scope.as_str(), &of_account.subject).await?;
         let Guess { scope, subject, blocked_until } = of_network;
@@ -452,9 +453,9 @@ impl Broker {
 fn not_hashed(flow: &Flow, error: PasswordError) -> FlowError {
     let event = Broker::sign_in_event(flow);
     match error {
-        PasswordError::TooLong => refused(event, "password_too_long", "password_too_long"),
+        PasswordError::TooLong => refused(event, PublicCode::PasswordTooLong, Reason::PasswordTooLong),
         PasswordError::Busy { retry_after } => {
-            refused(event, "busy", "hashing_busy").retry_after(retry_after)
+            refused(event, PublicCode::Busy(Wait(Some(retry_after))), Reason::HashingBusy)
         }
         PasswordError::Phc(_) | PasswordError::Unavailable => FlowError::Unavailable(error.to_string()),
     }

@@ -2,8 +2,9 @@
 
 use super::Broker;
 use super::directory::AppEntry;
-use super::error::{FlowError, Refusal, refused};
+use super::error::FlowError;
 use super::evidence::Event;
+use super::refusal::{AuditReason, PublicCode, Reason, Refusal, refused};
 use crate::model::AuthorizationRequest;
 use crate::policy::redirect;
 use crate::policy::step::Withdrawn;
@@ -26,10 +27,10 @@ impl Broker {
         event: Event,
         request: &AuthorizationRequest,
         error: &OAuthError,
-        reason: &str,
+        reason: impl Into<AuditReason>,
     ) -> FlowError {
         let address = self.error_address(&request.redirect_uri, request.state.as_deref(), error);
-        Refusal { to_app: Some(address), ..Refusal::new(event, "to_app", reason) }.into()
+        Refusal::towards_app(event, address, reason).into()
     }
 
     /// The address of an app with an error.
@@ -49,14 +50,14 @@ impl Broker {
 /// Refuses somebody because something was withdrawn that their sign-in stands on.
 pub(super) fn refuse_withdrawn(event: Event, what: Withdrawn) -> FlowError {
     let code = match what {
-        Withdrawn::Account => "account_disabled",
-        Withdrawn::Organization => "organization_disabled",
-        Withdrawn::Connection => "connection_disabled",
-        Withdrawn::App => "unknown_client",
-        Withdrawn::RedirectUri => "redirect_uri_mismatch",
-        Withdrawn::LocalSignIn => "bad_credentials",
+        Withdrawn::Account => PublicCode::AccountDisabled,
+        Withdrawn::Organization => PublicCode::OrganizationDisabled,
+        Withdrawn::Connection => PublicCode::ConnectionDisabled,
+        Withdrawn::App => PublicCode::UnknownClient,
+        Withdrawn::RedirectUri => PublicCode::RedirectUriMismatch,
+        Withdrawn::LocalSignIn => PublicCode::BadCredentials,
     };
-    refused(event, code, what.reason())
+    refused(event, code, Reason::from(what))
 }
 
 /// Whether the address of a request is one that the app has now.

@@ -1,11 +1,12 @@
 //! What identity providers start: signing a person out (`OpenID` Connect Back-Channel Logout 1.0, Front-Channel
 //! Logout 1.0), signing one in (`OpenID` Connect Core, section 4), and asking for a connection's public key.
 
+use super::refusal::{AuditReason, PublicCode, Reason, refused};
 use std::sync::Arc;
 
 use super::Broker;
 use super::directory::ConnectionEntry;
-use super::error::{EndpointError, FlowError, refused};
+use super::error::{EndpointError, FlowError};
 use super::evidence::Event;
 use super::visit::{Answer, Visit};
 use crate::model::{CLOCK_SKEW, Connection, ConnectionId, Purpose, Session};
@@ -27,15 +28,15 @@ impl Broker {
     ) -> Result<(), EndpointError> {
         let event = Event { connection: Some(connection), ..Event::new("logout.back_channel") };
         let Some(entry) = self.directory.connection(connection).await? else {
-            return Err(self.refuse_logout(visit, &event, "connection_unknown").await);
+            return Err(self.refuse_logout(visit, &event, Reason::ConnectionUnknown).await);
         };
         let event = Event { organization: Some(entry.organization.id), ..event };
         let Some(token) = token else {
-            return Err(self.refuse_logout(visit, &event, "logout_token_missing").await);
+            return Err(self.refuse_logout(visit, &event, Reason::LogoutTokenMissing).await);
         };
         let target = match self.upstream.logout_token(&entry.connection, token).await {
             Ok(target) => target,
-            Err(error) => return Err(self.refuse_logout(visit, &event, error.code()).await),
+            Err(error) => return Err(self.refuse_logout(visit, &event, &error).await),
         };
         let mut tx = self.database.write().await?;
         let mark = format!("logout:{connection}:{}", target.jti);
@@ -45,19 +46,24 @@ impl Broker {
             let is_replay = grants::is_dead(&mut tx, &mark).await?;
             drop(tx);
             if is_replay {
-                return Err(self.refuse_logout(visit, &event, "logout_token_replayed").await);
+                return Err(self.refuse_logout(visit, &event, Reason::LogoutTokenReplayed).await);
             }
-            return Ok(self.record_refusal_alone(&visit.network(), &event, "session_unknown").await?);
+            return Ok(self.record_refusal_alone(&visit.network(), &event, Reason::SessionUnknown).await?);
         }
         if !grants::kill_token(&mut tx, &mark, target.replayable_until).await? {
-            return Err(self.refuse_logout(visit, &event, "logout_token_replayed").await);
+            return Err(self.refuse_logout(visit, &event, Reason::LogoutTokenReplayed).await);
         }
         let ended = self.end_all(&mut tx, &named).await?;
         self.record_success(&mut tx, &Event { detail: Some(format!("ended={ended}")), ..event }).await?;
         Ok(tx.commit().await?)
     }
 
-    async fn refuse_logout(&self, visit: &Visit, event: &Event, reason: &str) -> EndpointError {
+    async fn refuse_logout(
+        &self,
+        visit: &Visit,
+        event: &Event,
+        reason: impl Into<AuditReason>,
+    ) -> EndpointError {
         match self.record_refusal_alone(&visit.network(), event, reason).await {
             Ok(()) => EndpointError::Refused(OAuthError::new(
                 ErrorCode::InvalidRequest,
@@ -83,17 +89,17 @@ impl Broker {
         };
         let named = parameters.get("iss").zip(parameters.get("sid"));
         let Some((issuer, sid)) = named.filter(|_| parameters.first_repeated().is_none()) else {
-            return Err(refused(event, "invalid_request", "iss_or_sid_missing"));
+            return Err(refused(event, PublicCode::InvalidRequest, Reason::IssOrSidMissing));
         };
         if !is_issuer(&entry.connection, issuer) {
-            return Err(refused(event, "invalid_request", "iss_mismatch"));
+            return Err(refused(event, PublicCode::InvalidRequest, Reason::IssMismatch));
         }
         let open = {
             let mut tx = self.database.read().await?;
             sessions::list_sessions_of_sid(&mut tx, connection, issuer, sid).await?
         };
         if open.is_empty() {
-            self.record_refusal_alone(&visit.network(), &event, "session_unknown").await?;
+            self.record_refusal_alone(&visit.network(), &event, Reason::SessionUnknown).await?;
         } else {
             let mut tx = self.database.write().await?;
             let ended = self.end_all(&mut tx, &open).await?;
@@ -119,17 +125,21 @@ impl Broker {
             ..Event::new("sign_in")
         };
         if parameters.first_repeated().is_some() {
-            return Err(refused(event, "invalid_request", "parameter_repeated"));
+            return Err(refused(event, PublicCode::InvalidRequest, Reason::ParameterRepeated));
         }
         if parameters.get("iss").is_some_and(|issuer| !is_issuer(&entry.connection, issuer)) {
-            return Err(refused(event, "invalid_request", "iss_mismatch"));
+            return Err(refused(event, PublicCode::InvalidRequest, Reason::IssMismatch));
         }
         let purpose = match parameters.get("target_link_uri") {
             None => Purpose::Account,
             Some(uri) => match self.purpose_of(&entry, uri).await? {
                 Some(purpose) => purpose,
                 None => {
-                    return Err(refused(event, "invalid_request", "target_link_uri_unregistered"));
+                    return Err(refused(
+                        event,
+                        PublicCode::InvalidRequest,
+                        Reason::TargetLinkUriUnregistered,
+                    ));
                 }
             },
         };
@@ -170,7 +180,7 @@ impl Broker {
     ) -> Result<Arc<ConnectionEntry>, FlowError> {
         match self.directory.connection(connection).await? {
             Some(entry) => Ok(entry),
-            None => Err(refused(Event::new(action), "not_found", "connection_unknown")),
+            None => Err(refused(Event::new(action), PublicCode::NotFound, Reason::ConnectionUnknown)),
         }
     }
 

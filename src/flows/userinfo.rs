@@ -1,5 +1,6 @@
 //! Userinfo (`OpenID` Connect Core, section 5.3).
 
+use super::refusal::Reason;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -27,23 +28,23 @@ impl Broker {
         // A token for a resource of its own (RFC 8707) is not one for the broker (RFC 9068, section 4).
         let for_us = |claims: &Arc<AccessClaims>| claims.audience == [self.settings.issuer.as_str()];
         let Some(claims) = self.read_access_token(token).await.filter(for_us) else {
-            return Err(self.refuse_endpoint(network, &event, "token_invalid", INVALID).await);
+            return Err(self.refuse_endpoint(network, &event, Reason::TokenInvalid, INVALID).await);
         };
         let Some(grant) = self.living_grant(&claims).await?.flatten() else {
-            return Err(self.refuse_endpoint(network, &event, "token_revoked", INVALID).await);
+            return Err(self.refuse_endpoint(network, &event, Reason::TokenRevoked, INVALID).await);
         };
         let event = Event { organization: Some(grant.organization), app: Some(grant.app), ..event };
         let scopes = split_words(&claims.scope).unwrap_or_default();
         if !scopes.iter().any(|scope| scope == "openid") {
             let error = OAuthError::new(ErrorCode::InsufficientScope, "userinfo needs the scope openid");
-            return Err(self.refuse_endpoint(network, &event, "scope_missing", error).await);
+            return Err(self.refuse_endpoint(network, &event, Reason::ScopeMissing, error).await);
         }
         let entry = self.directory.app_by_id(grant.app).await?;
         let mut tx = self.database.read().await?;
         let account = accounts::find_account(&mut tx, grant.account).await?;
         let (Some(entry), Some(account)) = (entry, account) else {
             drop(tx);
-            return Err(self.refuse_endpoint(network, &event, "token_revoked", INVALID).await);
+            return Err(self.refuse_endpoint(network, &event, Reason::TokenRevoked, INVALID).await);
         };
         let scopes = within(&scopes, &entry.app.settings.scopes);
         let asks = scopes.iter().any(|scope| scope == "email");

@@ -23,20 +23,6 @@ pub enum Withdrawn {
     LocalSignIn,
 }
 
-impl Withdrawn {
-    /// The reason, as the audit log has it.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Account => "account_disabled",
-            Self::Organization => "organization_disabled",
-            Self::Connection => "connection_disabled",
-            Self::App => "client_disabled",
-            Self::RedirectUri => "redirect_uri_withdrawn",
-            Self::LocalSignIn => "local_sign_in_off",
-        }
-    }
-}
-
 /// What is known about an interaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {

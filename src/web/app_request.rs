@@ -2,6 +2,7 @@
 //!
 //! Whatever cannot be read is refused here once, in the words of RFC 6749, section 5.2, and recorded.
 
+use crate::flows::refusal::Reason;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -13,7 +14,7 @@ use http::{HeaderMap, HeaderValue, header};
 use url::form_urlencoded;
 
 use super::oauth::refuse;
-use super::request::{Browser, FormError, PostedForm, TOO_MANY};
+use super::request::{Browser, FormError, PostedForm};
 use super::state::Web;
 use crate::flows::clients::ClientCredentials;
 use crate::flows::directory::AppEntry;
@@ -44,7 +45,10 @@ impl FromRequestParts<Web> for Caller {
             Ok(browser) => Ok(Self(browser.visit.network())),
             Err(browser) => {
                 let network = browser.visit.network();
-                Err(refuse(web.broker.refuse_request(&network, TOO_MANY, too_many()).await, false))
+                Err(refuse(
+                    web.broker.refuse_request(&network, Reason::TooManyParameters, too_many()).await,
+                    false,
+                ))
             }
         }
     }
@@ -65,12 +69,12 @@ impl FromRequest<Web> for AppRequest {
         let tried_basic = parts.headers.contains_key(header::AUTHORIZATION);
         let form = PostedForm::read(&parts, body).await;
         let read = match (form, credentials) {
-            (Err(FormError::TooMany), _) => Err((TOO_MANY, too_many())),
-            (Err(_), _) => Err(("form_unreadable", not_a_form())),
+            (Err(FormError::TooMany), _) => Err((Reason::TooManyParameters, too_many())),
+            (Err(_), _) => Err((Reason::FormUnreadable, not_a_form())),
             (Ok(PostedForm(form)), _) if form.first_repeated().is_some() => {
-                Err(("parameter_repeated", repeated(form.first_repeated().unwrap_or_default())))
+                Err((Reason::ParameterRepeated, repeated(form.first_repeated().unwrap_or_default())))
             }
-            (Ok(_), Err(error)) => Err(("authorization_unreadable", error)),
+            (Ok(_), Err(error)) => Err((Reason::AuthorizationUnreadable, error)),
             (Ok(PostedForm(form)), Ok(basic)) => Ok((form, basic)),
         };
         let (form, basic) = match read {

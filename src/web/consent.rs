@@ -1,5 +1,6 @@
 //! The consent page.
 
+use crate::flows::refusal::Reason;
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
@@ -46,7 +47,7 @@ async fn post_consent(State(web): State<Web>, browser: Browser, PostedForm(form)
         Some("allow") => true,
         Some("deny") => false,
         _ => {
-            let refused = web.broker.refuse_form("consent_unanswered");
+            let refused = web.broker.refuse_form(Reason::ConsentUnanswered);
             return refusal(&web, &browser, refused).await;
         }
     };

@@ -1,21 +1,11 @@
-//! Every reason that a page can give for stopping: the `data-error` codes, their HTTP status, and their texts.
+//! What the public codes of refusals mean to people: their HTTP status, who can help, and their texts.
 //!
-//! The codes are the public codes of the audit reasons. What people read is in `locales/*/errors.ftl`: a message
-//! `error-<code>` (what happened) with the attributes `why` and `next` (what to do now). `docs/errors.md` is made
-//! from this table.
+//! What people read is in `locales/*/errors.ftl`: a message `error-<code>` (what happened) with the attributes `why` and
+//! `next` (what to do now). `docs/errors.md` is made from these matches, which name every code.
 
 use http::StatusCode;
 
-/// One reason: its code, and the status that a page which consists of nothing else is answered with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reason {
-    /// The public code, as in `data-error` and in the audit log.
-    pub code: &'static str,
-    /// The status of the answer.
-    pub status: StatusCode,
-    /// Who can look the receipt's code up and help; named only where there is a receipt.
-    pub helper: Option<Helper>,
-}
+use crate::flows::refusal::PublicCode;
 
 /// Somebody to whom a person gives the receipt's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,78 +29,115 @@ impl Helper {
     }
 }
 
-const fn reason(code: &'static str, status: StatusCode) -> Reason {
-    Reason { code, status, helper: None }
-}
-
-impl Reason {
-    const fn helped_by(self, helper: Helper) -> Self {
-        Self { helper: Some(helper), ..self }
+/// The status of a page that consists of nothing else.
+pub const fn status(code: &PublicCode) -> StatusCode {
+    match code {
+        PublicCode::InvalidRequest
+        | PublicCode::UnknownClient
+        | PublicCode::RedirectUriMismatch
+        | PublicCode::IdpAnswerInvalid => StatusCode::BAD_REQUEST,
+        PublicCode::BadCredentials
+        | PublicCode::IdpRefused
+        | PublicCode::NoAccount
+        | PublicCode::TooManyAccounts
+        | PublicCode::NotAllowed
+        | PublicCode::AccountDisabled
+        | PublicCode::ConnectionDisabled
+        | PublicCode::OrganizationDisabled
+        | PublicCode::SessionEnded
+        | PublicCode::LinkOff
+        | PublicCode::LinkWrongProfile
+        | PublicCode::LinkEmergency
+        | PublicCode::OtherAccount
+        | PublicCode::CannotAskAnew
+        | PublicCode::MailCodeWrong
+        | PublicCode::CrossSite => StatusCode::FORBIDDEN,
+        PublicCode::PasswordTooLong | PublicCode::LinkUnanswered | PublicCode::PasswordRules => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        PublicCode::TooManyAttempts(_) | PublicCode::Busy(_) | PublicCode::TooManyCodes => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
+        PublicCode::UnknownDomain | PublicCode::NotFound => StatusCode::NOT_FOUND,
+        PublicCode::IdpUnreachable(_) => StatusCode::BAD_GATEWAY,
+        PublicCode::PersonUnclear
+        | PublicCode::OtherConnection(_)
+        | PublicCode::LinkSameAccount
+        | PublicCode::LinkSameProvider(_)
+        | PublicCode::LinkFull
+        | PublicCode::LinkNoAccount
+        | PublicCode::LinkTaken
+        | PublicCode::LinkProfileGone
+        | PublicCode::UnlinkLast
+        | PublicCode::UndoTooLate
+        | PublicCode::UndoDone
+        | PublicCode::UndoGone
+        | PublicCode::UndoLaterFirst
+        | PublicCode::UndoLast
+        | PublicCode::UndoTaken => StatusCode::CONFLICT,
+        PublicCode::FlowExpired
+        | PublicCode::FlowFinished
+        | PublicCode::PasswordLinkUsed
+        | PublicCode::MailCodeOver => StatusCode::GONE,
+        PublicCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        PublicCode::TemporarilyUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
-/// What is said for a code that has no text of its own.
-pub const UNEXPECTED: Reason =
-    reason("unexpected", StatusCode::INTERNAL_SERVER_ERROR).helped_by(Helper::Operator);
-
-/// Every reason, in the order of a sign-in.
-pub const REASONS: &[Reason] = &[
-    reason("invalid_request", StatusCode::BAD_REQUEST).helped_by(Helper::App),
-    reason("unknown_client", StatusCode::BAD_REQUEST).helped_by(Helper::App),
-    reason("redirect_uri_mismatch", StatusCode::BAD_REQUEST).helped_by(Helper::App),
-    reason("bad_credentials", StatusCode::FORBIDDEN),
-    reason("password_too_long", StatusCode::UNPROCESSABLE_ENTITY),
-    reason("too_many_attempts", StatusCode::TOO_MANY_REQUESTS),
-    reason("busy", StatusCode::TOO_MANY_REQUESTS),
-    reason("unknown_domain", StatusCode::NOT_FOUND),
-    reason("idp_refused", StatusCode::FORBIDDEN).helped_by(Helper::Administrator),
-    reason("idp_unreachable", StatusCode::BAD_GATEWAY).helped_by(Helper::Administrator),
-    reason("idp_answer_invalid", StatusCode::BAD_REQUEST).helped_by(Helper::Administrator),
-    reason("no_account", StatusCode::FORBIDDEN),
-    reason("too_many_accounts", StatusCode::FORBIDDEN).helped_by(Helper::Administrator),
-    reason("person_unclear", StatusCode::CONFLICT).helped_by(Helper::Administrator),
-    reason("other_connection", StatusCode::CONFLICT),
-    reason("not_allowed", StatusCode::FORBIDDEN),
-    reason("account_disabled", StatusCode::FORBIDDEN),
-    reason("connection_disabled", StatusCode::FORBIDDEN),
-    reason("organization_disabled", StatusCode::FORBIDDEN),
-    reason("flow_expired", StatusCode::GONE),
-    reason("flow_finished", StatusCode::GONE),
-    reason("session_ended", StatusCode::FORBIDDEN),
-    reason("link_unanswered", StatusCode::UNPROCESSABLE_ENTITY),
-    reason("link_off", StatusCode::FORBIDDEN),
-    reason("link_same_account", StatusCode::CONFLICT),
-    reason("link_same_provider", StatusCode::CONFLICT),
-    reason("link_full", StatusCode::CONFLICT),
-    reason("link_no_account", StatusCode::CONFLICT),
-    reason("link_wrong_profile", StatusCode::FORBIDDEN),
-    reason("link_emergency", StatusCode::FORBIDDEN),
-    reason("link_taken", StatusCode::CONFLICT),
-    reason("link_profile_gone", StatusCode::CONFLICT),
-    reason("unlink_last", StatusCode::CONFLICT),
-    reason("undo_too_late", StatusCode::CONFLICT),
-    reason("undo_done", StatusCode::CONFLICT),
-    reason("undo_gone", StatusCode::CONFLICT),
-    reason("undo_later_first", StatusCode::CONFLICT),
-    reason("undo_last", StatusCode::CONFLICT),
-    reason("undo_taken", StatusCode::CONFLICT),
-    reason("password_link_used", StatusCode::GONE),
-    reason("password_rules", StatusCode::UNPROCESSABLE_ENTITY),
-    reason("other_account", StatusCode::FORBIDDEN),
-    reason("cannot_ask_anew", StatusCode::FORBIDDEN),
-    reason("mail_code_wrong", StatusCode::FORBIDDEN),
-    reason("mail_code_over", StatusCode::GONE),
-    reason("too_many_codes", StatusCode::TOO_MANY_REQUESTS),
-    reason("cross_site", StatusCode::FORBIDDEN),
-    reason("not_found", StatusCode::NOT_FOUND),
-    reason("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
-    reason("temporarily_unavailable", StatusCode::SERVICE_UNAVAILABLE),
-    UNEXPECTED,
-];
-
-/// The reason of a code; [`UNEXPECTED`] for one that is not in the table.
-pub fn find_reason(code: &str) -> Reason {
-    REASONS.iter().copied().find(|reason| reason.code == code).unwrap_or(UNEXPECTED)
+/// Who can look the receipt's code up and help; named only where there is a receipt.
+pub const fn helper(code: &PublicCode) -> Option<Helper> {
+    match code {
+        PublicCode::InvalidRequest | PublicCode::UnknownClient | PublicCode::RedirectUriMismatch => {
+            Some(Helper::App)
+        }
+        PublicCode::IdpRefused
+        | PublicCode::IdpUnreachable(_)
+        | PublicCode::IdpAnswerInvalid
+        | PublicCode::TooManyAccounts
+        | PublicCode::PersonUnclear => Some(Helper::Administrator),
+        PublicCode::BadCredentials
+        | PublicCode::PasswordTooLong
+        | PublicCode::TooManyAttempts(_)
+        | PublicCode::Busy(_)
+        | PublicCode::UnknownDomain
+        | PublicCode::NoAccount
+        | PublicCode::OtherConnection(_)
+        | PublicCode::NotAllowed
+        | PublicCode::AccountDisabled
+        | PublicCode::ConnectionDisabled
+        | PublicCode::OrganizationDisabled
+        | PublicCode::FlowExpired
+        | PublicCode::FlowFinished
+        | PublicCode::SessionEnded
+        | PublicCode::LinkUnanswered
+        | PublicCode::LinkOff
+        | PublicCode::LinkSameAccount
+        | PublicCode::LinkSameProvider(_)
+        | PublicCode::LinkFull
+        | PublicCode::LinkNoAccount
+        | PublicCode::LinkWrongProfile
+        | PublicCode::LinkEmergency
+        | PublicCode::LinkTaken
+        | PublicCode::LinkProfileGone
+        | PublicCode::UnlinkLast
+        | PublicCode::UndoTooLate
+        | PublicCode::UndoDone
+        | PublicCode::UndoGone
+        | PublicCode::UndoLaterFirst
+        | PublicCode::UndoLast
+        | PublicCode::UndoTaken
+        | PublicCode::PasswordLinkUsed
+        | PublicCode::PasswordRules
+        | PublicCode::OtherAccount
+        | PublicCode::CannotAskAnew
+        | PublicCode::MailCodeWrong
+        | PublicCode::MailCodeOver
+        | PublicCode::TooManyCodes
+        | PublicCode::CrossSite
+        | PublicCode::NotFound
+        | PublicCode::MethodNotAllowed
+        | PublicCode::TemporarilyUnavailable(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +147,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::flows::refusal::Wait;
     use crate::web::locale::Locale;
     use crate::web::text::Locales;
 
@@ -135,7 +163,8 @@ mod tests {
              `UPDATE=1 cargo test --lib web::errors` writes it anew.\n\n\
              | code | status | what the page says | why | what to do now |\n|---|---|---|---|---|\n",
         );
-        for Reason { code, status, helper } in REASONS {
+        for code in PublicCode::all() {
+            let (status, helper, code) = (status(&code), helper(&code), code.as_str());
             let [what, why, next] =
                 ["", ".why", ".next"].map(|part| text.say(&format!("error-{code}{part}")));
             let what = what.trim_end_matches('.');
@@ -160,12 +189,10 @@ mod tests {
 
     #[test]
     fn every_code_stands_once_and_every_page_of_one_is_a_refusal() {
-        let codes: BTreeSet<_> = REASONS.iter().map(|reason| reason.code).collect();
-        assert_eq!(codes.len(), REASONS.len());
-        assert!(
-            REASONS.iter().all(|reason| reason.status.is_client_error() || reason.status.is_server_error())
-        );
-        assert_eq!(find_reason("busy").status, StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(find_reason("no such code"), UNEXPECTED);
+        let all = PublicCode::all();
+        let codes: BTreeSet<_> = all.iter().map(PublicCode::as_str).collect();
+        assert_eq!(codes.len(), all.len());
+        assert!(all.iter().all(|code| status(code).is_client_error() || status(code).is_server_error()));
+        assert_eq!(status(&PublicCode::Busy(Wait::default())), StatusCode::TOO_MANY_REQUESTS);
     }
 }

@@ -1,5 +1,6 @@
 //! The pages of an attempt to link: the offer, and the question after both sides are proved.
 
+use crate::flows::refusal::{PublicCode, Reason};
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
@@ -74,7 +75,7 @@ async fn post_offer(State(web): State<Web>, browser: Browser, PostedForm(form): 
         (Some("skip"), _) => OfferAnswer::Skip,
         (Some("existing"), _) => OfferAnswer::Existing,
         (Some("link"), Some(profile)) => OfferAnswer::Link(profile),
-        _ => return offer(&web, &browser, handle, Some(Failure::new("link_unanswered"))).await,
+        _ => return offer(&web, &browser, handle, Some(Failure::new(PublicCode::LinkUnanswered))).await,
     };
     outcome(&web, &browser, web.broker.answer_offer(&browser.visit, handle, answer).await).await
 }
@@ -147,7 +148,7 @@ async fn post_confirmation(
         (Some("cancel"), _, _) => ConfirmAnswer::Cancel,
         (Some("link"), Ok(keep), Ok(local_of)) => ConfirmAnswer::Link { keep, local_of },
         _ => {
-            let refused = web.broker.refuse_form("link_unanswered");
+            let refused = web.broker.refuse_form(Reason::LinkUnanswered);
             return refusal(&web, &browser, refused).await;
         }
     };

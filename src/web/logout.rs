@@ -1,5 +1,6 @@
 //! RP-initiated logout (`OpenID` Connect RP-Initiated Logout 1.0), and the page after it.
 
+use crate::flows::refusal::Reason;
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
@@ -53,7 +54,7 @@ async fn confirm_logout(State(web): State<Web>, browser: Browser, PostedForm(for
         Some("upstream") => true,
         Some("local") => false,
         _ => {
-            let refused = web.broker.refuse_form("scope_unknown");
+            let refused = web.broker.refuse_form(Reason::ScopeUnknown);
             return refusal(&web, &browser, refused).await;
         }
     };

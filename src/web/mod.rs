@@ -27,6 +27,7 @@ pub mod state;
 pub mod text;
 pub mod upstream_logout;
 
+use crate::flows::refusal::PublicCode;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -80,9 +81,9 @@ async fn get_asset(State(web): State<Web>, Path(file): Path<String>, headers: He
 }
 
 async fn get_nothing(State(web): State<Web>, browser: Browser) -> Response {
-    refusal(&web, &browser, FlowError::refused("not_found")).await
+    refusal(&web, &browser, FlowError::refused(PublicCode::NotFound)).await
 }
 
 async fn use_other_method(State(web): State<Web>, browser: Browser) -> Response {
-    refusal(&web, &browser, FlowError::refused("method_not_allowed")).await
+    refusal(&web, &browser, FlowError::refused(PublicCode::MethodNotAllowed)).await
 }

@@ -3,6 +3,7 @@
 //! Errors are JSON as RFC 6749, section 5.2, and RFC 6750, section 3, say. Browser apps reach the endpoints that they
 //! need across origins, without credentials; nothing here ever answers to a cookie.
 
+use crate::flows::refusal::Reason;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,7 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::app_request::{AppRequest, Caller, too_many};
-use super::request::{FormError, TOO_MANY, TriedForm};
+use super::request::{FormError, TriedForm};
 use super::respond::{no_store, retry_after};
 use super::state::Web;
 use crate::flows::error::EndpointError;
@@ -116,13 +117,15 @@ async fn post_userinfo(
     // A body is optional here; one that is no form carries no token.
     let form = match form {
         Ok(form) => form,
-        Err(FormError::TooMany) => return refuse_bearer(&web, &network, TOO_MANY, too_many()).await,
+        Err(FormError::TooMany) => {
+            return refuse_bearer(&web, &network, Reason::TooManyParameters, too_many()).await;
+        }
         Err(_) => Parameters::default(),
     };
     let token = match (bearer(&headers), form.get("access_token")) {
         (header, Some(_)) if header.is_some() || !form.is_single("access_token") => {
             let error = OAuthError::new(ErrorCode::InvalidRequest, "send the access token in one place only");
-            return refuse_bearer(&web, &network, "token_in_two_places", error).await;
+            return refuse_bearer(&web, &network, Reason::TokenInTwoPlaces, error).await;
         }
         (header, form) => header.or_else(|| form.map(Secret::new)),
     };
@@ -130,7 +133,7 @@ async fn post_userinfo(
 }
 
 /// Refuses a request at userinfo that is malformed (RFC 6750, section 3.1).
-async fn refuse_bearer(web: &Web, network: &str, reason: &'static str, error: OAuthError) -> Response {
+async fn refuse_bearer(web: &Web, network: &str, reason: Reason, error: OAuthError) -> Response {
     match web.broker.refuse_request(network, reason, error).await {
         EndpointError::Refused(error) => bearer_error(StatusCode::BAD_REQUEST, Some(&error)),
         other => refuse(other, false),

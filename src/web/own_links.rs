@@ -1,6 +1,7 @@
 //! A person's own profiles: adding one, taking one away, undoing a link or merge. Whoever signed in too long ago proves
 //! first who they are.
 
+use crate::flows::refusal::{PublicCode, Reason};
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
@@ -8,7 +9,6 @@ use axum::routing::{get, post};
 use http::StatusCode;
 
 use super::account::{DONE, UNLINKED, require_session_form};
-use super::errors::find_reason;
 use super::pages::{AddProfile, Failure, Form, LedgerRow, MailCode, ProfileRow, Undo, Unlink, path};
 use super::request::{Browser, PostedForm};
 use super::respond::{answer, outcome, page, refusal, see_other};
@@ -67,7 +67,7 @@ async fn post_add(State(web): State<Web>, browser: Browser, PostedForm(form): Po
         None => None,
     };
     let Some(way) = way else {
-        let refused = web.broker.refuse_form("connection_malformed");
+        let refused = web.broker.refuse_form(Reason::ConnectionMalformed);
         return refusal(&web, &browser, refused).await;
     };
     outcome(&web, &browser, web.broker.begin_add_profile(&browser.visit, way).await).await
@@ -75,7 +75,7 @@ async fn post_add(State(web): State<Web>, browser: Browser, PostedForm(form): Po
 
 async fn show_unlink(State(web): State<Web>, browser: Browser) -> Response {
     let Some(profile) = browser.query.get("profile").and_then(|text| text.parse().ok()) else {
-        return refusal(&web, &browser, FlowError::refused("not_found")).await;
+        return refusal(&web, &browser, FlowError::refused(PublicCode::NotFound)).await;
     };
     let result = web.broker.view_unlink(&browser.visit, profile).await;
     sensitive(&web, &browser, result, |view: UnlinkView| {
@@ -94,7 +94,7 @@ async fn post_unlink(State(web): State<Web>, browser: Browser, PostedForm(form):
         return response;
     }
     let Some(profile) = form.get("profile").and_then(|text| text.parse().ok()) else {
-        return refusal(&web, &browser, web.broker.refuse_form("profile_malformed")).await;
+        return refusal(&web, &browser, web.broker.refuse_form(Reason::ProfileMalformed)).await;
     };
     match web.broker.unlink(&browser.visit, profile).await {
         Ok(next) if next.next == NextPage::Account => {
@@ -106,7 +106,7 @@ async fn post_unlink(State(web): State<Web>, browser: Browser, PostedForm(form):
 
 async fn show_undo(State(web): State<Web>, browser: Browser) -> Response {
     let Some(entry) = browser.query.get("entry").and_then(|text| text.parse().ok()) else {
-        return refusal(&web, &browser, FlowError::refused("not_found")).await;
+        return refusal(&web, &browser, FlowError::refused(PublicCode::NotFound)).await;
     };
     let result = web.broker.view_undo(&browser.visit, entry).await;
     sensitive(&web, &browser, result, |view: UndoView| {
@@ -125,14 +125,14 @@ async fn post_undo(State(web): State<Web>, browser: Browser, PostedForm(form): P
         return response;
     }
     let Some(entry) = form.get("entry").and_then(|text| text.parse().ok()) else {
-        return refusal(&web, &browser, web.broker.refuse_form("entry_malformed")).await;
+        return refusal(&web, &browser, web.broker.refuse_form(Reason::EntryMalformed)).await;
     };
     outcome(&web, &browser, web.broker.undo_own_link(&browser.visit, entry).await).await
 }
 
 async fn show_code(State(web): State<Web>, browser: Browser) -> Response {
     let Some(place) = browser.query.get("place").and_then(path::read_place) else {
-        return refusal(&web, &browser, FlowError::refused("not_found")).await;
+        return refusal(&web, &browser, FlowError::refused(PublicCode::NotFound)).await;
     };
     let result = web.broker.view_mail_code(&browser.visit, place).await;
     sensitive(&web, &browser, result, |view| {
@@ -165,7 +165,7 @@ async fn send_code(State(web): State<Web>, browser: Browser, PostedForm(form): P
         return response;
     }
     let Some(place) = form.get("place").and_then(path::read_place) else {
-        return refusal(&web, &browser, web.broker.refuse_form("place_malformed")).await;
+        return refusal(&web, &browser, web.broker.refuse_form(Reason::PlaceMalformed)).await;
     };
     outcome(&web, &browser, web.broker.send_mail_code(&browser.visit, place).await).await
 }
@@ -175,7 +175,7 @@ async fn post_code(State(web): State<Web>, browser: Browser, PostedForm(form): P
         return response;
     }
     let Some(place) = form.get("place").and_then(path::read_place) else {
-        return refusal(&web, &browser, web.broker.refuse_form("place_malformed")).await;
+        return refusal(&web, &browser, web.broker.refuse_form(Reason::PlaceMalformed)).await;
     };
     let entered = form.get("code").unwrap_or_default();
     match web.broker.enter_mail_code(&browser.visit, place, entered).await {
@@ -183,9 +183,9 @@ async fn post_code(State(web): State<Web>, browser: Browser, PostedForm(form): P
         Ok(EnteredCode::Wrong) => {
             let result = web.broker.view_mail_code(&browser.visit, place).await;
             sensitive(&web, &browser, result, |view| {
-                let failure = Some(Failure::new("mail_code_wrong"));
-                let again = code_page(&web, &browser, place, view, failure);
-                page(find_reason("mail_code_wrong").status, &again)
+                let failure = Failure::new(PublicCode::MailCodeWrong);
+                let status = failure.status();
+                page(status, &code_page(&web, &browser, place, view, Some(failure)))
             })
             .await
         }

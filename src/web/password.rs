@@ -1,13 +1,14 @@
 //! Setting a password by a mailed link. Looking at the page uses the link up no more than a mail scanner does; only the
 //! form does.
 
+use crate::flows::refusal::PublicCode;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;
 
-use super::errors::find_reason;
+use super::errors::status;
 use super::guard::require_own_form;
 use super::pages::{Failure, Form, PasswordSet, SetPassword, path};
 use super::request::{Browser, PostedForm};
@@ -45,7 +46,7 @@ fn form_page<'w>(
         form: Form { token: view.form_token, flow: None },
         username: view.username,
         rules: view.rules,
-        failure: broken.as_ref().map(|_| Failure::new("password_rules")),
+        failure: broken.as_ref().map(|_| Failure::new(PublicCode::PasswordRules)),
         broken: broken.unwrap_or_default(),
     }
 }
@@ -65,7 +66,7 @@ async fn post_password(
         Ok(Outcome::Broken(broken)) => match web.broker.view_password_link(&token).await {
             Ok(view) => {
                 let again = form_page(&web, &browser, view, Some(broken));
-                page(find_reason("password_rules").status, &again)
+                page(status(&PublicCode::PasswordRules), &again)
             }
             Err(error) => refusal(&web, &browser, error).await,
         },

@@ -1,5 +1,6 @@
 //! What a request says, read once: who asks, in which language, with which parameters.
 
+use crate::flows::refusal::{PublicCode, Reason};
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::body::{Body, to_bytes};
@@ -124,11 +125,8 @@ impl FromRequestParts<Web> for Browser {
 
 /// The page that refuses a query or a form with too many parameters.
 async fn too_many(web: &Web, browser: &Browser) -> Response {
-    refusal(web, browser, web.broker.refuse_form(TOO_MANY)).await
+    refusal(web, browser, web.broker.refuse_form(Reason::TooManyParameters)).await
 }
-
-/// Why a query or a form with too many parameters is refused, as the audit log has it.
-pub(super) const TOO_MANY: &str = "too_many_parameters";
 
 /// The client's address, as the listener found it.
 fn address(parts: &Parts) -> IpAddr {
@@ -151,7 +149,7 @@ impl FromRequestParts<Web> for OfConnection {
             return Ok(Self(id));
         }
         let browser = Browser::from_request_parts(parts, web).await?;
-        Err(refusal(web, &browser, FlowError::refused("not_found")).await)
+        Err(refusal(web, &browser, FlowError::refused(PublicCode::NotFound)).await)
     }
 }
 

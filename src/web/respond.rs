@@ -12,8 +12,9 @@ use super::pages::{AppHome, ErrorPage, Failure, path};
 use super::request::{Browser, PostedForm};
 use super::state::Web;
 use super::text::whole_seconds;
-use crate::flows::error::{FlowError, RefusalView, Told, private_detail};
+use crate::flows::error::{FlowError, private_detail};
 use crate::flows::interaction::Handled;
+use crate::flows::refusal::{Clashing, PublicCode, Reason, RefusalView, Told, Wait};
 use crate::flows::visit::{Answer, CookieChange, NextPage};
 use crate::model::SensitiveAction;
 
@@ -51,7 +52,7 @@ const MAX_QUERY: usize = 12 * 1024;
 pub async fn ask_again(web: &Web, browser: &Browser, path: &str, PostedForm(form): &PostedForm) -> Response {
     let query = form.to_text();
     if query.len() > MAX_QUERY {
-        return refusal(web, browser, web.broker.refuse_form("request_too_long")).await;
+        return refusal(web, browser, web.broker.refuse_form(Reason::RequestTooLong)).await;
     }
     see_other(&format!("{path}?{query}"))
 }
@@ -137,8 +138,8 @@ pub async fn refusal(web: &Web, browser: &Browser, error: FlowError) -> Response
         Err(error) => error,
     };
     tracing::error!(error = private_detail(&error), "a request could not be served");
-    let wait = Some(Duration::from_secs(2));
-    error_page(web, browser, RefusalView { retry_after: wait, ..RefusalView::new("temporarily_unavailable") })
+    let wait = Wait(Some(Duration::from_secs(2)));
+    error_page(web, browser, RefusalView::new(PublicCode::TemporarilyUnavailable(wait)))
 }
 
 /// Tells of a refusal whose record was written.
@@ -155,19 +156,39 @@ pub(super) fn retry_after(span: Duration) -> HeaderValue {
 }
 
 fn error_page(web: &Web, browser: &Browser, refusal: RefusalView) -> Response {
+    let RefusalView { code, receipt, app } = refusal;
     let mut frame = web.pages.frame(browser.locale, &browser.here);
-    frame.receipt = refusal.receipt;
-    frame.app = refusal.app.as_ref().map(|app| app.name.clone());
-    let mut failure = Failure::new(refusal.code);
-    if let Some(span) = refusal.retry_after {
-        failure = failure.wait(span);
-    }
-    let app = refusal.app.and_then(|app| app.home.map(|home| AppHome { name: app.name, home }));
-    let own = browser.here.starts_with(path::ACCOUNT) || refusal.code.starts_with("link_");
-    let error = ErrorPage { frame, failure, app, instead: refusal.instead, clashing: refusal.clashing, own };
+    frame.receipt = receipt;
+    frame.app = app.as_ref().map(|app| app.name.clone());
+    let app = app.and_then(|app| app.home.map(|home| AppHome { name: app.name, home }));
+    let own = browser.here.starts_with(path::ACCOUNT) || is_about_a_link(&code);
+    let wait = code.wait();
+    let (instead, clashing) = match &code {
+        PublicCode::OtherConnection(elsewhere) => (elsewhere.name.clone(), Vec::new()),
+        PublicCode::LinkSameProvider(Clashing(names)) => (None, names.clone()),
+        _ => (None, Vec::new()),
+    };
+    let error = ErrorPage { frame, failure: Failure::new(code), app, instead, clashing, own };
     let mut response = page(error.status(), &error);
-    if let Some(span) = refusal.retry_after {
+    if let Some(span) = wait {
         response.headers_mut().insert(header::RETRY_AFTER, retry_after(span));
     }
     response
+}
+
+/// Whether a refusal stopped a link, which the person goes on with from their own page.
+const fn is_about_a_link(code: &PublicCode) -> bool {
+    matches!(
+        code,
+        PublicCode::LinkUnanswered
+            | PublicCode::LinkOff
+            | PublicCode::LinkSameAccount
+            | PublicCode::LinkSameProvider(_)
+            | PublicCode::LinkFull
+            | PublicCode::LinkNoAccount
+            | PublicCode::LinkWrongProfile
+            | PublicCode::LinkEmergency
+            | PublicCode::LinkTaken
+            | PublicCode::LinkProfileGone
+    )
 }

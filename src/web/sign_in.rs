@@ -6,13 +6,13 @@ use axum::response::Response;
 use axum::routing::get;
 use http::{StatusCode, header};
 
-use super::errors::find_reason;
 use super::guard::require_flow_form;
 use super::pages::{Choice, ConnectionChoice, DomainEntry, Failure, Form, Frame, Purpose, SignIn, path};
 use super::request::{Browser, PostedForm};
 use super::respond::{answer, outcome, page, refusal, retry_after, see_other, tell};
 use super::state::Web;
-use crate::flows::error::{FlowError, RefusalView, Told};
+use crate::flows::error::FlowError;
+use crate::flows::refusal::{PublicCode, Reason, RefusalView, Told};
 use crate::flows::sign_in::{ConnectionView, SignInPurpose, SignInView};
 use crate::model::Secret;
 
@@ -25,8 +25,16 @@ pub fn routes() -> Router<Web> {
         .route(path::CONNECTION, axum::routing::post(post_connection))
 }
 
-/// Refusals after which the form is shown again.
-const TRY_AGAIN: [&str; 4] = ["bad_credentials", "password_too_long", "too_many_attempts", "busy"];
+/// Whether the form is shown again after a refusal.
+const fn shows_form_again(code: &PublicCode) -> bool {
+    matches!(
+        code,
+        PublicCode::BadCredentials
+            | PublicCode::PasswordTooLong
+            | PublicCode::TooManyAttempts(_)
+            | PublicCode::Busy(_)
+    )
+}
 
 async fn show_sign_in(State(web): State<Web>, browser: Browser) -> Response {
     let Some(flow) = browser.query.get("flow") else {
@@ -50,7 +58,7 @@ async fn post_sign_in(State(web): State<Web>, browser: Browser, PostedForm(form)
     let password = Secret::new(form.get("password").unwrap_or_default());
     let result = web.broker.sign_in_with_password(&browser.visit, handle, entered, password).await;
     match result {
-        Err(FlowError::Refused(refused)) if TRY_AGAIN.contains(&refused.code) => {
+        Err(FlowError::Refused(refused)) if shows_form_again(&refused.code) => {
             match web.broker.settle(&browser.visit, FlowError::Refused(refused)).await {
                 Ok(Told::Person(again)) => sign_in_again(&web, &browser, handle, entered, *again).await,
                 Ok(told) => tell(&web, &browser, told),
@@ -72,16 +80,13 @@ async fn sign_in_again(
         Ok(view) => view,
         Err(error) => return refusal(web, browser, error).await,
     };
-    let mut failure = Failure::new(again.code);
-    if let Some(span) = again.retry_after {
-        failure = failure.wait(span);
-    }
+    let (wait, failure) = (again.code.wait(), Failure::new(again.code));
     let here = path::with_query(path::SIGN_IN, "flow", handle);
     let shown = Browser { here, ..browser.clone() };
     let username = Some(entered.to_owned());
-    let status = find_reason(again.code).status;
+    let status = failure.status();
     let mut response = page(status, &sign_in_page(web, &shown, view, username, Some(failure)));
-    if let Some(span) = again.retry_after {
+    if let Some(span) = wait {
         response.headers_mut().insert(header::RETRY_AFTER, retry_after(span));
     }
     response
@@ -179,7 +184,7 @@ async fn post_domain(State(web): State<Web>, browser: Browser, PostedForm(form):
     let entered = form.get("domain").unwrap_or_default();
     match web.broker.sign_in_by_name(&browser.visit, handle, entered).await {
         Ok(next) => answer(&next),
-        Err(FlowError::Refused(refused)) if refused.code == "unknown_domain" => {
+        Err(FlowError::Refused(refused)) if refused.code == PublicCode::UnknownDomain => {
             let unknown = match web.broker.settle(&browser.visit, FlowError::Refused(refused)).await {
                 Ok(Told::Person(unknown)) => unknown,
                 Ok(told) => return tell(&web, &browser, told),
@@ -191,9 +196,9 @@ async fn post_domain(State(web): State<Web>, browser: Browser, PostedForm(form):
             };
             let here = path::with_query(path::DOMAIN, "flow", handle);
             let shown = Browser { here, ..browser.clone() };
-            let failure = Some(Failure::new(unknown.code));
-            let again = domain_page(&web, &shown, view, Some(entered), failure);
-            page(find_reason(unknown.code).status, &again)
+            let failure = Failure::new(unknown.code);
+            let status = failure.status();
+            page(status, &domain_page(&web, &shown, view, Some(entered), Some(failure)))
         }
         Err(error) => refusal(&web, &browser, error).await,
     }
@@ -205,7 +210,7 @@ async fn post_connection(State(web): State<Web>, browser: Browser, PostedForm(fo
         Err(response) => return response,
     };
     let Some(connection) = form.get("connection").and_then(|text| text.parse().ok()) else {
-        let refused = web.broker.refuse_form("connection_malformed");
+        let refused = web.broker.refuse_form(Reason::ConnectionMalformed);
         return refusal(&web, &browser, refused).await;
     };
     outcome(&web, &browser, web.broker.sign_in_through(&browser.visit, handle, connection).await).await

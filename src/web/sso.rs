@@ -1,5 +1,6 @@
 //! The way to identity providers and back.
 
+use crate::flows::refusal::Reason;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -70,7 +71,7 @@ async fn repost_sso(
         return refusal(&web, &browser, error).await;
     }
     let Some(mut fields) = response_fields(&form) else {
-        let error = web.broker.refuse_form("response_malformed");
+        let error = web.broker.refuse_form(Reason::ResponseMalformed);
         return refusal(&web, &browser, error).await;
     };
     fields.push((REPOSTED.to_owned(), "1".to_owned()));

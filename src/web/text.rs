@@ -178,7 +178,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::web::errors::REASONS;
+    use crate::flows::refusal::PublicCode;
 
     /// Every text of a language with the variables in it, read from the files themselves.
     fn texts(locale: Locale) -> BTreeMap<String, BTreeSet<String>> {
@@ -240,8 +240,9 @@ mod tests {
         asked.extend(asked_for(&web.join("pages")));
         asked.extend(["moment", "wait-seconds", "wait-minutes", "wait-hours"].map(str::to_owned));
         asked.extend(["help-app", "help-administrator", "help-operator"].map(str::to_owned));
-        for reason in REASONS {
-            asked.extend(["", ".why", ".next"].map(|attribute| format!("error-{}{attribute}", reason.code)));
+        for code in PublicCode::all() {
+            asked
+                .extend(["", ".why", ".next"].map(|attribute| format!("error-{}{attribute}", code.as_str())));
         }
         assert_eq!(texts(Locale::English).into_keys().collect::<BTreeSet<_>>(), asked);
     }

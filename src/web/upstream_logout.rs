@@ -1,5 +1,6 @@
 //! What identity providers call or send browsers to, beside the callback.
 
+use crate::flows::refusal::{PublicCode, Reason};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -33,7 +34,7 @@ async fn logout_by_token(
     let (Ok(OfConnection(connection)), Ok(form)) = (connection, form) else {
         let description = "send a form to a connection's own address";
         // The record counts; the answer is 400 whatever became of it.
-        let refused = web.broker.refuse_form("logout_form_unreadable");
+        let refused = web.broker.refuse_form(Reason::LogoutFormUnreadable);
         let _ = web.broker.settle(&browser.visit, refused).await;
         return logout_error("invalid_request", description);
     };
@@ -105,7 +106,7 @@ async fn get_connection_keys(
 ) -> Response {
     match web.broker.connection_keys(connection).await {
         Ok(Some(keys)) => json_response(&json!({ "keys": keys })),
-        Ok(None) => refusal(&web, &browser, FlowError::refused("not_found")).await,
+        Ok(None) => refusal(&web, &browser, FlowError::refused(PublicCode::NotFound)).await,
         Err(error) => refusal(&web, &browser, error).await,
     }
 }

@@ -11,9 +11,10 @@ mod refusal;
 mod wait;
 
 use super::Broker;
-use super::error::{FlowError, Mark, refused};
+use super::error::FlowError;
 use super::interaction::sealed::finish_mark;
 use super::interaction::{Answered, Handled, sign_in_event_of};
+use super::refusal::{Mark, PublicCode, Reason, refused};
 use super::sessions::SignIn;
 use super::sso::provision::NewPersonError;
 use super::visit::{Answer, CookieChange, Visit};
@@ -118,7 +119,7 @@ impl Broker {
             *event = sign_in_event_of(interaction, &standing.account);
             let until = self.clock.now().after(FLOW_LIFETIME);
             if !flows::spend(tx, &finish_mark(interaction.id), until).await? {
-                return Err(refused(event.clone(), "flow_finished", "flow_finished"));
+                return Err(refused(event.clone(), PublicCode::FlowFinished, Reason::FlowFinished));
             }
             self.record_success(tx, event).await?;
         }

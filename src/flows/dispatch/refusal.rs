@@ -2,9 +2,10 @@
 //! there is a page.
 
 use super::super::Broker;
-use super::super::error::{FlowError, refused};
+use super::super::error::FlowError;
 use super::super::evidence::Event;
 use super::super::interaction::Answered;
+use super::super::refusal::{PublicCode, Reason, refused};
 use super::super::to_app::{LOGIN_REQUIRED, UNMET_CONTEXT, refuse_withdrawn};
 use crate::model::Purpose;
 use crate::policy::step::{StepRefusal, Withdrawn};
@@ -18,18 +19,18 @@ impl Broker {
             StepRefusal::OtherAccount => {
                 let description = "somebody else signed in than id_token_hint or claims names";
                 let error = OAuthError::new(ErrorCode::LoginRequired, description);
-                self.refuse_to_app(event, request, &error, "other_account")
+                self.refuse_to_app(event, request, &error, Reason::OtherAccount)
             }
             StepRefusal::Access => {
                 let error = OAuthError::new(ErrorCode::AccessDenied, "this account may not use this app");
-                self.refuse_to_app(event, request, &error, "app_not_for_account")
+                self.refuse_to_app(event, request, &error, Reason::AppNotForAccount)
             }
-            StepRefusal::Context => self.refuse_to_app(event, request, &UNMET_CONTEXT, "acr_not_reached"),
+            StepRefusal::Context => self.refuse_to_app(event, request, &UNMET_CONTEXT, Reason::AcrNotReached),
             // Nothing goes to an address that the app has given up.
             StepRefusal::Withdrawn(what)
                 if interaction.purpose.is_silent() && what != Withdrawn::RedirectUri =>
             {
-                self.refuse_to_app(event, request, &LOGIN_REQUIRED, what.reason())
+                self.refuse_to_app(event, request, &LOGIN_REQUIRED, Reason::from(what))
             }
             StepRefusal::Withdrawn(_) => refuse_person(event, refusal),
         }
@@ -39,7 +40,9 @@ impl Broker {
 fn refuse_person(event: Event, refusal: StepRefusal) -> FlowError {
     match refusal {
         StepRefusal::Withdrawn(what) => refuse_withdrawn(event, what),
-        StepRefusal::OtherAccount => refused(event, "other_account", "other_account"),
-        StepRefusal::Access | StepRefusal::Context => refused(event, "not_allowed", "app_not_for_account"),
+        StepRefusal::OtherAccount => refused(event, PublicCode::OtherAccount, Reason::OtherAccount),
+        StepRefusal::Access | StepRefusal::Context => {
+            refused(event, PublicCode::NotAllowed, Reason::AppNotForAccount)
+        }
     }
 }

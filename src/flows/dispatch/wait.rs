@@ -2,9 +2,10 @@
 //! led to the page or trip.
 
 use super::super::Broker;
-use super::super::error::{FlowError, refused};
+use super::super::error::FlowError;
 use super::super::evidence::Event;
 use super::super::interaction::Answered;
+use super::super::refusal::{PublicCode, Reason, refused};
 use super::super::visit::{Answer, CookieChange, NextPage, Visit};
 use super::facts::Standing;
 use crate::model::{Interaction, LinkSide, Purpose, Stage, Subject, Trip};
@@ -28,7 +29,7 @@ impl Broker {
             None => standing.and_then(|standing| standing.account.organization),
         };
         if !self.let_wait(&mut tx, (&interaction, stage), organization, revision.is_some()).await? {
-            return Err(refused(event, "flow_finished", "sign_in_overtaken"));
+            return Err(refused(event, PublicCode::FlowFinished, Reason::SignInOvertaken));
         }
         tx.commit().await?;
         let cookies = self.bind(visit, interaction.id)?.into_iter().chain(cookies);
@@ -55,18 +56,20 @@ impl Broker {
         let Answered { interaction, event, .. } = answered;
         let (code, description, reason) = match stage {
             Stage::Consent => {
-                (ErrorCode::ConsentRequired, "the person must be asked for consent", "consent_required")
+                (ErrorCode::ConsentRequired, "the person must be asked for consent", Reason::ConsentRequired)
             }
-            Stage::LinkOffer | Stage::ProveArriving | Stage::ProveChosen | Stage::ConfirmLink => {
-                (ErrorCode::InteractionRequired, "the person must be asked something", "interaction_required")
-            }
+            Stage::LinkOffer | Stage::ProveArriving | Stage::ProveChosen | Stage::ConfirmLink => (
+                ErrorCode::InteractionRequired,
+                "the person must be asked something",
+                Reason::InteractionRequired,
+            ),
         };
         match &interaction.purpose {
             Purpose::App(request) => {
                 self.refuse_to_app(event, request, &OAuthError::new(code, description), reason)
             }
             Purpose::Account | Purpose::Home(_) | Purpose::Reauthenticate(..) | Purpose::AddProfile => {
-                refused(event, "invalid_request", reason)
+                refused(event, PublicCode::InvalidRequest, reason)
             }
         }
     }

@@ -9,6 +9,7 @@ pub mod opening;
 mod rows;
 pub mod sealed;
 
+use super::refusal::{PublicCode, Reason};
 use serde_json::{Map, Value};
 
 use super::evidence::{Event, receipt_of};
@@ -30,14 +31,14 @@ pub(super) struct Waiting {
 }
 
 /// A page at which interactions wait, as records and refusals name it.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct WaitingPage {
     /// What the page is for.
     pub action: &'static str,
     /// The reason that is recorded where another browser asks.
-    pub foreign: &'static str,
+    pub foreign: Reason,
     /// The public code where the person comes too late.
-    pub over: &'static str,
+    pub over: PublicCode,
 }
 
 /// What the handler of a step has done: an open transaction, and the interaction as it stands in it. Only

@@ -1,8 +1,9 @@
 //! The rows of interactions: sealed, bound to a browser by a cookie, and changed by one claim at a time.
 
 use super::super::Broker;
-use super::super::error::{FlowError, Mark, refused};
+use super::super::error::FlowError;
 use super::super::evidence::{Event, receipt_of};
+use super::super::refusal::{Mark, PublicCode, Reason, refused};
 use super::super::visit::{CookieChange, Visit};
 use super::sealed::{keep_cookie, lost};
 use super::{Waiting, WaitingPage};
@@ -107,7 +108,7 @@ impl Broker {
         WaitingPage { action, foreign, over }: WaitingPage,
     ) -> Result<Waiting, FlowError> {
         let Some(name) = self.read_handle(handle) else {
-            return Err(refused(Event::new(action), "flow_expired", "flow_handle_invalid"));
+            return Err(refused(Event::new(action), PublicCode::FlowExpired, Reason::FlowHandleInvalid));
         };
         let event = Event { app: name.app, receipt: Some(receipt_of(name.id)), ..Event::new(action) };
         let mut tx = self.database.read().await?;
@@ -116,9 +117,11 @@ impl Broker {
         drop(tx);
         match found {
             Some(waiting) if self.is_bound(visit, name.id) => Ok(waiting),
-            Some(_) => Err(refused(event, "session_ended", foreign)),
+            Some(_) => Err(refused(event, PublicCode::SessionEnded, foreign)),
             None => match end {
-                Some(InteractionEnd::Account) => Err(refused(event, "session_ended", "account_ended")),
+                Some(InteractionEnd::Account) => {
+                    Err(refused(event, PublicCode::SessionEnded, Reason::AccountEnded))
+                }
                 Some(InteractionEnd::Expired) => {
                     Err(lost(over, name).marking(Mark::BuryInteraction(name.id)).into())
                 }

@@ -4,8 +4,9 @@
 //! whose cookie is gone can still lead back to the app.
 
 use super::super::Broker;
-use super::super::error::{FlowError, Refusal, refused};
+use super::super::error::FlowError;
 use super::super::evidence::{Event, receipt_of};
+use super::super::refusal::{PublicCode, Reason, Refusal, Wait, refused};
 use super::super::visit::{CookieChange, Visit};
 use crate::crypto::constant_time_eq;
 use crate::crypto::seal::Purpose;
@@ -88,7 +89,7 @@ impl Broker {
         let mut tx = self.database.write().await?;
         if flows::count_parked_flows(&mut tx, &network, now).await? >= MAX_PARKED {
             let event = Event { app: flow.aim.app(), ..Event::new("authorize") };
-            return Err(refused(event, "busy", "too_many_large_requests"));
+            return Err(refused(event, PublicCode::Busy(Wait::default()), Reason::TooManyLargeRequests));
         }
         flows::park_flow(&mut tx, flow.id, &network, sealed, flow.started_at.after(FLOW_LIFETIME)).await?;
         Ok(tx.commit().await?)
@@ -147,7 +148,7 @@ impl Broker {
         handle: &str,
     ) -> Result<Flow, FlowError> {
         let Some(name) = self.read_handle(handle) else {
-            return Err(refused(Event::new("sign_in"), "flow_expired", "flow_handle_invalid"));
+            return Err(refused(Event::new("sign_in"), PublicCode::FlowExpired, Reason::FlowHandleInvalid));
         };
         let Some(flow) = self.find_flow(visit, name.id).await? else {
             return Err(self.lost_flow(name).await?.into());
@@ -160,7 +161,11 @@ impl Broker {
     /// What to say about a flow that this browser no longer holds. A reload or the back button is no security
     /// decision and leaves no record.
     pub(in crate::flows) async fn lost_flow(&self, name: FlowName) -> Result<Refusal, StoreError> {
-        let code = if self.has_finished(name.id).await? { "flow_finished" } else { "flow_expired" };
+        let code = if self.has_finished(name.id).await? {
+            PublicCode::FlowFinished
+        } else {
+            PublicCode::FlowExpired
+        };
         Ok(lost(code, name))
     }
 
@@ -202,7 +207,7 @@ impl Broker {
 }
 
 /// What to say about a flow that is over. It is no security decision, and leaves no record.
-pub(in crate::flows) fn lost(code: &'static str, name: FlowName) -> Refusal {
+pub(in crate::flows) fn lost(code: PublicCode, name: FlowName) -> Refusal {
     Refusal { receipt: Some(receipt_of(name.id)), app: name.app, ..Refusal::unrecorded(code) }
 }
 

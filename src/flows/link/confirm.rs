@@ -2,8 +2,9 @@
 
 use super::super::Broker;
 use super::super::brand::BrandView;
-use super::super::error::{FlowError, refused};
+use super::super::error::FlowError;
 use super::super::interaction::Answered;
+use super::super::refusal::{PublicCode, Reason, refused};
 use super::super::visit::Visit;
 use super::finish::Kept;
 use super::sides::SideView;
@@ -71,14 +72,14 @@ impl Broker {
         let attempt = self.require_attempt(visit, handle).await?;
         let Some(chosen) = &attempt.link.chosen else {
             let event = Self::link_event("link", &attempt);
-            return Err(refused(event, "flow_expired", "link_not_proved"));
+            return Err(refused(event, PublicCode::FlowExpired, Reason::LinkNotProved));
         };
         let mut tx = self.database.read().await?;
         let arriving_view = self.side_view(&mut tx, &attempt.interaction.subject).await?;
         let chosen_view = self.side_view(&mut tx, chosen).await?;
         let (Some(arriving_view), Some(chosen_view)) = (arriving_view, chosen_view) else {
             let event = Self::link_event("link", &attempt);
-            return Err(burned(&attempt, event, "link_profile_gone", "profile_gone").into());
+            return Err(burned(&attempt, event, PublicCode::LinkProfileGone, Reason::ProfileGone).into());
         };
         if let Err(refusal) = self.check_join(&mut tx, &attempt, chosen).await? {
             drop(tx);
@@ -180,7 +181,7 @@ impl Broker {
         let was_offered = attempt.link.email.is_some();
         let (mut tx, known) = self.open_completion(Some(&attempt.interaction.purpose), None).await?;
         if !self.claim(&mut tx, attempt.id(), attempt.revision).await? {
-            return Err(refused(event, "flow_finished", "link_overtaken"));
+            return Err(refused(event, PublicCode::FlowFinished, Reason::LinkOvertaken));
         }
         self.record_success(&mut tx, &event).await?;
         let link = Linking { wanted: Wanted::Nothing, chosen: None, ..attempt.link.clone() };

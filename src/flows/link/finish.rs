@@ -2,9 +2,10 @@
 //! or nothing changes and the proofs are burned.
 
 use super::super::Broker;
-use super::super::error::{FlowError, Refusal, refused};
+use super::super::error::FlowError;
 use super::super::evidence::Event;
 use super::super::interaction::{Answered, Known, sign_in_event_of};
+use super::super::refusal::{PublicCode, Reason, Refusal, refused};
 use super::super::sso::provision::vouching;
 use super::super::sso::registration;
 use super::super::visit::Visit;
@@ -33,15 +34,15 @@ pub(super) enum FinishError {
     /// It may not be; the proofs are burned.
     Refused(LinkRefusal),
     /// What it stands on is there no more: the public code, and the reason. The proofs are burned too.
-    Gone(&'static str, &'static str),
+    Gone(PublicCode, Reason),
     /// Another answer of the same person was first, and goes on; or everything of an account has ended.
-    Overtaken(&'static str, &'static str),
+    Overtaken(PublicCode, Reason),
     /// Something that is needed is down, or refused already.
     Flow(FlowError),
 }
 
 /// A profile that was proved was unlinked or merged since.
-const PROFILE_GONE: FinishError = FinishError::Gone("link_profile_gone", "profile_gone");
+const PROFILE_GONE: FinishError = FinishError::Gone(PublicCode::LinkProfileGone, Reason::ProfileGone);
 
 impl From<FlowError> for FinishError {
     fn from(error: FlowError) -> Self {
@@ -53,7 +54,7 @@ impl From<StoreError> for FinishError {
     fn from(error: StoreError) -> Self {
         match error {
             // Something else was first: with this identity, or with the last free place.
-            StoreError::Conflict => Self::Gone("link_taken", "link_taken"),
+            StoreError::Conflict => Self::Gone(PublicCode::LinkTaken, Reason::LinkTaken),
             error => Self::Flow(error.into()),
         }
     }
@@ -76,7 +77,7 @@ impl Broker {
     ) -> Result<Answered, FlowError> {
         let event = Self::link_event("link", &attempt);
         let Some(chosen) = attempt.link.chosen.clone() else {
-            return Err(refused(event, "flow_expired", "link_not_proved"));
+            return Err(refused(event, PublicCode::FlowExpired, Reason::LinkNotProved));
         };
         // What a session needs to be noted as used, it is before: two transactions that write would wait for each other.
         let current = match attempt.interaction.session.id() {
@@ -84,7 +85,7 @@ impl Broker {
             None => None,
         };
         if current != attempt.interaction.session.id() {
-            return Err(burned(&attempt, event, "session_ended", "session_ended").into());
+            return Err(burned(&attempt, event, PublicCode::SessionEnded, Reason::SessionEnded).into());
         }
         if let Err((code, reason)) = self.check_vouching(&attempt, &chosen).await? {
             return Err(burned(&attempt, event, code, reason).into());
@@ -107,7 +108,7 @@ impl Broker {
         &self,
         attempt: &LinkAttempt,
         chosen: &Subject,
-    ) -> Result<Result<(), (&'static str, &'static str)>, FlowError> {
+    ) -> Result<Result<(), (PublicCode, Reason)>, FlowError> {
         for side in [&attempt.interaction.subject, chosen] {
             if let Subject::Identity(identity) = side {
                 let entry = self.directory.connection(identity.connection).await?;
@@ -147,9 +148,9 @@ impl Broker {
         }
         if !self.claim(tx, attempt.id(), attempt.revision).await? {
             return Err(if find_end(tx, attempt.id()).await? == Some(InteractionEnd::Account) {
-                FinishError::Overtaken("session_ended", "account_ended")
+                FinishError::Overtaken(PublicCode::SessionEnded, Reason::AccountEnded)
             } else {
-                FinishError::Overtaken("flow_finished", "link_overtaken")
+                FinishError::Overtaken(PublicCode::FlowFinished, Reason::LinkOvertaken)
             });
         }
         let organization = self.organization_of(tx, attempt.link.organization).await?;
@@ -197,7 +198,7 @@ impl Broker {
     pub(super) async fn hold_arriving(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<(), FinishError> {
         match attempt.interaction.session.id() {
             Some(session) if !sessions::hold_session(tx, session).await? => {
-                Err(FinishError::Gone("session_ended", "session_ended"))
+                Err(FinishError::Gone(PublicCode::SessionEnded, Reason::SessionEnded))
             }
             _ => Ok(()),
         }
@@ -224,12 +225,12 @@ impl Broker {
             return Err(FinishError::Refused(LinkRefusal::Disabled));
         }
         if !held.usable {
-            return Err(FinishError::Gone("connection_disabled", "connection_disabled"));
+            return Err(FinishError::Gone(PublicCode::ConnectionDisabled, Reason::ConnectionDisabled));
         }
         if held.issuer.is_none() {
             let stored = passwords::find_password(tx, account).await?;
             if stored.is_none_or(|stored| stored.changed_at > proof.authenticated_at) {
-                return Err(FinishError::Gone("session_ended", "password_changed"));
+                return Err(FinishError::Gone(PublicCode::SessionEnded, Reason::PasswordChanged));
             }
         }
         Ok(())
@@ -269,10 +270,10 @@ impl Broker {
 async fn check_connection(tx: &mut Tx, identity: &Identity) -> Result<(), FinishError> {
     let found = connections::find_connection(tx, identity.connection).await?;
     let Some(record) = found.filter(|record| record.connection.enabled) else {
-        return Err(FinishError::Gone("connection_disabled", "connection_disabled"));
+        return Err(FinishError::Gone(PublicCode::ConnectionDisabled, Reason::ConnectionDisabled));
     };
     if registration(&record.connection) != identity.registration {
-        return Err(FinishError::Gone("idp_answer_invalid", "connection_changed"));
+        return Err(FinishError::Gone(PublicCode::IdpAnswerInvalid, Reason::ConnectionChanged));
     }
     Ok(())
 }

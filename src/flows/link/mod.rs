@@ -32,16 +32,17 @@ pub(super) use join::NewEntry;
 pub(super) use sides::name_identity;
 
 use super::Broker;
-use super::error::{FlowError, Mark, Refusal, refused};
+use super::error::FlowError;
 use super::evidence::{Event, receipt_of};
 use super::interaction::{Waiting, WaitingPage};
+use super::refusal::{Clashing, Mark, PublicCode, Reason, Refusal, code_of_link, refused};
 use super::visit::Visit;
 use crate::model::{FlowId, Interaction, Linking};
 use crate::policy::link::LinkRefusal;
 
 /// The pages of a link.
 const PAGE: WaitingPage =
-    WaitingPage { action: "link", foreign: "link_of_another_browser", over: "flow_expired" };
+    WaitingPage { action: "link", foreign: Reason::LinkOfAnotherBrowser, over: PublicCode::FlowExpired };
 
 /// A link that is under way: the interaction waits for its chosen side, or for what the person answers.
 #[derive(Debug, Clone)]
@@ -79,29 +80,26 @@ impl Broker {
         if let Some(name) = self.read_handle(handle).filter(|name| !self.is_bound(visit, name.id)) {
             let event =
                 Event { app: name.app, receipt: Some(receipt_of(name.id)), ..Event::new(PAGE.action) };
-            return Err(refused(event, "session_ended", PAGE.foreign));
+            return Err(refused(event, PublicCode::SessionEnded, PAGE.foreign));
         }
         let waiting = self.require_waiting(visit, handle, PAGE).await?;
         let (id, app) = (waiting.interaction.id, waiting.interaction.purpose.app());
         LinkAttempt::of(waiting).ok_or_else(|| {
             let event = Event { app, receipt: Some(receipt_of(id)), ..Event::new(PAGE.action) };
-            refused(event, "flow_finished", "link_not_waiting")
+            refused(event, PublicCode::FlowFinished, Reason::LinkNotWaiting)
         })
     }
 
     /// Refuses because of a failure that burns what was proved.
     async fn burn(&self, attempt: &LinkAttempt, event: Event, refusal: LinkRefusal) -> FlowError {
-        let clashing = match refusal {
-            LinkRefusal::SameProvider => self.clashing(attempt).await,
-            _ => Ok(Vec::new()),
-        };
-        match clashing {
-            Ok(clashing) => {
-                let burned = burned(attempt, event, refusal.code(), refusal.code());
-                Refusal { clashing, ..burned }.into()
+        let code = match refusal {
+            // What was proved is burned whether the names can be read or not.
+            LinkRefusal::SameProvider => {
+                PublicCode::LinkSameProvider(Clashing(self.clashing(attempt).await.unwrap_or_default()))
             }
-            Err(error) => error,
-        }
+            other => code_of_link(other),
+        };
+        burned(attempt, event, code, refusal.into()).into()
     }
 
     /// An event of a link.
@@ -118,6 +116,6 @@ impl Broker {
 }
 
 /// Refuses because of a failure, with the public code and the true reason: what was proved proves nothing any more.
-fn burned(attempt: &LinkAttempt, event: Event, code: &'static str, reason: &str) -> Refusal {
+fn burned(attempt: &LinkAttempt, event: Event, code: PublicCode, reason: Reason) -> Refusal {
     Refusal::new(event, code, reason).marking(Mark::EndInteraction(attempt.id()))
 }

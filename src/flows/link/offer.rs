@@ -3,9 +3,10 @@
 use super::super::Broker;
 use super::super::brand::BrandView;
 use super::super::email::email_proof;
-use super::super::error::{FlowError, refused};
+use super::super::error::FlowError;
 use super::super::evidence::receipt_of;
 use super::super::interaction::Answered;
+use super::super::refusal::{PublicCode, Reason, refused};
 use super::super::visit::Visit;
 use super::LinkAttempt;
 use crate::model::{
@@ -194,7 +195,7 @@ impl Broker {
         let event = Self::link_event("link.choose", &attempt);
         let (mut tx, known) = self.open_completion(Some(&attempt.interaction.purpose), None).await?;
         if !self.claim(&mut tx, attempt.id(), attempt.revision).await? {
-            return Err(refused(event, "flow_finished", "link_overtaken"));
+            return Err(refused(event, PublicCode::FlowFinished, Reason::LinkOvertaken));
         }
         self.record_success(&mut tx, &event).await?;
         let link = Linking { wanted, arrival_settled: false, chosen: None, ..attempt.link.clone() };

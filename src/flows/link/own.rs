@@ -4,10 +4,11 @@
 use super::super::Broker;
 use super::super::account::own_event;
 use super::super::brand::BrandView;
-use super::super::error::{FlowError, refused};
+use super::super::error::FlowError;
 use super::super::evidence::Event;
 use super::super::interaction::{Answered, Handled};
 use super::super::reauthentication::Sensitive;
+use super::super::refusal::{PublicCode, Reason, refused};
 use super::super::sessions::CurrentSession;
 use super::super::sign_in::ConnectionView;
 use super::super::visit::Visit;
@@ -149,7 +150,7 @@ impl Broker {
         };
         let Some(organization) = current.organization.as_ref().filter(|own| own.policy.linking) else {
             let event = own_event("link", &current);
-            return Err(refused(event, "link_off", "link_off"));
+            return Err(refused(event, PublicCode::LinkOff, Reason::LinkOff));
         };
         let has = profiles::list_profiles(&mut self.database.read().await?, current.account.id).await?;
         let has: Vec<&str> = has.iter().filter_map(|profile| profile.kind.issuer()).collect();
@@ -171,7 +172,7 @@ impl Broker {
         let organization = current.organization.as_ref().filter(|own| own.policy.linking);
         let until = self.fresh_until(&current, SensitiveAction::AddProfile);
         let (Some(organization), Some(until)) = (organization, until) else {
-            return Err(refused(event, "link_off", "link_off"));
+            return Err(refused(event, PublicCode::LinkOff, Reason::LinkOff));
         };
         let link = Linking {
             organization: organization.id,

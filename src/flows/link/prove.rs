@@ -1,10 +1,11 @@
 //! The sides of a link, proved by their own credentials: by a provider's answer or by a password.
 
 use super::super::Broker;
-use super::super::error::{FlowError, Mark, refused};
+use super::super::error::FlowError;
 use super::super::evidence::Event;
 use super::super::interaction::sealed::finish_mark;
 use super::super::interaction::{Answered, Known};
+use super::super::refusal::{Mark, PublicCode, Reason, refused};
 use super::super::sso::provision::find_elsewhere;
 use super::super::sso::refuse_other_connection;
 use super::super::visit::Visit;
@@ -62,7 +63,7 @@ impl Broker {
             return Err(self.burn(&attempt, event, LinkRefusal::WrongProfile).await);
         }
         if found.is_some() {
-            return Err(burned(&attempt, event, "link_taken", "link_taken").into());
+            return Err(burned(&attempt, event, PublicCode::LinkTaken, Reason::LinkTaken).into());
         }
         self.claim_proof(&mut tx, &attempt, flow, &event).await?;
         attempt.interaction.subject = Subject::Identity(Box::new(identity));
@@ -86,7 +87,7 @@ impl Broker {
             }
             None => {
                 let event = Event { action: "link.prove", ..event };
-                let refused = refused(event, "flow_expired", "link_not_waiting");
+                let refused = refused(event, PublicCode::FlowExpired, Reason::LinkNotWaiting);
                 Err(refused.marking(Mark::BuryInteraction(trip.interaction)))
             }
         }
@@ -103,7 +104,7 @@ impl Broker {
         let until = flow.started_at.after(FLOW_LIFETIME);
         let first = flows::spend(tx, &finish_mark(flow.id), until).await?;
         if !first || !self.claim(tx, attempt.id(), attempt.revision).await? {
-            return Err(refused(event.clone(), "flow_finished", "link_overtaken"));
+            return Err(refused(event.clone(), PublicCode::FlowFinished, Reason::LinkOvertaken));
         }
         Ok(self.record_success(tx, event).await?)
     }

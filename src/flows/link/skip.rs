@@ -1,8 +1,9 @@
 //! Keeping both apart, and going on: with a new account where the connection makes one, or with the one that is signed in.
 
 use super::super::Broker;
-use super::super::error::{FlowError, refused};
+use super::super::error::FlowError;
 use super::super::interaction::Answered;
+use super::super::refusal::{PublicCode, Reason, refused};
 use super::super::visit::Visit;
 use super::LinkAttempt;
 use crate::model::Subject;
@@ -24,12 +25,12 @@ impl Broker {
         };
         let (mut tx, known) = self.open_completion(Some(&attempt.interaction.purpose), connection).await?;
         if !self.claim(&mut tx, attempt.id(), attempt.revision).await? {
-            return Err(refused(event, "flow_finished", "link_overtaken"));
+            return Err(refused(event, PublicCode::FlowFinished, Reason::LinkOvertaken));
         }
         if let Some(session) = session {
             let is_current = current.is_some_and(|current| current.session.id == session);
             if !is_current || !sessions::hold_session(&mut tx, session).await? {
-                return Err(refused(event, "session_ended", "session_ended"));
+                return Err(refused(event, PublicCode::SessionEnded, Reason::SessionEnded));
             }
         }
         self.record_success(&mut tx, &event).await?;

@@ -1,8 +1,9 @@
 //! The ways to where the sides of a link are proved: sealed flows that name the interaction and its revision.
 
 use super::super::Broker;
-use super::super::error::{FlowError, Mark, refused};
+use super::super::error::FlowError;
 use super::super::evidence::Event;
+use super::super::refusal::{Mark, PublicCode, Reason, refused};
 use super::super::visit::{Answer, Visit};
 use super::LinkAttempt;
 use crate::model::{
@@ -68,7 +69,8 @@ impl Broker {
                 self.begin_chosen(visit, &interaction, trip, None).await
             }
             None => {
-                let refused = refused(Event::new("link.prove"), "flow_expired", "link_not_waiting");
+                let refused =
+                    refused(Event::new("link.prove"), PublicCode::FlowExpired, Reason::LinkNotWaiting);
                 Err(refused.marking(Mark::BuryInteraction(trip.interaction)))
             }
         }

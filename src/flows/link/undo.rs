@@ -3,10 +3,11 @@
 use super::super::Broker;
 use super::super::account::own_event;
 use super::super::brand::BrandView;
-use super::super::error::{FlowError, private_detail, refused};
+use super::super::error::{FlowError, private_detail};
 use super::super::evidence::Event;
 use super::super::manage::ManageError;
 use super::super::reauthentication::Sensitive;
+use super::super::refusal::{PublicCode, Reason, refused};
 use super::super::sessions::{CurrentSession, EndReason};
 use super::super::visit::{Answer, CookieChange, NextPage, Visit};
 use super::join::NewEntry;
@@ -44,18 +45,33 @@ pub enum UndoRefusal {
 }
 
 impl UndoRefusal {
-    /// The reason, as the audit log has it; also the public code.
-    pub const fn code(self) -> &'static str {
+    /// What the person is told.
+    const fn public_code(self) -> PublicCode {
         match self {
-            Self::Unknown | Self::Kind => "not_found",
-            Self::TooLate => "undo_too_late",
-            Self::Done => "undo_done",
-            Self::Gone => "undo_gone",
-            Self::LaterMergeFirst => "undo_later_first",
-            Self::Emergency => "link_emergency",
-            Self::Last => "undo_last",
-            Self::Taken => "undo_taken",
-            Self::SignedOut => "session_ended",
+            Self::Unknown | Self::Kind => PublicCode::NotFound,
+            Self::TooLate => PublicCode::UndoTooLate,
+            Self::Done => PublicCode::UndoDone,
+            Self::Gone => PublicCode::UndoGone,
+            Self::LaterMergeFirst => PublicCode::UndoLaterFirst,
+            Self::Emergency => PublicCode::LinkEmergency,
+            Self::Last => PublicCode::UndoLast,
+            Self::Taken => PublicCode::UndoTaken,
+            Self::SignedOut => PublicCode::SessionEnded,
+        }
+    }
+
+    /// What the audit log records.
+    const fn reason(self) -> Reason {
+        match self {
+            Self::Unknown | Self::Kind => Reason::NotFound,
+            Self::TooLate => Reason::UndoTooLate,
+            Self::Done => Reason::UndoDone,
+            Self::Gone => Reason::UndoGone,
+            Self::LaterMergeFirst => Reason::UndoLaterFirst,
+            Self::Emergency => Reason::LinkEmergency,
+            Self::Last => Reason::UndoLast,
+            Self::Taken => Reason::UndoTaken,
+            Self::SignedOut => Reason::SessionEnded,
         }
     }
 
@@ -134,11 +150,11 @@ impl Broker {
         let found = entries.into_iter().find(|view| view.id == id && view.kind.can_be_undone() && view.own);
         let event = own_event("link.undo", &current);
         let entry = match found {
-            None => return Err(refused(event, "not_found", "entry_not_own")),
+            None => return Err(refused(event, PublicCode::NotFound, Reason::EntryNotOwn)),
             Some(entry) if entry.undo_until.is_some() => entry,
             Some(_) => {
                 let refusal = if undone { UndoRefusal::Done } else { UndoRefusal::TooLate };
-                return Err(refused(event, refusal.code(), refusal.code()));
+                return Err(refused(event, refusal.public_code(), refusal.reason()));
             }
         };
         let form_token = self.form_token(&current.session.id.to_string());
@@ -157,7 +173,7 @@ impl Broker {
             Err(UndoError::Flow(error)) => Err(error),
             Err(UndoError::Refused(refusal)) => {
                 let event = own_event("link.undo", &current);
-                Err(refused(event, refusal.code(), refusal.code()))
+                Err(refused(event, refusal.public_code(), refusal.reason()))
             }
         }
     }

@@ -3,8 +3,9 @@
 use super::super::Broker;
 use super::super::account::own_event;
 use super::super::brand::BrandView;
-use super::super::error::{FlowError, refused};
+use super::super::error::FlowError;
 use super::super::reauthentication::Sensitive;
+use super::super::refusal::{PublicCode, Reason, refused};
 use super::super::sessions::{CurrentSession, EndReason};
 use super::super::visit::{Answer, CookieChange, NextPage, Visit};
 use super::join::NewEntry;
@@ -41,7 +42,7 @@ impl Broker {
         let found = self.own_profiles(&current).await?.into_iter().find(|view| view.profile == profile);
         let Some(view) = found else {
             let event = own_event("unlink", &current);
-            return Err(refused(event, "not_found", "profile_not_own"));
+            return Err(refused(event, PublicCode::NotFound, Reason::ProfileNotOwn));
         };
         let form_token = self.form_token(&current.session.id.to_string());
         let brand = self.brand_of(current.organization.as_ref()).await?;
@@ -60,13 +61,13 @@ impl Broker {
         let found = profiles::find_profile(&mut self.database.read().await?, profile).await?;
         let found = found.filter(|found| found.account == account.id);
         let (Some(found), Some(organization)) = (found, organization) else {
-            return Err(refused(event, "not_found", "profile_not_own"));
+            return Err(refused(event, PublicCode::NotFound, Reason::ProfileNotOwn));
         };
         let side = self.name_profile(&mut self.database.read().await?, &found).await?;
         let mut tx = self.database.write().await?;
         accounts::hold_account(&mut tx, account.id).await?;
-        if let Some(code) = self.take_away(&mut tx, organization.id, &found, session.id).await? {
-            return Err(refused(event, code, code));
+        if let Some((code, reason)) = self.take_away(&mut tx, organization.id, &found, session.id).await? {
+            return Err(refused(event, code, reason));
         }
         let opened = SessionsOf::Profile { account: account.id, profile };
         self.end_sessions(&mut tx, opened, EndReason::Withdrawn).await?;
@@ -92,35 +93,36 @@ impl Broker {
         })
     }
 
-    /// Takes a profile from its account, which is held, with the password that belongs to it; gives the code of the
-    /// refusal where it may not be, and then nothing of this transaction may be kept.
+    /// Takes a profile from its account, which is held, with the password that belongs to it; gives what the
+    /// person is told, and the reason, where it may not be, and then nothing of this transaction may be kept.
     async fn take_away(
         &self,
         tx: &mut Tx,
         organization: OrganizationId,
         profile: &Profile,
         session: SessionId,
-    ) -> Result<Option<&'static str>, FlowError> {
+    ) -> Result<Option<(PublicCode, Reason)>, FlowError> {
         let account = profile.account;
         let organization = self.organization_of(tx, organization).await?;
         let holder = self.holder(tx, &organization, account).await?;
         if !holder.profiles.iter().any(|held| held.id == profile.id) {
-            return Ok(Some("not_found"));
+            return Ok(Some((PublicCode::NotFound, Reason::NotFound)));
         }
         if !holder.is_reachable_without(profile.id) {
-            return Ok(Some("unlink_last"));
+            return Ok(Some((PublicCode::UnlinkLast, Reason::UnlinkLast)));
         }
         // Order matters, as in a link: the password, the profile, then sessions.
         if profile.kind == ProfileKind::Local {
             if accounts::find_account(tx, account).await?.is_some_and(|now| now.break_glass) {
-                return Ok(Some("link_emergency"));
+                return Ok(Some((PublicCode::LinkEmergency, Reason::LinkEmergency)));
             }
             passwords::delete_password(tx, account).await?;
             password_links::consume_all_links(tx, account, self.clock.now()).await?;
         }
         if !profiles::delete_profile(tx, account, profile.id, 1).await? {
-            return Ok(Some("unlink_last"));
+            return Ok(Some((PublicCode::UnlinkLast, Reason::UnlinkLast)));
         }
-        Ok((!sessions::hold_session(tx, session).await?).then_some("session_ended"))
+        let held = sessions::hold_session(tx, session).await?;
+        Ok((!held).then_some((PublicCode::SessionEnded, Reason::SessionEnded)))
     }
 }

@@ -1,12 +1,13 @@
 //! The way back from an identity provider: its authorization response, held against what this browser was sent there with.
 
 use super::super::Broker;
-use super::super::error::{FlowError, refused};
+use super::super::error::FlowError;
 use super::super::evidence::{Event, receipt_of};
 use super::super::guessing::as_seen;
 use super::super::interaction::Answered;
 use super::super::interaction::sealed::over_mark;
 use super::super::redeeming::Attempt;
+use super::super::refusal::{PublicCode, Reason, Wait, refused};
 use super::super::visit::Visit;
 use super::registration;
 use crate::model::{Connection, ConnectionId, FLOW_LIFETIME, Flow, UpstreamRequest};
@@ -66,18 +67,18 @@ impl Broker {
         let (flow, sent) = (&flow, &sent);
         let entry = self.directory.connection(connection).await?;
         let Some(entry) = entry.filter(|entry| entry.is_enabled()) else {
-            return Err(refused(event, "connection_disabled", "connection_disabled"));
+            return Err(refused(event, PublicCode::ConnectionDisabled, Reason::ConnectionDisabled));
         };
         let event = Event { organization: Some(entry.organization.id), ..event };
         if registration(&entry.connection) != sent.registration {
-            return Err(refused(event, "idp_answer_invalid", "connection_changed"));
+            return Err(refused(event, PublicCode::IdpAnswerInvalid, Reason::ConnectionChanged));
         }
         let credential = match self.open_credential(connection, &entry.credential) {
             Ok(credential) => credential,
             Err(error) => {
                 tracing::error!(%connection, %error, "the credential of a connection cannot be opened");
-                let reason = "connection_credential_unreadable";
-                return Err(refused(event, "temporarily_unavailable", reason));
+                let code = PublicCode::TemporarilyUnavailable(Wait::default());
+                return Err(refused(event, code, Reason::ConnectionCredentialUnreadable));
             }
         };
         let outcome = match (&parameters.error, &parameters.code) {
@@ -92,7 +93,7 @@ impl Broker {
                 self.redeem(&entry.connection, &credential, &back, attempt).await?
             }
             (None, None) => {
-                return Err(refused(event, "idp_answer_invalid", "response_empty"));
+                return Err(refused(event, PublicCode::IdpAnswerInvalid, Reason::ResponseEmpty));
             }
         };
         match outcome {
@@ -113,24 +114,24 @@ impl Broker {
     ) -> Result<Returned, FlowError> {
         let event = Event { connection: Some(connection), ..Event::new("sign_in") };
         let Some(state) = parameters.state.as_deref() else {
-            return Err(refused(event, "idp_answer_invalid", "state_missing"));
+            return Err(refused(event, PublicCode::IdpAnswerInvalid, Reason::StateMissing));
         };
         let Some((name, proof)) = self.read_upstream_state(state) else {
-            return Err(refused(event, "idp_answer_invalid", "state_foreign"));
+            return Err(refused(event, PublicCode::IdpAnswerInvalid, Reason::StateForeign));
         };
         let event = Event { app: name.app, receipt: Some(receipt_of(name.id)), ..event };
         let Some(flow) = self.find_flow(visit, name.id).await? else {
             let finished = self.has_finished(name.id).await?;
             let (code, reason) = if finished {
-                ("flow_finished", "state_of_finished_flow")
+                (PublicCode::FlowFinished, Reason::StateOfFinishedFlow)
             } else {
-                ("flow_expired", "state_of_another_browser")
+                (PublicCode::FlowExpired, Reason::StateOfAnotherBrowser)
             };
             return Err(refused(event, code, reason));
         };
         let fits = |sent: &&UpstreamRequest| proof.is(sent.state) && sent.connection == connection;
         let Some(sent) = flow.upstream.as_ref().filter(fits).cloned() else {
-            return Err(refused(event, "idp_answer_invalid", "state_mismatch"));
+            return Err(refused(event, PublicCode::IdpAnswerInvalid, Reason::StateMismatch));
         };
         let mark = format!("{}:{}", flow.id, base64url::encode(sent.state));
         // Order matters: it has its place before the count is read, so that none is overlooked.
@@ -142,7 +143,7 @@ impl Broker {
         let (is_first, seen) = flows::spend_unless(&mut tx, (&mark, &over), until, counter).await?;
         attempt.learn(seen.map(as_seen));
         if !is_first {
-            return Err(refused(event, "flow_finished", "state_spent"));
+            return Err(refused(event, PublicCode::FlowFinished, Reason::StateSpent));
         }
         tx.commit().await?;
         Ok(Returned { flow, sent, event, asker, attempt })

@@ -7,13 +7,14 @@ pub(super) mod provision;
 mod refusal;
 mod replace;
 
+use super::refusal::{PublicCode, Reason, refused};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
 
 use super::Broker;
 use super::directory::Name;
-use super::error::{FlowError, refused};
+use super::error::FlowError;
 use super::evidence::Event;
 use super::visit::{Answer, NextPage, Visit};
 use crate::model::{Aim, Connection, ConnectionId, Flow, LinkSide, Prompt, Purpose, Trip, UpstreamRequest};
@@ -34,7 +35,7 @@ impl Broker {
         };
         let flow = self.new_flow(Aim::Begin(Purpose::Account));
         match connections.as_slice() {
-            [] => Err(refused(Self::sign_in_event(&flow), "unknown_domain", "unknown_name")),
+            [] => Err(refused(Self::sign_in_event(&flow), PublicCode::UnknownDomain, Reason::UnknownName)),
             [only] => self.begin_upstream(visit, flow, *only, None).await,
             _ => self.offer_choice(visit, flow, entered, true).await,
         }
@@ -62,11 +63,11 @@ impl Broker {
     ) -> Result<Answer, FlowError> {
         let event = Event { connection: Some(connection), ..Self::sign_in_event(&flow) };
         let Some(entry) = self.directory.connection(connection).await? else {
-            return Err(refused(event, "connection_disabled", "connection_unknown"));
+            return Err(refused(event, PublicCode::ConnectionDisabled, Reason::ConnectionUnknown));
         };
         let event = Event { organization: Some(entry.organization.id), ..event };
         if !entry.is_enabled() {
-            return Err(refused(event, "connection_disabled", "connection_disabled"));
+            return Err(refused(event, PublicCode::ConnectionDisabled, Reason::ConnectionDisabled));
         }
         if let Some(request) = flow.aim.request()
             && !can_be_asked_for(&request.essential_acr, &entry.connection.settings.acr_values)

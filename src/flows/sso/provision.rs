@@ -5,6 +5,7 @@ use super::super::directory::ConnectionEntry;
 use super::super::email::email_proof;
 use super::super::error::FlowError;
 use super::super::evidence::Event;
+use super::super::refusal::{PublicCode, Reason};
 use super::registration;
 use crate::model::{
     Account, AccountId, ConnectionId, Contact, Email, Identity, OrganizationId, Profile, ProfileId,
@@ -17,9 +18,9 @@ use crate::upstream::{AssertedEmail, VerifiedIdentity};
 /// Why an identity signs nobody in.
 pub(in crate::flows) enum NewPersonError {
     /// The public code and the reason.
-    Refused(&'static str, &'static str),
+    Refused(PublicCode, Reason),
     /// The connection no longer vouches for the identity: the public code and the reason.
-    NotVouched(&'static str, &'static str),
+    NotVouched(PublicCode, Reason),
     /// The identity is a profile of this connection.
     OtherConnection(Option<ConnectionId>),
     Store(StoreError),
@@ -61,7 +62,8 @@ impl Broker {
     ) -> Result<Account, NewPersonError> {
         let now = self.clock.now();
         let found = accounts::find_account_with_count(tx, profile.account).await?;
-        let (account, count) = found.ok_or(NewPersonError::Refused("no_account", "account_gone"))?;
+        let (account, count) =
+            found.ok_or(NewPersonError::Refused(PublicCode::NoAccount, Reason::AccountGone))?;
         let mut told = account.clone();
         if let Some(email) = &identity.email {
             told.email = Some(email.clone());
@@ -134,7 +136,7 @@ impl Broker {
             has_room: accounts < self.settings.max_accounts,
         };
         if elsewhere.as_ref().is_some_and(|found| is_another_here(found, identity)) {
-            return Err(NewPersonError::Refused("person_unclear", "place_taken_by_another"));
+            return Err(NewPersonError::Refused(PublicCode::PersonUnclear, Reason::PlaceTakenByAnother));
         }
         let known = elsewhere.and_then(|profile| profile.kind.connection());
         require_creation(decide(facts), known, entry.connection.id)?;
@@ -173,11 +175,11 @@ impl Broker {
 pub(in crate::flows) fn vouching<'a>(
     entry: Option<&'a ConnectionEntry>,
     identity: &Identity,
-) -> Result<&'a ConnectionEntry, (&'static str, &'static str)> {
+) -> Result<&'a ConnectionEntry, (PublicCode, Reason)> {
     match entry.filter(|entry| entry.is_enabled()) {
-        None => Err(("connection_disabled", "connection_disabled")),
+        None => Err((PublicCode::ConnectionDisabled, Reason::ConnectionDisabled)),
         Some(entry) if registration(&entry.connection) != identity.registration => {
-            Err(("idp_answer_invalid", "connection_changed"))
+            Err((PublicCode::IdpAnswerInvalid, Reason::ConnectionChanged))
         }
         Some(entry) => Ok(entry),
     }
@@ -195,8 +197,10 @@ fn require_creation(
         // Another sign-in of the same person was first, a moment ago.
         Provision::RefuseOther if known == Some(here) => Err(StoreError::Conflict.into()),
         Provision::RefuseOther => Err(NewPersonError::OtherConnection(known)),
-        Provision::RefuseOff => Err(NewPersonError::Refused("no_account", "new_accounts_off")),
-        Provision::RefuseFull => Err(NewPersonError::Refused("too_many_accounts", "too_many_accounts")),
+        Provision::RefuseOff => Err(NewPersonError::Refused(PublicCode::NoAccount, Reason::NewAccountsOff)),
+        Provision::RefuseFull => {
+            Err(NewPersonError::Refused(PublicCode::TooManyAccounts, Reason::TooManyAccounts))
+        }
     }
 }
 

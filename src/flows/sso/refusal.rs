@@ -1,9 +1,10 @@
 //! What is said where a provider signs nobody in: to the person, and to the app where the standards say so.
 
+use super::super::refusal::{Elsewhere, PublicCode, Reason, Refusal, Wait};
 use std::time::Duration;
 
 use super::super::Broker;
-use super::super::error::{FlowError, Refusal};
+use super::super::error::FlowError;
 use super::super::evidence::Event;
 use super::super::to_app::{UNMET_CONTEXT, is_still_registered, refuse_withdrawn};
 use super::provision::NewPersonError;
@@ -11,7 +12,7 @@ use crate::model::{AuthorizationRequest, ConnectionId, Flow};
 use crate::policy::step::Withdrawn;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::StoreError;
-use crate::upstream::{Denial, UpstreamError};
+use crate::upstream::{Denial, IdTokenError, Refusal as UpstreamRefusal, UpstreamError};
 
 impl NewPersonError {
     /// Refuses somebody whom an identity does not sign in.
@@ -24,7 +25,7 @@ impl NewPersonError {
             // Two first sign-ins of one person at once, or one beside an unlink or a merge: the other one was first, and
             // this state is spent.
             Self::Store(StoreError::Conflict) => {
-                Refusal::new(event, "flow_finished", "sign_in_overtaken").into()
+                Refusal::new(event, PublicCode::FlowFinished, Reason::SignInOvertaken).into()
             }
             Self::Store(error) => error.into(),
             Self::Flow(error) => error,
@@ -34,8 +35,8 @@ impl NewPersonError {
 
 /// Refuses an identity that signs in through another connection of the organization, and names that one.
 pub(in crate::flows) fn refuse_other_connection(event: Event, connection: Option<ConnectionId>) -> Refusal {
-    let refusal = Refusal::new(event, "other_connection", "subject_of_another_connection");
-    Refusal { instead: connection, ..refusal }
+    let elsewhere = Elsewhere { connection, name: None };
+    Refusal::new(event, PublicCode::OtherConnection(elsewhere), Reason::SubjectOfAnotherConnection)
 }
 
 impl Broker {
@@ -48,22 +49,18 @@ impl Broker {
     ) -> FlowError {
         let event = Event { detail: Some(error.to_string()), ..event };
         let (page, towards_app) = match error {
-            UpstreamError::Refused(refusal) => ("idp_answer_invalid", refusal_for_app(refusal.code())),
-            UpstreamError::Denied(denial) => ("idp_refused", denial_for_app(denial)),
-            UpstreamError::Unavailable(_) => ("idp_unreachable", None),
+            UpstreamError::Refused(refusal) => (PublicCode::IdpAnswerInvalid, refusal_for_app(refusal)),
+            UpstreamError::Denied(denial) => (PublicCode::IdpRefused, denial_for_app(denial)),
+            UpstreamError::Unavailable(_) => (PublicCode::IdpUnreachable(Wait(Some(RETRY_PROVIDER))), None),
         };
         if let (Some(code), Some(request)) = (towards_app, flow.aim.request())
             // Where nobody can tell, nothing goes there.
             && matches!(self.withdrawn(request).await, Ok(None))
         {
             let error_for_app = OAuthError::new(code, "the identity provider did not sign the person in");
-            return self.refuse_to_app(event, request, &error_for_app, error.code());
+            return self.refuse_to_app(event, request, &error_for_app, error);
         }
-        let refusal = Refusal::new(event, page, error.code());
-        match error {
-            UpstreamError::Unavailable(_) => refusal.retry_after(RETRY_PROVIDER).into(),
-            UpstreamError::Refused(_) | UpstreamError::Denied(_) => refusal.into(),
-        }
+        Refusal::new(event, page, error).into()
     }
 
     /// Refuses to send somebody to a provider that cannot be asked for what the app demands.
@@ -73,7 +70,7 @@ impl Broker {
         request: &AuthorizationRequest,
     ) -> Result<FlowError, StoreError> {
         Ok(match self.withdrawn(request).await? {
-            None => self.refuse_to_app(event, request, &UNMET_CONTEXT, "acr_not_mapped"),
+            None => self.refuse_to_app(event, request, &UNMET_CONTEXT, Reason::AcrNotMapped),
             Some(what) => refuse_withdrawn(event, what),
         })
     }
@@ -93,22 +90,26 @@ impl Broker {
 const RETRY_PROVIDER: Duration = Duration::from_secs(10);
 
 /// What an app is told when the provider's answer was in order but not what the app had asked for.
-fn refusal_for_app(code: &str) -> Option<ErrorCode> {
-    match code {
-        "id_token_auth_time_unknown" | "id_token_auth_time_too_old" => Some(ErrorCode::LoginRequired),
-        "id_token_acr_missing" | "id_token_acr_mismatch" => Some(ErrorCode::UnmetAuthenticationRequirements),
+fn refusal_for_app(refusal: &UpstreamRefusal) -> Option<ErrorCode> {
+    let UpstreamRefusal::IdToken(error) = refusal else { return None };
+    match error {
+        IdTokenError::SignInTimeUnknown | IdTokenError::SignInTooOld => Some(ErrorCode::LoginRequired),
+        IdTokenError::ContextMissing | IdTokenError::ContextMismatch => {
+            Some(ErrorCode::UnmetAuthenticationRequirements)
+        }
         _ => None,
     }
 }
 
 /// What an app is told of a provider's own error. Everything else would tell it about the broker's registration.
 fn denial_for_app(denial: &Denial) -> Option<ErrorCode> {
-    match denial.error() {
-        "access_denied" => Some(ErrorCode::AccessDenied),
-        "login_required" | "interaction_required" | "account_selection_required" | "consent_required" => {
-            Some(ErrorCode::LoginRequired)
-        }
-        "temporarily_unavailable" | "server_error" => Some(ErrorCode::TemporarilyUnavailable),
+    match denial.error().parse().ok()? {
+        ErrorCode::AccessDenied => Some(ErrorCode::AccessDenied),
+        ErrorCode::LoginRequired
+        | ErrorCode::InteractionRequired
+        | ErrorCode::AccountSelectionRequired
+        | ErrorCode::ConsentRequired => Some(ErrorCode::LoginRequired),
+        ErrorCode::TemporarilyUnavailable | ErrorCode::ServerError => Some(ErrorCode::TemporarilyUnavailable),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! Connections that replace others: whoever comes through the new one for the first time is recognized by a claim that
 //! both identity providers know, and their identity takes the place of the profile that they had.
 
+use super::super::refusal::{PublicCode, Reason, code_of_link};
 use serde_json::{Map, Value};
 
 use super::super::Broker;
@@ -55,7 +56,7 @@ impl Broker {
         match predecessor(replacement.connection, same, by_claim) {
             Predecessor::None => Ok(None),
             Predecessor::Ambiguous => {
-                Err(NewPersonError::Refused("person_unclear", "replaced_claim_ambiguous"))
+                Err(NewPersonError::Refused(PublicCode::PersonUnclear, Reason::ReplacedClaimAmbiguous))
             }
             // Taken before, and given back since: whoever comes now is somebody new.
             Predecessor::Is(old) if replacing::was_taken(tx, identity.connection, old.id).await? => Ok(None),
@@ -105,7 +106,7 @@ impl Broker {
             accounts::find_account(tx, account).await?.is_some_and(|account| account.break_glass);
         let holder = self.holder(tx, organization, account).await?;
         may_replace(holder, old.id, &identity.issuer, is_emergency)
-            .map_err(|refusal| NewPersonError::Refused(refusal.code(), refusal.code()))?;
+            .map_err(|refusal| NewPersonError::Refused(code_of_link(refusal), refusal.into()))?;
         if !profiles::delete_profile(tx, account, old.id, 0).await? {
             return Err(StoreError::Conflict.into());
         }

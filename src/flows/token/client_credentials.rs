@@ -1,5 +1,6 @@
 //! The client credentials grant (RFC 6749, section 4.4): an app acts for itself.
 
+use super::super::refusal::Reason;
 use super::{No, TokenAnswer, TokenRequest};
 use crate::flows::Broker;
 use crate::flows::error::EndpointError;
@@ -24,7 +25,7 @@ impl Broker {
         if !scopes.iter().all(good) {
             let description = "this app may not ask for this scope without a person";
             let error = OAuthError::new(ErrorCode::InvalidScope, description);
-            return Err(self.say_no(request, event, No { error, reason: "scope_not_allowed" }).await);
+            return Err(self.say_no(request, event, No { error, reason: Reason::ScopeNotAllowed }).await);
         }
         let answer = self.sign_for_client(request.client, &scopes)?;
         let mut tx = self.database.write().await?;
@@ -33,7 +34,7 @@ impl Broker {
             drop(tx);
             let description = "the client is disabled, or its authentication has changed";
             let error = OAuthError::new(ErrorCode::InvalidClient, description);
-            return Err(self.say_no(request, event, No { error, reason: "client_disabled" }).await);
+            return Err(self.say_no(request, event, No { error, reason: Reason::ClientDisabled }).await);
         }
         self.record_success(&mut tx, &event).await?;
         tx.commit().await?;

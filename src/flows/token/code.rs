@@ -1,5 +1,6 @@
 //! The authorization code grant (RFC 6749, section 4.1.3; RFC 7636, section 4.6).
 
+use super::super::refusal::Reason;
 use super::issue::{ATTEMPTS, kept_changing};
 use super::signing::Basis;
 use super::{No, TokenAnswer, TokenRequest, invalid_grant};
@@ -20,7 +21,7 @@ impl Broker {
         let event = Self::token_event("token.code", request.client);
         let Some(code) = request.form.get("code") else {
             let error = OAuthError::new(ErrorCode::InvalidRequest, "code is missing");
-            let no = No { error, reason: "code_missing" };
+            let no = No { error, reason: Reason::CodeMissing };
             return Err(self.say_no(request, event, no).await);
         };
         for _ in 0..ATTEMPTS {
@@ -64,7 +65,7 @@ impl Broker {
         if grant.created_at.is_ahead_of(now) {
             // The clock was set back. The code is over now, and stays so when that time comes again.
             grants::bury_code(&mut tx, &hash, code.expires_at).await?;
-            return Err(self.refuse_and_commit(tx, &event, "code_expired").await);
+            return Err(self.refuse_and_commit(tx, &event, Reason::CodeExpired).await);
         }
         let (consumed, standing) = consume_code(&mut tx, &hash, grant, now).await?;
         if !consumed {
@@ -75,7 +76,7 @@ impl Broker {
             } else {
                 grants::bury_code(&mut tx, &hash, now).await?;
             }
-            let reason = if used { "code_reused" } else { "code_expired" };
+            let reason = if used { Reason::CodeReused } else { Reason::CodeExpired };
             return Err(self.refuse_and_commit(tx, &event, reason).await);
         }
         self.issue(tx, client, prepared, standing, &event).await
@@ -91,8 +92,8 @@ impl Broker {
             None => Ok(false),
         };
         match ended {
-            Ok(true) => EndpointError::Refused(invalid_grant("code_reused").error),
-            Ok(false) => self.say_no(request, event, invalid_grant("code_unknown")).await,
+            Ok(true) => EndpointError::Refused(invalid_grant(Reason::CodeReused).error),
+            Ok(false) => self.say_no(request, event, invalid_grant(Reason::CodeUnknown)).await,
             Err(error) => error.into(),
         }
     }
@@ -110,7 +111,7 @@ impl Broker {
         let event =
             Event { actor: Some(grant.account.into()), connection: grant.proof.connection, ..event.clone() };
         grants::revoke_grant(&mut tx, grant.id, self.clock.now()).await?;
-        self.record_refusal(&mut tx, &event, "code_reused").await?;
+        self.record_refusal(&mut tx, &event, Reason::CodeReused).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -118,21 +119,21 @@ impl Broker {
 
 fn check_code(request: &TokenRequest<'_>, code: &Code, grant: &Grant) -> Result<(), No> {
     if grant.app != request.client.app.id {
-        return Err(invalid_grant("code_of_another_app"));
+        return Err(invalid_grant(Reason::CodeOfAnotherApp));
     }
     if request.form.get("redirect_uri") != Some(&code.redirect_uri) {
-        return Err(invalid_grant("code_redirect_uri"));
+        return Err(invalid_grant(Reason::CodeRedirectUri));
     }
     match (&code.code_challenge, request.form.get("code_verifier")) {
         (None, None) => Ok(()),
         (Some(challenge), Some(verifier)) if is_verifier(verifier) => {
             let computed = random::hash_token(verifier);
             let fits = constant_time_eq(computed.as_bytes(), challenge.as_bytes());
-            if fits { Ok(()) } else { Err(invalid_grant("code_verifier_wrong")) }
+            if fits { Ok(()) } else { Err(invalid_grant(Reason::CodeVerifierWrong)) }
         }
-        (Some(_), None) => Err(invalid_grant("code_verifier_missing")),
-        (Some(_), Some(_)) => Err(invalid_grant("code_verifier_malformed")),
-        (None, Some(_)) => Err(invalid_grant("code_verifier_without_challenge")),
+        (Some(_), None) => Err(invalid_grant(Reason::CodeVerifierMissing)),
+        (Some(_), Some(_)) => Err(invalid_grant(Reason::CodeVerifierMalformed)),
+        (None, Some(_)) => Err(invalid_grant(Reason::CodeVerifierWithoutChallenge)),
     }
 }
 

@@ -2,6 +2,7 @@
 //! refresh token, so that no signature is made while others wait to write. That transaction reads it all again, decides
 //! on what it reads, and gives the tokens out only if nothing has changed.
 
+use super::super::refusal::Reason;
 use super::signing::{Basis, allowed_resources};
 use super::{TokenAnswer, invalid_grant, reveal};
 use crate::crypto::random;
@@ -31,24 +32,24 @@ pub(super) struct Prepared<'a> {
 }
 
 /// Why nothing is issued: what a grant stands on is no longer there.
-fn withdrawn(client: &AppEntry, standing: Option<&GrantStanding>) -> Option<&'static str> {
-    let Some(now) = standing else { return Some("grant_revoked") };
+fn withdrawn(client: &AppEntry, standing: Option<&GrantStanding>) -> Option<Reason> {
+    let Some(now) = standing else { return Some(Reason::GrantRevoked) };
     let grant = &now.grant;
     if grant.revoked_at.is_some() {
-        return Some("grant_revoked");
+        return Some(Reason::GrantRevoked);
     }
     if !now.standing.is_good() {
-        return Some("inactive");
+        return Some(Reason::Inactive);
     }
     if !may_use(&client.app, now.belongs()) {
-        return Some("app_not_for_account");
+        return Some(Reason::AppNotForAccount);
     }
     // Never the issuer instead: the app asked for a token for somebody else.
     if !grant.resources.is_empty() && allowed_resources(client, grant).is_empty() {
-        return Some("resource_withdrawn");
+        return Some(Reason::ResourceWithdrawn);
     }
     if grant.proof.connection.is_none() && !passwords_allowed(now) {
-        return Some("local_sign_in_off");
+        return Some(Reason::LocalSignInOff);
     }
     None
 }
@@ -126,12 +127,7 @@ impl Broker {
     }
 
     /// Refuses in the transaction that knows why, and commits it with the record of that: what it changed stays.
-    pub(super) async fn refuse_and_commit(
-        &self,
-        mut tx: Tx,
-        event: &Event,
-        reason: &'static str,
-    ) -> EndpointError {
+    pub(super) async fn refuse_and_commit(&self, mut tx: Tx, event: &Event, reason: Reason) -> EndpointError {
         let committed = match self.record_refusal(&mut tx, event, reason).await {
             Ok(()) => tx.commit().await,
             Err(error) => Err(error),

@@ -6,6 +6,7 @@ mod issue;
 mod refresh;
 mod signing;
 
+use super::refusal::Reason;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -53,7 +54,7 @@ impl TokenRequest<'_> {
         self.form.get("scope").map(split_words).transpose().map_err(|_| {
             let description = format!("scope has more than {MOST} words");
             let error = OAuthError::naming(ErrorCode::InvalidRequest, &description);
-            No { error, reason: "too_many_words" }
+            No { error, reason: Reason::TooManyWords }
         })
     }
 }
@@ -61,11 +62,11 @@ impl TokenRequest<'_> {
 /// Says no to a token request, for a reason that is recorded.
 pub(super) struct No {
     error: OAuthError,
-    reason: &'static str,
+    reason: Reason,
 }
 
 /// `invalid_grant`, whatever is wrong: the app must not learn which part of it.
-const fn invalid_grant(reason: &'static str) -> No {
+const fn invalid_grant(reason: Reason) -> No {
     let description = "the code or token is unknown, expired, used, revoked, or not this app's; start again";
     No { error: OAuthError::new(ErrorCode::InvalidGrant, description), reason }
 }
@@ -76,17 +77,19 @@ impl Broker {
         let event = Self::token_event("token", request.client);
         let Some(word) = request.form.get("grant_type") else {
             let error = OAuthError::new(ErrorCode::InvalidRequest, "grant_type is missing");
-            return Err(self.say_no(request, event, No { error, reason: "grant_type_missing" }).await);
+            return Err(self.say_no(request, event, No { error, reason: Reason::GrantTypeMissing }).await);
         };
         let Ok(grant_type) = word.parse::<GrantType>() else {
             let description = "grant_type is one of authorization_code, refresh_token, client_credentials";
             let error = OAuthError::new(ErrorCode::UnsupportedGrantType, description);
-            return Err(self.say_no(request, event, No { error, reason: "unsupported_grant_type" }).await);
+            return Err(self
+                .say_no(request, event, No { error, reason: Reason::UnsupportedGrantType })
+                .await);
         };
         if !request.client.app.may_use(grant_type) {
             let description = "this app is not registered for this grant";
             let error = OAuthError::new(ErrorCode::UnauthorizedClient, description);
-            return Err(self.say_no(request, event, No { error, reason: "grant_type_not_allowed" }).await);
+            return Err(self.say_no(request, event, No { error, reason: Reason::GrantTypeNotAllowed }).await);
         }
         self.ensure_keys_of(request.client).await?;
         match grant_type {

@@ -1,6 +1,7 @@
 //! The refresh token grant (RFC 6749, section 6): every use gives a new token, and a used one that comes again
 //! revokes the whole family (RFC 9700, section 4.14.2).
 
+use super::super::refusal::Reason;
 use super::issue::{ATTEMPTS, kept_changing, passwords_allowed};
 use super::signing::Basis;
 use super::{No, TokenAnswer, TokenRequest, invalid_grant};
@@ -22,7 +23,7 @@ impl Broker {
         let event = Self::token_event("token.refresh", request.client);
         let Some(token) = request.form.get("refresh_token") else {
             let error = OAuthError::new(ErrorCode::InvalidRequest, "refresh_token is missing");
-            let no = No { error, reason: "refresh_missing" };
+            let no = No { error, reason: Reason::RefreshMissing };
             return Err(self.say_no(request, event, no).await);
         };
         for _ in 0..ATTEMPTS {
@@ -46,7 +47,7 @@ impl Broker {
             read_refresh_token_standing(&mut tx, &hash).await?
         };
         let Some((row, read)) = found else {
-            return Err(self.say_no(request, event.clone(), invalid_grant("refresh_unknown")).await);
+            return Err(self.say_no(request, event.clone(), invalid_grant(Reason::RefreshUnknown)).await);
         };
         let grant = &read.grant;
         let event =
@@ -84,23 +85,23 @@ impl Broker {
         client: &AppEntry,
         grant: &Grant,
         standing: Option<&GrantStanding>,
-    ) -> Option<&'static str> {
+    ) -> Option<Reason> {
         let now = self.clock.now();
         if now >= grant.created_at.after(self.settings.refresh_max) {
-            return Some("refresh_family_expired");
+            return Some(Reason::RefreshFamilyExpired);
         }
         let scopes = within(&grant.scopes, &client.app.settings.scopes);
         let offline = scopes.iter().any(|scope| scope == "offline_access");
         if !offline && standing.is_none_or(|standing| standing.session_is_over(now)) {
-            return Some("refresh_session_ended");
+            return Some(Reason::RefreshSessionEnded);
         }
-        let Some(standing) = standing else { return Some("inactive") };
+        let Some(standing) = standing else { return Some(Reason::Inactive) };
         if grant.proof.connection.is_none() {
-            return (!passwords_allowed(standing)).then_some("local_sign_in_off");
+            return (!passwords_allowed(standing)).then_some(Reason::LocalSignInOff);
         }
         let too_old = |span| now >= grant.proof.authenticated_at.after(span);
         if standing.upstream_recheck.is_some_and(too_old) {
-            return Some("refresh_upstream_recheck");
+            return Some(Reason::RefreshUpstreamRecheck);
         }
         None
     }
@@ -113,14 +114,14 @@ fn refreshed_scopes(
     grant: &Grant,
 ) -> Result<Vec<String>, No> {
     if grant.app != request.client.app.id {
-        return Err(invalid_grant("refresh_of_another_app"));
+        return Err(invalid_grant(Reason::RefreshOfAnotherApp));
     }
     let narrowed = narrow_scopes(&grant.scopes, request.scopes()?.as_deref());
     // A token that was used before is reuse, whatever else is wrong with the request.
     let Some(scopes) = narrowed.or_else(|| row.used_at.map(|_| Vec::new())) else {
         let description = "the scope is more than was granted";
         let error = OAuthError::new(ErrorCode::InvalidScope, description);
-        return Err(No { error, reason: "scope_grown" });
+        return Err(No { error, reason: Reason::ScopeGrown });
     };
     Ok(within(&scopes, &request.client.app.settings.scopes))
 }
@@ -132,12 +133,12 @@ async fn end_what_came_again(
     hash: &str,
     grant: GrantId,
     now: Timestamp,
-) -> Result<&'static str, StoreError> {
+) -> Result<Reason, StoreError> {
     let again = grants::find_refresh_token(tx, hash).await?;
     if again.is_some_and(|token| token.used_at.is_some()) {
         grants::revoke_grant(tx, grant, now).await?;
-        return Ok("refresh_reused");
+        return Ok(Reason::RefreshReused);
     }
     grants::bury_refresh_token(tx, hash, now).await?;
-    Ok("refresh_expired")
+    Ok(Reason::RefreshExpired)
 }

@@ -82,22 +82,6 @@ pub enum LinkRefusal {
     Emergency,
 }
 
-impl LinkRefusal {
-    /// The reason, as the audit log has it; also the public code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Off => "link_off",
-            Self::SameAccount => "link_same_account",
-            Self::Disabled => "account_disabled",
-            Self::SameProvider => "link_same_provider",
-            Self::Full => "link_full",
-            Self::NoAccount => "link_no_account",
-            Self::WrongProfile => "link_wrong_profile",
-            Self::Emergency => "link_emergency",
-        }
-    }
-}
-
 /// Whether `newcomer` may become part of the account `holder`. Of two local profiles one ends, so they count once.
 pub fn may_join(newcomer: Newcomer<'_>, holder: &Holder) -> Result<(), LinkRefusal> {
     if !holder.enabled {

@@ -6,7 +6,6 @@ use askama::Template;
 use http::StatusCode;
 
 use super::{Failure, Frame, Page, path};
-use crate::web::errors::find_reason;
 
 /// An app and the address at which people start using it.
 #[derive(Debug, Clone)]
@@ -48,6 +47,6 @@ impl Page for ErrorPage<'_> {
 impl ErrorPage<'_> {
     /// The status with which the page is answered.
     pub fn status(&self) -> StatusCode {
-        find_reason(self.failure.code()).status
+        self.failure.status()
     }
 }

@@ -1,15 +1,16 @@
 //! What every page has around it: language, header, footer; and the small values that several pages share.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use askama::filters::HtmlSafeOutput;
+use http::StatusCode;
 
 use super::path;
 use crate::flows::brand::BrandView;
+use crate::flows::refusal::PublicCode;
 use crate::model::Timestamp;
 use crate::web::asset::Assets;
-use crate::web::errors::find_reason;
+use crate::web::errors::{helper, status};
 use crate::web::locale::Locale;
 use crate::web::text::{LocaleError, Locales, Text};
 
@@ -151,44 +152,41 @@ impl<'a> Frame<'a> {
 
     /// What to do now; and who can help, where there is a code to give them.
     pub(super) fn next(&self, failure: &Failure) -> Cow<'a, str> {
-        let next = match failure.wait {
+        let next = match failure.code.wait() {
             Some(span) => Cow::Owned(self.text.wait(span)),
             None => self.text.say(&failure.key(".next")),
         };
-        match (find_reason(&failure.code).helper, &self.receipt) {
+        match (helper(&failure.code), &self.receipt) {
             (Some(helper), Some(_)) => Cow::Owned(format!("{next} {}", self.text.say(helper.key()))),
             _ => next,
         }
     }
 }
 
-/// What went wrong: a code of [`crate::web::errors`].
+/// What went wrong. A wait that is known takes the place of what to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    code: String,
-    wait: Option<Duration>,
+    code: PublicCode,
 }
 
 impl Failure {
-    /// The failure with this code; one without texts of its own is told as `unexpected`.
-    pub fn new(code: impl Into<String>) -> Self {
-        Self { code: code.into(), wait: None }
-    }
-
-    /// The same, to be tried again after `span`; takes the place of what to do now.
-    #[must_use]
-    pub const fn wait(mut self, span: Duration) -> Self {
-        self.wait = Some(span);
-        self
+    /// The failure with this code.
+    pub const fn new(code: PublicCode) -> Self {
+        Self { code }
     }
 
     /// The code, as `data-error` carries it.
-    pub fn code(&self) -> &str {
-        &self.code
+    pub const fn code(&self) -> &'static str {
+        self.code.as_str()
+    }
+
+    /// The status of a page that consists of nothing else.
+    pub const fn status(&self) -> StatusCode {
+        status(&self.code)
     }
 
     fn key(&self, attribute: &str) -> String {
-        format!("error-{}{attribute}", find_reason(&self.code).code)
+        format!("error-{}{attribute}", self.code.as_str())
     }
 }
 

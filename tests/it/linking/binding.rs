@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use countersign::flows::error::Told;
 use countersign::flows::link::{AddWay, OfferAnswer};
+use countersign::flows::refusal::{PublicCode, Told};
 use countersign::model::{Clock, LedgerKind};
 use countersign::store::{accounts, expected};
 
@@ -433,7 +433,7 @@ on_both_databases! {
                 let view = tab.broker.view_link_confirmation(&tab.visit, handle).await;
                 let Err(error) = view else { panic!("it is shown") };
                 let told = tab.broker.settle(&tab.visit, error).await.unwrap();
-                assert!(matches!(told, Told::Person(view) if view.code == "link_profile_gone"));
+                assert!(matches!(told, Told::Person(view) if view.code == PublicCode::LinkProfileGone));
             } else {
                 assert_eq!(tab.confirm(&page).await, refused("link_profile_gone"));
             }

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use countersign::flows::Broker;
-use countersign::flows::error::{FlowError, Told};
+use countersign::flows::error::FlowError;
 use countersign::flows::interaction::Handled;
 use countersign::flows::link::{AddWay, ConfirmAnswer, LinkOfferView, OfferAnswer};
+use countersign::flows::refusal::Told;
 use countersign::flows::visit::{CookieChange, NextPage, Visit};
 use countersign::model::{AccountId, ConnectionId, LedgerId, ProfileId, Purpose, Secret};
 use countersign::protocol::oauth::Parameters;
@@ -274,7 +275,7 @@ impl Tab {
     /// What is said of a refusal, once its record is written.
     async fn told(&self, error: FlowError) -> String {
         match self.broker.settle(&self.visit, error).await.unwrap() {
-            Told::Person(view) => view.code.to_owned(),
+            Told::Person(view) => view.code.as_str().to_owned(),
             Told::App(url) => {
                 let url = Url::parse(&url).unwrap();
                 let error = url.query_pairs().find(|(name, _)| name == "error").unwrap();

@@ -1,6 +1,7 @@
 //! Undoing gives identities back, whatever was done with them since, and never authority.
 
 use countersign::flows::link::AddWay;
+use countersign::flows::refusal::{Clashing, PublicCode};
 
 use super::direct::{Links, Outcome, Place, Tab, connection, password_of};
 use super::providers::person;
@@ -130,7 +131,7 @@ on_both_databases! {
             let shown = tab.broker.view_undo(&tab.visit, entry).await;
             match shown {
                 Ok(_) => None,
-                Err(countersign::flows::error::FlowError::Refused(refusal)) => Some(refusal.code),
+                Err(countersign::flows::error::FlowError::Refused(refusal)) => Some(refusal.code.as_str()),
                 Err(error) => panic!("{error}"),
             }
         };
@@ -183,9 +184,9 @@ on_both_databases! {
         let shown = ann.broker.view_link_confirmation(&ann.visit, &handle).await;
         let Err(error) = shown else { panic!("it is shown") };
         let told = ann.broker.settle(&ann.visit, error).await.unwrap();
-        let countersign::flows::error::Told::Person(refusal) = told else { panic!("{told:?}") };
-        assert_eq!(refusal.code, "link_same_provider");
-        assert_eq!(refusal.clashing, ["alpha 3 · ann@alpha.test", "alpha 3 · bob@alpha.test"]);
+        let countersign::flows::refusal::Told::Person(refusal) = told else { panic!("{told:?}") };
+        let PublicCode::LinkSameProvider(Clashing(clashing)) = refusal.code else { panic!("{refusal:?}") };
+        assert_eq!(clashing, ["alpha 3 · ann@alpha.test", "alpha 3 · bob@alpha.test"]);
         let mut rows = links.rows().await;
         assert_eq!(rows.count("interactions WHERE ended_at IS NULL").await, 0, "it is burned");
         assert_eq!(rows.ledger().await, ["linked", "linked"]);

@@ -149,10 +149,6 @@ error-method_not_allowed = Diese Adresse lässt sich so nicht öffnen
 error-temporarily_unavailable = Die Anmeldung funktioniert gerade nicht
     .why = Etwas, das dafür nötig ist, antwortet nicht. Es wurde nichts geändert.
     .next = Versuchen Sie es in einer Minute noch einmal.
-error-unexpected = Bei uns ist etwas schiefgegangen
-    .why = Es wurde festgehalten.
-    .next = Beginnen Sie neu.
-
 # Wer helfen kann; gesagt, wo es einen Code gibt.
 help-app = Hilft das nicht, nennen Sie den Betreibern der App den Code unten.
 help-administrator = Hilft das nicht, nennen Sie der Administration Ihrer Organisation den Code unten.

@@ -149,10 +149,6 @@ error-method_not_allowed = This address cannot be opened this way
 error-temporarily_unavailable = Signing in does not work right now
     .why = Something that is needed for it does not answer. Nothing was changed.
     .next = Try again in a minute.
-error-unexpected = Something went wrong on our side
-    .why = It has been noted.
-    .next = Start again.
-
 # Who can help, said where there is a code to give them.
 help-app = If that does not help, give the code below to the people who run the app.
 help-administrator = If that does not help, give the code below to your organization’s administrator.

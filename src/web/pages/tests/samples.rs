@@ -1,5 +1,6 @@
 //! Every page in every state.
 
+use crate::flows::refusal::{PublicCode, Wait};
 use std::time::Duration;
 
 use askama::Template;
@@ -8,7 +9,7 @@ use super::super::account::Done;
 use super::super::*;
 use crate::flows::password_link::{BrokenRule, PasswordRules};
 use crate::model::{LedgerKind, Role, Timestamp};
-use crate::web::errors::REASONS;
+use crate::web::errors::status;
 use crate::web::locale::Locale;
 
 pub(super) struct Sample {
@@ -90,9 +91,9 @@ impl<'a> Samples<'a> {
         let empty = page(self.frame(here), None);
         let refused = SignIn {
             username: Some(self.noun("bob")),
-            ..page(self.failed_frame(here), Some(Failure::new("bad_credentials")))
+            ..page(self.failed_frame(here), Some(Failure::new(PublicCode::BadCredentials)))
         };
-        let wait = Failure::new("too_many_attempts").wait(Duration::from_secs(150));
+        let wait = Failure::new(PublicCode::TooManyAttempts(Wait(Some(Duration::from_secs(150)))));
         let paused = SignIn { username: Some("bob".into()), ..page(self.failed_frame(here), Some(wait)) };
         let mut frame = self.frame(here);
         frame.organization = Some(brand(&self.noun("Acme")));
@@ -139,7 +140,7 @@ impl<'a> Samples<'a> {
             failure: None,
         };
         self.add("link", &named);
-        let failure = Some(Failure::new("link_unanswered"));
+        let failure = Some(Failure::new(PublicCode::LinkUnanswered));
         let page = LinkOffer { frame: self.failed_frame(here), failure, ..named };
         self.add("link-unanswered", &page);
         let signed_in = LinkOffer { frame: self.frame(here), provider: None, failure: None, ..page };
@@ -234,7 +235,7 @@ impl<'a> Samples<'a> {
             broken,
         };
         let broken = vec![BrokenRule::TooShort, BrokenRule::NoDigit];
-        let passwords = (set(None, Vec::new()), set(Some(Failure::new("password_rules")), broken));
+        let passwords = (set(None, Vec::new()), set(Some(Failure::new(PublicCode::PasswordRules)), broken));
         let done = PasswordSet { frame: self.frame("/reset/done") };
         self.add("set-password", &passwords.0);
         self.add("set-password-refused", &passwords.1);
@@ -260,7 +261,7 @@ impl<'a> Samples<'a> {
         self.add("mail-code-send", &ask);
         let enter = MailCode { is_sent: true, ..ask };
         self.add("mail-code", &enter);
-        let failure = Some(Failure::new("mail_code_wrong"));
+        let failure = Some(Failure::new(PublicCode::MailCodeWrong));
         let again = MailCode { frame: self.failed_frame(here), failure, ..enter };
         self.add("mail-code-wrong", &again);
     }
@@ -269,7 +270,7 @@ impl<'a> Samples<'a> {
         let here = "/signin/domain?flow=flow-handle";
         let page = DomainEntry { frame: self.frame(here), form: self.form(), domain: None, failure: None };
         self.add("domain", &page);
-        let failure = Some(Failure::new("unknown_domain"));
+        let failure = Some(Failure::new(PublicCode::UnknownDomain));
         let page = DomainEntry { domain: Some(self.noun("acme.tset")), failure, ..page };
         self.add("domain-unknown", &page);
         let entered = self.noun("acme.test");
@@ -349,7 +350,7 @@ impl<'a> Samples<'a> {
             domains: Vec::new(),
             email_proven: true,
             done: None,
-            failure: Some(Failure::new("session_ended")),
+            failure: Some(Failure::new(PublicCode::SessionEnded)),
             ..page
         };
         self.add("account-alone", &page);
@@ -388,30 +389,33 @@ impl<'a> Samples<'a> {
     }
 
     fn errors(&mut self) {
-        for reason in REASONS {
+        for code in PublicCode::all() {
             let page = ErrorPage {
                 frame: self.failed_frame("/"),
-                failure: Failure::new(reason.code),
+                failure: Failure::new(code.clone()),
                 app: Some(self.app()),
                 instead: Some("Acme SSO".into()),
                 clashing: vec![self.noun("Acme SSO · bob@acme.test")],
                 own: false,
             };
-            assert_eq!(page.status(), reason.status);
-            self.add(&format!("error-{}", reason.code), &page);
+            assert_eq!(page.status(), status(&code));
+            self.add(&format!("error-{}", code.as_str()), &page);
         }
         let mut frame = self.frame("/");
         frame.app = None;
         let page = ErrorPage {
             frame,
-            failure: Failure::new(self.noun("brand_new")),
+            failure: Failure::new(PublicCode::NotFound),
             app: None,
             instead: None,
             clashing: Vec::new(),
             own: false,
         };
         self.add("error-without-app", &page);
-        self.add("error-of-ones-own", &ErrorPage { failure: Failure::new("unlink_last"), own: true, ..page });
+        self.add(
+            "error-of-ones-own",
+            &ErrorPage { failure: Failure::new(PublicCode::UnlinkLast), own: true, ..page },
+        );
     }
 
     pub(super) fn all(pages: &'a Pages, noun: Option<&'static str>) -> Vec<Sample> {

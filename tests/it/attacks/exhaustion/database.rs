@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use countersign::app::{Environment, open_broker};
 use countersign::config::Config;
-use countersign::flows::error::{FlowError, Told};
+use countersign::flows::error::FlowError;
+use countersign::flows::refusal::{Reason, Told};
 use countersign::flows::visit::Visit;
 use countersign::mail::{Letter, Mailer, MailerSettings, Message, Transport};
 use countersign::model::{MailId, Timestamp};
@@ -204,7 +205,7 @@ on_both_databases! {
         let mut flood = tokio::task::JoinSet::new();
         for _ in 0..FLOOD {
             let broker = Arc::clone(&world.app.broker);
-            flood.spawn(async move { broker.settle(&Visit::local(), broker.refuse_form("form_token")).await });
+            flood.spawn(async move { broker.settle(&Visit::local(), broker.refuse_form(Reason::PlaceMalformed)).await });
         }
         // While nothing can be written, a few wait for their turn, and all others are answered.
         let (mut refused, mut unavailable) = (0, 0);
@@ -224,16 +225,16 @@ on_both_databases! {
         held.release().await;
         let other = Visit { address: "192.0.2.7".parse().unwrap(), ..Visit::local() };
         let broker = &world.app.broker;
-        let answer = broker.settle(&other, broker.refuse_form("cross_site_form")).await;
+        let answer = broker.settle(&other, broker.refuse_form(Reason::ProfileMalformed)).await;
         assert!(matches!(answer, Ok(Told::Person(_))), "{answer:?}");
-        assert_eq!(told(&world.app, "cross_site_form").await, (1, 0));
+        assert_eq!(told(&world.app, "profile_malformed").await, (1, 0));
         while let Some(waited) = flood.join_next().await {
             // Where the write itself failed, the visitor is told that something is down, and nothing is recorded.
             refused += usize::from(matches!(waited.unwrap(), Ok(Told::Person(_))));
         }
         let all_are_told = async {
             loop {
-                let (alone, counted) = told(&world.app, "form_token").await;
+                let (alone, counted) = told(&world.app, "place_malformed").await;
                 if alone + counted == refused {
                     return alone;
                 }
@@ -282,15 +283,15 @@ on_both_databases! {
         for subnet in 0..100_u16 {
             let address = Ipv6Addr::new(0x2001, 0xdb8, 7, subnet << 8, 0, 0, 0, 1);
             let visit = Visit { address: address.into(), ..Visit::local() };
-            world.app.broker.settle(&visit, world.app.broker.refuse_form("form_token")).await.unwrap();
+            world.app.broker.settle(&visit, world.app.broker.refuse_form(Reason::PlaceMalformed)).await.unwrap();
         }
-        assert_eq!(told(&world.app, "form_token").await, (80, 20));
+        assert_eq!(told(&world.app, "place_malformed").await, (80, 20));
         for subnet in 0..100_u16 {
             let address = Ipv6Addr::new(0x2001, 0xdb8, 8, subnet, 0, 0, 0, 1);
             let visit = Visit { address: address.into(), ..Visit::local() };
-            world.app.broker.settle(&visit, world.app.broker.refuse_form("form_token")).await.unwrap();
+            world.app.broker.settle(&visit, world.app.broker.refuse_form(Reason::PlaceMalformed)).await.unwrap();
         }
-        assert_eq!(told(&world.app, "form_token").await, (120, 80), "of a /56, half as many");
+        assert_eq!(told(&world.app, "place_malformed").await, (120, 80), "of a /56, half as many");
     }
 }
 
