@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -245,7 +246,15 @@ async fn ready_of(nodes: &[(SocketAddr, SocketAddr)]) -> Vec<SocketAddr> {
     found
 }
 
-/// An address of loopback that nobody uses now.
+/// An address of loopback that nobody uses now. Its port lies below those that Linux gives to connections by itself, so that
+/// none of these takes it before a node listens there, or while the node is restarted.
 fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(61).wrapping_add(TAKEN.fetch_add(1, Ordering::SeqCst));
+        let port = 10_000 + u16::try_from(number % 10_000).unwrap();
+        if let Ok(listener) = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return listener.local_addr().unwrap();
+        }
+    }
 }
