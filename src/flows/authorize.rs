@@ -10,7 +10,6 @@ use super::error::FlowError;
 use super::evidence::{Event, receipt_of};
 use super::interaction::{Answered, Handled};
 use super::sessions::CurrentSession;
-use super::to_app::LOGIN_REQUIRED;
 use super::visit::{Answer, NextPage, Visit};
 use crate::model::{
     AccountId, Aim, App, Audience, AuthorizationRequest, ConnectionId, Email, Flow, FlowId, Handle,
@@ -22,8 +21,8 @@ use crate::policy::request::{self, Checked};
 use crate::policy::route::{self, Destination, Hints, NamedBy};
 use crate::policy::session::{SessionFacts, Unsatisfied, satisfies};
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
+use crate::store::StoreError;
 use crate::store::grants::find_account_of_subject;
-use crate::store::{StoreError, sessions};
 
 impl Broker {
     /// Answers an authorization request (RFC 6749, section 4.1.1).
@@ -60,7 +59,7 @@ impl Broker {
         let unsatisfied = match self.current_session(visit).await? {
             None => Unsatisfied::Stale,
             Some(current) => match self.satisfies(&entry, &request, &hints, &current).await? {
-                Ok(()) => return Ok(self.resume(flow, request, current).await?.into()),
+                Ok(()) => return Ok(Box::pin(self.resume(flow, request, current)).await?.into()),
                 Err(unsatisfied) => unsatisfied,
             },
         };
@@ -87,22 +86,14 @@ impl Broker {
             ..Event::new("authorize")
         };
         let purpose = Purpose::App(Box::new(request));
-        let (mut tx, known) = self.open_completion(Some(&purpose), None).await?;
-        if !sessions::hold_session(&mut tx, session.id).await? {
-            return Err(match &purpose {
-                Purpose::App(request) if request.wants(Prompt::None) => {
-                    self.refuse_to_app(event, request, &LOGIN_REQUIRED, Reason::SessionEnded)
-                }
-                _ => refused(event, PublicCode::SessionEnded, Reason::SessionEnded),
-            });
-        }
         let subject = Subject::Account { account: account.id, proof: session.proof };
         let interaction = Interaction {
             session: SessionStage::Open(session.id),
             confirmed_at: session.confirmed_at,
             ..Interaction::new(id, purpose, subject)
         };
-        Ok(Answered { account: Some(account), ..Answered::new((tx, known), interaction, event) })
+        let opened = self.open_for(&interaction).await?;
+        Ok(Answered { account: Some(account), ..Answered::new(opened, interaction, event) })
     }
 
     /// The app and the address that its answer goes to. Whatever is wrong here is told on a page: nothing is ever

@@ -4,7 +4,7 @@ use super::Broker;
 use super::directory::AppEntry;
 use super::evidence::{Event, receipt_of};
 use crate::crypto::random;
-use crate::model::{AccountId, AuthorizationRequest, GrantId, Proof, SessionId};
+use crate::model::{AuthorizationRequest, GrantId, Proof, SessionId};
 use crate::policy::access::within;
 use crate::policy::step::FinishPermit;
 use crate::protocol::oauth::add_to_query;
@@ -17,8 +17,6 @@ pub(super) struct CodeRequest<'a> {
     pub request: &'a AuthorizationRequest,
     /// The app.
     pub entry: &'a AppEntry,
-    /// Who has signed in.
-    pub account: AccountId,
     /// In which session.
     pub session: SessionId,
     /// How they proved who they are.
@@ -31,9 +29,9 @@ impl Broker {
         &self,
         tx: &mut Tx,
         permit: FinishPermit,
-        CodeRequest { request, entry, account, session, proof }: CodeRequest<'_>,
+        CodeRequest { request, entry, session, proof }: CodeRequest<'_>,
     ) -> Result<String, StoreError> {
-        let now = self.clock.now();
+        let (now, account) = (self.clock.now(), permit.account());
         let lifetime = entry.app.settings.code_lifetime.unwrap_or(self.settings.code_lifetime);
         let expires_at = now.after(lifetime);
         let subject = grants::pin_subject(tx, request.app, account, &account.to_string(), now).await?;

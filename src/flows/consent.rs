@@ -9,8 +9,9 @@ use super::refusal::{PublicCode, Reason, Refusal, refused};
 use super::to_app::is_still_registered;
 use super::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{
-    AccountId, AuthorizationRequest, Interaction, InteractionEnd, Purpose, SessionId, Stage, Subject,
+    AccountId, AuthorizationRequest, Interaction, InteractionEnd, Purpose, SessionId, Subject,
 };
+use crate::policy::step::Stage;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::interactions::end_interaction;
 use crate::store::{accounts, grants, organizations, sessions};
@@ -40,7 +41,7 @@ pub struct ConsentView {
 
 /// The consent page.
 const PAGE: WaitingPage =
-    WaitingPage { action: "consent", foreign: Reason::FlowOfAnotherBrowser, over: PublicCode::FlowFinished };
+    WaitingPage { action: "consent", foreign: Reason::FlowOfAnotherBrowser, by_cookie: false, over: None };
 
 /// An interaction that waits for consent.
 struct AwaitingConsent {
@@ -91,7 +92,7 @@ impl Broker {
     ) -> Result<Handled, FlowError> {
         let waiting = self.require_consent(visit, handle).await?;
         let AwaitingConsent { interaction, revision, request, account, session } = waiting;
-        let (mut tx, known) = self.open_completion(Some(&interaction.purpose), None).await?;
+        let (mut tx, known) = self.open_for(&interaction).await?;
         let event = consent_event(&interaction);
         let Some(organization) = known.app.as_ref().map(|entry| entry.organization.id) else {
             return Err(refused(event, PublicCode::FlowExpired, Reason::AppUnknown));
@@ -100,10 +101,10 @@ impl Broker {
         if !known.app.as_ref().is_some_and(|entry| is_still_registered(entry, &request)) {
             return Err(refused(event, PublicCode::RedirectUriMismatch, Reason::RedirectUriWithdrawn));
         }
-        if !self.claim(&mut tx, interaction.id, revision).await? {
+        let Some(claim) = self.claim(&mut tx, interaction.id, revision).await? else {
             let (app, receipt) = (interaction.purpose.app(), Some(receipt_of(interaction.id)));
             return Err(Refusal { app, receipt, ..Refusal::unrecorded(PublicCode::FlowFinished) }.into());
-        }
+        };
         if !allowed {
             self.record_refusal(&mut tx, &event, Reason::ConsentDenied).await?;
             let by = InteractionEnd::Answered;
@@ -126,7 +127,7 @@ impl Broker {
         let mut interaction = interaction;
         interaction.answered.consented = true;
         let answered = Answered::new((tx, known), interaction, event);
-        Ok(Answered { revision: Some(revision + 1), ..answered }.into())
+        Ok(Answered { claim: Some(claim), ..answered }.into())
     }
 
     /// The interaction that waits for consent, in the browser whose session it opened.

@@ -1,20 +1,12 @@
 //! Audit records and receipts, as the use cases write them.
 
-use std::time::Duration;
-
 use aws_lc_rs::digest;
 
 use super::Broker;
-use super::error::FlowError;
-use super::refusal::{
-    AppLink, AuditReason, Elsewhere, Mark, PublicCode, Reason, Refusal, RefusalView, Told, refused,
-};
-use super::visit::Visit;
-use crate::model::{
-    AccountId, Actor, AppId, AuditId, ConnectionId, FlowId, InteractionEnd, OrganizationId, Random,
-};
+use super::refusal::{AppLink, AuditReason};
+use crate::model::{AccountId, Actor, AppId, AuditId, ConnectionId, FlowId, OrganizationId, Random};
 use crate::store::audit::{AuditRecord, insert_audit};
-use crate::store::{StoreError, Tx, interactions, mail_codes};
+use crate::store::{StoreError, Tx};
 
 /// A name that somebody guessed at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,75 +112,6 @@ impl Broker {
         tx.commit().await
     }
 
-    /// Writes what stays of a refusal, its record and its marks together, and says how it is told. Whatever transaction
-    /// the use case had open is rolled back by now.
-    ///
-    /// # Errors
-    /// Something that is needed is down: then nothing was refused, and nothing is written.
-    pub async fn settle(&self, visit: &Visit, error: FlowError) -> Result<Told, FlowError> {
-        let refusal = match error {
-            FlowError::Refused(refusal) => *refusal,
-            FlowError::Unavailable(_) => return Err(error),
-        };
-        let Refusal { code, record, marks, to_app, app, receipt } = refusal;
-        let record = record.map(|(event, reason)| match (&event.receipt, &to_app) {
-            (None, None) => (Event { receipt: Some(random_receipt(&*self.random)), ..event }, reason),
-            _ => (event, reason),
-        });
-        if !marks.is_empty() {
-            let mut tx = self.database.write().await?;
-            for mark in marks {
-                self.leave_mark(&mut tx, mark).await?;
-            }
-            if let Some((event, reason)) = &record {
-                self.record_refusal(&mut tx, event, *reason).await?;
-            }
-            tx.commit().await?;
-        } else if let Some((event, reason)) = &record {
-            self.record_refusal_alone(&visit.network(), event, *reason).await?;
-        }
-        if let Some(address) = to_app {
-            return Ok(Told::App(address));
-        }
-        let (known_receipt, known_app) = record.map_or((None, None), |(event, _)| (event.receipt, event.app));
-        let app = match app.or(known_app) {
-            Some(app) => self.app_link(app).await,
-            None => None,
-        };
-        let code = match code {
-            PublicCode::OtherConnection(Elsewhere { connection, .. }) => {
-                let name = self.connection_name(connection).await?;
-                PublicCode::OtherConnection(Elsewhere { connection, name })
-            }
-            code => code,
-        };
-        Ok(Told::Person(Box::new(RefusalView { code, receipt: receipt.or(known_receipt), app })))
-    }
-
-    async fn leave_mark(&self, tx: &mut Tx, mark: Mark) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        match mark {
-            Mark::EndInteraction(id) => {
-                interactions::end_interaction(tx, id, InteractionEnd::Burned, now).await.map(drop)
-            }
-            Mark::BuryInteraction(id) => {
-                interactions::bury_interaction(tx, id, now, now.last_end(Duration::ZERO)).await
-            }
-            Mark::DeleteMailCode(session) => mail_codes::delete_code(tx, session).await,
-            Mark::BuryMailCode(session) => mail_codes::bury_code(tx, session, now).await,
-        }
-    }
-
-    /// Refuses a form that another site sent.
-    pub fn refuse_cross_site(&self) -> FlowError {
-        refused(Event::new("form"), PublicCode::CrossSite, Reason::CrossSite)
-    }
-
-    /// Refuses a form that none of our pages sends.
-    pub fn refuse_form(&self, reason: Reason) -> FlowError {
-        refused(Event::new("form"), PublicCode::InvalidRequest, reason)
-    }
-
     /// Where the person can begin again, as far as it is known.
     pub(super) async fn app_link(&self, app: AppId) -> Option<AppLink> {
         let entry = self.directory.app_by_id(app).await.ok().flatten()?;
@@ -211,7 +134,7 @@ pub fn receipt_of(flow: FlowId) -> String {
 }
 
 /// A receipt for what belongs to no flow.
-fn random_receipt(random: &dyn Random) -> String {
+pub(super) fn random_receipt(random: &dyn Random) -> String {
     let mut bytes = [0; 6];
     random.fill(&mut bytes);
     spell(&bytes)

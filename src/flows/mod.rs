@@ -42,6 +42,7 @@ pub mod refusal;
 mod refusals;
 pub mod revoke;
 pub mod sessions;
+mod settle;
 pub mod sign_in;
 pub mod signing;
 pub mod sso;

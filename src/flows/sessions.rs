@@ -37,8 +37,6 @@ pub struct CurrentSession {
 
 /// A sign-in that opens a session.
 pub(super) struct SignIn<'a> {
-    /// Who.
-    pub account: AccountId,
     /// The account's organization.
     pub organization: Option<&'a Organization>,
     /// How.
@@ -139,12 +137,12 @@ impl Broker {
             Some(token) => sessions::find_session_by_token(tx, &random::hash_token(token.expose())).await?,
             None => None,
         };
-        let kept = before.as_ref().filter(|old| old.account == sign_in.account && !old.is_over(now));
+        let kept = before.as_ref().filter(|old| old.account == permit.account() && !old.is_over(now));
         let id = kept.map_or_else(|| SessionId::new(now, &*self.random), |old| old.id);
         let token = random::token(&*self.random);
         let session = Session {
             id,
-            account: sign_in.account,
+            account: permit.account(),
             organization: sign_in.organization.map(|organization| organization.id),
             confirmed_at: None,
             created_at: kept.map_or(now, |old| old.created_at),
@@ -170,17 +168,15 @@ impl Broker {
         } else {
             (new, session)
         };
-        match (&before, kept) {
-            (_, Some(_)) if renewed => {}
-            (Some(old), _) => {
-                if self.end_session(tx, old).await? {
-                    let receipt = Some(receipt_of(permit.interaction()));
-                    let event = Event { receipt, ..session_event("session.end", old, "replaced") };
-                    self.record_success(tx, &event).await?;
-                }
-                sessions::insert_session(tx, &new).await?;
+        if !renewed {
+            if let Some(old) = &before
+                && self.end_session(tx, old).await?
+            {
+                let receipt = Some(receipt_of(permit.interaction()));
+                let event = Event { receipt, ..session_event("session.end", old, "replaced") };
+                self.record_success(tx, &event).await?;
             }
-            (None, _) => sessions::insert_session(tx, &new).await?,
+            sessions::insert_session(tx, &new).await?;
         }
         Ok(OpenedSession { session, token })
     }

@@ -12,8 +12,8 @@ use super::refusal::{PublicCode, Reason, Refusal, Wait, refused};
 use super::visit::{Answer, NextPage, Visit};
 use crate::crypto::password::{MAX_PASSWORD_BYTES, PasswordError, Place, Share};
 use crate::model::{
-    Account, Aim, ConnectionId, Email, Flow, Interaction, Naming, Profile, ProfileKind, Proof, Purpose,
-    Secret, Subject, Username,
+    Account, Aim, ConnectionId, Email, Flow, Interaction, LinkSide, Naming, Profile, ProfileKind, Proof,
+    Purpose, Secret, Subject, Username,
 };
 use crate::policy::access::may_use_password;
 use crate::policy::password::normalize;
@@ -217,6 +217,10 @@ impl Broker {
         connection: ConnectionId,
     ) -> Result<Answer, FlowError> {
         let flow = self.require_flow(visit, handle).await?;
+        if !self.is_waited_for(visit, &flow).await? {
+            let event = Self::sign_in_event(&flow);
+            return Err(refused(event, PublicCode::FlowExpired, Reason::LinkNotWaiting));
+        }
         let asked = flow.aim.request().and_then(|request| request.name_hint().map(str::to_owned));
         // A person who typed an email address and was offered several providers need not type it again there.
         let typed = flow.named.as_ref().and_then(|named| named.name.parse::<Email>().ok());
@@ -239,20 +243,10 @@ impl Broker {
     ) -> Result<Handled, FlowError> {
         let flow = self.require_flow(visit, handle).await?;
         let entered = entered.trim();
-        // A person who proves something by a password is not sent to a provider instead.
-        let may_route = !matches!(flow.aim, Aim::Begin(Purpose::Reauthenticate(..)) | Aim::Prove(_));
-        if let (Ok(email), true) = (entered.parse::<Email>(), may_route) {
-            let name = Name::Domain(email.domain().clone());
-            let routed = self.connections_for_name(&name, NamedBy::PersonByDomain).await?;
-            match routed.as_slice() {
-                [] => {}
-                [only] => {
-                    let begun = self.begin_upstream(visit, flow, *only, Some(email.as_str()));
-                    return Ok(begun.await?.into());
-                }
-                _ => return Ok(self.sign_in_by_name(visit, handle, entered).await?.into()),
-            }
-        }
+        let flow = match self.go_to_provider_of(visit, handle, flow, entered).await? {
+            Ok(answer) => return Ok(answer.into()),
+            Err(flow) => flow,
+        };
         // Order matters: the answer to a flow that has ended must not depend on the password.
         if !self.is_waited_for(visit, &flow).await? {
             let event = Self::sign_in_event(&flow);
@@ -293,6 +287,31 @@ impl Broker {
         }
         let proved = Box::pin(self.complete_local(visit, &flow, account, &counted, &checked)).await?;
         Ok(proved.into())
+    }
+
+    /// Sends a person to the provider to which the address that they entered is routed; gives the flow back where it is
+    /// routed to none. A person who proves something by a password is not sent there instead.
+    async fn go_to_provider_of(
+        &self,
+        visit: &Visit,
+        handle: &str,
+        flow: Flow,
+        entered: &str,
+    ) -> Result<Result<Answer, Flow>, FlowError> {
+        match &flow.aim {
+            Aim::Begin(Purpose::App(_) | Purpose::Account | Purpose::Home(_)) => {}
+            Aim::Begin(Purpose::Reauthenticate(..) | Purpose::AddProfile) | Aim::Prove(_) => {
+                return Ok(Err(flow));
+            }
+        }
+        let Ok(email) = entered.parse::<Email>() else { return Ok(Err(flow)) };
+        let name = Name::Domain(email.domain().clone());
+        let routed = self.connections_for_name(&name, NamedBy::PersonByDomain).await?;
+        match routed.as_slice() {
+            [] => Ok(Err(flow)),
+            [only] => Ok(Ok(self.begin_upstream(visit, flow, *only, Some(email.as_str())).await?)),
+            _ => Ok(Ok(self.sign_in_by_name(visit, handle, entered).await?)),
+        }
     }
 
     /// A place before the hashing threads, before anything is read or counted: a crowd that finds none costs little.
@@ -342,7 +361,14 @@ impl Broker {
 
     /// Whether an interaction still waits for what is proved in a flow; true of flows that begin one.
     async fn is_waited_for(&self, visit: &Visit, flow: &Flow) -> Result<bool, FlowError> {
-        let Aim::Prove(trip) = flow.aim else { return Ok(true) };
+        let trip = match flow.aim {
+            Aim::Begin(_) => return Ok(true),
+            Aim::Prove(trip) => trip,
+        };
+        // Only the chosen side is proved at a sign-in page.
+        if trip.side != LinkSide::Chosen {
+            return Ok(false);
+        }
         let mut tx = self.database.read().await?;
         Ok(self.find_waiting_for(&mut tx, visit, trip).await?.is_some())
     }

@@ -51,6 +51,7 @@ impl Broker {
             return Ok(self.record_refusal_alone(&visit.network(), &event, Reason::SessionUnknown).await?);
         }
         if !grants::kill_token(&mut tx, &mark, target.replayable_until).await? {
+            drop(tx);
             return Err(self.refuse_logout(visit, &event, Reason::LogoutTokenReplayed).await);
         }
         let ended = self.end_all(&mut tx, &named).await?;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::model::{FlowId, Secret, SensitiveAction};
+use crate::policy::step::Stage;
 
 /// The length of the IPv6 networks that internet providers give to their customers (RFC 6177).
 const CUSTOMER: u8 = 56;
@@ -88,14 +89,10 @@ pub enum NextPage {
     Choose(String, Option<String>),
     /// An identity provider.
     Upstream(String),
-    /// The consent page of a flow.
-    Consent(String),
+    /// The page of a stage at which an interaction waits, by its handle.
+    Stage(Stage, String),
     /// An app.
     App(String),
-    /// The page that offers to link other accounts.
-    Link(String),
-    /// The page on which both sides of a link are named and confirmed.
-    ConfirmLink(String),
     /// The profile page.
     Account,
     /// The page of a sensitive action.

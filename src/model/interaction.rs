@@ -1,8 +1,8 @@
 //! Interactions: whatever keeps one person here for more than one page, from the first thing that they prove to where
 //! it leads.
 //!
-//! An interaction has a purpose, a subject with what was proved of them, the steps that were answered, and a stage: the
-//! page or trip at which it waits.
+//! An interaction has a purpose, a subject with what was proved of them, and what was answered. The page or trip at which
+//! it waits is a stage of `policy::step`.
 
 use serde::{Deserialize, Serialize};
 
@@ -131,21 +131,6 @@ pub enum Wanted {
     Any,
     /// This profile and no other, even of the same person.
     Profile(ProfileId),
-}
-
-/// The page or trip at which an interaction waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Stage {
-    /// The page that offers to link another account.
-    LinkOffer,
-    /// The trip that proves the arriving side of a link once more.
-    ProveArriving,
-    /// The trip that proves the chosen side.
-    ProveChosen,
-    /// The page that names both sides of a link and asks once more.
-    ConfirmLink,
-    /// The page that asks for consent.
-    Consent,
 }
 
 words! {

@@ -44,7 +44,7 @@ pub use id::{
     AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, JobId, KeyId, LedgerId,
     MailId, OrganizationId, ProfileId, SessionId, is_like_an_id,
 };
-pub use interaction::{Answers, Interaction, InteractionEnd, Linking, SessionStage, Stage, Subject, Wanted};
+pub use interaction::{Answers, Interaction, InteractionEnd, Linking, SessionStage, Subject, Wanted};
 pub use link::{
     Identity, LINK_LIFETIME, LedgerEntry, LedgerKind, MAIL_CODE_LIFETIME, Moved, NamedSide,
     PASSWORD_LINK_LIFETIME, UNDO_WINDOW,

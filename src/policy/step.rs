@@ -1,10 +1,10 @@
 //! The order of the steps of an interaction: what is due next. Steps never call each other.
 //!
-//! A step *proves* who somebody is, *asks* them something, *acts* without them, or *ends* the interaction. A session
-//! opens only when no proving step is due, and what the purpose asks for is done only when no step is. The two permits
-//! say so: [`next_step`] alone makes them.
+//! A step waits for the person at a stage, acts without them, or ends the interaction. A stage *proves* who somebody is, or
+//! *asks* them something. A session opens only when no proof is due, and what the purpose asks for is done only when
+//! nothing is. The two permits say so, and for which account: [`next_step`] alone makes them.
 
-use crate::model::FlowId;
+use crate::model::{AccountId, FlowId};
 
 /// Something that a sign-in stands on, and that is there no longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub enum SubjectFacts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is the answer to one question")]
 pub struct AccountFacts {
+    /// The account.
+    pub account: AccountId,
     /// What is disabled or gone now, of that on which the sign-in stands.
     pub withdrawn: Option<Withdrawn>,
     /// Whether this is the account that `id_token_hint` or `claims` names, where one does.
@@ -96,43 +98,45 @@ pub enum Step {
     Refuse(StepRefusal),
     /// Make an account of the identity, where its connection allows.
     CreateAccount,
-    /// Offer to link another account.
-    OfferLink,
-    /// Have the arriving side of a link proved once more.
-    ProveArriving,
-    /// Have the chosen side of a link proved.
-    ProveChosen,
-    /// Name both sides of a link, and ask once more.
-    ConfirmLink,
     /// Open the session.
     OpenSession(SessionPermit),
-    /// Ask for consent.
-    Consent,
+    /// Wait for the person, at this page or trip.
+    Wait(Stage),
     /// Do what the interaction is for.
     Finish(FinishPermit),
 }
 
-/// What a step needs of the person.
+crate::model::words::words! {
+    /// The page or trip at which an interaction waits. A page's word is its path.
+    Stage {
+        /// The page that offers to link another account.
+        LinkOffer = "link",
+        /// The trip that proves the arriving side of a link once more.
+        ProveArriving = "link/arriving",
+        /// The trip that proves the chosen side of a link.
+        ProveChosen = "link/chosen",
+        /// The page that names both sides of a link and asks once more.
+        ConfirmLink = "link/confirm",
+        /// The page that asks for consent.
+        Consent = "consent",
+    }
+}
+
+/// What a stage needs of the person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepKind {
-    /// They prove something.
+pub enum StageKind {
+    /// They prove something: no session opens before.
     Proves,
     /// They answer something.
     Asks,
-    /// Nothing.
-    Acts,
-    /// Nothing more: the interaction ends.
-    Ends,
 }
 
-impl Step {
-    /// What the step needs of the person.
-    pub const fn kind(&self) -> StepKind {
+impl Stage {
+    /// What the stage needs of the person.
+    pub const fn kind(self) -> StageKind {
         match self {
-            Self::ProveArriving | Self::ProveChosen => StepKind::Proves,
-            Self::OfferLink | Self::ConfirmLink | Self::Consent => StepKind::Asks,
-            Self::CreateAccount | Self::OpenSession(_) => StepKind::Acts,
-            Self::Refuse(_) | Self::Finish(_) => StepKind::Ends,
+            Self::ProveArriving | Self::ProveChosen => StageKind::Proves,
+            Self::LinkOffer | Self::ConfirmLink | Self::Consent => StageKind::Asks,
         }
     }
 }
@@ -141,6 +145,7 @@ impl Step {
 #[derive(Debug, PartialEq, Eq)]
 pub struct SessionPermit {
     interaction: FlowId,
+    account: AccountId,
 }
 
 impl SessionPermit {
@@ -148,12 +153,18 @@ impl SessionPermit {
     pub const fn interaction(&self) -> FlowId {
         self.interaction
     }
+
+    /// The account for which it may be.
+    pub const fn account(&self) -> AccountId {
+        self.account
+    }
 }
 
 /// Leave to do what an interaction is for, such as to issue a code: no step is due in it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FinishPermit {
     interaction: FlowId,
+    account: AccountId,
 }
 
 impl FinishPermit {
@@ -161,53 +172,65 @@ impl FinishPermit {
     pub const fn interaction(&self) -> FlowId {
         self.interaction
     }
+
+    /// The account for which it may.
+    pub const fn account(&self) -> AccountId {
+        self.account
+    }
 }
 
 /// What is due next. The only place that knows the order.
 pub const fn next_step(facts: Facts) -> Step {
     let Facts { interaction, subject, link } = facts;
-    let account = match subject {
-        SubjectFacts::Identity => return step_of_identity(link),
-        SubjectFacts::Account(account) => account,
-    };
-    // Order matters: nobody is asked anything who will be refused in the end.
-    if let Some(refusal) = refusal_of(account) {
-        return Step::Refuse(refusal);
-    }
-    // Order matters: what proves comes before the session, what asks after it.
-    match (link, account.has_session) {
-        (LinkDue::ArrivingProof, _) => Step::ProveArriving,
-        (LinkDue::ChosenProof, _) => Step::ProveChosen,
-        (LinkDue::Confirmation, _) => Step::ConfirmLink,
-        (LinkDue::Nothing | LinkDue::Offer, false) => Step::OpenSession(SessionPermit { interaction }),
-        (LinkDue::Offer, true) => Step::OfferLink,
-        (LinkDue::Nothing, true) if account.needs_consent => Step::Consent,
-        (LinkDue::Nothing, true) => Step::Finish(FinishPermit { interaction }),
+    match subject {
+        SubjectFacts::Identity => step_of_identity(link),
+        SubjectFacts::Account(account) => step_of_account(interaction, account, link),
     }
 }
 
 /// An identity is linked with an account, or becomes one.
 const fn step_of_identity(link: LinkDue) -> Step {
     match link {
-        LinkDue::Offer => Step::OfferLink,
-        LinkDue::ArrivingProof => Step::ProveArriving,
-        LinkDue::ChosenProof => Step::ProveChosen,
-        LinkDue::Confirmation => Step::ConfirmLink,
+        LinkDue::Offer => Step::Wait(Stage::LinkOffer),
+        LinkDue::ArrivingProof => Step::Wait(Stage::ProveArriving),
+        LinkDue::ChosenProof => Step::Wait(Stage::ProveChosen),
+        LinkDue::Confirmation => Step::Wait(Stage::ConfirmLink),
         LinkDue::Nothing => Step::CreateAccount,
     }
 }
 
-const fn refusal_of(facts: AccountFacts) -> Option<StepRefusal> {
-    if let Some(what) = facts.withdrawn {
-        Some(StepRefusal::Withdrawn(what))
-    } else if !facts.is_expected {
-        Some(StepRefusal::OtherAccount)
-    } else if !facts.may_use_app {
-        Some(StepRefusal::Access)
-    } else if !facts.is_context_accepted {
-        Some(StepRefusal::Context)
-    } else {
-        None
+const fn step_of_account(interaction: FlowId, facts: AccountFacts, link: LinkDue) -> Step {
+    // Every fact is named here, so that a new one is not overlooked.
+    let AccountFacts {
+        account,
+        withdrawn,
+        is_expected,
+        is_context_accepted,
+        may_use_app,
+        has_session,
+        needs_consent,
+    } = facts;
+    // Order matters: nobody is asked anything who will be refused in the end.
+    if let Some(what) = withdrawn {
+        return Step::Refuse(StepRefusal::Withdrawn(what));
+    }
+    match (is_expected, may_use_app, is_context_accepted) {
+        (false, _, _) => return Step::Refuse(StepRefusal::OtherAccount),
+        (true, false, _) => return Step::Refuse(StepRefusal::Access),
+        (true, true, false) => return Step::Refuse(StepRefusal::Context),
+        (true, true, true) => {}
+    }
+    // Order matters: what a link that is under way needs, then the session, then further questions.
+    match (link, has_session, needs_consent) {
+        (LinkDue::ArrivingProof, _, _) => Step::Wait(Stage::ProveArriving),
+        (LinkDue::ChosenProof, _, _) => Step::Wait(Stage::ProveChosen),
+        (LinkDue::Confirmation, _, _) => Step::Wait(Stage::ConfirmLink),
+        (LinkDue::Nothing | LinkDue::Offer, false, _) => {
+            Step::OpenSession(SessionPermit { interaction, account })
+        }
+        (LinkDue::Offer, true, _) => Step::Wait(Stage::LinkOffer),
+        (LinkDue::Nothing, true, true) => Step::Wait(Stage::Consent),
+        (LinkDue::Nothing, true, false) => Step::Finish(FinishPermit { interaction, account }),
     }
 }
 
@@ -216,8 +239,10 @@ mod tests {
     use super::*;
 
     const ID: FlowId = FlowId::from_bytes([7; 16]);
+    const WHO: AccountId = AccountId::from_bytes([9; 16]);
 
     const GOOD: AccountFacts = AccountFacts {
+        account: WHO,
         withdrawn: None,
         is_expected: true,
         is_context_accepted: true,
@@ -240,6 +265,7 @@ mod tests {
 
     fn every_account() -> impl Iterator<Item = AccountFacts> {
         (0..64u8).map(|bits| AccountFacts {
+            account: WHO,
             withdrawn: (bits & 1 != 0).then_some(Withdrawn::Connection),
             is_expected: bits & 2 != 0,
             is_context_accepted: bits & 4 != 0,
@@ -263,6 +289,7 @@ mod tests {
                 LINKS.into_iter().flat_map(|link| [(link, true, false), (link, false, true)])
             {
                 let facts = AccountFacts {
+                    account: WHO,
                     withdrawn,
                     is_expected,
                     is_context_accepted,
@@ -279,18 +306,18 @@ mod tests {
     fn an_account_is_proved_then_signed_in_then_asked_and_then_goes_on() {
         let new = AccountFacts { has_session: false, needs_consent: true, ..GOOD };
         let asked = AccountFacts { needs_consent: true, ..GOOD };
-        let session = || Step::OpenSession(SessionPermit { interaction: ID });
+        let session = || Step::OpenSession(SessionPermit { interaction: ID, account: WHO });
         for (facts, link, expected) in [
-            (new, LinkDue::ArrivingProof, Step::ProveArriving),
-            (new, LinkDue::ChosenProof, Step::ProveChosen),
-            (new, LinkDue::Confirmation, Step::ConfirmLink),
+            (new, LinkDue::ArrivingProof, Step::Wait(Stage::ProveArriving)),
+            (new, LinkDue::ChosenProof, Step::Wait(Stage::ProveChosen)),
+            (new, LinkDue::Confirmation, Step::Wait(Stage::ConfirmLink)),
             (new, LinkDue::Offer, session()),
             (new, LinkDue::Nothing, session()),
-            (asked, LinkDue::ChosenProof, Step::ProveChosen),
-            (asked, LinkDue::Offer, Step::OfferLink),
-            (asked, LinkDue::Nothing, Step::Consent),
-            (GOOD, LinkDue::Offer, Step::OfferLink),
-            (GOOD, LinkDue::Nothing, Step::Finish(FinishPermit { interaction: ID })),
+            (asked, LinkDue::ChosenProof, Step::Wait(Stage::ProveChosen)),
+            (asked, LinkDue::Offer, Step::Wait(Stage::LinkOffer)),
+            (asked, LinkDue::Nothing, Step::Wait(Stage::Consent)),
+            (GOOD, LinkDue::Offer, Step::Wait(Stage::LinkOffer)),
+            (GOOD, LinkDue::Nothing, Step::Finish(FinishPermit { interaction: ID, account: WHO })),
         ] {
             assert_eq!(step(facts, link), expected, "{facts:?} {link:?}");
         }
@@ -300,10 +327,10 @@ mod tests {
     fn an_identity_is_linked_or_becomes_an_account_and_has_no_session() {
         for (link, expected) in [
             (LinkDue::Nothing, Step::CreateAccount),
-            (LinkDue::Offer, Step::OfferLink),
-            (LinkDue::ArrivingProof, Step::ProveArriving),
-            (LinkDue::ChosenProof, Step::ProveChosen),
-            (LinkDue::Confirmation, Step::ConfirmLink),
+            (LinkDue::Offer, Step::Wait(Stage::LinkOffer)),
+            (LinkDue::ArrivingProof, Step::Wait(Stage::ProveArriving)),
+            (LinkDue::ChosenProof, Step::Wait(Stage::ProveChosen)),
+            (LinkDue::Confirmation, Step::Wait(Stage::ConfirmLink)),
         ] {
             let facts = Facts { interaction: ID, subject: SubjectFacts::Identity, link };
             assert_eq!(next_step(facts), expected);
@@ -312,26 +339,27 @@ mod tests {
 
     #[test]
     fn no_permit_is_given_before_its_time() {
+        let is_good = |facts: AccountFacts| {
+            facts.withdrawn.is_none() && facts.is_expected && facts.is_context_accepted && facts.may_use_app
+        };
         for (facts, link) in every_account().flat_map(|facts| LINKS.map(|link| (facts, link))) {
             let proof_is_due = matches!(link, LinkDue::ArrivingProof | LinkDue::ChosenProof);
             match step(facts, link) {
                 Step::OpenSession(permit) => {
-                    assert_eq!(permit.interaction(), ID);
-                    assert!(
-                        !proof_is_due && !facts.has_session && refusal_of(facts).is_none(),
-                        "{facts:?} {link:?}"
-                    );
+                    assert_eq!((permit.interaction(), permit.account()), (ID, WHO));
+                    assert!(!proof_is_due && !facts.has_session && is_good(facts), "{facts:?} {link:?}");
                 }
                 Step::Finish(permit) => {
-                    assert_eq!(permit.interaction(), ID);
-                    assert!(
-                        facts.has_session && !facts.needs_consent && link == LinkDue::Nothing,
-                        "{facts:?}"
-                    );
-                    assert_eq!(refusal_of(facts), None);
+                    assert_eq!((permit.interaction(), permit.account()), (ID, WHO));
+                    assert!(facts.has_session && !facts.needs_consent && is_good(facts), "{facts:?}");
+                    assert_eq!(link, LinkDue::Nothing);
                 }
-                Step::Refuse(_) => assert!(refusal_of(facts).is_some()),
-                other => assert_eq!(other.kind() == StepKind::Proves, proof_is_due, "{facts:?} {link:?}"),
+                Step::Refuse(_) => assert!(!is_good(facts)),
+                Step::Wait(stage) => {
+                    assert_eq!(stage.kind() == StageKind::Proves, proof_is_due, "{facts:?} {link:?}");
+                    assert!(is_good(facts));
+                }
+                Step::CreateAccount => panic!("an account is made of an account"),
             }
         }
     }

@@ -2,19 +2,19 @@
 //! that of two that come at once one is late.
 
 use super::row::{Row, text, time};
-use super::tx::{execute, fetch_optional, row, statements};
+use super::tx::{execute, execute_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, FlowId, InteractionEnd, OrganizationId, Timestamp};
 
 statements! {
     INSERT = "INSERT INTO interactions (id, organization_id, account_id, chosen_account_id, state_sealed, revision, \
               waits_since, expires_at) VALUES ($1, $2, $3, $4, $5, 0, $6, $7) ON CONFLICT (id) DO NOTHING";
-    FIND = "SELECT id, organization_id, state_sealed, revision, waits_since, expires_at FROM interactions \
+    FIND = "SELECT id, organization_id, state_sealed, revision, waits_since FROM interactions \
             WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
     CLAIM = "UPDATE interactions SET revision = revision + 1 \
              WHERE id = $1 AND revision = $2 AND ended_at IS NULL AND expires_at > $3";
     UPDATE = "UPDATE interactions SET organization_id = $2, account_id = $3, chosen_account_id = $4, state_sealed = $5, \
-              waits_since = $6, expires_at = $7 WHERE id = $1 AND ended_at IS NULL";
+              waits_since = $6, expires_at = $7 WHERE id = $1 AND revision = $8 AND ended_at IS NULL";
     END = "UPDATE interactions SET ended_at = $2, ended_by = $3 WHERE id = $1 AND ended_at IS NULL";
     BURY = "UPDATE interactions SET ended_at = $2, ended_by = $4 \
             WHERE id = $1 AND ended_at IS NULL AND (expires_at <= $2 OR waits_since > $3)";
@@ -56,8 +56,6 @@ pub struct FoundInteraction {
     pub revision: i64,
     /// When what it waits for began.
     pub waits_since: Timestamp,
-    /// When it is over.
-    pub expires_at: Timestamp,
 }
 
 row! {
@@ -67,7 +65,6 @@ row! {
         state_sealed: String,
         revision: i64,
         waits_since: i64,
-        expires_at: i64,
     }
 }
 
@@ -88,7 +85,6 @@ impl TryFrom<InteractionRow> for FoundInteraction {
             organization: at.parse_optional("organization_id", row.organization_id.as_deref())?,
             revision: row.revision,
             waits_since: time(row.waits_since),
-            expires_at: time(row.expires_at),
             state_sealed: row.state_sealed,
         })
     }
@@ -132,8 +128,13 @@ pub async fn claim_interaction(
     Ok(execute!(tx, CLAIM, id.to_string(), revision, now.unix_micros())? == 1)
 }
 
-/// Writes what has become of an interaction that this transaction has claimed; `false` when it has ended meanwhile.
-pub async fn update_interaction(tx: &mut Tx, changed: &StoredInteraction) -> Result<bool, StoreError> {
+/// Writes what has become of an interaction that this transaction has claimed, at the revision to which it came by that;
+/// `false` when it has ended meanwhile.
+pub async fn update_interaction(
+    tx: &mut Tx,
+    changed: &StoredInteraction,
+    revision: i64,
+) -> Result<bool, StoreError> {
     let [account, chosen] = &changed.accounts;
     let updated = execute!(
         tx,
@@ -145,6 +146,7 @@ pub async fn update_interaction(tx: &mut Tx, changed: &StoredInteraction) -> Res
         &changed.state_sealed,
         changed.waits_since.unix_micros(),
         changed.expires_at.unix_micros(),
+        revision,
     )?;
     Ok(updated == 1)
 }
@@ -171,11 +173,21 @@ pub async fn bury_interaction(
     execute!(tx, BURY, id.to_string(), now.unix_micros(), latest.unix_micros(), by).map(drop)
 }
 
-/// Why an interaction that can no longer be found waiting has ended; `None` when it has no row.
-pub async fn find_end(tx: &mut Tx, id: FlowId) -> Result<Option<InteractionEnd>, StoreError> {
+/// How an interaction stands that can no longer be found waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Its time is over, or it began in the future; nobody has noted that yet.
+    Over,
+    /// It has ended, and this is why.
+    Noted(InteractionEnd),
+}
+
+/// Why an interaction that can no longer be found waiting is over; `None` when it has no row.
+pub async fn find_end(tx: &mut Tx, id: FlowId) -> Result<Option<End>, StoreError> {
     let Some(row) = fetch_optional!(tx, EndRow, FIND_END, id.to_string())? else { return Ok(None) };
     let at = Row { table: "interactions", id: &row.id };
-    Ok(Some(at.parse_optional("ended_by", row.ended_by.as_deref())?.unwrap_or(InteractionEnd::Expired)))
+    let by = at.parse_optional("ended_by", row.ended_by.as_deref())?;
+    Ok(Some(by.map_or(End::Over, End::Noted)))
 }
 
 /// Ends the interactions in which an account was proved, as either side of a link, but for one.
@@ -187,5 +199,5 @@ pub async fn end_interactions_of_account(
 ) -> Result<(), StoreError> {
     let but = but.map(|but| but.to_string()).unwrap_or_default();
     let by = InteractionEnd::Account.as_str();
-    execute!(tx, END_OF_ACCOUNT, account.to_string(), now.unix_micros(), but, by).map(drop)
+    execute_many!(tx, END_OF_ACCOUNT, account.to_string(), now.unix_micros(), but, by).map(drop)
 }

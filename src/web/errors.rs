@@ -30,6 +30,7 @@ impl Helper {
 }
 
 /// The status of a page that consists of nothing else.
+#[expect(clippy::too_many_lines, reason = "each code has a line")]
 pub const fn status(code: &PublicCode) -> StatusCode {
     match code {
         PublicCode::InvalidRequest
@@ -85,6 +86,7 @@ pub const fn status(code: &PublicCode) -> StatusCode {
 }
 
 /// Who can look the receipt's code up and help; named only where there is a receipt.
+#[expect(clippy::too_many_lines, reason = "each code has a line")]
 pub const fn helper(code: &PublicCode) -> Option<Helper> {
     match code {
         PublicCode::InvalidRequest | PublicCode::UnknownClient | PublicCode::RedirectUriMismatch => {

@@ -91,10 +91,8 @@ pub fn answer(answer: &Answer) -> Response {
         NextPage::Choose(flow, Some(name)) => {
             path::with_query(&path::with_query(path::DOMAIN, "flow", flow), "domain", name)
         }
-        NextPage::Consent(flow) => path::with_query(path::CONSENT, "flow", flow),
+        NextPage::Stage(stage, flow) => path::with_query(&format!("/{stage}"), "flow", flow),
         NextPage::Upstream(url) | NextPage::App(url) => url.clone(),
-        NextPage::Link(attempt) => path::with_query(path::LINK, "flow", attempt),
-        NextPage::ConfirmLink(attempt) => path::with_query(path::CONFIRM_LINK, "flow", attempt),
         NextPage::Account => path::ACCOUNT.to_owned(),
         NextPage::Sensitive(SensitiveAction::AddProfile) => path::ADD_PROFILE.to_owned(),
         NextPage::Sensitive(SensitiveAction::Unlink(profile)) => {

@@ -229,6 +229,15 @@ fn edges_are_read_from_every_way_to_write_them() {
 }
 
 #[test]
+fn the_dispatcher_alone_asks_what_is_due() {
+    for source in rust_files("src") {
+        let may = source.path == "policy/step.rs" || source.path.starts_with("flows/dispatch/");
+        let asks = ["next_step(", " AccountFacts {"].iter().any(|word| source.text.contains(word));
+        assert!(may || !asks, "{} asks policy what is due", source.path);
+    }
+}
+
+#[test]
 fn the_table_has_no_circles() {
     fn walk<'a>(room: &'a str, path: &mut Vec<&'a str>) {
         assert!(!path.contains(&room), "a circle: {} → {room}", path.join(" → "));

@@ -107,6 +107,7 @@ fn account_facts(standing: &Standing, interaction: &Interaction, proof: &Proof) 
     let purpose = &interaction.purpose;
     let expected = purpose.expected_account();
     AccountFacts {
+        account: standing.account.id,
         withdrawn: standing.withdrawn,
         is_expected: expected.is_none_or(|expected| expected == standing.account.id),
         is_context_accepted: is_accepted(purpose.essential_acr(), proof.acr.as_deref()),

@@ -5,7 +5,6 @@ use super::super::code::CodeRequest;
 use super::super::error::FlowError;
 use super::super::interaction::Answered;
 use super::super::visit::{Answer, CookieChange, NextPage, Visit};
-use super::facts::Standing;
 use crate::model::{InteractionEnd, Purpose, Subject};
 use crate::policy::step::FinishPermit;
 use crate::store::interactions::end_interaction;
@@ -16,20 +15,16 @@ impl Broker {
         &self,
         visit: &Visit,
         answered: Answered,
-        standing: Option<Standing>,
         permit: FinishPermit,
         cookies: Vec<CookieChange>,
     ) -> Result<Answer, FlowError> {
-        let Answered { mut tx, known, interaction, revision, trip, .. } = answered;
-        let (Some(Standing { account, .. }), Subject::Account { proof, .. }) =
-            (standing, interaction.subject)
-        else {
+        let Answered { mut tx, known, interaction, claim, trip, .. } = answered;
+        let Subject::Account { proof, .. } = interaction.subject else {
             return Err(FlowError::Unavailable("an interaction ends without an account".to_owned()));
         };
         let next = match (interaction.purpose, &known.app, interaction.session.id()) {
             (Purpose::App(request), Some(entry), Some(session)) => {
-                let code =
-                    CodeRequest { request: &request, entry, account: account.id, session, proof: &proof };
+                let code = CodeRequest { request: &request, entry, session, proof: &proof };
                 NextPage::App(self.issue_code(&mut tx, permit, code).await?)
             }
             (Purpose::App(_), _, _) => {
@@ -44,7 +39,7 @@ impl Broker {
             (Purpose::Reauthenticate(_, action), _, _) => NextPage::Sensitive(action),
             (Purpose::Account | Purpose::AddProfile, _, _) => NextPage::Account,
         };
-        if revision.is_some() {
+        if claim.is_some() {
             let by = InteractionEnd::Answered;
             end_interaction(&mut tx, interaction.id, by, self.clock.now()).await?;
         }

@@ -17,10 +17,12 @@ use super::interaction::{Answered, Handled, sign_in_event_of};
 use super::refusal::{Mark, PublicCode, Reason, refused};
 use super::sessions::SignIn;
 use super::sso::provision::NewPersonError;
+use super::to_app::LOGIN_REQUIRED;
 use super::visit::{Answer, CookieChange, Visit};
-use crate::model::{FLOW_LIFETIME, SessionStage, Stage, Subject};
+use crate::model::{FLOW_LIFETIME, Purpose, SessionStage, Subject};
 use crate::policy::step::{SessionPermit, Step, next_step};
 use crate::store::flows;
+use crate::store::sessions::hold_session;
 use facts::Standing;
 
 /// The most steps that one answer goes through. Each acts at most once, so no interaction comes near.
@@ -46,6 +48,7 @@ impl Broker {
     }
 
     async fn take_steps(&self, visit: &Visit, mut answered: Answered) -> Result<Answer, FlowError> {
+        self.hold_open_session(&mut answered).await?;
         let mut cookies = Vec::new();
         let mut standing = None;
         for _ in 0..MOST_STEPS {
@@ -57,25 +60,31 @@ impl Broker {
                     let opened = self.open_session_of(visit, &mut answered, standing.as_ref(), permit);
                     cookies.extend(opened.await?);
                 }
-                Step::OfferLink => {
-                    return self.wait(visit, answered, (Stage::LinkOffer, standing), cookies).await;
-                }
-                Step::ProveArriving => {
-                    return self.wait(visit, answered, (Stage::ProveArriving, standing), cookies).await;
-                }
-                Step::ProveChosen => {
-                    return self.wait(visit, answered, (Stage::ProveChosen, standing), cookies).await;
-                }
-                Step::ConfirmLink => {
-                    return self.wait(visit, answered, (Stage::ConfirmLink, standing), cookies).await;
-                }
-                Step::Consent => {
-                    return self.wait(visit, answered, (Stage::Consent, standing), cookies).await;
-                }
-                Step::Finish(permit) => return self.finish(visit, answered, standing, permit, cookies).await,
+                Step::Wait(stage) => return self.wait(visit, answered, (stage, standing), cookies).await,
+                Step::Finish(permit) => return self.finish(visit, answered, permit, cookies).await,
             }
         }
         Err(FlowError::Unavailable("an interaction takes no end".to_owned()))
+    }
+
+    /// Holds the session that is open, for the rest of the transaction: nothing goes on in one that has ended.
+    async fn hold_open_session(&self, answered: &mut Answered) -> Result<(), FlowError> {
+        let Answered { tx, interaction, event, .. } = answered;
+        let SessionStage::Open(session) = interaction.session else { return Ok(()) };
+        if hold_session(tx, session).await? {
+            return Ok(());
+        }
+        let event = event.clone();
+        Err(match &interaction.purpose {
+            Purpose::App(request) if interaction.purpose.is_silent() => {
+                self.refuse_to_app(event, request, &LOGIN_REQUIRED, Reason::SessionEnded)
+            }
+            Purpose::App(_)
+            | Purpose::Account
+            | Purpose::Home(_)
+            | Purpose::Reauthenticate(..)
+            | Purpose::AddProfile => refused(event, PublicCode::SessionEnded, Reason::SessionEnded),
+        })
     }
 
     /// Makes the account of an identity that is nobody's profile, if its connection still vouches for it.
@@ -87,7 +96,7 @@ impl Broker {
         let made = self.make_account(tx, answered.known.connection.as_deref(), *identity).await;
         let (account, proof, id_token) = made.map_err(|error| {
             // What its connection no longer vouches for proves nothing any more.
-            let burned = matches!(error, NewPersonError::NotVouched(..)) && answered.revision.is_some();
+            let burned = matches!(error, NewPersonError::NotVouched(..)) && answered.claim.is_some();
             let refused = error.refuse(answered.event.clone());
             if burned { refused.marking(Mark::EndInteraction(answered.interaction.id)) } else { refused }
         })?;
@@ -110,21 +119,22 @@ impl Broker {
         standing: Option<&Standing>,
         permit: SessionPermit,
     ) -> Result<[CookieChange; 2], FlowError> {
-        let Answered { tx, interaction, event, .. } = answered;
-        let (Some(standing), Subject::Account { account, proof }) = (standing, &interaction.subject) else {
+        let Answered { tx, interaction, event, claim, .. } = answered;
+        let (Some(standing), Subject::Account { proof, .. }) = (standing, &interaction.subject) else {
             return Err(FlowError::Unavailable("a session is to be opened for nobody".to_owned()));
         };
-        let (account, proof) = (*account, proof.clone());
+        let (account, proof) = (permit.account(), proof.clone());
         if interaction.session == SessionStage::None {
             *event = sign_in_event_of(interaction, &standing.account);
             let until = self.clock.now().after(FLOW_LIFETIME);
             if !flows::spend(tx, &finish_mark(interaction.id), until).await? {
-                return Err(refused(event.clone(), PublicCode::FlowFinished, Reason::FlowFinished));
+                let finished = refused(event.clone(), PublicCode::FlowFinished, Reason::FlowFinished);
+                let burned = Mark::EndInteraction(interaction.id);
+                return Err(if claim.is_some() { finished.marking(burned) } else { finished });
             }
             self.record_success(tx, event).await?;
         }
         let sign_in = SignIn {
-            account,
             organization: standing.organization.as_ref(),
             proof,
             upstream_id_token: interaction.upstream_id_token.take(),

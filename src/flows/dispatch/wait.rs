@@ -8,7 +8,8 @@ use super::super::interaction::Answered;
 use super::super::refusal::{PublicCode, Reason, refused};
 use super::super::visit::{Answer, CookieChange, NextPage, Visit};
 use super::facts::Standing;
-use crate::model::{Interaction, LinkSide, Purpose, Stage, Subject, Trip};
+use crate::model::{Interaction, LinkSide, Purpose, Subject, Trip};
+use crate::policy::step::Stage;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 
 impl Broker {
@@ -23,24 +24,24 @@ impl Broker {
             return Err(self.refuse_silently(answered, stage));
         }
         self.prepare_link(&mut answered, stage).await?;
-        let Answered { mut tx, interaction, revision, event, trip, through, .. } = answered;
+        let Answered { mut tx, interaction, claim, event, trip, through, .. } = answered;
         let organization = match &interaction.link {
             Some(link) => Some(link.organization),
             None => standing.and_then(|standing| standing.account.organization),
         };
-        if !self.let_wait(&mut tx, (&interaction, stage), organization, revision.is_some()).await? {
+        if !self.let_wait(&mut tx, (&interaction, stage), organization, claim.as_ref()).await? {
             return Err(refused(event, PublicCode::FlowFinished, Reason::SignInOvertaken));
         }
-        tx.commit().await?;
-        let cookies = self.bind(visit, interaction.id)?.into_iter().chain(cookies);
-        let cookies = cookies.chain(trip.map(CookieChange::ClearFlow));
-        let revision = revision.unwrap_or(0);
+        let bound = self.bind(visit, interaction.id)?;
         let handle = self.flow_handle(interaction.id, interaction.purpose.app())?;
+        tx.commit().await?;
+        let cookies = bound.into_iter().chain(cookies).chain(trip.map(CookieChange::ClearFlow));
+        let revision = claim.map_or(0, |claim| claim.revision());
         let trip = |side| Trip { interaction: interaction.id, revision, side };
         let answer = match stage {
-            Stage::LinkOffer => Answer::to(NextPage::Link(handle)),
-            Stage::ConfirmLink => Answer::to(NextPage::ConfirmLink(handle)),
-            Stage::Consent => Answer::to(NextPage::Consent(handle)),
+            Stage::LinkOffer | Stage::ConfirmLink | Stage::Consent => {
+                Answer::to(NextPage::Stage(stage, handle))
+            }
             Stage::ProveArriving => {
                 self.begin_arriving(visit, &interaction, trip(LinkSide::Arriving)).await?
             }

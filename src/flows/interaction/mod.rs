@@ -14,7 +14,8 @@ use serde_json::{Map, Value};
 
 use super::evidence::{Event, receipt_of};
 use super::visit::Answer;
-use crate::model::{Account, ConnectionId, FlowId, Interaction, Stage, Subject};
+use crate::model::{Account, ConnectionId, FlowId, Interaction, Subject};
+use crate::policy::step::Stage;
 use crate::store::Tx;
 
 pub(super) use opening::Known;
@@ -37,8 +38,22 @@ pub(super) struct WaitingPage {
     pub action: &'static str,
     /// The reason that is recorded where another browser asks.
     pub foreign: Reason,
-    /// The public code where the person comes too late.
-    pub over: PublicCode,
+    /// Whether the browser must hold the cookie of the interaction; otherwise the page is bound by its session.
+    pub by_cookie: bool,
+    /// The public code where the person comes too late; `None` says what the flow says.
+    pub over: Option<PublicCode>,
+}
+
+/// The claim of a transaction on the row of an interaction: of two answers that come at once, one has it.
+pub(super) struct Claim {
+    revision: i64,
+}
+
+impl Claim {
+    /// The revision to which the row has come by the claim.
+    pub(super) const fn revision(&self) -> i64 {
+        self.revision
+    }
 }
 
 /// What the handler of a step has done: an open transaction, and the interaction as it stands in it. Only
@@ -47,9 +62,9 @@ pub struct Answered {
     pub(super) tx: Tx,
     pub(super) known: Known,
     pub(super) interaction: Interaction,
-    /// The revision of its row, if it has one; this transaction has claimed it.
-    pub(super) revision: Option<i64>,
-    /// The subject's account, where the handler has read it in this transaction.
+    /// The claim on its row, if it has one.
+    pub(super) claim: Option<Claim>,
+    /// The subject's account, where the handler has read it a moment ago.
     pub(super) account: Option<Account>,
     /// Under which event a refusal of what follows is recorded.
     pub(super) event: Event,
@@ -90,7 +105,7 @@ impl Answered {
             tx,
             known,
             interaction,
-            revision: None,
+            claim: None,
             account: None,
             event,
             claims: None,

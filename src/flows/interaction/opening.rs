@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::Broker;
 use super::super::directory::{AppEntry, ConnectionEntry};
 use super::super::error::FlowError;
-use crate::model::{Aim, ConnectionId, Flow, Organization, Purpose};
+use crate::model::{Aim, ConnectionId, Flow, Interaction, Organization, Purpose, Subject};
 use crate::policy::access::may_use;
 use crate::policy::route::{Hints, is_among};
 use crate::store::Tx;
@@ -37,7 +37,7 @@ impl Broker {
     /// Opens the transaction in which an interaction goes on, beside what it needs of the directory. That is read before,
     /// since with all connections held by such transactions nobody could load it; what changed until the transaction
     /// was open is read again.
-    pub(in crate::flows) async fn open_completion(
+    async fn open_completion(
         &self,
         purpose: Option<&Purpose>,
         connection: Option<ConnectionId>,
@@ -51,6 +51,18 @@ impl Broker {
             }
         }
         Err(FlowError::Unavailable("the directory changes faster than it can be read".to_owned()))
+    }
+
+    /// The same, for an interaction that goes on.
+    pub(in crate::flows) async fn open_for(
+        &self,
+        interaction: &Interaction,
+    ) -> Result<(Tx, Known), FlowError> {
+        let connection = match &interaction.subject {
+            Subject::Identity(identity) => Some(identity.connection),
+            Subject::Account { .. } => None,
+        };
+        self.open_completion(Some(&interaction.purpose), connection).await
     }
 
     /// The same, for what is proved in a sealed flow: of one that proves a side of a link, the interaction that waits for

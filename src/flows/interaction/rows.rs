@@ -6,12 +6,13 @@ use super::super::evidence::{Event, receipt_of};
 use super::super::refusal::{Mark, PublicCode, Reason, refused};
 use super::super::visit::{CookieChange, Visit};
 use super::sealed::{keep_cookie, lost};
-use super::{Waiting, WaitingPage};
+use super::{Claim, Waiting, WaitingPage};
 use crate::crypto::seal::Purpose;
-use crate::model::{FLOW_LIFETIME, FlowId, Interaction, InteractionEnd, OrganizationId, Stage, Subject};
+use crate::model::{FLOW_LIFETIME, FlowId, Interaction, InteractionEnd, OrganizationId, Subject, Timestamp};
+use crate::policy::step::Stage;
 use crate::store::interactions::{
-    FoundInteraction, StoredInteraction, claim_interaction, find_end, find_interaction, insert_interaction,
-    update_interaction,
+    End, FoundInteraction, StoredInteraction, claim_interaction, find_end, find_interaction,
+    insert_interaction, update_interaction,
 };
 use crate::store::{StoreError, Tx};
 
@@ -41,36 +42,25 @@ impl Broker {
         tx: &mut Tx,
         (interaction, stage): (&Interaction, Stage),
         organization: Option<OrganizationId>,
-        has_row: bool,
+        claim: Option<&Claim>,
     ) -> Result<bool, FlowError> {
-        let stored = self.stored(interaction, stage, organization)?;
-        if has_row {
-            Ok(update_interaction(tx, &stored).await?)
-        } else {
-            Ok(insert_interaction(tx, &stored).await?)
-        }
-    }
-
-    fn stored(
-        &self,
-        interaction: &Interaction,
-        stage: Stage,
-        organization: Option<OrganizationId>,
-    ) -> Result<StoredInteraction, FlowError> {
         let now = self.clock.now();
         let sealed = Sealed { format: FORMAT, stage, interaction: interaction.clone() };
         let text = serde_json::to_vec(&sealed)
             .map_err(|_| FlowError::Unavailable("the interaction cannot be written".to_owned()))?;
         let chosen = interaction.link.as_ref().and_then(|link| link.chosen.as_ref());
-        Ok(StoredInteraction {
+        let stored = StoredInteraction {
             id: interaction.id,
             organization,
             accounts: [interaction.subject.account(), chosen.and_then(Subject::account)],
             state_sealed: self.sealer.seal_text(Purpose::PersonalData, &context(interaction.id), &text)?,
             waits_since: now,
-            // What was proved of a link ends by itself.
-            expires_at: interaction.link.as_ref().map_or_else(|| now.after(FLOW_LIFETIME), |link| link.until),
-        })
+            expires_at: end_of(stage, interaction, now),
+        };
+        match claim {
+            Some(claim) => Ok(update_interaction(tx, &stored, claim.revision).await?),
+            None => Ok(insert_interaction(tx, &stored).await?),
+        }
     }
 
     /// What a row has sealed; `None` for one of another format.
@@ -105,7 +95,7 @@ impl Broker {
         &self,
         visit: &Visit,
         handle: &str,
-        WaitingPage { action, foreign, over }: WaitingPage,
+        WaitingPage { action, foreign, by_cookie, over }: WaitingPage,
     ) -> Result<Waiting, FlowError> {
         let Some(name) = self.read_handle(handle) else {
             return Err(refused(Event::new(action), PublicCode::FlowExpired, Reason::FlowHandleInvalid));
@@ -115,31 +105,36 @@ impl Broker {
         let found = self.find_waiting(&mut tx, name.id).await?;
         let end = if found.is_none() { find_end(&mut tx, name.id).await? } else { None };
         drop(tx);
-        match found {
-            Some(waiting) if self.is_bound(visit, name.id) => Ok(waiting),
-            Some(_) => Err(refused(event, PublicCode::SessionEnded, foreign)),
-            None => match end {
-                Some(InteractionEnd::Account) => {
-                    Err(refused(event, PublicCode::SessionEnded, Reason::AccountEnded))
-                }
-                Some(InteractionEnd::Expired) => {
-                    Err(lost(over, name).marking(Mark::BuryInteraction(name.id)).into())
-                }
-                Some(InteractionEnd::Answered | InteractionEnd::Burned) | None => {
-                    Err(self.lost_flow(name).await?.into())
-                }
-            },
+        if let Some(waiting) = found {
+            return if !by_cookie || self.is_bound(visit, name.id) {
+                Ok(waiting)
+            } else {
+                Err(refused(event, PublicCode::SessionEnded, foreign))
+            };
         }
+        let lost = match (end, over) {
+            (Some(End::Noted(InteractionEnd::Account)), _) => {
+                return Err(refused(event, PublicCode::SessionEnded, Reason::AccountEnded));
+            }
+            (Some(End::Over | End::Noted(InteractionEnd::Expired)), Some(over)) => lost(over, name),
+            _ => self.lost_flow(name).await?,
+        };
+        // The person is told that it is over, so it stays over when the clock is set back.
+        Err(match end {
+            Some(End::Over) => lost.marking(Mark::BuryInteraction(name.id)).into(),
+            Some(End::Noted(_)) | None => lost.into(),
+        })
     }
 
-    /// Claims an interaction in the transaction that goes on with it; `false` when another answer was first.
+    /// Claims an interaction in the transaction that goes on with it; `None` when another answer was first.
     pub(in crate::flows) async fn claim(
         &self,
         tx: &mut Tx,
         id: FlowId,
         revision: i64,
-    ) -> Result<bool, StoreError> {
-        claim_interaction(tx, id, revision, self.clock.now()).await
+    ) -> Result<Option<Claim>, StoreError> {
+        let claimed = claim_interaction(tx, id, revision, self.clock.now()).await?;
+        Ok(claimed.then_some(Claim { revision: revision + 1 }))
     }
 
     /// Whether this browser is the one in which the interaction began to wait.
@@ -152,6 +147,17 @@ impl Broker {
     pub(in crate::flows) fn bind(&self, visit: &Visit, id: FlowId) -> Result<Vec<CookieChange>, FlowError> {
         let value = self.sealer.seal_text(Purpose::FlowCookie, &binding(id), &[])?;
         Ok(keep_cookie(visit, id, value))
+    }
+}
+
+/// When an interaction is over that waits at this stage: what was proved of a link ends by itself.
+fn end_of(stage: Stage, interaction: &Interaction, now: Timestamp) -> Timestamp {
+    match (stage, &interaction.link) {
+        (Stage::LinkOffer | Stage::ProveArriving | Stage::ProveChosen | Stage::ConfirmLink, Some(link)) => {
+            link.until
+        }
+        (Stage::LinkOffer | Stage::ProveArriving | Stage::ProveChosen | Stage::ConfirmLink, None)
+        | (Stage::Consent, _) => now.after(FLOW_LIFETIME),
     }
 }
 

@@ -168,7 +168,7 @@ impl Broker {
     ) -> Result<Answered, FlowError> {
         let attempt = self.require_attempt(visit, handle).await?;
         match answer {
-            ConfirmAnswer::Cancel => self.cancel_link(attempt).await,
+            ConfirmAnswer::Cancel => self.cancel_link(visit, attempt).await,
             ConfirmAnswer::Link { keep, local_of } => {
                 Box::pin(self.finish_link(visit, attempt, Kept { account: keep, local_of })).await
             }
@@ -176,18 +176,20 @@ impl Broker {
     }
 
     /// Forgets the chosen side. Somebody who was offered accounts is at the offer again, others at their own page.
-    async fn cancel_link(&self, attempt: LinkAttempt) -> Result<Answered, FlowError> {
+    async fn cancel_link(&self, visit: &Visit, attempt: LinkAttempt) -> Result<Answered, FlowError> {
         let event = Self::link_event("link.cancel", &attempt);
-        let was_offered = attempt.link.email.is_some();
-        let (mut tx, known) = self.open_completion(Some(&attempt.interaction.purpose), None).await?;
-        if !self.claim(&mut tx, attempt.id(), attempt.revision).await? {
-            return Err(refused(event, PublicCode::FlowFinished, Reason::LinkOvertaken));
+        if !self.is_of_session(visit, &attempt).await? {
+            return Err(refused(event, PublicCode::SessionEnded, Reason::SessionEnded));
         }
+        let was_offered = attempt.link.email.is_some();
+        let (mut tx, known) = self.open_for(&attempt.interaction).await?;
+        let Some(claim) = self.claim(&mut tx, attempt.id(), attempt.revision).await? else {
+            return Err(refused(event, PublicCode::FlowFinished, Reason::LinkOvertaken));
+        };
         self.record_success(&mut tx, &event).await?;
         let link = Linking { wanted: Wanted::Nothing, chosen: None, ..attempt.link.clone() };
-        let revision = Some(attempt.revision + 1);
         let interaction = attempt.with(was_offered.then_some(link));
-        Ok(Answered { revision, ..Answered::new((tx, known), interaction, event) })
+        Ok(Answered { claim: Some(claim), ..Answered::new((tx, known), interaction, event) })
     }
 }
 

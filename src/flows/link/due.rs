@@ -50,8 +50,9 @@ impl Broker {
         known: &Known,
     ) -> Result<bool, FlowError> {
         let Some(entry) = &known.connection else { return Ok(false) };
-        if matches!(purpose, Purpose::Reauthenticate(..)) {
-            return Ok(false);
+        match purpose {
+            Purpose::App(_) | Purpose::Account | Purpose::Home(_) => {}
+            Purpose::Reauthenticate(..) | Purpose::AddProfile => return Ok(false),
         }
         let organization = organizations::find_organization(tx, entry.organization.id).await?;
         let Some(organization) = organization.filter(|now| now.policy.linking) else { return Ok(false) };
@@ -75,7 +76,10 @@ impl Broker {
         link: &Linking,
         account: AccountId,
     ) -> Result<bool, FlowError> {
-        let waits = matches!(purpose, Purpose::App(_) | Purpose::Home(_));
+        let waits = match purpose {
+            Purpose::App(_) | Purpose::Home(_) => true,
+            Purpose::Account | Purpose::Reauthenticate(..) | Purpose::AddProfile => false,
+        };
         let proved_at = link.until.before(LINK_LIFETIME);
         if !waits || fresh_until(SensitiveAction::AddProfile, proved_at, self.clock.now()).is_none() {
             return Ok(false);
@@ -114,6 +118,6 @@ fn due_of(link: &Linking, subject: &Subject, now: Timestamp) -> LinkDue {
         (None, Subject::Identity(identity)) if !link.arrival_settled && !is_proved(identity, now) => {
             LinkDue::ArrivingProof
         }
-        (None, _) => LinkDue::ChosenProof,
+        (None, Subject::Identity(_) | Subject::Account { .. }) => LinkDue::ChosenProof,
     }
 }

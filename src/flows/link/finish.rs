@@ -4,7 +4,7 @@
 use super::super::Broker;
 use super::super::error::FlowError;
 use super::super::evidence::Event;
-use super::super::interaction::{Answered, Known, sign_in_event_of};
+use super::super::interaction::{Answered, Claim, Known, sign_in_event_of};
 use super::super::refusal::{PublicCode, Reason, Refusal, refused};
 use super::super::sso::provision::vouching;
 use super::super::sso::registration;
@@ -16,7 +16,7 @@ use crate::model::{
     Subject, Wanted,
 };
 use crate::policy::link::LinkRefusal;
-use crate::store::interactions::find_end;
+use crate::store::interactions::{End, find_end};
 use crate::store::{StoreError, Tx, accounts, connections, passwords, profiles, sessions};
 
 /// What a link came to.
@@ -79,12 +79,8 @@ impl Broker {
         let Some(chosen) = attempt.link.chosen.clone() else {
             return Err(refused(event, PublicCode::FlowExpired, Reason::LinkNotProved));
         };
-        // What a session needs to be noted as used, it is before: two transactions that write would wait for each other.
-        let current = match attempt.interaction.session.id() {
-            Some(_) => self.current_session(visit).await?.map(|current| current.session.id),
-            None => None,
-        };
-        if current != attempt.interaction.session.id() {
+        // A session is noted as used before: two transactions that write would wait for each other.
+        if !self.is_of_session(visit, &attempt).await? {
             return Err(burned(&attempt, event, PublicCode::SessionEnded, Reason::SessionEnded).into());
         }
         if let Err((code, reason)) = self.check_vouching(&attempt, &chosen).await? {
@@ -93,9 +89,9 @@ impl Broker {
         let Some(sides) = self.name_sides(&attempt, &chosen).await? else {
             return Err(self.link_failed(&attempt, event, PROFILE_GONE).await);
         };
-        let (mut tx, known) = self.open_completion(Some(&attempt.interaction.purpose), None).await?;
+        let (mut tx, known) = self.open_for(&attempt.interaction).await?;
         match self.link_sides(&mut tx, &attempt, &chosen, kept, &sides).await {
-            Ok(joined) => self.go_on_linked((tx, known), attempt, joined, event).await,
+            Ok((joined, claim)) => self.go_on_linked((tx, known), (attempt, claim), joined, event).await,
             Err(error) => {
                 drop(tx);
                 Err(self.link_failed(&attempt, event, error).await)
@@ -138,7 +134,7 @@ impl Broker {
         chosen: &Subject,
         kept: Kept,
         sides: &[NamedSide; 2],
-    ) -> Result<Joined, FinishError> {
+    ) -> Result<(Joined, Claim), FinishError> {
         let arriving = &attempt.interaction.subject;
         // Order matters, here and in what follows: accounts in one order, interactions, passwords, profiles, sessions,
         // grants, names. So does whoever signs in, merges, unlinks, undoes or disables: they wait for each other, and never
@@ -146,31 +142,25 @@ impl Broker {
         for account in accounts_of(arriving, chosen) {
             accounts::hold_account(tx, account).await?;
         }
-        if !self.claim(tx, attempt.id(), attempt.revision).await? {
-            return Err(if find_end(tx, attempt.id()).await? == Some(InteractionEnd::Account) {
-                FinishError::Overtaken(PublicCode::SessionEnded, Reason::AccountEnded)
-            } else {
-                FinishError::Overtaken(PublicCode::FlowFinished, Reason::LinkOvertaken)
-            });
-        }
+        let claim = self.claim_link(tx, attempt).await?;
         let organization = self.organization_of(tx, attempt.link.organization).await?;
         if !organization.policy.linking {
             return Err(FinishError::Refused(LinkRefusal::Off));
         }
-        match (arriving, chosen) {
+        let joined = match (arriving, chosen) {
             (Subject::Identity(identity), Subject::Account { account, proof }) => {
                 self.check_profile(tx, &organization, *account, proof).await?;
                 check_connection(tx, identity).await?;
                 let identity = self.still_proven(tx, (**identity).clone(), organization.id).await?;
                 let proof = self.join(tx, &organization, &identity, *account, (attempt, sides)).await?;
-                Ok(Joined { account: *account, proof, id_token: identity.id_token })
+                Joined { account: *account, proof, id_token: identity.id_token }
             }
             (Subject::Account { account, proof }, Subject::Identity(identity)) => {
                 self.check_profile(tx, &organization, *account, proof).await?;
                 check_connection(tx, identity).await?;
                 let identity = self.still_proven(tx, (**identity).clone(), organization.id).await?;
                 self.join(tx, &organization, &identity, *account, (attempt, sides)).await?;
-                Ok(Joined { account: *account, proof: proof.clone(), id_token: None })
+                Joined { account: *account, proof: proof.clone(), id_token: None }
             }
             (
                 Subject::Account { account: one, proof },
@@ -188,10 +178,27 @@ impl Broker {
                 self.merge(tx, &organization, (stays, gone), local_of, (attempt, sides)).await?;
                 let survives = profiles::find_profile(tx, proof.profile).await?.is_some();
                 let proof = if survives { proof } else { second };
-                Ok(Joined { account: stays, proof: proof.clone(), id_token: None })
+                Joined { account: stays, proof: proof.clone(), id_token: None }
             }
-            (Subject::Identity(_), Subject::Identity(_)) => Err(FinishError::Refused(LinkRefusal::NoAccount)),
+            (Subject::Identity(_), Subject::Identity(_)) => {
+                return Err(FinishError::Refused(LinkRefusal::NoAccount));
+            }
+        };
+        Ok((joined, claim))
+    }
+
+    async fn claim_link(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<Claim, FinishError> {
+        if let Some(claim) = self.claim(tx, attempt.id(), attempt.revision).await? {
+            return Ok(claim);
         }
+        Err(match find_end(tx, attempt.id()).await? {
+            Some(End::Noted(InteractionEnd::Account)) => {
+                FinishError::Overtaken(PublicCode::SessionEnded, Reason::AccountEnded)
+            }
+            Some(End::Noted(_) | End::Over) | None => {
+                FinishError::Overtaken(PublicCode::FlowFinished, Reason::LinkOvertaken)
+            }
+        })
     }
 
     /// Whether the session of the arriving side, where it is signed in, lives: it is held for the rest of the transaction.
@@ -240,7 +247,7 @@ impl Broker {
     async fn go_on_linked(
         &self,
         (mut tx, known): (Tx, Known),
-        attempt: LinkAttempt,
+        (attempt, claim): (LinkAttempt, Claim),
         joined: Joined,
         event: Event,
     ) -> Result<Answered, FlowError> {
@@ -248,11 +255,11 @@ impl Broker {
         let Some(account) = accounts::find_account(&mut tx, account).await? else {
             return Err(FlowError::Unavailable("a linked account is gone".to_owned()));
         };
-        let revision = Some(attempt.revision + 1);
         let link = Linking { wanted: Wanted::Nothing, chosen: None, ..attempt.link.clone() };
         let mut interaction = attempt.with(Some(link));
         interaction.subject = Subject::Account { account: account.id, proof };
         interaction.upstream_id_token = id_token;
+        interaction.confirmed_at = None;
         let event = match interaction.session.id() {
             Some(session) => {
                 interaction.session = SessionStage::Outdated(session);
@@ -261,7 +268,7 @@ impl Broker {
             None => sign_in_event_of(&interaction, &account),
         };
         let answered = Answered::new((tx, known), interaction, event);
-        Ok(Answered { revision, account: Some(account), burns: true, ..answered })
+        Ok(Answered { claim: Some(claim), account: Some(account), burns: true, ..answered })
     }
 }
 

@@ -39,10 +39,15 @@ use super::refusal::{Clashing, Mark, PublicCode, Reason, Refusal, code_of_link, 
 use super::visit::Visit;
 use crate::model::{FlowId, Interaction, Linking};
 use crate::policy::link::LinkRefusal;
+use crate::policy::step::Stage;
 
 /// The pages of a link.
-const PAGE: WaitingPage =
-    WaitingPage { action: "link", foreign: Reason::LinkOfAnotherBrowser, over: PublicCode::FlowExpired };
+const PAGE: WaitingPage = WaitingPage {
+    action: "link",
+    foreign: Reason::LinkOfAnotherBrowser,
+    by_cookie: true,
+    over: Some(PublicCode::FlowExpired),
+};
 
 /// A link that is under way: the interaction waits for its chosen side, or for what the person answers.
 #[derive(Debug, Clone)]
@@ -57,7 +62,12 @@ pub(super) struct LinkAttempt {
 
 impl LinkAttempt {
     fn of(waiting: Waiting) -> Option<Self> {
-        let Waiting { mut interaction, revision, .. } = waiting;
+        let Waiting { mut interaction, stage, revision } = waiting;
+        match stage {
+            // The person may go back to an earlier page of the link.
+            Stage::LinkOffer | Stage::ProveArriving | Stage::ProveChosen | Stage::ConfirmLink => {}
+            Stage::Consent => return None,
+        }
         let link = interaction.link.take()?;
         Some(Self { interaction, link, revision })
     }

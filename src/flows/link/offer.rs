@@ -193,15 +193,14 @@ impl Broker {
     /// Takes what has to be proved of the chosen side.
     async fn choose(&self, attempt: LinkAttempt, wanted: Wanted) -> Result<Answered, FlowError> {
         let event = Self::link_event("link.choose", &attempt);
-        let (mut tx, known) = self.open_completion(Some(&attempt.interaction.purpose), None).await?;
-        if !self.claim(&mut tx, attempt.id(), attempt.revision).await? {
+        let (mut tx, known) = self.open_for(&attempt.interaction).await?;
+        let Some(claim) = self.claim(&mut tx, attempt.id(), attempt.revision).await? else {
             return Err(refused(event, PublicCode::FlowFinished, Reason::LinkOvertaken));
-        }
+        };
         self.record_success(&mut tx, &event).await?;
         let link = Linking { wanted, arrival_settled: false, chosen: None, ..attempt.link.clone() };
-        let revision = Some(attempt.revision + 1);
         let interaction = attempt.with(Some(link));
-        Ok(Answered { revision, ..Answered::new((tx, known), interaction, event) })
+        Ok(Answered { claim: Some(claim), ..Answered::new((tx, known), interaction, event) })
     }
 
     /// An identity whose email counts as proven only if its provider speaks for the domain now.

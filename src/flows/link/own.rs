@@ -191,7 +191,7 @@ impl Broker {
             link: Some(link),
             ..Interaction::new(id, Purpose::AddProfile, subject)
         };
-        let (mut tx, known) = self.open_completion(Some(&interaction.purpose), None).await?;
+        let (mut tx, known) = self.open_for(&interaction).await?;
         let event = Event { action: "link.begin", ..event };
         self.record_success(&mut tx, &event).await?;
         let through = match way {

@@ -4,7 +4,7 @@ use super::super::Broker;
 use super::super::error::FlowError;
 use super::super::evidence::Event;
 use super::super::interaction::sealed::finish_mark;
-use super::super::interaction::{Answered, Known};
+use super::super::interaction::{Answered, Claim, Known};
 use super::super::refusal::{Mark, PublicCode, Reason, refused};
 use super::super::sso::provision::find_elsewhere;
 use super::super::sso::refuse_other_connection;
@@ -37,9 +37,9 @@ impl Broker {
             drop(tx);
             return Err(self.burn(&attempt, event, refusal).await);
         }
-        self.claim_proof(&mut tx, &attempt, flow, &event).await?;
+        let claim = self.claim_proof(&mut tx, &attempt, flow, &event).await?;
         let link = Linking { chosen: Some(chosen), ..attempt.link.clone() };
-        Ok(proved((tx, known), attempt, link, flow, event))
+        Ok(proved((tx, known), (attempt, claim), link, flow, event))
     }
 
     /// Takes the arriving side of a link proved once more, by the same identity. Anybody else's proof burns what was
@@ -65,10 +65,10 @@ impl Broker {
         if found.is_some() {
             return Err(burned(&attempt, event, PublicCode::LinkTaken, Reason::LinkTaken).into());
         }
-        self.claim_proof(&mut tx, &attempt, flow, &event).await?;
+        let claim = self.claim_proof(&mut tx, &attempt, flow, &event).await?;
         attempt.interaction.subject = Subject::Identity(Box::new(identity));
         let link = Linking { arrival_settled: true, ..attempt.link.clone() };
-        Ok(proved((tx, known), attempt, link, flow, event))
+        Ok(proved((tx, known), (attempt, claim), link, flow, event))
     }
 
     /// The link that waits for what a trip has proved, and the event of it.
@@ -100,20 +100,28 @@ impl Broker {
         attempt: &LinkAttempt,
         flow: &Flow,
         event: &Event,
-    ) -> Result<(), FlowError> {
+    ) -> Result<Claim, FlowError> {
         let until = flow.started_at.after(FLOW_LIFETIME);
         let first = flows::spend(tx, &finish_mark(flow.id), until).await?;
-        if !first || !self.claim(tx, attempt.id(), attempt.revision).await? {
+        let claim = if first { self.claim(tx, attempt.id(), attempt.revision).await? } else { None };
+        let Some(claim) = claim else {
             return Err(refused(event.clone(), PublicCode::FlowFinished, Reason::LinkOvertaken));
-        }
-        Ok(self.record_success(tx, event).await?)
+        };
+        self.record_success(tx, event).await?;
+        Ok(claim)
     }
 }
 
 /// A link in which a side was proved, by a trip that ends here.
-fn proved(opened: (Tx, Known), attempt: LinkAttempt, link: Linking, flow: &Flow, event: Event) -> Answered {
-    let revision = Some(attempt.revision + 1);
-    Answered { revision, trip: Some(flow.id), ..Answered::new(opened, attempt.with(Some(link)), event) }
+fn proved(
+    opened: (Tx, Known),
+    (attempt, claim): (LinkAttempt, Claim),
+    link: Linking,
+    flow: &Flow,
+    event: Event,
+) -> Answered {
+    let answered = Answered::new(opened, attempt.with(Some(link)), event);
+    Answered { claim: Some(claim), trip: Some(flow.id), ..answered }
 }
 
 /// Whether what was proved fits what the link is for.
@@ -133,6 +141,6 @@ fn check_chosen(
     match (attempt.interaction.subject.account(), chosen.account()) {
         (None, None) => Err(LinkRefusal::NoAccount),
         (Some(arriving), Some(chosen)) if arriving == chosen => Err(LinkRefusal::SameAccount),
-        _ => Ok(()),
+        (Some(_), _) | (None, Some(_)) => Ok(()),
     }
 }

@@ -6,37 +6,33 @@ use super::super::interaction::Answered;
 use super::super::refusal::{PublicCode, Reason, refused};
 use super::super::visit::Visit;
 use super::LinkAttempt;
-use crate::model::Subject;
-use crate::store::sessions;
 
 impl Broker {
+    /// Whether the browser is signed in in the session in which a link is under way; true where none is open.
+    pub(super) async fn is_of_session(
+        &self,
+        visit: &Visit,
+        attempt: &LinkAttempt,
+    ) -> Result<bool, FlowError> {
+        let Some(session) = attempt.interaction.session.id() else { return Ok(true) };
+        let current = self.current_session(visit).await?;
+        Ok(current.is_some_and(|current| current.session.id == session))
+    }
+
     /// Keeps both sides of a link apart.
     pub(super) async fn skip_link(&self, visit: &Visit, attempt: LinkAttempt) -> Result<Answered, FlowError> {
         let event = Self::link_event("link.skip", &attempt);
-        let session = attempt.interaction.session.id();
         // A session is noted as used before: two transactions that write would wait for each other.
-        let current = match session {
-            Some(_) => self.current_session(visit).await?,
-            None => None,
-        };
-        let connection = match &attempt.interaction.subject {
-            Subject::Identity(identity) => Some(identity.connection),
-            Subject::Account { .. } => None,
-        };
-        let (mut tx, known) = self.open_completion(Some(&attempt.interaction.purpose), connection).await?;
-        if !self.claim(&mut tx, attempt.id(), attempt.revision).await? {
+        if !self.is_of_session(visit, &attempt).await? {
+            return Err(refused(event, PublicCode::SessionEnded, Reason::SessionEnded));
+        }
+        let (mut tx, known) = self.open_for(&attempt.interaction).await?;
+        let Some(claim) = self.claim(&mut tx, attempt.id(), attempt.revision).await? else {
             return Err(refused(event, PublicCode::FlowFinished, Reason::LinkOvertaken));
-        }
-        if let Some(session) = session {
-            let is_current = current.is_some_and(|current| current.session.id == session);
-            if !is_current || !sessions::hold_session(&mut tx, session).await? {
-                return Err(refused(event, PublicCode::SessionEnded, Reason::SessionEnded));
-            }
-        }
+        };
         self.record_success(&mut tx, &event).await?;
-        let revision = Some(attempt.revision + 1);
         let mut interaction = attempt.with(None);
         interaction.answered.kept_apart = true;
-        Ok(Answered { revision, ..Answered::new((tx, known), interaction, event) })
+        Ok(Answered { claim: Some(claim), ..Answered::new((tx, known), interaction, event) })
     }
 }

@@ -3,12 +3,14 @@
 use super::super::Broker;
 use super::super::error::FlowError;
 use super::super::evidence::Event;
+use super::super::interaction::{Answered, Waiting};
 use super::super::refusal::{Mark, PublicCode, Reason, refused};
 use super::super::visit::{Answer, Visit};
 use super::LinkAttempt;
 use crate::model::{
-    Aim, ConnectionId, Email, Interaction, Linking, OrganizationId, Purpose, Subject, Trip, Wanted,
+    Aim, ConnectionId, Email, Interaction, LinkSide, Linking, OrganizationId, Purpose, Subject, Trip, Wanted,
 };
+use crate::policy::step::Stage;
 use crate::store::{Tx, connections, profiles};
 
 impl Broker {
@@ -53,27 +55,26 @@ impl Broker {
         }
     }
 
-    /// Goes on to the chosen side where the provider of the arriving one cannot be made to ask.
+    /// Goes on where the provider of the arriving side cannot be made to ask: the chosen side is proved next.
     pub(in crate::flows) async fn go_on_to_chosen(
         &self,
         visit: &Visit,
         trip: Trip,
     ) -> Result<Answer, FlowError> {
-        let mut tx = self.database.read().await?;
-        let found = self.find_waiting_for(&mut tx, visit, trip).await?;
-        drop(tx);
-        match found {
-            Some(attempt) => {
-                let LinkAttempt { interaction, link, .. } = attempt;
-                let interaction = Interaction { link: Some(link), ..interaction };
-                self.begin_chosen(visit, &interaction, trip, None).await
-            }
-            None => {
-                let refused =
-                    refused(Event::new("link.prove"), PublicCode::FlowExpired, Reason::LinkNotWaiting);
-                Err(refused.marking(Mark::BuryInteraction(trip.interaction)))
-            }
-        }
+        let found = self.find_waiting_for(&mut self.database.read().await?, visit, trip).await?;
+        let Some(attempt) = found else {
+            let event = Event::new("link.prove");
+            let refused = refused(event, PublicCode::FlowExpired, Reason::LinkNotWaiting);
+            return Err(refused.marking(Mark::BuryInteraction(trip.interaction)));
+        };
+        let event = Self::link_event("link.prove", &attempt);
+        let (mut tx, known) = self.open_for(&attempt.interaction).await?;
+        let Some(claim) = self.claim(&mut tx, attempt.id(), attempt.revision).await? else {
+            return Err(refused(event, PublicCode::FlowFinished, Reason::LinkOvertaken));
+        };
+        let link = Linking { arrival_settled: true, ..attempt.link.clone() };
+        let answered = Answered::new((tx, known), attempt.with(Some(link)), event);
+        Box::pin(self.advance(visit, Answered { claim: Some(claim), ..answered })).await
     }
 
     /// The link that waits in this browser for what a trip proves.
@@ -84,8 +85,13 @@ impl Broker {
         trip: Trip,
     ) -> Result<Option<LinkAttempt>, FlowError> {
         let found = self.find_waiting(tx, trip.interaction).await?;
-        let waits = |revision| revision == trip.revision && self.is_bound(visit, trip.interaction);
-        Ok(found.filter(|found| waits(found.revision)).and_then(LinkAttempt::of))
+        let stage = match trip.side {
+            LinkSide::Arriving => Stage::ProveArriving,
+            LinkSide::Chosen => Stage::ProveChosen,
+        };
+        let waits = |found: &Waiting| (found.revision, found.stage) == (trip.revision, stage);
+        let found = found.filter(|found| waits(found) && self.is_bound(visit, trip.interaction));
+        Ok(found.and_then(LinkAttempt::of))
     }
 
     /// The connections by which the chosen side may be proved, where any may, and the purpose of the interaction. `None`

@@ -51,6 +51,16 @@ pub(super) enum Mark {
     BuryMailCode(SessionId),
 }
 
+impl Mark {
+    /// Whether it only notes that something is over.
+    pub(super) const fn is_burial(self) -> bool {
+        match self {
+            Self::BuryInteraction(_) | Self::BuryMailCode(_) => true,
+            Self::EndInteraction(_) | Self::DeleteMailCode(_) => false,
+        }
+    }
+}
+
 impl Refusal {
     /// A refusal that leaves no record, since nothing was decided: a reload, or an address that does not exist.
     pub fn unrecorded(code: PublicCode) -> Self {

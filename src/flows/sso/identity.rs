@@ -15,7 +15,7 @@ use crate::model::{
     UpstreamRequest,
 };
 use crate::policy::logout::keeps_hint;
-use crate::store::{Tx, profiles};
+use crate::store::{Tx, accounts, profiles};
 use crate::upstream::VerifiedIdentity;
 
 /// An identity as it came: through which connection, and with which claims of the ID token.
@@ -47,6 +47,10 @@ impl Broker {
         let purpose = match &flow.aim {
             Aim::Begin(purpose) => purpose.clone(),
             Aim::Prove(trip) => {
+                // Order matters: accounts before interactions. What ends everything of this one waits for the proof.
+                if let (LinkSide::Chosen, Some(profile)) = (trip.side, &profile) {
+                    accounts::hold_account(&mut tx, profile.account).await?;
+                }
                 let opened = (tx, known);
                 return match trip.side {
                     LinkSide::Arriving => {

@@ -26,6 +26,16 @@ use crate::upstream::AuthorizationInput;
 pub use callback::CallbackParameters;
 pub(super) use refusal::refuse_other_connection;
 
+/// What becomes of a flow whose provider cannot be made to ask the person.
+enum Unforced {
+    /// The person goes on elsewhere.
+    Elsewhere(Answer),
+    /// They go there, and any sign-in is good enough.
+    NotFresh,
+    /// They go there, and what was demanded of the sign-in stays demanded.
+    AsDemanded,
+}
+
 impl Broker {
     /// Starts a sign-in by a link (`/sso/{handle or domain}`): at the provider, or where one of several is chosen.
     pub async fn begin_by_link(&self, visit: &Visit, entered: &str) -> Result<Answer, FlowError> {
@@ -92,24 +102,36 @@ impl Broker {
             Err(error) => return Err(self.upstream_failed(event, &flow, &error).await),
         };
         sent.forced = request.forced;
-        match &flow.aim {
-            Aim::Begin(Purpose::Reauthenticate(account, action)) if !sent.forced => {
-                let elsewhere = self.reauthenticate_elsewhere(visit, &flow, (*account, *action), event);
-                return Box::pin(elsewhere).await;
+        if !sent.forced {
+            match self.without_asking(visit, &flow, event).await? {
+                Unforced::Elsewhere(answer) => return Ok(answer),
+                Unforced::NotFresh => sent.not_before = None,
+                Unforced::AsDemanded => {}
             }
-            // The provider cannot be made to ask, so nothing is gained: the chosen side is proved next.
-            Aim::Prove(trip @ Trip { side: LinkSide::Arriving, .. }) if !sent.forced => {
-                let chosen = Trip { side: LinkSide::Chosen, ..*trip };
-                return Box::pin(self.go_on_to_chosen(visit, chosen)).await;
-            }
-            // The page after it names both sides and asks once more.
-            Aim::Prove(Trip { side: LinkSide::Chosen, .. }) if !sent.forced => sent.not_before = None,
-            Aim::Begin(_) | Aim::Prove(_) => {}
         }
         flow.upstream = Some(sent);
         let cookies = self.keep_flow(visit, &flow).await?;
         let next = NextPage::Upstream(request.url.into());
         Ok(Answer::to(next).with_all(cookies))
+    }
+
+    /// What becomes of a flow whose provider cannot be made to ask the person.
+    async fn without_asking(&self, visit: &Visit, flow: &Flow, event: Event) -> Result<Unforced, FlowError> {
+        match &flow.aim {
+            Aim::Begin(Purpose::App(_) | Purpose::Account | Purpose::Home(_) | Purpose::AddProfile) => {
+                Ok(Unforced::AsDemanded)
+            }
+            Aim::Begin(Purpose::Reauthenticate(account, action)) => {
+                let elsewhere = self.reauthenticate_elsewhere(visit, flow, (*account, *action), event);
+                Ok(Unforced::Elsewhere(Box::pin(elsewhere).await?))
+            }
+            // Nothing is gained by going there: the chosen side is proved next.
+            Aim::Prove(trip @ Trip { side: LinkSide::Arriving, .. }) => {
+                Ok(Unforced::Elsewhere(Box::pin(self.go_on_to_chosen(visit, *trip)).await?))
+            }
+            // The page after it names both sides and asks once more.
+            Aim::Prove(Trip { side: LinkSide::Chosen, .. }) => Ok(Unforced::NotFresh),
+        }
     }
 
     fn new_upstream_request(

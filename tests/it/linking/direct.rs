@@ -13,6 +13,7 @@ use countersign::flows::link::{AddWay, ConfirmAnswer, LinkOfferView, OfferAnswer
 use countersign::flows::refusal::Told;
 use countersign::flows::visit::{CookieChange, NextPage, Visit};
 use countersign::model::{AccountId, ConnectionId, LedgerId, ProfileId, Purpose, Secret};
+use countersign::policy::step::Stage;
 use countersign::protocol::oauth::Parameters;
 use tokio::sync::Barrier;
 use url::Url;
@@ -217,12 +218,13 @@ impl From<NextPage> for Place {
             NextPage::SignIn(handle) => Self::SignIn(handle),
             NextPage::Upstream(url) => Self::Upstream(url),
             NextPage::App(url) => Self::App(url),
-            NextPage::Link(handle) => Self::Link(handle),
-            NextPage::ConfirmLink(handle) => Self::Confirm(handle),
+            NextPage::Stage(Stage::LinkOffer, handle) => Self::Link(handle),
+            NextPage::Stage(Stage::ConfirmLink, handle) => Self::Confirm(handle),
+            NextPage::Stage(Stage::Consent, handle) => Self::Consent(handle),
+            NextPage::Stage(stage, _) => panic!("{stage} is no page"),
             NextPage::Account => Self::Account,
             NextPage::Sensitive(_) => Self::Own,
             NextPage::SignedOut(_) => Self::SignedOut,
-            NextPage::Consent(handle) => Self::Consent(handle),
             NextPage::Choose(..) | NextPage::MailCode(_) => Self::Other,
         }
     }

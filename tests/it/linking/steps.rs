@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use countersign::flows::link::{AddWay, OfferAnswer};
-use countersign::model::FlowId;
+use countersign::model::{AccountId, FlowId};
 use countersign::policy::step::{
-    AccountFacts, Facts, LinkDue, Step, StepKind, StepRefusal, SubjectFacts, Withdrawn, next_step,
+    AccountFacts, Facts, LinkDue, Stage, StageKind, Step, StepRefusal, SubjectFacts, Withdrawn, next_step,
 };
 use serde_json::Value;
 
@@ -33,6 +33,7 @@ fn every_step() -> Vec<Step> {
     ];
     let accounts = (0..64u8).map(|bits| {
         SubjectFacts::Account(AccountFacts {
+            account: AccountId::from_bytes([9; 16]),
             withdrawn: (bits & 1 != 0).then_some(Withdrawn::Account),
             is_expected: bits & 2 != 0,
             is_context_accepted: bits & 4 != 0,
@@ -69,8 +70,7 @@ async fn stand_refused(links: &Links, refusal: StepRefusal) {
     match refusal {
         StepRefusal::Withdrawn(_) => {
             let (mut tab, page) = from_app(links, &[]).await;
-            let cyd =
-                "[[organizations]]\nhandle = \"alpha\"\n[[organizations.accounts]]\nusername = \"cyd\"\n";
+            let cyd = "[[organizations]]\nhandle = \"alpha\"\nname = \"alpha\"\n[[organizations.accounts]]\nusername = \"cyd\"\n";
             links.app.apply(&format!("{cyd}enabled = false\n")).await;
             assert_eq!(tab.enter(&page, "cyd").await, refused("account_disabled"));
         }
@@ -121,12 +121,12 @@ async fn stand_at(links: &Links, step: &Step, number: usize) {
             let at_provider = tab.come_from_app("alpha-one", &[("idp_hint", "c5")]).await.unwrap();
             assert_eq!(tab.vouched(&at_provider, &person("known")).await, refused("other_connection"));
         }
-        Step::OfferLink => {
+        Step::Wait(Stage::LinkOffer) => {
             let page = stand_in_link(links, 0, newcomer(number)).await;
             assert!(matches!(page, Place::Link(_)), "{page:?}");
         }
         // Their provider had not asked them.
-        Step::ProveArriving => {
+        Step::Wait(Stage::ProveArriving) => {
             let mut tab = links.tab();
             let remembered = newcomer(number).claiming("auth_time", Value::Null);
             let at_provider = tab.come_from_app("alpha-one", &[("idp_hint", "c1")]).await.unwrap();
@@ -134,11 +134,11 @@ async fn stand_at(links: &Links, step: &Step, number: usize) {
             let page = tab.answer(&offer, OfferAnswer::Existing).await.unwrap();
             assert!(matches!(page, Place::Upstream(_)), "{page:?}");
         }
-        Step::ProveChosen => {
+        Step::Wait(Stage::ProveChosen) => {
             let page = stand_in_link(links, 1, newcomer(number)).await;
             assert!(matches!(page, Place::SignIn(_)), "{page:?}");
         }
-        Step::ConfirmLink => {
+        Step::Wait(Stage::ConfirmLink) => {
             let page = stand_in_link(links, 2, newcomer(number)).await;
             assert!(matches!(page, Place::Confirm(_)), "{page:?}");
         }
@@ -149,7 +149,7 @@ async fn stand_at(links: &Links, step: &Step, number: usize) {
             assert!(matches!(tab.enter(&page, "ann").await, Ok(Place::App(_))));
             assert_eq!(again.enter(&page, "ann").await, refused("flow_finished"));
         }
-        Step::Consent => {
+        Step::Wait(Stage::Consent) => {
             let (mut tab, page) = from_app(links, &[("prompt", "consent")]).await;
             let page = tab.enter(&page, "ann").await.unwrap();
             assert!(matches!(page, Place::Consent(_)), "{page:?}");
@@ -167,13 +167,12 @@ fn expected(step: &Step) -> Opened {
     match step {
         Step::Refuse(_)
         | Step::CreateAccount
-        | Step::OfferLink
-        | Step::ProveArriving
-        | Step::ProveChosen
-        | Step::ConfirmLink => (0, 0),
+        | Step::Wait(Stage::LinkOffer | Stage::ProveArriving | Stage::ProveChosen | Stage::ConfirmLink) => {
+            (0, 0)
+        }
         // What was asked first has both; what came second has nothing.
         Step::OpenSession(_) | Step::Finish(_) => (1, 1),
-        Step::Consent => (1, 0),
+        Step::Wait(Stage::Consent) => (1, 0),
     }
 }
 
@@ -188,12 +187,74 @@ on_both_databases! {
         for (number, step) in steps.iter().enumerate() {
             let refuses_other = matches!(step, Step::Refuse(StepRefusal::OtherAccount));
             let before = (rows.count("sessions").await, rows.count("codes").await);
-            stand_at(&links, step, number).await;
+            Box::pin(stand_at(&links, step, number)).await;
             let after = (rows.count("sessions").await, rows.count("codes").await);
             let own = i64::from(refuses_other);
             let opened = (after.0 - before.0 - own, after.1 - before.1);
             assert_eq!(opened, expected(step), "{step:?}");
-            assert!(step.kind() != StepKind::Proves || opened == (0, 0), "{step:?}");
+            let proves = matches!(step, Step::Wait(stage) if stage.kind() == StageKind::Proves);
+            assert!(!proves || opened == (0, 0), "{step:?}");
+        }
+        rows.assert_sound().await;
+    }
+}
+
+/// What somebody answers who has just linked an account on the way to an app, and is offered another one.
+#[derive(Debug, Clone, Copy)]
+enum Further {
+    Skip,
+    Choose,
+    Cancel,
+    Confirm,
+}
+
+on_both_databases! {
+    async fn nothing_goes_on_in_a_session_that_has_ended(kind: Kind) {
+        let links = Links::new(kind, 6).await;
+        // Two accounts share an email with everybody who comes.
+        for (number, name) in [(1, "first"), (3, "second")] {
+            let who = person(name).proven("team@alpha.test");
+            let mut tab = links.tab();
+            if let Place::Link(handle) = tab.sign_in(connection(0, number), &who).await.unwrap() {
+                assert_eq!(tab.answer(&Place::Link(handle), OfferAnswer::Skip).await, Ok(Place::Account));
+            }
+        }
+        let mut rows = links.rows().await;
+        let second = rows.profile(connection(0, 3), "second").await;
+        for (number, further) in [Further::Skip, Further::Choose, Further::Cancel, Further::Confirm].into_iter().enumerate() {
+            // After six minutes no further account is offered: what is left is the app.
+            for late in [0, 360] {
+                let who = person(&format!("comer-{number}-{late}")).proven("team@alpha.test");
+                let mut tab = links.tab();
+                let hint = [("idp_hint", "c4"), ("prompt", "login")];
+                let at_provider = tab.come_from_app("alpha-one", &hint).await.unwrap();
+                let offer = tab.vouched(&at_provider, &who).await.unwrap();
+                let at_provider = tab.answer(&offer, OfferAnswer::Existing).await.unwrap();
+                let page = tab.through(&at_provider, connection(0, 1), &person("first")).await.unwrap();
+                let mut next = tab.confirm(&page).await.unwrap();
+                assert!(matches!(next, Place::Link(_)), "{next:?}");
+                if matches!(further, Further::Cancel | Further::Confirm) {
+                    let at_provider = tab.answer(&next, OfferAnswer::Link(second)).await.unwrap();
+                    next = tab.vouched(&at_provider, &person("second")).await.unwrap();
+                    assert!(matches!(next, Place::Confirm(_)), "{next:?}");
+                }
+                links.later(late);
+                let codes = rows.count("codes").await;
+                // Signed out in another tab; this one still holds its cookies.
+                tab.broker.sign_out(&tab.visit).await.unwrap();
+                let outcome = match further {
+                    Further::Skip => tab.answer(&next, OfferAnswer::Skip).await,
+                    Further::Choose => tab.answer(&next, OfferAnswer::Existing).await,
+                    Further::Cancel => tab.cancel(&next).await,
+                    Further::Confirm => tab.confirm(&next).await,
+                };
+                assert_eq!(outcome, refused("session_ended"), "{further:?} {late}");
+                assert_eq!(rows.count("codes").await, codes, "{further:?} {late}");
+                // Whoever comes next finds the accounts as before.
+                let linked = rows.entry("linked").await;
+                links.app.broker.undo_link(linked).await.unwrap();
+                links.later(1);
+            }
         }
         rows.assert_sound().await;
     }

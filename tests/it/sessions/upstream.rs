@@ -198,6 +198,35 @@ on_both_databases! {
 }
 
 on_both_databases! {
+    async fn a_logout_token_that_comes_again_in_a_new_session_is_refused_at_once_and_ends_nothing(kind: Kind) {
+        let world = World::new(kind).await;
+        let mut browser = world.browser();
+        world.brokered(&mut browser).await;
+        let page = browser.open(LOGOUT).await;
+        let onward = browser.press_only(&page, "logout-upstream", &[]).await;
+        let hint = claims(&onward.location_parameter("id_token_hint").unwrap());
+        let now = countersign::model::Clock::now(&*world.app.clock).unix_seconds();
+        let token = serde_json::json!({
+            "iss": hint["iss"], "aud": "countersign", "iat": now, "exp": now + 120, "jti": "again", "sub": hint["sub"],
+            "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+        });
+        let token = world.app.idp_key.as_ref().unwrap().sign_jwt("logout+jwt", None, &token).unwrap();
+        let url = format!("https://id.test/sso/backchannel-logout/{ACME_IDP}").parse().unwrap();
+        for status in [200, 400, 400] {
+            // She is signed in again each time, at a moment that the token could still name.
+            browser.open(&world.notes.authorize_url(&[("domain_hint", "acme.test")])).await;
+            let body = Some(format!("logout_token={token}"));
+            let answer = world.browser().request(http::Method::POST, &url, body, "", None).await;
+            assert_eq!(answer.status, status, "{}", answer.body);
+            assert!(!answer.body.contains("temporarily_unavailable"), "{}", answer.body);
+        }
+        let refusals = world.app.refusals().await;
+        assert_eq!(refusals.iter().filter(|reason| *reason == "logout_token_replayed").count(), 2, "{refusals:?}");
+        assert!(browser.open("https://id.test/account").await.has("this-session"));
+    }
+}
+
+on_both_databases! {
     async fn a_provider_s_id_token_is_kept_only_where_a_sign_out_sends_it(kind: Kind) {
         const KEPT: &str = "sessions WHERE upstream_id_token_sealed IS NOT NULL";
         let world = World::with(kind, "", "upstream_logout = \"never\"").await;

@@ -88,7 +88,7 @@ on_both_databases! {
 }
 
 /// Makes a database as the migrations before 0023 left it.
-const BACK_TO_0022: [&str; 13] = [
+const BACK_TO_0022: [&str; 14] = [
     "DROP INDEX codes_by_end",
     "ALTER TABLE codes DROP COLUMN names_grant",
     "CREATE INDEX codes_by_expiry ON codes (expires_at)",
@@ -100,6 +100,7 @@ const BACK_TO_0022: [&str; 13] = [
     "DROP INDEX profiles_by_subject",
     "DROP TABLE turns",
     "DROP TABLE exported_days",
+    "DROP TABLE interactions",
     "DROP TABLE jobs",
     "DELETE FROM _sqlx_migrations WHERE version > 22",
 ];
