@@ -6,17 +6,16 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http::StatusCode;
 
-use super::guard::require_own_form;
+use super::guard::SessionForm;
 use super::own_links::{ledger_row, profile_row};
 use super::pages::account::Done;
 use super::pages::{Account, SessionRow, SignedInVia, path};
-use super::request::{Browser, PostedForm};
+use super::request::Browser;
 use super::respond::{answer, outcome, page, refusal, see_other};
 use super::state::Web;
 use crate::flows::account::{AccountView, SessionView};
 use crate::flows::link::ProfileView;
 use crate::flows::visit::NextPage;
-use crate::protocol::oauth::Parameters;
 
 /// The query parameter that says what was just done.
 pub(super) const DONE: &str = "done";
@@ -89,10 +88,7 @@ fn signed_in_via(profiles: &[ProfileView]) -> SignedInVia {
     external.map_or(SignedInVia::Local, |(name, issuer)| SignedInVia::Connection { name, issuer })
 }
 
-async fn end_session(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
-    if let Err(response) = require_session_form(&web, &browser, &form).await {
-        return response;
-    }
+async fn end_session(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
     let session = form.get("session").unwrap_or_default();
     match web.broker.end_own_session(&browser.visit, session).await {
         Ok(done) if done.next == NextPage::Account => {
@@ -102,40 +98,18 @@ async fn end_session(State(web): State<Web>, browser: Browser, PostedForm(form):
     }
 }
 
-async fn end_other_sessions(
-    State(web): State<Web>,
-    browser: Browser,
-    PostedForm(form): PostedForm,
-) -> Response {
-    if let Err(response) = require_session_form(&web, &browser, &form).await {
-        return response;
-    }
+async fn end_other_sessions(State(web): State<Web>, SessionForm { browser, .. }: SessionForm) -> Response {
     match web.broker.end_own_other_sessions(&browser.visit).await {
         Ok(_) => see_other(&path::with_query(path::ACCOUNT, DONE, OTHERS_ENDED)),
         Err(error) => refusal(&web, &browser, error).await,
     }
 }
 
-async fn sign_out(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
-    if let Err(response) = require_session_form(&web, &browser, &form).await {
-        return response;
-    }
+async fn sign_out(State(web): State<Web>, SessionForm { browser, .. }: SessionForm) -> Response {
     match web.broker.sign_out(&browser.visit).await {
         Ok(Some(done)) => answer(&done),
         // There is something to ask first, and one page that asks it.
         Ok(None) => see_other(path::LOGOUT),
         Err(error) => refusal(&web, &browser, error).await,
-    }
-}
-
-/// Refuses a form that is not the one that this session was shown. Nobody signed in has nothing to protect.
-pub(super) async fn require_session_form(
-    web: &Web,
-    browser: &Browser,
-    form: &Parameters,
-) -> Result<(), Response> {
-    match web.broker.own_form_subject(&browser.visit).await {
-        Ok(subject) => require_own_form(web, browser, form, subject.as_deref()).await,
-        Err(error) => Err(refusal(web, browser, error).await),
     }
 }

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, header};
 use url::form_urlencoded;
 
 use super::oauth::refuse;
-use super::request::{Browser, FormError, PostedForm};
+use super::request::{Browser, FormError, UncheckedForm};
 use super::state::Web;
 use crate::flows::clients::ClientCredentials;
 use crate::flows::directory::AppEntry;
@@ -67,15 +67,15 @@ impl FromRequest<Web> for AppRequest {
         let Caller(network) = Caller::from_request_parts(&mut parts, web).await?;
         let credentials = basic_credentials(&parts.headers);
         let tried_basic = parts.headers.contains_key(header::AUTHORIZATION);
-        let form = PostedForm::read(&parts, body).await;
+        let form = UncheckedForm::read(&parts, body).await;
         let read = match (form, credentials) {
             (Err(FormError::TooMany), _) => Err((Reason::TooManyParameters, too_many())),
             (Err(_), _) => Err((Reason::FormUnreadable, not_a_form())),
-            (Ok(PostedForm(form)), _) if form.first_repeated().is_some() => {
+            (Ok(UncheckedForm(form)), _) if form.first_repeated().is_some() => {
                 Err((Reason::ParameterRepeated, repeated(form.first_repeated().unwrap_or_default())))
             }
             (Ok(_), Err(error)) => Err((Reason::AuthorizationUnreadable, error)),
-            (Ok(PostedForm(form)), Ok(basic)) => Ok((form, basic)),
+            (Ok(UncheckedForm(form)), Ok(basic)) => Ok((form, basic)),
         };
         let (form, basic) = match read {
             Ok(read) => read,

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 
-use super::request::{Browser, PostedForm};
+use super::request::{Browser, UncheckedForm};
 use super::respond::{ask_again, outcome};
 use super::state::Web;
 
@@ -23,6 +23,6 @@ async fn authorize(State(web): State<Web>, browser: Browser) -> Response {
 }
 
 /// A post comes from the app's site, so without our cookies: the browser asks again by GET, which brings them.
-async fn authorize_by_post(State(web): State<Web>, browser: Browser, form: PostedForm) -> Response {
+async fn authorize_by_post(State(web): State<Web>, browser: Browser, form: UncheckedForm) -> Response {
     ask_again(&web, &browser, AUTHORIZE, &form).await
 }

@@ -7,9 +7,9 @@ use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;
 
-use super::guard::require_flow_form;
+use super::guard::FlowForm;
 use super::pages::{Consent, Form, Person, path};
-use super::request::{Browser, PostedForm};
+use super::request::Browser;
 use super::respond::{outcome, page, refusal};
 use super::state::Web;
 
@@ -38,11 +38,8 @@ async fn show_consent(State(web): State<Web>, browser: Browser) -> Response {
     page(StatusCode::OK, &consent)
 }
 
-async fn post_consent(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
-    let handle = match require_flow_form(&web, &browser, &form).await {
-        Ok(handle) => handle,
-        Err(response) => return response,
-    };
+async fn post_consent(State(web): State<Web>, FlowForm { browser, handle, form }: FlowForm) -> Response {
+    let handle = handle.as_str();
     let allowed = match form.get("decision") {
         Some("allow") => true,
         Some("deny") => false,

@@ -8,9 +8,9 @@ use axum::routing::get;
 use http::StatusCode;
 
 use super::account::{DONE, LINKED};
-use super::guard::require_flow_form;
+use super::guard::FlowForm;
 use super::pages::{Alternative, Candidate, Failure, Form, LinkConfirm, LinkOffer, LinkSide, Merge, path};
-use super::request::{Browser, PostedForm};
+use super::request::Browser;
 use super::respond::{outcome, page, proceed, refusal, see_other, with_cookies};
 use super::state::Web;
 use crate::flows::link::{
@@ -66,11 +66,8 @@ fn offer_page<'w>(
     }
 }
 
-async fn post_offer(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
-    let handle = match require_flow_form(&web, &browser, &form).await {
-        Ok(handle) => handle,
-        Err(response) => return response,
-    };
+async fn post_offer(State(web): State<Web>, FlowForm { browser, handle, form }: FlowForm) -> Response {
+    let handle = handle.as_str();
     let answer = match (form.get("answer"), form.get("profile").and_then(|text| text.parse().ok())) {
         (Some("skip"), _) => OfferAnswer::Skip,
         (Some("existing"), _) => OfferAnswer::Existing,
@@ -134,15 +131,8 @@ fn merge_part(view: MergeView) -> Merge {
     }
 }
 
-async fn post_confirmation(
-    State(web): State<Web>,
-    browser: Browser,
-    PostedForm(form): PostedForm,
-) -> Response {
-    let handle = match require_flow_form(&web, &browser, &form).await {
-        Ok(handle) => handle,
-        Err(response) => return response,
-    };
+async fn post_confirmation(State(web): State<Web>, FlowForm { browser, handle, form }: FlowForm) -> Response {
+    let handle = handle.as_str();
     let account = |name: &str| form.get(name).map(str::parse).transpose();
     let answer = match (form.get("answer"), account("keep"), account("local_of")) {
         (Some("cancel"), _, _) => ConfirmAnswer::Cancel,

@@ -7,9 +7,9 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http::StatusCode;
 
-use super::account::require_session_form;
+use super::guard::SessionForm;
 use super::pages::{AppHome, Form, Logout as LogoutPage, Person, SignedOut, path};
-use super::request::{Browser, PostedForm};
+use super::request::{Browser, UncheckedForm};
 use super::respond::{answer, ask_again, outcome, page, refusal};
 use super::state::Web;
 use crate::flows::logout::{Logout, LogoutView};
@@ -42,14 +42,11 @@ fn logout_page<'w>(web: &'w Web, browser: &Browser, view: LogoutView) -> LogoutP
 }
 
 /// A post comes from the app's site, so without our cookies: the browser asks again by GET, which brings them.
-async fn logout_by_post(State(web): State<Web>, browser: Browser, form: PostedForm) -> Response {
+async fn logout_by_post(State(web): State<Web>, browser: Browser, form: UncheckedForm) -> Response {
     ask_again(&web, &browser, path::LOGOUT, &form).await
 }
 
-async fn confirm_logout(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
-    if let Err(response) = require_session_form(&web, &browser, &form).await {
-        return response;
-    }
+async fn confirm_logout(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
     let upstream = match form.get("scope") {
         Some("upstream") => true,
         Some("local") => false,

@@ -8,9 +8,10 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http::StatusCode;
 
-use super::account::{DONE, UNLINKED, require_session_form};
+use super::account::{DONE, UNLINKED};
+use super::guard::SessionForm;
 use super::pages::{AddProfile, Failure, Form, LedgerRow, MailCode, ProfileRow, Undo, Unlink, path};
-use super::request::{Browser, PostedForm};
+use super::request::Browser;
 use super::respond::{answer, outcome, page, refusal, see_other};
 use super::sign_in::choices;
 use super::state::Web;
@@ -57,10 +58,7 @@ async fn show_add(State(web): State<Web>, browser: Browser) -> Response {
     .await
 }
 
-async fn post_add(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
-    if let Err(response) = require_session_form(&web, &browser, &form).await {
-        return response;
-    }
+async fn post_add(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
     let way = match form.get("connection") {
         Some("password") => Some(AddWay::Password),
         Some(connection) => connection.parse().ok().map(AddWay::Connection),
@@ -89,10 +87,7 @@ async fn show_unlink(State(web): State<Web>, browser: Browser) -> Response {
     .await
 }
 
-async fn post_unlink(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
-    if let Err(response) = require_session_form(&web, &browser, &form).await {
-        return response;
-    }
+async fn post_unlink(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
     let Some(profile) = form.get("profile").and_then(|text| text.parse().ok()) else {
         return refusal(&web, &browser, web.broker.refuse_form(Reason::ProfileMalformed)).await;
     };
@@ -120,10 +115,7 @@ async fn show_undo(State(web): State<Web>, browser: Browser) -> Response {
     .await
 }
 
-async fn post_undo(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
-    if let Err(response) = require_session_form(&web, &browser, &form).await {
-        return response;
-    }
+async fn post_undo(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
     let Some(entry) = form.get("entry").and_then(|text| text.parse().ok()) else {
         return refusal(&web, &browser, web.broker.refuse_form(Reason::EntryMalformed)).await;
     };
@@ -160,20 +152,14 @@ fn code_page<'w>(
     }
 }
 
-async fn send_code(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
-    if let Err(response) = require_session_form(&web, &browser, &form).await {
-        return response;
-    }
+async fn send_code(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
     let Some(place) = form.get("place").and_then(path::read_place) else {
         return refusal(&web, &browser, web.broker.refuse_form(Reason::PlaceMalformed)).await;
     };
     outcome(&web, &browser, web.broker.send_mail_code(&browser.visit, place).await).await
 }
 
-async fn post_code(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
-    if let Err(response) = require_session_form(&web, &browser, &form).await {
-        return response;
-    }
+async fn post_code(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
     let Some(place) = form.get("place").and_then(path::read_place) else {
         return refusal(&web, &browser, web.broker.refuse_form(Reason::PlaceMalformed)).await;
     };

@@ -9,9 +9,9 @@ use axum::routing::get;
 use http::StatusCode;
 
 use super::errors::status;
-use super::guard::require_own_form;
+use super::guard::MailedLinkForm;
 use super::pages::{Failure, Form, PasswordSet, SetPassword, path};
-use super::request::{Browser, PostedForm};
+use super::request::Browser;
 use super::respond::{page, refusal, see_other};
 use super::state::Web;
 use crate::flows::password_link::{BrokenRule, PasswordLinkView, SetPassword as Outcome};
@@ -53,13 +53,8 @@ fn form_page<'w>(
 
 async fn post_password(
     State(web): State<Web>,
-    browser: Browser,
-    Path(token): Path<String>,
-    PostedForm(form): PostedForm,
+    MailedLinkForm { browser, token, form }: MailedLinkForm,
 ) -> Response {
-    if let Err(response) = require_own_form(&web, &browser, &form, Some(&token)).await {
-        return response;
-    }
     let new = Secret::new(form.get("new_password").unwrap_or_default());
     match web.broker.set_password_by_link(&browser.visit, &token, &new).await {
         Ok(Outcome::Done) => see_other(path::PASSWORD_SET),

@@ -155,7 +155,7 @@ impl FromRequestParts<Web> for OfConnection {
 
 /// A form that was posted (`application/x-www-form-urlencoded`).
 #[derive(Debug, Clone)]
-pub struct PostedForm(pub Parameters);
+pub struct UncheckedForm(pub Parameters);
 
 /// Why a form cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +182,7 @@ impl FormError {
     }
 }
 
-impl PostedForm {
+impl UncheckedForm {
     /// Reads a form. How long its body may be is the listener's concern.
     pub(super) async fn read(parts: &Parts, body: Body) -> Result<Self, FormError> {
         let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -198,7 +198,7 @@ impl PostedForm {
     }
 }
 
-impl FromRequest<Web> for PostedForm {
+impl FromRequest<Web> for UncheckedForm {
     type Rejection = Response;
 
     async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
@@ -222,7 +222,7 @@ impl FromRequest<Web> for TriedForm {
 
     async fn from_request(request: Request, _: &Web) -> Result<Self, Self::Rejection> {
         let (parts, body) = request.into_parts();
-        Ok(Self(PostedForm::read(&parts, body).await.map(|PostedForm(form)| form)))
+        Ok(Self(UncheckedForm::read(&parts, body).await.map(|UncheckedForm(form)| form)))
     }
 }
 

@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::cookies::set_cookie;
 use super::pages::{AppHome, ErrorPage, Failure, path};
-use super::request::{Browser, PostedForm};
+use super::request::{Browser, UncheckedForm};
 use super::state::Web;
 use super::text::whole_seconds;
 use crate::flows::error::{FlowError, private_detail};
@@ -49,7 +49,12 @@ const MAX_QUERY: usize = 12 * 1024;
 
 /// Answers what another site posted, and so without our cookies: the browser asks `path` again by GET, which brings
 /// them.
-pub async fn ask_again(web: &Web, browser: &Browser, path: &str, PostedForm(form): &PostedForm) -> Response {
+pub async fn ask_again(
+    web: &Web,
+    browser: &Browser,
+    path: &str,
+    UncheckedForm(form): &UncheckedForm,
+) -> Response {
     let query = form.to_text();
     if query.len() > MAX_QUERY {
         return refusal(web, browser, web.broker.refuse_form(Reason::RequestTooLong)).await;

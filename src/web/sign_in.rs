@@ -6,9 +6,9 @@ use axum::response::Response;
 use axum::routing::get;
 use http::{StatusCode, header};
 
-use super::guard::require_flow_form;
+use super::guard::FlowForm;
 use super::pages::{Choice, ConnectionChoice, DomainEntry, Failure, Form, Frame, Purpose, SignIn, path};
-use super::request::{Browser, PostedForm};
+use super::request::Browser;
 use super::respond::{answer, outcome, page, refusal, retry_after, see_other, tell};
 use super::state::Web;
 use crate::flows::error::FlowError;
@@ -49,11 +49,8 @@ async fn show_sign_in(State(web): State<Web>, browser: Browser) -> Response {
     }
 }
 
-async fn post_sign_in(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
-    let handle = match require_flow_form(&web, &browser, &form).await {
-        Ok(handle) => handle,
-        Err(response) => return response,
-    };
+async fn post_sign_in(State(web): State<Web>, FlowForm { browser, handle, form }: FlowForm) -> Response {
+    let handle = handle.as_str();
     let entered = form.get("username").unwrap_or_default();
     let password = Secret::new(form.get("password").unwrap_or_default());
     let result = web.broker.sign_in_with_password(&browser.visit, handle, entered, password).await;
@@ -176,11 +173,8 @@ fn domain_page<'w>(
     }
 }
 
-async fn post_domain(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
-    let handle = match require_flow_form(&web, &browser, &form).await {
-        Ok(handle) => handle,
-        Err(response) => return response,
-    };
+async fn post_domain(State(web): State<Web>, FlowForm { browser, handle, form }: FlowForm) -> Response {
+    let handle = handle.as_str();
     let entered = form.get("domain").unwrap_or_default();
     match web.broker.sign_in_by_name(&browser.visit, handle, entered).await {
         Ok(next) => answer(&next),
@@ -204,11 +198,8 @@ async fn post_domain(State(web): State<Web>, browser: Browser, PostedForm(form):
     }
 }
 
-async fn post_connection(State(web): State<Web>, browser: Browser, PostedForm(form): PostedForm) -> Response {
-    let handle = match require_flow_form(&web, &browser, &form).await {
-        Ok(handle) => handle,
-        Err(response) => return response,
-    };
+async fn post_connection(State(web): State<Web>, FlowForm { browser, handle, form }: FlowForm) -> Response {
+    let handle = handle.as_str();
     let Some(connection) = form.get("connection").and_then(|text| text.parse().ok()) else {
         let refused = web.broker.refuse_form(Reason::ConnectionMalformed);
         return refusal(&web, &browser, refused).await;

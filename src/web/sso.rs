@@ -8,7 +8,7 @@ use axum::routing::get;
 use http::StatusCode;
 
 use super::pages::Repost;
-use super::request::{Browser, OfConnection, PostedForm};
+use super::request::{Browser, OfConnection, UncheckedForm};
 use super::respond::{outcome, page, refusal};
 use super::state::Web;
 use crate::flows::sso::CallbackParameters;
@@ -62,7 +62,7 @@ async fn repost_sso(
     State(web): State<Web>,
     OfConnection(connection): OfConnection,
     browser: Browser,
-    PostedForm(form): PostedForm,
+    UncheckedForm(form): UncheckedForm,
 ) -> Response {
     if form.get(REPOSTED).is_some() {
         return finish(&web, &browser, connection, &form).await;

@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use super::request::{Browser, OfConnection, PostedForm, TriedForm};
+use super::request::{Browser, OfConnection, TriedForm, UncheckedForm};
 use super::respond::{ask_again, no_store, outcome, plain, refusal};
 use super::state::Web;
 use crate::flows::error::{EndpointError, FlowError};
@@ -126,7 +126,7 @@ async fn initiate_by_post(
     State(web): State<Web>,
     OfConnection(connection): OfConnection,
     browser: Browser,
-    form: PostedForm,
+    form: UncheckedForm,
 ) -> Response {
     ask_again(&web, &browser, &format!("/sso/initiate/{connection}"), &form).await
 }

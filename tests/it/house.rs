@@ -237,6 +237,27 @@ fn the_dispatcher_alone_asks_what_is_due() {
     }
 }
 
+/// Where forms are taken that our own pages did not send: what apps, providers and other sites post.
+const UNCHECKED_FORMS: [&str; 6] = [
+    "web/app_request.rs",
+    "web/authorize.rs",
+    "web/logout.rs",
+    "web/oauth.rs",
+    "web/sso.rs",
+    "web/upstream_logout.rs",
+];
+
+#[test]
+fn every_other_form_is_checked_by_its_type() {
+    // These define and pass on what the handlers take.
+    let own = ["web/guard.rs", "web/request.rs", "web/respond.rs"];
+    let takes =
+        |source: &Source| ["UncheckedForm", "TriedForm"].iter().any(|form| source.text.contains(form));
+    let takers: Vec<String> = rust_files("src").into_iter().filter(takes).map(|source| source.path).collect();
+    let takers: Vec<&str> = takers.iter().map(String::as_str).filter(|path| !own.contains(path)).collect();
+    assert_eq!(takers, UNCHECKED_FORMS, "a page's form is a FlowForm, SessionForm or MailedLinkForm");
+}
+
 #[test]
 fn the_table_has_no_circles() {
     fn walk<'a>(room: &'a str, path: &mut Vec<&'a str>) {
