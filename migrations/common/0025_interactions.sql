@@ -1,5 +1,5 @@
 -- Interactions: whatever keeps one person here for more than one page, from the first thing that they prove. One table
--- takes the place of proven_flows and link_attempts, which stay, empty, until the next release.
+-- takes the place of proven_flows and link_attempts, which stay until the next release: nodes of the one before use them.
 
 CREATE TABLE interactions (
     id TEXT NOT NULL PRIMARY KEY,
@@ -19,6 +19,3 @@ CREATE TABLE interactions (
 CREATE INDEX interactions_by_expiry ON interactions (expires_at);
 CREATE INDEX interactions_by_account ON interactions (account_id);
 CREATE INDEX interactions_by_chosen_account ON interactions (chosen_account_id);
-
-DELETE FROM proven_flows;
-DELETE FROM link_attempts;

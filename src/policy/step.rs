@@ -139,6 +139,14 @@ impl Stage {
             Self::LinkOffer | Self::ConfirmLink | Self::Consent => StageKind::Asks,
         }
     }
+
+    /// Whether it belongs to a link that is under way: the person may go back from it to the offer.
+    pub const fn is_of_link(self) -> bool {
+        match self {
+            Self::LinkOffer | Self::ProveArriving | Self::ProveChosen | Self::ConfirmLink => true,
+            Self::Consent => false,
+        }
+    }
 }
 
 /// Leave to open the session of an interaction: no proving step is due in it.

@@ -8,7 +8,7 @@ use super::super::interaction::Answered;
 use super::super::refusal::{PublicCode, Reason, refused};
 use super::super::visit::{Answer, CookieChange, NextPage, Visit};
 use super::facts::Standing;
-use crate::model::{Interaction, LinkSide, Purpose, Subject, Trip};
+use crate::model::{FLOW_LIFETIME, Interaction, LinkSide, Purpose, Subject, Timestamp, Trip};
 use crate::policy::step::Stage;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 
@@ -24,12 +24,13 @@ impl Broker {
             return Err(self.refuse_silently(answered, stage));
         }
         self.prepare_link(&mut answered, stage).await?;
+        let until = end_of(stage, &answered.interaction, self.clock.now());
         let Answered { mut tx, interaction, claim, event, trip, through, .. } = answered;
         let organization = match &interaction.link {
             Some(link) => Some(link.organization),
             None => standing.and_then(|standing| standing.account.organization),
         };
-        if !self.let_wait(&mut tx, (&interaction, stage), organization, claim.as_ref()).await? {
+        if !self.let_wait(&mut tx, (&interaction, organization), (stage, until), claim.as_ref()).await? {
             return Err(refused(event, PublicCode::FlowFinished, Reason::SignInOvertaken));
         }
         let bound = self.bind(visit, interaction.id)?;
@@ -79,20 +80,21 @@ impl Broker {
     async fn prepare_link(&self, answered: &mut Answered, stage: Stage) -> Result<(), FlowError> {
         let Answered { tx, interaction, event, .. } = answered;
         let Interaction { subject, link, .. } = interaction;
-        match (stage, subject) {
-            (Stage::LinkOffer, Subject::Identity(identity)) if link.is_none() => {
-                let Some(organization) = event.organization else {
-                    return Err(FlowError::Unavailable("a connection without an organization".to_owned()));
-                };
-                *link = Some(self.offered_link(organization, identity));
-                self.record_success(tx, &Event { action: "link.offer", ..event.clone() }).await?;
-            }
-            (Stage::Consent, _) => *link = None,
-            (
-                Stage::LinkOffer | Stage::ProveArriving | Stage::ProveChosen | Stage::ConfirmLink,
-                Subject::Identity(_) | Subject::Account { .. },
-            ) => {}
+        if !stage.is_of_link() {
+            *link = None;
+        } else if let (Subject::Identity(identity), None) = (&*subject, &*link) {
+            let Some(organization) = event.organization else {
+                return Err(FlowError::Unavailable("a connection without an organization".to_owned()));
+            };
+            *link = Some(self.offered_link(organization, identity));
+            self.record_success(tx, &Event { action: "link.offer", ..event.clone() }).await?;
         }
         Ok(())
     }
+}
+
+/// When an interaction is over that waits at this stage: what was proved of a link ends by itself.
+fn end_of(stage: Stage, interaction: &Interaction, now: Timestamp) -> Timestamp {
+    let of_link = interaction.link.as_ref().filter(|_| stage.is_of_link());
+    of_link.map_or_else(|| now.after(FLOW_LIFETIME), |link| link.until)
 }

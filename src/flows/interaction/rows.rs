@@ -8,7 +8,7 @@ use super::super::visit::{CookieChange, Visit};
 use super::sealed::{keep_cookie, lost};
 use super::{Claim, Waiting, WaitingPage};
 use crate::crypto::seal::Purpose;
-use crate::model::{FLOW_LIFETIME, FlowId, Interaction, InteractionEnd, OrganizationId, Subject, Timestamp};
+use crate::model::{FlowId, Interaction, InteractionEnd, OrganizationId, Subject, Timestamp};
 use crate::policy::step::Stage;
 use crate::store::interactions::{
     End, FoundInteraction, StoredInteraction, claim_interaction, find_end, find_interaction,
@@ -35,16 +35,15 @@ struct Format {
 }
 
 impl Broker {
-    /// Lets an interaction wait for the person, at this stage: writes its row, or what has become of it. `false` when
-    /// another answer was first.
+    /// Lets an interaction wait for the person, at this stage and until then: writes its row, or what has become of it.
+    /// `false` when another answer was first.
     pub(in crate::flows) async fn let_wait(
         &self,
         tx: &mut Tx,
-        (interaction, stage): (&Interaction, Stage),
-        organization: Option<OrganizationId>,
+        (interaction, organization): (&Interaction, Option<OrganizationId>),
+        (stage, expires_at): (Stage, Timestamp),
         claim: Option<&Claim>,
     ) -> Result<bool, FlowError> {
-        let now = self.clock.now();
         let sealed = Sealed { format: FORMAT, stage, interaction: interaction.clone() };
         let text = serde_json::to_vec(&sealed)
             .map_err(|_| FlowError::Unavailable("the interaction cannot be written".to_owned()))?;
@@ -54,8 +53,8 @@ impl Broker {
             organization,
             accounts: [interaction.subject.account(), chosen.and_then(Subject::account)],
             state_sealed: self.sealer.seal_text(Purpose::PersonalData, &context(interaction.id), &text)?,
-            waits_since: now,
-            expires_at: end_of(stage, interaction, now),
+            waits_since: self.clock.now(),
+            expires_at,
         };
         match claim {
             Some(claim) => Ok(update_interaction(tx, &stored, claim.revision).await?),
@@ -147,17 +146,6 @@ impl Broker {
     pub(in crate::flows) fn bind(&self, visit: &Visit, id: FlowId) -> Result<Vec<CookieChange>, FlowError> {
         let value = self.sealer.seal_text(Purpose::FlowCookie, &binding(id), &[])?;
         Ok(keep_cookie(visit, id, value))
-    }
-}
-
-/// When an interaction is over that waits at this stage: what was proved of a link ends by itself.
-fn end_of(stage: Stage, interaction: &Interaction, now: Timestamp) -> Timestamp {
-    match (stage, &interaction.link) {
-        (Stage::LinkOffer | Stage::ProveArriving | Stage::ProveChosen | Stage::ConfirmLink, Some(link)) => {
-            link.until
-        }
-        (Stage::LinkOffer | Stage::ProveArriving | Stage::ProveChosen | Stage::ConfirmLink, None)
-        | (Stage::Consent, _) => now.after(FLOW_LIFETIME),
     }
 }
 

@@ -39,7 +39,6 @@ use super::refusal::{Clashing, Mark, PublicCode, Reason, Refusal, code_of_link, 
 use super::visit::Visit;
 use crate::model::{FlowId, Interaction, Linking};
 use crate::policy::link::LinkRefusal;
-use crate::policy::step::Stage;
 
 /// The pages of a link.
 const PAGE: WaitingPage = WaitingPage {
@@ -63,12 +62,7 @@ pub(super) struct LinkAttempt {
 impl LinkAttempt {
     fn of(waiting: Waiting) -> Option<Self> {
         let Waiting { mut interaction, stage, revision } = waiting;
-        match stage {
-            // The person may go back to an earlier page of the link.
-            Stage::LinkOffer | Stage::ProveArriving | Stage::ProveChosen | Stage::ConfirmLink => {}
-            Stage::Consent => return None,
-        }
-        let link = interaction.link.take()?;
+        let link = interaction.link.take().filter(|_| stage.is_of_link())?;
         Some(Self { interaction, link, revision })
     }
 
