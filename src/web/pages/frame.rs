@@ -97,7 +97,7 @@ impl<'a> Frame<'a> {
     }
 
     /// The links of the footer: every language with its address, `None` for the one that is spoken here.
-    pub(super) fn languages(&self) -> impl Iterator<Item = (Locale, Option<String>)> + '_ {
+    pub(in crate::web) fn languages(&self) -> impl Iterator<Item = (Locale, Option<String>)> + '_ {
         Locale::ALL.into_iter().map(|locale| {
             let elsewhere = locale != self.text.locale();
             (locale, elsewhere.then(|| path::in_language(&self.here, locale.tag())))
@@ -105,53 +105,53 @@ impl<'a> Frame<'a> {
     }
 
     /// The name of the place, as it ends the title of every page.
-    pub(super) fn site(&self) -> Cow<'_, str> {
+    pub(in crate::web) fn site(&self) -> Cow<'_, str> {
         self.organization.as_ref().map_or_else(|| self.say("site"), |brand| Cow::Borrowed(&brand.name))
     }
 
-    pub(super) fn style(&self) -> &str {
+    pub(in crate::web) fn style(&self) -> &str {
         let own = self.organization.as_ref().and_then(|brand| brand.style.as_deref());
         own.unwrap_or_else(|| self.assets.style())
     }
 
-    pub(super) fn has_logo(&self) -> bool {
+    pub(in crate::web) fn has_logo(&self) -> bool {
         self.organization.as_ref().is_some_and(|brand| brand.has_logo)
     }
 
-    pub(super) fn script(&self) -> &str {
+    pub(in crate::web) fn script(&self) -> &str {
         self.assets.script()
     }
 
-    pub(super) fn say(&self, key: &str) -> Cow<'a, str> {
+    pub(in crate::web) fn say(&self, key: &str) -> Cow<'a, str> {
         self.text.say(key)
     }
 
-    pub(super) fn tell(&self, key: &str, name: &'static str, value: &str) -> String {
+    pub(in crate::web) fn tell(&self, key: &str, name: &'static str, value: &str) -> String {
         self.text.tell(key, name, value)
     }
 
-    pub(super) fn mark(&self, key: &str, name: &'static str, value: &str) -> HtmlSafeOutput<String> {
+    pub(in crate::web) fn mark(&self, key: &str, name: &'static str, value: &str) -> HtmlSafeOutput<String> {
         self.text.mark(key, name, value)
     }
 
     /// A point in time. Templates hold references to it.
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass what they show by reference")]
-    pub(super) fn moment(&self, time: &Timestamp) -> String {
+    pub(in crate::web) fn moment(&self, time: &Timestamp) -> String {
         self.text.moment(*time)
     }
 
     /// What happened.
-    pub(super) fn what(&self, failure: &Failure) -> Cow<'a, str> {
+    pub(in crate::web) fn what(&self, failure: &Failure) -> Cow<'a, str> {
         self.text.say(&failure.key(""))
     }
 
     /// Why it happened.
-    pub(super) fn why(&self, failure: &Failure) -> Cow<'a, str> {
+    pub(in crate::web) fn why(&self, failure: &Failure) -> Cow<'a, str> {
         self.text.say(&failure.key(".why"))
     }
 
     /// What to do now; and who can help, where there is a code to give them.
-    pub(super) fn next(&self, failure: &Failure) -> Cow<'a, str> {
+    pub(in crate::web) fn next(&self, failure: &Failure) -> Cow<'a, str> {
         let next = match failure.code.wait() {
             Some(span) => Cow::Owned(self.text.wait(span)),
             None => self.text.say(&failure.key(".next")),
@@ -201,7 +201,7 @@ pub struct Form {
 
 impl Form {
     /// `path` within the same flow.
-    pub(super) fn link(&self, path: &str) -> String {
+    pub(in crate::web) fn link(&self, path: &str) -> String {
         self.flow.as_deref().map_or_else(|| path.to_owned(), |flow| path::with_query(path, "flow", flow))
     }
 }

@@ -32,7 +32,7 @@ pub use repost::Repost;
 pub use sign_in::{Choice, ConnectionChoice, DomainEntry, Purpose, SignIn};
 
 /// What the layout asks of every page.
-trait Page {
+pub(super) trait Page {
     /// The one title of the page.
     fn title(&self) -> Cow<'_, str>;
 
