@@ -281,7 +281,7 @@ const INVALID_HINT: OAuthError = OAuthError::new(
     "id_token_hint is no ID token of this issuer for this app, or claims demands another sub",
 );
 
-/// The account that no account is.
+/// An id that no account has.
 const NOBODY: AccountId = AccountId::from_bytes([0; 16]);
 
 /// What an app is told that allowed nothing to be shown (`OpenID` Connect Core, section 3.1.2.6).

@@ -67,9 +67,9 @@ pub struct Trip {
 /// One of the two sides of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkSide {
-    /// Who has just signed in, to be proved once more since the identity provider had not asked them.
+    /// The identity that has just signed in. It is proved once more, since its provider had not asked the person.
     Arriving,
-    /// Whom they have chosen to link with.
+    /// The account or identity that they have chosen to link with.
     Chosen,
 }
 

@@ -1,5 +1,5 @@
-//! Interactions, from the first proof on. What was proved is sealed; each change stands on the revision before it, so
-//! that of two that come at once one is late.
+//! The rows of interactions that wait for the person. What was proved is sealed. Each change stands on the revision
+//! before it, so that of two that come at once one is late.
 
 use super::row::{Row, text, time};
 use super::tx::{execute, execute_many, fetch_optional, row, statements};

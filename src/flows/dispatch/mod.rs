@@ -64,7 +64,7 @@ impl Broker {
                 Step::Finish(permit) => return self.finish(visit, answered, permit, cookies).await,
             }
         }
-        Err(FlowError::Unavailable("an interaction takes no end".to_owned()))
+        Err(FlowError::Unavailable("an interaction does not end".to_owned()))
     }
 
     /// Holds the session that is open, for the rest of the transaction: nothing goes on in one that has ended.
@@ -111,7 +111,7 @@ impl Broker {
     }
 
     /// Opens the session of the account that was proved, or lets the one that is open stand on what was proved now. A
-    /// flow opens a session once: whoever comes second is told so.
+    /// flow opens a session once; a second answer is refused.
     async fn open_session_of(
         &self,
         visit: &Visit,

@@ -1,5 +1,5 @@
-//! What is said to somebody who was proved and may not go on: who may not use the app is sent back to it, for the rest
-//! there is a page.
+//! What is said to a person who was proved and may not go on. A person who may not use the app goes back to it; every
+//! other refusal is a page.
 
 use super::super::Broker;
 use super::super::error::FlowError;

@@ -23,7 +23,7 @@ use crate::store::{StoreError, Tx, accounts, connections, passwords, profiles, s
 pub(super) struct Joined {
     /// The account that both sides are now.
     pub account: AccountId,
-    /// By what the person is signed in to it.
+    /// The proof by which the person is signed in to it.
     pub proof: Proof,
     /// The provider's ID token of an arriving side that was an identity.
     pub id_token: Option<Secret>,
