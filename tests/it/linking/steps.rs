@@ -70,8 +70,7 @@ async fn stand_refused(links: &Links, refusal: StepRefusal) {
     match refusal {
         StepRefusal::Withdrawn(_) => {
             let (mut tab, page) = from_app(links, &[]).await;
-            let cyd = "[[organizations]]\nhandle = \"alpha\"\nname = \"alpha\"\n[[organizations.accounts]]\nusername = \"cyd\"\n";
-            links.app.apply(&format!("{cyd}enabled = false\n")).await;
+            links.app.broker.set_account_enabled("cyd", false).await.unwrap();
             assert_eq!(tab.enter(&page, "cyd").await, refused("account_disabled"));
         }
         StepRefusal::OtherAccount => {
