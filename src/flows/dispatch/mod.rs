@@ -19,7 +19,7 @@ use super::sessions::SignIn;
 use super::sso::provision::NewPersonError;
 use super::to_app::LOGIN_REQUIRED;
 use super::visit::{Answer, CookieChange, Visit};
-use crate::model::{FLOW_LIFETIME, Purpose, SessionStage, Subject};
+use crate::model::{FLOW_LIFETIME, SessionStage, Subject};
 use crate::policy::step::{SessionPermit, Step, next_step};
 use crate::store::flows;
 use crate::store::sessions::hold_session;
@@ -48,7 +48,7 @@ impl Broker {
     }
 
     async fn take_steps(&self, visit: &Visit, mut answered: Answered) -> Result<Answer, FlowError> {
-        self.hold_open_session(&mut answered).await?;
+        let was_open = matches!(answered.interaction.session, SessionStage::Open(_));
         let mut cookies = Vec::new();
         let mut standing = None;
         for _ in 0..MOST_STEPS {
@@ -60,30 +60,40 @@ impl Broker {
                     let opened = self.open_session_of(visit, &mut answered, standing.as_ref(), permit);
                     cookies.extend(opened.await?);
                 }
-                Step::Wait(stage) => return self.wait(visit, answered, (stage, standing), cookies).await,
-                Step::Finish(permit) => return self.finish(visit, answered, permit, cookies).await,
+                Step::Wait(stage) => {
+                    // What a link stands on is read again when it is confirmed.
+                    if was_open && !stage.is_of_link() {
+                        self.hold_open_session(&mut answered).await?;
+                    }
+                    return self.wait(visit, answered, (stage, standing), cookies).await;
+                }
+                Step::Finish(permit) => {
+                    if was_open {
+                        self.hold_open_session(&mut answered).await?;
+                    }
+                    return self.finish(visit, answered, permit, cookies).await;
+                }
             }
         }
         Err(FlowError::Unavailable("an interaction does not end".to_owned()))
     }
 
-    /// Holds the session that is open, for the rest of the transaction: nothing goes on in one that has ended.
+    /// Holds the session that is open, for the rest of the transaction: an app is given nothing in one that has ended. Our
+    /// own pages ask for the session themselves.
     async fn hold_open_session(&self, answered: &mut Answered) -> Result<(), FlowError> {
         let Answered { tx, interaction, event, .. } = answered;
-        let SessionStage::Open(session) = interaction.session else { return Ok(()) };
+        let (SessionStage::Open(session), Some(request)) =
+            (interaction.session, interaction.purpose.request())
+        else {
+            return Ok(());
+        };
         if hold_session(tx, session).await? {
             return Ok(());
         }
-        let event = event.clone();
-        Err(match &interaction.purpose {
-            Purpose::App(request) if interaction.purpose.is_silent() => {
-                self.refuse_to_app(event, request, &LOGIN_REQUIRED, Reason::SessionEnded)
-            }
-            Purpose::App(_)
-            | Purpose::Account
-            | Purpose::Home(_)
-            | Purpose::Reauthenticate(..)
-            | Purpose::AddProfile => refused(event, PublicCode::SessionEnded, Reason::SessionEnded),
+        Err(if interaction.purpose.is_silent() {
+            self.refuse_to_app(event.clone(), request, &LOGIN_REQUIRED, Reason::SessionEnded)
+        } else {
+            refused(event.clone(), PublicCode::SessionEnded, Reason::SessionEnded)
         })
     }
 
