@@ -11,9 +11,12 @@ use crate::model::{ConnectionId, GrantId, Handle, LocalSignIn, OrganizationId, T
 /// Grants with what they stand on; `$connection` is the id of the one through which the person came, or empty.
 macro_rules! select {
     ($columns:literal, $connection:literal, $from:literal, $which:literal) => {
+        select!([grant_columns!("g")], $columns, $connection, $from, $which)
+    };
+    ([$($of_grant:tt)*], $columns:literal, $connection:literal, $from:literal, $which:literal) => {
         concat!(
             "SELECT ",
-            grant_columns!("g"),
+            $($of_grant)*,
             ", COALESCE(a.enabled, FALSE) AS account_enabled, a.organization_id AS belongs_to, \
              COALESCE(o.enabled, TRUE) AS organization_enabled, o.handle AS handle, o.upstream_recheck AS upstream_recheck, \
              o.local_sign_in AS local_sign_in, COALESCE(a.break_glass, FALSE) AS break_glass, \
@@ -40,6 +43,8 @@ statements! {
     READ = select!(
         "EXISTS (SELECT 1 FROM dead_tokens d WHERE d.id = $3) AS token_dead", "$2", "grants g", "g.id = $1"
     );
+    READ_AGAIN =
+        select!(["g.revoked_at AS revoked_at"], "FALSE AS token_dead", "$2", "grants g", "g.id = $1");
     READ_OF_CODE = select!(
         "FALSE AS token_dead, k.hash AS code_hash, k.redirect_uri AS redirect_uri, k.code_challenge AS code_challenge, \
          k.nonce AS nonce, k.expires_at AS code_expires_at, k.used_at AS code_used_at",
@@ -100,6 +105,22 @@ row! {
     struct StandingRow {
         #[sqlx(flatten)]
         grant: GrantRow,
+        #[sqlx(flatten)]
+        stands_on: StandsOnRow,
+    }
+}
+
+row! {
+    /// What can have changed of a grant that was read a moment ago, with what it stands on.
+    struct AgainRow {
+        revoked_at: Option<i64>,
+        #[sqlx(flatten)]
+        stands_on: StandsOnRow,
+    }
+}
+
+row! {
+    struct StandsOnRow {
         account_enabled: bool,
         belongs_to: Option<String>,
         organization_enabled: bool,
@@ -142,10 +163,18 @@ impl TryFrom<StandingRow> for GrantStanding {
     type Error = StoreError;
 
     fn try_from(row: StandingRow) -> Result<Self, StoreError> {
-        let at = Row { table: "accounts", id: &row.grant.account_id };
+        row.stands_on.under(row.grant.try_into()?)
+    }
+}
+
+impl StandsOnRow {
+    /// What `grant` stands on.
+    fn under(self, grant: Grant) -> Result<GrantStanding, StoreError> {
+        let (row, account) = (self, grant.account.to_string());
+        let at = Row { table: "accounts", id: &account };
         let organization_id = at.parse_optional("organization_id", row.belongs_to.as_deref())?;
         let handle = at.parse_optional("organization_id", row.handle.as_deref())?;
-        Ok(Self {
+        Ok(GrantStanding {
             standing: Standing {
                 organization_id,
                 account: row.account_enabled,
@@ -162,7 +191,7 @@ impl TryFrom<StandingRow> for GrantStanding {
                 .zip(row.session_expires_at)
                 .map(|(idle, end)| time(idle.min(end))),
             token_dead: row.token_dead,
-            grant: row.grant.try_into()?,
+            grant,
         })
     }
 }
@@ -258,6 +287,10 @@ async fn consume(
 ) -> Result<(bool, Option<GrantStanding>), StoreError> {
     let connection = text(grant.proof.connection.as_ref()).unwrap_or_default();
     let consumed = execute!(tx, consume, hash, now.unix_micros())?;
-    let row = fetch_optional!(tx, StandingRow, READ, grant.id.to_string(), connection, "")?;
-    Ok((consumed == 1, row.map(TryInto::try_into).transpose()?))
+    let row = fetch_optional!(tx, AgainRow, READ_AGAIN, grant.id.to_string(), connection)?;
+    let again = row.map(|AgainRow { revoked_at, stands_on }| {
+        // Nothing else of a grant ever changes, but for its end.
+        stands_on.under(Grant { revoked_at: revoked_at.map(time), ..grant.clone() })
+    });
+    Ok((consumed == 1, again.transpose()?))
 }
