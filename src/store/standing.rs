@@ -44,7 +44,7 @@ statements! {
         "EXISTS (SELECT 1 FROM dead_tokens d WHERE d.id = $3) AS token_dead", "$2", "grants g", "g.id = $1"
     );
     READ_AGAIN =
-        select!(["g.revoked_at AS revoked_at"], "FALSE AS token_dead", "$2", "grants g", "g.id = $1");
+        select!(["g.subject AS subject, g.revoked_at AS revoked_at"], "FALSE AS token_dead", "$2", "grants g", "g.id = $1");
     READ_OF_CODE = select!(
         "FALSE AS token_dead, k.hash AS code_hash, k.redirect_uri AS redirect_uri, k.code_challenge AS code_challenge, \
          k.nonce AS nonce, k.expires_at AS code_expires_at, k.used_at AS code_used_at",
@@ -113,6 +113,7 @@ row! {
 row! {
     /// What can have changed of a grant that was read a moment ago, with what it stands on.
     struct AgainRow {
+        subject: String,
         revoked_at: Option<i64>,
         #[sqlx(flatten)]
         stands_on: StandsOnRow,
@@ -288,9 +289,9 @@ async fn consume(
     let connection = text(grant.proof.connection.as_ref()).unwrap_or_default();
     let consumed = execute!(tx, consume, hash, now.unix_micros())?;
     let row = fetch_optional!(tx, AgainRow, READ_AGAIN, grant.id.to_string(), connection)?;
-    let again = row.map(|AgainRow { revoked_at, stands_on }| {
-        // Nothing else of a grant ever changes, but for its end.
-        stands_on.under(Grant { revoked_at: revoked_at.map(time), ..grant.clone() })
+    let again = row.map(|AgainRow { subject, revoked_at, stands_on }| {
+        // What was granted, to whom and by which proof never changes.
+        stands_on.under(Grant { subject, revoked_at: revoked_at.map(time), ..grant.clone() })
     });
     Ok((consumed == 1, again.transpose()?))
 }
