@@ -297,10 +297,10 @@ fn the_error_page_names_its_reason_its_code_and_the_way_back_to_the_app() {
     );
     let refused = text(&page("error-idp_refused"), "#error");
     assert!(refused.contains("give the code below to your organization’s administrator"), "{refused}");
-    let unknown = page("error-without-app");
-    assert!(!text(&unknown, "#error").contains("code below"), "there is no code");
-    assert_eq!(select(&unknown, "#error")[0].attr("data-error"), Some("brand_new"));
-    assert_eq!(text(&unknown, "h1"), "Something went wrong on our side");
+    let bare = page("error-without-app");
+    assert!(!text(&bare, "#error").contains("code below"), "there is no code");
+    assert_eq!(select(&bare, "#error")[0].attr("data-error"), Some("invalid_request"));
+    assert_eq!(text(&bare, "h1"), "The app’s request cannot be answered");
 }
 
 #[test]

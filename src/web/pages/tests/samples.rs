@@ -405,7 +405,7 @@ impl<'a> Samples<'a> {
         frame.app = None;
         let page = ErrorPage {
             frame,
-            failure: Failure::new(PublicCode::NotFound),
+            failure: Failure::new(PublicCode::InvalidRequest),
             app: None,
             instead: None,
             clashing: Vec::new(),
