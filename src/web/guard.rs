@@ -2,7 +2,7 @@
 //! with neither by the form's own token.
 //!
 //! A page's handler takes one of these types, which exist only for a form that was checked. What apps, providers and
-//! other sites may post comes as an [`UncheckedForm`](super::request::UncheckedForm); a test lists who takes that.
+//! other sites may post comes as an [`UncheckedForm`]; a test lists who takes that.
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::response::Response;
