@@ -1,7 +1,6 @@
 //! An app's request (`/oauth2/authorize`): checked before anything is shown, then answered by a session, a provider
 //! or the sign-in page.
 
-use super::refusal::{PublicCode, Reason, Refusal, refused};
 use std::sync::Arc;
 
 use super::Broker;
@@ -9,6 +8,7 @@ use super::directory::{AppEntry, Name};
 use super::error::FlowError;
 use super::evidence::{Event, receipt_of};
 use super::interaction::{Answered, Handled};
+use super::refusal::{PublicCode, Reason, Refusal, refused};
 use super::sessions::CurrentSession;
 use super::visit::{Answer, NextPage, Visit};
 use crate::model::{

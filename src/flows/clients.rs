@@ -1,6 +1,5 @@
 //! Apps prove themselves at the endpoints for apps (RFC 6749, section 2.3): by one method, the one they registered.
 
-use super::refusal::Reason;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use super::directory::AppEntry;
 use super::error::EndpointError;
 use super::evidence::Event;
 use super::guessing::count_failure;
+use super::refusal::Reason;
 use super::visit::customer_network;
 use crate::crypto::secret_hash;
 use crate::model::{App, AppAuthMethod, Secret};

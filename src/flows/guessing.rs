@@ -1,12 +1,12 @@
 //! Guesses at passwords: counted before they are checked, so that parallel ones cannot outrun the count, and what was no
 //! failure taken back. Failures of other kinds are counted here after they happened.
 
-use super::refusal::{PublicCode, Reason, Wait, refused};
 use std::time::Duration;
 
 use super::Broker;
 use super::error::FlowError;
 use super::evidence::{Event, Named};
+use super::refusal::{PublicCode, Reason, Wait, refused};
 use super::visit::Visit;
 use crate::model::{Account, AccountId, Clock, Flow, Timestamp};
 use crate::policy::guesses::{Scope, Verdict, decide};

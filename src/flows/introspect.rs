@@ -1,13 +1,13 @@
 //! Introspection (RFC 7662): an app asks whether a token is good. About another organization's tokens it learns
 //! nothing.
 
-use super::refusal::Reason;
 use serde_json::{Value, json};
 
 use super::Broker;
 use super::clients::TOKEN_MISSING;
 use super::directory::AppEntry;
 use super::error::EndpointError;
+use super::refusal::Reason;
 use crate::crypto::random;
 use crate::model::OrganizationId;
 use crate::protocol::oauth::{ErrorCode, OAuthError};

@@ -1,7 +1,6 @@
 //! Telling people: a mail is a job, kept in the transaction of what it tells of, and sent afterwards, by whichever node is
 //! first.
 
-use super::refusal::Reason;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use super::Broker;
 use super::error::FlowError;
 use super::evidence::Event;
 use super::queue::{About, ClaimedJob, Failure, Payload};
+use super::refusal::Reason;
 use crate::mail::{Letter, Message, SendError};
 use crate::model::{AccountId, Email, MailId, OrganizationId, Timestamp};
 use crate::store::mail_counts::{count_mail, take_count_back};

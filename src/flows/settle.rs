@@ -51,7 +51,8 @@ impl Broker {
         };
         let code = match code {
             PublicCode::OtherConnection(Elsewhere { connection, .. }) => {
-                let name = self.connection_name(connection).await?;
+                // The refusal is recorded by now. Without the name, the page says the rest.
+                let name = self.connection_name(connection).await.unwrap_or_default();
                 PublicCode::OtherConnection(Elsewhere { connection, name })
             }
             code => code,

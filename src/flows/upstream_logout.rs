@@ -1,13 +1,13 @@
 //! What identity providers start: signing a person out (`OpenID` Connect Back-Channel Logout 1.0, Front-Channel
 //! Logout 1.0), signing one in (`OpenID` Connect Core, section 4), and asking for a connection's public key.
 
-use super::refusal::{AuditReason, PublicCode, Reason, refused};
 use std::sync::Arc;
 
 use super::Broker;
 use super::directory::ConnectionEntry;
 use super::error::{EndpointError, FlowError};
 use super::evidence::Event;
+use super::refusal::{AuditReason, PublicCode, Reason, refused};
 use super::visit::{Answer, Visit};
 use crate::model::{CLOCK_SKEW, Connection, ConnectionId, Purpose, Session};
 use crate::protocol::jose::Jwk;

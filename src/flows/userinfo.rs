@@ -1,6 +1,5 @@
 //! Userinfo (`OpenID` Connect Core, section 5.3).
 
-use super::refusal::Reason;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -10,6 +9,7 @@ use super::access_token::AccessClaims;
 use super::email::account_email_proof;
 use super::error::EndpointError;
 use super::evidence::Event;
+use super::refusal::Reason;
 use crate::policy::access::within;
 use crate::policy::claims::claims_for;
 use crate::policy::email::EmailProof;

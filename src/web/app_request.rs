@@ -2,7 +2,6 @@
 //!
 //! Whatever cannot be read is refused here once, in the words of RFC 6749, section 5.2, and recorded.
 
-use crate::flows::refusal::Reason;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -18,6 +17,7 @@ use super::request::{Browser, FormError, UncheckedForm};
 use super::state::Web;
 use crate::flows::clients::ClientCredentials;
 use crate::flows::directory::AppEntry;
+use crate::flows::refusal::Reason;
 use crate::model::Secret;
 use crate::protocol::count::MOST;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};

@@ -1,6 +1,5 @@
 //! The consent page.
 
-use crate::flows::refusal::Reason;
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
@@ -12,6 +11,7 @@ use super::pages::{Consent, Form, Person, path};
 use super::request::Browser;
 use super::respond::{outcome, page, refusal};
 use super::state::Web;
+use crate::flows::refusal::Reason;
 
 /// The routes of this file.
 pub fn routes() -> Router<Web> {

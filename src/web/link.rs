@@ -1,6 +1,5 @@
 //! The pages of an attempt to link: the offer, and the question after both sides are proved.
 
-use crate::flows::refusal::{PublicCode, Reason};
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
@@ -16,6 +15,7 @@ use super::state::Web;
 use crate::flows::link::{
     CandidateView, ConfirmAnswer, LinkConfirmView, LinkOfferView, MergeView, OfferAnswer, SideView,
 };
+use crate::flows::refusal::{PublicCode, Reason};
 use crate::flows::visit::NextPage;
 use crate::model::Role;
 

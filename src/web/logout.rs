@@ -1,6 +1,5 @@
 //! RP-initiated logout (`OpenID` Connect RP-Initiated Logout 1.0), and the page after it.
 
-use crate::flows::refusal::Reason;
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
@@ -13,6 +12,7 @@ use super::request::{Browser, UncheckedForm};
 use super::respond::{answer, ask_again, outcome, page, refusal};
 use super::state::Web;
 use crate::flows::logout::{Logout, LogoutView};
+use crate::flows::refusal::Reason;
 
 /// The routes of this file.
 pub fn routes() -> Router<Web> {

@@ -27,7 +27,6 @@ pub mod state;
 pub mod text;
 pub mod upstream_logout;
 
-use crate::flows::refusal::PublicCode;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -35,6 +34,7 @@ use axum::routing::get;
 use http::{HeaderMap, StatusCode};
 
 use crate::flows::error::FlowError;
+use crate::flows::refusal::PublicCode;
 use asset::organization_of;
 use request::Browser;
 use respond::{plain, refusal, see_other};

@@ -3,7 +3,6 @@
 //! Errors are JSON as RFC 6749, section 5.2, and RFC 6750, section 3, say. Browser apps reach the endpoints that they
 //! need across origins, without credentials; nothing here ever answers to a cookie.
 
-use crate::flows::refusal::Reason;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,6 +18,7 @@ use super::request::{FormError, TriedForm};
 use super::respond::{no_store, retry_after};
 use super::state::Web;
 use crate::flows::error::EndpointError;
+use crate::flows::refusal::Reason;
 use crate::flows::token::TokenRequest;
 use crate::model::Secret;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};

@@ -1,7 +1,6 @@
 //! A person's own profiles: adding one, taking one away, undoing a link or merge. Whoever signed in too long ago proves
 //! first who they are.
 
-use crate::flows::refusal::{PublicCode, Reason};
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
@@ -18,6 +17,7 @@ use super::state::Web;
 use crate::flows::error::FlowError;
 use crate::flows::link::{AddProfileView, AddWay, LedgerView, ProfileView, UndoView, UnlinkView};
 use crate::flows::reauthentication::{EnteredCode, MailCodeView, Sensitive};
+use crate::flows::refusal::{PublicCode, Reason};
 use crate::flows::visit::NextPage;
 use crate::model::SensitiveAction;
 
@@ -31,7 +31,7 @@ pub fn routes() -> Router<Web> {
         .route(path::SEND_MAIL_CODE, post(send_code))
 }
 
-/// What something sensitive is answered with: its page, or the way to prove anew who one is.
+/// What something sensitive is answered with: its page, or the way to prove again who one is.
 async fn sensitive<T>(
     web: &Web,
     browser: &Browser,

@@ -1,7 +1,6 @@
 //! Setting a password by a mailed link. Looking at the page uses the link up no more than a mail scanner does; only the
 //! form does.
 
-use crate::flows::refusal::PublicCode;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -15,6 +14,7 @@ use super::request::Browser;
 use super::respond::{page, refusal, see_other};
 use super::state::Web;
 use crate::flows::password_link::{BrokenRule, PasswordLinkView, SetPassword as Outcome};
+use crate::flows::refusal::PublicCode;
 use crate::model::Secret;
 
 /// The routes of this file.

@@ -1,6 +1,5 @@
 //! What a request says, read once: who asks, in which language, with which parameters.
 
-use crate::flows::refusal::{PublicCode, Reason};
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::body::{Body, to_bytes};
@@ -15,6 +14,7 @@ use super::locale::Locale;
 use super::respond::{plain, refusal};
 use super::state::Web;
 use crate::flows::error::FlowError;
+use crate::flows::refusal::{PublicCode, Reason};
 use crate::flows::visit::Visit;
 use crate::model::ConnectionId;
 use crate::protocol::Peer;

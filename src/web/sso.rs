@@ -1,6 +1,5 @@
 //! The way to identity providers and back.
 
-use crate::flows::refusal::Reason;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -11,6 +10,7 @@ use super::pages::Repost;
 use super::request::{Browser, OfConnection, UncheckedForm};
 use super::respond::{outcome, page, refusal};
 use super::state::Web;
+use crate::flows::refusal::Reason;
 use crate::flows::sso::CallbackParameters;
 use crate::model::ConnectionId;
 use crate::protocol::oauth::Parameters;

@@ -1,6 +1,5 @@
 //! What identity providers call or send browsers to, beside the callback.
 
-use crate::flows::refusal::{PublicCode, Reason};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -13,6 +12,7 @@ use super::request::{Browser, OfConnection, TriedForm, UncheckedForm};
 use super::respond::{ask_again, no_store, outcome, plain, refusal};
 use super::state::Web;
 use crate::flows::error::{EndpointError, FlowError};
+use crate::flows::refusal::{PublicCode, Reason};
 
 /// The routes of this file.
 pub fn routes() -> Router<Web> {

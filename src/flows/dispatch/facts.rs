@@ -23,7 +23,7 @@ pub struct Standing {
 }
 
 impl Broker {
-    /// What is known about an interaction. What stands on its account is read once, into `standing`.
+    /// Gathers what is known about an interaction. It reads the account once, and keeps what it read in `standing`.
     pub(super) async fn facts(
         &self,
         answered: &mut Answered,

@@ -93,7 +93,7 @@ impl Broker {
     }
 }
 
-/// When an interaction is over that waits at this stage: what was proved of a link ends by itself.
+/// When an interaction that waits at this stage is over. The proofs of a link have an end of their own.
 fn end_of(stage: Stage, interaction: &Interaction, now: Timestamp) -> Timestamp {
     let of_link = interaction.link.as_ref().filter(|_| stage.is_of_link());
     of_link.map_or_else(|| now.after(FLOW_LIFETIME), |link| link.until)

@@ -2,17 +2,17 @@
 //!
 //! Until somebody proves who they are, a flow travels sealed in a cookie (`sealed`). From then on an interaction has a
 //! subject, and a row if it has to wait for the person (`rows`). Here live the noun, its rows, and what its transaction
-//! needs (`opening`); nothing here knows what the steps do. What is due next is decided by
-//! [`crate::policy::step::next_step`], and done by [`super::dispatch`] alone.
+//! needs (`opening`). The steps live with their concerns. [`crate::policy::step::next_step`] decides which one is due,
+//! and [`super::dispatch`] alone does it.
 
 pub mod opening;
 mod rows;
 pub mod sealed;
 
-use super::refusal::{PublicCode, Reason};
 use serde_json::{Map, Value};
 
 use super::evidence::{Event, receipt_of};
+use super::refusal::{PublicCode, Reason};
 use super::visit::Answer;
 use crate::model::{Account, ConnectionId, FlowId, Interaction, Subject};
 use crate::policy::step::Stage;

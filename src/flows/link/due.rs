@@ -40,8 +40,8 @@ impl Broker {
         Ok(if is_offered { LinkDue::Offer } else { LinkDue::Nothing })
     }
 
-    /// Whether an identity that is nobody's profile is offered an account to link. Nobody is asked who could not go on
-    /// in the end, and nothing is offered for an identity that another connection of the organization signs in.
+    /// Whether a person whose identity is nobody's profile is offered an account to link. The broker does not ask a person
+    /// who could not go on in the end, nor about an identity that another connection of the organization signs in.
     async fn offers_link(
         &self,
         tx: &mut Tx,

@@ -7,7 +7,6 @@ pub(super) mod provision;
 mod refusal;
 mod replace;
 
-use super::refusal::{PublicCode, Reason, refused};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -16,6 +15,7 @@ use super::Broker;
 use super::directory::Name;
 use super::error::FlowError;
 use super::evidence::Event;
+use super::refusal::{PublicCode, Reason, refused};
 use super::visit::{Answer, NextPage, Visit};
 use crate::model::{Aim, Connection, ConnectionId, Flow, LinkSide, Prompt, Purpose, Trip, UpstreamRequest};
 use crate::policy::context::can_be_asked_for;

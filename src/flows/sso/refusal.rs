@@ -1,11 +1,11 @@
 //! What is said where a provider signs nobody in: to the person, and to the app where the standards say so.
 
-use super::super::refusal::{Elsewhere, PublicCode, Reason, Refusal, Wait};
 use std::time::Duration;
 
 use super::super::Broker;
 use super::super::error::FlowError;
 use super::super::evidence::Event;
+use super::super::refusal::{Elsewhere, PublicCode, Reason, Refusal, Wait};
 use super::super::to_app::{UNMET_CONTEXT, is_still_registered, refuse_withdrawn};
 use super::provision::NewPersonError;
 use crate::model::{AuthorizationRequest, ConnectionId, Flow};

@@ -1,13 +1,13 @@
 //! Connections that replace others: whoever comes through the new one for the first time is recognized by a claim that
 //! both identity providers know, and their identity takes the place of the profile that they had.
 
-use super::super::refusal::{PublicCode, Reason, code_of_link};
 use serde_json::{Map, Value};
 
 use super::super::Broker;
 use super::super::directory::ConnectionEntry;
 use super::super::evidence::Event;
 use super::super::link::{NewEntry, name_identity};
+use super::super::refusal::{PublicCode, Reason, code_of_link};
 use super::super::sessions::EndReason;
 use super::provision::NewPersonError;
 use crate::model::{Identity, LedgerKind, Moved, Profile, ProfileId, Replacement};

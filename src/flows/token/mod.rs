@@ -6,7 +6,6 @@ mod issue;
 mod refresh;
 mod signing;
 
-use super::refusal::Reason;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -15,6 +14,7 @@ use super::Broker;
 use super::directory::AppEntry;
 use super::error::EndpointError;
 use super::evidence::Event;
+use super::refusal::Reason;
 use crate::model::{GrantType, Secret};
 use crate::protocol::count::MOST;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters, split_words};

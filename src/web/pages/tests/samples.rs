@@ -1,6 +1,5 @@
 //! Every page in every state.
 
-use crate::flows::refusal::{PublicCode, Wait};
 use std::time::Duration;
 
 use askama::Template;
@@ -8,6 +7,7 @@ use askama::Template;
 use super::super::account::Done;
 use super::super::*;
 use crate::flows::password_link::{BrokenRule, PasswordRules};
+use crate::flows::refusal::{PublicCode, Wait};
 use crate::model::{LedgerKind, Role, Timestamp};
 use crate::web::errors::status;
 use crate::web::locale::Locale;
