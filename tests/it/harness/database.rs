@@ -1,7 +1,9 @@
 //! A database of its own for each test, of either kind.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::process;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ pub enum Kind {
     Postgres,
 }
 
-/// A fresh database. SQLite's file goes when this is dropped; PostgreSQL's stays until the throw-away server goes.
+/// A fresh database. SQLite's file goes when this is dropped; PostgreSQL's database goes when the next one is made.
 pub struct TestDatabase {
     pub settings: StoreSettings,
     _folder: TempDir,
@@ -107,6 +109,17 @@ impl Held {
 }
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// URLs of `PostgreSQL`'s databases whose tests have ended. Each takes some 12 MiB: a whole run would fill a small disk.
+static ENDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        if self.settings.url.starts_with("postgres") {
+            ENDED.lock().unwrap().push(mem::take(&mut self.settings.url));
+        }
+    }
+}
 
 impl TestDatabase {
     pub async fn new(kind: Kind) -> Self {
@@ -236,14 +249,21 @@ impl TestDatabase {
     }
 }
 
-/// Makes a database on a server. Databases of earlier runs are left to the throw-away server.
+/// Makes a database on a server, and removes those there whose tests have ended.
 async fn new_postgres_database(server: &str) -> String {
     let number = NUMBER.fetch_add(1, Ordering::SeqCst);
     let name = format!("test_{}_{number}", process::id());
+    let (base, _) = server.rsplit_once('/').unwrap();
     let mut connection = PgConnection::connect(server).await.expect("the test server answers");
+    let (ended, others) =
+        mem::take(&mut *ENDED.lock().unwrap()).into_iter().partition::<Vec<_>, _>(|url| url.starts_with(base));
+    ENDED.lock().unwrap().extend(others);
+    for url in ended {
+        let (_, name) = url.rsplit_once('/').unwrap();
+        connection.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
+    }
     connection.execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name}"))).await.unwrap();
     connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0"))).await.unwrap();
-    let (base, _) = server.rsplit_once('/').unwrap();
     format!("{base}/{name}")
 }
 
