@@ -72,7 +72,7 @@ async fn look(config: &Config, environment: &Environment, checks: &mut Vec<Check
     let (clock, random) = (Arc::clone(&environment.clock), Arc::clone(&environment.random));
     let settings = flow_settings(config)?;
     let broker = Broker::new(settings, Arc::new(database), &MasterKey::from_bytes(*master), clock, random)?;
-    checks.extend(broker.check().await?);
-    broker.close().await;
+    checks.extend(broker.health.check().await?);
+    broker.housekeeping.close().await;
     Ok(())
 }

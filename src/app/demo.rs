@@ -103,7 +103,7 @@ pub async fn run(
     let [ipv6, _] = localhost(plan.broker.port().unwrap_or(443));
     app.also_listen_if_possible(ipv6).await;
     let files = [("demo.toml".to_owned(), plan.apply_document())];
-    app.broker().apply(&files, false).await?;
+    app.broker().organizations.apply(&files, false).await?;
     let (end, ended) = oneshot::channel::<()>();
     let serving = tokio::spawn(app.serve(async {
         let _ = ended.await;

@@ -26,7 +26,7 @@ use crate::crypto::MasterKey;
 use crate::crypto::password::HasherSettings;
 use crate::crypto::private_file;
 use crate::crypto::random::SystemRandom;
-use crate::flows::audit_days::Archive;
+use crate::flows::housekeeping::audit_days::Archive;
 use crate::flows::manage::Limits;
 use crate::flows::{Broker, FlowSettings, StartError};
 use crate::jobs;
@@ -181,8 +181,8 @@ fn flow_settings(config: &Config) -> Result<FlowSettings, AppError> {
             PasswordPolicy::Classic => PasswordRules::Classic,
             PasswordPolicy::Nist => PasswordRules::Nist,
         },
-        max_accounts: config.limits.organization_accounts.into(),
         limits: Limits {
+            accounts: config.limits.organization_accounts.into(),
             connections: widen(config.limits.organization_connections),
             domains: widen(config.limits.organization_domains),
             apps: widen(config.limits.organization_apps),
@@ -259,13 +259,13 @@ fn metrics_of(broker: &Broker) -> Metrics {
     registry.register(
         "directory_loads",
         "Reads of the directory from the database",
-        broker.directory_loads(),
+        broker.core.directory_loads(),
     );
-    if let Some(seconds) = broker.statement_seconds() {
+    if let Some(seconds) = broker.core.statement_seconds() {
         let help = "Time for which a call to SQLite held the thread of a request";
         registry.register("database_statement_seconds", help, seconds);
     }
-    let queue = broker.queue().figures();
+    let queue = broker.core.queue().figures();
     registry.register("job_runs", "Runs of queued jobs, by what they came to", queue.runs);
     registry.register("jobs_waiting", "Queued jobs that wait or are being done", queue.waiting);
     let help = "For how long the oldest due job has not been taken";
@@ -386,7 +386,7 @@ impl App {
         watch.abort();
         // What they do ends with them; afterwards the database takes nothing more.
         drop(jobs);
-        self.broker.close().await;
+        self.broker.housekeeping.close().await;
     }
 }
 
@@ -412,7 +412,7 @@ async fn readiness(broker: &Broker, draining: bool) -> Result<(), String> {
     if draining {
         return Err("draining".to_owned());
     }
-    match tokio::time::timeout(READY_WITHIN, broker.is_ready()).await {
+    match tokio::time::timeout(READY_WITHIN, broker.housekeeping.is_ready()).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
             tracing::warn!(%error, "not ready");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::{Shared, read_file, say};
-use crate::flows::link::Undone;
+use crate::flows::account::Undone;
 use crate::flows::manage::{AccountLinks, AccountView, LinkEntry, NewAccount};
 use crate::model::{Account, Email, Handle, LedgerId, Secret, Username};
 
@@ -78,14 +78,14 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
     match command {
         Command::List { organization, limit } => {
             let accounts = match &organization {
-                Some(handle) => broker.list_accounts(handle, limit).await?,
-                None => broker.list_unattached_accounts(limit).await?,
+                Some(handle) => broker.accounts.list_accounts(handle, limit).await?,
+                None => broker.accounts.list_unattached_accounts(limit).await?,
             };
             for account in &accounts {
                 say(&line(account));
             }
         }
-        Command::Show { name } => show(&broker.find_account(&name).await?),
+        Command::Show { name } => show(&broker.accounts.find_account(&name).await?),
         Command::Create(create) => {
             let password = match &create.password_file {
                 Some(path) => Some(Secret::new(read_file(path)?.trim_end_matches(['\r', '\n']))),
@@ -98,17 +98,17 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
                 administrator: create.operator || create.administrator,
                 password,
             };
-            let (account, made) = broker.create_account(new).await?;
+            let (account, made) = broker.accounts.create_account(new).await?;
             say(&line(&account));
             if let Some(password) = made {
                 say(&format!("password {}", password.expose()));
             }
         }
-        Command::Disable { name } => say(&line(&broker.set_account_enabled(&name, false).await?)),
-        Command::Enable { name } => say(&line(&broker.set_account_enabled(&name, true).await?)),
-        Command::Links { name } => show_links(&broker.list_links(&name).await?),
+        Command::Disable { name } => say(&line(&broker.accounts.set_account_enabled(&name, false).await?)),
+        Command::Enable { name } => say(&line(&broker.accounts.set_account_enabled(&name, true).await?)),
+        Command::Links { name } => show_links(&broker.accounts.list_links(&name).await?),
         Command::UndoLink { entry } => {
-            let Undone { entry, without_password } = broker.undo_link(entry).await?;
+            let Undone { entry, without_password } = broker.account.undo_link(entry).await?;
             say(&format!("{} {} of {} undone", entry.id, entry.kind.as_str(), entry.account));
             for account in without_password {
                 say(&format!(
@@ -118,7 +118,7 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
             }
         }
     }
-    broker.close().await;
+    broker.housekeeping.close().await;
     Ok(())
 }
 

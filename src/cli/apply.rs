@@ -22,7 +22,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> Result<()> {
         files.push((path.display().to_string(), read_file(path)?));
     }
     let broker = shared.broker().await?;
-    let report = broker.apply(&files, arguments.dry_run).await?;
+    let report = broker.organizations.apply(&files, arguments.dry_run).await?;
     for line in &report.lines {
         if arguments.dry_run {
             say(&format!("{:<9} {line}", line.change));
@@ -34,13 +34,13 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> Result<()> {
     if arguments.dry_run {
         say("nothing was changed: this was a dry run");
     }
-    broker.close().await;
+    broker.housekeeping.close().await;
     Ok(())
 }
 
 pub(super) async fn export(shared: &Shared) -> Result<()> {
     let broker = shared.broker().await?;
-    say(broker.export().await?.trim_end());
-    broker.close().await;
+    say(broker.organizations.export().await?.trim_end());
+    broker.housekeeping.close().await;
     Ok(())
 }

@@ -23,12 +23,13 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
     let Command::Export { organization, receipt } = command;
     let receipt = receipt.map(|code| code.trim().to_ascii_uppercase());
     broker
+        .accounts
         .export_audit(organization.as_ref(), receipt.as_deref(), |line| {
             if let Ok(text) = serde_json::to_string(line) {
                 say(&text);
             }
         })
         .await?;
-    broker.close().await;
+    broker.housekeeping.close().await;
     Ok(())
 }

@@ -17,18 +17,18 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
     match command {
         Command::List => {}
         Command::Rotate => {
-            for key in broker.rotate_signing_keys(false).await? {
+            for key in broker.keys.rotate_signing_keys(false).await? {
                 say(&format!("new: {} {} signs from {}", key.id, key.algorithm, key.times.signs_from));
             }
         }
     }
-    for (key, state) in broker.list_signing_keys().await? {
+    for (key, state) in broker.keys.list_signing_keys().await? {
         let until = key.times.signs_until.map(|time| format!(", until {time}")).unwrap_or_default();
         say(&format!(
             "{} {:<5} {state:?}, signs from {}{until}",
             key.id, key.algorithm, key.times.signs_from
         ));
     }
-    broker.close().await;
+    broker.housekeeping.close().await;
     Ok(())
 }

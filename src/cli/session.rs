@@ -23,7 +23,7 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
     let broker = shared.broker().await?;
     match command {
         Command::List { account } => {
-            for session in broker.list_account_sessions(&account).await? {
+            for session in broker.accounts.list_account_sessions(&account).await? {
                 say(&format!(
                     "{} since {} last seen {}",
                     session.id, session.created_at, session.last_seen_at
@@ -31,10 +31,10 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
             }
         }
         Command::End { session } => {
-            broker.end_any_session(session).await?;
+            broker.accounts.end_any_session(session).await?;
             say(&format!("{session} ended"));
         }
     }
-    broker.close().await;
+    broker.housekeeping.close().await;
     Ok(())
 }

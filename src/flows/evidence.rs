@@ -1,12 +1,10 @@
 //! Audit records and receipts, as the use cases write them.
 
 use aws_lc_rs::digest;
+use serde::Serialize;
 
-use super::Broker;
-use super::refusal::{AppLink, AuditReason};
-use crate::model::{AccountId, Actor, AppId, AuditId, ConnectionId, FlowId, OrganizationId, Random};
-use crate::store::audit::{AuditRecord, insert_audit};
-use crate::store::{StoreError, Tx};
+use crate::model::{AccountId, Actor, AppId, ConnectionId, FlowId, OrganizationId, Random};
+use crate::store::audit::AuditRecord;
 
 /// A name that somebody guessed at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,68 +57,37 @@ impl Event {
     }
 }
 
-impl Broker {
-    fn audit_record(&self, event: &Event, reason: Option<AuditReason>) -> AuditRecord {
-        let at = self.clock.now();
-        AuditRecord {
-            id: AuditId::in_sequence(&self.audit_ids, at, &*self.random),
-            organization: event.organization,
-            at,
-            actor: event.actor,
-            action: event.action.to_owned(),
-            succeeded: reason.is_none(),
-            reason: reason.map(|reason| reason.as_str().to_owned()),
-            receipt: event.receipt.clone(),
-            connection: event.connection,
-            app: event.app,
-            detail: match (&event.detail, event.about.as_ref().and_then(|named| named.account)) {
-                (detail, None) => detail.clone(),
-                (None, Some(account)) => Some(format!("account={account}")),
-                (Some(detail), Some(account)) => Some(format!("account={account} {detail}")),
-            },
+/// One record, as it is exported.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuditLine {
+    id: String,
+    time: String,
+    organization: Option<String>,
+    actor: Option<String>,
+    action: String,
+    outcome: &'static str,
+    reason: Option<String>,
+    receipt: Option<String>,
+    connection: Option<String>,
+    app: Option<String>,
+    detail: Option<String>,
+}
+
+impl From<AuditRecord> for AuditLine {
+    fn from(record: AuditRecord) -> Self {
+        Self {
+            id: record.id.to_string(),
+            time: record.at.to_string(),
+            organization: record.organization.map(|id| id.to_string()),
+            actor: record.actor.map(|id| id.to_string()),
+            action: record.action,
+            outcome: if record.succeeded { "success" } else { "failure" },
+            reason: record.reason,
+            receipt: record.receipt,
+            connection: record.connection.map(|id| id.to_string()),
+            app: record.app.map(|id| id.to_string()),
+            detail: record.detail,
         }
-    }
-
-    /// Records that something was done, in the transaction that does it.
-    pub(super) async fn record_success(&self, tx: &mut Tx, event: &Event) -> Result<(), StoreError> {
-        insert_audit(tx, &self.audit_record(event, None)).await
-    }
-
-    /// Records that something was refused, in the transaction of what the refusal changes.
-    pub(super) async fn record_refusal(
-        &self,
-        tx: &mut Tx,
-        event: &Event,
-        reason: impl Into<AuditReason>,
-    ) -> Result<(), StoreError> {
-        insert_audit(tx, &self.audit_record(event, Some(reason.into()))).await
-    }
-
-    /// Records a refusal that changes nothing else. Before anything was proven, a flood of them is counted.
-    pub(super) async fn record_refusal_alone(
-        &self,
-        network: &str,
-        event: &Event,
-        reason: impl Into<AuditReason>,
-    ) -> Result<(), StoreError> {
-        let record = self.audit_record(event, Some(reason.into()));
-        if event.actor.is_none() {
-            return self.record_anonymous_refusal(network, event.about.as_ref(), record).await;
-        }
-        let mut tx = self.database.write().await?;
-        insert_audit(&mut tx, &record).await?;
-        tx.commit().await
-    }
-
-    /// Where the person can begin again, as far as it is known.
-    pub(super) async fn app_link(&self, app: AppId) -> Option<AppLink> {
-        let entry = self.directory.app_by_id(app).await.ok().flatten()?;
-        Some(AppLink { name: entry.app.name.clone(), home: entry.app.settings.home_uri.clone() })
-    }
-
-    /// A network's address as audit and counters keep it: recognizable, not readable.
-    pub(super) fn network_tag(&self, network: &str) -> String {
-        self.network_mac.tag(&[network.as_bytes()])
     }
 }
 

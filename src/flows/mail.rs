@@ -1,16 +1,17 @@
 //! Telling people: a mail is a job, kept in the transaction of what it tells of, and sent afterwards, by whichever node is
 //! first.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Broker;
-use super::error::FlowError;
-use super::evidence::Event;
-use super::queue::{About, ClaimedJob, Failure, Payload};
-use super::refusal::Reason;
-use crate::mail::{Letter, Message, SendError};
+use crate::flows::core::Core;
+use crate::flows::evidence::Event;
+use crate::flows::queue::{About, ClaimedJob, Failure, Payload};
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::Reason;
+use crate::mail::{Letter, Mailer, Message, SendError};
 use crate::model::{AccountId, Email, MailId, OrganizationId, Timestamp};
 use crate::store::mail_counts::{count_mail, take_count_back};
 use crate::store::{StoreError, Tx};
@@ -51,7 +52,18 @@ impl Payload for MailToSend {
     }
 }
 
-impl Broker {
+/// Mails that people get.
+pub struct Mails {
+    core: Arc<Core>,
+    mailer: Mailer,
+}
+
+impl Mails {
+    /// The service over what it needs.
+    pub(in crate::flows) fn new(core: &Arc<Core>, mailer: Mailer) -> Self {
+        Self { core: Arc::clone(core), mailer }
+    }
+
     /// Keeps a mail in the caller's transaction. `false` when it is not kept: no mail is configured, or its recipient has
     /// had too many, which is recorded.
     pub async fn queue_mail(&self, tx: &mut Tx, mail: OutgoingMail) -> Result<bool, FlowError> {
@@ -59,7 +71,7 @@ impl Broker {
             return Ok(false);
         }
         let OutgoingMail { to, organization, account, message, dedup_key } = mail;
-        let (now, purpose) = (self.clock.now(), message.purpose());
+        let (now, purpose) = (self.core.clock.now(), message.purpose());
         let event = Event {
             organization,
             actor: account.map(Into::into),
@@ -68,11 +80,11 @@ impl Broker {
         };
         // Each organization has its own count, so that none uses up what another has to say.
         if !self.has_room_for_mail(tx, (&to, organization), purpose, now).await? {
-            self.record_refusal(tx, &event, Reason::MailLimit).await?;
+            self.core.record_refusal(tx, &event, Reason::MailLimit).await?;
             return Ok(false);
         }
-        let mail = MailToSend { id: MailId::new(now, &*self.random), letter: Letter { to, message } };
-        self.queue.enqueue(tx, &mail, About { organization, account, dedup_key }).await
+        let mail = MailToSend { id: MailId::new(now, &*self.core.random), letter: Letter { to, message } };
+        self.core.queue.enqueue(tx, &mail, About { organization, account, dedup_key }).await
     }
 
     async fn has_room_for_mail(
@@ -101,7 +113,7 @@ impl Broker {
         address: &Email,
         most: i64,
     ) -> Result<bool, StoreError> {
-        let (began, expires_at) = span_of(DAY.1, self.clock.now());
+        let (began, expires_at) = span_of(DAY.1, self.core.clock.now());
         count_mail(tx, &self.mail_subject(what, "", address), (DAY.0, began, most), expires_at).await
     }
 
@@ -112,13 +124,13 @@ impl Broker {
         what: &str,
         address: &Email,
     ) -> Result<(), StoreError> {
-        let (began, _) = span_of(DAY.1, self.clock.now());
+        let (began, _) = span_of(DAY.1, self.core.clock.now());
         take_count_back(tx, &self.mail_subject(what, "", address), (DAY.0, began)).await
     }
 
     /// Under what an address is counted: a keyed tag, so that the counters name nobody.
     fn mail_subject(&self, what: &str, purpose: &str, address: &Email) -> String {
-        self.network_tag(&format!("{what}:{purpose}{}", address.canonical()))
+        self.core.network_tag(&format!("{what}:{purpose}{}", address.canonical()))
     }
 
     /// Whether mails leave at all.
@@ -128,7 +140,7 @@ impl Broker {
 
     /// Sends a mail. Sent again, it has the same message id, and is the same file.
     pub async fn send_mail(&self, mail: &MailToSend) -> Result<(), Failure> {
-        let sent = self.mailer.send(mail.id, &mail.letter, self.clock.now()).await;
+        let sent = self.mailer.send(mail.id, &mail.letter, self.core.clock.now()).await;
         sent.map_err(|error| match error {
             SendError::Permanent(_) => Failure::lasting("refused", error.to_string()),
             SendError::Passing(_) => Failure::passing("not_now", error.to_string()),
@@ -148,7 +160,7 @@ impl Broker {
             detail: mail.map(|mail| format!("purpose={}", mail.letter.message.purpose())),
             ..Event::new("mail")
         };
-        self.record_refusal(tx, &event, Reason::MailGivenUp).await
+        self.core.record_refusal(tx, &event, Reason::MailGivenUp).await
     }
 
     /// Whether mails leave, for `check`.

@@ -1,81 +1,63 @@
-//! The use cases, one file each. Every one goes the same way: read what is needed, decide by a function of `policy`,
-//! call out with no transaction open, commit one transaction that re-checks what was read and writes change, evidence
-//! and consequences together, or nothing.
+//! The use cases, in a folder for each concern. Every one goes the same way: read what is needed, decide by a function of
+//! `policy`, call out with no transaction open, commit one transaction that re-checks what was read and writes change,
+//! evidence and consequences together, or nothing.
 //!
-//! Nothing here knows HTTP: who asks is a [`visit::Visit`], the answer an [`visit::Answer`]. The handlers of
-//! steps never route to each other: what they answer goes to the dispatcher ([`dispatch`]), which alone knows them all.
+//! Nothing here knows HTTP: who asks is a [`visit::Visit`], the answer an [`visit::Answer`]. Each concern is a service
+//! with private fields on a shared [`core::Core`], and calls the services below it: core, keys, mail and sessions; then
+//! interactions and profiles; linking; sign-in at providers and on our own page; a person's own account; what apps call;
+//! what the operator does. The handlers of steps never route to each other: what they answer goes to the dispatcher
+//! ([`dispatch`]), which stands above them all.
 
-pub mod access_token;
 pub mod account;
-pub mod audit_days;
-pub mod authorize;
-pub mod brand;
-pub mod cached;
-mod client_guesses;
-pub mod clients;
-mod code;
-mod code_text;
-pub mod consent;
-pub mod credentials;
+pub mod core;
 pub mod directory;
 pub mod dispatch;
-mod email;
-pub mod error;
 pub mod evidence;
 mod guessing;
-mod hint;
+pub mod housekeeping;
 pub mod interaction;
-pub mod introspect;
-mod known_browser;
+pub mod keys;
 pub mod link;
-pub mod logout;
 pub mod mail;
 pub mod manage;
-mod memory;
-pub mod metadata;
-pub mod password_link;
-mod personal;
+mod passwords;
+mod profile;
+pub mod provider;
 pub mod queue;
-pub mod reauthentication;
-mod redeeming;
 pub mod refusal;
-mod refusals;
-pub mod revoke;
-pub mod sessions;
-mod settle;
+pub mod session;
 pub mod sign_in;
-pub mod signing;
 pub mod sso;
-mod to_app;
-pub mod token;
-pub mod upkeep;
-pub mod upstream_logout;
-pub mod userinfo;
 pub mod visit;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::metrics::histogram::Histogram;
-
 use crate::crypto::mac::{MacKey, MacPurpose};
 use crate::crypto::password::{HasherSettings, PasswordError, PasswordHasher};
 use crate::crypto::seal::Sealer;
 use crate::crypto::{CryptoError, MasterKey};
+use crate::flows::account::OwnAccount;
+use crate::flows::core::{Core, StoreMemory};
+use crate::flows::dispatch::Dispatcher;
+use crate::flows::housekeeping::Housekeeping;
+use crate::flows::housekeeping::audit_days::Archive;
+use crate::flows::interaction::Interactions;
+use crate::flows::keys::{FIRST_ALGORITHMS, KeySettings, Keys, SigningError};
+use crate::flows::link::Links;
+use crate::flows::mail::Mails;
+use crate::flows::manage::{Accounts, Health, Limits, Organizations};
+use crate::flows::passwords::Passwords;
+use crate::flows::profile::Profiles;
+use crate::flows::provider::{Authorization, Clients, Logouts, Metadata, TokenSettings, Tokens};
+use crate::flows::session::{SessionSettings, Sessions};
+use crate::flows::sign_in::SignIn;
+use crate::flows::sso::Sso;
 use crate::mail::{Mailer, MailerError, MailerSettings};
-use crate::model::{Clock, IdSequence, Random};
+use crate::model::{Clock, Random};
 use crate::policy::password::PasswordRules;
 use crate::store::{Database, StoreError};
 use crate::upstream::{EgressBuildError, Upstream, UpstreamSettings};
-
-use access_token::VerifiedTokens;
-use client_guesses::ClientGuesses;
-use directory::Directory;
-use memory::StoreMemory;
-use queue::Queue;
-use redeeming::Redemptions;
-use refusals::Refusals;
-use signing::{SigningError, SigningKeys};
 
 /// What the use cases need to know of the configuration.
 #[derive(Debug, Clone)]
@@ -98,10 +80,8 @@ pub struct FlowSettings {
     pub refresh_max: Duration,
     /// What new passwords must be like.
     pub password_rules: PasswordRules,
-    /// The most accounts of an organization.
-    pub max_accounts: i64,
     /// How much an organization may have.
-    pub limits: manage::Limits,
+    pub limits: Limits,
     /// The longest `state`, `nonce` and `claims` of an app, in bytes.
     pub state_bytes: usize,
     /// How passwords are hashed.
@@ -115,30 +95,7 @@ pub struct FlowSettings {
     /// How mails leave.
     pub mail: MailerSettings,
     /// How long the audit log is kept; `None`: for ever.
-    pub audit_archive: Option<audit_days::Archive>,
-}
-
-/// Everything that the use cases share.
-pub struct Broker {
-    database: Arc<Database>,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
-    audit_ids: IdSequence,
-    refusals: Refusals,
-    settings: FlowSettings,
-    sealer: Sealer,
-    queue: Queue,
-    network_mac: MacKey,
-    form_mac: MacKey,
-    code_mac: MacKey,
-    passwords: PasswordHasher,
-    signing: SigningKeys,
-    verified_tokens: VerifiedTokens,
-    directory: Directory,
-    upstream: Upstream,
-    redemptions: Arc<Redemptions>,
-    client_guesses: ClientGuesses,
-    mailer: Arc<Mailer>,
+    pub audit_archive: Option<Archive>,
 }
 
 /// Why the use cases cannot begin.
@@ -164,6 +121,73 @@ pub enum StartError {
     Mail(#[from] MailerError),
 }
 
+impl FlowSettings {
+    const fn sessions(&self) -> SessionSettings {
+        SessionSettings { idle: self.session_idle, max: self.session_max }
+    }
+
+    const fn tokens(&self) -> TokenSettings {
+        TokenSettings {
+            code_lifetime: self.code_lifetime,
+            access_token_lifetime: self.access_token_lifetime,
+            id_token_lifetime: self.id_token_lifetime,
+            refresh_idle: self.refresh_idle,
+            refresh_max: self.refresh_max,
+        }
+    }
+
+    fn keys(&self) -> KeySettings {
+        KeySettings {
+            rotate_every: self.rotate_every,
+            publish_before: self.publish_before,
+            token_lifetime: self.access_token_lifetime.max(self.id_token_lifetime),
+            session_max: self.session_max,
+        }
+    }
+}
+
+/// All services, for those who call use cases.
+pub struct Broker {
+    /// What they share.
+    pub core: Arc<Core>,
+    /// The keys that tokens are signed by.
+    pub keys: Arc<Keys>,
+    /// Mails that people get.
+    pub mails: Arc<Mails>,
+    /// Sessions of browsers.
+    pub sessions: Arc<Sessions>,
+    /// Interactions and the flows that begin them.
+    pub interactions: Arc<Interactions>,
+    /// Links between two sides that one person proves.
+    pub links: Arc<Links>,
+    /// Signing in at identity providers.
+    pub sso: Arc<Sso>,
+    /// The sign-in page, and whatever a person proves there.
+    pub sign_in: Arc<SignIn>,
+    /// A person's own page and what they do there.
+    pub account: Arc<OwnAccount>,
+    /// The authorization endpoint, and the consent that it may need.
+    pub authorization: Arc<Authorization>,
+    /// Apps that prove who they are.
+    pub clients: Arc<Clients>,
+    /// Codes and tokens.
+    pub tokens: Arc<Tokens>,
+    /// Signing out at an app's word.
+    pub logouts: Arc<Logouts>,
+    /// What the broker says of itself.
+    pub metadata: Arc<Metadata>,
+    /// What the operator declares: organizations with all that is theirs.
+    pub organizations: Arc<Organizations>,
+    /// What the operator does with accounts and their evidence.
+    pub accounts: Arc<Accounts>,
+    /// Whether everything that sign-ins need is there.
+    pub health: Arc<Health>,
+    /// What the broker does without being asked.
+    pub housekeeping: Arc<Housekeeping>,
+    /// What goes on with an interaction.
+    pub dispatcher: Arc<Dispatcher>,
+}
+
 impl Broker {
     /// Makes ready: reads the signing keys, and makes the first ones in an empty database.
     pub async fn start(
@@ -174,8 +198,8 @@ impl Broker {
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
         let broker = Self::new(settings, database, master, clock, random)?;
-        broker.extend_keys_at_start().await?;
-        broker.ensure_signing_keys(&signing::FIRST_ALGORITHMS).await?;
+        broker.keys.extend_keys_at_start().await?;
+        broker.keys.ensure_signing_keys(&FIRST_ALGORITHMS).await?;
         Ok(broker)
     }
 
@@ -191,57 +215,50 @@ impl Broker {
         let memory = StoreMemory { database: Arc::clone(&database), clock: Arc::clone(&clock) };
         let upstream =
             Upstream::new(&settings.upstream, Arc::clone(&clock), Arc::clone(&random), Arc::new(memory))?;
+        let upstream = Arc::new(upstream);
+        let hasher = PasswordHasher::start(settings.hasher, Arc::clone(&random))?;
+        let passwords = Arc::new(Passwords { hasher, rules: settings.password_rules });
+        let mailer = Mailer::new(&settings.mail)?;
+        let form_mac = MacKey::derive(master, MacPurpose::FormToken)?;
+        let code_mac = MacKey::derive(master, MacPurpose::Code)?;
+        let network_mac = MacKey::derive(master, MacPurpose::NetworkAddress)?;
+        let core = Core::new(settings.issuer.clone(), database, clock, random, sealer, network_mac);
+        let core = Arc::new(core);
+        macro_rules! service {
+            ($service:ident: $($argument:expr),*) => { Arc::new($service::new(&core, $($argument),*)) };
+        }
+        let keys = service!(Keys: settings.keys());
+        let mails = service!(Mails: mailer);
+        let sessions = service!(Sessions: settings.sessions());
+        let interactions = service!(Interactions: form_mac);
+        let profiles = service!(Profiles: &mails);
+        let links = service!(Links: &interactions, &sessions, &profiles);
+        let sso =
+            service!(Sso: &interactions, &sessions, &profiles, &links, &upstream, settings.limits.accounts);
+        let sign_in = service!(SignIn: &interactions, &sessions, &links, &sso, &mails, &passwords);
+        let clients = service!(Clients:);
+        let tokens = service!(Tokens: &keys, &clients, code_mac, settings.tokens());
+        let limits = settings.limits;
         Ok(Self {
-            upstream,
-            redemptions: Arc::default(),
-            client_guesses: ClientGuesses::default(),
-            mailer: Arc::new(Mailer::new(&settings.mail)?),
-            directory: Directory::new(Arc::clone(&database), &clock),
-            passwords: PasswordHasher::start(settings.hasher, Arc::clone(&random))?,
-            network_mac: MacKey::derive(master, MacPurpose::NetworkAddress)?,
-            form_mac: MacKey::derive(master, MacPurpose::FormToken)?,
-            code_mac: MacKey::derive(master, MacPurpose::Code)?,
-            signing: SigningKeys::default(),
-            verified_tokens: VerifiedTokens::default(),
-            audit_ids: IdSequence::default(),
-            refusals: Refusals::new(),
-            queue: Queue::new(Arc::clone(&database), sealer.clone(), Arc::clone(&clock), Arc::clone(&random)),
-            sealer,
-            settings,
-            database,
-            clock,
-            random,
+            account: service!(OwnAccount: &interactions, &sessions, &profiles, &links, &sign_in),
+            authorization: service!(Authorization: &keys, &interactions, &sessions, &sign_in, settings.state_bytes),
+            logouts: service!(Logouts: &keys, &interactions, &sessions, &upstream, settings.state_bytes),
+            metadata: service!(Metadata: &keys),
+            organizations: service!(Organizations: &keys, &sessions, &profiles, &passwords, limits),
+            accounts: service!(Accounts: &sessions, &profiles, &passwords, limits.accounts),
+            health: service!(Health: &keys, &mails, &upstream),
+            housekeeping: service!(Housekeeping: &keys, settings.audit_archive),
+            dispatcher: service!(Dispatcher: &interactions, &sessions, &links, &sso, &sign_in, &tokens),
+            core,
+            keys,
+            mails,
+            sessions,
+            interactions,
+            links,
+            sso,
+            sign_in,
+            clients,
+            tokens,
         })
-    }
-
-    /// How often the directory's caches asked the database, for the operator's metrics.
-    pub fn directory_loads(&self) -> directory::DirectoryLoads {
-        self.directory.loads()
-    }
-
-    /// For how long calls to the database held the thread of a request, for the operator's metrics; `None` where none
-    /// does.
-    pub fn statement_seconds(&self) -> Option<Histogram> {
-        self.database.statement_seconds()
-    }
-
-    /// The durable queue.
-    pub const fn queue(&self) -> &Queue {
-        &self.queue
-    }
-
-    /// Counts the changes of the directory that this node has seen.
-    pub fn directory_generation(&self) -> u64 {
-        self.directory.generation()
-    }
-
-    /// The broker's issuer.
-    pub fn issuer(&self) -> &str {
-        &self.settings.issuer
-    }
-
-    /// An address of the broker's own.
-    pub(crate) fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.settings.issuer)
     }
 }

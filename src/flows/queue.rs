@@ -15,9 +15,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::error::FlowError;
 use crate::crypto::random;
 use crate::crypto::seal::{Purpose, Sealer};
+use crate::flows::refusal::FlowError;
 use crate::model::{AccountId, Clock, JobId, OrganizationId, Random, Timestamp};
 use crate::store::jobs::{self, Claim, LEFT_OUT, NewJob, QueueState, StoredJob};
 use crate::store::{Database, StoreError, Tx};

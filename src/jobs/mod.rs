@@ -21,7 +21,7 @@ pub fn start(broker: &Arc<Broker>) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
     periodic::start(broker, &mut jobs);
     // Without a way for mails, those that were kept before wait for it.
-    if broker.sends_mail() {
+    if broker.mails.sends_mail() {
         jobs.spawn(Worker::new(Arc::clone(broker), SendMail).run());
     }
     jobs

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::flows::Broker;
-use crate::flows::upkeep::ChangeReader;
+use crate::flows::housekeeping::ChangeReader;
 
 /// How often other nodes' changes are read.
 const READ_CHANGES: Duration = Duration::from_secs(1);
@@ -38,28 +38,28 @@ const WARN: Duration = Duration::from_hours(24);
 pub(super) fn start(broker: &Arc<Broker>, jobs: &mut JoinSet<()>) {
     jobs.spawn(read_changes(Arc::clone(broker)));
     jobs.spawn(every(MOVE_KEYS, "move_keys", Arc::clone(broker), |broker| async move {
-        Ok(broker.reload_signing_keys().await?)
+        Ok(broker.keys.reload_signing_keys().await?)
     }));
     jobs.spawn(every(ROTATE, "rotate_keys", Arc::clone(broker), |broker| async move {
-        broker.rotate_signing_keys(true).await?;
+        broker.keys.rotate_signing_keys(true).await?;
         Ok(())
     }));
     jobs.spawn(every(MEASURE_QUEUE, "measure_queue", Arc::clone(broker), |broker| async move {
-        Ok(broker.queue().measure().await?)
+        Ok(broker.core.queue().measure().await?)
     }));
     jobs.spawn(every(WRITE_REFUSALS, "write_refusals", Arc::clone(broker), |broker| async move {
-        Ok(broker.write_counted_refusals().await?)
+        Ok(broker.core.write_counted_refusals().await?)
     }));
     jobs.spawn(every(SWEEP, "sweep", Arc::clone(broker), |broker| async move {
-        broker.sweep().await?;
+        broker.housekeeping.sweep().await?;
         Ok(())
     }));
     jobs.spawn(every(EXPORT_AUDIT, "export_audit", Arc::clone(broker), |broker| async move {
-        broker.export_old_days().await?;
+        broker.housekeeping.export_old_days().await?;
         Ok(())
     }));
     jobs.spawn(every(WARN, "warn_of_ending_secrets", Arc::clone(broker), |broker| async move {
-        Ok(broker.warn_of_ending_secrets().await?)
+        Ok(broker.health.warn_of_ending_secrets().await?)
     }));
 }
 
@@ -69,7 +69,7 @@ async fn read_changes(broker: Arc<Broker>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = broker.forget_changes(&mut reader).await {
+        if let Err(error) = broker.housekeeping.forget_changes(&mut reader).await {
             tracing::warn!(%error, "what other nodes have changed could not be read");
         }
     }

@@ -13,7 +13,7 @@ impl Job for SendMail {
     type Payload = MailToSend;
 
     async fn run(&self, broker: &Broker, mail: &MailToSend) -> Result<(), Failure> {
-        broker.send_mail(mail).await
+        broker.mails.send_mail(mail).await
     }
 
     async fn given_up(
@@ -23,6 +23,6 @@ impl Job for SendMail {
         job: &ClaimedJob,
         mail: Option<&MailToSend>,
     ) -> Result<(), StoreError> {
-        broker.note_unsent_mail(tx, job, mail).await
+        broker.mails.note_unsent_mail(tx, job, mail).await
     }
 }

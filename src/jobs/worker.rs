@@ -114,7 +114,7 @@ impl<J: Job> Worker<J> {
         if most == 0 {
             return Ok(0);
         }
-        let claimed = self.broker.queue().claim::<J::Payload>(most, &self.full()).await?;
+        let claimed = self.broker.core.queue().claim::<J::Payload>(most, &self.full()).await?;
         let begun = claimed.len();
         for job in claimed {
             let organization = job.organization();
@@ -157,14 +157,14 @@ impl<J: Job> Worker<J> {
 
 /// Runs a job that was claimed, and notes what became of it.
 async fn attempt<J: Job>(broker: &Broker, job: &J, notes: &Semaphore, claimed: &ClaimedJob) {
-    let opened = broker.queue().open::<J::Payload>(claimed);
+    let opened = broker.core.queue().open::<J::Payload>(claimed);
     let ran = match &opened {
         Ok(payload) => run(broker, job, claimed, payload).await,
         Err(failure) => Err(failure.clone()),
     };
     let _turn = notes.acquire().await;
     let noted = match ran {
-        Ok(()) => broker.queue().finish(claimed).await,
+        Ok(()) => broker.core.queue().finish(claimed).await,
         Err(failure) => note_failure(broker, job, claimed, opened.as_ref().ok(), &failure).await,
     };
     if let Err(error) = noted {
@@ -178,7 +178,7 @@ async fn run<J: Job>(
     claimed: &ClaimedJob,
     payload: &J::Payload,
 ) -> Result<(), Failure> {
-    broker.queue().require_useful(claimed)?;
+    broker.core.queue().require_useful(claimed)?;
     let ran = timeout(LEASE, job.run(broker, payload)).await;
     ran.unwrap_or_else(|_| Err(Failure::passing("too_slow", "it took longer than its lease")))
 }
@@ -194,10 +194,10 @@ async fn note_failure<J: Job>(
     let (name, id, attempts) = (J::Payload::NAME, claimed.id(), claimed.attempts());
     if !is_final {
         tracing::warn!(job = name, %id, attempts, code, detail, "a job failed, and is tried again");
-        return broker.queue().postpone(claimed, failure).await;
+        return broker.core.queue().postpone(claimed, failure).await;
     }
     tracing::warn!(job = name, %id, attempts, code, detail, "a job was given up");
-    let Some(mut tx) = broker.queue().give_up(claimed, failure).await? else { return Ok(()) };
+    let Some(mut tx) = broker.core.queue().give_up(claimed, failure).await? else { return Ok(()) };
     job.given_up(broker, &mut tx, claimed, payload).await?;
     tx.commit().await
 }

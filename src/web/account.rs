@@ -13,8 +13,7 @@ use super::pages::{Account, SessionRow, SignedInVia, path};
 use super::request::Browser;
 use super::respond::{answer, outcome, page, refusal, see_other};
 use super::state::Web;
-use crate::flows::account::{AccountView, SessionView};
-use crate::flows::link::ProfileView;
+use crate::flows::account::{AccountView, ProfileView, SessionView};
 use crate::flows::visit::NextPage;
 
 /// The query parameter that says what was just done.
@@ -34,9 +33,9 @@ pub fn routes() -> Router<Web> {
 }
 
 async fn show_account(State(web): State<Web>, browser: Browser) -> Response {
-    match web.broker.view_account(&browser.visit).await {
+    match web.broker.account.view_account(&browser.visit).await {
         Ok(Some(view)) => page(StatusCode::OK, &account_page(&web, &browser, view)),
-        Ok(None) => outcome(&web, &browser, web.broker.begin_own_sign_in(&browser.visit).await).await,
+        Ok(None) => outcome(&web, &browser, web.broker.sign_in.begin_own_sign_in(&browser.visit).await).await,
         Err(error) => refusal(&web, &browser, error).await,
     }
 }
@@ -90,7 +89,7 @@ fn signed_in_via(profiles: &[ProfileView]) -> SignedInVia {
 
 async fn end_session(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
     let session = form.get("session").unwrap_or_default();
-    match web.broker.end_own_session(&browser.visit, session).await {
+    match web.broker.account.end_own_session(&browser.visit, session).await {
         Ok(done) if done.next == NextPage::Account => {
             see_other(&path::with_query(path::ACCOUNT, DONE, SESSION_ENDED))
         }
@@ -99,14 +98,14 @@ async fn end_session(State(web): State<Web>, SessionForm { browser, form }: Sess
 }
 
 async fn end_other_sessions(State(web): State<Web>, SessionForm { browser, .. }: SessionForm) -> Response {
-    match web.broker.end_own_other_sessions(&browser.visit).await {
+    match web.broker.account.end_own_other_sessions(&browser.visit).await {
         Ok(_) => see_other(&path::with_query(path::ACCOUNT, DONE, OTHERS_ENDED)),
         Err(error) => refusal(&web, &browser, error).await,
     }
 }
 
 async fn sign_out(State(web): State<Web>, SessionForm { browser, .. }: SessionForm) -> Response {
-    match web.broker.sign_out(&browser.visit).await {
+    match web.broker.logouts.sign_out(&browser.visit).await {
         Ok(Some(done)) => answer(&done),
         // There is something to ask first, and one page that asks it.
         Ok(None) => see_other(path::LOGOUT),

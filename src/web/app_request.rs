@@ -15,8 +15,8 @@ use url::form_urlencoded;
 use super::oauth::refuse;
 use super::request::{Browser, FormError, UncheckedForm};
 use super::state::Web;
-use crate::flows::clients::ClientCredentials;
 use crate::flows::directory::AppEntry;
+use crate::flows::provider::clients::ClientCredentials;
 use crate::flows::refusal::Reason;
 use crate::model::Secret;
 use crate::protocol::count::MOST;
@@ -46,7 +46,7 @@ impl FromRequestParts<Web> for Caller {
             Err(browser) => {
                 let network = browser.visit.network();
                 Err(refuse(
-                    web.broker.refuse_request(&network, Reason::TooManyParameters, too_many()).await,
+                    web.broker.clients.refuse_request(&network, Reason::TooManyParameters, too_many()).await,
                     false,
                 ))
             }
@@ -80,7 +80,7 @@ impl FromRequest<Web> for AppRequest {
         let (form, basic) = match read {
             Ok(read) => read,
             Err((reason, error)) => {
-                let error = web.broker.refuse_request(&network, reason, error).await;
+                let error = web.broker.clients.refuse_request(&network, reason, error).await;
                 return Err(refuse(error, tried_basic));
             }
         };
@@ -89,7 +89,7 @@ impl FromRequest<Web> for AppRequest {
             form_id: form.get("client_id").map(str::to_owned),
             form_secret: form.get("client_secret").map(Secret::new),
         };
-        match web.broker.authenticate_client(&network, &credentials).await {
+        match web.broker.clients.authenticate_client(&network, &credentials).await {
             Ok(client) => Ok(Self { client, form, network, tried_basic }),
             Err(error) => Err(refuse(error, tried_basic)),
         }

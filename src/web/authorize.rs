@@ -18,7 +18,7 @@ pub fn routes() -> Router<Web> {
 }
 
 async fn authorize(State(web): State<Web>, browser: Browser) -> Response {
-    let result = web.broker.begin_authorization(&browser.visit, &browser.query).await;
+    let result = web.broker.authorization.begin_authorization(&browser.visit, &browser.query).await;
     outcome(&web, &browser, result).await
 }
 

@@ -20,7 +20,7 @@ pub fn routes() -> Router<Web> {
 
 async fn show_consent(State(web): State<Web>, browser: Browser) -> Response {
     let handle = browser.query.get("flow").unwrap_or_default();
-    let view = match web.broker.view_consent(&browser.visit, handle).await {
+    let view = match web.broker.authorization.view_consent(&browser.visit, handle).await {
         Ok(view) => view,
         Err(error) => return refusal(&web, &browser, error).await,
     };
@@ -44,9 +44,10 @@ async fn post_consent(State(web): State<Web>, FlowForm { browser, handle, form }
         Some("allow") => true,
         Some("deny") => false,
         _ => {
-            let refused = web.broker.refuse_form(Reason::ConsentUnanswered);
+            let refused = web.broker.core.refuse_form(Reason::ConsentUnanswered);
             return refusal(&web, &browser, refused).await;
         }
     };
-    outcome(&web, &browser, web.broker.answer_consent(&browser.visit, handle, allowed).await).await
+    outcome(&web, &browser, web.broker.authorization.answer_consent(&browser.visit, handle, allowed).await)
+        .await
 }

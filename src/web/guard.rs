@@ -29,7 +29,7 @@ impl FromRequest<Web> for FlowForm {
     async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
         let (browser, form, _) = read(request, web).await?;
         let handle = form.get("flow").unwrap_or_default().to_owned();
-        let subject = web.broker.read_handle(&handle).map(|name| name.id.to_string());
+        let subject = web.broker.interactions.read_handle(&handle).map(|name| name.id.to_string());
         require_own(web, &browser, &form, subject.as_deref()).await?;
         Ok(Self { browser, handle, form })
     }
@@ -48,7 +48,7 @@ impl FromRequest<Web> for SessionForm {
 
     async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
         let (browser, form, _) = read(request, web).await?;
-        match web.broker.own_form_subject(&browser.visit).await {
+        match web.broker.account.own_form_subject(&browser.visit).await {
             Ok(subject) => require_own(web, &browser, &form, subject.as_deref()).await?,
             Err(error) => return Err(refusal(web, &browser, error).await),
         }
@@ -98,8 +98,8 @@ async fn require_own(
         RequestOrigin::Foreign => false,
         RequestOrigin::Unknown => {
             let token = form.get("form_token").unwrap_or_default();
-            subject.is_some_and(|subject| web.broker.is_form_token(subject, token))
+            subject.is_some_and(|subject| web.broker.interactions.is_form_token(subject, token))
         }
     };
-    if own { Ok(()) } else { Err(refusal(web, browser, web.broker.refuse_cross_site()).await) }
+    if own { Ok(()) } else { Err(refusal(web, browser, web.broker.core.refuse_cross_site()).await) }
 }

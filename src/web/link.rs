@@ -33,7 +33,7 @@ async fn show_offer(State(web): State<Web>, browser: Browser) -> Response {
 
 async fn offer(web: &Web, browser: &Browser, handle: &str, failure: Option<Failure>) -> Response {
     let status = if failure.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    match web.broker.view_offer(&browser.visit, handle).await {
+    match web.broker.links.view_offer(&browser.visit, handle).await {
         Ok(view) => page(status, &offer_page(web, browser, view, failure)),
         Err(error) => refusal(web, browser, error).await,
     }
@@ -74,12 +74,12 @@ async fn post_offer(State(web): State<Web>, FlowForm { browser, handle, form }: 
         (Some("link"), Some(profile)) => OfferAnswer::Link(profile),
         _ => return offer(&web, &browser, handle, Some(Failure::new(PublicCode::LinkUnanswered))).await,
     };
-    outcome(&web, &browser, web.broker.answer_offer(&browser.visit, handle, answer).await).await
+    outcome(&web, &browser, web.broker.links.answer_offer(&browser.visit, handle, answer).await).await
 }
 
 async fn show_confirmation(State(web): State<Web>, browser: Browser) -> Response {
     let handle = browser.query.get("flow").unwrap_or_default();
-    match web.broker.view_link_confirmation(&browser.visit, handle).await {
+    match web.broker.links.view_link_confirmation(&browser.visit, handle).await {
         Ok(view) => page(StatusCode::OK, &confirmation_page(&web, &browser, view)),
         Err(error) => refusal(&web, &browser, error).await,
     }
@@ -138,12 +138,12 @@ async fn post_confirmation(State(web): State<Web>, FlowForm { browser, handle, f
         (Some("cancel"), _, _) => ConfirmAnswer::Cancel,
         (Some("link"), Ok(keep), Ok(local_of)) => ConfirmAnswer::Link { keep, local_of },
         _ => {
-            let refused = web.broker.refuse_form(Reason::LinkUnanswered);
+            let refused = web.broker.core.refuse_form(Reason::LinkUnanswered);
             return refusal(&web, &browser, refused).await;
         }
     };
     let linked = answer != ConfirmAnswer::Cancel;
-    let answered = web.broker.answer_link_confirmation(&browser.visit, handle, answer).await;
+    let answered = web.broker.links.answer_link_confirmation(&browser.visit, handle, answer).await;
     match proceed(&web, &browser, answered).await {
         Ok(next) if linked && next.next == NextPage::Account => {
             with_cookies(see_other(&path::with_query(path::ACCOUNT, DONE, LINKED)), &next.cookies)

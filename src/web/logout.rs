@@ -11,7 +11,7 @@ use super::pages::{AppHome, Form, Logout as LogoutPage, Person, SignedOut, path}
 use super::request::{Browser, UncheckedForm};
 use super::respond::{answer, ask_again, outcome, page, refusal};
 use super::state::Web;
-use crate::flows::logout::{Logout, LogoutView};
+use crate::flows::provider::logout::{Logout, LogoutView};
 use crate::flows::refusal::Reason;
 
 /// The routes of this file.
@@ -23,7 +23,7 @@ pub fn routes() -> Router<Web> {
 }
 
 async fn logout(State(web): State<Web>, browser: Browser) -> Response {
-    match web.broker.begin_logout(&browser.visit, &browser.query).await {
+    match web.broker.logouts.begin_logout(&browser.visit, &browser.query).await {
         Ok(Logout::Done(done)) => answer(&done),
         Ok(Logout::Ask(view)) => page(StatusCode::OK, &logout_page(&web, &browser, view)),
         Err(error) => refusal(&web, &browser, error).await,
@@ -51,16 +51,16 @@ async fn confirm_logout(State(web): State<Web>, SessionForm { browser, form }: S
         Some("upstream") => true,
         Some("local") => false,
         _ => {
-            let refused = web.broker.refuse_form(Reason::ScopeUnknown);
+            let refused = web.broker.core.refuse_form(Reason::ScopeUnknown);
             return refusal(&web, &browser, refused).await;
         }
     };
     let handle = form.get("flow").unwrap_or_default();
-    outcome(&web, &browser, web.broker.confirm_logout(&browser.visit, handle, upstream).await).await
+    outcome(&web, &browser, web.broker.logouts.confirm_logout(&browser.visit, handle, upstream).await).await
 }
 
 async fn show_signed_out(State(web): State<Web>, browser: Browser) -> Response {
-    match web.broker.signed_out_app(browser.query.get("client_id")).await {
+    match web.broker.logouts.signed_out_app(browser.query.get("client_id")).await {
         Ok(link) => {
             let frame = web.pages.frame(browser.locale, &browser.here);
             let app = link.and_then(|link| link.home.map(|home| AppHome { name: link.name, home }));

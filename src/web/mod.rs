@@ -33,7 +33,7 @@ use axum::response::Response;
 use axum::routing::get;
 use http::{HeaderMap, StatusCode};
 
-use crate::flows::error::FlowError;
+use crate::flows::refusal::FlowError;
 use crate::flows::refusal::PublicCode;
 use asset::organization_of;
 use request::Browser;
@@ -69,7 +69,7 @@ async fn get_asset(State(web): State<Web>, Path(file): Path<String>, headers: He
     let Some(organization) = organization_of(&file) else {
         return plain(StatusCode::NOT_FOUND, "There is no such file.");
     };
-    match web.broker.look(organization).await {
+    match web.broker.core.look(organization).await {
         Ok(look) => web
             .pages
             .assets()

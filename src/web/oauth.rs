@@ -17,9 +17,9 @@ use super::app_request::{AppRequest, Caller, too_many};
 use super::request::{FormError, TriedForm};
 use super::respond::{no_store, retry_after};
 use super::state::Web;
-use crate::flows::error::EndpointError;
+use crate::flows::provider::token::TokenRequest;
+use crate::flows::refusal::EndpointError;
 use crate::flows::refusal::Reason;
-use crate::flows::token::TokenRequest;
 use crate::model::Secret;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 
@@ -59,11 +59,11 @@ async fn allow_any_origin(mut response: Response) -> Response {
 }
 
 async fn get_metadata(State(web): State<Web>) -> Response {
-    cacheable(web.broker.metadata())
+    cacheable(web.broker.metadata.metadata())
 }
 
 async fn get_keys(State(web): State<Web>) -> Response {
-    cacheable(web.broker.public_keys())
+    cacheable(web.broker.metadata.public_keys())
 }
 
 /// Apps may keep metadata and keys for five minutes; a new key is published much longer before it signs.
@@ -82,7 +82,7 @@ fn cacheable(result: Result<impl Serialize, EndpointError>) -> Response {
 async fn post_token(State(web): State<Web>, request: AppRequest) -> Response {
     let AppRequest { client, form, network, tried_basic } = &request;
     let request = TokenRequest { client, network, form };
-    match web.broker.issue_tokens(&request).await {
+    match web.broker.tokens.issue_tokens(&request).await {
         Ok(answer) => no_store(json(StatusCode::OK, &answer)),
         Err(error) => refuse(error, *tried_basic),
     }
@@ -90,7 +90,7 @@ async fn post_token(State(web): State<Web>, request: AppRequest) -> Response {
 
 async fn post_introspect(State(web): State<Web>, request: AppRequest) -> Response {
     let token = request.form.get("token");
-    match web.broker.introspect(&request.client, &request.network, token).await {
+    match web.broker.tokens.introspect(&request.client, &request.network, token).await {
         Ok(answer) => no_store(json(StatusCode::OK, &answer)),
         Err(error) => refuse(error, request.tried_basic),
     }
@@ -98,7 +98,7 @@ async fn post_introspect(State(web): State<Web>, request: AppRequest) -> Respons
 
 async fn post_revoke(State(web): State<Web>, request: AppRequest) -> Response {
     let token = request.form.get("token");
-    match web.broker.revoke(&request.client, &request.network, token).await {
+    match web.broker.tokens.revoke(&request.client, &request.network, token).await {
         Ok(()) => no_store(empty(StatusCode::OK)),
         Err(error) => refuse(error, request.tried_basic),
     }
@@ -134,7 +134,7 @@ async fn post_userinfo(
 
 /// Refuses a request at userinfo that is malformed (RFC 6750, section 3.1).
 async fn refuse_bearer(web: &Web, network: &str, reason: Reason, error: OAuthError) -> Response {
-    match web.broker.refuse_request(network, reason, error).await {
+    match web.broker.clients.refuse_request(network, reason, error).await {
         EndpointError::Refused(error) => bearer_error(StatusCode::BAD_REQUEST, Some(&error)),
         other => refuse(other, false),
     }
@@ -143,7 +143,7 @@ async fn refuse_bearer(web: &Web, network: &str, reason: Reason, error: OAuthErr
 async fn userinfo(web: &Web, network: &str, token: Option<Secret>) -> Response {
     // Nothing was presented, so nothing was decided: the answer only says how to ask (RFC 6750, section 3.1).
     let Some(token) = token else { return bearer_error(StatusCode::UNAUTHORIZED, None) };
-    match web.broker.userinfo(network, token.expose()).await {
+    match web.broker.tokens.userinfo(network, token.expose()).await {
         Ok(claims) => no_store(json(StatusCode::OK, &claims)),
         Err(EndpointError::Refused(error)) => {
             let status = match error.code {

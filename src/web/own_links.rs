@@ -14,10 +14,11 @@ use super::request::Browser;
 use super::respond::{answer, outcome, page, refusal, see_other};
 use super::sign_in::choices;
 use super::state::Web;
-use crate::flows::error::FlowError;
-use crate::flows::link::{AddProfileView, AddWay, LedgerView, ProfileView, UndoView, UnlinkView};
-use crate::flows::reauthentication::{EnteredCode, MailCodeView, Sensitive};
+use crate::flows::account::{AddProfileView, AddWay, LedgerView, ProfileView, UndoView, UnlinkView};
+use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{PublicCode, Reason};
+use crate::flows::sign_in::mail_code::{EnteredCode, MailCodeView};
+use crate::flows::sign_in::reauthentication::Sensitive;
 use crate::flows::visit::NextPage;
 use crate::model::SensitiveAction;
 
@@ -46,7 +47,7 @@ async fn sensitive<T>(
 }
 
 async fn show_add(State(web): State<Web>, browser: Browser) -> Response {
-    let result = web.broker.view_add_profile(&browser.visit).await;
+    let result = web.broker.account.view_add_profile(&browser.visit).await;
     sensitive(&web, &browser, result, |view: AddProfileView| {
         let add = AddProfile {
             frame: web.pages.branded(browser.locale, &browser.here, view.brand),
@@ -65,17 +66,17 @@ async fn post_add(State(web): State<Web>, SessionForm { browser, form }: Session
         None => None,
     };
     let Some(way) = way else {
-        let refused = web.broker.refuse_form(Reason::ConnectionMalformed);
+        let refused = web.broker.core.refuse_form(Reason::ConnectionMalformed);
         return refusal(&web, &browser, refused).await;
     };
-    outcome(&web, &browser, web.broker.begin_add_profile(&browser.visit, way).await).await
+    outcome(&web, &browser, web.broker.account.begin_add_profile(&browser.visit, way).await).await
 }
 
 async fn show_unlink(State(web): State<Web>, browser: Browser) -> Response {
     let Some(profile) = browser.query.get("profile").and_then(|text| text.parse().ok()) else {
         return refusal(&web, &browser, FlowError::refused(PublicCode::NotFound)).await;
     };
-    let result = web.broker.view_unlink(&browser.visit, profile).await;
+    let result = web.broker.account.view_unlink(&browser.visit, profile).await;
     sensitive(&web, &browser, result, |view: UnlinkView| {
         let unlink = Unlink {
             frame: web.pages.branded(browser.locale, &browser.here, view.brand),
@@ -89,9 +90,9 @@ async fn show_unlink(State(web): State<Web>, browser: Browser) -> Response {
 
 async fn post_unlink(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
     let Some(profile) = form.get("profile").and_then(|text| text.parse().ok()) else {
-        return refusal(&web, &browser, web.broker.refuse_form(Reason::ProfileMalformed)).await;
+        return refusal(&web, &browser, web.broker.core.refuse_form(Reason::ProfileMalformed)).await;
     };
-    match web.broker.unlink(&browser.visit, profile).await {
+    match web.broker.account.unlink(&browser.visit, profile).await {
         Ok(next) if next.next == NextPage::Account => {
             see_other(&path::with_query(path::ACCOUNT, DONE, UNLINKED))
         }
@@ -103,7 +104,7 @@ async fn show_undo(State(web): State<Web>, browser: Browser) -> Response {
     let Some(entry) = browser.query.get("entry").and_then(|text| text.parse().ok()) else {
         return refusal(&web, &browser, FlowError::refused(PublicCode::NotFound)).await;
     };
-    let result = web.broker.view_undo(&browser.visit, entry).await;
+    let result = web.broker.account.view_undo(&browser.visit, entry).await;
     sensitive(&web, &browser, result, |view: UndoView| {
         let undo = Undo {
             frame: web.pages.branded(browser.locale, &browser.here, view.brand),
@@ -117,16 +118,16 @@ async fn show_undo(State(web): State<Web>, browser: Browser) -> Response {
 
 async fn post_undo(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
     let Some(entry) = form.get("entry").and_then(|text| text.parse().ok()) else {
-        return refusal(&web, &browser, web.broker.refuse_form(Reason::EntryMalformed)).await;
+        return refusal(&web, &browser, web.broker.core.refuse_form(Reason::EntryMalformed)).await;
     };
-    outcome(&web, &browser, web.broker.undo_own_link(&browser.visit, entry).await).await
+    outcome(&web, &browser, web.broker.account.undo_own_link(&browser.visit, entry).await).await
 }
 
 async fn show_code(State(web): State<Web>, browser: Browser) -> Response {
     let Some(place) = browser.query.get("place").and_then(path::read_place) else {
         return refusal(&web, &browser, FlowError::refused(PublicCode::NotFound)).await;
     };
-    let result = web.broker.view_mail_code(&browser.visit, place).await;
+    let result = web.broker.sign_in.view_mail_code(&browser.visit, place).await;
     sensitive(&web, &browser, result, |view| {
         page(StatusCode::OK, &code_page(&web, &browser, place, view, None))
     })
@@ -154,20 +155,20 @@ fn code_page<'w>(
 
 async fn send_code(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
     let Some(place) = form.get("place").and_then(path::read_place) else {
-        return refusal(&web, &browser, web.broker.refuse_form(Reason::PlaceMalformed)).await;
+        return refusal(&web, &browser, web.broker.core.refuse_form(Reason::PlaceMalformed)).await;
     };
-    outcome(&web, &browser, web.broker.send_mail_code(&browser.visit, place).await).await
+    outcome(&web, &browser, web.broker.sign_in.send_mail_code(&browser.visit, place).await).await
 }
 
 async fn post_code(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
     let Some(place) = form.get("place").and_then(path::read_place) else {
-        return refusal(&web, &browser, web.broker.refuse_form(Reason::PlaceMalformed)).await;
+        return refusal(&web, &browser, web.broker.core.refuse_form(Reason::PlaceMalformed)).await;
     };
     let entered = form.get("code").unwrap_or_default();
-    match web.broker.enter_mail_code(&browser.visit, place, entered).await {
+    match web.broker.sign_in.enter_mail_code(&browser.visit, place, entered).await {
         Ok(EnteredCode::Right(next)) => answer(&next),
         Ok(EnteredCode::Wrong) => {
-            let result = web.broker.view_mail_code(&browser.visit, place).await;
+            let result = web.broker.sign_in.view_mail_code(&browser.visit, place).await;
             sensitive(&web, &browser, result, |view| {
                 let failure = Failure::new(PublicCode::MailCodeWrong);
                 let status = failure.status();

@@ -13,8 +13,8 @@ use super::pages::{Failure, Form, PasswordSet, SetPassword, path};
 use super::request::Browser;
 use super::respond::{page, refusal, see_other};
 use super::state::Web;
-use crate::flows::password_link::{BrokenRule, PasswordLinkView, SetPassword as Outcome};
 use crate::flows::refusal::PublicCode;
+use crate::flows::sign_in::password_link::{BrokenRule, PasswordLinkView, SetPassword as Outcome};
 use crate::model::Secret;
 
 /// The routes of this file.
@@ -29,7 +29,7 @@ async fn show_done(State(web): State<Web>, browser: Browser) -> Response {
 }
 
 async fn show_form(State(web): State<Web>, browser: Browser, Path(token): Path<String>) -> Response {
-    match web.broker.view_password_link(&token).await {
+    match web.broker.sign_in.view_password_link(&token).await {
         Ok(view) => page(StatusCode::OK, &form_page(&web, &browser, view, None)),
         Err(error) => refusal(&web, &browser, error).await,
     }
@@ -56,9 +56,9 @@ async fn post_password(
     MailedLinkForm { browser, token, form }: MailedLinkForm,
 ) -> Response {
     let new = Secret::new(form.get("new_password").unwrap_or_default());
-    match web.broker.set_password_by_link(&browser.visit, &token, &new).await {
+    match web.broker.sign_in.set_password_by_link(&browser.visit, &token, &new).await {
         Ok(Outcome::Done) => see_other(path::PASSWORD_SET),
-        Ok(Outcome::Broken(broken)) => match web.broker.view_password_link(&token).await {
+        Ok(Outcome::Broken(broken)) => match web.broker.sign_in.view_password_link(&token).await {
             Ok(view) => {
                 let again = form_page(&web, &browser, view, Some(broken));
                 page(status(&PublicCode::PasswordRules), &again)

@@ -13,7 +13,7 @@ use super::cookies::Cookies;
 use super::locale::Locale;
 use super::respond::{plain, refusal};
 use super::state::Web;
-use crate::flows::error::FlowError;
+use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{PublicCode, Reason};
 use crate::flows::visit::Visit;
 use crate::model::ConnectionId;
@@ -103,7 +103,7 @@ impl Browser {
             },
             locale: Locale::choose([wish, cookies.language.as_deref()].into_iter().flatten(), accepted),
             chosen_language: cookies.language.clone(),
-            origin: RequestOrigin::read(headers, web.broker.issuer()),
+            origin: RequestOrigin::read(headers, web.broker.core.issuer()),
             accept_language: accepted.map(str::to_owned),
             here,
             query,
@@ -125,7 +125,7 @@ impl FromRequestParts<Web> for Browser {
 
 /// The page that refuses a query or a form with too many parameters.
 async fn too_many(web: &Web, browser: &Browser) -> Response {
-    refusal(web, browser, web.broker.refuse_form(Reason::TooManyParameters)).await
+    refusal(web, browser, web.broker.core.refuse_form(Reason::TooManyParameters)).await
 }
 
 /// The client's address, as the listener found it.

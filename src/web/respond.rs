@@ -12,9 +12,9 @@ use super::pages::{AppHome, ErrorPage, Failure, path};
 use super::request::{Browser, UncheckedForm};
 use super::state::Web;
 use super::text::whole_seconds;
-use crate::flows::error::{FlowError, private_detail};
 use crate::flows::interaction::Handled;
 use crate::flows::refusal::{Clashing, PublicCode, Reason, RefusalView, Told, Wait};
+use crate::flows::refusal::{FlowError, private_detail};
 use crate::flows::visit::{Answer, CookieChange, NextPage};
 use crate::model::SensitiveAction;
 
@@ -57,7 +57,7 @@ pub async fn ask_again(
 ) -> Response {
     let query = form.to_text();
     if query.len() > MAX_QUERY {
-        return refusal(web, browser, web.broker.refuse_form(Reason::RequestTooLong)).await;
+        return refusal(web, browser, web.broker.core.refuse_form(Reason::RequestTooLong)).await;
     }
     see_other(&format!("{path}?{query}"))
 }
@@ -131,12 +131,12 @@ pub async fn proceed(
     browser: &Browser,
     result: Result<impl Into<Handled>, FlowError>,
 ) -> Result<Answer, FlowError> {
-    web.broker.proceed(&browser.visit, result?.into()).await
+    web.broker.dispatcher.proceed(&browser.visit, result?.into()).await
 }
 
 /// The page, or the redirect, that tells of a refusal. Its record is written here, once.
 pub async fn refusal(web: &Web, browser: &Browser, error: FlowError) -> Response {
-    let error = match web.broker.settle(&browser.visit, error).await {
+    let error = match web.broker.core.settle(&browser.visit, error).await {
         Ok(told) => return tell(web, browser, told),
         Err(error) => error,
     };

@@ -11,9 +11,10 @@ use super::pages::{Choice, ConnectionChoice, DomainEntry, Failure, Form, Frame, 
 use super::request::Browser;
 use super::respond::{answer, outcome, page, refusal, retry_after, see_other, tell};
 use super::state::Web;
-use crate::flows::error::FlowError;
+use crate::flows::directory::ConnectionView;
+use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{PublicCode, Reason, RefusalView, Told};
-use crate::flows::sign_in::{ConnectionView, SignInPurpose, SignInView};
+use crate::flows::sign_in::{SignInPurpose, SignInView};
 use crate::model::Secret;
 
 /// The routes of this file.
@@ -38,9 +39,9 @@ const fn shows_form_again(code: &PublicCode) -> bool {
 
 async fn show_sign_in(State(web): State<Web>, browser: Browser) -> Response {
     let Some(flow) = browser.query.get("flow") else {
-        return outcome(&web, &browser, web.broker.begin_own_sign_in(&browser.visit).await).await;
+        return outcome(&web, &browser, web.broker.sign_in.begin_own_sign_in(&browser.visit).await).await;
     };
-    match web.broker.view_sign_in(&browser.visit, flow).await {
+    match web.broker.sign_in.view_sign_in(&browser.visit, flow).await {
         Ok(view) => {
             let username = view.username.clone();
             page(StatusCode::OK, &sign_in_page(&web, &browser, view, username, None))
@@ -53,10 +54,10 @@ async fn post_sign_in(State(web): State<Web>, FlowForm { browser, handle, form }
     let handle = handle.as_str();
     let entered = form.get("username").unwrap_or_default();
     let password = Secret::new(form.get("password").unwrap_or_default());
-    let result = web.broker.sign_in_with_password(&browser.visit, handle, entered, password).await;
+    let result = web.broker.sign_in.sign_in_with_password(&browser.visit, handle, entered, password).await;
     match result {
         Err(FlowError::Refused(refused)) if shows_form_again(&refused.code) => {
-            match web.broker.settle(&browser.visit, FlowError::Refused(refused)).await {
+            match web.broker.core.settle(&browser.visit, FlowError::Refused(refused)).await {
                 Ok(Told::Person(again)) => sign_in_again(&web, &browser, handle, entered, *again).await,
                 Ok(told) => tell(&web, &browser, told),
                 Err(error) => refusal(&web, &browser, error).await,
@@ -73,7 +74,7 @@ async fn sign_in_again(
     entered: &str,
     again: RefusalView,
 ) -> Response {
-    let view = match web.broker.view_sign_in(&browser.visit, handle).await {
+    let view = match web.broker.sign_in.view_sign_in(&browser.visit, handle).await {
         Ok(view) => view,
         Err(error) => return refusal(web, browser, error).await,
     };
@@ -140,8 +141,8 @@ async fn show_domain(State(web): State<Web>, browser: Browser) -> Response {
     let handle = browser.query.get("flow").unwrap_or_default();
     let entered = browser.query.get("domain");
     let view = match entered {
-        Some(entered) => web.broker.view_choice(&browser.visit, handle, entered).await,
-        None => web.broker.view_sign_in(&browser.visit, handle).await,
+        Some(entered) => web.broker.sign_in.view_choice(&browser.visit, handle, entered).await,
+        None => web.broker.sign_in.view_sign_in(&browser.visit, handle).await,
     };
     match (view, entered) {
         (Err(error), _) => refusal(&web, &browser, error).await,
@@ -176,15 +177,15 @@ fn domain_page<'w>(
 async fn post_domain(State(web): State<Web>, FlowForm { browser, handle, form }: FlowForm) -> Response {
     let handle = handle.as_str();
     let entered = form.get("domain").unwrap_or_default();
-    match web.broker.sign_in_by_name(&browser.visit, handle, entered).await {
+    match web.broker.sign_in.sign_in_by_name(&browser.visit, handle, entered).await {
         Ok(next) => answer(&next),
         Err(FlowError::Refused(refused)) if refused.code == PublicCode::UnknownDomain => {
-            let unknown = match web.broker.settle(&browser.visit, FlowError::Refused(refused)).await {
+            let unknown = match web.broker.core.settle(&browser.visit, FlowError::Refused(refused)).await {
                 Ok(Told::Person(unknown)) => unknown,
                 Ok(told) => return tell(&web, &browser, told),
                 Err(error) => return refusal(&web, &browser, error).await,
             };
-            let view = match web.broker.view_sign_in(&browser.visit, handle).await {
+            let view = match web.broker.sign_in.view_sign_in(&browser.visit, handle).await {
                 Ok(view) => view,
                 Err(error) => return refusal(&web, &browser, error).await,
             };
@@ -201,8 +202,9 @@ async fn post_domain(State(web): State<Web>, FlowForm { browser, handle, form }:
 async fn post_connection(State(web): State<Web>, FlowForm { browser, handle, form }: FlowForm) -> Response {
     let handle = handle.as_str();
     let Some(connection) = form.get("connection").and_then(|text| text.parse().ok()) else {
-        let refused = web.broker.refuse_form(Reason::ConnectionMalformed);
+        let refused = web.broker.core.refuse_form(Reason::ConnectionMalformed);
         return refusal(&web, &browser, refused).await;
     };
-    outcome(&web, &browser, web.broker.sign_in_through(&browser.visit, handle, connection).await).await
+    outcome(&web, &browser, web.broker.sign_in.sign_in_through(&browser.visit, handle, connection).await)
+        .await
 }

@@ -23,7 +23,7 @@ pub fn routes() -> Router<Web> {
 }
 
 async fn start_sso(State(web): State<Web>, Path(name): Path<String>, browser: Browser) -> Response {
-    outcome(&web, &browser, web.broker.begin_by_link(&browser.visit, &name).await).await
+    outcome(&web, &browser, web.broker.sign_in.begin_by_link(&browser.visit, &name).await).await
 }
 
 async fn finish_sso(
@@ -43,7 +43,7 @@ async fn finish(web: &Web, browser: &Browser, connection: ConnectionId, paramete
         error_description: single("error_description"),
         iss: single("iss"),
     };
-    outcome(web, browser, web.broker.finish_upstream(&browser.visit, connection, &callback).await).await
+    outcome(web, browser, web.broker.sso.finish_upstream(&browser.visit, connection, &callback).await).await
 }
 
 /// The field by which a page of ours says that it has posted a callback once more.
@@ -67,11 +67,11 @@ async fn repost_sso(
     if form.get(REPOSTED).is_some() {
         return finish(&web, &browser, connection, &form).await;
     }
-    if let Err(error) = web.broker.require_callback(connection).await {
+    if let Err(error) = web.broker.sso.require_callback(connection).await {
         return refusal(&web, &browser, error).await;
     }
     let Some(mut fields) = response_fields(&form) else {
-        let error = web.broker.refuse_form(Reason::ResponseMalformed);
+        let error = web.broker.core.refuse_form(Reason::ResponseMalformed);
         return refusal(&web, &browser, error).await;
     };
     fields.push((REPOSTED.to_owned(), "1".to_owned()));

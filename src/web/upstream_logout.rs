@@ -11,7 +11,7 @@ use serde_json::json;
 use super::request::{Browser, OfConnection, TriedForm, UncheckedForm};
 use super::respond::{ask_again, no_store, outcome, plain, refusal};
 use super::state::Web;
-use crate::flows::error::{EndpointError, FlowError};
+use crate::flows::refusal::{EndpointError, FlowError};
 use crate::flows::refusal::{PublicCode, Reason};
 
 /// The routes of this file.
@@ -34,12 +34,12 @@ async fn logout_by_token(
     let (Ok(OfConnection(connection)), Ok(form)) = (connection, form) else {
         let description = "send a form to a connection's own address";
         // The record counts; the answer is 400 whatever became of it.
-        let refused = web.broker.refuse_form(Reason::LogoutFormUnreadable);
-        let _ = web.broker.settle(&browser.visit, refused).await;
+        let refused = web.broker.core.refuse_form(Reason::LogoutFormUnreadable);
+        let _ = web.broker.core.settle(&browser.visit, refused).await;
         return logout_error("invalid_request", description);
     };
     let token = form.get("logout_token").filter(|_| form.is_single("logout_token"));
-    match web.broker.logout_by_token(&browser.visit, connection, token).await {
+    match web.broker.sso.logout_by_token(&browser.visit, connection, token).await {
         Ok(()) => no_store(Response::new(Body::empty())),
         Err(EndpointError::Refused(error)) => logout_error(error.code.as_str(), &error.description),
         Err(EndpointError::TooMany(_)) => logout_error("temporarily_unavailable", "try again"),
@@ -70,7 +70,7 @@ async fn logout_by_frame(
     OfConnection(connection): OfConnection,
     browser: Browser,
 ) -> Response {
-    match web.broker.logout_by_frame(&browser.visit, connection, &browser.query).await {
+    match web.broker.sso.logout_by_frame(&browser.visit, connection, &browser.query).await {
         Ok(origin) => framed_by(&origin),
         Err(error) => refusal(&web, &browser, error).await,
     }
@@ -96,7 +96,7 @@ async fn return_from_upstream(
     browser: Browser,
 ) -> Response {
     let state = browser.query.get("state").filter(|_| browser.query.is_single("state"));
-    outcome(&web, &browser, web.broker.return_from_upstream(connection, state).await).await
+    outcome(&web, &browser, web.broker.logouts.return_from_upstream(connection, state).await).await
 }
 
 async fn get_connection_keys(
@@ -104,7 +104,7 @@ async fn get_connection_keys(
     OfConnection(connection): OfConnection,
     browser: Browser,
 ) -> Response {
-    match web.broker.connection_keys(connection).await {
+    match web.broker.sso.connection_keys(connection).await {
         Ok(Some(keys)) => json_response(&json!({ "keys": keys })),
         Ok(None) => refusal(&web, &browser, FlowError::refused(PublicCode::NotFound)).await,
         Err(error) => refusal(&web, &browser, error).await,
@@ -117,8 +117,12 @@ async fn initiate(
     OfConnection(connection): OfConnection,
     browser: Browser,
 ) -> Response {
-    outcome(&web, &browser, web.broker.begin_by_provider(&browser.visit, connection, &browser.query).await)
-        .await
+    outcome(
+        &web,
+        &browser,
+        web.broker.sign_in.begin_by_provider(&browser.visit, connection, &browser.query).await,
+    )
+    .await
 }
 
 /// A post comes from another site, so without our cookies: the browser asks again by GET, which brings them.

@@ -58,7 +58,7 @@ on_both_databases! {
         world
             .app
             .broker
-            .export_audit(None, Some(code), |line| lines.push(serde_json::to_value(line).unwrap()))
+            .accounts.export_audit(None, Some(code), |line| lines.push(serde_json::to_value(line).unwrap()))
             .await
             .unwrap();
         assert_eq!(lines.len(), 1, "{lines:?}");
@@ -74,12 +74,12 @@ on_both_databases! {
     async fn exporting_and_applying_again_changes_nothing(kind: Kind) {
         use countersign::flows::manage::Change;
         let world = World::new(kind).await;
-        let exported = world.app.broker.export().await.unwrap();
+        let exported = world.app.broker.organizations.export().await.unwrap();
         for secret in ["idp-secret-0123456789", "notes-secret-0123456789", "Correct7horse"] {
             assert!(!exported.contains(secret), "{secret} stands in clear in {exported}");
         }
         let files = [("export.toml".to_owned(), exported)];
-        let report = world.app.broker.apply(&files, false).await.unwrap_or_else(|error| panic!("{error}"));
+        let report = world.app.broker.organizations.apply(&files, false).await.unwrap_or_else(|error| panic!("{error}"));
         let changed: Vec<String> = report
             .lines
             .iter()
@@ -97,7 +97,7 @@ on_both_databases! {
             "INSERT INTO spent_flows (id, expires_at) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n \
              WHERE i < 3500) SELECT 'flow-' || CAST(i AS TEXT), 1 FROM n",
         ).await;
-        assert!(world.app.broker.sweep().await.unwrap() >= 3_500);
+        assert!(world.app.broker.housekeeping.sweep().await.unwrap() >= 3_500);
         assert_eq!(world.app.count_rows(&["spent_flows"]).await["spent_flows"], 0);
     }
 }

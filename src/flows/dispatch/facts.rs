@@ -1,10 +1,10 @@
 //! What decides over the next step: standing and consent as they are in this transaction, the app as the directory knew
 //! it when the transaction began.
 
-use super::super::Broker;
-use super::super::error::FlowError;
-use super::super::interaction::{Answered, Known};
-use super::super::to_app::is_still_registered;
+use crate::flows::dispatch::Dispatcher;
+use crate::flows::interaction::to_app::is_still_registered;
+use crate::flows::interaction::{Answered, Known};
+use crate::flows::refusal::FlowError;
 use crate::model::{Account, AccountId, Interaction, Organization, Proof, Purpose, SessionStage, Subject};
 use crate::policy::access::{may_use, may_use_password, needs_consent};
 use crate::policy::context::is_accepted;
@@ -22,9 +22,9 @@ pub struct Standing {
     needs_consent: bool,
 }
 
-impl Broker {
+impl Dispatcher {
     /// Gathers what is known about an interaction. It reads the account once, and keeps what it read in `standing`.
-    pub(super) async fn facts(
+    pub(in crate::flows) async fn facts(
         &self,
         answered: &mut Answered,
         standing: &mut Option<Standing>,
@@ -43,7 +43,7 @@ impl Broker {
                 SubjectFacts::Account(account_facts(standing.insert(read), interaction, proof))
             }
         };
-        let link = self.link_due(tx, interaction, known).await?;
+        let link = self.links.link_due(tx, interaction, known).await?;
         Ok(Facts { interaction: interaction.id, subject, link })
     }
 

@@ -1,17 +1,17 @@
 //! The end of an interaction: what it was for is done.
 
-use super::super::Broker;
-use super::super::code::CodeRequest;
-use super::super::error::FlowError;
-use super::super::interaction::Answered;
-use super::super::visit::{Answer, CookieChange, NextPage, Visit};
+use crate::flows::dispatch::Dispatcher;
+use crate::flows::interaction::Answered;
+use crate::flows::provider::token::issue_code::CodeRequest;
+use crate::flows::refusal::FlowError;
+use crate::flows::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{InteractionEnd, Purpose, Subject};
 use crate::policy::step::FinishPermit;
 use crate::store::interactions::end_interaction;
 
-impl Broker {
+impl Dispatcher {
     /// Does what an interaction is for, ends it, and commits.
-    pub(super) async fn finish(
+    pub(in crate::flows) async fn finish(
         &self,
         visit: &Visit,
         answered: Answered,
@@ -25,7 +25,7 @@ impl Broker {
         let next = match (interaction.purpose, &known.app, interaction.session.id()) {
             (Purpose::App(request), Some(entry), Some(session)) => {
                 let code = CodeRequest { request: &request, entry, session, proof: &proof };
-                NextPage::App(self.issue_code(&mut tx, permit, code).await?)
+                NextPage::App(self.tokens.issue_code(&mut tx, permit, code).await?)
             }
             (Purpose::App(_), _, _) => {
                 return Err(FlowError::Unavailable(
@@ -41,7 +41,7 @@ impl Broker {
         };
         if claim.is_some() {
             let by = InteractionEnd::Answered;
-            end_interaction(&mut tx, interaction.id, by, self.clock.now()).await?;
+            end_interaction(&mut tx, interaction.id, by, self.core.clock.now()).await?;
         }
         tx.commit().await?;
         // What this browser holds of the flow is over.

@@ -8,17 +8,24 @@
 mod facts;
 mod finish;
 mod refusal;
+pub(in crate::flows) mod trips;
 mod wait;
 
-use super::Broker;
-use super::error::FlowError;
-use super::interaction::sealed::finish_mark;
-use super::interaction::{Answered, Handled, sign_in_event_of};
-use super::refusal::{Mark, PublicCode, Reason, refused};
-use super::sessions::SignIn;
-use super::sso::provision::NewPersonError;
-use super::to_app::LOGIN_REQUIRED;
-use super::visit::{Answer, CookieChange, Visit};
+use std::sync::Arc;
+
+use crate::flows::core::Core;
+use crate::flows::interaction::sealed::finish_mark;
+use crate::flows::interaction::to_app::LOGIN_REQUIRED;
+use crate::flows::interaction::{Answered, Handled, Interactions, sign_in_event_of};
+use crate::flows::link::Links;
+use crate::flows::provider::Tokens;
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{Mark, PublicCode, Reason, refused};
+use crate::flows::session::{SessionOpening, Sessions};
+use crate::flows::sign_in::SignIn;
+use crate::flows::sso::Sso;
+use crate::flows::sso::provision::NewPersonError;
+use crate::flows::visit::{Answer, CookieChange, Visit};
 use crate::model::{FLOW_LIFETIME, SessionStage, Subject};
 use crate::policy::step::{SessionPermit, Step, next_step};
 use crate::store::flows;
@@ -28,7 +35,39 @@ use facts::Standing;
 /// The most steps that one answer goes through. Each acts at most once, so no interaction comes near.
 const MOST_STEPS: usize = 8;
 
-impl Broker {
+/// The dispatcher.
+pub struct Dispatcher {
+    core: Arc<Core>,
+    interactions: Arc<Interactions>,
+    sessions: Arc<Sessions>,
+    links: Arc<Links>,
+    sso: Arc<Sso>,
+    sign_in: Arc<SignIn>,
+    tokens: Arc<Tokens>,
+}
+
+impl Dispatcher {
+    /// The service over what it needs.
+    pub(in crate::flows) fn new(
+        core: &Arc<Core>,
+        interactions: &Arc<Interactions>,
+        sessions: &Arc<Sessions>,
+        links: &Arc<Links>,
+        sso: &Arc<Sso>,
+        sign_in: &Arc<SignIn>,
+        tokens: &Arc<Tokens>,
+    ) -> Self {
+        Self {
+            core: Arc::clone(core),
+            interactions: Arc::clone(interactions),
+            sessions: Arc::clone(sessions),
+            links: Arc::clone(links),
+            sso: Arc::clone(sso),
+            sign_in: Arc::clone(sign_in),
+            tokens: Arc::clone(tokens),
+        }
+    }
+
     /// Goes on with what a handler came to.
     pub async fn proceed(&self, visit: &Visit, handled: Handled) -> Result<Answer, FlowError> {
         match handled {
@@ -41,7 +80,7 @@ impl Broker {
     /// Everything that it writes is one commit with what was proved.
     pub async fn advance(&self, visit: &Visit, answered: Answered) -> Result<Answer, FlowError> {
         let (id, burns) = (answered.interaction.id, answered.burns);
-        match self.take_steps(visit, answered).await {
+        match Box::pin(self.take_steps(visit, answered)).await {
             Err(error) if burns => Err(error.marking(Mark::EndInteraction(id))),
             result => result,
         }
@@ -65,7 +104,7 @@ impl Broker {
                     if was_open && !stage.is_of_link() {
                         self.hold_open_session(&mut answered).await?;
                     }
-                    return self.wait(visit, answered, (stage, standing), cookies).await;
+                    return Box::pin(self.wait(visit, answered, (stage, standing), cookies)).await;
                 }
                 Step::Finish(permit) => {
                     if was_open {
@@ -91,7 +130,7 @@ impl Broker {
             return Ok(());
         }
         Err(if interaction.purpose.is_silent() {
-            self.refuse_to_app(event.clone(), request, &LOGIN_REQUIRED, Reason::SessionEnded)
+            self.interactions.refuse_to_app(event.clone(), request, &LOGIN_REQUIRED, Reason::SessionEnded)
         } else {
             refused(event.clone(), PublicCode::SessionEnded, Reason::SessionEnded)
         })
@@ -103,7 +142,7 @@ impl Broker {
             return Err(FlowError::Unavailable("an account is to be made of an account".to_owned()));
         };
         let tx = &mut answered.tx;
-        let made = self.make_account(tx, answered.known.connection.as_deref(), *identity).await;
+        let made = self.sso.make_account(tx, answered.known.connection.as_deref(), *identity).await;
         let (account, proof, id_token) = made.map_err(|error| {
             // What its connection no longer vouches for proves nothing any more.
             let burned = matches!(error, NewPersonError::NotVouched(..)) && answered.claim.is_some();
@@ -111,7 +150,7 @@ impl Broker {
             if burned { refused.marking(Mark::EndInteraction(answered.interaction.id)) } else { refused }
         })?;
         if let (Some(claims), Some(entry)) = (&answered.claims, &answered.known.connection) {
-            self.keep_claims(tx, entry, proof.profile, claims).await?;
+            self.sso.keep_claims(tx, entry, proof.profile, claims).await?;
         }
         answered.interaction.subject = Subject::Account { account: account.id, proof };
         answered.interaction.upstream_id_token = id_token;
@@ -136,22 +175,22 @@ impl Broker {
         let (account, proof) = (permit.account(), proof.clone());
         if interaction.session == SessionStage::None {
             *event = sign_in_event_of(interaction, &standing.account);
-            let until = self.clock.now().after(FLOW_LIFETIME);
+            let until = self.core.clock.now().after(FLOW_LIFETIME);
             if !flows::spend(tx, &finish_mark(interaction.id), until).await? {
                 let finished = refused(event.clone(), PublicCode::FlowFinished, Reason::FlowFinished);
                 let burned = Mark::EndInteraction(interaction.id);
                 return Err(if claim.is_some() { finished.marking(burned) } else { finished });
             }
-            self.record_success(tx, event).await?;
+            self.core.record_success(tx, event).await?;
         }
-        let sign_in = SignIn {
+        let sign_in = SessionOpening {
             organization: standing.organization.as_ref(),
             proof,
             upstream_id_token: interaction.upstream_id_token.take(),
         };
-        let opened = self.open_session(tx, visit, permit, sign_in).await?;
+        let opened = self.sessions.open_session(tx, visit, permit, sign_in).await?;
         interaction.session = SessionStage::Open(opened.session.id);
         interaction.confirmed_at = opened.session.confirmed_at;
-        Ok([CookieChange::SetSession(opened.token), self.remember_browser(visit, account)?])
+        Ok([CookieChange::SetSession(opened.token), self.sessions.remember_browser(visit, account)?])
     }
 }

@@ -1,36 +1,38 @@
 //! What is said to a person who was proved and may not go on. A person who may not use the app goes back to it; every
 //! other refusal is a page.
 
-use super::super::Broker;
-use super::super::error::FlowError;
-use super::super::evidence::Event;
-use super::super::interaction::Answered;
-use super::super::refusal::{PublicCode, Reason, refused};
-use super::super::to_app::{LOGIN_REQUIRED, UNMET_CONTEXT, refuse_withdrawn};
+use crate::flows::dispatch::Dispatcher;
+use crate::flows::evidence::Event;
+use crate::flows::interaction::Answered;
+use crate::flows::interaction::to_app::{LOGIN_REQUIRED, UNMET_CONTEXT, refuse_withdrawn};
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{PublicCode, Reason, refused};
 use crate::model::Purpose;
 use crate::policy::step::{StepRefusal, Withdrawn};
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 
-impl Broker {
-    pub(super) fn refuse_step(&self, answered: Answered, refusal: StepRefusal) -> FlowError {
+impl Dispatcher {
+    pub(in crate::flows) fn refuse_step(&self, answered: Answered, refusal: StepRefusal) -> FlowError {
         let Answered { interaction, event, .. } = answered;
         let Purpose::App(request) = &interaction.purpose else { return refuse_person(event, refusal) };
         match refusal {
             StepRefusal::OtherAccount => {
                 let description = "somebody else signed in than id_token_hint or claims names";
                 let error = OAuthError::new(ErrorCode::LoginRequired, description);
-                self.refuse_to_app(event, request, &error, Reason::OtherAccount)
+                self.interactions.refuse_to_app(event, request, &error, Reason::OtherAccount)
             }
             StepRefusal::Access => {
                 let error = OAuthError::new(ErrorCode::AccessDenied, "this account may not use this app");
-                self.refuse_to_app(event, request, &error, Reason::AppNotForAccount)
+                self.interactions.refuse_to_app(event, request, &error, Reason::AppNotForAccount)
             }
-            StepRefusal::Context => self.refuse_to_app(event, request, &UNMET_CONTEXT, Reason::AcrNotReached),
+            StepRefusal::Context => {
+                self.interactions.refuse_to_app(event, request, &UNMET_CONTEXT, Reason::AcrNotReached)
+            }
             // Nothing goes to an address that the app has given up.
             StepRefusal::Withdrawn(what)
                 if interaction.purpose.is_silent() && what != Withdrawn::RedirectUri =>
             {
-                self.refuse_to_app(event, request, &LOGIN_REQUIRED, Reason::from(what))
+                self.interactions.refuse_to_app(event, request, &LOGIN_REQUIRED, Reason::from(what))
             }
             StepRefusal::Withdrawn(_) => refuse_person(event, refusal),
         }

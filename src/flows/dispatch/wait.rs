@@ -1,19 +1,19 @@
 //! An interaction that has to wait for the person: its row is written, everything so far is committed, and the browser is
 //! led to the page or trip.
 
-use super::super::Broker;
-use super::super::error::FlowError;
-use super::super::evidence::Event;
-use super::super::interaction::Answered;
-use super::super::refusal::{PublicCode, Reason, refused};
-use super::super::visit::{Answer, CookieChange, NextPage, Visit};
-use super::facts::Standing;
+use crate::flows::dispatch::Dispatcher;
+use crate::flows::dispatch::facts::Standing;
+use crate::flows::evidence::Event;
+use crate::flows::interaction::Answered;
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{PublicCode, Reason, refused};
+use crate::flows::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{FLOW_LIFETIME, Interaction, LinkSide, Purpose, Subject, Timestamp, Trip};
 use crate::policy::step::Stage;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 
-impl Broker {
-    pub(super) async fn wait(
+impl Dispatcher {
+    pub(in crate::flows) async fn wait(
         &self,
         visit: &Visit,
         mut answered: Answered,
@@ -24,17 +24,21 @@ impl Broker {
             return Err(self.refuse_silently(answered, stage));
         }
         self.prepare_link(&mut answered, stage).await?;
-        let until = end_of(stage, &answered.interaction, self.clock.now());
+        let until = end_of(stage, &answered.interaction, self.core.clock.now());
         let Answered { mut tx, interaction, claim, event, trip, through, .. } = answered;
         let organization = match &interaction.link {
             Some(link) => Some(link.organization),
             None => standing.and_then(|standing| standing.account.organization),
         };
-        if !self.let_wait(&mut tx, (&interaction, organization), (stage, until), claim.as_ref()).await? {
+        if !self
+            .interactions
+            .let_wait(&mut tx, (&interaction, organization), (stage, until), claim.as_ref())
+            .await?
+        {
             return Err(refused(event, PublicCode::FlowFinished, Reason::SignInOvertaken));
         }
-        let bound = self.bind(visit, interaction.id)?;
-        let handle = self.flow_handle(interaction.id, interaction.purpose.app())?;
+        let bound = self.interactions.bind(visit, interaction.id)?;
+        let handle = self.interactions.flow_handle(interaction.id, interaction.purpose.app())?;
         tx.commit().await?;
         let cookies = bound.into_iter().chain(cookies).chain(trip.map(CookieChange::ClearFlow));
         let revision = claim.map_or(0, |claim| claim.revision());
@@ -68,7 +72,7 @@ impl Broker {
         };
         match &interaction.purpose {
             Purpose::App(request) => {
-                self.refuse_to_app(event, request, &OAuthError::new(code, description), reason)
+                self.interactions.refuse_to_app(event, request, &OAuthError::new(code, description), reason)
             }
             Purpose::Account | Purpose::Home(_) | Purpose::Reauthenticate(..) | Purpose::AddProfile => {
                 refused(event, PublicCode::InvalidRequest, reason)
@@ -86,8 +90,8 @@ impl Broker {
             let Some(organization) = event.organization else {
                 return Err(FlowError::Unavailable("a connection without an organization".to_owned()));
             };
-            *link = Some(self.offered_link(organization, identity));
-            self.record_success(tx, &Event { action: "link.offer", ..event.clone() }).await?;
+            *link = Some(self.links.offered_link(organization, identity));
+            self.core.record_success(tx, &Event { action: "link.offer", ..event.clone() }).await?;
         }
         Ok(())
     }

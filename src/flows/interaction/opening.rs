@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::Broker;
-use super::super::directory::{AppEntry, ConnectionEntry};
-use super::super::error::FlowError;
+use crate::flows::directory::{AppEntry, ConnectionEntry};
+use crate::flows::interaction::Interactions;
+use crate::flows::refusal::FlowError;
 use crate::model::{Aim, ConnectionId, Flow, Interaction, Organization, Purpose, Subject};
 use crate::policy::access::may_use;
 use crate::policy::route::{Hints, is_among};
@@ -33,7 +33,7 @@ impl Known {
     }
 }
 
-impl Broker {
+impl Interactions {
     /// Opens the transaction in which an interaction goes on, beside what it needs of the directory. That is read before,
     /// since with all connections held by such transactions nobody could load it; what changed until the transaction
     /// was open is read again.
@@ -43,10 +43,10 @@ impl Broker {
         connection: Option<ConnectionId>,
     ) -> Result<(Tx, Known), FlowError> {
         for _ in 0..ATTEMPTS {
-            let generation = self.directory.generation();
+            let generation = self.core.directory.generation();
             let known = self.known(purpose, connection).await?;
-            let tx = self.database.write().await?;
-            if self.directory.generation() == generation {
+            let tx = self.core.database.write().await?;
+            if self.core.directory.generation() == generation {
                 return Ok((tx, known));
             }
         }
@@ -75,7 +75,8 @@ impl Broker {
         match &flow.aim {
             Aim::Begin(purpose) => self.open_completion(Some(purpose), connection).await,
             Aim::Prove(trip) => {
-                let waiting = self.find_waiting(&mut self.database.read().await?, trip.interaction).await?;
+                let waiting =
+                    self.find_waiting(&mut self.core.database.read().await?, trip.interaction).await?;
                 let purpose = waiting.map(|waiting| waiting.interaction.purpose);
                 self.open_completion(purpose.as_ref(), connection).await
             }
@@ -88,15 +89,15 @@ impl Broker {
         connection: Option<ConnectionId>,
     ) -> Result<Known, FlowError> {
         let app = match purpose.and_then(Purpose::app) {
-            Some(id) => self.directory.app_by_id(id).await?,
+            Some(id) => self.core.directory.app_by_id(id).await?,
             None => None,
         };
         let hints = match (&app, purpose.and_then(Purpose::request)) {
-            (Some(entry), Some(request)) => Some(self.hints(&entry.app, request).await?),
+            (Some(entry), Some(request)) => Some(self.core.directory.hints(&entry.app, request).await?),
             _ => None,
         };
         let connection = match connection {
-            Some(id) => self.directory.connection(id).await?,
+            Some(id) => self.core.directory.connection(id).await?,
             None => None,
         };
         Ok(Known { app, hints, connection })

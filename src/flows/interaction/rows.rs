@@ -1,13 +1,12 @@
 //! The rows of interactions: sealed, bound to a browser by a cookie, and changed by one claim at a time.
 
-use super::super::Broker;
-use super::super::error::FlowError;
-use super::super::evidence::{Event, receipt_of};
-use super::super::refusal::{Mark, PublicCode, Reason, refused};
-use super::super::visit::{CookieChange, Visit};
-use super::sealed::{keep_cookie, lost};
-use super::{Claim, Waiting, WaitingPage};
 use crate::crypto::seal::Purpose;
+use crate::flows::evidence::{Event, receipt_of};
+use crate::flows::interaction::sealed::{keep_cookie, lost};
+use crate::flows::interaction::{Claim, Interactions, Waiting, WaitingPage};
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{Mark, PublicCode, Reason, refused};
+use crate::flows::visit::{CookieChange, Visit};
 use crate::model::{FlowId, Interaction, InteractionEnd, OrganizationId, Subject, Timestamp};
 use crate::policy::step::Stage;
 use crate::store::interactions::{
@@ -34,7 +33,7 @@ struct Format {
     format: u32,
 }
 
-impl Broker {
+impl Interactions {
     /// Lets an interaction wait for the person, at this stage and until then: writes its row, or what has become of it.
     /// `false` when another answer was first.
     pub(in crate::flows) async fn let_wait(
@@ -52,8 +51,12 @@ impl Broker {
             id: interaction.id,
             organization,
             accounts: [interaction.subject.account(), chosen.and_then(Subject::account)],
-            state_sealed: self.sealer.seal_text(Purpose::PersonalData, &context(interaction.id), &text)?,
-            waits_since: self.clock.now(),
+            state_sealed: self.core.sealer.seal_text(
+                Purpose::PersonalData,
+                &context(interaction.id),
+                &text,
+            )?,
+            waits_since: self.core.clock.now(),
             expires_at,
         };
         match claim {
@@ -65,7 +68,8 @@ impl Broker {
     /// What a row has sealed; `None` for one of another format.
     fn open(&self, found: &FoundInteraction) -> Result<Option<Waiting>, StoreError> {
         let broken = || StoreError::inconsistent("interactions", "state_sealed", found.id);
-        let opened = self.sealer.open_text(Purpose::PersonalData, &context(found.id), &found.state_sealed);
+        let opened =
+            self.core.sealer.open_text(Purpose::PersonalData, &context(found.id), &found.state_sealed);
         let text = opened.map_err(|_| broken())?;
         let Format { format } = serde_json::from_slice(&text).map_err(|_| broken())?;
         if format != FORMAT {
@@ -81,7 +85,7 @@ impl Broker {
         tx: &mut Tx,
         id: FlowId,
     ) -> Result<Option<Waiting>, StoreError> {
-        let now = self.clock.now();
+        let now = self.core.clock.now();
         let found = find_interaction(tx, id, now).await?;
         match found.filter(|found| !found.waits_since.is_ahead_of(now)) {
             Some(found) => self.open(&found),
@@ -100,7 +104,7 @@ impl Broker {
             return Err(refused(Event::new(action), PublicCode::FlowExpired, Reason::FlowHandleInvalid));
         };
         let event = Event { app: name.app, receipt: Some(receipt_of(name.id)), ..Event::new(action) };
-        let mut tx = self.database.read().await?;
+        let mut tx = self.core.database.read().await?;
         let found = self.find_waiting(&mut tx, name.id).await?;
         let end = if found.is_none() { find_end(&mut tx, name.id).await? } else { None };
         drop(tx);
@@ -132,19 +136,20 @@ impl Broker {
         id: FlowId,
         revision: i64,
     ) -> Result<Option<Claim>, StoreError> {
-        let claimed = claim_interaction(tx, id, revision, self.clock.now()).await?;
+        let claimed = claim_interaction(tx, id, revision, self.core.clock.now()).await?;
         Ok(claimed.then_some(Claim { revision: revision + 1 }))
     }
 
     /// Whether this browser is the one in which the interaction began to wait.
     pub(in crate::flows) fn is_bound(&self, visit: &Visit, id: FlowId) -> bool {
         let value = visit.flows.iter().find(|(held, _)| *held == id).map(|(_, value)| value);
-        value.is_some_and(|value| self.sealer.open_text(Purpose::FlowCookie, &binding(id), value).is_ok())
+        value
+            .is_some_and(|value| self.core.sealer.open_text(Purpose::FlowCookie, &binding(id), value).is_ok())
     }
 
     /// The cookies that bind an interaction to this browser.
     pub(in crate::flows) fn bind(&self, visit: &Visit, id: FlowId) -> Result<Vec<CookieChange>, FlowError> {
-        let value = self.sealer.seal_text(Purpose::FlowCookie, &binding(id), &[])?;
+        let value = self.core.sealer.seal_text(Purpose::FlowCookie, &binding(id), &[])?;
         Ok(keep_cookie(visit, id, value))
     }
 }

@@ -3,13 +3,13 @@
 //! Pages name a flow by a *handle*, providers by a *state*; both are sealed and carry the app's id, so that a page
 //! whose cookie is gone can still lead back to the app.
 
-use super::super::Broker;
-use super::super::error::FlowError;
-use super::super::evidence::{Event, receipt_of};
-use super::super::refusal::{PublicCode, Reason, Refusal, Wait, refused};
-use super::super::visit::{CookieChange, Visit};
 use crate::crypto::constant_time_eq;
 use crate::crypto::seal::Purpose;
+use crate::flows::evidence::{Event, receipt_of};
+use crate::flows::interaction::Interactions;
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{PublicCode, Reason, Refusal, Wait, refused};
+use crate::flows::visit::{CookieChange, Visit};
 use crate::model::{Aim, AppId, FLOW_LIFETIME, Flow, FlowId};
 use crate::store::{StoreError, flows};
 
@@ -39,11 +39,11 @@ pub struct FlowName {
     pub app: Option<AppId>,
 }
 
-impl Broker {
+impl Interactions {
     /// A new flow.
     pub(in crate::flows) fn new_flow(&self, aim: Aim) -> Flow {
-        let now = self.clock.now();
-        Flow { id: FlowId::new(now, &*self.random), started_at: now, aim, named: None, upstream: None }
+        let now = self.core.clock.now();
+        Flow { id: FlowId::new(now, &*self.core.random), started_at: now, aim, named: None, upstream: None }
     }
 
     /// The name of a flow in our own addresses.
@@ -53,12 +53,12 @@ impl Broker {
         app: Option<AppId>,
     ) -> Result<String, FlowError> {
         let text = [flow.into_bytes(), app.map_or([0; 16], AppId::into_bytes)].concat();
-        Ok(self.sealer.seal_text(Purpose::FlowCookie, "handle", &text)?)
+        Ok(self.core.sealer.seal_text(Purpose::FlowCookie, "handle", &text)?)
     }
 
     /// Reads the name of a flow back from one of our own addresses.
     pub fn read_handle(&self, handle: &str) -> Option<FlowName> {
-        let text = self.sealer.open_text(Purpose::FlowCookie, "handle", handle).ok()?;
+        let text = self.core.sealer.open_text(Purpose::FlowCookie, "handle", handle).ok()?;
         let (id, rest) = text.split_first_chunk::<16>()?;
         let app = rest.first_chunk::<16>().filter(|bytes| **bytes != [0; 16]);
         Some(FlowName { id: FlowId::from_bytes(*id), app: app.map(|bytes| AppId::from_bytes(*bytes)) })
@@ -73,20 +73,20 @@ impl Broker {
         let context = format!("flow:{}", flow.id);
         let text = postcard::to_extend(flow, vec![FORMAT])
             .map_err(|_| FlowError::Unavailable("the flow cannot be written".to_owned()))?;
-        let sealed = self.sealer.seal_text(Purpose::FlowCookie, &context, &text)?;
+        let sealed = self.core.sealer.seal_text(Purpose::FlowCookie, &context, &text)?;
         let value = if sealed.len() <= MAX_COOKIE {
             sealed
         } else {
             self.park(visit, flow, &sealed).await?;
-            self.sealer.seal_text(Purpose::FlowCookie, &format!("parked:{}", flow.id), &[])?
+            self.core.sealer.seal_text(Purpose::FlowCookie, &format!("parked:{}", flow.id), &[])?
         };
         Ok(keep_cookie(visit, flow.id, value))
     }
 
     async fn park(&self, visit: &Visit, flow: &Flow, sealed: &str) -> Result<(), FlowError> {
-        let network = self.network_tag(&visit.customer_network());
-        let now = self.clock.now();
-        let mut tx = self.database.write().await?;
+        let network = self.core.network_tag(&visit.customer_network());
+        let now = self.core.clock.now();
+        let mut tx = self.core.database.write().await?;
         if flows::count_parked_flows(&mut tx, &network, now).await? >= MAX_PARKED {
             let event = Event { app: flow.aim.app(), ..Event::new("authorize") };
             return Err(refused(event, PublicCode::Busy(Wait::default()), Reason::TooManyLargeRequests));
@@ -103,12 +103,12 @@ impl Broker {
     ) -> Result<Option<Flow>, FlowError> {
         let Some((_, value)) = visit.flows.iter().find(|(held, _)| *held == id) else { return Ok(None) };
         let context = format!("flow:{id}");
-        let open = |text: &str| self.sealer.open_text(Purpose::FlowCookie, &context, text).ok();
+        let open = |text: &str| self.core.sealer.open_text(Purpose::FlowCookie, &context, text).ok();
         let text = match open(value) {
             Some(text) => Some(text),
             None if self.is_parked(id, value) => {
-                let mut tx = self.database.read().await?;
-                let sealed = flows::find_parked_flow(&mut tx, id, self.clock.now()).await?;
+                let mut tx = self.core.database.read().await?;
+                let sealed = flows::find_parked_flow(&mut tx, id, self.core.clock.now()).await?;
                 sealed.and_then(|sealed| open(&sealed))
             }
             None => None,
@@ -118,7 +118,7 @@ impl Broker {
             _ => None,
         });
         let Some(flow) = flow.filter(|flow| flow.id == id) else { return Ok(None) };
-        if flow.is_over(self.clock.now()) {
+        if flow.is_over(self.core.clock.now()) {
             self.mark_over(&flow).await?;
             return Ok(None);
         }
@@ -128,17 +128,17 @@ impl Broker {
     /// Notes that a flow of this browser was told to be over, so that it stays so also when the clock is set back.
     async fn mark_over(&self, flow: &Flow) -> Result<(), FlowError> {
         let mark = over_mark(flow.id);
-        if flows::is_spent(&mut self.database.read().await?, &mark).await? {
+        if flows::is_spent(&mut self.core.database.read().await?, &mark).await? {
             return Ok(());
         }
-        let until = flow.started_at.max(self.clock.now()).after(FLOW_LIFETIME);
-        let mut tx = self.database.write().await?;
+        let until = flow.started_at.max(self.core.clock.now()).after(FLOW_LIFETIME);
+        let mut tx = self.core.database.write().await?;
         flows::spend(&mut tx, &mark, until).await?;
         Ok(tx.commit().await?)
     }
 
     fn is_parked(&self, id: FlowId, value: &str) -> bool {
-        self.sealer.open_text(Purpose::FlowCookie, &format!("parked:{id}"), value).is_ok()
+        self.core.sealer.open_text(Purpose::FlowCookie, &format!("parked:{id}"), value).is_ok()
     }
 
     /// The flow that a page's handle names. Where it is gone, the person is told, and led back to the app.
@@ -154,7 +154,7 @@ impl Broker {
             return Err(self.lost_flow(name).await?.into());
         };
         let marks = (finish_mark(flow.id), over_mark(flow.id));
-        let spent = flows::is_either_spent(&mut self.database.read().await?, &marks.0, &marks.1).await?;
+        let spent = flows::is_either_spent(&mut self.core.database.read().await?, &marks.0, &marks.1).await?;
         if spent { Err(self.lost_flow(name).await?.into()) } else { Ok(flow) }
     }
 
@@ -171,7 +171,7 @@ impl Broker {
 
     /// Whether somebody has signed in in a flow.
     pub(in crate::flows) async fn has_finished(&self, flow: FlowId) -> Result<bool, StoreError> {
-        flows::is_spent(&mut self.database.read().await?, &finish_mark(flow)).await
+        flows::is_spent(&mut self.core.database.read().await?, &finish_mark(flow)).await
     }
 
     /// The proof that a form of a flow is ours.
@@ -192,12 +192,12 @@ impl Broker {
     ) -> Result<String, FlowError> {
         let app = flow.aim.app().map_or([0; 16], AppId::into_bytes);
         let text = [flow.id.into_bytes(), app, random].concat();
-        Ok(self.sealer.seal_text(Purpose::UpstreamState, "state", &text)?)
+        Ok(self.core.sealer.seal_text(Purpose::UpstreamState, "state", &text)?)
     }
 
     /// Reads [`upstream_state`](Self::upstream_state): the flow, and whether a request's random part is the one.
     pub(in crate::flows) fn read_upstream_state(&self, state: &str) -> Option<(FlowName, StateProof)> {
-        let text = self.sealer.open_text(Purpose::UpstreamState, "state", state).ok()?;
+        let text = self.core.sealer.open_text(Purpose::UpstreamState, "state", state).ok()?;
         let (id, rest) = text.split_first_chunk::<16>()?;
         let (app, rest) = rest.split_first_chunk::<16>()?;
         let random = rest.first_chunk::<16>()?;

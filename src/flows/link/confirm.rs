@@ -1,14 +1,13 @@
 //! The page that names both sides and asks once more, and what the person answers there.
 
-use super::super::Broker;
-use super::super::brand::BrandView;
-use super::super::error::FlowError;
-use super::super::interaction::Answered;
-use super::super::refusal::{PublicCode, Reason, refused};
-use super::super::visit::Visit;
-use super::finish::Kept;
-use super::sides::SideView;
-use super::{LinkAttempt, burned};
+use crate::flows::directory::BrandView;
+use crate::flows::interaction::Answered;
+use crate::flows::link::finish::Kept;
+use crate::flows::link::sides::SideView;
+use crate::flows::link::{LinkAttempt, Links, burned};
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{PublicCode, Reason, refused};
+use crate::flows::visit::Visit;
 use crate::model::{AccountId, Linking, ProfileKind, Role, Subject, Wanted};
 use crate::policy::link::{LinkRefusal, Newcomer, may_join};
 use crate::store::{Tx, accounts, merging, profiles};
@@ -62,7 +61,7 @@ pub enum ConfirmAnswer {
     },
 }
 
-impl Broker {
+impl Links {
     /// What the page of an attempt shows whose both sides are proved.
     pub async fn view_link_confirmation(
         &self,
@@ -74,7 +73,7 @@ impl Broker {
             let event = Self::link_event("link", &attempt);
             return Err(refused(event, PublicCode::FlowExpired, Reason::LinkNotProved));
         };
-        let mut tx = self.database.read().await?;
+        let mut tx = self.core.database.read().await?;
         let arriving_view = self.side_view(&mut tx, &attempt.interaction.subject).await?;
         let chosen_view = self.side_view(&mut tx, chosen).await?;
         let (Some(arriving_view), Some(chosen_view)) = (arriving_view, chosen_view) else {
@@ -86,20 +85,20 @@ impl Broker {
             let event = Self::link_event("link", &attempt);
             return Err(self.burn(&attempt, event, refusal).await);
         }
-        let organization = self.organization_of(&mut tx, attempt.link.organization).await?;
+        let organization = self.profiles.organization_of(&mut tx, attempt.link.organization).await?;
         let merge = match (attempt.interaction.subject.account(), chosen.account()) {
             (Some(one), Some(other)) => Some(self.merge_view(&mut tx, [one, other]).await?),
             _ => None,
         };
         drop(tx);
         let app = match attempt.interaction.purpose.app() {
-            Some(app) => self.app_link(app).await,
+            Some(app) => self.core.directory.app_link(app).await,
             None => None,
         };
         Ok(LinkConfirmView {
             handle: handle.to_owned(),
-            form_token: self.form_token(&attempt.id().to_string()),
-            brand: self.brand(&organization).await?,
+            form_token: self.interactions.form_token(&attempt.id().to_string()),
+            brand: self.core.directory.brand(&organization).await?,
             app: app.map(|app| app.name),
             arriving: arriving_view,
             chosen: chosen_view,
@@ -115,16 +114,16 @@ impl Broker {
         attempt: &LinkAttempt,
         chosen: &Subject,
     ) -> Result<Result<(), LinkRefusal>, FlowError> {
-        let organization = self.organization_of(tx, attempt.link.organization).await?;
+        let organization = self.profiles.organization_of(tx, attempt.link.organization).await?;
         Ok(match (&attempt.interaction.subject, chosen) {
             (Subject::Identity(identity), Subject::Account { account, .. })
             | (Subject::Account { account, .. }, Subject::Identity(identity)) => {
-                let holder = self.holder(tx, &organization, *account).await?;
+                let holder = self.profiles.holder(tx, &organization, *account).await?;
                 may_join(Newcomer::Identity(&identity.issuer), &holder)
             }
             (Subject::Account { account: one, .. }, Subject::Account { account: two, .. }) => {
-                let one = self.holder(tx, &organization, *one).await?;
-                let two = self.holder(tx, &organization, *two).await?;
+                let one = self.profiles.holder(tx, &organization, *one).await?;
+                let two = self.profiles.holder(tx, &organization, *two).await?;
                 may_join(Newcomer::Account(&two), &one)
             }
             (Subject::Identity(_), Subject::Identity(_)) => Err(LinkRefusal::NoAccount),
@@ -151,10 +150,10 @@ impl Broker {
         let [only_first, only_second, by_both] = &mut apps;
         for app in &first {
             let list = if second.contains(app) { &mut *by_both } else { &mut *only_first };
-            list.extend(self.app_link(*app).await.map(|link| link.name));
+            list.extend(self.core.directory.app_link(*app).await.map(|link| link.name));
         }
         for app in second.iter().filter(|app| !first.contains(app)) {
-            only_second.extend(self.app_link(*app).await.map(|link| link.name));
+            only_second.extend(self.core.directory.app_link(*app).await.map(|link| link.name));
         }
         Ok(MergeView { accounts: both, usernames: usernames.try_into().ok(), roles, apps })
     }
@@ -179,11 +178,11 @@ impl Broker {
     async fn cancel_link(&self, attempt: LinkAttempt) -> Result<Answered, FlowError> {
         let event = Self::link_event("link.cancel", &attempt);
         let was_offered = attempt.link.email.is_some();
-        let (mut tx, known) = self.open_for(&attempt.interaction).await?;
-        let Some(claim) = self.claim(&mut tx, attempt.id(), attempt.revision).await? else {
+        let (mut tx, known) = self.interactions.open_for(&attempt.interaction).await?;
+        let Some(claim) = self.interactions.claim(&mut tx, attempt.id(), attempt.revision).await? else {
             return Err(refused(event, PublicCode::FlowFinished, Reason::LinkOvertaken));
         };
-        self.record_success(&mut tx, &event).await?;
+        self.core.record_success(&mut tx, &event).await?;
         let link = Linking { wanted: Wanted::Nothing, chosen: None, ..attempt.link.clone() };
         let interaction = attempt.with(was_offered.then_some(link));
         Ok(Answered { claim: Some(claim), ..Answered::new((tx, known), interaction, event) })
@@ -191,7 +190,7 @@ impl Broker {
 }
 
 /// The accounts of both sides.
-pub(super) fn accounts_of(arriving: &Subject, chosen: &Subject) -> Vec<AccountId> {
+pub(in crate::flows) fn accounts_of(arriving: &Subject, chosen: &Subject) -> Vec<AccountId> {
     let mut both: Vec<AccountId> = arriving.account().into_iter().chain(chosen.account()).collect();
     both.sort_unstable();
     both

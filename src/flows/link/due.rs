@@ -1,10 +1,10 @@
 //! What is due of a link, for the dispatcher.
 
-use super::super::Broker;
-use super::super::error::FlowError;
-use super::super::interaction::Known;
-use super::super::sso::provision::find_elsewhere;
-use super::offer::shared_email;
+use crate::flows::interaction::Known;
+use crate::flows::link::Links;
+use crate::flows::link::offer::shared_email;
+use crate::flows::profile::find_elsewhere;
+use crate::flows::refusal::FlowError;
 use crate::model::{
     AccountId, Identity, Interaction, LINK_LIFETIME, Linking, OrganizationId, Purpose, SensitiveAction,
     Subject, Timestamp, Wanted,
@@ -14,7 +14,7 @@ use crate::policy::link::{Newcomer, Offer};
 use crate::policy::step::LinkDue;
 use crate::store::{Tx, organizations};
 
-impl Broker {
+impl Links {
     /// What is due of an interaction's link, or of one that could be offered.
     pub(in crate::flows) async fn link_due(
         &self,
@@ -24,7 +24,7 @@ impl Broker {
     ) -> Result<LinkDue, FlowError> {
         let is_offered = match (&interaction.link, &interaction.subject) {
             (Some(link), subject) if link.wanted != Wanted::Nothing => {
-                return Ok(due_of(link, subject, self.clock.now()));
+                return Ok(due_of(link, subject, self.core.clock.now()));
             }
             _ if interaction.answered.kept_apart => false,
             // The person has seen the offer, and is shown it again.
@@ -81,11 +81,11 @@ impl Broker {
             Purpose::Account | Purpose::Reauthenticate(..) | Purpose::AddProfile => false,
         };
         let proved_at = link.until.before(LINK_LIFETIME);
-        if !waits || fresh_until(SensitiveAction::AddProfile, proved_at, self.clock.now()).is_none() {
+        if !waits || fresh_until(SensitiveAction::AddProfile, proved_at, self.core.clock.now()).is_none() {
             return Ok(false);
         }
-        let organization = self.organization_of(tx, link.organization).await?;
-        let holder = self.holder(tx, &organization, account).await?;
+        let organization = self.profiles.organization_of(tx, link.organization).await?;
+        let holder = self.profiles.holder(tx, &organization, account).await?;
         let offered =
             self.offer_to(tx, &organization, link.email.as_ref(), Newcomer::Account(&holder)).await?;
         Ok(matches!(offered, Offer::Named(_)))
@@ -98,7 +98,7 @@ impl Broker {
         organization: OrganizationId,
         identity: &Identity,
     ) -> Linking {
-        let now = self.clock.now();
+        let now = self.core.clock.now();
         let proved_at = if is_proved(identity, now) { identity.authenticated_at } else { now };
         Linking {
             organization,

@@ -1,16 +1,14 @@
 //! The end of a link: everything that it stands on is read again in one transaction, and both sides become one account,
 //! or nothing changes and the proofs are burned.
 
-use super::super::Broker;
-use super::super::error::FlowError;
-use super::super::evidence::Event;
-use super::super::interaction::{Answered, Claim, Known, sign_in_event_of};
-use super::super::refusal::{PublicCode, Reason, Refusal, refused};
-use super::super::sso::provision::vouching;
-use super::super::sso::registration;
-use super::super::visit::Visit;
-use super::confirm::accounts_of;
-use super::{LinkAttempt, burned};
+use crate::flows::evidence::Event;
+use crate::flows::interaction::{Answered, Claim, Known, sign_in_event_of};
+use crate::flows::link::confirm::accounts_of;
+use crate::flows::link::{LinkAttempt, Links, burned};
+use crate::flows::profile::{registration, vouching};
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{PublicCode, Reason, Refusal, refused};
+use crate::flows::visit::Visit;
 use crate::model::{
     AccountId, Identity, InteractionEnd, Linking, NamedSide, Organization, Proof, Secret, SessionStage,
     Subject, Wanted,
@@ -20,7 +18,7 @@ use crate::store::interactions::{End, find_end};
 use crate::store::{StoreError, Tx, accounts, connections, passwords, profiles, sessions};
 
 /// What a link came to.
-pub(super) struct Joined {
+pub(in crate::flows) struct Joined {
     /// The account that both sides are now.
     pub account: AccountId,
     /// The proof by which the person is signed in to it.
@@ -30,7 +28,7 @@ pub(super) struct Joined {
 }
 
 /// Why a link did not come to an end.
-pub(super) enum FinishError {
+pub(in crate::flows) enum FinishError {
     /// It may not be; the proofs are burned.
     Refused(LinkRefusal),
     /// What it stands on is there no more: the public code, and the reason. The proofs are burned too.
@@ -62,14 +60,14 @@ impl From<StoreError> for FinishError {
 
 /// What the person has confirmed of a merge: which account stays, and whose username and password.
 #[derive(Clone, Copy)]
-pub(super) struct Kept {
+pub(in crate::flows) struct Kept {
     pub account: Option<AccountId>,
     pub local_of: Option<AccountId>,
 }
 
-impl Broker {
+impl Links {
     /// Links both sides.
-    pub(super) async fn finish_link(
+    pub(in crate::flows) async fn finish_link(
         &self,
         visit: &Visit,
         attempt: LinkAttempt,
@@ -89,7 +87,7 @@ impl Broker {
         let Some(sides) = self.name_sides(&attempt, &chosen).await? else {
             return Err(self.link_failed(&attempt, event, PROFILE_GONE).await);
         };
-        let (mut tx, known) = self.open_for(&attempt.interaction).await?;
+        let (mut tx, known) = self.interactions.open_for(&attempt.interaction).await?;
         match self.link_sides(&mut tx, &attempt, &chosen, kept, &sides).await {
             Ok((joined, claim)) => self.go_on_linked((tx, known), (attempt, claim), joined, event).await,
             Err(error) => {
@@ -107,7 +105,7 @@ impl Broker {
     ) -> Result<Result<(), (PublicCode, Reason)>, FlowError> {
         for side in [&attempt.interaction.subject, chosen] {
             if let Subject::Identity(identity) = side {
-                let entry = self.directory.connection(identity.connection).await?;
+                let entry = self.core.directory.connection(identity.connection).await?;
                 if let Err(refusal) = vouching(entry.as_deref(), identity) {
                     return Ok(Err(refusal));
                 }
@@ -143,7 +141,7 @@ impl Broker {
             accounts::hold_account(tx, account).await?;
         }
         let claim = self.claim_link(tx, attempt).await?;
-        let organization = self.organization_of(tx, attempt.link.organization).await?;
+        let organization = self.profiles.organization_of(tx, attempt.link.organization).await?;
         if !organization.policy.linking {
             return Err(FinishError::Refused(LinkRefusal::Off));
         }
@@ -151,14 +149,14 @@ impl Broker {
             (Subject::Identity(identity), Subject::Account { account, proof }) => {
                 self.check_profile(tx, &organization, *account, proof).await?;
                 check_connection(tx, identity).await?;
-                let identity = self.still_proven(tx, (**identity).clone(), organization.id).await?;
+                let identity = self.profiles.still_proven(tx, (**identity).clone(), organization.id).await?;
                 let proof = self.join(tx, &organization, &identity, *account, (attempt, sides)).await?;
                 Joined { account: *account, proof, id_token: identity.id_token }
             }
             (Subject::Account { account, proof }, Subject::Identity(identity)) => {
                 self.check_profile(tx, &organization, *account, proof).await?;
                 check_connection(tx, identity).await?;
-                let identity = self.still_proven(tx, (**identity).clone(), organization.id).await?;
+                let identity = self.profiles.still_proven(tx, (**identity).clone(), organization.id).await?;
                 self.join(tx, &organization, &identity, *account, (attempt, sides)).await?;
                 Joined { account: *account, proof: proof.clone(), id_token: None }
             }
@@ -188,7 +186,7 @@ impl Broker {
     }
 
     async fn claim_link(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<Claim, FinishError> {
-        if let Some(claim) = self.claim(tx, attempt.id(), attempt.revision).await? {
+        if let Some(claim) = self.interactions.claim(tx, attempt.id(), attempt.revision).await? {
             return Ok(claim);
         }
         Err(match find_end(tx, attempt.id()).await? {
@@ -202,7 +200,11 @@ impl Broker {
     }
 
     /// Whether the session of the arriving side, where it is signed in, lives: it is held for the rest of the transaction.
-    pub(super) async fn hold_arriving(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<(), FinishError> {
+    pub(in crate::flows) async fn hold_arriving(
+        &self,
+        tx: &mut Tx,
+        attempt: &LinkAttempt,
+    ) -> Result<(), FinishError> {
         match attempt.interaction.session.id() {
             Some(session) if !sessions::hold_session(tx, session).await? => {
                 Err(FinishError::Gone(PublicCode::SessionEnded, Reason::SessionEnded))
@@ -224,7 +226,7 @@ impl Broker {
         if found.as_ref().is_none_or(|found| found.organization != Some(organization.id)) {
             return Err(FinishError::Refused(LinkRefusal::WrongProfile));
         }
-        let holder = self.holder(tx, organization, account).await?;
+        let holder = self.profiles.holder(tx, organization, account).await?;
         let Some(held) = holder.profiles.iter().find(|held| held.id == proof.profile) else {
             return Err(PROFILE_GONE);
         };

@@ -1,12 +1,11 @@
 //! Two accounts become one: the kept account gets the profiles, roles, apps' names and consents of the other, which
 //! stays behind as an empty, reserved record that can be brought back.
 
-use super::super::Broker;
-use super::super::evidence::{Event, receipt_of};
-use super::super::sessions::EndReason;
-use super::LinkAttempt;
-use super::finish::FinishError;
-use super::join::NewEntry;
+use crate::flows::evidence::{Event, receipt_of};
+use crate::flows::link::finish::FinishError;
+use crate::flows::link::{LinkAttempt, Links};
+use crate::flows::profile::ledger::NewEntry;
+use crate::flows::session::EndReason;
 use crate::model::{Account, AccountId, LedgerKind, Moved, NamedSide, Organization, ProfileKind};
 use crate::policy::link::merge::{Party, Plan, plan};
 use crate::policy::link::{LinkRefusal, Newcomer, may_join};
@@ -15,9 +14,9 @@ use crate::store::{
     StoreError, Tx, accounts, expected, interactions, merging, password_links, passwords, profiles,
 };
 
-impl Broker {
+impl Links {
     /// Merges `gone` into `kept`. `local_of` says whose username and password stay where both have one.
-    pub(super) async fn merge(
+    pub(in crate::flows) async fn merge(
         &self,
         tx: &mut Tx,
         organization: &Organization,
@@ -25,22 +24,23 @@ impl Broker {
         local_of: AccountId,
         (attempt, sides): (&LinkAttempt, &[NamedSide; 2]),
     ) -> Result<(), FinishError> {
-        let into = self.holder(tx, organization, kept).await?;
-        let from = self.holder(tx, organization, gone).await?;
+        let into = self.profiles.holder(tx, organization, kept).await?;
+        let from = self.profiles.holder(tx, organization, gone).await?;
         may_join(Newcomer::Account(&from), &into).map_err(FinishError::Refused)?;
         let (kept, gone) = (find(tx, kept).await?, find(tx, gone).await?);
         let parties = (party(tx, &kept).await?, party(tx, &gone).await?);
         let planned = plan(&parties.0, &parties.1, local_of).map_err(FinishError::Refused)?;
         let mut moved = planned.moved.clone();
         // Order matters: interactions before profiles and sessions, as in every use case that goes on with one.
-        interactions::end_interactions_of_account(tx, gone.id, Some(attempt.id()), self.clock.now()).await?;
+        interactions::end_interactions_of_account(tx, gone.id, Some(attempt.id()), self.core.clock.now())
+            .await?;
         self.move_profiles(tx, &kept, &gone, &planned).await?;
         self.hold_arriving(tx, attempt).await?;
-        self.end_everything(tx, gone.id, Some(attempt.id())).await?;
+        self.sessions.end_everything(tx, gone.id, Some(attempt.id())).await?;
         self.end_elsewhere(tx, kept.id, attempt).await?;
         self.move_names(tx, organization, &kept, &gone, &mut moved).await?;
         expected::delete_expected(tx, gone.id).await?;
-        if !merging::mark_merged(tx, gone.id, kept.id, self.clock.now()).await? {
+        if !merging::mark_merged(tx, gone.id, kept.id, self.core.clock.now()).await? {
             return Err(StoreError::Conflict.into());
         }
         let entry = NewEntry {
@@ -57,7 +57,7 @@ impl Broker {
             also: None,
         };
         let receipt = Some(receipt_of(attempt.id()));
-        self.write_entry(tx, entry, Event { receipt, ..Event::new("merge") }).await?;
+        self.profiles.write_entry(tx, entry, Event { receipt, ..Event::new("merge") }).await?;
         Ok(())
     }
 
@@ -69,7 +69,7 @@ impl Broker {
         gone: &Account,
         planned: &Plan,
     ) -> Result<(), StoreError> {
-        let now = self.clock.now();
+        let now = self.core.clock.now();
         // Order matters: passwords before profiles, as whoever signs in by one does.
         if let Some(account) = planned.moved.ended_local {
             passwords::delete_password(tx, account).await?;
@@ -101,7 +101,7 @@ impl Broker {
         gone: &Account,
         moved: &mut Moved,
     ) -> Result<(), StoreError> {
-        let now = self.clock.now();
+        let now = self.core.clock.now();
         for role in &moved.gained {
             merging::add_role(tx, organization.id, kept.id, *role).await?;
         }
@@ -135,9 +135,9 @@ impl Broker {
         match attempt.interaction.session.id() {
             Some(here) => {
                 let others = SessionsOf::AccountBut { account: kept, keep: here };
-                self.end_sessions(tx, others, EndReason::SignedOut).await?;
+                self.sessions.end_sessions(tx, others, EndReason::SignedOut).await?;
             }
-            None => self.end_everything(tx, kept, Some(attempt.id())).await?,
+            None => self.sessions.end_everything(tx, kept, Some(attempt.id())).await?,
         }
         Ok(())
     }

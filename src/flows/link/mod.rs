@@ -7,36 +7,29 @@
 
 mod confirm;
 mod due;
-mod expect;
 mod finish;
-mod give_back;
 mod join;
 mod merge;
 mod offer;
-mod own;
 mod prove;
 mod sides;
 mod skip;
 mod trip;
-mod undo;
-mod unlink;
 
 pub use confirm::{ConfirmAnswer, LinkConfirmView, MergeView};
 pub use offer::{CandidateView, LinkOfferView, OfferAnswer};
-pub use own::{AddProfileView, AddWay, LedgerView, ProfileView};
 pub use sides::SideView;
-pub use undo::{UndoRefusal, UndoView, Undone};
-pub use unlink::UnlinkView;
 
-pub(super) use join::NewEntry;
-pub(super) use sides::name_identity;
+use std::sync::Arc;
 
-use super::Broker;
-use super::error::FlowError;
-use super::evidence::{Event, receipt_of};
-use super::interaction::{Waiting, WaitingPage};
-use super::refusal::{Clashing, Mark, PublicCode, Reason, Refusal, code_of_link, refused};
-use super::visit::Visit;
+use crate::flows::core::Core;
+use crate::flows::evidence::{Event, receipt_of};
+use crate::flows::interaction::{Interactions, Waiting, WaitingPage};
+use crate::flows::profile::Profiles;
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{Clashing, Mark, PublicCode, Reason, Refusal, code_of_link, refused};
+use crate::flows::session::Sessions;
+use crate::flows::visit::Visit;
 use crate::model::{FlowId, Interaction, Linking};
 use crate::policy::link::LinkRefusal;
 
@@ -50,7 +43,7 @@ const PAGE: WaitingPage = WaitingPage {
 
 /// A link that is under way: the interaction waits for its chosen side, or for what the person answers.
 #[derive(Debug, Clone)]
-pub(super) struct LinkAttempt {
+pub(in crate::flows) struct LinkAttempt {
     /// The interaction; its `link` is taken out.
     pub interaction: Interaction,
     /// The link.
@@ -77,16 +70,41 @@ impl LinkAttempt {
     }
 }
 
-impl Broker {
+/// Links between two sides that one person proves.
+pub struct Links {
+    core: Arc<Core>,
+    interactions: Arc<Interactions>,
+    sessions: Arc<Sessions>,
+    profiles: Arc<Profiles>,
+}
+
+impl Links {
+    /// The service over what it needs.
+    pub(in crate::flows) fn new(
+        core: &Arc<Core>,
+        interactions: &Arc<Interactions>,
+        sessions: &Arc<Sessions>,
+        profiles: &Arc<Profiles>,
+    ) -> Self {
+        Self {
+            core: Arc::clone(core),
+            interactions: Arc::clone(interactions),
+            sessions: Arc::clone(sessions),
+            profiles: Arc::clone(profiles),
+        }
+    }
+
     /// The link that a page's handle names, in the browser that its interaction is bound to.
     async fn require_attempt(&self, visit: &Visit, handle: &str) -> Result<LinkAttempt, FlowError> {
         // A browser that holds nothing of the link learns nothing of it.
-        if let Some(name) = self.read_handle(handle).filter(|name| !self.is_bound(visit, name.id)) {
+        if let Some(name) =
+            self.interactions.read_handle(handle).filter(|name| !self.interactions.is_bound(visit, name.id))
+        {
             let event =
                 Event { app: name.app, receipt: Some(receipt_of(name.id)), ..Event::new(PAGE.action) };
             return Err(refused(event, PublicCode::SessionEnded, PAGE.foreign));
         }
-        let waiting = self.require_waiting(visit, handle, PAGE).await?;
+        let waiting = self.interactions.require_waiting(visit, handle, PAGE).await?;
         let (id, app) = (waiting.interaction.id, waiting.interaction.purpose.app());
         LinkAttempt::of(waiting).ok_or_else(|| {
             let event = Event { app, receipt: Some(receipt_of(id)), ..Event::new(PAGE.action) };

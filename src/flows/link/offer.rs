@@ -1,21 +1,19 @@
 //! The offer: who shares the email, the page that lists them, and the person's answer.
 
-use super::super::Broker;
-use super::super::brand::BrandView;
-use super::super::email::email_proof;
-use super::super::error::FlowError;
-use super::super::evidence::receipt_of;
-use super::super::interaction::Answered;
-use super::super::refusal::{PublicCode, Reason, refused};
-use super::super::visit::Visit;
-use super::LinkAttempt;
+use crate::flows::directory::BrandView;
+use crate::flows::evidence::receipt_of;
+use crate::flows::interaction::Answered;
+use crate::flows::link::{LinkAttempt, Links};
+use crate::flows::profile::email::email_proof;
+use crate::flows::profile::holder::{holders, host};
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{PublicCode, Reason, refused};
+use crate::flows::visit::Visit;
 use crate::model::{
-    AccountId, ConnectionId, Email, Identity, Linking, Organization, OrganizationId, ProfileId, ProfileKind,
-    Subject, Wanted,
+    AccountId, ConnectionId, Email, Identity, Linking, Organization, ProfileId, ProfileKind, Subject, Wanted,
 };
-use crate::policy::access::allows_password;
-use crate::policy::link::{HeldProfile, Holder, LinkRefusal, Newcomer, Offer, Sharer, offer};
-use crate::store::{StoreError, Tx, accounts, organizations, profiles};
+use crate::policy::link::{Holder, LinkRefusal, Newcomer, Offer, Sharer, offer};
+use crate::store::{StoreError, Tx, accounts, profiles};
 
 /// What the page **Link your account** shows.
 #[derive(Debug, Clone)]
@@ -66,9 +64,9 @@ pub enum OfferAnswer {
     Skip,
 }
 
-impl Broker {
+impl Links {
     /// What is offered to somebody with this email.
-    pub(super) async fn offer_to(
+    pub(in crate::flows) async fn offer_to(
         &self,
         tx: &mut Tx,
         organization: &Organization,
@@ -86,7 +84,7 @@ impl Broker {
     /// What the page shows.
     pub async fn view_offer(&self, visit: &Visit, handle: &str) -> Result<LinkOfferView, FlowError> {
         let attempt = self.require_attempt(visit, handle).await?;
-        let mut tx = self.database.read().await?;
+        let mut tx = self.core.database.read().await?;
         let (organization, offered) = self.offered(&mut tx, &attempt).await?;
         let mut candidates = Vec::new();
         if let Offer::Named(named) = &offered {
@@ -97,22 +95,22 @@ impl Broker {
         drop(tx);
         let (provider, may_skip) = match &attempt.interaction.subject {
             Subject::Account { .. } => (None, true),
-            Subject::Identity(identity) => match self.directory.connection(identity.connection).await? {
+            Subject::Identity(identity) => match self.core.directory.connection(identity.connection).await? {
                 Some(entry) => (Some(entry.connection.name.clone()), entry.connection.settings.new_accounts),
                 None => (None, false),
             },
         };
         let app = match attempt.interaction.purpose.app() {
-            Some(app) => self.app_link(app).await,
+            Some(app) => self.core.directory.app_link(app).await,
             None => None,
         };
         let email = attempt.link.email.as_ref().filter(|(_, proven)| *proven);
         Ok(LinkOfferView {
             handle: handle.to_owned(),
-            form_token: self.form_token(&attempt.id().to_string()),
+            form_token: self.interactions.form_token(&attempt.id().to_string()),
             app: app.map(|app| app.name),
             receipt: receipt_of(attempt.id()),
-            brand: self.brand(&organization).await?,
+            brand: self.core.directory.brand(&organization).await?,
             provider,
             email: email.map(|(email, _)| email.clone()),
             candidates,
@@ -123,17 +121,17 @@ impl Broker {
 
     /// What a link offers now, and its organization.
     async fn offered(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<(Organization, Offer), FlowError> {
-        let organization = self.organization_of(tx, attempt.link.organization).await?;
+        let organization = self.profiles.organization_of(tx, attempt.link.organization).await?;
         let holder;
         let mut email = attempt.link.email.clone();
         let newcomer = match &attempt.interaction.subject {
             Subject::Identity(identity) => {
-                let now = self.still_proven(tx, (**identity).clone(), organization.id).await?;
+                let now = self.profiles.still_proven(tx, (**identity).clone(), organization.id).await?;
                 email = shared_email(&now);
                 Newcomer::Identity(&identity.issuer)
             }
             Subject::Account { account, .. } => {
-                holder = self.holder(tx, &organization, *account).await?;
+                holder = self.profiles.holder(tx, &organization, *account).await?;
                 Newcomer::Account(&holder)
             }
         };
@@ -141,19 +139,9 @@ impl Broker {
         Ok((organization, offered))
     }
 
-    /// An organization, as it is now.
-    pub(super) async fn organization_of(
-        &self,
-        tx: &mut Tx,
-        id: OrganizationId,
-    ) -> Result<Organization, FlowError> {
-        let found = organizations::find_organization(tx, id).await?;
-        found.ok_or_else(|| FlowError::Unavailable("an organization is gone".to_owned()))
-    }
-
     async fn candidate(&self, tx: &mut Tx, profile: ProfileId) -> Result<Option<CandidateView>, FlowError> {
         let Some(found) = profiles::find_profile(tx, profile).await? else { return Ok(None) };
-        let provider = self.connection_name(found.kind.connection()).await?;
+        let provider = self.core.directory.connection_name(found.kind.connection()).await?;
         let (host, hint) = match &found.kind {
             ProfileKind::External { issuer, .. } => (host(issuer), None),
             ProfileKind::Local => {
@@ -177,7 +165,7 @@ impl Broker {
             OfferAnswer::Skip => return Box::pin(self.skip_link(visit, attempt)).await,
             OfferAnswer::Existing => Wanted::Any,
             OfferAnswer::Link(profile) => {
-                let (_, offered) = self.offered(&mut self.database.read().await?, &attempt).await?;
+                let (_, offered) = self.offered(&mut self.core.database.read().await?, &attempt).await?;
                 let is_offered =
                     matches!(&offered, Offer::Named(named) if named.iter().any(|(_, id)| *id == profile));
                 if !is_offered {
@@ -193,45 +181,19 @@ impl Broker {
     /// Takes what has to be proved of the chosen side.
     async fn choose(&self, attempt: LinkAttempt, wanted: Wanted) -> Result<Answered, FlowError> {
         let event = Self::link_event("link.choose", &attempt);
-        let (mut tx, known) = self.open_for(&attempt.interaction).await?;
-        let Some(claim) = self.claim(&mut tx, attempt.id(), attempt.revision).await? else {
+        let (mut tx, known) = self.interactions.open_for(&attempt.interaction).await?;
+        let Some(claim) = self.interactions.claim(&mut tx, attempt.id(), attempt.revision).await? else {
             return Err(refused(event, PublicCode::FlowFinished, Reason::LinkOvertaken));
         };
-        self.record_success(&mut tx, &event).await?;
+        self.core.record_success(&mut tx, &event).await?;
         let link = Linking { wanted, arrival_settled: false, chosen: None, ..attempt.link.clone() };
         let interaction = attempt.with(Some(link));
         Ok(Answered { claim: Some(claim), ..Answered::new((tx, known), interaction, event) })
     }
-
-    /// An identity whose email counts as proven only if its provider speaks for the domain now.
-    pub(in crate::flows) async fn still_proven(
-        &self,
-        tx: &mut Tx,
-        mut identity: Identity,
-        organization: OrganizationId,
-    ) -> Result<Identity, StoreError> {
-        if let Some(email) = identity.email.as_ref().filter(|_| identity.email_verified) {
-            let whose = (organization, identity.connection);
-            identity.email_verified = email_proof(tx, whose, email).await?.is_proven();
-        }
-        Ok(identity)
-    }
-
-    /// An account as linking sees it.
-    pub(in crate::flows) async fn holder(
-        &self,
-        tx: &mut Tx,
-        organization: &Organization,
-        account: AccountId,
-    ) -> Result<Holder, StoreError> {
-        let held = profiles::list_held_profiles(tx, account).await?;
-        let empty = Holder { account, enabled: false, profiles: Vec::new() };
-        Ok(holders(organization, held).pop().unwrap_or(empty))
-    }
 }
 
 /// The email by which other accounts of an identity's person are looked for.
-pub(super) fn shared_email(identity: &Identity) -> Option<(Email, bool)> {
+pub(in crate::flows) fn shared_email(identity: &Identity) -> Option<(Email, bool)> {
     identity.email.clone().map(|email| (email, identity.email_verified))
 }
 
@@ -265,32 +227,6 @@ async fn sharers(tx: &mut Tx, organization: &Organization, email: &Email) -> Res
     }
     let sharer = |holder: Holder| Sharer { proven: proven.contains(&holder.account), holder };
     Ok(holders(organization, shared).into_iter().map(sharer).collect())
-}
-
-/// Accounts from their profiles, which stand together.
-pub(super) fn holders(organization: &Organization, held: Vec<profiles::HeldProfile>) -> Vec<Holder> {
-    let mut holders: Vec<Holder> = Vec::new();
-    for one in held {
-        let account = one.profile.account;
-        if holders.last().is_none_or(|last| last.account != account) {
-            holders.push(Holder { account, enabled: one.account_enabled, profiles: Vec::new() });
-        }
-        let rule = Some(organization.policy.local_sign_in);
-        let usable = match &one.profile.kind {
-            ProfileKind::Local => one.has_password && allows_password(true, rule, one.break_glass),
-            ProfileKind::External { .. } => one.connection_enabled,
-        };
-        let issuer = one.profile.kind.issuer().map(str::to_owned);
-        if let Some(last) = holders.last_mut() {
-            last.profiles.push(HeldProfile { id: one.profile.id, issuer, usable });
-        }
-    }
-    holders
-}
-
-/// The host of an issuer, as pages name it.
-pub(super) fn host(issuer: &str) -> Option<String> {
-    url::Url::parse(issuer).ok().and_then(|url| url.host_str().map(str::to_owned))
 }
 
 /// A username of which only whoever knows it sees which one it is.

@@ -1,20 +1,18 @@
 //! The sides of a link, proved by their own credentials: by a provider's answer or by a password.
 
-use super::super::Broker;
-use super::super::error::FlowError;
-use super::super::evidence::Event;
-use super::super::interaction::sealed::finish_mark;
-use super::super::interaction::{Answered, Claim, Known};
-use super::super::refusal::{Mark, PublicCode, Reason, refused};
-use super::super::sso::provision::find_elsewhere;
-use super::super::sso::refuse_other_connection;
-use super::super::visit::Visit;
-use super::{LinkAttempt, burned};
+use crate::flows::evidence::Event;
+use crate::flows::interaction::sealed::finish_mark;
+use crate::flows::interaction::{Answered, Claim, Known};
+use crate::flows::link::{LinkAttempt, Links, burned};
+use crate::flows::profile::find_elsewhere;
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{Mark, PublicCode, Reason, refuse_other_connection, refused};
+use crate::flows::visit::Visit;
 use crate::model::{FLOW_LIFETIME, Flow, Identity, Linking, OrganizationId, Profile, Subject, Trip};
 use crate::policy::link::{LinkRefusal, fits};
 use crate::store::{Tx, flows};
 
-impl Broker {
+impl Links {
     /// Takes what was proved as the chosen side of a link, at the revision that asked for it. Anything that does not fit
     /// burns what was proved.
     pub(in crate::flows) async fn prove_chosen(
@@ -103,11 +101,12 @@ impl Broker {
     ) -> Result<Claim, FlowError> {
         let until = flow.started_at.after(FLOW_LIFETIME);
         let first = flows::spend(tx, &finish_mark(flow.id), until).await?;
-        let claim = if first { self.claim(tx, attempt.id(), attempt.revision).await? } else { None };
+        let claim =
+            if first { self.interactions.claim(tx, attempt.id(), attempt.revision).await? } else { None };
         let Some(claim) = claim else {
             return Err(refused(event.clone(), PublicCode::FlowFinished, Reason::LinkOvertaken));
         };
-        self.record_success(tx, event).await?;
+        self.core.record_success(tx, event).await?;
         Ok(claim)
     }
 }

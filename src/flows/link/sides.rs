@@ -1,14 +1,12 @@
 //! Both sides of a link by their names: for the page that asks once more, and for the ledger.
 
-use super::super::Broker;
-use super::super::email::{account_email_proof, email_proof};
-use super::super::error::FlowError;
-use super::LinkAttempt;
-use super::confirm::accounts_of;
-use super::offer::host;
-use crate::model::{
-    Account, AccountId, Email, Identity, NamedSide, Profile, ProfileKind, Subject, Timestamp, Username,
-};
+use crate::flows::link::confirm::accounts_of;
+use crate::flows::link::{LinkAttempt, Links};
+use crate::flows::profile::email::{account_email_proof, email_proof};
+use crate::flows::profile::holder::host;
+use crate::flows::profile::naming::name_identity;
+use crate::flows::refusal::FlowError;
+use crate::model::{Account, AccountId, NamedSide, Profile, ProfileKind, Subject, Timestamp};
 use crate::store::{StoreError, Tx, accounts, profiles};
 
 /// How the ledger says that a code by mail was entered besides (RFC 8176, section 2).
@@ -37,14 +35,18 @@ pub struct SideView {
     pub email_proven: bool,
 }
 
-impl Broker {
+impl Links {
     /// A side for the page; `None` when its profile is gone.
-    pub(super) async fn side_view(&self, tx: &mut Tx, side: &Subject) -> Result<Option<SideView>, FlowError> {
+    pub(in crate::flows) async fn side_view(
+        &self,
+        tx: &mut Tx,
+        side: &Subject,
+    ) -> Result<Option<SideView>, FlowError> {
         let Some(named) = self.name_side(tx, side).await? else { return Ok(None) };
         let (name, since, email_proven) = match side {
             Subject::Identity(identity) => {
                 let email = identity.email.as_ref().filter(|_| identity.email_verified);
-                let is_proven = match (email, self.directory.connection(identity.connection).await?) {
+                let is_proven = match (email, self.core.directory.connection(identity.connection).await?) {
                     (Some(email), Some(entry)) => {
                         let whose = (entry.organization.id, identity.connection);
                         email_proof(tx, whose, email).await?.is_proven()
@@ -75,12 +77,12 @@ impl Broker {
     }
 
     /// Both sides for the ledger, as they are before they are linked; `None` when the profile of one is gone.
-    pub(super) async fn name_sides(
+    pub(in crate::flows) async fn name_sides(
         &self,
         attempt: &LinkAttempt,
         chosen: &Subject,
     ) -> Result<Option<[NamedSide; 2]>, FlowError> {
-        let mut tx = self.database.read().await?;
+        let mut tx = self.core.database.read().await?;
         let LinkAttempt { interaction, .. } = attempt;
         let arriving = self.name_side(&mut tx, &interaction.subject).await?;
         let (Some(mut arriving), Some(chosen)) = (arriving, self.name_side(&mut tx, chosen).await?) else {
@@ -95,10 +97,10 @@ impl Broker {
     }
 
     /// The profiles of one provider that both sides of an attempt have, by their names: of each pair one has to go first.
-    pub(super) async fn clashing(&self, attempt: &LinkAttempt) -> Result<Vec<String>, FlowError> {
+    pub(in crate::flows) async fn clashing(&self, attempt: &LinkAttempt) -> Result<Vec<String>, FlowError> {
         let Some(chosen) = &attempt.link.chosen else { return Ok(Vec::new()) };
         let arriving = &attempt.interaction.subject;
-        let mut tx = self.database.read().await?;
+        let mut tx = self.core.database.read().await?;
         let mut held = Vec::new();
         for account in accounts_of(arriving, chosen) {
             held.extend(profiles::list_profiles(&mut tx, account).await?);
@@ -114,7 +116,7 @@ impl Broker {
         for profile in &held {
             let issuer = profile.kind.issuer();
             if issuers.iter().filter(|other| Some(other.as_str()) == issuer).count() > 1 {
-                names.push(self.name_profile(&mut tx, profile).await?.label());
+                names.push(self.profiles.name_profile(&mut tx, profile).await?.label());
             }
         }
         names.sort_unstable();
@@ -125,47 +127,16 @@ impl Broker {
     async fn name_side(&self, tx: &mut Tx, side: &Subject) -> Result<Option<NamedSide>, FlowError> {
         match side {
             Subject::Identity(identity) => {
-                let provider = self.connection_name(Some(identity.connection)).await?;
+                let provider = self.core.directory.connection_name(Some(identity.connection)).await?;
                 Ok(Some(name_identity(identity, provider)))
             }
             Subject::Account { proof, .. } => {
                 let profile = profiles::find_profile(tx, proof.profile).await?;
                 let Some(profile) = profile else { return Ok(None) };
-                let named = self.name_profile(tx, &profile).await?;
+                let named = self.profiles.name_profile(tx, &profile).await?;
                 Ok(Some(NamedSide { proved_at: proof.authenticated_at, amr: proof.amr.clone(), ..named }))
             }
         }
-    }
-
-    /// A profile for the ledger, as it stands now.
-    pub(in crate::flows) async fn name_profile(
-        &self,
-        tx: &mut Tx,
-        profile: &Profile,
-    ) -> Result<NamedSide, FlowError> {
-        let account = accounts::find_account(tx, profile.account).await?;
-        let own_email = account.as_ref().and_then(|account| account.email.clone());
-        let provider = self.connection_name(profile.kind.connection()).await?;
-        let (issuer, subject, username, email) = match &profile.kind {
-            ProfileKind::Local => {
-                let username = account.and_then(|account| account.username);
-                (None, None, username.as_ref().map(Username::as_str).map(str::to_owned), own_email)
-            }
-            ProfileKind::External { issuer, subject, email, .. } => {
-                (Some(issuer.clone()), Some(subject.clone()), None, email.clone().or(own_email))
-            }
-        };
-        Ok(NamedSide {
-            account: Some(profile.account),
-            connection: profile.kind.connection(),
-            provider,
-            issuer,
-            subject,
-            username,
-            email: email.map(|email| email.as_str().to_owned()),
-            proved_at: profile.last_used_at.unwrap_or(profile.created_at),
-            amr: Vec::new(),
-        })
     }
 }
 
@@ -184,20 +155,5 @@ async fn is_email_proven(
     match account.organization.filter(|_| *email_verified) {
         Some(organization) => Ok(email_proof(tx, (organization, *connection), email).await?.is_proven()),
         None => Ok(false),
-    }
-}
-
-/// An identity that is nobody's profile, for the ledger.
-pub(in crate::flows) fn name_identity(identity: &Identity, provider: Option<String>) -> NamedSide {
-    NamedSide {
-        account: None,
-        connection: Some(identity.connection),
-        provider,
-        issuer: Some(identity.issuer.clone()),
-        subject: Some(identity.subject.clone()),
-        username: None,
-        email: identity.email.as_ref().map(Email::as_str).map(str::to_owned),
-        proved_at: identity.authenticated_at,
-        amr: identity.amr.clone(),
     }
 }

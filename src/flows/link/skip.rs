@@ -1,36 +1,39 @@
 //! Keeping both apart, and going on: with a new account where the connection makes one, or with the one that is signed in.
 
-use super::super::Broker;
-use super::super::error::FlowError;
-use super::super::interaction::Answered;
-use super::super::refusal::{PublicCode, Reason, refused};
-use super::super::visit::Visit;
-use super::LinkAttempt;
+use crate::flows::interaction::Answered;
+use crate::flows::link::{LinkAttempt, Links};
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{PublicCode, Reason, refused};
+use crate::flows::visit::Visit;
 
-impl Broker {
+impl Links {
     /// Whether the browser is signed in in the session in which a link is under way; true where none is open.
-    pub(super) async fn is_of_session(
+    pub(in crate::flows) async fn is_of_session(
         &self,
         visit: &Visit,
         attempt: &LinkAttempt,
     ) -> Result<bool, FlowError> {
         let Some(session) = attempt.interaction.session.id() else { return Ok(true) };
-        let current = self.current_session(visit).await?;
+        let current = self.sessions.current_session(visit).await?;
         Ok(current.is_some_and(|current| current.session.id == session))
     }
 
     /// Keeps both sides of a link apart.
-    pub(super) async fn skip_link(&self, visit: &Visit, attempt: LinkAttempt) -> Result<Answered, FlowError> {
+    pub(in crate::flows) async fn skip_link(
+        &self,
+        visit: &Visit,
+        attempt: LinkAttempt,
+    ) -> Result<Answered, FlowError> {
         let event = Self::link_event("link.skip", &attempt);
         // A session is noted as used before: two transactions that write would wait for each other.
         if !self.is_of_session(visit, &attempt).await? {
             return Err(refused(event, PublicCode::SessionEnded, Reason::SessionEnded));
         }
-        let (mut tx, known) = self.open_for(&attempt.interaction).await?;
-        let Some(claim) = self.claim(&mut tx, attempt.id(), attempt.revision).await? else {
+        let (mut tx, known) = self.interactions.open_for(&attempt.interaction).await?;
+        let Some(claim) = self.interactions.claim(&mut tx, attempt.id(), attempt.revision).await? else {
             return Err(refused(event, PublicCode::FlowFinished, Reason::LinkOvertaken));
         };
-        self.record_success(&mut tx, &event).await?;
+        self.core.record_success(&mut tx, &event).await?;
         let mut interaction = attempt.with(None);
         interaction.answered.kept_apart = true;
         Ok(Answered { claim: Some(claim), ..Answered::new((tx, known), interaction, event) })

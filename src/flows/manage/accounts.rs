@@ -2,10 +2,10 @@
 
 use crate::crypto::password::Share;
 use crate::crypto::random;
-use crate::flows::Broker;
-use crate::flows::error::private_detail;
+use crate::flows::directory::DIRECTORY_TOPIC;
 use crate::flows::evidence::Event;
-use crate::flows::upkeep::DIRECTORY_TOPIC;
+use crate::flows::manage::Accounts;
+use crate::flows::refusal::private_detail;
 use crate::model::{
     Account, AccountId, Contact, Email, Handle, OrganizationId, ProfileKind, Role, Secret, Session,
     SessionId, Username, is_like_an_id,
@@ -75,10 +75,10 @@ fn check_username(username: &Username) -> Result<(), ManageError> {
     Ok(())
 }
 
-impl Broker {
+impl Accounts {
     /// The account of a username or id.
     pub async fn find_account(&self, name: &str) -> Result<AccountView, ManageError> {
-        let mut tx = self.database.read().await?;
+        let mut tx = self.core.database.read().await?;
         let found = match (name.parse::<AccountId>(), name.parse::<Username>()) {
             (Ok(id), _) => accounts::find_account(&mut tx, id).await?,
             (_, Ok(username)) => accounts::find_account_by_username(&mut tx, &username).await?,
@@ -103,7 +103,7 @@ impl Broker {
 
     /// An organization's accounts, up to `limit`.
     pub async fn list_accounts(&self, handle: &Handle, limit: i64) -> Result<Vec<Account>, ManageError> {
-        let mut tx = self.database.read().await?;
+        let mut tx = self.core.database.read().await?;
         let organization = organizations::find_organization_by_handle(&mut tx, handle)
             .await?
             .ok_or_else(|| ManageError::NotFound(format!("organization {handle}")))?;
@@ -112,7 +112,7 @@ impl Broker {
 
     /// The accounts that belong to no organization, the operators' among them, up to `limit`.
     pub async fn list_unattached_accounts(&self, limit: i64) -> Result<Vec<Account>, ManageError> {
-        let mut tx = self.database.read().await?;
+        let mut tx = self.core.database.read().await?;
         Ok(accounts::list_unattached_accounts(&mut tx, "", limit).await?)
     }
 
@@ -122,25 +122,25 @@ impl Broker {
         let (password, made) = match new.password {
             Some(password) => (password, None),
             None => {
-                let made = Secret::new(format!("{}Aa1", random::token(&*self.random).expose()));
+                let made = Secret::new(format!("{}Aa1", random::token(&*self.core.random).expose()));
                 (made.clone(), Some(made))
             }
         };
-        let broken = broken_rules(self.settings.password_rules, password.expose());
+        let broken = broken_rules(self.passwords.rules, password.expose());
         if let Some(rule) = broken.first() {
             return Err(ManageError::Refused(format!("the password: {rule}")));
         }
         let normalized = Secret::new(normalize(password.expose()));
-        let hash = self.passwords.hash(Share::Operator, normalized).await;
+        let hash = self.passwords.hasher.hash(Share::Operator, normalized).await;
         let hash = hash.map_err(|error| ManageError::Unavailable(error.to_string()))?;
-        let now = self.clock.now();
-        let mut tx = self.database.write().await?;
+        let now = self.core.clock.now();
+        let mut tx = self.core.database.write().await?;
         let organization = match &new.organization {
             None => None,
             Some(handle) => Some(self.organization_with_room(&mut tx, handle).await?),
         };
         let account = Account {
-            id: AccountId::new(now, &*self.random),
+            id: AccountId::new(now, &*self.core.random),
             organization,
             username: Some(new.username),
             email_verified: new.email.is_some(),
@@ -157,9 +157,9 @@ impl Broker {
             StoreError::Conflict => ManageError::Refused("the username is taken".to_owned()),
             error => error.into(),
         })?;
-        self.apply_password(&mut tx, &account, &hash).await?;
+        self.profiles.set_password(&mut tx, &account, &hash).await?;
         let event = Event::by_operator("account.create", organization, account.id);
-        self.record_success(&mut tx, &event).await?;
+        self.core.record_success(&mut tx, &event).await?;
         tx.commit().await?;
         Ok((account, made))
     }
@@ -173,7 +173,7 @@ impl Broker {
         let found = organizations::find_organization_by_handle(tx, handle).await?;
         let id = found.ok_or_else(|| ManageError::NotFound(format!("organization {handle}")))?.id;
         organizations::hold_organization(tx, id).await?;
-        if accounts::count_accounts(tx, id).await? >= self.settings.max_accounts {
+        if accounts::count_accounts(tx, id).await? >= self.most {
             return Err(ManageError::Refused(format!(
                 "organization {handle} has as many accounts as it may"
             )));
@@ -184,8 +184,8 @@ impl Broker {
     /// Enables or disables an account. Disabled, it signs in nowhere, and its sessions and tokens end at once.
     pub async fn set_account_enabled(&self, name: &str, enabled: bool) -> Result<Account, ManageError> {
         let view = self.find_account(name).await?;
-        let now = self.clock.now();
-        let mut tx = self.database.write().await?;
+        let now = self.core.clock.now();
+        let mut tx = self.core.database.write().await?;
         // Order matters: held first, so that two who disable two people at once are counted one after the other.
         if let Some(organization) = view.account.organization {
             organizations::hold_organization(&mut tx, organization).await?;
@@ -202,10 +202,10 @@ impl Broker {
             check_emergency(&mut tx, &account).await?;
         }
         // Also what a sign-in that was under way has opened beside a disabling: enabled again, nothing comes back.
-        self.end_everything(&mut tx, account.id, None).await?;
+        self.sessions.end_everything(&mut tx, account.id, None).await?;
         let action = if enabled { "account.enable" } else { "account.disable" };
         let event = Event::by_operator(action, account.organization, account.id);
-        self.record_success(&mut tx, &event).await?;
+        self.core.record_success(&mut tx, &event).await?;
         changes::insert_change(&mut tx, DIRECTORY_TOPIC, now).await?;
         tx.commit().await?;
         Ok(account)
@@ -214,19 +214,19 @@ impl Broker {
     /// The living sessions of an account.
     pub async fn list_account_sessions(&self, name: &str) -> Result<Vec<Session>, ManageError> {
         let view = self.find_account(name).await?;
-        let mut tx = self.database.read().await?;
-        Ok(sessions::list_sessions(&mut tx, view.account.id, self.clock.now()).await?)
+        let mut tx = self.core.database.read().await?;
+        Ok(sessions::list_sessions(&mut tx, view.account.id, self.core.clock.now()).await?)
     }
 
     /// Ends a session, for the operator.
     pub async fn end_any_session(&self, id: SessionId) -> Result<(), ManageError> {
-        let mut tx = self.database.write().await?;
+        let mut tx = self.core.database.write().await?;
         let session = sessions::find_session(&mut tx, id)
             .await?
             .ok_or_else(|| ManageError::NotFound(format!("living session {id}")))?;
-        self.end_session(&mut tx, &session).await?;
+        self.sessions.end_session(&mut tx, &session).await?;
         let event = Event::by_operator("session.end", session.organization, session.account);
-        self.record_success(&mut tx, &event).await?;
+        self.core.record_success(&mut tx, &event).await?;
         Ok(tx.commit().await?)
     }
 }
@@ -247,7 +247,7 @@ async fn check_emergency(tx: &mut Tx, disabled: &Account) -> Result<(), ManageEr
 }
 
 /// What is said where an account that went into another one is to be disabled or enabled.
-pub(super) fn merged_sentence(into: AccountId) -> String {
+pub(in crate::flows) fn merged_sentence(into: AccountId) -> String {
     format!(
         "it was merged into {into}, so this would change nothing for its person; disable that one, or undo the merge first: \
          countersign account links {into}"

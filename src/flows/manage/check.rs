@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::flows::Broker;
+use crate::flows::manage::Health;
 use crate::model::{EmailTrust, Organization, Timestamp};
 use crate::policy::deadline::{Deadline, WARN_BEFORE, deadline};
 use crate::store::connections::ConnectionRecord;
@@ -61,11 +61,11 @@ impl Check {
     }
 }
 
-impl Broker {
+impl Health {
     /// Looks at the keys, mail, the queue of jobs and every connection.
     pub async fn check(&self) -> Result<Vec<Check>, StoreError> {
         let mut checks = vec![self.check_keys().await];
-        checks.push(match self.probe_mail().await {
+        checks.push(match self.mails.probe_mail().await {
             Ok(finding) => Check::new("mail", Verdict::Good, finding),
             Err(finding) => Check::new("mail", Verdict::Bad, finding),
         });
@@ -73,14 +73,14 @@ impl Broker {
         let mut after = String::new();
         loop {
             let page = {
-                let mut tx = self.database.read().await?;
+                let mut tx = self.core.database.read().await?;
                 organizations::list_organizations(&mut tx, &after, 100).await?
             };
             let Some(last) = page.last() else { return Ok(checks) };
             after = last.handle.to_string();
             for organization in &page {
                 let records = {
-                    let mut tx = self.database.read().await?;
+                    let mut tx = self.core.database.read().await?;
                     connections::list_connections(&mut tx, organization.id).await?
                 };
                 for record in records {
@@ -92,10 +92,10 @@ impl Broker {
 
     /// Whether every signing key opens.
     async fn check_keys(&self) -> Check {
-        if let Err(error) = self.reload_signing_keys().await {
+        if let Err(error) = self.keys.reload_signing_keys().await {
             return Check::new("keys", Verdict::Bad, error.to_string());
         }
-        match self.list_signing_keys().await {
+        match self.keys.list_signing_keys().await {
             Ok(keys) if keys.is_empty() => {
                 Check::new("keys", Verdict::Good, "none yet; the first start makes them")
             }
@@ -106,9 +106,9 @@ impl Broker {
 
     /// Whether queued jobs are done: one finding for each name that has something to tell, else one for all.
     async fn check_queue(&self) -> Result<Vec<Check>, StoreError> {
-        let now = self.clock.now();
+        let now = self.core.clock.now();
         let mut checks = Vec::new();
-        for state in self.queue.states().await? {
+        for state in self.core.queue.states().await? {
             let mut texts = Vec::new();
             if let Some(since) = state.due_since.filter(|since| now.since(*since) >= LATE) {
                 texts.push(format!(
@@ -139,7 +139,7 @@ impl Broker {
         if !connection.enabled || !organization.enabled {
             return Check::new(what, Verdict::Good, "disabled");
         }
-        if let Err(error) = self.open_credential(connection.id, &record.credential) {
+        if let Err(error) = self.core.open_credential(connection.id, &record.credential) {
             return Check::new(what, Verdict::Bad, error.to_string());
         }
         let probe = self.upstream.probe(connection).await;
@@ -154,7 +154,7 @@ impl Broker {
             verdict = Verdict::Bad;
         }
         if let Some(end) = record.credential.secret_expires_at {
-            match deadline(end, self.clock.now()) {
+            match deadline(end, self.core.clock.now()) {
                 Deadline::Far => {}
                 Deadline::Near => {
                     texts.push(format!("its client secret ends on {end}: get a new one at the provider"));
@@ -174,8 +174,8 @@ impl Broker {
 
     /// Logs a warning for each connection whose client secret ends soon, or has ended.
     pub async fn warn_of_ending_secrets(&self) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let mut tx = self.database.read().await?;
+        let now = self.core.clock.now();
+        let mut tx = self.core.database.read().await?;
         for record in connections::list_ending_secrets(&mut tx, now.after(WARN_BEFORE)).await? {
             let Some(end) = record.credential.secret_expires_at else { continue };
             warn_of(&record, end);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::accounts::ManageError;
-use crate::flows::Broker;
+use crate::flows::manage::Organizations;
+use crate::flows::manage::accounts::ManageError;
 use crate::model::{
     Account, App, AppSettings, Audience, Capabilities, ClaimMapping, Connection, ConnectionId,
     ConnectionSettings, Freshness, Handle, Organization, Timestamp, Waiver,
@@ -190,10 +190,10 @@ struct ExportedIdentity {
     value: String,
 }
 
-impl Broker {
+impl Organizations {
     /// All organizations, as a document for `apply`.
     pub async fn export(&self) -> Result<String, ManageError> {
-        let mut tx = self.database.read().await?;
+        let mut tx = self.core.database.read().await?;
         let mut exported = Vec::new();
         let mut after = String::new();
         loop {

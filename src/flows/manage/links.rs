@@ -1,7 +1,7 @@
 //! What the operator sees of an account's links.
 
-use super::accounts::{AccountView, ManageError};
-use crate::flows::Broker;
+use crate::flows::manage::Accounts;
+use crate::flows::manage::accounts::{AccountView, ManageError};
 use crate::model::{AccountId, Actor, LedgerId, LedgerKind, NamedSide, Timestamp};
 use crate::policy::link::undo_until;
 use crate::store::{ledger, merging};
@@ -40,12 +40,12 @@ pub struct LinkEntry {
     pub undo_until: Option<Timestamp>,
 }
 
-impl Broker {
+impl Accounts {
     /// The links of the account of a username or id.
     pub async fn list_links(&self, name: &str) -> Result<AccountLinks, ManageError> {
         let view = self.find_account(name).await?;
-        let now = self.clock.now();
-        let mut tx = self.database.read().await?;
+        let now = self.core.clock.now();
+        let mut tx = self.core.database.read().await?;
         let stored = ledger::list_entries(&mut tx, view.account.id).await?;
         let mut entries = Vec::with_capacity(stored.len());
         for entry in &stored {
@@ -57,7 +57,7 @@ impl Broker {
                 actor: entry.actor,
                 account: entry.account,
                 other: entry.other,
-                what: self.open_sides(&mut tx, entry).await?.iter().map(NamedSide::label).collect(),
+                what: self.core.open_sides(&mut tx, entry).await?.iter().map(NamedSide::label).collect(),
                 undoes: entry.undoes,
                 undone_by,
                 undo_until: undo_until(entry, undone_by.is_some(), now),
@@ -67,7 +67,10 @@ impl Broker {
     }
 
     /// The account that an account was merged into, if it was.
-    pub(super) async fn merged_into(&self, account: AccountId) -> Result<Option<AccountId>, ManageError> {
-        Ok(merging::find_merged_into(&mut self.database.read().await?, account).await?)
+    pub(in crate::flows) async fn merged_into(
+        &self,
+        account: AccountId,
+    ) -> Result<Option<AccountId>, ManageError> {
+        Ok(merging::find_merged_into(&mut self.core.database.read().await?, account).await?)
     }
 }

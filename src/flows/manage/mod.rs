@@ -2,29 +2,34 @@
 
 mod accounts;
 mod apply;
-mod apply_connection;
-mod apply_expected;
-mod apply_members;
-mod apply_replacing;
 mod check;
 mod document;
 mod evidence;
 mod export;
 mod links;
 mod read;
-mod read_app;
-mod read_look;
+
+use std::sync::Arc;
+
+use crate::flows::core::Core;
+use crate::flows::keys::Keys;
+use crate::flows::mail::Mails;
+use crate::flows::passwords::Passwords;
+use crate::flows::profile::Profiles;
+use crate::flows::session::Sessions;
+use crate::upstream::Upstream;
 
 pub use accounts::{AccountView, ManageError, NewAccount};
 pub use apply::{ApplyError, ApplyReport, Change, Line};
 pub use check::{Check, Verdict};
-pub use evidence::AuditLine;
 pub use links::{AccountLinks, LinkEntry};
 pub use read::{Rules, read_files};
 
 /// How much an organization may have.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// Accounts of an organization.
+    pub accounts: i64,
     /// Connections of an organization.
     pub connections: usize,
     /// Domains of an organization.
@@ -33,4 +38,87 @@ pub struct Limits {
     pub apps: usize,
     /// Redirect URIs of an app.
     pub redirect_uris: usize,
+}
+/// What the operator declares: organizations with all that is theirs.
+pub struct Organizations {
+    core: Arc<Core>,
+    keys: Arc<Keys>,
+    sessions: Arc<Sessions>,
+    profiles: Arc<Profiles>,
+    passwords: Arc<Passwords>,
+    limits: Limits,
+}
+
+impl Organizations {
+    /// The service over what it needs.
+    pub(in crate::flows) fn new(
+        core: &Arc<Core>,
+        keys: &Arc<Keys>,
+        sessions: &Arc<Sessions>,
+        profiles: &Arc<Profiles>,
+        passwords: &Arc<Passwords>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            core: Arc::clone(core),
+            keys: Arc::clone(keys),
+            sessions: Arc::clone(sessions),
+            profiles: Arc::clone(profiles),
+            passwords: Arc::clone(passwords),
+            limits,
+        }
+    }
+}
+
+/// What the operator does with accounts and their evidence.
+pub struct Accounts {
+    core: Arc<Core>,
+    sessions: Arc<Sessions>,
+    profiles: Arc<Profiles>,
+    passwords: Arc<Passwords>,
+    most: i64,
+}
+
+impl Accounts {
+    /// The service over what it needs.
+    pub(in crate::flows) fn new(
+        core: &Arc<Core>,
+        sessions: &Arc<Sessions>,
+        profiles: &Arc<Profiles>,
+        passwords: &Arc<Passwords>,
+        most: i64,
+    ) -> Self {
+        Self {
+            core: Arc::clone(core),
+            sessions: Arc::clone(sessions),
+            profiles: Arc::clone(profiles),
+            passwords: Arc::clone(passwords),
+            most,
+        }
+    }
+}
+
+/// Whether everything that sign-ins need is there.
+pub struct Health {
+    core: Arc<Core>,
+    keys: Arc<Keys>,
+    mails: Arc<Mails>,
+    upstream: Arc<Upstream>,
+}
+
+impl Health {
+    /// The service over what it needs.
+    pub(in crate::flows) fn new(
+        core: &Arc<Core>,
+        keys: &Arc<Keys>,
+        mails: &Arc<Mails>,
+        upstream: &Arc<Upstream>,
+    ) -> Self {
+        Self {
+            core: Arc::clone(core),
+            keys: Arc::clone(keys),
+            mails: Arc::clone(mails),
+            upstream: Arc::clone(upstream),
+        }
+    }
 }

@@ -1,27 +1,20 @@
 //! How a use case says no to a person: as a value, which one place records and renders.
 
 mod code;
+mod error;
 mod reason;
 
 pub use code::{Clashing, Elsewhere, PublicCode, Wait};
+pub use error::{EndpointError, FlowError, private_detail};
 pub use reason::{AuditReason, Reason};
 
-use super::error::FlowError;
-use super::evidence::Event;
-use crate::model::{AppId, FlowId, SessionId};
+use crate::flows::directory::AppLink;
+use crate::flows::evidence::Event;
+use crate::model::{AppId, ConnectionId, FlowId, SessionId};
 use crate::policy::link::LinkRefusal;
 
-/// Where a person can begin again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppLink {
-    /// The app's name.
-    pub name: String,
-    /// Where it begins, if it said so.
-    pub home: Option<String>,
-}
-
 /// A refusal as a use case answers it: a value, of which nothing is written yet. The boundary
-/// ([`settle`](super::Broker::settle)) writes its record and its marks, and then tells the person or the app.
+/// (`Core::settle`) writes its record and its marks, and then tells the person or the app.
 #[derive(Debug, Clone)]
 pub struct Refusal {
     /// What the person is told; `docs/errors.md` lists all of it.
@@ -129,4 +122,10 @@ pub(super) const fn code_of_link(refusal: LinkRefusal) -> PublicCode {
         LinkRefusal::WrongProfile => PublicCode::LinkWrongProfile,
         LinkRefusal::Emergency => PublicCode::LinkEmergency,
     }
+}
+
+/// Refuses an identity that signs in through another connection of the organization, and names that one.
+pub(in crate::flows) fn refuse_other_connection(event: Event, connection: Option<ConnectionId>) -> Refusal {
+    let elsewhere = Elsewhere { connection, name: None };
+    Refusal::new(event, PublicCode::OtherConnection(elsewhere), Reason::SubjectOfAnotherConnection)
 }

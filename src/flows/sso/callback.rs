@@ -1,15 +1,15 @@
 //! The way back from an identity provider: its authorization response, held against what this browser was sent there with.
 
-use super::super::Broker;
-use super::super::error::FlowError;
-use super::super::evidence::{Event, receipt_of};
-use super::super::guessing::as_seen;
-use super::super::interaction::Answered;
-use super::super::interaction::sealed::over_mark;
-use super::super::redeeming::Attempt;
-use super::super::refusal::{PublicCode, Reason, Wait, refused};
-use super::super::visit::Visit;
-use super::registration;
+use crate::flows::evidence::{Event, receipt_of};
+use crate::flows::guessing::{as_seen, too_many};
+use crate::flows::interaction::Answered;
+use crate::flows::interaction::sealed::over_mark;
+use crate::flows::profile::registration;
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{PublicCode, Reason, Wait, refused};
+use crate::flows::sso::Sso;
+use crate::flows::sso::redeeming::Attempt;
+use crate::flows::visit::Visit;
 use crate::model::{Connection, ConnectionId, FLOW_LIFETIME, Flow, UpstreamRequest};
 use crate::policy::guesses::Scope;
 use crate::protocol::base64url;
@@ -54,7 +54,7 @@ struct Back<'a> {
     iss: Option<&'a str>,
 }
 
-impl Broker {
+impl Sso {
     /// Takes a provider's authorization response.
     pub async fn finish_upstream(
         &self,
@@ -65,7 +65,7 @@ impl Broker {
         let returned = self.spend_response(visit, connection, parameters).await?;
         let Returned { flow, sent, event, asker, attempt } = returned;
         let (flow, sent) = (&flow, &sent);
-        let entry = self.directory.connection(connection).await?;
+        let entry = self.core.directory.connection(connection).await?;
         let Some(entry) = entry.filter(|entry| entry.is_enabled()) else {
             return Err(refused(event, PublicCode::ConnectionDisabled, Reason::ConnectionDisabled));
         };
@@ -73,7 +73,7 @@ impl Broker {
         if registration(&entry.connection) != sent.registration {
             return Err(refused(event, PublicCode::IdpAnswerInvalid, Reason::ConnectionChanged));
         }
-        let credential = match self.open_credential(connection, &entry.credential) {
+        let credential = match self.core.open_credential(connection, &entry.credential) {
             Ok(credential) => credential,
             Err(error) => {
                 tracing::error!(%connection, %error, "the credential of a connection cannot be opened");
@@ -99,7 +99,7 @@ impl Broker {
         match outcome {
             Ok(identity) => Box::pin(self.sign_in_as(visit, flow, sent, &entry, identity, event)).await,
             Err(UpstreamError::Unavailable(Outage::Withheld(wait))) => {
-                Err(Self::too_many(flow, None, (Scope::Redemption, wait)))
+                Err(too_many(flow, None, (Scope::Redemption, wait)))
             }
             Err(error) => Err(self.upstream_failed(event, flow, &error).await),
         }
@@ -116,12 +116,12 @@ impl Broker {
         let Some(state) = parameters.state.as_deref() else {
             return Err(refused(event, PublicCode::IdpAnswerInvalid, Reason::StateMissing));
         };
-        let Some((name, proof)) = self.read_upstream_state(state) else {
+        let Some((name, proof)) = self.interactions.read_upstream_state(state) else {
             return Err(refused(event, PublicCode::IdpAnswerInvalid, Reason::StateForeign));
         };
         let event = Event { app: name.app, receipt: Some(receipt_of(name.id)), ..event };
-        let Some(flow) = self.find_flow(visit, name.id).await? else {
-            let finished = self.has_finished(name.id).await?;
+        let Some(flow) = self.interactions.find_flow(visit, name.id).await? else {
+            let finished = self.interactions.has_finished(name.id).await?;
             let (code, reason) = if finished {
                 (PublicCode::FlowFinished, Reason::StateOfFinishedFlow)
             } else {
@@ -139,7 +139,7 @@ impl Broker {
         let attempt = self.begin_redemption(&asker, connection);
         let until = flow.started_at.after(FLOW_LIFETIME);
         let (over, counter) = (over_mark(flow.id), (Scope::Redemption.as_str(), attempt.subject()));
-        let mut tx = self.database.write().await?;
+        let mut tx = self.core.database.write().await?;
         let (is_first, seen) = flows::spend_unless(&mut tx, (&mark, &over), until, counter).await?;
         attempt.learn(seen.map(as_seen));
         if !is_first {
@@ -172,7 +172,7 @@ impl Broker {
             gate: &attempt,
             code,
             response_iss: iss,
-            redirect_uri: &self.callback_url(connection.id),
+            redirect_uri: &self.core.callback_url(connection.id),
             verifier: &sent.verifier,
             nonce: &base64url::encode(sent.nonce),
             fresh,

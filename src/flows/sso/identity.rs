@@ -3,13 +3,13 @@
 
 use serde_json::{Map, Value};
 
-use super::super::Broker;
-use super::super::directory::ConnectionEntry;
-use super::super::error::FlowError;
-use super::super::evidence::Event;
-use super::super::interaction::{Answered, sign_in_event_of};
-use super::super::visit::Visit;
-use super::provision::NewPersonError;
+use crate::flows::directory::ConnectionEntry;
+use crate::flows::evidence::Event;
+use crate::flows::interaction::{Answered, sign_in_event_of};
+use crate::flows::refusal::FlowError;
+use crate::flows::sso::Sso;
+use crate::flows::sso::provision::NewPersonError;
+use crate::flows::visit::Visit;
 use crate::model::{
     Account, Aim, Email, Flow, Identity, Interaction, LinkSide, Profile, ProfileId, Subject, UpstreamLogout,
     UpstreamRequest,
@@ -26,10 +26,10 @@ struct Arrived<'a> {
     claims: &'a Map<String, Value>,
 }
 
-impl Broker {
+impl Sso {
     /// Takes what a provider has vouched for as the proof that its flow is for. Whether an identity that is nobody's is
     /// linked or becomes an account is for the dispatcher.
-    pub(super) async fn sign_in_as(
+    pub(in crate::flows) async fn sign_in_as(
         &self,
         visit: &Visit,
         flow: &Flow,
@@ -38,7 +38,7 @@ impl Broker {
         mut verified: VerifiedIdentity,
         event: Event,
     ) -> Result<Answered, FlowError> {
-        let (mut tx, known) = self.open_for_flow(flow, Some(entry.connection.id)).await?;
+        let (mut tx, known) = self.interactions.open_for_flow(flow, Some(entry.connection.id)).await?;
         let email = self.trusted_email(&mut tx, entry.organization.id, &verified).await?;
         let claims = std::mem::take(&mut verified.claims);
         let identity = vouched(sent, entry.connection.settings.upstream_logout, verified, email);
@@ -55,11 +55,11 @@ impl Broker {
                 return match trip.side {
                     LinkSide::Arriving => {
                         let proved = (identity, profile);
-                        Box::pin(self.prove_arriving(opened, visit, flow, *trip, proved, event)).await
+                        Box::pin(self.links.prove_arriving(opened, visit, flow, *trip, proved, event)).await
                     }
                     LinkSide::Chosen => {
                         let proved = (subject_of(identity, profile), Some(entry.organization.id));
-                        self.prove_chosen(opened, visit, flow, *trip, proved, event).await
+                        self.links.prove_chosen(opened, visit, flow, *trip, proved, event).await
                     }
                 };
             }

@@ -1,18 +1,18 @@
 //! Who an identity of a provider is here: a known person whose data it brings up to date, or a new account.
 
-use super::super::Broker;
-use super::super::directory::ConnectionEntry;
-use super::super::email::email_proof;
-use super::super::error::FlowError;
-use super::super::evidence::Event;
-use super::super::refusal::{PublicCode, Reason};
-use super::registration;
+use crate::flows::directory::ConnectionEntry;
+use crate::flows::evidence::Event;
+use crate::flows::profile::email::email_proof;
+use crate::flows::profile::{find_elsewhere, vouching};
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{PublicCode, Reason};
+use crate::flows::sso::Sso;
 use crate::model::{
     Account, AccountId, ConnectionId, Contact, Email, Identity, OrganizationId, Profile, ProfileId,
     ProfileKind, Proof, Role, Secret,
 };
 use crate::policy::provision::{FirstSignIn, Provision, decide};
-use crate::store::{StoreError, Tx, accounts, organizations, profiles, replacing};
+use crate::store::{StoreError, Tx, accounts, organizations, profiles};
 use crate::upstream::{AssertedEmail, VerifiedIdentity};
 
 /// Why an identity signs nobody in.
@@ -39,7 +39,7 @@ impl From<StoreError> for NewPersonError {
     }
 }
 
-impl Broker {
+impl Sso {
     /// The asserted email, and whether it is proven: only through the connections that speak for its domain.
     pub(in crate::flows) async fn trusted_email(
         &self,
@@ -60,7 +60,7 @@ impl Broker {
         profile: &Profile,
         identity: &Identity,
     ) -> Result<Account, NewPersonError> {
-        let now = self.clock.now();
+        let now = self.core.clock.now();
         let found = accounts::find_account_with_count(tx, profile.account).await?;
         let (account, count) =
             found.ok_or(NewPersonError::Refused(PublicCode::NoAccount, Reason::AccountGone))?;
@@ -85,24 +85,6 @@ impl Broker {
         Ok(told)
     }
 
-    /// The profile that an identity becomes on an account.
-    pub(in crate::flows) fn profile_of(&self, account: AccountId, identity: &Identity) -> Profile {
-        let now = self.clock.now();
-        Profile {
-            id: ProfileId::new(now, &*self.random),
-            account,
-            kind: ProfileKind::External {
-                connection: identity.connection,
-                issuer: identity.issuer.clone(),
-                subject: identity.subject.clone(),
-                email: identity.email.clone(),
-                email_verified: identity.email.is_some() && identity.email_verified,
-            },
-            created_at: now,
-            last_used_at: Some(now),
-        }
-    }
-
     /// Makes the account of an identity whose connection, as the directory knows it now, still vouches for it: the account,
     /// how it was proved, and the provider's ID token.
     pub(in crate::flows) async fn make_account(
@@ -113,7 +95,7 @@ impl Broker {
     ) -> Result<(Account, Proof, Option<Secret>), NewPersonError> {
         let entry =
             vouching(entry, &identity).map_err(|(code, reason)| NewPersonError::NotVouched(code, reason))?;
-        let identity = self.still_proven(tx, identity, entry.organization.id).await?;
+        let identity = self.profiles.still_proven(tx, identity, entry.organization.id).await?;
         let (account, profile) = self.new_person(tx, entry, &identity).await?;
         let proof = identity.proof(profile);
         Ok((account, proof, identity.id_token))
@@ -133,16 +115,16 @@ impl Broker {
         let facts = FirstSignIn {
             known_elsewhere: elsewhere.is_some(),
             new_accounts: entry.connection.settings.new_accounts,
-            has_room: accounts < self.settings.max_accounts,
+            has_room: accounts < self.max_accounts,
         };
         if elsewhere.as_ref().is_some_and(|found| is_another_here(found, identity)) {
             return Err(NewPersonError::Refused(PublicCode::PersonUnclear, Reason::PlaceTakenByAnother));
         }
         let known = elsewhere.and_then(|profile| profile.kind.connection());
         require_creation(decide(facts), known, entry.connection.id)?;
-        let now = self.clock.now();
+        let now = self.core.clock.now();
         let mut account = Account {
-            id: AccountId::new(now, &*self.random),
+            id: AccountId::new(now, &*self.core.random),
             organization: Some(organization),
             username: None,
             email: identity.email.clone(),
@@ -156,7 +138,7 @@ impl Broker {
             updated_at: now,
         };
         merge_contact(&mut account, &identity.contact);
-        let profile = self.profile_of(account.id, identity);
+        let profile = self.profiles.profile_of(account.id, identity);
         accounts::insert_account(tx, &account).await?;
         profiles::insert_profile(tx, Some(organization), &profile).await?;
         let event = Event {
@@ -165,23 +147,8 @@ impl Broker {
             connection: Some(entry.connection.id),
             ..Event::new("account.create")
         };
-        self.record_success(tx, &event).await?;
+        self.core.record_success(tx, &event).await?;
         Ok((account, profile.id))
-    }
-}
-
-/// The connection that vouches for an identity, if it is enabled and still the one that it was; else the public code and
-/// the reason.
-pub(in crate::flows) fn vouching<'a>(
-    entry: Option<&'a ConnectionEntry>,
-    identity: &Identity,
-) -> Result<&'a ConnectionEntry, (PublicCode, Reason)> {
-    match entry.filter(|entry| entry.is_enabled()) {
-        None => Err((PublicCode::ConnectionDisabled, Reason::ConnectionDisabled)),
-        Some(entry) if registration(&entry.connection) != identity.registration => {
-            Err((PublicCode::IdpAnswerInvalid, Reason::ConnectionChanged))
-        }
-        Some(entry) => Ok(entry),
     }
 }
 
@@ -201,21 +168,6 @@ fn require_creation(
         Provision::RefuseFull => {
             Err(NewPersonError::Refused(PublicCode::TooManyAccounts, Reason::TooManyAccounts))
         }
-    }
-}
-
-/// The profile that an identity is in this organization already, through whichever connection, or that has its place
-/// since a connection was replaced.
-pub(in crate::flows) async fn find_elsewhere(
-    tx: &mut Tx,
-    organization: OrganizationId,
-    identity: &Identity,
-) -> Result<Option<Profile>, StoreError> {
-    let (issuer, subject) = (&identity.issuer, &identity.subject);
-    let found = profiles::find_profile_in_organization(tx, organization, issuer, subject).await?;
-    match found {
-        Some(found) => Ok(Some(found)),
-        None => replacing::find_successor_of_identity(tx, organization, issuer, subject).await,
     }
 }
 

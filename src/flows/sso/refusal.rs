@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::super::Broker;
-use super::super::error::FlowError;
-use super::super::evidence::Event;
-use super::super::refusal::{Elsewhere, PublicCode, Reason, Refusal, Wait};
-use super::super::to_app::{UNMET_CONTEXT, is_still_registered, refuse_withdrawn};
-use super::provision::NewPersonError;
-use crate::model::{AuthorizationRequest, ConnectionId, Flow};
+use crate::flows::evidence::Event;
+use crate::flows::interaction::to_app::{UNMET_CONTEXT, is_still_registered, refuse_withdrawn};
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{PublicCode, Reason, Refusal, Wait, refuse_other_connection};
+use crate::flows::sso::Sso;
+use crate::flows::sso::provision::NewPersonError;
+use crate::model::{AuthorizationRequest, Flow};
 use crate::policy::step::Withdrawn;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::StoreError;
@@ -33,15 +33,9 @@ impl NewPersonError {
     }
 }
 
-/// Refuses an identity that signs in through another connection of the organization, and names that one.
-pub(in crate::flows) fn refuse_other_connection(event: Event, connection: Option<ConnectionId>) -> Refusal {
-    let elsewhere = Elsewhere { connection, name: None };
-    Refusal::new(event, PublicCode::OtherConnection(elsewhere), Reason::SubjectOfAnotherConnection)
-}
-
-impl Broker {
+impl Sso {
     /// Tells of a failure at a provider: the app where the standards say so, the person otherwise.
-    pub(super) async fn upstream_failed(
+    pub(in crate::flows) async fn upstream_failed(
         &self,
         event: Event,
         flow: &Flow,
@@ -58,19 +52,19 @@ impl Broker {
             && matches!(self.withdrawn(request).await, Ok(None))
         {
             let error_for_app = OAuthError::new(code, "the identity provider did not sign the person in");
-            return self.refuse_to_app(event, request, &error_for_app, error);
+            return self.interactions.refuse_to_app(event, request, &error_for_app, error);
         }
         Refusal::new(event, page, error).into()
     }
 
     /// Refuses to send somebody to a provider that cannot be asked for what the app demands.
-    pub(super) async fn refuse_context(
+    pub(in crate::flows) async fn refuse_context(
         &self,
         event: Event,
         request: &AuthorizationRequest,
     ) -> Result<FlowError, StoreError> {
         Ok(match self.withdrawn(request).await? {
-            None => self.refuse_to_app(event, request, &UNMET_CONTEXT, Reason::AcrNotMapped),
+            None => self.interactions.refuse_to_app(event, request, &UNMET_CONTEXT, Reason::AcrNotMapped),
             Some(what) => refuse_withdrawn(event, what),
         })
     }
@@ -78,7 +72,7 @@ impl Broker {
     /// What of the app was withdrawn since it asked, if anything: nothing goes to an address that it has given up, not
     /// even a refusal.
     async fn withdrawn(&self, request: &AuthorizationRequest) -> Result<Option<Withdrawn>, StoreError> {
-        Ok(match self.directory.app_by_id(request.app).await? {
+        Ok(match self.core.directory.app_by_id(request.app).await? {
             Some(entry) if !entry.is_enabled() => Some(Withdrawn::App),
             Some(entry) => (!is_still_registered(&entry, request)).then_some(Withdrawn::RedirectUri),
             None => Some(Withdrawn::App),

@@ -3,19 +3,20 @@
 
 use serde_json::{Map, Value};
 
-use super::super::Broker;
-use super::super::directory::ConnectionEntry;
-use super::super::evidence::Event;
-use super::super::link::{NewEntry, name_identity};
-use super::super::refusal::{PublicCode, Reason, code_of_link};
-use super::super::sessions::EndReason;
-use super::provision::NewPersonError;
+use crate::flows::directory::ConnectionEntry;
+use crate::flows::evidence::Event;
+use crate::flows::profile::ledger::NewEntry;
+use crate::flows::profile::naming::name_identity;
+use crate::flows::refusal::{PublicCode, Reason, code_of_link};
+use crate::flows::session::EndReason;
+use crate::flows::sso::Sso;
+use crate::flows::sso::provision::NewPersonError;
 use crate::model::{Identity, LedgerKind, Moved, Profile, ProfileId, Replacement};
 use crate::policy::link::replacement::{Predecessor, SUBJECT, current, identifier, may_replace, predecessor};
 use crate::store::session_ends::SessionsOf;
 use crate::store::{StoreError, Tx, accounts, connections, profiles, replacing};
 
-impl Broker {
+impl Sso {
     /// Keeps what a connection is told to keep of an ID token, with the profile that it signed in; what the token does not
     /// say any more is forgotten.
     pub(in crate::flows) async fn keep_claims(
@@ -34,14 +35,14 @@ impl Broker {
 
     /// The profile that an identity becomes which nobody has yet, where its connection replaces another one and the person
     /// is recognized. Each profile gives its place once.
-    pub(super) async fn replace_predecessor(
+    pub(in crate::flows) async fn replace_predecessor(
         &self,
         tx: &mut Tx,
         entry: &ConnectionEntry,
         identity: &Identity,
         claims: &Map<String, Value>,
     ) -> Result<Option<Profile>, NewPersonError> {
-        let now = self.clock.now();
+        let now = self.core.clock.now();
         if current(entry.connection.settings.replaces.as_ref(), now).is_none() {
             return Ok(None);
         }
@@ -88,8 +89,8 @@ impl Broker {
         identity: &Identity,
         old: Profile,
     ) -> Result<Profile, NewPersonError> {
-        let (organization, account, now) = (&entry.organization, old.account, self.clock.now());
-        let new = self.profile_of(account, identity);
+        let (organization, account, now) = (&entry.organization, old.account, self.core.clock.now());
+        let new = self.profiles.profile_of(account, identity);
         // Order matters: accounts before profiles, as whoever links does. Whoever was before us has changed what was read.
         accounts::hold_account(tx, account).await?;
         let is_as_read = profiles::find_profile(tx, old.id)
@@ -101,17 +102,19 @@ impl Broker {
         {
             return Err(StoreError::Conflict.into());
         }
-        let side = self.name_profile(tx, &old).await?;
+        let side = self.profiles.name_profile(tx, &old).await?;
         let is_emergency =
             accounts::find_account(tx, account).await?.is_some_and(|account| account.break_glass);
-        let holder = self.holder(tx, organization, account).await?;
+        let holder = self.profiles.holder(tx, organization, account).await?;
         may_replace(holder, old.id, &identity.issuer, is_emergency)
             .map_err(|refusal| NewPersonError::Refused(code_of_link(refusal), refusal.into()))?;
         if !profiles::delete_profile(tx, account, old.id, 0).await? {
             return Err(StoreError::Conflict.into());
         }
         profiles::insert_profile(tx, Some(organization.id), &new).await?;
-        self.end_sessions(tx, SessionsOf::Profile { account, profile: old.id }, EndReason::Withdrawn).await?;
+        self.sessions
+            .end_sessions(tx, SessionsOf::Profile { account, profile: old.id }, EndReason::Withdrawn)
+            .await?;
         let entry = NewEntry {
             kind: LedgerKind::Replaced,
             organization: organization.id,
@@ -125,7 +128,7 @@ impl Broker {
             sides: &[name_identity(identity, Some(entry.connection.name.clone())), side],
             also: None,
         };
-        self.write_entry(tx, entry, Event::new("link.replaced")).await?;
+        self.profiles.write_entry(tx, entry, Event::new("link.replaced")).await?;
         Ok(new)
     }
 }

@@ -6,7 +6,7 @@ use askama::filters::HtmlSafeOutput;
 use http::StatusCode;
 
 use super::path;
-use crate::flows::brand::BrandView;
+use crate::flows::directory::BrandView;
 use crate::flows::refusal::PublicCode;
 use crate::model::Timestamp;
 use crate::web::asset::Assets;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use askama::Template;
 
 use super::{Failure, Form, Frame, Page, path};
-use crate::flows::password_link::{BrokenRule, PasswordRules};
+use crate::flows::sign_in::password_link::{BrokenRule, PasswordRules};
 
 /// A new password is asked for.
 #[derive(Template)]

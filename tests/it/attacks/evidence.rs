@@ -100,8 +100,8 @@ on_both_databases! {
                 ],
             )
             .await;
-        let export = world.app.broker.export().await.unwrap();
-        let again = world.app.broker.apply(&[("again.toml".to_owned(), export)], true).await.unwrap();
+        let export = world.app.broker.organizations.export().await.unwrap();
+        let again = world.app.broker.organizations.apply(&[("again.toml".to_owned(), export)], true).await.unwrap();
         assert!(again.lines.iter().any(|line| line.name == "nasty/idp"));
     }
 }
@@ -279,6 +279,7 @@ async fn forge_lines(kind: Kind, log: Log) {
     world
         .app
         .broker
+        .accounts
         .export_audit(None, None, |line| exported.push(serde_json::to_string(&line).unwrap()))
         .await
         .unwrap();
@@ -424,6 +425,6 @@ on_both_databases! {
                  (SELECT MAX(other.private_sealed) FROM signing_keys other WHERE other.id <> signing_keys.id)",
             )
             .await;
-        assert!(node.broker.reload_signing_keys().await.is_err());
+        assert!(node.broker.keys.reload_signing_keys().await.is_err());
     }
 }

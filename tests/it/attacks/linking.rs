@@ -59,7 +59,7 @@ async fn told(beta: &Beta, page: &Page) -> Value {
 
 /// The victim's account, as the operator sees it, and that it has its password alone.
 async fn assert_untouched(beta: &Beta, name: &str) -> String {
-    let view = beta.world.app.broker.find_account("victoria").await.unwrap();
+    let view = beta.world.app.broker.accounts.find_account("victoria").await.unwrap();
     assert_eq!(view.profiles, ["password"], "{name}");
     view.account.id.to_string()
 }
@@ -296,7 +296,7 @@ on_both_databases! {
                  email = \"{wrong}\"\n"
             );
             let files = [("test.toml".to_owned(), document)];
-            let error = beta.world.app.broker.apply(&files, false).await.unwrap_err().to_string();
+            let error = beta.world.app.broker.organizations.apply(&files, false).await.unwrap_err().to_string();
             assert!(error.contains("test.toml:6") && error.contains("email"), "{wrong}: {error}");
         }
     }

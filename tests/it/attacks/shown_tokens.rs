@@ -52,7 +52,7 @@ on_both_databases! {
         let (access, id, used) = (text(&tokens, "access_token"), text(&tokens, "id_token"), text(&tokens, "refresh_token"));
         let code = wiki.code(&browser.open(&wiki.authorize_url(&[])).await);
         let machine = wiki.token(&[("grant_type", "client_credentials")]).await.1;
-        let keys = world.app.broker.signing_keys().unwrap();
+        let keys = world.app.broker.keys.signing_keys().unwrap();
         let key = keys.signer(countersign::model::SigningAlg::RS256).unwrap();
         let mut logout = claims(id);
         logout["events"] = json!({ "http://schemas.openid.net/event/backchannel-logout": {} });

@@ -117,7 +117,7 @@ on_both_databases! {
         }
         let document = "[[organizations]]\nhandle = \"globex\"\nname = \"Globex\"\n[[organizations.apps]]\nclient_id = \"x\"\n\
                         name = \"X\"\nredirect_uris = [\"https://x.test/\"]\ngrant_types = [\"implicit\"]\n";
-        world.app.broker.apply(&[("x.toml".to_owned(), document.to_owned())], false).await.unwrap_err();
+        world.app.broker.organizations.apply(&[("x.toml".to_owned(), document.to_owned())], false).await.unwrap_err();
     }
 }
 

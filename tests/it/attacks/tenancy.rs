@@ -74,7 +74,7 @@ on_both_databases! {
                 );
                 tokio::spawn(async move {
                     barrier.wait().await;
-                    broker.apply(&[("claim.toml".to_owned(), document)], false).await
+                    broker.organizations.apply(&[("claim.toml".to_owned(), document)], false).await
                 })
             })
             .collect();
@@ -88,12 +88,12 @@ on_both_databases! {
             }
         }
         assert_eq!(won.len(), 1);
-        let export = world.app.broker.export().await.unwrap();
+        let export = world.app.broker.organizations.export().await.unwrap();
         assert_eq!(export.matches("prize.test").count(), 1);
         assert_eq!(export.matches("handle = \"org-").count(), 1, "a loser leaves nothing behind");
         // The name leads to the one owner, on both nodes, and later claims do not change that.
         let winner = won[0].lines.iter().find(|line| line.name.ends_with("/idp")).unwrap().id.clone();
-        world.app.broker.apply(&[("late.toml".to_owned(), LATE.to_owned())], false).await.unwrap_err();
+        world.app.broker.organizations.apply(&[("late.toml".to_owned(), LATE.to_owned())], false).await.unwrap_err();
         for network in [&world.app.network, &other.network] {
             let url = "https://id.test/sso/prize.test";
             let page = first_stop(&mut Browser::new(network), url).await;
@@ -157,7 +157,7 @@ on_both_databases! {
         };
         let apply = |document: String| {
             let broker = Arc::clone(&world.app.broker);
-            async move { broker.apply(&[("claim.toml".to_owned(), document)], false).await }
+            async move { broker.organizations.apply(&[("claim.toml".to_owned(), document)], false).await }
         };
         let issuer = world.idp.as_str().trim_end_matches('/');
         let owner = format!(
@@ -168,7 +168,7 @@ on_both_databases! {
         );
         apply(owner).await.unwrap();
         let before = Evidence::now(&world.app).await;
-        let export = world.app.broker.export().await.unwrap();
+        let export = world.app.broker.organizations.export().await.unwrap();
         assert!(export.contains("\"xn--bcher-kva.test\""), "{export}");
         let same = [
             "xn--bcher-kva.test",
@@ -214,7 +214,7 @@ on_both_databases! {
             "co.uk",
             "gmail.com",
         ];
-        let unchanged = world.app.broker.export().await.unwrap();
+        let unchanged = world.app.broker.organizations.export().await.unwrap();
         for name in refused {
             let error = apply(claim("thief", name)).await.unwrap_err().to_string();
             assert!(!error.contains("belongs to another"), "{name:?}: {error}");
@@ -223,10 +223,10 @@ on_both_databases! {
                 assert_eq!(connection_of(&page), None, "{name:?} {url}");
             }
         }
-        assert_eq!(world.app.broker.export().await.unwrap(), unchanged);
+        assert_eq!(world.app.broker.organizations.export().await.unwrap(), unchanged);
         // Letters of other scripts that look the same are another name, and are shown as such.
         apply(claim("lookalike", "b\u{fc}\u{441}her.test")).await.unwrap();
-        let export = world.app.broker.export().await.unwrap();
+        let export = world.app.broker.organizations.export().await.unwrap();
         assert!(!export.contains('\u{441}') && export.matches(".test\"").count() > unchanged.matches(".test\"").count());
         let page = first_stop(&mut world.browser(), &format!("{ISSUER}/sso/{}", percent("b\u{fc}\u{441}her.test"))).await;
         assert_eq!(connection_of(&page), None);
@@ -297,7 +297,7 @@ on_both_databases! {
         let mut gil = world.browser();
         let theirs = tokens_of_gil(&world, &mut gil).await;
         let unused = world.globex_app.code(&gil.open(&world.globex_app.authorize_url(&[])).await);
-        let session = world.app.broker.list_account_sessions("gil").await.unwrap().remove(0).id.to_string();
+        let session = world.app.broker.accounts.list_account_sessions("gil").await.unwrap().remove(0).id.to_string();
         let mut carol = world.browser();
         sign_carol_in(&mut carol).await;
         let notes = &world.notes;
@@ -353,7 +353,7 @@ on_both_databases! {
 on_both_databases! {
     async fn row_25_an_object_is_not_moved_by_naming_its_id_elsewhere(kind: Kind) {
         let world = World::new(kind).await;
-        let export = world.app.broker.export().await.unwrap();
+        let export = world.app.broker.organizations.export().await.unwrap();
         let id = |kind: &str| {
             let line = export.lines().find(|line| line.starts_with(&format!("id = \"{kind}_"))).unwrap();
             line.trim_start_matches("id = ").trim_matches('"').to_owned()
@@ -368,16 +368,16 @@ on_both_databases! {
             "[[organizations.accounts]]\nusername = \"CAROL\"\npassword = \"Mine7horse\"\n".to_owned(),
         ] {
             let document = format!("[[organizations]]\nhandle = \"globex\"\nname = \"Globex\"\n{object}");
-            let answer = world.app.broker.apply(&[("mine.toml".to_owned(), document)], false).await;
+            let answer = world.app.broker.organizations.apply(&[("mine.toml".to_owned(), document)], false).await;
             assert!(answer.is_err(), "{object} was taken: {answer:?}");
         }
         for key in ["domains = [{ name = \"acme.test\" }]", "domains = [{ name = \"g.test\", connection = \"acme-idp\" }]"] {
             let document = format!("[[organizations]]\nhandle = \"globex\"\nname = \"Globex\"\n{key}\n");
-            let answer = world.app.broker.apply(&[("mine.toml".to_owned(), document)], false).await;
+            let answer = world.app.broker.organizations.apply(&[("mine.toml".to_owned(), document)], false).await;
             assert!(answer.is_err(), "{key} was taken: {answer:?}");
         }
         let changes = before.changes(&world.app).await;
         assert!(changes.rows.is_empty() && changes.audit.is_empty(), "{changes:?}");
-        assert_eq!(world.app.broker.export().await.unwrap(), export);
+        assert_eq!(world.app.broker.organizations.export().await.unwrap(), export);
     }
 }

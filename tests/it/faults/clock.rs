@@ -46,7 +46,7 @@ on_both_databases! {
                 1 => world.app.clock.advance(HOUR),
                 _ => world.app.clock.set_back(HOUR),
             }
-            world.app.broker.reload_signing_keys().await.unwrap();
+            world.app.broker.keys.reload_signing_keys().await.unwrap();
             let mut browser = world.browser();
             let (status, tokens) = world.notes.redeem(&world.notes.code(&world.brokered(&mut browser).await)).await;
             assert_eq!(status, StatusCode::OK, "step {step}: {tokens}");

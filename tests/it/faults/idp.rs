@@ -282,7 +282,7 @@ on_both_databases! {
 
 /// How often this node read names, and connections, from the database.
 fn loads(broker: &Broker) -> [u64; 2] {
-    let loads = broker.directory_loads();
+    let loads = broker.core.directory_loads();
     ["names", "connections"].map(|cache| loads.get_or_create(&DirectoryLoad { cache }).get())
 }
 
@@ -295,14 +295,14 @@ on_both_databases! {
         while measured < 5 {
             world.app.clock.advance(Duration::from_mins(1));
             let before = [loads(&nodes[0]), loads(&nodes[1])];
-            let seen = [nodes[0].directory_generation(), nodes[1].directory_generation()];
+            let seen = [nodes[0].core.directory_generation(), nodes[1].core.directory_generation()];
             let barrier = Arc::new(Barrier::new(2_000));
             let tasks: Vec<_> = (0..2_000)
                 .map(|number| {
                     let (broker, barrier) = (Arc::clone(&nodes[number % 2]), Arc::clone(&barrier));
                     tokio::spawn(async move {
                         barrier.wait().await;
-                        broker.begin_by_link(&Visit::local(), "acme.test").await.is_ok()
+                        broker.sign_in.begin_by_link(&Visit::local(), "acme.test").await.is_ok()
                     })
                 })
                 .collect();
@@ -310,7 +310,7 @@ on_both_databases! {
                 assert!(task.await.unwrap());
             }
             // What the world's own making changed reaches the nodes now and then, and they read anew, as they must.
-            if seen != [nodes[0].directory_generation(), nodes[1].directory_generation()] {
+            if seen != [nodes[0].core.directory_generation(), nodes[1].core.directory_generation()] {
                 continue;
             }
             measured += 1;

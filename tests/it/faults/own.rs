@@ -108,7 +108,7 @@ on_both_databases! {
         app.more(&world).await;
         let second = Duration::from_secs(1);
         for round in 1..=4 {
-            let made = world.app.broker.rotate_signing_keys(false).await.unwrap();
+            let made = world.app.broker.keys.rotate_signing_keys(false).await.unwrap();
             let new: BTreeSet<String> = made.iter().map(|key| key.id.to_string()).collect();
             assert_eq!(new.len(), 2, "one for each algorithm");
             let switch = made[0].times.signs_from.since(world.app.clock.now());
@@ -117,7 +117,7 @@ on_both_databases! {
             // Around the switch in steps shorter than a cache's life, then past the end of the last old token.
             for step in [switch.saturating_sub(150 * second), 100 * second, 100 * second, 100 * second, 299 * second] {
                 world.app.clock.advance(step);
-                world.app.broker.reload_signing_keys().await.unwrap();
+                world.app.broker.keys.reload_signing_keys().await.unwrap();
                 app.more(&world).await;
                 let now = world.app.clock.now();
                 let used = app.used.lock().await;

@@ -140,7 +140,7 @@ impl TestApp {
     /// Declares organizations as the operator would.
     pub async fn apply(&self, document: &str) {
         let files = [("test.toml".to_owned(), document.to_owned())];
-        self.broker.apply(&files, false).await.unwrap_or_else(|error| panic!("{error}"));
+        self.broker.organizations.apply(&files, false).await.unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// A second node on the same database, reached under the same issuer through a network of its own.

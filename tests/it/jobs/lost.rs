@@ -53,7 +53,7 @@ on_both_databases! {
         let keep = async |what: &str, key: &str, commit: bool| {
             let mut tx = database.write().await.unwrap();
             let about = About { dedup_key: Some(key.to_owned()), ..About::default() };
-            let kept = app.broker.queue().enqueue(&mut tx, &Note { what: what.to_owned() }, about).await.unwrap();
+            let kept = app.broker.core.queue().enqueue(&mut tx, &Note { what: what.to_owned() }, about).await.unwrap();
             if commit {
                 tx.commit().await.unwrap();
             }

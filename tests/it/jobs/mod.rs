@@ -135,7 +135,7 @@ async fn leave(app: &TestApp, of: Option<OrganizationId>, notes: impl IntoIterat
     let mut tx = database.write().await.unwrap();
     for what in notes {
         let about = About { organization: of, ..About::default() };
-        assert!(app.broker.queue().enqueue(&mut tx, &Note { what }, about).await.unwrap());
+        assert!(app.broker.core.queue().enqueue(&mut tx, &Note { what }, about).await.unwrap());
     }
     tx.commit().await.unwrap();
 }
@@ -152,5 +152,5 @@ async fn count(app: &TestApp, rows: &'static str) -> i64 {
 /// How many runs of notes on this node came to this.
 fn runs(broker: &Broker, outcome: &'static str) -> u64 {
     let label = JobRun { job: Note::NAME.to_owned(), outcome };
-    broker.queue().figures().runs.get_or_create(&label).get()
+    broker.core.queue().figures().runs.get_or_create(&label).get()
 }

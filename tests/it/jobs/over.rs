@@ -12,12 +12,12 @@ use crate::harness::database::Kind;
 use crate::on_both_databases;
 
 async fn found(app: &TestApp, what: &str) -> Option<Check> {
-    app.broker.check().await.unwrap().into_iter().find(|check| check.what == what)
+    app.broker.health.check().await.unwrap().into_iter().find(|check| check.what == what)
 }
 
 /// The figures of notes: waiting, overdue seconds, dead.
 async fn figures(app: &TestApp) -> (i64, i64, i64) {
-    let queue = app.broker.queue();
+    let queue = app.broker.core.queue();
     queue.measure().await.unwrap();
     let (figures, label) = (queue.figures(), JobLabel { job: Note::NAME.to_owned() });
     let of = |family: &prometheus_client::metrics::family::Family<
@@ -57,10 +57,10 @@ on_both_databases! {
         drain(&mut notes.worker(&app.broker)).await;
         assert_eq!(notes.begun().len(), begun);
         assert_eq!(count(&app, "jobs WHERE outcome = 'dead' AND last_error = 'too_late'").await, 1);
-        app.broker.sweep().await.unwrap();
+        app.broker.housekeeping.sweep().await.unwrap();
         assert_eq!(figures(&app).await, (0, 0, 2));
         app.clock.advance(Duration::from_hours(24 * 7 + 1));
-        app.broker.sweep().await.unwrap();
+        app.broker.housekeeping.sweep().await.unwrap();
         assert_eq!(figures(&app).await, (0, 0, 0));
         assert_eq!(count(&app, "jobs").await, 0);
         assert_eq!(found(&app, "jobs").await.unwrap().verdict, Verdict::Good);
@@ -72,10 +72,10 @@ on_both_databases! {
         let app = TestApp::new(kind).await;
         leave(&app, None, ["one".to_owned()]).await;
         app.clock.advance(Duration::from_hours(48 + 47));
-        app.broker.sweep().await.unwrap();
+        app.broker.housekeeping.sweep().await.unwrap();
         assert_eq!(count(&app, "jobs").await, 1);
         app.clock.advance(Duration::from_hours(2));
-        app.broker.sweep().await.unwrap();
+        app.broker.housekeeping.sweep().await.unwrap();
         assert_eq!(count(&app, "jobs").await, 0);
     }
 }
@@ -105,11 +105,11 @@ on_both_databases! {
         let app = TestApp::new(kind).await;
         let notes = Notes::default();
         leave(&app, None, ["one", "two"].map(str::to_owned)).await;
-        app.broker.queue().measure().await.unwrap();
+        app.broker.core.queue().measure().await.unwrap();
         let text = crate::operation::ask(app.management, "/metrics").await;
         assert!(text.contains("countersign_jobs_waiting{job=\"note\"} 2\n"), "{text}");
         drain(&mut notes.worker(&app.broker)).await;
-        app.broker.queue().measure().await.unwrap();
+        app.broker.core.queue().measure().await.unwrap();
         let text = crate::operation::ask(app.management, "/metrics").await;
         for line in [
             "countersign_job_runs_total{job=\"note\",outcome=\"done\"} 2\n",

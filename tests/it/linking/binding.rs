@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use countersign::flows::link::{AddWay, OfferAnswer};
+use countersign::flows::account::AddWay;
+use countersign::flows::link::OfferAnswer;
 use countersign::flows::refusal::{PublicCode, Told};
 use countersign::model::{Clock, LedgerKind};
 use countersign::store::{accounts, expected};
@@ -124,7 +125,7 @@ on_both_databases! {
             panic!("at no provider")
         };
         let answer = links.idps.approve(&url, &person("ann"));
-        let at_twin = tab.broker.finish_upstream(&tab.visit, connection(0, TWIN), &answer).await;
+        let at_twin = tab.broker.sso.finish_upstream(&tab.visit, connection(0, TWIN), &answer).await;
         assert_eq!(tab.take(at_twin).await, refused("idp_answer_invalid"));
         // The same subject through the twin, where any account would do.
         let page = tab.answer(&offer, OfferAnswer::Existing).await.unwrap();
@@ -223,7 +224,7 @@ on_both_databases! {
         let tasks = (0..2).map(|node| {
             let (mut tab, answer) = (tab.at(links.broker(node)), answer.clone());
             async move {
-                let outcome = tab.broker.finish_upstream(&tab.visit, connection(0, 3), &answer).await;
+                let outcome = tab.broker.sso.finish_upstream(&tab.visit, connection(0, 3), &answer).await;
                 (tab.take(outcome).await, tab)
             }
         });
@@ -256,7 +257,7 @@ on_both_databases! {
         // The handle of the one is none of the other.
         let page = Place::SignIn(handle.clone());
         assert_eq!(tab.enter(&page, "ann").await, refused("flow_expired"));
-        let own = tab.broker.begin_own_sign_in(&tab.visit).await;
+        let own = tab.broker.sign_in.begin_own_sign_in(&tab.visit).await;
         let Place::SignIn(own) = tab.take(own).await.unwrap() else { panic!("no sign-in page") };
         assert_eq!(tab.answer(&Place::Link(own), OfferAnswer::Existing).await, refused("session_ended"));
         let page = tab.vouched(&at_provider, &person("ann")).await.unwrap();
@@ -405,7 +406,7 @@ on_both_databases! {
         // The profile is back, its password is not.
         let back = links.account("bob").await;
         assert_eq!(rows.profiles(back).await.len(), 2);
-        let page = old.broker.begin_own_sign_in(&old.visit).await;
+        let page = old.broker.sign_in.begin_own_sign_in(&old.visit).await;
         let page = old.take(page).await.unwrap();
         let outcome = old.enter_with(&page, "bob", &password_of("bob")).await;
         assert_eq!(outcome, refused("bad_credentials"));
@@ -430,9 +431,9 @@ on_both_databases! {
             assert_eq!(ann.unlink(chosen).await, Ok(Place::Account));
             let Place::Confirm(handle) = &page else { panic!("nothing to confirm") };
             if looks_first {
-                let view = tab.broker.view_link_confirmation(&tab.visit, handle).await;
+                let view = tab.broker.links.view_link_confirmation(&tab.visit, handle).await;
                 let Err(error) = view else { panic!("it is shown") };
-                let told = tab.broker.settle(&tab.visit, error).await.unwrap();
+                let told = tab.broker.core.settle(&tab.visit, error).await.unwrap();
                 assert!(matches!(told, Told::Person(view) if view.code == PublicCode::LinkProfileGone));
             } else {
                 assert_eq!(tab.confirm(&page).await, refused("link_profile_gone"));

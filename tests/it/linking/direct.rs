@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use countersign::flows::Broker;
-use countersign::flows::error::FlowError;
+use countersign::flows::account::AddWay;
 use countersign::flows::interaction::Handled;
-use countersign::flows::link::{AddWay, ConfirmAnswer, LinkOfferView, OfferAnswer};
+use countersign::flows::link::{ConfirmAnswer, LinkOfferView, OfferAnswer};
+use countersign::flows::refusal::FlowError;
 use countersign::flows::refusal::Told;
 use countersign::flows::visit::{CookieChange, NextPage, Visit};
 use countersign::model::{AccountId, ConnectionId, LedgerId, ProfileId, Purpose, Secret};
@@ -178,7 +179,7 @@ impl Links {
 
     /// The id of the account with this username.
     pub async fn account(&self, username: &str) -> AccountId {
-        self.app.broker.find_account(username).await.unwrap().account.id
+        self.app.broker.accounts.find_account(username).await.unwrap().account.id
     }
 
     /// Moves the clock on, so that what comes next is later.
@@ -252,7 +253,7 @@ impl Tab {
     /// broken a deadlock, is never an answer.
     pub async fn take(&mut self, handled: Result<impl Into<Handled>, FlowError>) -> Outcome {
         let answer = match handled {
-            Ok(handled) => self.broker.proceed(&self.visit, handled.into()).await,
+            Ok(handled) => self.broker.dispatcher.proceed(&self.visit, handled.into()).await,
             Err(error) => Err(error),
         };
         let answer = match answer {
@@ -276,7 +277,7 @@ impl Tab {
 
     /// What is said of a refusal, once its record is written.
     async fn told(&self, error: FlowError) -> String {
-        match self.broker.settle(&self.visit, error).await.unwrap() {
+        match self.broker.core.settle(&self.visit, error).await.unwrap() {
             Told::Person(view) => view.code.as_str().to_owned(),
             Told::App(url) => {
                 let url = Url::parse(&url).unwrap();
@@ -302,13 +303,14 @@ impl Tab {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(fixed).extend_pairs(more);
         let parameters = Parameters::parse(&query.finish()).unwrap();
-        let answer = self.broker.begin_authorization(&self.visit, &parameters).await;
+        let answer = self.broker.authorization.begin_authorization(&self.visit, &parameters).await;
         self.take(answer).await
     }
 
     /// Goes to a provider for a sign-in of one's own.
     pub async fn begin(&mut self, connection: ConnectionId) -> Outcome {
-        let answer = self.broker.begin_connection(&self.visit, connection, Purpose::Account, None).await;
+        let answer =
+            self.broker.sign_in.begin_connection(&self.visit, connection, Purpose::Account, None).await;
         self.take(answer).await
     }
 
@@ -316,7 +318,7 @@ impl Tab {
     pub async fn vouched(&mut self, go: &Place, person: &Person) -> Outcome {
         let Place::Upstream(url) = go else { panic!("at no provider") };
         let answer = self.idps.approve(url, person);
-        let answer = self.broker.finish_upstream(&self.visit, connection_of(url), &answer).await;
+        let answer = self.broker.sso.finish_upstream(&self.visit, connection_of(url), &answer).await;
         self.take(answer).await
     }
 
@@ -328,7 +330,7 @@ impl Tab {
 
     /// Signs in by one's password.
     pub async fn sign_in_locally(&mut self, username: &str) -> Outcome {
-        let answer = self.broker.begin_own_sign_in(&self.visit).await;
+        let answer = self.broker.sign_in.begin_own_sign_in(&self.visit).await;
         let page = self.take(answer).await?;
         self.enter(&page, username).await
     }
@@ -343,14 +345,14 @@ impl Tab {
     pub async fn enter_with(&mut self, page: &Place, username: &str, password: &str) -> Outcome {
         let Place::SignIn(handle) = page else { panic!("no sign-in page") };
         let secret = Secret::new(password);
-        let answer = self.broker.sign_in_with_password(&self.visit, handle, username, secret).await;
+        let answer = self.broker.sign_in.sign_in_with_password(&self.visit, handle, username, secret).await;
         self.take(answer).await
     }
 
     /// Chooses a connection on a sign-in page, and comes back from its provider.
     pub async fn through(&mut self, page: &Place, connection: ConnectionId, person: &Person) -> Outcome {
         let Place::SignIn(handle) = page else { panic!("no sign-in page") };
-        let answer = self.broker.sign_in_through(&self.visit, handle, connection).await;
+        let answer = self.broker.sign_in.sign_in_through(&self.visit, handle, connection).await;
         let at_provider = self.take(answer).await?;
         self.vouched(&at_provider, person).await
     }
@@ -358,13 +360,13 @@ impl Tab {
     /// What the page **Link your account** shows.
     pub async fn offer(&self, page: &Place) -> LinkOfferView {
         let Place::Link(handle) = page else { panic!("no offer") };
-        self.broker.view_offer(&self.visit, handle).await.unwrap()
+        self.broker.links.view_offer(&self.visit, handle).await.unwrap()
     }
 
     /// Answers the offer.
     pub async fn answer(&mut self, page: &Place, answer: OfferAnswer) -> Outcome {
         let Place::Link(handle) = page else { panic!("no offer") };
-        let answer = self.broker.answer_offer(&self.visit, handle, answer).await;
+        let answer = self.broker.links.answer_offer(&self.visit, handle, answer).await;
         self.take(answer).await
     }
 
@@ -382,20 +384,21 @@ impl Tab {
     ) -> Outcome {
         let Place::Confirm(handle) = page else { panic!("nothing to confirm") };
         let answer = ConfirmAnswer::Link { keep, local_of };
-        let answer = self.broker.answer_link_confirmation(&self.visit, handle, answer).await;
+        let answer = self.broker.links.answer_link_confirmation(&self.visit, handle, answer).await;
         self.take(answer).await
     }
 
     /// Does not confirm.
     pub async fn cancel(&mut self, page: &Place) -> Outcome {
         let Place::Confirm(handle) = page else { panic!("nothing to confirm") };
-        let answer = self.broker.answer_link_confirmation(&self.visit, handle, ConfirmAnswer::Cancel).await;
+        let answer =
+            self.broker.links.answer_link_confirmation(&self.visit, handle, ConfirmAnswer::Cancel).await;
         self.take(answer).await
     }
 
     /// Begins to add a way to sign in.
     pub async fn add(&mut self, way: AddWay) -> Outcome {
-        let answer = self.broker.begin_add_profile(&self.visit, way).await;
+        let answer = self.broker.account.begin_add_profile(&self.visit, way).await;
         self.take(answer).await
     }
 
@@ -427,25 +430,25 @@ impl Tab {
     /// Lets the app know what it asked for.
     pub async fn consent(&mut self, page: &Place) -> Outcome {
         let Place::Consent(handle) = page else { panic!("nothing to consent to") };
-        let answer = self.broker.answer_consent(&self.visit, handle, true).await;
+        let answer = self.broker.authorization.answer_consent(&self.visit, handle, true).await;
         self.take(answer).await
     }
 
     /// Takes a profile away.
     pub async fn unlink(&mut self, profile: ProfileId) -> Outcome {
-        let answer = self.broker.unlink(&self.visit, profile).await;
+        let answer = self.broker.account.unlink(&self.visit, profile).await;
         self.take(answer).await
     }
 
     /// Undoes an entry of one's own.
     pub async fn undo(&mut self, entry: LedgerId) -> Outcome {
-        let answer = self.broker.undo_own_link(&self.visit, entry).await;
+        let answer = self.broker.account.undo_own_link(&self.visit, entry).await;
         self.take(answer).await
     }
 
     /// The account that is signed in, if any.
     pub async fn account(&self) -> Option<AccountId> {
-        self.broker.current_session(&self.visit).await.unwrap().map(|current| current.account.id)
+        self.broker.sessions.current_session(&self.visit).await.unwrap().map(|current| current.account.id)
     }
 }
 

@@ -28,7 +28,7 @@ fn flow_of(page: &Page) -> String {
 }
 
 async fn ways(world: &World) -> usize {
-    world.app.broker.find_account("bobby").await.unwrap().profiles.len()
+    world.app.broker.accounts.find_account("bobby").await.unwrap().profiles.len()
 }
 
 on_both_databases! {

@@ -61,7 +61,7 @@ on_both_databases! {
         assert!(!shown.contains("bobby"), "the page gives a username away");
         let page = linked(&world, &mut world.browser()).await;
         let sub = subject(&world, &page).await;
-        let account = world.app.broker.find_account("bobby").await.unwrap();
+        let account = world.app.broker.accounts.find_account("bobby").await.unwrap();
         assert_eq!(sub, account.account.id.to_string());
         assert_eq!(account.profiles.len(), 2);
         // Either way leads there from now on, and nobody is asked again.
@@ -81,7 +81,7 @@ on_both_databases! {
         let page = world.brokered(&mut browser).await;
         let page = browser.press(&page, "link-skip", &[]).await;
         let sub = subject(&world, &page).await;
-        let bobby = world.app.broker.find_account("bobby").await.unwrap();
+        let bobby = world.app.broker.accounts.find_account("bobby").await.unwrap();
         assert_ne!(sub, bobby.account.id.to_string());
         assert_eq!(bobby.profiles.len(), 1);
         let page = world.brokered(&mut world.browser()).await;
@@ -124,7 +124,7 @@ on_both_databases! {
         let page = browser.press(&page, "sign-in", &fields).await;
         assert_eq!(page.error().as_deref(), Some("link_wrong_profile"));
         for name in ["bobby", "carol"] {
-            assert_eq!(world.app.broker.find_account(name).await.unwrap().profiles.len(), 1);
+            assert_eq!(world.app.broker.accounts.find_account(name).await.unwrap().profiles.len(), 1);
         }
         assert!(world.app.refusals().await.contains(&"link_wrong_profile".to_owned()));
     }
@@ -141,7 +141,7 @@ on_both_databases! {
         let page = by_password(&mut browser, &page).await;
         let page = browser.press(page.expect(200, "link-confirm"), "link-confirm", &[]).await;
         subject(&world, &page).await;
-        assert_eq!(world.app.broker.find_account("bobby").await.unwrap().profiles.len(), 2);
+        assert_eq!(world.app.broker.accounts.find_account("bobby").await.unwrap().profiles.len(), 2);
     }
 }
 
@@ -158,7 +158,7 @@ on_both_databases! {
         let page = by_password(&mut sso, &page).await;
         let shown = page.expect(200, "merge-confirm").body.clone();
         assert!(shown.contains("auditor") && shown.contains("Notes"), "{shown}");
-        let bobby = world.app.broker.find_account("bobby").await.unwrap().account.id.to_string();
+        let bobby = world.app.broker.accounts.find_account("bobby").await.unwrap().account.id.to_string();
         let page = sso.press(&page, "merge-confirm", &[("keep", bobby.as_str())]).await;
         page.expect(200, "done");
         assert!(page.has("unlink-2") && page.has("undo-1"));
@@ -169,7 +169,7 @@ on_both_databases! {
         let page = sso.click(&page, "undo-1").await;
         let page = sso.press(page.expect(200, "undo-confirm"), "undo-confirm", &[]).await;
         page.expect(200, "signed-out");
-        assert_eq!(world.app.broker.find_account("bobby").await.unwrap().profiles, ["password"]);
+        assert_eq!(world.app.broker.accounts.find_account("bobby").await.unwrap().profiles, ["password"]);
         let page = world.brokered(&mut world.browser()).await;
         assert_eq!(subject(&world, &page).await, own);
     }

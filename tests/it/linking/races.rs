@@ -4,7 +4,8 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use countersign::flows::link::{AddWay, OfferAnswer};
+use countersign::flows::account::AddWay;
+use countersign::flows::link::OfferAnswer;
 use countersign::flows::manage::ManageError;
 use countersign::model::AccountId;
 
@@ -140,7 +141,7 @@ async fn opposite_merges(links: &Links, rounds: u64) -> [(Tab, Place); 2] {
 async fn apart_again(links: &Links, accounts: [AccountId; 2]) {
     let mut rows = links.rows().await;
     let entry = rows.entry("merged").await;
-    links.app.broker.undo_link(entry).await.unwrap();
+    links.app.broker.account.undo_link(entry).await.unwrap();
     for (account, name) in accounts.iter().zip(["ann", "bob"]) {
         let has = rows.count(&format!("passwords WHERE account_id = '{account}'")).await;
         if has == 0 {
@@ -320,7 +321,7 @@ on_both_databases! {
             tasks.push(Box::pin(async move { own.undo(entry).await.is_ok() }));
             let operator = links.broker(node + 1);
             tasks.push(Box::pin(async move {
-                let undone = operator.undo_link(entry).await;
+                let undone = operator.account.undo_link(entry).await;
                 assert!(!matches!(undone, Err(ManageError::Unavailable(_))));
                 undone.is_ok()
             }));
@@ -355,7 +356,7 @@ impl End {
                 links.switch(&Switches { disabled, ..Switches::default() }).await;
             }
             Self::Account => {
-                links.app.broker.set_account_enabled("ann", false).await.unwrap();
+                links.app.broker.accounts.set_account_enabled("ann", false).await.unwrap();
             }
             Self::Password => Self::set_password(links, "Another7horse").await,
         }
@@ -366,7 +367,7 @@ impl End {
         match self {
             Self::Linking | Self::Connection => links.switch(&Switches::default()).await,
             Self::Account => {
-                links.app.broker.set_account_enabled("ann", true).await.unwrap();
+                links.app.broker.accounts.set_account_enabled("ann", true).await.unwrap();
             }
             Self::Password => Self::set_password(links, &password_of("ann")).await,
         }
@@ -454,7 +455,7 @@ on_both_databases! {
                 end.go(&links).await;
                 if outcomes[0].is_ok() {
                     let entry = rows.entry("linked").await;
-                    links.app.broker.undo_link(entry).await.unwrap();
+                    links.app.broker.account.undo_link(entry).await.unwrap();
                 }
                 links.later(1);
             }

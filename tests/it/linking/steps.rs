@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use countersign::flows::link::{AddWay, OfferAnswer};
+use countersign::flows::account::AddWay;
+use countersign::flows::link::OfferAnswer;
 use countersign::model::{AccountId, FlowId};
 use countersign::policy::step::{
     AccountFacts, Facts, LinkDue, Stage, StageKind, Step, StepRefusal, SubjectFacts, Withdrawn, next_step,
@@ -70,7 +71,7 @@ async fn stand_refused(links: &Links, refusal: StepRefusal) {
     match refusal {
         StepRefusal::Withdrawn(_) => {
             let (mut tab, page) = from_app(links, &[]).await;
-            links.app.broker.set_account_enabled("cyd", false).await.unwrap();
+            links.app.broker.accounts.set_account_enabled("cyd", false).await.unwrap();
             assert_eq!(tab.enter(&page, "cyd").await, refused("account_disabled"));
         }
         StepRefusal::OtherAccount => {
@@ -240,7 +241,7 @@ on_both_databases! {
                 links.later(late);
                 let codes = rows.count("codes").await;
                 // Signed out in another tab; this one still holds its cookies.
-                tab.broker.sign_out(&tab.visit).await.unwrap();
+                tab.broker.logouts.sign_out(&tab.visit).await.unwrap();
                 let outcome = match further {
                     Further::Skip => tab.answer(&next, OfferAnswer::Skip).await,
                     Further::Choose => tab.answer(&next, OfferAnswer::Existing).await,
@@ -256,7 +257,7 @@ on_both_databases! {
                 assert_eq!(rows.count("codes").await, codes, "{further:?} {late}");
                 // Whoever comes next finds the accounts as before.
                 let linked = rows.entry("linked").await;
-                links.app.broker.undo_link(linked).await.unwrap();
+                links.app.broker.account.undo_link(linked).await.unwrap();
                 links.later(1);
             }
         }

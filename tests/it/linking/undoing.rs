@@ -1,6 +1,6 @@
 //! Undoing gives identities back, whatever was done with them since, and never authority.
 
-use countersign::flows::link::AddWay;
+use countersign::flows::account::AddWay;
 use countersign::flows::refusal::{Clashing, PublicCode};
 
 use super::direct::{Links, Outcome, Place, Tab, connection, password_of};
@@ -39,7 +39,7 @@ on_both_databases! {
         let mut cyd = links.signed_in("cyd", 0).await;
         assert_eq!(cyd.add_profile(connection(0, 4), &person("bob-at-home")).await, Ok(Place::Account));
         let entry = rows.entry("merged").await;
-        links.app.broker.undo_link(entry).await.unwrap();
+        links.app.broker.account.undo_link(entry).await.unwrap();
         let at_work = format!("{} bob-at-work", connection(0, 3));
         assert_eq!(rows.profiles(bob).await, [at_work, "local".to_owned()]);
         let mut tab = links.tab();
@@ -54,13 +54,13 @@ on_both_databases! {
         let links = Links::new(kind, 6).await;
         merged(&links).await;
         let mut rows = links.rows().await;
-        links.app.broker.set_account_enabled("ann", false).await.unwrap();
+        links.app.broker.accounts.set_account_enabled("ann", false).await.unwrap();
         let entry = rows.entry("merged").await;
-        links.app.broker.undo_link(entry).await.unwrap();
+        links.app.broker.account.undo_link(entry).await.unwrap();
         let mut tab = links.tab();
         assert_eq!(tab.sign_in(connection(0, 3), &person("bob-at-work")).await, refused("account_disabled"));
         assert_eq!(rows.count("accounts WHERE NOT enabled").await, 2);
-        links.app.broker.set_account_enabled("bob", true).await.unwrap();
+        links.app.broker.accounts.set_account_enabled("bob", true).await.unwrap();
         assert_eq!(tab.sign_in(connection(0, 3), &person("bob-at-work")).await, Ok(Place::Account));
         rows.assert_sound().await;
     }
@@ -77,7 +77,7 @@ on_both_databases! {
         let mut rows = links.rows().await;
         rows.run(&format!("UPDATE accounts SET break_glass = TRUE WHERE id = '{own}'")).await;
         let entry = rows.entry("merged").await;
-        let error = links.app.broker.undo_link(entry).await.map(drop).unwrap_err().to_string();
+        let error = links.app.broker.account.undo_link(entry).await.map(drop).unwrap_err().to_string();
         assert!(error.contains("for emergencies"), "{error}");
         assert_eq!(ann.undo(entry).await, refused("link_emergency"));
         assert_eq!(rows.ledger().await, ["merged"]);
@@ -108,7 +108,7 @@ on_both_databases! {
         )
         .await;
         let entry = rows.entry("merged").await;
-        links.app.broker.undo_link(entry).await.unwrap();
+        links.app.broker.account.undo_link(entry).await.unwrap();
         assert_eq!([rows.count(&consents(ann)).await, rows.count(&consents(bob)).await], [1, 1]);
         assert_eq!(rows.texts(&format!("SELECT scopes FROM {}", consents(bob))).await, ["openid"]);
     }
@@ -128,10 +128,10 @@ on_both_databases! {
         assert_eq!(ann.undo(second).await, Ok(Place::SignedOut));
         let mut ann = links.signed_in("ann", 0).await;
         let view = async |tab: &Tab, entry| {
-            let shown = tab.broker.view_undo(&tab.visit, entry).await;
+            let shown = tab.broker.account.view_undo(&tab.visit, entry).await;
             match shown {
                 Ok(_) => None,
-                Err(countersign::flows::error::FlowError::Refused(refusal)) => Some(refusal.code.as_str()),
+                Err(countersign::flows::refusal::FlowError::Refused(refusal)) => Some(refusal.code.as_str()),
                 Err(error) => panic!("{error}"),
             }
         };
@@ -181,9 +181,9 @@ on_both_databases! {
         }
         let mut ann = links.signed_in("ann", 0).await;
         let Ok(Place::Confirm(handle)) = ann.add_account("bob").await else { panic!("nothing to confirm") };
-        let shown = ann.broker.view_link_confirmation(&ann.visit, &handle).await;
+        let shown = ann.broker.links.view_link_confirmation(&ann.visit, &handle).await;
         let Err(error) = shown else { panic!("it is shown") };
-        let told = ann.broker.settle(&ann.visit, error).await.unwrap();
+        let told = ann.broker.core.settle(&ann.visit, error).await.unwrap();
         let countersign::flows::refusal::Told::Person(refusal) = told else { panic!("{told:?}") };
         let PublicCode::LinkSameProvider(Clashing(clashing)) = refusal.code else { panic!("{refusal:?}") };
         assert_eq!(clashing, ["alpha 3 · ann@alpha.test", "alpha 3 · bob@alpha.test"]);

@@ -187,7 +187,7 @@ impl Walk {
             Action::Enable { account, enabled } => {
                 let account = account % self.model.people.len();
                 let id = self.accounts[account].to_string();
-                let done = self.links.app.broker.set_account_enabled(&id, enabled).await;
+                let done = self.links.app.broker.accounts.set_account_enabled(&id, enabled).await;
                 let is_there = self.model.people[account].merged_into.is_none();
                 assert_eq!(done.is_ok(), is_there, "{:?}", done.err());
                 if is_there {

@@ -261,9 +261,9 @@ on_both_databases! {
         let (world, mailbox, mut browser) = signed_in_long_ago(kind, DEAF).await;
         with_code(&world, &mailbox, &mut browser).await;
         assert_eq!(world.app.count_rows(&["mail_codes"]).await["mail_codes"], 1);
-        let account = world.app.broker.list_accounts(&"acme".parse().unwrap(), 10).await.unwrap();
+        let account = world.app.broker.accounts.list_accounts(&"acme".parse().unwrap(), 10).await.unwrap();
         let account = account.iter().find(|account| account.username.is_none()).unwrap().id.to_string();
-        world.app.broker.set_account_enabled(&account, false).await.unwrap();
+        world.app.broker.accounts.set_account_enabled(&account, false).await.unwrap();
         assert_eq!(world.app.count_rows(&["mail_codes"]).await["mail_codes"], 0);
     }
 }

@@ -107,7 +107,8 @@ async fn merged(world: &World, local_of: &str) -> Browser {
     let page = browser.press(page.expect(200, "link-password"), "link-password", &[]).await;
     let page = by_password(&mut browser, &page).await;
     page.expect(200, "merge-confirm");
-    let id = async |name: &str| world.app.broker.find_account(name).await.unwrap().account.id.to_string();
+    let id =
+        async |name: &str| world.app.broker.accounts.find_account(name).await.unwrap().account.id.to_string();
     let (robert, local_of) = (id("robert").await, id(local_of).await);
     let choices = [("keep", robert.as_str()), ("local_of", local_of.as_str())];
     browser.press(&page, "merge-confirm", &choices).await.expect(200, "done");
@@ -195,10 +196,10 @@ on_both_databases! {
         let mail = merged_and_undone(&world, &mailbox).await;
         let mut browser = world.browser();
         let page = browser.open(mail.link()).await;
-        world.app.broker.set_account_enabled("bobby", false).await.unwrap();
+        world.app.broker.accounts.set_account_enabled("bobby", false).await.unwrap();
         let refused = browser.press(&page, "set-password", &[("new_password", NEW)]).await;
         assert_eq!(refused.error().as_deref(), Some("password_link_used"));
-        world.app.broker.set_account_enabled("bobby", true).await.unwrap();
+        world.app.broker.accounts.set_account_enabled("bobby", true).await.unwrap();
         world.apply_with("linking = true\nlocal_sign_in = \"none\"", "").await;
         assert_eq!(browser.open(mail.link()).await.error().as_deref(), Some("password_link_used"));
         world.apply_with("linking = true", "").await;
@@ -294,9 +295,9 @@ on_both_databases! {
         let (world, mailbox) = world(kind).await;
         world.app.run_statement("UPDATE accounts SET email_verified = FALSE WHERE username = 'bobby'").await;
         merged(&world, "robert").await;
-        let entries = world.app.broker.list_links("robert").await.unwrap().entries;
-        let undone = world.app.broker.undo_link(entries[0].id).await.unwrap();
-        let bobby = world.app.broker.find_account("bobby").await.unwrap().account.id;
+        let entries = world.app.broker.accounts.list_links("robert").await.unwrap().entries;
+        let undone = world.app.broker.account.undo_link(entries[0].id).await.unwrap();
+        let bobby = world.app.broker.accounts.find_account("bobby").await.unwrap().account.id;
         assert_eq!(undone.without_password, [bobby]);
         let told = mails(&world, &mailbox).await;
         assert!(told.iter().all(|mail| !mail.subject.contains("Set a password")), "{told:?}");
@@ -334,9 +335,9 @@ on_both_databases! {
         assert!(page.expect(200, "unlink-confirm").body.contains("bobby"), "{}", page.body);
         // He is signed in by it.
         browser.press(&page, "unlink-confirm", &[]).await.expect(200, "signed-out");
-        let entries = world.app.broker.list_links("bobby").await.unwrap().entries;
+        let entries = world.app.broker.accounts.list_links("bobby").await.unwrap().entries;
         let merge = entries.iter().find(|entry| entry.kind == LedgerKind::Merged).unwrap();
-        let undone = world.app.broker.undo_link(merge.id).await.unwrap();
+        let undone = world.app.broker.account.undo_link(merge.id).await.unwrap();
         assert_eq!(undone.without_password, [], "each could be mailed a link");
         let mut told = mails(&world, &mailbox).await;
         told.retain(|mail| mail.subject.contains("Set a password"));

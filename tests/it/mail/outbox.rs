@@ -29,7 +29,7 @@ async fn queue(app: &TestApp, mails: Vec<OutgoingMail>, commit: bool) {
     let database = app.evidence().await;
     let mut tx = database.write().await.unwrap();
     for mail in mails {
-        app.broker.queue_mail(&mut tx, mail).await.unwrap();
+        app.broker.mails.queue_mail(&mut tx, mail).await.unwrap();
     }
     if commit {
         tx.commit().await.unwrap();

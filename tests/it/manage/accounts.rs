@@ -23,13 +23,13 @@ on_both_databases! {
     async fn a_made_account_is_listed_once_and_its_name_is_taken(kind: Kind) {
         let office = Office::new(kind).await;
         office.apply(ACME).await;
-        let (account, made) = office.broker.create_account(new_account("dora", None)).await.unwrap();
+        let (account, made) = office.broker.accounts.create_account(new_account("dora", None)).await.unwrap();
         assert!(made.is_some(), "a password was made");
-        let all = office.broker.list_accounts(&"acme".parse().unwrap(), 100).await.unwrap();
+        let all = office.broker.accounts.list_accounts(&"acme".parse().unwrap(), 100).await.unwrap();
         assert_eq!(all.iter().filter(|found| found.id == account.id).count(), 1);
-        let error = office.broker.create_account(new_account("DORA", None)).await.unwrap_err();
+        let error = office.broker.accounts.create_account(new_account("DORA", None)).await.unwrap_err();
         assert_eq!(error.to_string(), "the username is taken");
-        let error = office.broker.create_account(new_account("eve", Some("short"))).await.unwrap_err();
+        let error = office.broker.accounts.create_account(new_account("eve", Some("short"))).await.unwrap_err();
         assert!(matches!(&error, ManageError::Refused(why) if why.starts_with("the password:")), "{error}");
     }
 }
@@ -39,9 +39,9 @@ on_both_databases! {
         let office = Office::new(kind).await;
         office.apply(ACME).await;
         for username in ["third", "fourth"] {
-            office.broker.create_account(new_account(username, None)).await.unwrap();
+            office.broker.accounts.create_account(new_account(username, None)).await.unwrap();
         }
-        let error = office.broker.create_account(new_account("fifth", None)).await.unwrap_err();
+        let error = office.broker.accounts.create_account(new_account("fifth", None)).await.unwrap_err();
         assert_eq!(error.to_string(), "organization acme has as many accounts as it may");
     }
 }
@@ -51,13 +51,13 @@ on_both_databases! {
         let world = World::new(kind).await;
         world.local(&mut world.browser()).await;
         let broker = &world.app.broker;
-        assert_eq!(broker.list_account_sessions("gil").await.unwrap().len(), 1);
-        let account = broker.set_account_enabled("gil", false).await.unwrap();
+        assert_eq!(broker.accounts.list_account_sessions("gil").await.unwrap().len(), 1);
+        let account = broker.accounts.set_account_enabled("gil", false).await.unwrap();
         assert!(!account.enabled);
-        assert!(broker.list_account_sessions("gil").await.unwrap().is_empty());
+        assert!(broker.accounts.list_account_sessions("gil").await.unwrap().is_empty());
         let audit = world.app.audit().await;
         assert!(audit.iter().any(|record| record.action == "account.disable" && record.succeeded));
-        assert!(broker.set_account_enabled("gil", true).await.unwrap().enabled);
+        assert!(broker.accounts.set_account_enabled("gil", true).await.unwrap().enabled);
     }
 }
 
@@ -66,10 +66,10 @@ on_both_databases! {
         let world = World::new(kind).await;
         world.local(&mut world.browser()).await;
         let broker = &world.app.broker;
-        let session = broker.list_account_sessions("gil").await.unwrap().remove(0).id;
-        broker.end_any_session(session).await.unwrap();
-        assert!(broker.list_account_sessions("gil").await.unwrap().is_empty());
-        let error = broker.end_any_session(session).await.unwrap_err();
+        let session = broker.accounts.list_account_sessions("gil").await.unwrap().remove(0).id;
+        broker.accounts.end_any_session(session).await.unwrap();
+        assert!(broker.accounts.list_account_sessions("gil").await.unwrap().is_empty());
+        let error = broker.accounts.end_any_session(session).await.unwrap_err();
         assert!(matches!(error, ManageError::NotFound(_)), "{error}");
     }
 }
@@ -83,7 +83,7 @@ on_both_databases! {
         let globex = "globex".parse().unwrap();
         office
             .broker
-            .export_audit(Some(&globex), None, |line| lines.push(serde_json::to_value(line).unwrap()))
+            .accounts.export_audit(Some(&globex), None, |line| lines.push(serde_json::to_value(line).unwrap()))
             .await
             .unwrap();
         assert_eq!(lines.len(), 1, "{lines:?}");
@@ -101,14 +101,14 @@ on_both_databases! {
     async fn the_last_two_people_for_emergencies_cannot_be_disabled(kind: Kind) {
         let office = Office::new(kind).await;
         office.apply(&break_glass(&[("first", true), ("second", true), ("third", true)])).await;
-        office.broker.set_account_enabled("first", false).await.unwrap();
+        office.broker.accounts.set_account_enabled("first", false).await.unwrap();
         let before = office.audit().await;
-        let error = office.broker.set_account_enabled("second", false).await.unwrap_err();
+        let error = office.broker.accounts.set_account_enabled("second", false).await.unwrap_err();
         assert!(matches!(&error, ManageError::Refused(why) if why.contains("needs two people")), "{error}");
-        assert!(office.broker.find_account("second").await.unwrap().account.enabled);
+        assert!(office.broker.accounts.find_account("second").await.unwrap().account.enabled);
         assert_eq!(office.audit().await, before);
-        office.broker.set_account_enabled("first", true).await.unwrap();
-        office.broker.set_account_enabled("second", false).await.unwrap();
+        office.broker.accounts.set_account_enabled("first", true).await.unwrap();
+        office.broker.accounts.set_account_enabled("second", false).await.unwrap();
     }
 }
 
@@ -121,11 +121,11 @@ on_both_databases! {
             administrator,
             ..new_account(username, None)
         };
-        let (operator, _) = office.broker.create_account(new("ops", true)).await.unwrap();
-        office.broker.create_account(new("nobody", false)).await.unwrap();
-        let found = office.another(99).await.find_account("ops").await.unwrap().account;
+        let (operator, _) = office.broker.accounts.create_account(new("ops", true)).await.unwrap();
+        office.broker.accounts.create_account(new("nobody", false)).await.unwrap();
+        let found = office.another(99).await.accounts.find_account("ops").await.unwrap().account;
         assert_eq!((found.id, found.organization, found.roles), (operator.id, None, vec![Role::Operator]));
-        let listed = office.broker.list_unattached_accounts(100).await.unwrap();
+        let listed = office.broker.accounts.list_unattached_accounts(100).await.unwrap();
         let listed: Vec<_> = listed.iter().map(|it| (it.username.as_ref().unwrap().as_str(), &it.roles[..])).collect();
         assert_eq!(listed, [("ops", &[Role::Operator][..]), ("nobody", &[])]);
         // It is no role that an organization can give.

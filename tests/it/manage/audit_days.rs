@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::flows::Broker;
-use countersign::flows::audit_days::RemovedDay;
+use countersign::flows::housekeeping::audit_days::RemovedDay;
 use countersign::model::{Actor, AuditId, Clock as _, Day, IdSequence, Timestamp};
 use countersign::store::audit::{AuditRecord, insert_audit};
 use countersign::store::turns::{end_turn, take_turn};
@@ -57,14 +57,14 @@ impl Archive {
     }
 
     async fn run(&self) -> Vec<(String, u64)> {
-        shown(&self.broker.export_old_days().await.unwrap())
+        shown(&self.broker.housekeeping.export_old_days().await.unwrap())
     }
 
     /// The records of a day as `audit export` writes them.
     async fn lines(&self, day: Day) -> Vec<String> {
         let mut lines = Vec::new();
         let write = |line: &_| lines.push(serde_json::to_string(line).unwrap());
-        self.broker.export_audit(None, None, write).await.unwrap();
+        self.broker.accounts.export_audit(None, None, write).await.unwrap();
         lines.retain(|line| line.contains(&format!("\"time\":\"{day}")));
         lines
     }
@@ -101,7 +101,7 @@ impl Archive {
                 Kind::Postgres => "CREATE TRIGGER crash BEFORE DELETE ON audit FOR EACH ROW WHEN (OLD.detail = 'number=1400') EXECUTE FUNCTION crash()",
             })
             .await;
-        self.broker.export_old_days().await.unwrap_err();
+        self.broker.housekeeping.export_old_days().await.unwrap_err();
         database
             .run(match kind {
                 Kind::Sqlite => "DROP TRIGGER crash",
@@ -185,7 +185,7 @@ on_both_databases! {
     async fn without_a_term_nothing_leaves(kind: Kind) {
         let archive = Archive::new(kind, 5).await;
         archive.office.clock.advance(DAY * 4_000);
-        assert_eq!(archive.office.broker.export_old_days().await.unwrap(), []);
+        assert_eq!(archive.office.broker.housekeeping.export_old_days().await.unwrap(), []);
         assert!(archive.lines(archive.first).await.len() >= 5 && !archive.folder().exists());
     }
 }
@@ -200,7 +200,7 @@ on_both_databases! {
         fs::write(archive.folder.path().join("file"), "").unwrap();
         for folder in [PathBuf::from("/proc/self"), archive.folder.path().join("file/days")] {
             let broker = keeping(&archive.office, 6, &folder).await;
-            assert_eq!(broker.export_old_days().await.unwrap(), [], "{}", folder.display());
+            assert_eq!(broker.housekeeping.export_old_days().await.unwrap(), [], "{}", folder.display());
             assert_eq!(archive.office.audit().await, before);
         }
         // Once there is a place for it, it goes.
@@ -388,7 +388,7 @@ on_both_databases! {
         let other = keeping(&archive.office, 7, &archive.folder()).await;
         let expected = archive.lines(archive.first).await.join("\n") + "\n";
         archive.office.clock.advance(DAY * 31);
-        let (one, two) = tokio::join!(archive.broker.export_old_days(), other.export_old_days());
+        let (one, two) = tokio::join!(archive.broker.housekeeping.export_old_days(), other.housekeeping.export_old_days());
         let removed: Vec<_> = [one.unwrap(), two.unwrap()].concat();
         assert_eq!(removed.len(), 1, "{removed:?}");
         assert_eq!(fs::read_to_string(archive.file(archive.first)).unwrap(), expected);
@@ -411,7 +411,7 @@ on_both_databases! {
             held.wait_for_the_broker().await;
             held.release().await;
         };
-        let (removed, ()) = tokio::join!(archive.broker.export_old_days(), meanwhile);
+        let (removed, ()) = tokio::join!(archive.broker.housekeeping.export_old_days(), meanwhile);
         assert_eq!(removed.unwrap(), []);
         assert!(!archive.folder().exists() && archive.removals().await.is_empty());
     }

@@ -116,10 +116,10 @@ on_both_databases! {
         let _guard = tracing::dispatcher::set_default(&subscriber);
         // The secret ends on the first of March 2027, 160 days from now.
         office.clock.advance(Duration::from_hours(24 * 129));
-        office.broker.warn_of_ending_secrets().await.unwrap();
+        office.broker.health.warn_of_ending_secrets().await.unwrap();
         assert!(log.text().is_empty());
         office.clock.advance(Duration::from_hours(24 * 3));
-        office.broker.warn_of_ending_secrets().await.unwrap();
+        office.broker.health.warn_of_ending_secrets().await.unwrap();
         let said = log.text();
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.contains("handle=okta") && said.contains("ends=2027-03-01T00:00:00Z"), "{said}");

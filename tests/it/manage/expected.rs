@@ -92,7 +92,7 @@ on_both_databases! {
         }
         let report = office.apply(&acme(&[("ann", "name = \"Anna\""), ("bob", "name = \"Robert\"")])).await;
         assert_eq!(changes(&report).iter().filter(|change| **change == Change::Changed).count(), 1);
-        let view = office.broker.find_account("bob").await.unwrap();
+        let view = office.broker.accounts.find_account("bob").await.unwrap();
         assert_eq!(view.merged_into, Some(ann));
         assert_eq!(view.account.contact.name.as_deref(), Some("Bob"));
         assert!(view.profiles.is_empty(), "{view:?}");
@@ -110,12 +110,12 @@ on_both_databases! {
         let ann = merge(&office, "bob", "ann").await;
         let disabled = acme(&[("ann", ""), ("bob", "enabled = false")]);
         let by_file = office.try_apply(&disabled).await.unwrap_err().to_string();
-        let by_name = office.broker.set_account_enabled("bob", false).await.unwrap_err().to_string();
+        let by_name = office.broker.accounts.set_account_enabled("bob", false).await.unwrap_err().to_string();
         for error in [by_file, by_name] {
             assert!(error.contains(&format!("merged into {ann}")), "{error}");
             assert!(error.contains(&format!("countersign account links {ann}")), "{error}");
         }
-        assert!(office.broker.find_account("bob").await.unwrap().account.enabled);
+        assert!(office.broker.accounts.find_account("bob").await.unwrap().account.enabled);
     }
 }
 

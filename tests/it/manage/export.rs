@@ -37,7 +37,7 @@ on_both_databases! {
         let office = Office::new(kind).await;
         office.apply(ACME).await;
         assert!(!office.export().await.contains("CANARY"));
-        office.broker.close().await;
+        office.broker.housekeeping.close().await;
         let stored = office.everything_stored().await;
         let holds = |text: &str| stored.windows(text.len()).any(|window| window == text.as_bytes());
         assert!(holds("https://acme.okta.test"), "the search finds what is there");

@@ -25,7 +25,7 @@ const DAY: Duration = Duration::from_hours(24);
 impl Office {
     /// The states of the ES256 keys, oldest first.
     async fn key_states(&self) -> Vec<KeyState> {
-        let mut keys = self.broker.list_signing_keys().await.unwrap();
+        let mut keys = self.broker.keys.list_signing_keys().await.unwrap();
         keys.retain(|(key, _)| key.algorithm == SigningAlg::ES256);
         keys.into_iter().map(|(_, state)| state).collect()
     }
@@ -35,7 +35,7 @@ on_both_databases! {
     async fn a_key_stays_published_while_a_token_of_the_most_patient_app_lives(kind: Kind) {
         let office = Office::new(kind).await;
         office.apply(&app_with_tokens_of("20d")).await;
-        office.broker.rotate_signing_keys(false).await.unwrap();
+        office.broker.keys.rotate_signing_keys(false).await.unwrap();
         office.clock.advance(Duration::from_hours(23));
         assert_eq!(office.key_states().await, [KeyState::Active, KeyState::Published]);
         // The last token by the old key is made now, and lives for 20 days.
@@ -50,14 +50,14 @@ on_both_databases! {
     async fn an_app_that_becomes_more_patient_after_a_rotation_keeps_the_old_key_longer(kind: Kind) {
         let office = Office::new(kind).await;
         office.apply(&app_with_tokens_of("5m")).await;
-        office.broker.rotate_signing_keys(false).await.unwrap();
+        office.broker.keys.rotate_signing_keys(false).await.unwrap();
         office.apply(&app_with_tokens_of("20d")).await;
         office.clock.advance(20 * DAY);
         assert_eq!(office.key_states().await, [KeyState::Retired, KeyState::Active]);
         // A key that signs no longer stays as it is: its last token is out.
-        let before = office.broker.list_signing_keys().await.unwrap();
+        let before = office.broker.keys.list_signing_keys().await.unwrap();
         office.apply(&app_with_tokens_of("40d")).await;
-        assert_eq!(office.broker.list_signing_keys().await.unwrap(), before);
+        assert_eq!(office.broker.keys.list_signing_keys().await.unwrap(), before);
     }
 }
 
@@ -72,13 +72,13 @@ on_both_databases! {
             async move { open(&database, &clock, seed).await }
         });
         let nodes = starts.collect::<JoinSet<_>>().join_all().await;
-        let keys = nodes[0].list_signing_keys().await.unwrap();
+        let keys = nodes[0].keys.list_signing_keys().await.unwrap();
         let algorithms: Vec<SigningAlg> = keys.iter().map(|(key, _)| key.algorithm).collect();
         assert_eq!(algorithms.len(), 2, "{algorithms:?}");
         // Every node signs by it, whoever made it.
         for algorithm in algorithms {
             let kids = nodes.iter().map(|node| {
-                node.signing_keys().unwrap().signer(algorithm).unwrap().kid().to_owned()
+                node.keys.signing_keys().unwrap().signer(algorithm).unwrap().kid().to_owned()
             });
             assert_eq!(kids.collect::<std::collections::BTreeSet<_>>().len(), 1);
         }

@@ -126,7 +126,7 @@ on_both_databases! {
     async fn an_organization_without_a_look_is_like_one_that_is_not_there(kind: Kind) {
         let world = World::new(kind).await;
         let mut browser = world.browser();
-        let exported = world.app.broker.export().await.unwrap();
+        let exported = world.app.broker.organizations.export().await.unwrap();
         let there = exported.split("id = \"org_").nth(1).unwrap().split('"').next().unwrap();
         let mut answers = Vec::new();
         for id in [there, "0190000000007000800000000000ffff"] {

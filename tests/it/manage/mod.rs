@@ -46,7 +46,7 @@ impl Office {
     }
 
     async fn try_apply(&self, document: &str) -> Result<ApplyReport, ApplyError> {
-        self.broker.apply(&files(document), false).await
+        self.broker.organizations.apply(&files(document), false).await
     }
 
     async fn apply(&self, document: &str) -> ApplyReport {
@@ -54,18 +54,22 @@ impl Office {
     }
 
     async fn dry_run(&self, document: &str) -> ApplyReport {
-        self.broker.apply(&files(document), true).await.unwrap_or_else(|error| panic!("{error}"))
+        self.broker
+            .organizations
+            .apply(&files(document), true)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     async fn export(&self) -> String {
-        self.broker.export().await.unwrap()
+        self.broker.organizations.export().await.unwrap()
     }
 
     /// The audit log as it is exported, oldest first.
     async fn audit(&self) -> Vec<serde_json::Value> {
         let mut lines = Vec::new();
         let write = |line: &_| lines.push(serde_json::to_value(line).unwrap());
-        self.broker.export_audit(None, None, write).await.unwrap();
+        self.broker.accounts.export_audit(None, None, write).await.unwrap();
         lines
     }
 

@@ -1,7 +1,7 @@
 //! What the broker does without being asked.
 
-use countersign::flows::clients::ClientCredentials;
-use countersign::flows::upkeep::ChangeReader;
+use countersign::flows::housekeeping::ChangeReader;
+use countersign::flows::provider::clients::ClientCredentials;
 use countersign::model::{Clock, Secret};
 use countersign::store::housekeeping::{self, Swept};
 
@@ -34,9 +34,9 @@ on_both_databases! {
         let step = housekeeping::sweep(&mut tx, office.clock.now()).await.unwrap();
         assert_eq!(step, Swept { deleted: 4_000, is_more: true });
         drop(tx);
-        assert_eq!(office.broker.sweep().await.unwrap(), 10_000);
+        assert_eq!(office.broker.housekeeping.sweep().await.unwrap(), 10_000);
         assert_eq!(office.database.count_rows(&tables).await, kept);
-        assert_eq!(office.broker.sweep().await.unwrap(), 0);
+        assert_eq!(office.broker.housekeeping.sweep().await.unwrap(), 0);
     }
 }
 
@@ -46,25 +46,25 @@ on_both_databases! {
         office.apply(ACME).await;
         let other = office.another(99).await;
         let mut reader = ChangeReader::default();
-        other.forget_changes(&mut reader).await.unwrap();
+        other.housekeeping.forget_changes(&mut reader).await.unwrap();
         let notes = ClientCredentials {
             form_id: Some("notes".to_owned()),
             form_secret: Some(Secret::new("CANARY-app-secret-0001")),
             ..ClientCredentials::default()
         };
-        other.authenticate_client("network", &notes).await.unwrap();
+        other.clients.authenticate_client("network", &notes).await.unwrap();
 
         office.apply(&ACME.replace("name = \"Notes\"", "name = \"Notes\"\nenabled = false")).await;
-        let made = office.broker.rotate_signing_keys(false).await.unwrap();
+        let made = office.broker.keys.rotate_signing_keys(false).await.unwrap();
         office.database.run("UPDATE signing_keys SET private_sealed = 'x' || private_sealed").await;
-        other.forget_changes(&mut reader).await.unwrap_err();
-        other.authenticate_client("network", &notes).await.unwrap_err();
+        other.housekeeping.forget_changes(&mut reader).await.unwrap_err();
+        other.clients.authenticate_client("network", &notes).await.unwrap_err();
 
         // The notice of the keys was read once, and is not lost either.
-        let knows = || other.signing_keys().unwrap().verifier(&made[0].id.to_string()).is_some();
+        let knows = || other.keys.signing_keys().unwrap().verifier(&made[0].id.to_string()).is_some();
         assert!(!knows());
         office.database.run("UPDATE signing_keys SET private_sealed = SUBSTR(private_sealed, 2)").await;
-        other.forget_changes(&mut reader).await.unwrap();
+        other.housekeeping.forget_changes(&mut reader).await.unwrap();
         assert!(knows());
     }
 }

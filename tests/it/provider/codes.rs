@@ -111,8 +111,8 @@ on_both_databases! {
         let unused = wiki.code(&world.local(&mut world.browser()).await);
         world.app.clock.advance(Duration::from_mins(62));
         // The second time takes what the first one left without a code.
-        world.app.broker.sweep().await.unwrap();
-        world.app.broker.sweep().await.unwrap();
+        world.app.broker.housekeeping.sweep().await.unwrap();
+        world.app.broker.housekeeping.sweep().await.unwrap();
         let left = world.app.count_rows(&["codes", "grants"]).await;
         assert_eq!((left["codes"], left["grants"]), (0, 1));
         let uri = wiki.redirect_uri.as_str();

@@ -39,7 +39,7 @@ on_both_databases! {
             administrator: false,
             password: Some(Secret::new(PASSWORD)),
         };
-        world.app.broker.create_account(loner).await.unwrap();
+        world.app.broker.accounts.create_account(loner).await.unwrap();
         for (person, served) in [
             ("gil", ["own", "shared", "open"].as_slice()),
             ("carol", &["shared", "open"]),

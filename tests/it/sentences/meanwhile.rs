@@ -158,7 +158,7 @@ on_both_databases! {
         assert_eq!(end.location_parameter("code"), None, "{:?}", end.location());
         assert!(!browser.cookies_of("id.test").contains_key("__Host-session"));
         assert_one_refusal(&world, &before, "sign_in").await;
-        assert!(!world.app.broker.find_account(&account).await.unwrap().account.enabled);
+        assert!(!world.app.broker.accounts.find_account(&account).await.unwrap().account.enabled);
     }
 }
 

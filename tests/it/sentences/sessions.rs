@@ -141,7 +141,7 @@ on_both_databases! {
                 if by_apply {
                     world.app.apply(&gil(enabled)).await;
                 } else {
-                    world.app.broker.set_account_enabled("gil", enabled).await.unwrap();
+                    world.app.broker.accounts.set_account_enabled("gil", enabled).await.unwrap();
                 }
             }
             assert!(!is_signed_in(&mut browser).await);
@@ -206,24 +206,24 @@ on_both_databases! {
             let page = world.browser().open(&url).await;
             (page.location().map(String::from), page.error())
         };
-        broker.rotate_signing_keys(false).await.unwrap();
+        broker.keys.rotate_signing_keys(false).await.unwrap();
         // The successor signs after a day.
         clock.advance(Duration::from_hours(24));
-        broker.reload_signing_keys().await.unwrap();
+        broker.keys.reload_signing_keys().await.unwrap();
         let new = tokens(&world.notes, &world.brokered(&mut world.browser()).await).await;
         assert_ne!(text(&token_header(text(&new, "id_token")), "kid"), old);
         assert!(published_keys(&mut browser).await.contains(&old), "its tokens live");
         // When its tokens are dead, it is unpublished, and verifies hints all the same.
         clock.advance(Duration::from_hours(24));
-        broker.reload_signing_keys().await.unwrap();
+        broker.keys.reload_signing_keys().await.unwrap();
         assert!(!published_keys(&mut browser).await.contains(&old));
         assert_eq!(leave().await, (Some(BYE.to_owned()), None));
         // Until a session from its last moment is over: seven days.
         clock.advance(Duration::from_hours(6 * 24) - Duration::from_secs(1));
-        broker.reload_signing_keys().await.unwrap();
+        broker.keys.reload_signing_keys().await.unwrap();
         assert_eq!(leave().await, (Some(BYE.to_owned()), None));
         clock.advance(Duration::from_secs(1));
-        broker.reload_signing_keys().await.unwrap();
+        broker.keys.reload_signing_keys().await.unwrap();
         assert_eq!(leave().await, (None, Some("invalid_request".to_owned())));
     }
 }

@@ -63,7 +63,7 @@ on_both_databases! {
         let world = World::new(kind).await;
         let mut gil = world.browser();
         world.local(&mut gil).await;
-        let theirs = world.app.broker.list_account_sessions("gil").await;
+        let theirs = world.app.broker.accounts.list_account_sessions("gil").await;
         let theirs = theirs.unwrap().first().unwrap().id.to_string();
         let (mut here, mut there) = (world.browser(), world.browser());
         carol(&mut there).await;
@@ -115,11 +115,11 @@ on_both_databases! {
         let mut browser = world.browser();
         carol(&mut browser).await;
         let mut old = browser.clone();
-        let before = world.app.broker.list_account_sessions("carol").await.unwrap();
+        let before = world.app.broker.accounts.list_account_sessions("carol").await.unwrap();
         let page = browser.open(&world.notes.authorize_url(&[("prompt", "login")])).await;
         let end = browser.press(&page, "sign-in", &[("username", "carol"), ("password", PASSWORD)]).await;
         world.notes.code(&end);
-        let after = world.app.broker.list_account_sessions("carol").await.unwrap();
+        let after = world.app.broker.accounts.list_account_sessions("carol").await.unwrap();
         assert_eq!((before.len(), after.len()), (1, 1));
         assert_eq!(before[0].id, after[0].id);
         assert!(is_signed_in(&mut browser).await);
@@ -150,7 +150,7 @@ on_both_databases! {
         let world = World::new(kind).await;
         let mut browser = world.browser();
         carol(&mut browser).await;
-        world.app.broker.set_account_enabled("carol", false).await.unwrap();
+        world.app.broker.accounts.set_account_enabled("carol", false).await.unwrap();
         assert!(!is_signed_in(&mut browser).await);
     }
 }
@@ -166,7 +166,7 @@ on_both_databases! {
             let world = World::with(kind, own, "").await;
             carol(&mut world.browser()).await;
             let now = Clock::now(&*world.app.clock);
-            let session = world.app.broker.list_account_sessions("carol").await.unwrap().remove(0);
+            let session = world.app.broker.accounts.list_account_sessions("carol").await.unwrap().remove(0);
             assert_eq!((session.idle_until.since(now), session.expires_at.since(now)), (idle, max), "{own}");
         }
     }

@@ -101,7 +101,7 @@ on_both_databases! {
         let tokens = tokens(&world, &mut browser, "openid").await;
         let good = tokens["id_token"].as_str().unwrap();
         let body = claims(good);
-        let keys = world.app.broker.signing_keys().unwrap();
+        let keys = world.app.broker.keys.signing_keys().unwrap();
         let key = keys.signer(SigningAlg::RS256).unwrap();
         let (head, signature) = good.rsplit_once('.').unwrap();
         let modified = format!("{head}.A{}", &signature[1..]);
@@ -196,10 +196,10 @@ on_both_databases! {
             let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text.split('.').next().unwrap());
             serde_json::from_slice::<serde_json::Value>(&header.unwrap()).unwrap()["kid"].clone()
         };
-        world.app.broker.rotate_signing_keys(false).await.unwrap();
+        world.app.broker.keys.rotate_signing_keys(false).await.unwrap();
         world.app.clock.advance(Duration::from_hours(26));
-        world.app.broker.reload_signing_keys().await.unwrap();
-        let keys = world.app.broker.signing_keys().unwrap();
+        world.app.broker.keys.reload_signing_keys().await.unwrap();
+        let keys = world.app.broker.keys.signing_keys().unwrap();
         assert_ne!(kid(hint), json!(keys.signer(SigningAlg::RS256).unwrap().kid()));
         let page = browser.open(&logout_url(&[("id_token_hint", hint), ("post_logout_redirect_uri", BYE)])).await;
         let end = if page.has("logout-confirm") { browser.press(&page, "logout-confirm", &[]).await } else { page };
@@ -226,14 +226,14 @@ on_both_databases! {
         assert_eq!((all[0], all[1], all[3]), (2, 2, 2), "{all:?}");
         // Over for less than an hour, they stay: the clock may be ahead.
         world.app.clock.advance(Duration::from_mins(12 * 60 + 59));
-        world.app.broker.sweep().await.unwrap();
+        world.app.broker.housekeeping.sweep().await.unwrap();
         assert_eq!(counts().await[..2], all[..2]);
         world.app.clock.advance(Duration::from_mins(2));
-        world.app.broker.sweep().await.unwrap();
+        world.app.broker.housekeeping.sweep().await.unwrap();
         assert_eq!(counts().await, [0, 1, 1, 0]);
         assert!(!is_signed_in(&mut browser).await);
         assert_eq!(refresh(&long).await, 200);
         assert_ne!(refresh(&short).await, 200);
-        assert_eq!(world.app.broker.sweep().await.unwrap(), 0);
+        assert_eq!(world.app.broker.housekeeping.sweep().await.unwrap(), 0);
     }
 }

@@ -78,7 +78,7 @@ on_both_databases! {
             let end = world.local(&mut world.browser()).await;
             let (status, tokens_of_gil) = world.globex_app.redeem(&world.globex_app.code(&end)).await;
             assert_eq!(status, 200, "{tokens_of_gil}");
-            world.app.broker.sweep().await.unwrap();
+            world.app.broker.housekeeping.sweep().await.unwrap();
             kept = Some(tokens["refresh_token"].as_str().unwrap().to_owned());
             if round == 1 {
                 world.app.database.widen_every_table().await;

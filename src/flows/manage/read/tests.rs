@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::*;
+use crate::flows::manage::read::*;
 
 const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/organizations.example.toml"));
 
@@ -50,7 +50,7 @@ fn the_example_file_has_every_key_that_is_read_and_no_other() {
     let problems = Problems::default();
     let rules = Rules {
         passwords: PasswordRules::Classic,
-        limits: Limits { connections: 1, domains: 2, apps: 1, redirect_uris: 1 },
+        limits: Limits { accounts: 10, connections: 1, domains: 2, apps: 1, redirect_uris: 1 },
     };
     let wanted = read_file("organizations.example.toml", EXAMPLE, rules, &problems);
     assert_eq!(wanted.len(), 1);

@@ -6,8 +6,8 @@ use askama::Template;
 
 use super::super::account::Done;
 use super::super::*;
-use crate::flows::password_link::{BrokenRule, PasswordRules};
 use crate::flows::refusal::{PublicCode, Wait};
+use crate::flows::sign_in::password_link::{BrokenRule, PasswordRules};
 use crate::model::{LedgerKind, Role, Timestamp};
 use crate::web::errors::status;
 use crate::web::locale::Locale;

@@ -86,7 +86,7 @@ on_both_databases! {
         let mut kept = browser.clone();
         world.notes.code(&browser.open(callback.as_str()).await);
         world.app.clock.advance(60 * MINUTE);
-        world.app.broker.sweep().await.unwrap();
+        world.app.broker.housekeeping.sweep().await.unwrap();
         world.app.clock.set_back(60 * MINUTE);
         let answer = kept.open(callback.as_str()).await;
         assert_eq!(answer.error().as_deref(), Some("flow_finished"), "{}", answer.body);
@@ -151,7 +151,7 @@ on_both_databases! {
             }
             let answer = kept.press(&page, "link-confirm", &[]).await;
             assert!(answer.error().is_some(), "{}", answer.body);
-            assert_eq!(world.app.broker.find_account("bobby").await.unwrap().profiles.len(), 1);
+            assert_eq!(world.app.broker.accounts.find_account("bobby").await.unwrap().profiles.len(), 1);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use countersign::app::{Environment, open_broker};
 use countersign::config::Config;
-use countersign::flows::error::FlowError;
+use countersign::flows::refusal::FlowError;
 use countersign::flows::refusal::{Reason, Told};
 use countersign::flows::visit::Visit;
 use countersign::mail::{Letter, Mailer, MailerSettings, Message, Transport};
@@ -205,7 +205,7 @@ on_both_databases! {
         let mut flood = tokio::task::JoinSet::new();
         for _ in 0..FLOOD {
             let broker = Arc::clone(&world.app.broker);
-            flood.spawn(async move { broker.settle(&Visit::local(), broker.refuse_form(Reason::PlaceMalformed)).await });
+            flood.spawn(async move { broker.core.settle(&Visit::local(), broker.core.refuse_form(Reason::PlaceMalformed)).await });
         }
         // While nothing can be written, a few wait for their turn, and all others are answered.
         let (mut refused, mut unavailable) = (0, 0);
@@ -225,7 +225,7 @@ on_both_databases! {
         held.release().await;
         let other = Visit { address: "192.0.2.7".parse().unwrap(), ..Visit::local() };
         let broker = &world.app.broker;
-        let answer = broker.settle(&other, broker.refuse_form(Reason::ProfileMalformed)).await;
+        let answer = broker.core.settle(&other, broker.core.refuse_form(Reason::ProfileMalformed)).await;
         assert!(matches!(answer, Ok(Told::Person(_))), "{answer:?}");
         assert_eq!(told(&world.app, "profile_malformed").await, (1, 0));
         while let Some(waited) = flood.join_next().await {
@@ -257,9 +257,9 @@ on_both_databases! {
         for network in 1..=62 {
             let visit = Visit { address: IpAddr::from([198, 51, 100, network]), ..Visit::local() };
             for _ in 0..20 {
-                let refused = world.app.broker.begin_authorization(&visit, &noise).await;
+                let refused = world.app.broker.authorization.begin_authorization(&visit, &noise).await;
                 let Err(refused) = refused else { panic!("not refused") };
-                let answer = world.app.broker.settle(&visit, refused).await;
+                let answer = world.app.broker.core.settle(&visit, refused).await;
                 assert!(matches!(answer, Ok(Told::App(_))), "{answer:?}");
             }
         }
@@ -283,13 +283,13 @@ on_both_databases! {
         for subnet in 0..100_u16 {
             let address = Ipv6Addr::new(0x2001, 0xdb8, 7, subnet << 8, 0, 0, 0, 1);
             let visit = Visit { address: address.into(), ..Visit::local() };
-            world.app.broker.settle(&visit, world.app.broker.refuse_form(Reason::PlaceMalformed)).await.unwrap();
+            world.app.broker.core.settle(&visit, world.app.broker.core.refuse_form(Reason::PlaceMalformed)).await.unwrap();
         }
         assert_eq!(told(&world.app, "place_malformed").await, (80, 20));
         for subnet in 0..100_u16 {
             let address = Ipv6Addr::new(0x2001, 0xdb8, 8, subnet, 0, 0, 0, 1);
             let visit = Visit { address: address.into(), ..Visit::local() };
-            world.app.broker.settle(&visit, world.app.broker.refuse_form(Reason::PlaceMalformed)).await.unwrap();
+            world.app.broker.core.settle(&visit, world.app.broker.core.refuse_form(Reason::PlaceMalformed)).await.unwrap();
         }
         assert_eq!(told(&world.app, "place_malformed").await, (120, 80), "of a /56, half as many");
     }
@@ -353,6 +353,6 @@ async fn row_118_files_that_others_on_the_machine_could_read() {
     }
     // Files of others in the same folder are not the broker's to change.
     assert_eq!(mode(&mails.join("unrelated")), 0o644);
-    broker.close().await;
-    again.close().await;
+    broker.housekeeping.close().await;
+    again.housekeeping.close().await;
 }

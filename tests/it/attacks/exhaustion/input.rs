@@ -287,7 +287,7 @@ on_both_databases! {
             )
         };
         let apply = async |text: String| {
-            world.app.broker.apply(&[("evil.toml".to_owned(), text)], false).await.map_err(|error| error.to_string())
+            world.app.broker.organizations.apply(&[("evil.toml".to_owned(), text)], false).await.map_err(|error| error.to_string())
         };
         for form in [account.clone(), account.to_uppercase(), format!("app_{digits}"), format!("con_{digits}")] {
             for (handle, client, username, line) in [

@@ -97,10 +97,10 @@ on_both_databases! {
         // Eleven minutes later it is too old to be taken; what remembers it stays an hour more, for clocks that go back.
         world.app.clock.advance(Duration::from_secs(661));
         assert_eq!(logout(&world, "once", &about).await, 400);
-        world.app.broker.sweep().await.unwrap();
+        world.app.broker.housekeeping.sweep().await.unwrap();
         assert_eq!(world.app.count_rows(&["dead_tokens"]).await["dead_tokens"], 1);
         world.app.clock.advance(Duration::from_hours(1));
-        world.app.broker.sweep().await.unwrap();
+        world.app.broker.housekeeping.sweep().await.unwrap();
         assert_eq!(world.app.count_rows(&["dead_tokens"]).await["dead_tokens"], 0);
     }
 }
@@ -154,11 +154,11 @@ on_both_databases! {
         page.expect(200, "link-confirm");
         // Switched off and on again, the account has nothing left of what was open.
         for enabled in [false, true] {
-            world.app.broker.set_account_enabled("bobby", enabled).await.unwrap();
+            world.app.broker.accounts.set_account_enabled("bobby", enabled).await.unwrap();
         }
         let answer = browser.press(&page, "link-confirm", &[]).await;
         assert_eq!(answer.error().as_deref(), Some("session_ended"), "{}", answer.body);
         assert!(world.app.refusals().await.contains(&"account_ended".to_owned()));
-        assert_eq!(world.app.broker.find_account("bobby").await.unwrap().profiles, ["password"]);
+        assert_eq!(world.app.broker.accounts.find_account("bobby").await.unwrap().profiles, ["password"]);
     }
 }

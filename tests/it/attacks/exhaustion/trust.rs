@@ -119,7 +119,7 @@ on_both_databases! {
         assert_eq!(world.told(board, &token).await, None);
         let again = world.token(board, "beta-idp", who).await;
         assert_eq!(world.told(board, &again).await, None);
-        let account = world.beta.world.app.broker.list_accounts(&"beta".parse().unwrap(), 10).await.unwrap();
+        let account = world.beta.world.app.broker.accounts.list_accounts(&"beta".parse().unwrap(), 10).await.unwrap();
         assert!(account.iter().all(|account| !account.email_verified), "{account:?}");
         world.connect(&route("beta-idp"), "").await;
         let back = world.token(board, "beta-idp", who).await;
@@ -137,7 +137,7 @@ on_both_databases! {
         let expects = "[[organizations]]\nhandle = \"beta\"\nname = \"Beta\"\n[[organizations.accounts]]\nusername = \"chief\"\n\
                        expects = { connection = \"partner\", claim = \"email\", value = \"ceo@beta.test\" }\n";
         world.beta.world.app.apply(expects).await;
-        let profiles = async || world.beta.world.app.broker.find_account("chief").await.unwrap().profiles.len();
+        let profiles = async || world.beta.world.app.broker.accounts.find_account("chief").await.unwrap().profiles.len();
         world.token(&world.beta.board, "partner", ("forger", "ceo@beta.test")).await;
         assert_eq!(profiles().await, 0, "the partner's word claimed an account of beta");
         world.connect("", "trusted_email_domains = [\"beta.test\"]").await;
@@ -152,7 +152,7 @@ on_both_databases! {
         let broker = &world.beta.world.app.broker;
         let refused = async |connection: &str| {
             let files = [("test.toml".to_owned(), world.document("", connection))];
-            broker.apply(&files, false).await.unwrap_err().to_string()
+            broker.organizations.apply(&files, false).await.unwrap_err().to_string()
         };
         for (domain, sentence) in [
             ("acme.test", "acme.test belongs to another organization"),
@@ -172,7 +172,7 @@ on_both_databases! {
         // A domain that goes to another organization later: what is written stays, and counts for nothing.
         let settings = "trusted_email_domains = [\"partner.test\"]";
         world.connect("", settings).await;
-        assert!(broker.export().await.unwrap().contains(settings), "export leaves it out");
+        assert!(broker.organizations.export().await.unwrap().contains(settings), "export leaves it out");
         let globex = "[[organizations]]\nhandle = \"globex\"\nname = \"Globex\"\ndomains = [{ name = \"partner.test\" }]\n";
         world.beta.world.app.apply(globex).await;
         let token = world.token(&world.beta.board, "partner", ("late", "x@partner.test")).await;
@@ -206,7 +206,7 @@ on_both_databases! {
             ("https://login.microsoftonline.com/72f3c1de/v2.0", "", true),
         ] {
             let files = [("test.toml".to_owned(), document(issuer, keys))];
-            let applied = world.beta.world.app.broker.apply(&files, true).await.map_err(|error| error.to_string());
+            let applied = world.beta.world.app.broker.organizations.apply(&files, true).await.map_err(|error| error.to_string());
             match applied {
                 Ok(_) => assert!(good, "{issuer} {keys}"),
                 Err(error) => {

@@ -34,7 +34,7 @@ on_both_databases! {
             let end = beta.browser().open(&beta.authorize_url(&[])).await;
             assert_eq!(end.error().as_deref(), Some("idp_answer_invalid"), "{}", end.body);
         }
-        let checks = beta.world.app.broker.check().await.unwrap();
+        let checks = beta.world.app.broker.health.check().await.unwrap();
         let finding = checks.iter().find(|check| check.what == "connection beta/beta-idp").unwrap();
         assert!(finding.verdict == Verdict::Bad && finding.finding.contains("another issuer"), "{finding:?}");
         before.assert_only_refused(&beta.world.app, &["sign_in refused metadata_issuer_mismatch"; 4]).await;
@@ -117,7 +117,7 @@ on_both_databases! {
         }
         let expected = vec!["sign_in refused outbound_address_refused"; hosts.len()];
         before.assert_only_refused(&app, &expected).await;
-        let checks = app.broker.check().await.unwrap();
+        let checks = app.broker.health.check().await.unwrap();
         let connections = checks.iter().filter(|check| check.what.starts_with("connection "));
         assert!(connections.clone().all(|check| check.verdict == Verdict::Bad), "{checks:?}");
         assert_eq!(connections.count(), hosts.len());
@@ -147,7 +147,7 @@ on_both_databases! {
                      handle = \"idp\"\nname = \"IdP\"\n{key} = \"{issuer}\"\n{other}client_id = \"countersign\"\n"
                 );
                 let files = [("test.toml".to_owned(), document)];
-                assert!(app.broker.apply(&files, false).await.is_err(), "{key} {issuer}");
+                assert!(app.broker.organizations.apply(&files, false).await.is_err(), "{key} {issuer}");
             }
         }
         assert_eq!(app.count_rows(&["connections", "organizations"]).await.into_values().sum::<i64>(), 0);

@@ -1,0 +1,58 @@
+//! The ways to where the sides of a link are proved: sealed flows that name the interaction and its revision.
+
+use crate::flows::dispatch::Dispatcher;
+use crate::flows::refusal::FlowError;
+use crate::flows::sso::Begun;
+use crate::flows::visit::{Answer, Visit};
+use crate::model::{Aim, ConnectionId, Email, Interaction, Subject, Trip, Wanted};
+use crate::store::profiles;
+
+impl Dispatcher {
+    /// Leads to where the arriving side is proved once more.
+    pub(in crate::flows) async fn begin_arriving(
+        &self,
+        visit: &Visit,
+        interaction: &Interaction,
+        trip: Trip,
+    ) -> Result<Answer, FlowError> {
+        let Subject::Identity(identity) = &interaction.subject else {
+            return Err(FlowError::Unavailable("an account is to be proved like an identity".to_owned()));
+        };
+        let hint = identity.email.as_ref().map(Email::as_str);
+        let flow = self.interactions.new_flow(Aim::Prove(trip));
+        match self.sso.begin(visit, flow, identity.connection, hint).await? {
+            Begun::There(answer) => Ok(answer),
+            // Its word is what it was; the chosen side is proved next.
+            Begun::CannotAsk(..) => {
+                let answered = self.links.settle_arriving(visit, trip).await?;
+                Box::pin(self.advance(visit, answered)).await
+            }
+        }
+    }
+
+    /// Leads to where the chosen side is proved: at the provider of the chosen profile, or the one that the person wants,
+    /// else at the sign-in page.
+    pub(in crate::flows) async fn begin_chosen(
+        &self,
+        visit: &Visit,
+        interaction: &Interaction,
+        trip: Trip,
+        through: Option<ConnectionId>,
+    ) -> Result<Answer, FlowError> {
+        let flow = self.interactions.new_flow(Aim::Prove(trip));
+        let link = interaction.link.as_ref();
+        let chosen = match link.map(|link| link.wanted) {
+            Some(Wanted::Profile(profile)) => {
+                profiles::find_profile(&mut self.core.database.read().await?, profile).await?
+            }
+            Some(Wanted::Any | Wanted::Nothing) | None => None,
+        };
+        match chosen.and_then(|profile| profile.kind.connection()).or(through) {
+            Some(connection) => {
+                let hint = link.and_then(|link| link.email.as_ref()).map(|(email, _)| email.as_str());
+                Box::pin(self.sign_in.begin_upstream(visit, flow, connection, hint)).await
+            }
+            None => self.sign_in.show_sign_in(visit, &flow).await,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What the broker does without being asked: forgetting what other nodes have changed, moving keys on, removing what
+//! has expired.
+
+pub mod audit_days;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::crypto::random;
+use crate::flows::core::Core;
+use crate::flows::directory::DIRECTORY_TOPIC;
+use crate::flows::housekeeping::audit_days::Archive;
+use crate::flows::keys::{KEYS_TOPIC, Keys, SigningError};
+use crate::store::changes::{find_last_change, list_changes};
+use crate::store::{StoreError, housekeeping};
+
+/// Commits may come in another order than their numbers; so many numbers are looked at again.
+const OVERLAP: i64 = 1_000;
+
+/// How far a node has read the changes.
+#[derive(Debug, Default)]
+pub struct ChangeReader {
+    after: i64,
+    seen: BTreeSet<i64>,
+    started: bool,
+    keys_are_stale: bool,
+}
+
+/// What the broker does without being asked.
+pub struct Housekeeping {
+    core: Arc<Core>,
+    keys: Arc<Keys>,
+    audit_archive: Option<Archive>,
+}
+
+impl Housekeeping {
+    /// The service over what it needs.
+    pub(in crate::flows) fn new(core: &Arc<Core>, keys: &Arc<Keys>, audit_archive: Option<Archive>) -> Self {
+        Self { core: Arc::clone(core), keys: Arc::clone(keys), audit_archive }
+    }
+
+    /// Reads what has changed since the last time and forgets it here. After an error everything is forgotten, since
+    /// nobody knows what was missed, and keys that could not be read are tried again the next time.
+    pub async fn forget_changes(&self, reader: &mut ChangeReader) -> Result<(), SigningError> {
+        let topics = match self.read_changes(reader).await {
+            Ok(topics) => topics,
+            Err(error) => {
+                self.core.directory.forget();
+                reader.keys_are_stale = true;
+                return Err(error.into());
+            }
+        };
+        // Order matters: these notices are not read again, so none may wait behind something that fails.
+        if topics.iter().any(|topic| topic == DIRECTORY_TOPIC) {
+            self.core.directory.forget();
+        }
+        reader.keys_are_stale |= topics.iter().any(|topic| topic == KEYS_TOPIC);
+        if reader.keys_are_stale {
+            self.keys.reload_signing_keys().await?;
+            reader.keys_are_stale = false;
+        }
+        Ok(())
+    }
+
+    async fn read_changes(&self, reader: &mut ChangeReader) -> Result<Vec<String>, StoreError> {
+        let mut tx = self.core.database.read().await?;
+        if !reader.started {
+            reader.after = (find_last_change(&mut tx).await? - OVERLAP).max(0);
+        }
+        let mut topics = Vec::new();
+        for change in list_changes(&mut tx, reader.after).await? {
+            // What stood there at the start is in no cache yet; forgetting it once more costs nothing.
+            if reader.seen.insert(change.seq) {
+                topics.push(change.topic);
+            }
+        }
+        reader.started = true;
+        if let Some(newest) = reader.seen.last() {
+            reader.after = (newest - OVERLAP).max(reader.after);
+            reader.seen = reader.seen.split_off(&(reader.after + 1));
+        }
+        Ok(topics)
+    }
+
+    /// Removes all that has expired, in short transactions, so that nobody waits long; gives how many rows went.
+    pub async fn sweep(&self) -> Result<u64, StoreError> {
+        let mut deleted = 0;
+        loop {
+            let mut tx = self.core.database.write_alone().await?;
+            let step = housekeeping::sweep(&mut tx, self.core.clock.now()).await?;
+            tx.commit().await?;
+            deleted += step.deleted;
+            if !step.is_more {
+                return Ok(deleted);
+            }
+        }
+    }
+
+    /// Whether sign-ins can work now: the database answers in the way that sign-ins read it, and it commits a write.
+    pub async fn is_ready(&self) -> Result<(), StoreError> {
+        self.core.directory.is_readable().await?;
+        let mark = random::token(&*self.core.random);
+        let mut tx = self.core.database.write().await?;
+        housekeeping::probe_write(&mut tx, mark.expose(), self.core.clock.now()).await?;
+        tx.commit().await
+    }
+
+    /// Lets what is under way finish, and closes the database.
+    pub async fn close(&self) {
+        if let Err(error) = self.core.write_counted_refusals().await {
+            tracing::warn!(%error, "refusals that were counted in memory could not be written");
+        }
+        self.core.database.close().await;
+    }
+}

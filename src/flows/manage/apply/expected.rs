@@ -1,0 +1,56 @@
+//! Expected identities in an [`apply`](super::apply): who will claim an account that nobody can sign in to yet.
+
+use crate::flows::manage::Organizations;
+use crate::flows::manage::apply::{ApplyError, taken};
+use crate::flows::manage::document::WantedIdentity;
+use crate::model::{Account, Organization};
+use crate::store::expected::{ExpectedIdentity, delete_expected, find_expected, save_expected};
+use crate::store::{Tx, connections, profiles};
+
+impl Organizations {
+    /// Expects an identity for an account, or nobody any more; `true` when that is new.
+    pub(in crate::flows) async fn apply_expected(
+        &self,
+        tx: &mut Tx,
+        organization: &Organization,
+        account: &Account,
+        wanted: Option<&WantedIdentity>,
+    ) -> Result<bool, ApplyError> {
+        let before = find_expected(tx, account.id).await?;
+        let Some(wanted) = wanted else {
+            let waits = before.is_some_and(|(_, came)| !came);
+            if waits {
+                delete_expected(tx, account.id).await?;
+            }
+            return Ok(waits);
+        };
+        let name = account.username.as_ref().map_or_else(|| account.id.to_string(), ToString::to_string);
+        let name = format!("account {}/{name}", organization.handle);
+        let handle = &wanted.connection;
+        let found = connections::find_connection_by_handle(tx, organization.id, handle).await?;
+        let Some(found) = found else {
+            return Err(ApplyError::Refused(format!("{name}: the organization has no connection {handle}")));
+        };
+        let identity = ExpectedIdentity {
+            account: account.id,
+            connection: found.connection.id,
+            claim: wanted.claim.clone(),
+            value: wanted.value.clone(),
+        };
+        let came = before.as_ref().is_some_and(|(_, came)| *came);
+        if before.is_some_and(|(before, _)| before == identity) {
+            return Ok(false);
+        }
+        if came || !profiles::list_profiles(tx, account.id).await?.is_empty() {
+            return Err(ApplyError::Refused(format!(
+                "{name}: somebody can sign in to it already, so nobody is expected any more; remove expects"
+            )));
+        }
+        let sentence =
+            || format!("{name}: another account expects the same identity; remove expects from one of them");
+        save_expected(tx, organization.id, &identity, self.core.clock.now())
+            .await
+            .map_err(|error| taken(error, sentence))?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,43 @@
+//! Whose word about an email counts, as the database has it now. The database keeps what a
+//! provider said at a sign-in. Whether the provider may say so is decided anew each time that something depends on it,
+//! since domains and settings change.
+
+use crate::model::{Account, ConnectionId, Email, OrganizationId, OwnedDomain};
+use crate::policy::email::{DomainOwner, EmailProof, decide};
+use crate::store::connections::ConnectionRecord;
+use crate::store::{StoreError, Tx, connections, domains};
+
+/// How far an email counts that the provider of a connection vouches for.
+pub(in crate::flows) async fn email_proof(
+    tx: &mut Tx,
+    (organization, connection): (OrganizationId, ConnectionId),
+    email: &Email,
+) -> Result<EmailProof, StoreError> {
+    let found = domains::find_owner_and_connections(tx, &OwnedDomain::candidates(email.domain())).await?;
+    let owner =
+        found.map(|(found, connections)| DomainOwner { organization: found.organization, connections });
+    let routes = owner.as_ref().is_some_and(|owner| owner.routes(organization, connection));
+    let record = if routes { None } else { connections::find_connection(tx, connection).await? };
+    let is_own = |record: &ConnectionRecord| {
+        record.connection.organization == organization && record.connection.enabled
+    };
+    let record = record.filter(is_own);
+    let trusted = record.map(|record| record.connection.settings.trusted_email_domains).unwrap_or_default();
+    Ok(decide(organization, connection, email.domain(), owner.as_ref(), &trusted))
+}
+
+/// How far the email of an account counts.
+pub(in crate::flows) async fn account_email_proof(
+    tx: &mut Tx,
+    account: &Account,
+) -> Result<EmailProof, StoreError> {
+    let Some(email) = account.email.as_ref().filter(|_| account.email_verified) else {
+        return Ok(EmailProof::Unproven);
+    };
+    match (account.email_from, account.organization) {
+        // The operator's own word.
+        (None, _) => Ok(EmailProof::Everywhere),
+        (Some(connection), Some(organization)) => email_proof(tx, (organization, connection), email).await,
+        (Some(_), None) => Ok(EmailProof::Unproven),
+    }
+}

@@ -1,0 +1,166 @@
+//! Apps prove themselves at the endpoints for apps (RFC 6749, section 2.3): by one method, the one they registered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::crypto::secret_hash;
+use crate::flows::directory::AppEntry;
+use crate::flows::evidence::Event;
+use crate::flows::guessing::count_failure;
+use crate::flows::provider::Clients;
+use crate::flows::provider::client_guesses::Judged;
+use crate::flows::refusal::EndpointError;
+use crate::flows::refusal::Reason;
+use crate::flows::visit::customer_network;
+use crate::model::{App, AppAuthMethod, Secret};
+use crate::policy::guesses::Scope;
+use crate::protocol::oauth::{ErrorCode, OAuthError};
+
+/// What an app presented.
+#[derive(Debug, Clone, Default)]
+pub struct ClientCredentials {
+    /// Client id and secret of an `Authorization: Basic` header, decoded.
+    pub basic: Option<(String, Secret)>,
+    /// `client_id` of the form.
+    pub form_id: Option<String>,
+    /// `client_secret` of the form.
+    pub form_secret: Option<Secret>,
+}
+
+const TWO_METHODS: OAuthError =
+    OAuthError::new(ErrorCode::InvalidRequest, "authenticate by one method only: HTTP Basic or the form");
+const FAILED: OAuthError = OAuthError::new(
+    ErrorCode::InvalidClient,
+    "the client is unknown, disabled, or its authentication failed; check client_id, secret and method",
+);
+
+/// Why an app is refused.
+enum Refused {
+    /// For this reason.
+    Wrong(Reason),
+    /// Because of too many wrong secrets before, for so long.
+    Wait(Duration),
+}
+
+/// Said at introspection and revocation.
+pub(in crate::flows) const TOKEN_MISSING: OAuthError =
+    OAuthError::new(ErrorCode::InvalidRequest, "token is missing");
+
+/// By which method an app presents itself, and with what.
+fn presented_method(
+    presented: &ClientCredentials,
+) -> Result<(&str, Option<&Secret>, AppAuthMethod), (OAuthError, Reason)> {
+    match presented {
+        ClientCredentials { basic: Some(_), form_secret: Some(_), .. } => {
+            Err((TWO_METHODS, Reason::ClientTwoMethods))
+        }
+        ClientCredentials { basic: Some((id, _)), form_id: Some(other), .. } if id != other => {
+            Err((TWO_METHODS, Reason::ClientTwoMethods))
+        }
+        ClientCredentials { basic: Some((id, secret)), .. } => {
+            Ok((id, Some(secret), AppAuthMethod::ClientSecretBasic))
+        }
+        ClientCredentials { form_id: Some(id), form_secret: Some(secret), .. } => {
+            Ok((id, Some(secret), AppAuthMethod::ClientSecretPost))
+        }
+        ClientCredentials { form_id: Some(id), .. } => Ok((id, None, AppAuthMethod::None)),
+        ClientCredentials { form_id: None, .. } => Err((FAILED, Reason::ClientMissing)),
+    }
+}
+
+/// Whether the secret is one of the app's. Every stored one is compared, and for an unknown app one that nothing fits,
+/// so that the time tells neither which it is nor whether the app exists.
+fn secret_fits(entry: Option<&AppEntry>, secret: &Secret) -> bool {
+    let Some(entry) = entry else { return secret_hash::matches(secret, "") };
+    entry.app.secret_hashes.iter().filter(|hash| secret_hash::matches(secret, hash)).count() > 0
+}
+
+impl Clients {
+    /// Refuses a request of an app that could not even be read.
+    pub async fn refuse_request(&self, network: &str, reason: Reason, error: OAuthError) -> EndpointError {
+        self.refuse_endpoint(network, &Event::new("app_request"), reason, error).await
+    }
+
+    /// Records a refusal that changes nothing, and makes the answer to the app.
+    pub(in crate::flows) async fn refuse_endpoint(
+        &self,
+        network: &str,
+        event: &Event,
+        reason: Reason,
+        error: OAuthError,
+    ) -> EndpointError {
+        match self.core.record_refusal_alone(network, event, reason).await {
+            Ok(()) => EndpointError::Refused(error),
+            Err(unavailable) => unavailable.into(),
+        }
+    }
+
+    /// The app that presented these credentials. `network` is where the request came from.
+    pub async fn authenticate_client(
+        &self,
+        network: &str,
+        presented: &ClientCredentials,
+    ) -> Result<Arc<AppEntry>, EndpointError> {
+        let event = Event::new("client_authentication");
+        let (client_id, secret, method) = match presented_method(presented) {
+            Ok(method) => method,
+            Err((error, reason)) => return Err(self.refuse_endpoint(network, &event, reason, error).await),
+        };
+        let entry = self.core.directory.app(client_id).await?;
+        let fits = secret.is_none_or(|secret| secret_fits(entry.as_deref(), secret));
+        let verdict = match &entry {
+            None => Err(Reason::UnknownClient),
+            Some(entry) if !entry.is_enabled() => Err(Reason::ClientDisabled),
+            Some(entry) if entry.app.settings.auth_method != method => Err(Reason::ClientAuthMethod),
+            Some(entry) if fits => Ok(Arc::clone(entry)),
+            Some(_) => Err(Reason::ClientSecret),
+        };
+        let verdict = match secret {
+            Some(_) if App::is_client_id(client_id) => self.counted(network, client_id, verdict).await?,
+            _ => verdict.map_err(Refused::Wrong),
+        };
+        let refused = match verdict {
+            Ok(entry) => return Ok(entry),
+            Err(refused) => refused,
+        };
+        let event = Event {
+            organization: entry.as_ref().map(|entry| entry.organization.id),
+            app: entry.as_ref().map(|entry| entry.app.id),
+            ..event
+        };
+        match refused {
+            Refused::Wrong(reason) => Err(self.refuse_endpoint(network, &event, reason, FAILED).await),
+            Refused::Wait(wait) => {
+                self.core.record_refusal_alone(network, &event, Reason::GuessesClient).await?;
+                Err(EndpointError::TooMany(wait))
+            }
+        }
+    }
+
+    /// Holds what came of a secret against the guesses from that network, and counts a wrong one.
+    async fn counted(
+        &self,
+        network: &str,
+        client_id: &str,
+        verdict: Result<Arc<AppEntry>, Reason>,
+    ) -> Result<Result<Arc<AppEntry>, Refused>, EndpointError> {
+        let network = customer_network(network);
+        let pair = (client_id.to_owned(), network.clone());
+        let judged = self.client_guesses.judge(pair, verdict.is_ok(), self.core.clock.now());
+        match (judged, verdict) {
+            (Judged::Wait(wait), _) => Ok(Err(Refused::Wait(wait))),
+            (Judged::Right, verdict) => Ok(verdict.map_err(Refused::Wrong)),
+            (Judged::Wrong(wrong), verdict) => {
+                // An unknown name gets no row: anybody can make up as many names as they like.
+                let seen = if self.core.directory.app(client_id).await?.is_some() {
+                    let subject = self.core.network_tag(&format!("client:{client_id}:{network}"));
+                    count_failure(&self.core.database, &*self.core.clock, Scope::Client, &subject).await?
+                } else {
+                    None
+                };
+                wrong.counted(seen, self.core.clock.now());
+                Ok(verdict.map_err(Refused::Wrong))
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Revocation (RFC 7009): an app gives a token of its own back.
+
+use crate::crypto::random;
+use crate::flows::directory::AppEntry;
+use crate::flows::evidence::Event;
+use crate::flows::provider::Tokens;
+use crate::flows::provider::clients::TOKEN_MISSING;
+use crate::flows::refusal::EndpointError;
+use crate::flows::refusal::Reason;
+use crate::store::grants::{find_grant, find_refresh_token, kill_token, revoke_grant};
+
+impl Tokens {
+    /// Revokes a token of the app's own: a refresh token with its family, an access token alone. A token that is
+    /// unknown, or another app's, changes nothing, and the app is not told (RFC 7009, section 2.2); the log is.
+    /// `network` is where the request came from.
+    pub async fn revoke(
+        &self,
+        client: &AppEntry,
+        network: &str,
+        token: Option<&str>,
+    ) -> Result<(), EndpointError> {
+        let event = Self::token_event("token.revoke", client);
+        let Some(token) = token else {
+            return Err(self
+                .clients
+                .refuse_endpoint(network, &event, Reason::TokenMissing, TOKEN_MISSING)
+                .await);
+        };
+        let mut tx = self.core.database.write().await?;
+        let now = self.core.clock.now();
+        let refused = if let Some(row) = find_refresh_token(&mut tx, &random::hash_token(token)).await? {
+            match find_grant(&mut tx, row.grant).await? {
+                Some(grant) if grant.app == client.app.id => {
+                    if revoke_grant(&mut tx, grant.id, now).await? {
+                        let event = Event { actor: Some(grant.account.into()), ..event.clone() };
+                        self.core.record_success(&mut tx, &event).await?;
+                    }
+                    None
+                }
+                _ => Some(Reason::TokenOfAnotherApp),
+            }
+        } else {
+            match self.read_access_token(token).await {
+                Some(claims) if claims.client_id == client.app.client_id => {
+                    if kill_token(&mut tx, &claims.jti, claims.expires_at).await? {
+                        self.core.record_success(&mut tx, &event).await?;
+                    }
+                    None
+                }
+                Some(_) => Some(Reason::TokenOfAnotherApp),
+                None => None,
+            }
+        };
+        tx.commit().await?;
+        if let Some(reason) = refused {
+            self.core.record_refusal_alone(network, &event, reason).await?;
+        }
+        Ok(())
+    }
+}

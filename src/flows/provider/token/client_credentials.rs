@@ -1,0 +1,43 @@
+//! The client credentials grant (RFC 6749, section 4.4): an app acts for itself.
+
+use crate::flows::provider::Tokens;
+use crate::flows::provider::token::{No, TokenAnswer, TokenRequest};
+use crate::flows::refusal::EndpointError;
+use crate::flows::refusal::Reason;
+use crate::policy::request::SCOPES;
+use crate::protocol::oauth::{ErrorCode, OAuthError};
+use crate::store::apps;
+
+impl Tokens {
+    /// Issues an access token to an app itself.
+    pub(in crate::flows) async fn client_credentials(
+        &self,
+        request: &TokenRequest<'_>,
+    ) -> Result<TokenAnswer, EndpointError> {
+        let event = Self::token_event("token.client_credentials", request.client);
+        let scopes = match request.scopes() {
+            Ok(scopes) => scopes.unwrap_or_default(),
+            Err(no) => return Err(self.say_no(request, event, no).await),
+        };
+        let allowed = &request.client.app.settings.scopes;
+        // The scopes of OpenID Connect are about people, and there is none here.
+        let good = |scope: &String| !SCOPES.contains(&scope.as_str()) && allowed.contains(scope);
+        if !scopes.iter().all(good) {
+            let description = "this app may not ask for this scope without a person";
+            let error = OAuthError::new(ErrorCode::InvalidScope, description);
+            return Err(self.say_no(request, event, No { error, reason: Reason::ScopeNotAllowed }).await);
+        }
+        let answer = self.sign_for_client(request.client, &scopes)?;
+        let mut tx = self.core.database.write().await?;
+        let secrets = apps::find_secrets_of_active_app(&mut tx, request.client.app.id).await?;
+        if secrets.as_ref() != Some(&request.client.app.secret_hashes) {
+            drop(tx);
+            let description = "the client is disabled, or its authentication has changed";
+            let error = OAuthError::new(ErrorCode::InvalidClient, description);
+            return Err(self.say_no(request, event, No { error, reason: Reason::ClientDisabled }).await);
+        }
+        self.core.record_success(&mut tx, &event).await?;
+        tx.commit().await?;
+        Ok(answer)
+    }
+}

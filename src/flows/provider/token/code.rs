@@ -1,0 +1,147 @@
+//! The authorization code grant (RFC 6749, section 4.1.3; RFC 7636, section 4.6).
+
+use crate::crypto::{constant_time_eq, random};
+use crate::flows::evidence::Event;
+use crate::flows::provider::Tokens;
+use crate::flows::provider::token::issue::{ATTEMPTS, kept_changing};
+use crate::flows::provider::token::signing::Basis;
+use crate::flows::provider::token::{No, TokenAnswer, TokenRequest, invalid_grant};
+use crate::flows::refusal::EndpointError;
+use crate::flows::refusal::Reason;
+use crate::model::GrantId;
+use crate::policy::access::within;
+use crate::protocol::oauth::{ErrorCode, OAuthError};
+use crate::store::StoreError;
+use crate::store::grants::{self, Code, Grant};
+use crate::store::standing::{consume_code, read_code_standing};
+
+impl Tokens {
+    /// Redeems a code. A code that comes a second time takes everything with it that came of it.
+    pub(in crate::flows) async fn redeem_code(
+        &self,
+        request: &TokenRequest<'_>,
+    ) -> Result<TokenAnswer, EndpointError> {
+        let event = Self::token_event("token.code", request.client);
+        let Some(code) = request.form.get("code") else {
+            let error = OAuthError::new(ErrorCode::InvalidRequest, "code is missing");
+            let no = No { error, reason: Reason::CodeMissing };
+            return Err(self.say_no(request, event, no).await);
+        };
+        for _ in 0..ATTEMPTS {
+            if let Some(answer) = self.try_code(request, &event, code).await? {
+                return Ok(answer);
+            }
+        }
+        Err(kept_changing())
+    }
+
+    /// Redeems a code once; `None`, and nothing is done, when what its grant stands on has changed meanwhile.
+    async fn try_code(
+        &self,
+        request: &TokenRequest<'_>,
+        event: &Event,
+        code: &str,
+    ) -> Result<Option<TokenAnswer>, EndpointError> {
+        let (client, hash) = (request.client, random::hash_token(code));
+        let found = {
+            let mut tx = self.core.database.read().await?;
+            read_code_standing(&mut tx, &hash).await?
+        };
+        let Some((code, read)) = found else {
+            return Err(self.refuse_gone_code(request, event.clone(), code).await);
+        };
+        let grant = &read.grant;
+        let event =
+            Event { actor: Some(grant.account.into()), connection: grant.proof.connection, ..event.clone() };
+        if let Err(no) = check_code(request, &code, grant) {
+            return Err(self.say_no(request, event, no).await);
+        }
+        let scopes = within(&grant.scopes, &client.app.settings.scopes);
+        let basis = Basis { client, scopes: &scopes, nonce: code.nonce.as_deref(), standing: &read };
+        let now = self.core.clock.now();
+        // What is used or over is worth no signature; the transaction refuses it, with all that follows.
+        let usable = code.used_at.is_none() && now < code.expires_at && !grant.created_at.is_ahead_of(now);
+        let prepared = if usable { self.prepare(&basis, now)? } else { None };
+        // Signing takes its time: a code that is over by now is over.
+        let now = self.core.clock.now();
+        let mut tx = self.core.database.write().await?;
+        if grant.created_at.is_ahead_of(now) {
+            // The clock was set back. The code is over now, and stays so when that time comes again.
+            grants::bury_code(&mut tx, &hash, code.expires_at).await?;
+            return Err(self.refuse_and_commit(tx, &event, Reason::CodeExpired).await);
+        }
+        let (consumed, standing) = consume_code(&mut tx, &hash, grant, now).await?;
+        if !consumed {
+            // Read again: of two that came at once, the second finds it used by now.
+            let used = grants::find_code(&mut tx, &hash).await?.is_some_and(|code| code.used_at.is_some());
+            if used {
+                grants::revoke_grant(&mut tx, grant.id, now).await?;
+            } else {
+                grants::bury_code(&mut tx, &hash, now).await?;
+            }
+            let reason = if used { Reason::CodeReused } else { Reason::CodeExpired };
+            return Err(self.refuse_and_commit(tx, &event, reason).await);
+        }
+        self.issue(tx, client, prepared, standing, &event).await
+    }
+
+    /// Refuses a code of which there is no row. One that was redeemed for a grant of this app, long ago, takes with it what
+    /// is left of that grant.
+    async fn refuse_gone_code(&self, request: &TokenRequest<'_>, event: Event, code: &str) -> EndpointError {
+        let redirect_uri = request.form.get("redirect_uri").unwrap_or_default();
+        let challenge = request.form.get("code_verifier").map(random::hash_token);
+        let ended = match self.grant_of_code(code, redirect_uri, challenge.as_deref()) {
+            Some(grant) => self.end_grant_of_gone_code(request, &event, grant).await,
+            None => Ok(false),
+        };
+        match ended {
+            Ok(true) => EndpointError::Refused(invalid_grant(Reason::CodeReused).error),
+            Ok(false) => self.say_no(request, event, invalid_grant(Reason::CodeUnknown)).await,
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Revokes a grant whose code has come again, with the record of it; `false` when there is none of this app.
+    async fn end_grant_of_gone_code(
+        &self,
+        request: &TokenRequest<'_>,
+        event: &Event,
+        grant: GrantId,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.core.database.write().await?;
+        let found = grants::find_grant(&mut tx, grant).await?;
+        let Some(grant) = found.filter(|grant| grant.app == request.client.app.id) else { return Ok(false) };
+        let event =
+            Event { actor: Some(grant.account.into()), connection: grant.proof.connection, ..event.clone() };
+        grants::revoke_grant(&mut tx, grant.id, self.core.clock.now()).await?;
+        self.core.record_refusal(&mut tx, &event, Reason::CodeReused).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+fn check_code(request: &TokenRequest<'_>, code: &Code, grant: &Grant) -> Result<(), No> {
+    if grant.app != request.client.app.id {
+        return Err(invalid_grant(Reason::CodeOfAnotherApp));
+    }
+    if request.form.get("redirect_uri") != Some(&code.redirect_uri) {
+        return Err(invalid_grant(Reason::CodeRedirectUri));
+    }
+    match (&code.code_challenge, request.form.get("code_verifier")) {
+        (None, None) => Ok(()),
+        (Some(challenge), Some(verifier)) if is_verifier(verifier) => {
+            let computed = random::hash_token(verifier);
+            let fits = constant_time_eq(computed.as_bytes(), challenge.as_bytes());
+            if fits { Ok(()) } else { Err(invalid_grant(Reason::CodeVerifierWrong)) }
+        }
+        (Some(_), None) => Err(invalid_grant(Reason::CodeVerifierMissing)),
+        (Some(_), Some(_)) => Err(invalid_grant(Reason::CodeVerifierMalformed)),
+        (None, Some(_)) => Err(invalid_grant(Reason::CodeVerifierWithoutChallenge)),
+    }
+}
+
+/// RFC 7636, section 4.1.
+fn is_verifier(text: &str) -> bool {
+    (43..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
+}

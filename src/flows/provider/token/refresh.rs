@@ -1,0 +1,147 @@
+//! The refresh token grant (RFC 6749, section 6): every use gives a new token, and a used one that comes again
+//! revokes the whole family (RFC 9700, section 4.14.2).
+
+use crate::crypto::random;
+use crate::flows::directory::AppEntry;
+use crate::flows::evidence::Event;
+use crate::flows::provider::Tokens;
+use crate::flows::provider::token::issue::{ATTEMPTS, kept_changing, passwords_allowed};
+use crate::flows::provider::token::signing::Basis;
+use crate::flows::provider::token::{No, TokenAnswer, TokenRequest, invalid_grant};
+use crate::flows::refusal::EndpointError;
+use crate::flows::refusal::Reason;
+use crate::model::{GrantId, Timestamp};
+use crate::policy::access::{narrow_scopes, within};
+use crate::protocol::oauth::{ErrorCode, OAuthError};
+use crate::store::grants::{self, Grant, RefreshToken};
+use crate::store::standing::{GrantStanding, consume_refresh_token, read_refresh_token_standing};
+use crate::store::{StoreError, Tx};
+
+impl Tokens {
+    /// Rotates a refresh token.
+    pub(in crate::flows) async fn refresh(
+        &self,
+        request: &TokenRequest<'_>,
+    ) -> Result<TokenAnswer, EndpointError> {
+        let event = Self::token_event("token.refresh", request.client);
+        let Some(token) = request.form.get("refresh_token") else {
+            let error = OAuthError::new(ErrorCode::InvalidRequest, "refresh_token is missing");
+            let no = No { error, reason: Reason::RefreshMissing };
+            return Err(self.say_no(request, event, no).await);
+        };
+        for _ in 0..ATTEMPTS {
+            if let Some(answer) = self.try_refresh(request, &event, token).await? {
+                return Ok(answer);
+            }
+        }
+        Err(kept_changing())
+    }
+
+    /// Rotates a refresh token once; `None`, and nothing is done, when what its grant stands on has changed meanwhile.
+    async fn try_refresh(
+        &self,
+        request: &TokenRequest<'_>,
+        event: &Event,
+        token: &str,
+    ) -> Result<Option<TokenAnswer>, EndpointError> {
+        let (client, hash) = (request.client, random::hash_token(token));
+        let found = {
+            let mut tx = self.core.database.read().await?;
+            read_refresh_token_standing(&mut tx, &hash).await?
+        };
+        let Some((row, read)) = found else {
+            return Err(self.say_no(request, event.clone(), invalid_grant(Reason::RefreshUnknown)).await);
+        };
+        let grant = &read.grant;
+        let event =
+            Event { actor: Some(grant.account.into()), connection: grant.proof.connection, ..event.clone() };
+        let scopes = match refreshed_scopes(request, &row, grant) {
+            Ok(scopes) => scopes,
+            Err(no) => return Err(self.say_no(request, event, no).await),
+        };
+        let basis = Basis { client, scopes: &scopes, nonce: None, standing: &read };
+        let now = self.core.clock.now();
+        // What is used or over is worth no signature; the transaction refuses it, with all that follows.
+        let usable = row.used_at.is_none()
+            && now < row.expires_at
+            && self.family_end(client, grant, Some(&read)).is_none();
+        let prepared = if usable { self.prepare(&basis, now)? } else { None };
+        // Signing takes its time: a token that is over by now is over.
+        let now = self.core.clock.now();
+        let mut tx = self.core.database.write().await?;
+        let (consumed, standing) = consume_refresh_token(&mut tx, &hash, grant, now).await?;
+        let refused = if consumed {
+            self.family_end(client, grant, standing.as_ref())
+        } else {
+            Some(end_what_came_again(&mut tx, &hash, grant.id, now).await?)
+        };
+        if let Some(reason) = refused {
+            return Err(self.refuse_and_commit(tx, &event, reason).await);
+        }
+        self.issue(tx, client, prepared, standing, &event).await
+    }
+
+    /// Why a family lives no longer, although its token does: its own end, its session's, or that of the sign-in at
+    /// the provider.
+    pub(in crate::flows) fn family_end(
+        &self,
+        client: &AppEntry,
+        grant: &Grant,
+        standing: Option<&GrantStanding>,
+    ) -> Option<Reason> {
+        let now = self.core.clock.now();
+        if now >= grant.created_at.after(self.settings.refresh_max) {
+            return Some(Reason::RefreshFamilyExpired);
+        }
+        let scopes = within(&grant.scopes, &client.app.settings.scopes);
+        let offline = scopes.iter().any(|scope| scope == "offline_access");
+        if !offline && standing.is_none_or(|standing| standing.session_is_over(now)) {
+            return Some(Reason::RefreshSessionEnded);
+        }
+        let Some(standing) = standing else { return Some(Reason::Inactive) };
+        if grant.proof.connection.is_none() {
+            return (!passwords_allowed(standing)).then_some(Reason::LocalSignInOff);
+        }
+        let too_old = |span| now >= grant.proof.authenticated_at.after(span);
+        if standing.upstream_recheck.is_some_and(too_old) {
+            return Some(Reason::RefreshUpstreamRecheck);
+        }
+        None
+    }
+}
+
+/// The scopes of the new access token, if this app may ask for them by this token.
+fn refreshed_scopes(
+    request: &TokenRequest<'_>,
+    row: &RefreshToken,
+    grant: &Grant,
+) -> Result<Vec<String>, No> {
+    if grant.app != request.client.app.id {
+        return Err(invalid_grant(Reason::RefreshOfAnotherApp));
+    }
+    let narrowed = narrow_scopes(&grant.scopes, request.scopes()?.as_deref());
+    // A token that was used before is reuse, whatever else is wrong with the request.
+    let Some(scopes) = narrowed.or_else(|| row.used_at.map(|_| Vec::new())) else {
+        let description = "the scope is more than was granted";
+        let error = OAuthError::new(ErrorCode::InvalidScope, description);
+        return Err(No { error, reason: Reason::ScopeGrown });
+    };
+    Ok(within(&scopes, &request.client.app.settings.scopes))
+}
+
+/// What follows from a token that could not be used: one that was used before ends its whole family, one whose time is
+/// over itself. Gives the reason.
+async fn end_what_came_again(
+    tx: &mut Tx,
+    hash: &str,
+    grant: GrantId,
+    now: Timestamp,
+) -> Result<Reason, StoreError> {
+    let again = grants::find_refresh_token(tx, hash).await?;
+    if again.is_some_and(|token| token.used_at.is_some()) {
+        grants::revoke_grant(tx, grant, now).await?;
+        return Ok(Reason::RefreshReused);
+    }
+    grants::bury_refresh_token(tx, hash, now).await?;
+    Ok(Reason::RefreshExpired)
+}

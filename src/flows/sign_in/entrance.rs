@@ -1,0 +1,185 @@
+//! The ways in: by a link, by a name that the person typed, by a choice among connections, or at a provider's wish.
+
+use crate::flows::directory::{ConnectionEntry, Name};
+use crate::flows::evidence::Event;
+use crate::flows::interaction::sign_in_event;
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{PublicCode, Reason, refused};
+use crate::flows::sign_in::SignIn;
+use crate::flows::sso::Begun;
+use crate::flows::visit::{Answer, NextPage, Visit};
+use crate::model::{Aim, ConnectionId, Email, Flow, Naming, Purpose};
+use crate::policy::route::NamedBy;
+use crate::protocol::oauth::Parameters;
+use crate::store::apps;
+
+impl SignIn {
+    /// Starts a sign-in by a link (`/sso/{handle or domain}`): at the provider, or where one of several is chosen.
+    pub async fn begin_by_link(&self, visit: &Visit, entered: &str) -> Result<Answer, FlowError> {
+        let connections = match Name::parse(entered) {
+            Some(name) => self.core.directory.connections_for_name(&name, NamedBy::Link).await?,
+            None => Vec::new(),
+        };
+        let flow = self.interactions.new_flow(Aim::Begin(Purpose::Account));
+        match connections.as_slice() {
+            [] => Err(refused(sign_in_event(&flow), PublicCode::UnknownDomain, Reason::UnknownName)),
+            [only] => self.begin_upstream(visit, flow, *only, None).await,
+            _ => self.offer_choice(visit, flow, entered, true).await,
+        }
+    }
+
+    /// Starts a sign-in through one connection, for a purpose that was checked.
+    pub async fn begin_connection(
+        &self,
+        visit: &Visit,
+        connection: ConnectionId,
+        purpose: Purpose,
+        login_hint: Option<&str>,
+    ) -> Result<Answer, FlowError> {
+        let flow = self.interactions.new_flow(Aim::Begin(purpose));
+        self.begin_upstream(visit, flow, connection, login_hint).await
+    }
+
+    /// Starts a sign-in that the provider or a portal of it asks for. It leads to the home of a registered app, else
+    /// to the person's own page.
+    pub async fn begin_by_provider(
+        &self,
+        visit: &Visit,
+        connection: ConnectionId,
+        parameters: &Parameters,
+    ) -> Result<Answer, FlowError> {
+        let entry = self.sso.require_connection(connection, "sign_in").await?;
+        let event = Event {
+            organization: Some(entry.organization.id),
+            connection: Some(connection),
+            ..Event::new("sign_in")
+        };
+        if parameters.first_repeated().is_some() {
+            return Err(refused(event, PublicCode::InvalidRequest, Reason::ParameterRepeated));
+        }
+        if parameters
+            .get("iss")
+            .is_some_and(|issuer| !crate::flows::sso::logout::is_issuer(&entry.connection, issuer))
+        {
+            return Err(refused(event, PublicCode::InvalidRequest, Reason::IssMismatch));
+        }
+        let purpose = match parameters.get("target_link_uri") {
+            None => Purpose::Account,
+            Some(uri) => match self.purpose_of(&entry, uri).await? {
+                Some(purpose) => purpose,
+                None => {
+                    return Err(refused(
+                        event,
+                        PublicCode::InvalidRequest,
+                        Reason::TargetLinkUriUnregistered,
+                    ));
+                }
+            },
+        };
+        self.begin_connection(visit, connection, purpose, parameters.get("login_hint")).await
+    }
+
+    /// What a `target_link_uri` leads to: our own page, or an app of the organization that has it as its home.
+    async fn purpose_of(&self, entry: &ConnectionEntry, uri: &str) -> Result<Option<Purpose>, FlowError> {
+        if uri == self.core.issuer() || uri == self.core.url("/") || uri == self.core.url("/account") {
+            return Ok(Some(Purpose::Account));
+        }
+        let mut tx = self.core.database.read().await?;
+        let all = apps::list_apps(&mut tx, entry.organization.id).await?;
+        let found = all.into_iter().find(|app| app.enabled && app.settings.home_uri.as_deref() == Some(uri));
+        Ok(found.map(|app| Purpose::Home(app.id)))
+    }
+
+    /// Goes on by a name that the person entered: an organization's handle, a domain, or an email address.
+    pub async fn sign_in_by_name(
+        &self,
+        visit: &Visit,
+        handle: &str,
+        entered: &str,
+    ) -> Result<Answer, FlowError> {
+        let flow = self.interactions.require_flow(visit, handle).await?;
+        let several = self.named_by_person(entered).await?;
+        let login_hint = entered.trim().parse::<Email>().ok();
+        match several.as_slice() {
+            [] => Err(refused(sign_in_event(&flow), PublicCode::UnknownDomain, Reason::UnknownName)),
+            [only] => self.begin_upstream(visit, flow, *only, login_hint.as_ref().map(Email::as_str)).await,
+            _ => self.offer_choice(visit, flow, entered.trim(), false).await,
+        }
+    }
+
+    /// Leads to a connection's provider. A person who is to prove again who they are, and whose provider cannot be made to
+    /// ask, does it in another way.
+    pub(in crate::flows) async fn begin_upstream(
+        &self,
+        visit: &Visit,
+        flow: Flow,
+        connection: ConnectionId,
+        login_hint: Option<&str>,
+    ) -> Result<Answer, FlowError> {
+        let (flow, event) = match self.sso.begin(visit, flow, connection, login_hint).await? {
+            Begun::There(answer) => return Ok(answer),
+            Begun::CannotAsk(flow, event) => (flow, event),
+        };
+        match flow.aim {
+            Aim::Begin(Purpose::Reauthenticate(account, action)) => {
+                Box::pin(self.reauthenticate_elsewhere(visit, &flow, (account, action), event)).await
+            }
+            // The side of a link that has arrived is proved through its own connection alone, which the dispatcher leads to.
+            Aim::Begin(Purpose::App(_) | Purpose::Account | Purpose::Home(_) | Purpose::AddProfile)
+            | Aim::Prove(_) => Err(refused(event, PublicCode::FlowExpired, Reason::LinkNotWaiting)),
+        }
+    }
+
+    /// Lets the person choose among the connections of a name, which the flow remembers.
+    pub(in crate::flows) async fn offer_choice(
+        &self,
+        visit: &Visit,
+        mut flow: Flow,
+        name: &str,
+        by_link: bool,
+    ) -> Result<Answer, FlowError> {
+        flow.named = Some(Naming { name: name.to_owned(), by_link });
+        let cookies = self.interactions.keep_flow(visit, &flow).await?;
+        let next =
+            NextPage::Choose(self.interactions.flow_handle(flow.id, flow.aim.app())?, Some(name.to_owned()));
+        Ok(Answer::to(next).with_all(cookies))
+    }
+
+    /// Shows the sign-in page to somebody who came without an app, and keeps the flow in the browser.
+    pub(in crate::flows) async fn show_sign_in(
+        &self,
+        visit: &Visit,
+        flow: &Flow,
+    ) -> Result<Answer, FlowError> {
+        let cookies = self.interactions.keep_flow(visit, flow).await?;
+        Ok(Answer::to(NextPage::SignIn(self.interactions.flow_handle(flow.id, None)?)).with_all(cookies))
+    }
+
+    /// Goes on at the provider that the person chose.
+    pub async fn sign_in_through(
+        &self,
+        visit: &Visit,
+        handle: &str,
+        connection: ConnectionId,
+    ) -> Result<Answer, FlowError> {
+        let flow = self.interactions.require_flow(visit, handle).await?;
+        if !self.is_waited_for(visit, &flow).await? {
+            let event = sign_in_event(&flow);
+            return Err(refused(event, PublicCode::FlowExpired, Reason::LinkNotWaiting));
+        }
+        let asked = flow.aim.request().and_then(|request| request.name_hint().map(str::to_owned));
+        // A person who typed an email address and was offered several providers need not type it again there.
+        let typed = flow.named.as_ref().and_then(|named| named.name.parse::<Email>().ok());
+        let offered = match &typed {
+            Some(email) => self.named_by_person(email.as_str()).await?.contains(&connection),
+            None => false,
+        };
+        let hint = typed.filter(|_| offered).map(|email| email.as_str().to_owned()).or(asked);
+        self.begin_upstream(visit, flow, connection, hint.as_deref()).await
+    }
+
+    /// Begins a sign-in of somebody who came without an app.
+    pub async fn begin_own_sign_in(&self, visit: &Visit) -> Result<Answer, FlowError> {
+        self.show_sign_in(visit, &self.interactions.new_flow(Aim::Begin(Purpose::Account))).await
+    }
+}

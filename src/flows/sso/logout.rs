@@ -1,0 +1,197 @@
+//! What identity providers start: signing a person out (`OpenID` Connect Back-Channel Logout 1.0, Front-Channel
+//! Logout 1.0), signing one in (`OpenID` Connect Core, section 4), and asking for a connection's public key.
+
+use std::sync::Arc;
+
+use crate::flows::directory::ConnectionEntry;
+use crate::flows::evidence::Event;
+use crate::flows::refusal::{AuditReason, PublicCode, Reason, refused};
+use crate::flows::refusal::{EndpointError, FlowError};
+use crate::flows::sso::Sso;
+use crate::flows::visit::Visit;
+use crate::model::{CLOCK_SKEW, Connection, ConnectionId, Session};
+use crate::protocol::jose::Jwk;
+use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
+use crate::store::{StoreError, Tx, grants, sessions};
+use crate::upstream::LogoutTarget;
+
+/// What stands in an issuer for the tenant.
+const TENANT: &str = "{tenantid}";
+
+impl Sso {
+    /// Takes a logout token: ends the sessions that it names, each token once.
+    pub async fn logout_by_token(
+        &self,
+        visit: &Visit,
+        connection: ConnectionId,
+        token: Option<&str>,
+    ) -> Result<(), EndpointError> {
+        let event = Event { connection: Some(connection), ..Event::new("logout.back_channel") };
+        let Some(entry) = self.core.directory.connection(connection).await? else {
+            return Err(self.refuse_logout(visit, &event, Reason::ConnectionUnknown).await);
+        };
+        let event = Event { organization: Some(entry.organization.id), ..event };
+        let Some(token) = token else {
+            return Err(self.refuse_logout(visit, &event, Reason::LogoutTokenMissing).await);
+        };
+        let target = match self.upstream.logout_token(&entry.connection, token).await {
+            Ok(target) => target,
+            Err(error) => return Err(self.refuse_logout(visit, &event, &error).await),
+        };
+        let mut tx = self.core.database.write().await?;
+        let mark = format!("logout:{connection}:{}", target.jti);
+        let named = named_sessions(&mut tx, connection, &target).await?;
+        if named.is_empty() {
+            // It ends nothing, now or later, so nothing of it is remembered but a count.
+            let is_replay = grants::is_dead(&mut tx, &mark).await?;
+            drop(tx);
+            if is_replay {
+                return Err(self.refuse_logout(visit, &event, Reason::LogoutTokenReplayed).await);
+            }
+            return Ok(self
+                .core
+                .record_refusal_alone(&visit.network(), &event, Reason::SessionUnknown)
+                .await?);
+        }
+        if !grants::kill_token(&mut tx, &mark, target.replayable_until).await? {
+            drop(tx);
+            return Err(self.refuse_logout(visit, &event, Reason::LogoutTokenReplayed).await);
+        }
+        let ended = self.end_all(&mut tx, &named).await?;
+        self.core.record_success(&mut tx, &Event { detail: Some(format!("ended={ended}")), ..event }).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn refuse_logout(
+        &self,
+        visit: &Visit,
+        event: &Event,
+        reason: impl Into<AuditReason>,
+    ) -> EndpointError {
+        match self.core.record_refusal_alone(&visit.network(), event, reason).await {
+            Ok(()) => EndpointError::Refused(OAuthError::new(
+                ErrorCode::InvalidRequest,
+                "this is no logout token for this connection",
+            )),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Takes a front-channel logout: ends the sessions of a provider's session. Gives the origin of the issuer, which
+    /// alone may frame the answer.
+    pub async fn logout_by_frame(
+        &self,
+        visit: &Visit,
+        connection: ConnectionId,
+        parameters: &Parameters,
+    ) -> Result<String, FlowError> {
+        let entry = self.require_connection(connection, "logout.front_channel").await?;
+        let event = Event {
+            organization: Some(entry.organization.id),
+            connection: Some(connection),
+            ..Event::new("logout.front_channel")
+        };
+        let named = parameters.get("iss").zip(parameters.get("sid"));
+        let Some((issuer, sid)) = named.filter(|_| parameters.first_repeated().is_none()) else {
+            return Err(refused(event, PublicCode::InvalidRequest, Reason::IssOrSidMissing));
+        };
+        if !is_issuer(&entry.connection, issuer) {
+            return Err(refused(event, PublicCode::InvalidRequest, Reason::IssMismatch));
+        }
+        let open = {
+            let mut tx = self.core.database.read().await?;
+            sessions::list_sessions_of_sid(&mut tx, connection, issuer, sid).await?
+        };
+        if open.is_empty() {
+            self.core.record_refusal_alone(&visit.network(), &event, Reason::SessionUnknown).await?;
+        } else {
+            let mut tx = self.core.database.write().await?;
+            let ended = self.end_all(&mut tx, &open).await?;
+            self.core
+                .record_success(&mut tx, &Event { detail: Some(format!("ended={ended}")), ..event })
+                .await?;
+            tx.commit().await?;
+        }
+        let origin = url::Url::parse(&entry.connection.issuer).map(|url| url.origin().ascii_serialization());
+        Ok(origin.unwrap_or_else(|_| "'none'".to_owned()))
+    }
+
+    /// The public keys with which the broker proves itself at a connection's provider, one at most; `None` where there
+    /// is no such connection.
+    pub async fn connection_keys(&self, connection: ConnectionId) -> Result<Option<Vec<Jwk>>, FlowError> {
+        let Some(entry) = self.core.directory.connection(connection).await? else { return Ok(None) };
+        let Some(sealed) = &entry.credential.key else { return Ok(Some(Vec::new())) };
+        let key = self
+            .core
+            .open_connection_key(connection, sealed)
+            .map_err(|error| FlowError::Unavailable(error.to_string()))?;
+        Ok(Some(vec![key.public_jwk().clone()]))
+    }
+
+    /// Refuses what is sent to a connection that does not exist.
+    pub async fn require_callback(&self, connection: ConnectionId) -> Result<(), FlowError> {
+        self.require_connection(connection, "sign_in").await.map(drop)
+    }
+
+    pub(in crate::flows) async fn require_connection(
+        &self,
+        connection: ConnectionId,
+        action: &'static str,
+    ) -> Result<Arc<ConnectionEntry>, FlowError> {
+        match self.core.directory.connection(connection).await? {
+            Some(entry) => Ok(entry),
+            None => Err(refused(Event::new(action), PublicCode::NotFound, Reason::ConnectionUnknown)),
+        }
+    }
+
+    async fn end_all(&self, tx: &mut Tx, open: &[Session]) -> Result<usize, StoreError> {
+        let mut ended = 0;
+        for session in open {
+            ended += usize::from(self.sessions.end_session(tx, session).await?);
+        }
+        Ok(ended)
+    }
+}
+
+/// The sessions that a logout token names: by `sid`, by `sub`, or by both. A session that began after the token was issued
+/// is not meant: a token that named nobody when it came ends nobody who signs in later.
+async fn named_sessions(
+    tx: &mut Tx,
+    connection: ConnectionId,
+    target: &LogoutTarget,
+) -> Result<Vec<Session>, StoreError> {
+    let issuer = &target.issuer;
+    let mut named = list_named(tx, connection, issuer, target).await?;
+    let last_begin = target.issued_at.after(CLOCK_SKEW);
+    named.retain(|session| session.created_at <= last_begin);
+    Ok(named)
+}
+
+async fn list_named(
+    tx: &mut Tx,
+    connection: ConnectionId,
+    issuer: &str,
+    target: &LogoutTarget,
+) -> Result<Vec<Session>, StoreError> {
+    let of_subject = match &target.subject {
+        Some(subject) => Some(sessions::list_sessions_of_subject(tx, connection, issuer, subject).await?),
+        None => None,
+    };
+    let Some(sid) = &target.sid else { return Ok(of_subject.unwrap_or_default()) };
+    let mut of_sid = sessions::list_sessions_of_sid(tx, connection, issuer, sid).await?;
+    if let Some(of_subject) = of_subject {
+        of_sid.retain(|session| of_subject.iter().any(|other| other.id == session.id));
+    }
+    Ok(of_sid)
+}
+
+/// Whether `issuer` is the connection's, or that of one of its tenants.
+pub(in crate::flows) fn is_issuer(connection: &Connection, issuer: &str) -> bool {
+    let known = &connection.issuer;
+    let tenants = &connection.settings.tenants;
+    if known.contains(TENANT) {
+        tenants.iter().any(|tenant| known.replace(TENANT, tenant) == issuer)
+    } else {
+        known == issuer
+    }
+}

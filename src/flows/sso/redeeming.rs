@@ -1,0 +1,187 @@
+//! Codes that come back from a provider, as far as a stranger could make them up: refused ones are counted by connection
+//! and network, so that nobody uses up what the provider allows the broker.
+//!
+//! A refusal is counted in the database when the provider has answered; until then the code counts in this node's
+//! memory. Browsers in which an account was used are counted by that account, so that a stranger behind the same address
+//! stops no known browser. A code counts as refused when its browser goes away before the provider has answered.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::flows::guessing::{Seen, count_failure};
+use crate::flows::sso::Sso;
+use crate::flows::visit::Visit;
+use crate::model::{Clock, ConnectionId};
+use crate::policy::guesses::{Scope, may_redeem};
+use crate::store::{Database, StoreError};
+use crate::upstream::{Asker, Gate};
+
+/// The counters of which something is under way.
+#[derive(Default)]
+pub(in crate::flows) struct Redemptions(Mutex<HashMap<String, Note>>);
+
+#[derive(Default)]
+struct Note {
+    /// The state of the counter in the database, as it was read last.
+    seen: Option<Seen>,
+    /// Codes that are with the provider.
+    unjudged: i64,
+    /// Callbacks under way: with the last of them this is forgotten.
+    present: usize,
+}
+
+impl Redemptions {
+    /// Every change under the lock is whole, so a panic elsewhere leaves nothing to distrust.
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Note>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A callback's place at its counter.
+struct Place {
+    notes: Arc<Redemptions>,
+    subject: String,
+    /// Whether its code is with the provider.
+    calling: AtomicBool,
+}
+
+impl Place {
+    fn new(notes: &Arc<Redemptions>, subject: String) -> Self {
+        notes.lock().entry(subject.clone()).or_default().present += 1;
+        Self { notes: Arc::clone(notes), subject, calling: AtomicBool::new(false) }
+    }
+
+    fn learn(&self, seen: Option<Seen>) {
+        if let Some(note) = self.notes.lock().get_mut(&self.subject) {
+            // Two callbacks may tell what they read in the wrong order: the later state counts.
+            let order = |seen: &Seen| (seen.2, seen.0);
+            if note.seen.as_ref().map(order) < seen.as_ref().map(order) {
+                note.seen = seen;
+            }
+        }
+    }
+
+    fn judged(&self) {
+        if self.calling.swap(false, Ordering::SeqCst)
+            && let Some(note) = self.notes.lock().get_mut(&self.subject)
+        {
+            note.unjudged -= 1;
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.judged();
+        let mut notes = self.notes.lock();
+        if let Some(note) = notes.get_mut(&self.subject) {
+            note.present -= 1;
+            if note.present == 0 {
+                notes.remove(&self.subject);
+            }
+        }
+    }
+}
+
+/// A code on its way to the provider.
+pub(in crate::flows) struct Attempt {
+    place: Option<Place>,
+    database: Arc<Database>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Attempt {
+    /// The counter in which it counts.
+    pub(in crate::flows) fn subject(&self) -> &str {
+        self.place.as_ref().map_or("", |place| &place.subject)
+    }
+
+    /// Notes the state of the counter in the database.
+    pub(in crate::flows) fn learn(&self, seen: Option<Seen>) {
+        if let Some(place) = &self.place {
+            place.learn(seen);
+        }
+    }
+
+    /// Whether the code may go to the provider now.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub(in crate::flows) fn check(&self) -> Result<(), Duration> {
+        let Some(place) = &self.place else { return Ok(()) };
+        let notes = place.notes.lock();
+        let (seen, unjudged) = notes.get(&place.subject).map_or((None, 0), |note| (note.seen, note.unjudged));
+        may_redeem(seen, unjudged, self.clock.now())
+    }
+
+    /// The provider has refused the code.
+    pub(in crate::flows) async fn refused(mut self) -> Result<(), StoreError> {
+        let Some(place) = self.place.take() else { return Ok(()) };
+        let seen = count_failure(&self.database, &*self.clock, Scope::Redemption, &place.subject).await?;
+        place.learn(seen);
+        Ok(())
+    }
+
+    /// The provider did not refuse the code.
+    pub(in crate::flows) fn settled(self) {
+        self.accepted();
+    }
+}
+
+impl Gate for Attempt {
+    fn pass(&self) -> Result<(), Duration> {
+        let Some(place) = &self.place else { return Ok(()) };
+        if place.calling.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let mut notes = place.notes.lock();
+        let note = notes.entry(place.subject.clone()).or_default();
+        may_redeem(note.seen, note.unjudged, self.clock.now())?;
+        note.unjudged += 1;
+        place.calling.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn accepted(&self) {
+        if let Some(place) = &self.place {
+            place.judged();
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let calling = |place: &Place| place.calling.load(Ordering::SeqCst);
+        let Some(place) = self.place.take().filter(calling) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (database, clock) = (Arc::clone(&self.database), Arc::clone(&self.clock));
+        runtime.spawn(async move {
+            match count_failure(&database, &*clock, Scope::Redemption, &place.subject).await {
+                Ok(seen) => place.learn(seen),
+                Err(error) => tracing::warn!(%error, "a code that nobody waited for could not be counted"),
+            }
+        });
+    }
+}
+
+impl Sso {
+    /// A code that has come back, before it goes to the provider.
+    pub(in crate::flows) fn begin_redemption(&self, asker: &Asker, connection: ConnectionId) -> Attempt {
+        let subject = self.core.network_tag(&format!("redemption:{connection}:{}", asker.name()));
+        Attempt {
+            place: Some(Place::new(&self.redemptions, subject)),
+            database: Arc::clone(&self.core.database),
+            clock: Arc::clone(&self.core.clock),
+        }
+    }
+
+    /// In whose name a provider is asked for a visitor.
+    pub(in crate::flows) fn asker(&self, visit: &Visit) -> Asker {
+        match self.sessions.known_account(visit) {
+            Some(account) => Asker::known(visit.customer_network(), account.to_string()),
+            None => Asker::stranger(visit.customer_network()),
+        }
+    }
+}
