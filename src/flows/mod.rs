@@ -237,7 +237,7 @@ impl Broker {
             service!(Sso: &interactions, &sessions, &profiles, &links, &upstream, settings.limits.accounts);
         let sign_in = service!(SignIn: &interactions, &sessions, &links, &sso, &mails, &passwords);
         let clients = service!(Clients:);
-        let tokens = service!(Tokens: &keys, &clients, code_mac, settings.tokens());
+        let tokens = service!(Tokens: &keys, code_mac, settings.tokens());
         let limits = settings.limits;
         Ok(Self {
             account: service!(OwnAccount: &interactions, &sessions, &profiles, &links, &sign_in),

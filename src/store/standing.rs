@@ -279,6 +279,16 @@ pub async fn consume_refresh_token(
     consume(tx, CONSUME_REFRESH, hash, grant, now).await
 }
 
+/// Uses a code up that is given nothing for; nothing happens to one that was used before or is over.
+pub async fn use_code(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, CONSUME_CODE, hash, now.unix_micros()).map(drop)
+}
+
+/// The same of a refresh token.
+pub async fn use_refresh_token(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, CONSUME_REFRESH, hash, now.unix_micros()).map(drop)
+}
+
 async fn consume(
     tx: &mut Tx,
     consume: &'static str,

@@ -16,7 +16,7 @@ use super::oauth::refuse;
 use super::request::{Browser, FormError, UncheckedForm};
 use super::state::Web;
 use crate::flows::directory::AppEntry;
-use crate::flows::provider::clients::ClientCredentials;
+use crate::flows::provider::clients::{ClientCredentials, refuse_request};
 use crate::flows::refusal::Reason;
 use crate::model::Secret;
 use crate::protocol::count::MOST;
@@ -45,10 +45,8 @@ impl FromRequestParts<Web> for Caller {
             Ok(browser) => Ok(Self(browser.visit.network())),
             Err(browser) => {
                 let network = browser.visit.network();
-                Err(refuse(
-                    web.broker.clients.refuse_request(&network, Reason::TooManyParameters, too_many()).await,
-                    false,
-                ))
+                let refused = refuse_request(Reason::TooManyParameters, too_many());
+                Err(refuse(web, &network, refused, false).await)
             }
         }
     }
@@ -80,8 +78,8 @@ impl FromRequest<Web> for AppRequest {
         let (form, basic) = match read {
             Ok(read) => read,
             Err((reason, error)) => {
-                let error = web.broker.clients.refuse_request(&network, reason, error).await;
-                return Err(refuse(error, tried_basic));
+                let refused = refuse_request(reason, error);
+                return Err(refuse(web, &network, refused, tried_basic).await);
             }
         };
         let credentials = ClientCredentials {
@@ -91,7 +89,7 @@ impl FromRequest<Web> for AppRequest {
         };
         match web.broker.clients.authenticate_client(&network, &credentials).await {
             Ok(client) => Ok(Self { client, form, network, tried_basic }),
-            Err(error) => Err(refuse(error, tried_basic)),
+            Err(error) => Err(refuse(web, &network, error, tried_basic).await),
         }
     }
 }

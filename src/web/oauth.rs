@@ -17,9 +17,10 @@ use super::app_request::{AppRequest, Caller, too_many};
 use super::request::{FormError, TriedForm};
 use super::respond::{no_store, retry_after};
 use super::state::Web;
+use crate::flows::keys::SigningError;
+use crate::flows::provider::clients::refuse_request;
 use crate::flows::provider::token::TokenRequest;
-use crate::flows::refusal::EndpointError;
-use crate::flows::refusal::Reason;
+use crate::flows::refusal::{EndpointError, Reason, ToldApp, private_detail};
 use crate::model::Secret;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 
@@ -67,7 +68,7 @@ async fn get_keys(State(web): State<Web>) -> Response {
 }
 
 /// Apps may keep metadata and keys for five minutes; a new key is published much longer before it signs.
-fn cacheable(result: Result<impl Serialize, EndpointError>) -> Response {
+fn cacheable(result: Result<impl Serialize, SigningError>) -> Response {
     match result {
         Ok(value) => {
             let mut response = json(StatusCode::OK, &value);
@@ -75,24 +76,24 @@ fn cacheable(result: Result<impl Serialize, EndpointError>) -> Response {
             response.headers_mut().insert(header::CACHE_CONTROL, control);
             response
         }
-        Err(error) => refuse(error, false),
+        Err(error) => unavailable(&private_detail(&error)),
     }
 }
 
 async fn post_token(State(web): State<Web>, request: AppRequest) -> Response {
     let AppRequest { client, form, network, tried_basic } = &request;
-    let request = TokenRequest { client, network, form };
+    let request = TokenRequest { client, form };
     match web.broker.tokens.issue_tokens(&request).await {
         Ok(answer) => no_store(json(StatusCode::OK, &answer)),
-        Err(error) => refuse(error, *tried_basic),
+        Err(error) => refuse(&web, network, error, *tried_basic).await,
     }
 }
 
 async fn post_introspect(State(web): State<Web>, request: AppRequest) -> Response {
     let token = request.form.get("token");
-    match web.broker.tokens.introspect(&request.client, &request.network, token).await {
+    match web.broker.tokens.introspect(&request.client, token).await {
         Ok(answer) => no_store(json(StatusCode::OK, &answer)),
-        Err(error) => refuse(error, request.tried_basic),
+        Err(error) => refuse(&web, &request.network, error, request.tried_basic).await,
     }
 }
 
@@ -100,7 +101,7 @@ async fn post_revoke(State(web): State<Web>, request: AppRequest) -> Response {
     let token = request.form.get("token");
     match web.broker.tokens.revoke(&request.client, &request.network, token).await {
         Ok(()) => no_store(empty(StatusCode::OK)),
-        Err(error) => refuse(error, request.tried_basic),
+        Err(error) => refuse(&web, &request.network, error, request.tried_basic).await,
     }
 }
 
@@ -134,25 +135,29 @@ async fn post_userinfo(
 
 /// Refuses a request at userinfo that is malformed (RFC 6750, section 3.1).
 async fn refuse_bearer(web: &Web, network: &str, reason: Reason, error: OAuthError) -> Response {
-    match web.broker.clients.refuse_request(network, reason, error).await {
-        EndpointError::Refused(error) => bearer_error(StatusCode::BAD_REQUEST, Some(&error)),
-        other => refuse(other, false),
+    let refused = refuse_request(reason, error);
+    match web.broker.core.settle_endpoint(network, refused).await {
+        Ok(ToldApp::Error(error)) => bearer_error(StatusCode::BAD_REQUEST, Some(&error)),
+        other => told(other, false),
     }
 }
 
 async fn userinfo(web: &Web, network: &str, token: Option<Secret>) -> Response {
     // Nothing was presented, so nothing was decided: the answer only says how to ask (RFC 6750, section 3.1).
     let Some(token) = token else { return bearer_error(StatusCode::UNAUTHORIZED, None) };
-    match web.broker.tokens.userinfo(network, token.expose()).await {
-        Ok(claims) => no_store(json(StatusCode::OK, &claims)),
-        Err(EndpointError::Refused(error)) => {
+    let error = match web.broker.tokens.userinfo(token.expose()).await {
+        Ok(claims) => return no_store(json(StatusCode::OK, &claims)),
+        Err(error) => error,
+    };
+    match web.broker.core.settle_endpoint(network, error).await {
+        Ok(ToldApp::Error(error)) => {
             let status = match error.code {
                 ErrorCode::InsufficientScope => StatusCode::FORBIDDEN,
                 _ => StatusCode::UNAUTHORIZED,
             };
             bearer_error(status, Some(&error))
         }
-        Err(unavailable) => refuse(unavailable, false),
+        other => told(other, false),
     }
 }
 
@@ -206,19 +211,17 @@ fn too_many_secrets(wait: Duration) -> Response {
     no_store(response)
 }
 
+/// Records why a request of an app was refused, and makes the answer.
+pub async fn refuse(web: &Web, network: &str, error: EndpointError, tried_basic: bool) -> Response {
+    told(web.broker.core.settle_endpoint(network, error).await, tried_basic)
+}
+
 /// The answer to an app whose request was not served.
-pub fn refuse(error: EndpointError, tried_basic: bool) -> Response {
-    let refused = match error {
-        EndpointError::Refused(refused) => refused,
-        EndpointError::TooMany(wait) => return too_many_secrets(wait),
-        EndpointError::Unavailable(detail) => {
-            tracing::error!(detail, "a request of an app could not be served");
-            let description = "something that is needed is down; try again";
-            let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
-            let mut response = error_json(StatusCode::SERVICE_UNAVAILABLE, &error);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-            return no_store(response);
-        }
+fn told(told: Result<ToldApp, String>, tried_basic: bool) -> Response {
+    let refused = match told {
+        Ok(ToldApp::Error(refused)) => refused,
+        Ok(ToldApp::TooMany(wait)) => return too_many_secrets(wait),
+        Err(detail) => return unavailable(&detail),
     };
     let unauthorized = refused.code == ErrorCode::InvalidClient;
     let status = if unauthorized { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
@@ -228,5 +231,15 @@ pub fn refuse(error: EndpointError, tried_basic: bool) -> Response {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
     response.headers_mut().insert(HeaderName::from_static("pragma"), HeaderValue::from_static("no-cache"));
+    no_store(response)
+}
+
+/// The answer where something that is needed is down.
+fn unavailable(detail: &str) -> Response {
+    tracing::error!(detail, "a request of an app could not be served");
+    let description = "something that is needed is down; try again";
+    let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
+    let mut response = error_json(StatusCode::SERVICE_UNAVAILABLE, &error);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
     no_store(response)
 }

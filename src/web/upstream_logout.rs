@@ -11,8 +11,7 @@ use serde_json::json;
 use super::request::{Browser, OfConnection, TriedForm, UncheckedForm};
 use super::respond::{ask_again, no_store, outcome, plain, refusal};
 use super::state::Web;
-use crate::flows::refusal::{EndpointError, FlowError};
-use crate::flows::refusal::{PublicCode, Reason};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, ToldApp};
 
 /// The routes of this file.
 pub fn routes() -> Router<Web> {
@@ -41,12 +40,14 @@ async fn logout_by_token(
     let token = form.get("logout_token").filter(|_| form.is_single("logout_token"));
     match web.broker.sso.logout_by_token(&browser.visit, connection, token).await {
         Ok(()) => no_store(Response::new(Body::empty())),
-        Err(EndpointError::Refused(error)) => logout_error(error.code.as_str(), &error.description),
-        Err(EndpointError::TooMany(_)) => logout_error("temporarily_unavailable", "try again"),
-        Err(EndpointError::Unavailable(detail)) => {
-            tracing::error!(detail, "a logout token could not be taken");
-            logout_error("temporarily_unavailable", "try again")
-        }
+        Err(error) => match web.broker.core.settle_endpoint(&browser.visit.network(), error).await {
+            Ok(ToldApp::Error(error)) => logout_error(error.code.as_str(), &error.description),
+            Ok(ToldApp::TooMany(_)) => logout_error("temporarily_unavailable", "try again"),
+            Err(detail) => {
+                tracing::error!(detail, "a logout token could not be taken");
+                logout_error("temporarily_unavailable", "try again")
+            }
+        },
     }
 }
 

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use crate::flows::core::Core;
 use crate::flows::evidence::{Event, random_receipt};
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{Elsewhere, Mark, PublicCode, Reason, Refusal, RefusalView, Told, refused};
+use crate::flows::refusal::{
+    AuditReason, Elsewhere, EndpointError, EndpointRefusal, FlowError, Mark, PublicCode, Reason, Refusal,
+    RefusalView, Told, ToldApp, private_detail, refused,
+};
 use crate::flows::visit::Visit;
 use crate::model::InteractionEnd;
-use crate::store::{StoreError, Tx, interactions, mail_codes};
+use crate::store::standing::{use_code, use_refresh_token};
+use crate::store::{StoreError, Tx, grants, interactions, mail_codes};
 
 impl Core {
     /// Writes what stays of a refusal, its record and its marks together, and says how it is told. Whatever transaction
@@ -26,21 +29,7 @@ impl Core {
             (None, None) => (Event { receipt: Some(random_receipt(&*self.random)), ..event }, reason),
             _ => (event, reason),
         });
-        // What only notes that something is over stands apart, so that a flood of such refusals is counted like others.
-        let is_burial = marks.iter().all(|mark| mark.is_burial());
-        if !marks.is_empty() {
-            let mut tx = self.database.write().await?;
-            for mark in marks {
-                self.leave_mark(&mut tx, mark).await?;
-            }
-            if let (Some((event, reason)), false) = (&record, is_burial) {
-                self.record_refusal(&mut tx, event, *reason).await?;
-            }
-            tx.commit().await?;
-        }
-        if let (Some((event, reason)), true) = (&record, is_burial) {
-            self.record_refusal_alone(&visit.network(), event, *reason).await?;
-        }
+        self.write(&visit.network(), marks, record.as_ref()).await?;
         if let Some(address) = to_app {
             return Ok(Told::App(address));
         }
@@ -60,6 +49,45 @@ impl Core {
         Ok(Told::Person(Box::new(RefusalView { code, receipt: receipt.or(known_receipt), app })))
     }
 
+    /// The same for an endpoint of apps. `network` is where the request came from.
+    ///
+    /// # Errors
+    /// Something that is needed is down, with what, for the log: then nothing was refused, and nothing is written.
+    pub async fn settle_endpoint(&self, network: &str, error: EndpointError) -> Result<ToldApp, String> {
+        let refusal = match error {
+            EndpointError::Refused(refusal) => *refusal,
+            EndpointError::Unavailable(detail) => return Err(detail),
+        };
+        let EndpointRefusal { told, record, marks } = refusal;
+        let written = self.write(network, marks, Some(&record)).await;
+        written.map(|()| told).map_err(|error| private_detail(&error))
+    }
+
+    /// Writes marks and record together. What only notes that something is over stands apart from its record, so that a
+    /// flood of such refusals is counted like others.
+    async fn write(
+        &self,
+        network: &str,
+        marks: Vec<Mark>,
+        record: Option<&(Event, AuditReason)>,
+    ) -> Result<(), StoreError> {
+        let is_burial = marks.iter().all(Mark::is_burial);
+        if !marks.is_empty() {
+            let mut tx = self.database.write().await?;
+            for mark in marks {
+                self.leave_mark(&mut tx, mark).await?;
+            }
+            if let (Some((event, reason)), false) = (record, is_burial) {
+                self.record_refusal(&mut tx, event, *reason).await?;
+            }
+            tx.commit().await?;
+        }
+        if let (Some((event, reason)), true) = (record, is_burial) {
+            self.record_refusal_alone(network, event, *reason).await?;
+        }
+        Ok(())
+    }
+
     async fn leave_mark(&self, tx: &mut Tx, mark: Mark) -> Result<(), StoreError> {
         let now = self.clock.now();
         match mark {
@@ -71,6 +99,11 @@ impl Core {
             }
             Mark::DeleteMailCode(session) => mail_codes::delete_code(tx, session).await,
             Mark::BuryMailCode(session) => mail_codes::bury_code(tx, session, now).await,
+            Mark::RevokeGrant(grant) => grants::revoke_grant(tx, grant, now).await.map(drop),
+            Mark::UseCode(hash) => use_code(tx, &hash, now).await,
+            Mark::BuryCode(hash, from) => grants::bury_code(tx, &hash, from).await,
+            Mark::UseRefreshToken(hash) => use_refresh_token(tx, &hash, now).await,
+            Mark::BuryRefreshToken(hash) => grants::bury_refresh_token(tx, &hash, now).await,
         }
     }
 

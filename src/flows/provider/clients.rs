@@ -9,8 +9,7 @@ use crate::flows::evidence::Event;
 use crate::flows::guessing::count_failure;
 use crate::flows::provider::Clients;
 use crate::flows::provider::client_guesses::Judged;
-use crate::flows::refusal::EndpointError;
-use crate::flows::refusal::Reason;
+use crate::flows::refusal::{EndpointError, Reason, ToldApp, refused_app};
 use crate::flows::visit::customer_network;
 use crate::model::{App, AppAuthMethod, Secret};
 use crate::policy::guesses::Scope;
@@ -75,26 +74,12 @@ fn secret_fits(entry: Option<&AppEntry>, secret: &Secret) -> bool {
     entry.app.secret_hashes.iter().filter(|hash| secret_hash::matches(secret, hash)).count() > 0
 }
 
+/// Refuses a request of an app that could not even be read.
+pub fn refuse_request(reason: Reason, error: OAuthError) -> EndpointError {
+    refused_app(Event::new("app_request"), reason, error)
+}
+
 impl Clients {
-    /// Refuses a request of an app that could not even be read.
-    pub async fn refuse_request(&self, network: &str, reason: Reason, error: OAuthError) -> EndpointError {
-        self.refuse_endpoint(network, &Event::new("app_request"), reason, error).await
-    }
-
-    /// Records a refusal that changes nothing, and makes the answer to the app.
-    pub(in crate::flows) async fn refuse_endpoint(
-        &self,
-        network: &str,
-        event: &Event,
-        reason: Reason,
-        error: OAuthError,
-    ) -> EndpointError {
-        match self.core.record_refusal_alone(network, event, reason).await {
-            Ok(()) => EndpointError::Refused(error),
-            Err(unavailable) => unavailable.into(),
-        }
-    }
-
     /// The app that presented these credentials. `network` is where the request came from.
     pub async fn authenticate_client(
         &self,
@@ -104,7 +89,7 @@ impl Clients {
         let event = Event::new("client_authentication");
         let (client_id, secret, method) = match presented_method(presented) {
             Ok(method) => method,
-            Err((error, reason)) => return Err(self.refuse_endpoint(network, &event, reason, error).await),
+            Err((error, reason)) => return Err(refused_app(event, reason, error)),
         };
         let entry = self.core.directory.app(client_id).await?;
         let fits = secret.is_none_or(|secret| secret_fits(entry.as_deref(), secret));
@@ -128,13 +113,10 @@ impl Clients {
             app: entry.as_ref().map(|entry| entry.app.id),
             ..event
         };
-        match refused {
-            Refused::Wrong(reason) => Err(self.refuse_endpoint(network, &event, reason, FAILED).await),
-            Refused::Wait(wait) => {
-                self.core.record_refusal_alone(network, &event, Reason::GuessesClient).await?;
-                Err(EndpointError::TooMany(wait))
-            }
-        }
+        Err(match refused {
+            Refused::Wrong(reason) => refused_app(event, reason, FAILED),
+            Refused::Wait(wait) => refused_app(event, Reason::GuessesClient, ToldApp::TooMany(wait)),
+        })
     }
 
     /// Holds what came of a secret against the guesses from that network, and counts a wrong one.

@@ -7,30 +7,21 @@ use crate::crypto::random;
 use crate::flows::directory::AppEntry;
 use crate::flows::provider::Tokens;
 use crate::flows::provider::clients::TOKEN_MISSING;
-use crate::flows::refusal::EndpointError;
-use crate::flows::refusal::Reason;
+use crate::flows::refusal::{EndpointError, Reason, refused_app};
 use crate::model::OrganizationId;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::standing::read_refresh_token_standing;
 
 impl Tokens {
-    /// What a token is worth now, for an app that has proved itself. `network` is where the request came from.
-    pub async fn introspect(
-        &self,
-        client: &AppEntry,
-        network: &str,
-        token: Option<&str>,
-    ) -> Result<Value, EndpointError> {
+    /// What a token is worth now, for an app that has proved itself.
+    pub async fn introspect(&self, client: &AppEntry, token: Option<&str>) -> Result<Value, EndpointError> {
         let event = Self::token_event("token.introspect", client);
         if client.app.is_public() {
             let error = OAuthError::new(ErrorCode::InvalidClient, "introspection needs an app with a secret");
-            return Err(self.clients.refuse_endpoint(network, &event, Reason::PublicApp, error).await);
+            return Err(refused_app(event, Reason::PublicApp, error));
         }
         let Some(token) = token else {
-            return Err(self
-                .clients
-                .refuse_endpoint(network, &event, Reason::TokenMissing, TOKEN_MISSING)
-                .await);
+            return Err(refused_app(event, Reason::TokenMissing, TOKEN_MISSING));
         };
         let found = match self.introspect_access(client.organization.id, token).await? {
             Some(found) => Some(found),

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::flows::keys::SigningError;
 use crate::flows::provider::Metadata;
-use crate::flows::refusal::{EndpointError, private_detail};
 use crate::model::{AppAuthMethod, GrantType, Prompt};
 use crate::policy::request::SCOPES;
 use crate::protocol::jose::JwkSet;
@@ -35,9 +35,8 @@ const CLAIMS: [&str; 21] = [
 
 impl Metadata {
     /// The metadata document; the same one under both well-known names.
-    pub fn metadata(&self) -> Result<Value, EndpointError> {
-        let ring =
-            self.keys.signing_keys().map_err(|error| EndpointError::Unavailable(private_detail(&error)))?;
+    pub fn metadata(&self) -> Result<Value, SigningError> {
+        let ring = self.keys.signing_keys()?;
         let mut algorithms: Vec<_> = ring.algs().collect();
         algorithms.sort_unstable();
         algorithms.dedup();
@@ -73,9 +72,8 @@ impl Metadata {
     }
 
     /// The public keys that apps validate tokens with.
-    pub fn public_keys(&self) -> Result<JwkSet, EndpointError> {
-        let ring =
-            self.keys.signing_keys().map_err(|error| EndpointError::Unavailable(private_detail(&error)))?;
+    pub fn public_keys(&self) -> Result<JwkSet, SigningError> {
+        let ring = self.keys.signing_keys()?;
         Ok(ring.public_jwks())
     }
 }

@@ -87,7 +87,6 @@ pub struct TokenSettings {
 pub struct Tokens {
     core: Arc<Core>,
     keys: Arc<Keys>,
-    clients: Arc<Clients>,
     code_mac: MacKey,
     verified: VerifiedTokens,
     settings: TokenSettings,
@@ -98,14 +97,12 @@ impl Tokens {
     pub(in crate::flows) fn new(
         core: &Arc<Core>,
         keys: &Arc<Keys>,
-        clients: &Arc<Clients>,
         code_mac: MacKey,
         settings: TokenSettings,
     ) -> Self {
         Self {
             core: Arc::clone(core),
             keys: Arc::clone(keys),
-            clients: Arc::clone(clients),
             code_mac,
             verified: VerifiedTokens::default(),
             settings,

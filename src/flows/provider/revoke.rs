@@ -5,8 +5,7 @@ use crate::flows::directory::AppEntry;
 use crate::flows::evidence::Event;
 use crate::flows::provider::Tokens;
 use crate::flows::provider::clients::TOKEN_MISSING;
-use crate::flows::refusal::EndpointError;
-use crate::flows::refusal::Reason;
+use crate::flows::refusal::{EndpointError, Reason, refused_app};
 use crate::store::grants::{find_grant, find_refresh_token, kill_token, revoke_grant};
 
 impl Tokens {
@@ -21,10 +20,7 @@ impl Tokens {
     ) -> Result<(), EndpointError> {
         let event = Self::token_event("token.revoke", client);
         let Some(token) = token else {
-            return Err(self
-                .clients
-                .refuse_endpoint(network, &event, Reason::TokenMissing, TOKEN_MISSING)
-                .await);
+            return Err(refused_app(event, Reason::TokenMissing, TOKEN_MISSING));
         };
         let mut tx = self.core.database.write().await?;
         let now = self.core.clock.now();

@@ -8,8 +8,7 @@ use crate::flows::evidence::Event;
 use crate::flows::profile::email::account_email_proof;
 use crate::flows::provider::Tokens;
 use crate::flows::provider::token::access::AccessClaims;
-use crate::flows::refusal::EndpointError;
-use crate::flows::refusal::Reason;
+use crate::flows::refusal::{EndpointError, Reason, refused_app};
 use crate::policy::access::within;
 use crate::policy::claims::claims_for;
 use crate::policy::email::EmailProof;
@@ -22,29 +21,28 @@ const INVALID: OAuthError = OAuthError::new(
 );
 
 impl Tokens {
-    /// The claims that an access token stands for. `network` is where the request came from.
-    pub async fn userinfo(&self, network: &str, token: &str) -> Result<Map<String, Value>, EndpointError> {
+    /// The claims that an access token stands for.
+    pub async fn userinfo(&self, token: &str) -> Result<Map<String, Value>, EndpointError> {
         let event = Event::new("userinfo");
         // A token for a resource of its own (RFC 8707) is not one for the broker (RFC 9068, section 4).
         let for_us = |claims: &Arc<AccessClaims>| claims.audience == [self.core.issuer()];
         let Some(claims) = self.read_access_token(token).await.filter(for_us) else {
-            return Err(self.clients.refuse_endpoint(network, &event, Reason::TokenInvalid, INVALID).await);
+            return Err(refused_app(event, Reason::TokenInvalid, INVALID));
         };
         let Some(grant) = self.living_grant(&claims).await?.flatten() else {
-            return Err(self.clients.refuse_endpoint(network, &event, Reason::TokenRevoked, INVALID).await);
+            return Err(refused_app(event, Reason::TokenRevoked, INVALID));
         };
         let event = Event { organization: Some(grant.organization), app: Some(grant.app), ..event };
         let scopes = split_words(&claims.scope).unwrap_or_default();
         if !scopes.iter().any(|scope| scope == "openid") {
             let error = OAuthError::new(ErrorCode::InsufficientScope, "userinfo needs the scope openid");
-            return Err(self.clients.refuse_endpoint(network, &event, Reason::ScopeMissing, error).await);
+            return Err(refused_app(event, Reason::ScopeMissing, error));
         }
         let entry = self.core.directory.app_by_id(grant.app).await?;
         let mut tx = self.core.database.read().await?;
         let account = accounts::find_account(&mut tx, grant.account).await?;
         let (Some(entry), Some(account)) = (entry, account) else {
-            drop(tx);
-            return Err(self.clients.refuse_endpoint(network, &event, Reason::TokenRevoked, INVALID).await);
+            return Err(refused_app(event, Reason::TokenRevoked, INVALID));
         };
         let scopes = within(&scopes, &entry.app.settings.scopes);
         let asks = scopes.iter().any(|scope| scope == "email");

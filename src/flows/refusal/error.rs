@@ -1,9 +1,6 @@
 //! How a use case says no.
 
-use std::time::Duration;
-
 use super::{Mark, PublicCode, Refusal};
-use crate::protocol::oauth::OAuthError;
 use crate::store::StoreError;
 
 /// Why a use case for people did not do what was asked.
@@ -46,32 +43,6 @@ impl From<StoreError> for FlowError {
 }
 
 impl From<crate::crypto::CryptoError> for FlowError {
-    fn from(error: crate::crypto::CryptoError) -> Self {
-        Self::Unavailable(private_detail(&error))
-    }
-}
-
-/// Why an endpoint for apps did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum EndpointError {
-    /// Refused, as the RFC says it.
-    #[error("refused: {}", .0.code)]
-    Refused(OAuthError),
-    /// Too many wrong secrets came from this network. The broker checks no further secret from it for this long.
-    #[error("too many wrong secrets")]
-    TooMany(Duration),
-    /// Something that is needed is down; nothing was done.
-    #[error("unavailable: {0}")]
-    Unavailable(String),
-}
-
-impl From<StoreError> for EndpointError {
-    fn from(error: StoreError) -> Self {
-        Self::Unavailable(private_detail(&error))
-    }
-}
-
-impl From<crate::crypto::CryptoError> for EndpointError {
     fn from(error: crate::crypto::CryptoError) -> Self {
         Self::Unavailable(private_detail(&error))
     }

@@ -1,16 +1,19 @@
 //! How a use case says no to a person: as a value, which one place records and renders.
 
 mod code;
+mod endpoint;
 mod error;
 mod reason;
 
 pub use code::{Clashing, Elsewhere, PublicCode, Wait};
-pub use error::{EndpointError, FlowError, private_detail};
+pub(super) use endpoint::refused_app;
+pub use endpoint::{EndpointError, EndpointRefusal, ToldApp};
+pub use error::{FlowError, private_detail};
 pub use reason::{AuditReason, Reason};
 
 use crate::flows::directory::AppLink;
 use crate::flows::evidence::Event;
-use crate::model::{AppId, ConnectionId, FlowId, SessionId};
+use crate::model::{AppId, ConnectionId, FlowId, GrantId, SessionId, Timestamp};
 use crate::policy::link::LinkRefusal;
 
 /// A refusal as a use case answers it: a value, of which nothing is written yet. The boundary
@@ -32,7 +35,7 @@ pub struct Refusal {
 }
 
 /// What stays of a use case that was refused: it is written with the record of the refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Mark {
     /// What was proved in an interaction proves nothing any more.
     EndInteraction(FlowId),
@@ -42,14 +45,31 @@ pub(super) enum Mark {
     DeleteMailCode(SessionId),
     /// The person was told that a mailed code is over, so it stays over when the clock is set back.
     BuryMailCode(SessionId),
+    /// A grant is revoked, with everything that came of it.
+    RevokeGrant(GrantId),
+    /// A code, by its hash, is used up.
+    UseCode(String),
+    /// A code, by its hash, is over, and stays so when the clock is set back; from this instant on.
+    BuryCode(String, Timestamp),
+    /// A refresh token, by its hash, is used up.
+    UseRefreshToken(String),
+    /// A refresh token, by its hash, is over, and stays so when the clock is set back.
+    BuryRefreshToken(String),
 }
 
 impl Mark {
     /// Whether it only notes that something is over.
-    pub(super) const fn is_burial(self) -> bool {
+    pub(super) const fn is_burial(&self) -> bool {
         match self {
             Self::BuryInteraction(_) | Self::BuryMailCode(_) => true,
-            Self::EndInteraction(_) | Self::DeleteMailCode(_) => false,
+            // What is over of an app's stands with its record, as an app is no stranger.
+            Self::EndInteraction(_)
+            | Self::DeleteMailCode(_)
+            | Self::RevokeGrant(_)
+            | Self::UseCode(_)
+            | Self::BuryCode(..)
+            | Self::UseRefreshToken(_)
+            | Self::BuryRefreshToken(_) => false,
         }
     }
 }

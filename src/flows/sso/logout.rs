@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use crate::flows::directory::ConnectionEntry;
 use crate::flows::evidence::Event;
-use crate::flows::refusal::{AuditReason, PublicCode, Reason, refused};
-use crate::flows::refusal::{EndpointError, FlowError};
+use crate::flows::refusal::{EndpointError, FlowError, PublicCode, Reason, refused, refused_app};
 use crate::flows::sso::Sso;
 use crate::flows::visit::Visit;
 use crate::model::{CLOCK_SKEW, Connection, ConnectionId, Session};
@@ -18,6 +17,10 @@ use crate::upstream::LogoutTarget;
 /// What stands in an issuer for the tenant.
 const TENANT: &str = "{tenantid}";
 
+/// What an identity provider is told whose logout token ends nothing, whatever is wrong with it.
+const NO_LOGOUT_TOKEN: OAuthError =
+    OAuthError::new(ErrorCode::InvalidRequest, "this is not a logout token for this connection");
+
 impl Sso {
     /// Takes a logout token: ends the sessions that it names, each token once.
     pub async fn logout_by_token(
@@ -28,15 +31,15 @@ impl Sso {
     ) -> Result<(), EndpointError> {
         let event = Event { connection: Some(connection), ..Event::new("logout.back_channel") };
         let Some(entry) = self.core.directory.connection(connection).await? else {
-            return Err(self.refuse_logout(visit, &event, Reason::ConnectionUnknown).await);
+            return Err(refused_app(event, Reason::ConnectionUnknown, NO_LOGOUT_TOKEN));
         };
         let event = Event { organization: Some(entry.organization.id), ..event };
         let Some(token) = token else {
-            return Err(self.refuse_logout(visit, &event, Reason::LogoutTokenMissing).await);
+            return Err(refused_app(event, Reason::LogoutTokenMissing, NO_LOGOUT_TOKEN));
         };
         let target = match self.upstream.logout_token(&entry.connection, token).await {
             Ok(target) => target,
-            Err(error) => return Err(self.refuse_logout(visit, &event, &error).await),
+            Err(error) => return Err(refused_app(event, &error, NO_LOGOUT_TOKEN)),
         };
         let mut tx = self.core.database.write().await?;
         let mark = format!("logout:{connection}:{}", target.jti);
@@ -44,9 +47,8 @@ impl Sso {
         if named.is_empty() {
             // It ends nothing, now or later, so nothing of it is remembered but a count.
             let is_replay = grants::is_dead(&mut tx, &mark).await?;
-            drop(tx);
             if is_replay {
-                return Err(self.refuse_logout(visit, &event, Reason::LogoutTokenReplayed).await);
+                return Err(refused_app(event, Reason::LogoutTokenReplayed, NO_LOGOUT_TOKEN));
             }
             return Ok(self
                 .core
@@ -54,27 +56,11 @@ impl Sso {
                 .await?);
         }
         if !grants::kill_token(&mut tx, &mark, target.replayable_until).await? {
-            drop(tx);
-            return Err(self.refuse_logout(visit, &event, Reason::LogoutTokenReplayed).await);
+            return Err(refused_app(event, Reason::LogoutTokenReplayed, NO_LOGOUT_TOKEN));
         }
         let ended = self.end_all(&mut tx, &named).await?;
         self.core.record_success(&mut tx, &Event { detail: Some(format!("ended={ended}")), ..event }).await?;
         Ok(tx.commit().await?)
-    }
-
-    async fn refuse_logout(
-        &self,
-        visit: &Visit,
-        event: &Event,
-        reason: impl Into<AuditReason>,
-    ) -> EndpointError {
-        match self.core.record_refusal_alone(&visit.network(), event, reason).await {
-            Ok(()) => EndpointError::Refused(OAuthError::new(
-                ErrorCode::InvalidRequest,
-                "this is no logout token for this connection",
-            )),
-            Err(error) => error.into(),
-        }
     }
 
     /// Takes a front-channel logout: ends the sessions of a provider's session. Gives the origin of the issuer, which

@@ -17,7 +17,7 @@ impl Tokens {
         let event = Self::token_event("token.client_credentials", request.client);
         let scopes = match request.scopes() {
             Ok(scopes) => scopes.unwrap_or_default(),
-            Err(no) => return Err(self.say_no(request, event, no).await),
+            Err(no) => return Err(no.at(event)),
         };
         let allowed = &request.client.app.settings.scopes;
         // The scopes of OpenID Connect are about people, and there is none here.
@@ -25,16 +25,15 @@ impl Tokens {
         if !scopes.iter().all(good) {
             let description = "this app may not ask for this scope without a person";
             let error = OAuthError::new(ErrorCode::InvalidScope, description);
-            return Err(self.say_no(request, event, No { error, reason: Reason::ScopeNotAllowed }).await);
+            return Err(No { error, reason: Reason::ScopeNotAllowed }.at(event));
         }
         let answer = self.sign_for_client(request.client, &scopes)?;
         let mut tx = self.core.database.write().await?;
         let secrets = apps::find_secrets_of_active_app(&mut tx, request.client.app.id).await?;
         if secrets.as_ref() != Some(&request.client.app.secret_hashes) {
-            drop(tx);
             let description = "the client is disabled, or its authentication has changed";
             let error = OAuthError::new(ErrorCode::InvalidClient, description);
-            return Err(self.say_no(request, event, No { error, reason: Reason::ClientDisabled }).await);
+            return Err(No { error, reason: Reason::ClientDisabled }.at(event));
         }
         self.core.record_success(&mut tx, &event).await?;
         tx.commit().await?;

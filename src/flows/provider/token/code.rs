@@ -1,13 +1,14 @@
 //! The authorization code grant (RFC 6749, section 4.1.3; RFC 7636, section 4.6).
 
 use crate::crypto::{constant_time_eq, random};
+use crate::flows::directory::AppEntry;
 use crate::flows::evidence::Event;
 use crate::flows::provider::Tokens;
 use crate::flows::provider::token::issue::{ATTEMPTS, kept_changing};
 use crate::flows::provider::token::signing::Basis;
 use crate::flows::provider::token::{No, TokenAnswer, TokenRequest, invalid_grant};
 use crate::flows::refusal::EndpointError;
-use crate::flows::refusal::Reason;
+use crate::flows::refusal::{Mark, Reason};
 use crate::model::GrantId;
 use crate::policy::access::within;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
@@ -25,7 +26,7 @@ impl Tokens {
         let Some(code) = request.form.get("code") else {
             let error = OAuthError::new(ErrorCode::InvalidRequest, "code is missing");
             let no = No { error, reason: Reason::CodeMissing };
-            return Err(self.say_no(request, event, no).await);
+            return Err(no.at(event));
         };
         for _ in 0..ATTEMPTS {
             if let Some(answer) = self.try_code(request, &event, code).await? {
@@ -54,7 +55,7 @@ impl Tokens {
         let event =
             Event { actor: Some(grant.account.into()), connection: grant.proof.connection, ..event.clone() };
         if let Err(no) = check_code(request, &code, grant) {
-            return Err(self.say_no(request, event, no).await);
+            return Err(no.at(event));
         }
         let scopes = within(&grant.scopes, &client.app.settings.scopes);
         let basis = Basis { client, scopes: &scopes, nonce: code.nonce.as_deref(), standing: &read };
@@ -67,22 +68,22 @@ impl Tokens {
         let mut tx = self.core.database.write().await?;
         if grant.created_at.is_ahead_of(now) {
             // The clock was set back. The code is over now, and stays so when that time comes again.
-            grants::bury_code(&mut tx, &hash, code.expires_at).await?;
-            return Err(self.refuse_and_commit(tx, &event, Reason::CodeExpired).await);
+            let over = Mark::BuryCode(hash, code.expires_at);
+            return Err(invalid_grant(Reason::CodeExpired).at(event).marking(over));
         }
         let (consumed, standing) = consume_code(&mut tx, &hash, grant, now).await?;
         if !consumed {
             // Read again: of two that came at once, the second finds it used by now.
             let used = grants::find_code(&mut tx, &hash).await?.is_some_and(|code| code.used_at.is_some());
-            if used {
-                grants::revoke_grant(&mut tx, grant.id, now).await?;
+            return Err(if used {
+                invalid_grant(Reason::CodeReused).at(event).marking(Mark::RevokeGrant(grant.id))
             } else {
-                grants::bury_code(&mut tx, &hash, now).await?;
-            }
-            let reason = if used { Reason::CodeReused } else { Reason::CodeExpired };
-            return Err(self.refuse_and_commit(tx, &event, reason).await);
+                invalid_grant(Reason::CodeExpired).at(event).marking(Mark::BuryCode(hash, now))
+            });
         }
-        self.issue(tx, client, prepared, standing, &event).await
+        let issued = self.issue(tx, client, prepared, standing, &event).await;
+        // A code for which nothing is given is used up all the same.
+        issued.map_err(|error| error.marking(Mark::UseCode(hash)))
     }
 
     /// Refuses a code of which there is no row. One that was redeemed for a grant of this app, long ago, takes with it what
@@ -90,33 +91,25 @@ impl Tokens {
     async fn refuse_gone_code(&self, request: &TokenRequest<'_>, event: Event, code: &str) -> EndpointError {
         let redirect_uri = request.form.get("redirect_uri").unwrap_or_default();
         let challenge = request.form.get("code_verifier").map(random::hash_token);
-        let ended = match self.grant_of_code(code, redirect_uri, challenge.as_deref()) {
-            Some(grant) => self.end_grant_of_gone_code(request, &event, grant).await,
-            None => Ok(false),
+        let found = match self.grant_of_code(code, redirect_uri, challenge.as_deref()) {
+            Some(grant) => self.find_grant_of(request.client, grant).await,
+            None => Ok(None),
         };
-        match ended {
-            Ok(true) => EndpointError::Refused(invalid_grant(Reason::CodeReused).error),
-            Ok(false) => self.say_no(request, event, invalid_grant(Reason::CodeUnknown)).await,
+        match found {
+            Ok(Some(grant)) => {
+                let connection = grant.proof.connection;
+                let event = Event { actor: Some(grant.account.into()), connection, ..event };
+                invalid_grant(Reason::CodeReused).at(event).marking(Mark::RevokeGrant(grant.id))
+            }
+            Ok(None) => invalid_grant(Reason::CodeUnknown).at(event),
             Err(error) => error.into(),
         }
     }
 
-    /// Revokes a grant whose code has come again, with the record of it; `false` when there is none of this app.
-    async fn end_grant_of_gone_code(
-        &self,
-        request: &TokenRequest<'_>,
-        event: &Event,
-        grant: GrantId,
-    ) -> Result<bool, StoreError> {
-        let mut tx = self.core.database.write().await?;
-        let found = grants::find_grant(&mut tx, grant).await?;
-        let Some(grant) = found.filter(|grant| grant.app == request.client.app.id) else { return Ok(false) };
-        let event =
-            Event { actor: Some(grant.account.into()), connection: grant.proof.connection, ..event.clone() };
-        grants::revoke_grant(&mut tx, grant.id, self.core.clock.now()).await?;
-        self.core.record_refusal(&mut tx, &event, Reason::CodeReused).await?;
-        tx.commit().await?;
-        Ok(true)
+    /// A grant, if it is this app's.
+    async fn find_grant_of(&self, client: &AppEntry, grant: GrantId) -> Result<Option<Grant>, StoreError> {
+        let found = grants::find_grant(&mut self.core.database.read().await?, grant).await?;
+        Ok(found.filter(|grant| grant.app == client.app.id))
     }
 }
 

@@ -111,7 +111,7 @@ impl Tokens {
         event: &Event,
     ) -> Result<Option<TokenAnswer>, EndpointError> {
         if let Some(reason) = withdrawn(client, standing.as_ref()) {
-            return Err(self.refuse_and_commit(tx, event, reason).await);
+            return Err(invalid_grant(reason).at(event.clone()));
         }
         let unchanged = |prepared: &Prepared<'_>| {
             standing.is_some_and(|standing| standing.is_unchanged_since(prepared.standing))
@@ -124,23 +124,6 @@ impl Tokens {
         self.core.record_success(&mut tx, event).await?;
         tx.commit().await?;
         Ok(Some(prepared.answer))
-    }
-
-    /// Refuses in the transaction that knows why, and commits it with the record of that: what it changed stays.
-    pub(in crate::flows) async fn refuse_and_commit(
-        &self,
-        mut tx: Tx,
-        event: &Event,
-        reason: Reason,
-    ) -> EndpointError {
-        let committed = match self.core.record_refusal(&mut tx, event, reason).await {
-            Ok(()) => tx.commit().await,
-            Err(error) => Err(error),
-        };
-        match committed {
-            Ok(()) => EndpointError::Refused(invalid_grant(reason).error),
-            Err(error) => error.into(),
-        }
     }
 }
 

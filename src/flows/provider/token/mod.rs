@@ -16,8 +16,7 @@ use serde::Serialize;
 use crate::flows::directory::AppEntry;
 use crate::flows::evidence::Event;
 use crate::flows::provider::Tokens;
-use crate::flows::refusal::EndpointError;
-use crate::flows::refusal::Reason;
+use crate::flows::refusal::{EndpointError, Reason, refused_app};
 use crate::model::{GrantType, Secret};
 use crate::protocol::count::MOST;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters, split_words};
@@ -45,8 +44,6 @@ pub struct TokenAnswer {
 pub struct TokenRequest<'a> {
     /// The app.
     pub client: &'a Arc<AppEntry>,
-    /// Where the request came from.
-    pub network: &'a str,
     /// The form.
     pub form: &'a Parameters,
 }
@@ -68,6 +65,13 @@ pub(in crate::flows) struct No {
     reason: Reason,
 }
 
+impl No {
+    /// The refusal of a request that this event is about.
+    fn at(self, event: Event) -> EndpointError {
+        refused_app(event, self.reason, self.error)
+    }
+}
+
 /// `invalid_grant`, whatever is wrong: the app must not learn which part of it.
 const fn invalid_grant(reason: Reason) -> No {
     let description = "the code or token is unknown, expired, used, revoked, or not this app's; start again";
@@ -80,19 +84,17 @@ impl Tokens {
         let event = Self::token_event("token", request.client);
         let Some(word) = request.form.get("grant_type") else {
             let error = OAuthError::new(ErrorCode::InvalidRequest, "grant_type is missing");
-            return Err(self.say_no(request, event, No { error, reason: Reason::GrantTypeMissing }).await);
+            return Err(No { error, reason: Reason::GrantTypeMissing }.at(event));
         };
         let Ok(grant_type) = word.parse::<GrantType>() else {
             let description = "grant_type is one of authorization_code, refresh_token, client_credentials";
             let error = OAuthError::new(ErrorCode::UnsupportedGrantType, description);
-            return Err(self
-                .say_no(request, event, No { error, reason: Reason::UnsupportedGrantType })
-                .await);
+            return Err(No { error, reason: Reason::UnsupportedGrantType }.at(event));
         };
         if !request.client.app.may_use(grant_type) {
             let description = "this app is not registered for this grant";
             let error = OAuthError::new(ErrorCode::UnauthorizedClient, description);
-            return Err(self.say_no(request, event, No { error, reason: Reason::GrantTypeNotAllowed }).await);
+            return Err(No { error, reason: Reason::GrantTypeNotAllowed }.at(event));
         }
         self.ensure_keys_of(request.client).await?;
         match grant_type {
@@ -100,11 +102,6 @@ impl Tokens {
             GrantType::RefreshToken => self.refresh(request).await,
             GrantType::ClientCredentials => self.client_credentials(request).await,
         }
-    }
-
-    /// Records a refusal that changes nothing, and answers it.
-    async fn say_no(&self, request: &TokenRequest<'_>, event: Event, no: No) -> EndpointError {
-        self.clients.refuse_endpoint(request.network, &event, no.reason, no.error).await
     }
 
     /// An event of an app at an endpoint of its own.

@@ -9,13 +9,11 @@ use crate::flows::provider::token::issue::{ATTEMPTS, kept_changing, passwords_al
 use crate::flows::provider::token::signing::Basis;
 use crate::flows::provider::token::{No, TokenAnswer, TokenRequest, invalid_grant};
 use crate::flows::refusal::EndpointError;
-use crate::flows::refusal::Reason;
-use crate::model::{GrantId, Timestamp};
+use crate::flows::refusal::{Mark, Reason};
 use crate::policy::access::{narrow_scopes, within};
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::grants::{self, Grant, RefreshToken};
 use crate::store::standing::{GrantStanding, consume_refresh_token, read_refresh_token_standing};
-use crate::store::{StoreError, Tx};
 
 impl Tokens {
     /// Rotates a refresh token.
@@ -27,7 +25,7 @@ impl Tokens {
         let Some(token) = request.form.get("refresh_token") else {
             let error = OAuthError::new(ErrorCode::InvalidRequest, "refresh_token is missing");
             let no = No { error, reason: Reason::RefreshMissing };
-            return Err(self.say_no(request, event, no).await);
+            return Err(no.at(event));
         };
         for _ in 0..ATTEMPTS {
             if let Some(answer) = self.try_refresh(request, &event, token).await? {
@@ -50,14 +48,14 @@ impl Tokens {
             read_refresh_token_standing(&mut tx, &hash).await?
         };
         let Some((row, read)) = found else {
-            return Err(self.say_no(request, event.clone(), invalid_grant(Reason::RefreshUnknown)).await);
+            return Err(invalid_grant(Reason::RefreshUnknown).at(event.clone()));
         };
         let grant = &read.grant;
         let event =
             Event { actor: Some(grant.account.into()), connection: grant.proof.connection, ..event.clone() };
         let scopes = match refreshed_scopes(request, &row, grant) {
             Ok(scopes) => scopes,
-            Err(no) => return Err(self.say_no(request, event, no).await),
+            Err(no) => return Err(no.at(event)),
         };
         let basis = Basis { client, scopes: &scopes, nonce: None, standing: &read };
         let now = self.core.clock.now();
@@ -70,15 +68,21 @@ impl Tokens {
         let now = self.core.clock.now();
         let mut tx = self.core.database.write().await?;
         let (consumed, standing) = consume_refresh_token(&mut tx, &hash, grant, now).await?;
-        let refused = if consumed {
-            self.family_end(client, grant, standing.as_ref())
-        } else {
-            Some(end_what_came_again(&mut tx, &hash, grant.id, now).await?)
-        };
-        if let Some(reason) = refused {
-            return Err(self.refuse_and_commit(tx, &event, reason).await);
+        if !consumed {
+            // Read again: of two that came at once, the second finds it used by now.
+            let again = grants::find_refresh_token(&mut tx, &hash).await?;
+            return Err(if again.is_some_and(|token| token.used_at.is_some()) {
+                invalid_grant(Reason::RefreshReused).at(event).marking(Mark::RevokeGrant(grant.id))
+            } else {
+                invalid_grant(Reason::RefreshExpired).at(event).marking(Mark::BuryRefreshToken(hash))
+            });
         }
-        self.issue(tx, client, prepared, standing, &event).await
+        let issued = match self.family_end(client, grant, standing.as_ref()) {
+            Some(reason) => Err(invalid_grant(reason).at(event)),
+            None => self.issue(tx, client, prepared, standing, &event).await,
+        };
+        // A token for which nothing is given is used up all the same.
+        issued.map_err(|error| error.marking(Mark::UseRefreshToken(hash)))
     }
 
     /// Why a family lives no longer, although its token does: its own end, its session's, or that of the sign-in at
@@ -127,21 +131,4 @@ fn refreshed_scopes(
         return Err(No { error, reason: Reason::ScopeGrown });
     };
     Ok(within(&scopes, &request.client.app.settings.scopes))
-}
-
-/// What follows from a token that could not be used: one that was used before ends its whole family, one whose time is
-/// over itself. Gives the reason.
-async fn end_what_came_again(
-    tx: &mut Tx,
-    hash: &str,
-    grant: GrantId,
-    now: Timestamp,
-) -> Result<Reason, StoreError> {
-    let again = grants::find_refresh_token(tx, hash).await?;
-    if again.is_some_and(|token| token.used_at.is_some()) {
-        grants::revoke_grant(tx, grant, now).await?;
-        return Ok(Reason::RefreshReused);
-    }
-    grants::bury_refresh_token(tx, hash, now).await?;
-    Ok(Reason::RefreshExpired)
 }
