@@ -1,12 +1,11 @@
 //! `countersign demo`: broker, two emulated providers of different vendors, a sample app and a page of mails, on one
 //! machine.
 
-use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
 use axum::Router;
 use bytes::Bytes;
@@ -16,14 +15,13 @@ use tokio::sync::oneshot;
 use super::authority::{Authority, AuthorityError};
 use super::{App, AppError, Environment, listen};
 use crate::config::{Config, ConfigErrors};
-use crate::crypto::CryptoError;
 use crate::crypto::keys::SigningKey;
-use crate::crypto::private_file;
+use crate::crypto::{CryptoError, private_file};
 use crate::emulator::demo_plan::{DemoOrganization, DemoPlan, DemoPorts};
 use crate::emulator::tour::{self, TourError};
 use crate::emulator::{Faults, Fetch, FetchError, Fetched, idp, mail_page, sample_app};
 use crate::flows::manage::ApplyError;
-use crate::model::SigningAlg;
+use crate::model::{Caller, SigningAlg};
 use crate::net::{self, CertificateError, Certificates, Drain, Listener, Transport};
 use crate::upstream::{Egress, EgressBuildError, EgressSettings};
 
@@ -103,7 +101,7 @@ pub async fn run(
     let [ipv6, _] = localhost(plan.broker.port().unwrap_or(443));
     app.also_listen_if_possible(ipv6).await;
     let files = [("demo.toml".to_owned(), plan.apply_document())];
-    app.broker().organizations.apply(&files, false).await?;
+    app.broker().organizations.apply(Caller::Operator(None), &files, false).await?;
     let (end, ended) = oneshot::channel::<()>();
     let serving = tokio::spawn(app.serve(async {
         let _ = ended.await;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{Shared, read_file, say};
+use super::{OPERATOR, Shared, read_file, say};
 use crate::flows::account::Undone;
 use crate::flows::manage::{AccountLinks, AccountView, LinkEntry, NewAccount};
 use crate::model::{Account, Email, Handle, LedgerId, Secret, Username};
@@ -98,17 +98,21 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
                 administrator: create.operator || create.administrator,
                 password,
             };
-            let (account, made) = broker.accounts.create_account(new).await?;
+            let (account, made) = broker.accounts.create_account(OPERATOR, new).await?;
             say(&line(&account));
             if let Some(password) = made {
                 say(&format!("password {}", password.expose()));
             }
         }
-        Command::Disable { name } => say(&line(&broker.accounts.set_account_enabled(&name, false).await?)),
-        Command::Enable { name } => say(&line(&broker.accounts.set_account_enabled(&name, true).await?)),
+        Command::Disable { name } => {
+            say(&line(&broker.accounts.set_account_enabled(OPERATOR, &name, false).await?));
+        }
+        Command::Enable { name } => {
+            say(&line(&broker.accounts.set_account_enabled(OPERATOR, &name, true).await?));
+        }
         Command::Links { name } => show_links(&broker.accounts.list_links(&name).await?),
         Command::UndoLink { entry } => {
-            let Undone { entry, without_password } = broker.account.undo_link(entry).await?;
+            let Undone { entry, without_password } = broker.account.undo_link(OPERATOR, entry).await?;
             say(&format!("{} {} of {} undone", entry.id, entry.kind.as_str(), entry.account));
             for account in without_password {
                 say(&format!(

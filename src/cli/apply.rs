@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{Shared, read_file, say};
+use super::{OPERATOR, Shared, read_file, say};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -22,7 +22,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> Result<()> {
         files.push((path.display().to_string(), read_file(path)?));
     }
     let broker = shared.broker().await?;
-    let report = broker.organizations.apply(&files, arguments.dry_run).await?;
+    let report = broker.organizations.apply(OPERATOR, &files, arguments.dry_run).await?;
     for line in &report.lines {
         if arguments.dry_run {
             say(&format!("{:<9} {line}", line.change));

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::{Shared, say};
+use crate::flows::manage::AuditFilter;
 use crate::model::Handle;
 
 #[derive(Debug, clap::Subcommand)]
@@ -15,16 +16,20 @@ pub(super) enum Command {
         /// Only what happened under the code that a person saw.
         #[arg(long)]
         receipt: Option<String>,
+        /// Only what was done to an account, by its username or id.
+        #[arg(long)]
+        account: Option<String>,
     },
 }
 
 pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
     let broker = shared.broker().await?;
-    let Command::Export { organization, receipt } = command;
+    let Command::Export { organization, receipt, account } = command;
     let receipt = receipt.map(|code| code.trim().to_ascii_uppercase());
+    let filter = AuditFilter { organization, receipt, account };
     broker
         .accounts
-        .export_audit(organization.as_ref(), receipt.as_deref(), |line| {
+        .export_audit(&filter, |line| {
             if let Ok(text) = serde_json::to_string(line) {
                 say(&text);
             }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Shared, say};
+use super::{OPERATOR, Shared, say};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -17,7 +17,7 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
     match command {
         Command::List => {}
         Command::Rotate => {
-            for key in broker.keys.rotate_signing_keys(false).await? {
+            for key in broker.keys.rotate_signing_keys(OPERATOR).await? {
                 say(&format!("new: {} {} signs from {}", key.id, key.algorithm, key.times.signs_from));
             }
         }

@@ -22,7 +22,11 @@ use tracing::level_filters::LevelFilter;
 
 use crate::app::{Config, Environment, load_config, open_broker};
 use crate::flows::Broker;
+use crate::model::Caller;
 use crate::telemetry::{self, Format};
+
+/// Who asks by a command: whoever may run it on the deployment's machine.
+const OPERATOR: Caller = Caller::Operator(None);
 
 /// The command line.
 #[derive(Debug, Parser)]

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Shared, say};
+use super::{OPERATOR, Shared, say};
 use crate::model::SessionId;
 
 #[derive(Debug, clap::Subcommand)]
@@ -31,7 +31,7 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
             }
         }
         Command::End { session } => {
-            broker.accounts.end_any_session(session).await?;
+            broker.accounts.end_any_session(OPERATOR, session).await?;
             say(&format!("{session} ended"));
         }
     }

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 use serde::Serialize;
 
-use crate::model::{AccountId, Actor, AppId, ConnectionId, FlowId, OrganizationId, Random};
+use crate::model::{AccountId, Actor, AppId, Caller, ConnectionId, FlowId, OrganizationId, Random, Target};
 use crate::store::audit::AuditRecord;
 
 /// A name that somebody guessed at.
@@ -34,6 +34,8 @@ pub struct Event {
     pub receipt: Option<String>,
     /// What else is known, without personal data and secrets.
     pub detail: Option<String>,
+    /// What it was done to, where that is neither the actor nor the connection or app.
+    pub target: Option<Target>,
 }
 
 impl Event {
@@ -42,18 +44,14 @@ impl Event {
         Self { action, ..Self::default() }
     }
 
-    /// What the operator did to an organization's account.
-    pub fn by_operator(
+    /// What was done to something of an organization, because this caller asked.
+    pub fn by(
+        caller: Caller,
         action: &'static str,
         organization: Option<OrganizationId>,
-        account: AccountId,
+        target: Target,
     ) -> Self {
-        Self {
-            organization,
-            actor: Some(Actor::Operator),
-            detail: Some(format!("account={account}")),
-            ..Self::new(action)
-        }
+        Self { organization, actor: caller.actor(), target: Some(target), ..Self::new(action) }
     }
 }
 
@@ -71,6 +69,10 @@ pub struct AuditLine {
     connection: Option<String>,
     app: Option<String>,
     detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_id: Option<String>,
 }
 
 impl From<AuditRecord> for AuditLine {
@@ -87,6 +89,8 @@ impl From<AuditRecord> for AuditLine {
             connection: record.connection.map(|id| id.to_string()),
             app: record.app.map(|id| id.to_string()),
             detail: record.detail,
+            target_kind: record.target.as_ref().map(Target::kind),
+            target_id: record.target.as_ref().map(Target::id),
         }
     }
 }

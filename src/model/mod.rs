@@ -7,6 +7,7 @@
 pub mod account;
 mod actor;
 pub mod app;
+mod caller;
 pub mod connection;
 pub mod day;
 pub mod domain;
@@ -22,12 +23,14 @@ pub mod random;
 pub mod secret;
 pub mod session;
 pub mod signing;
+mod target;
 pub mod time;
 pub mod words;
 
 pub use account::{Account, Contact, MAX_PROFILES, Profile, ProfileKind, REMEMBERED_PASSWORDS, Role};
 pub use actor::Actor;
 pub use app::{App, AppAuthMethod, AppSettings, ApplicationType, Audience, ConsentMode, GrantType};
+pub use caller::Caller;
 pub use connection::{
     AssertionAudience, Capabilities, ClaimMapping, Connection, ConnectionSettings, EmailTrust, Freshness,
     REPLACEMENT_WINDOW, Replacement, UpstreamAuth, UpstreamLogout, UpstreamMfa, Vendor, Waiver,
@@ -56,4 +59,5 @@ pub use random::Random;
 pub use secret::Secret;
 pub use session::{Proof, Session};
 pub use signing::{KeyState, KeyTimes, SigningAlg};
+pub use target::{Target, TargetError};
 pub use time::{CLOCK_SKEW, Clock, SystemClock, Timestamp};

@@ -3,7 +3,7 @@
 use super::row::{Row, text, time};
 use super::tx::{execute, fetch_many, row, statements};
 use super::{StoreError, Tx};
-use crate::model::{Actor, AppId, AuditId, ConnectionId, OrganizationId, Timestamp};
+use crate::model::{Actor, AppId, AuditId, ConnectionId, OrganizationId, Target, Timestamp};
 
 row! {
     columns audit_columns;
@@ -19,17 +19,22 @@ row! {
         connection_id: Option<String>,
         app_id: Option<String>,
         detail: Option<String>,
+        target_kind: Option<String>,
+        target_id: Option<String>,
     }
 }
 
 statements! {
     INSERT = "INSERT INTO audit (id, organization_id, at, actor, action, outcome, reason, receipt, connection_id, app_id, \
-              detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+              detail, target_kind, target_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     LIST = concat!("SELECT ", audit_columns!(), " FROM audit WHERE id > $1 ORDER BY id LIMIT $2");
     LIST_OF_ORGANIZATION = concat!("SELECT ", audit_columns!(), " FROM audit \
                             WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3");
     LIST_OF_RECEIPT = concat!("SELECT ", audit_columns!(), " FROM audit \
                        WHERE receipt = $1 AND id > $2 ORDER BY id LIMIT $3");
+    LIST_OF_TARGET = concat!("SELECT ", audit_columns!(), " FROM audit \
+                      WHERE COALESCE(organization_id, '') = $1 AND target_kind = $2 AND target_id = $3 AND id > $4 \
+                      ORDER BY id LIMIT $5");
 }
 
 /// One record.
@@ -57,6 +62,8 @@ pub struct AuditRecord {
     pub app: Option<AppId>,
     /// What else is known, without personal data.
     pub detail: Option<String>,
+    /// What it is about, where that is neither the actor nor the connection or app.
+    pub target: Option<Target>,
 }
 
 const SUCCESS: &str = "success";
@@ -72,7 +79,12 @@ impl TryFrom<AuditRow> for AuditRecord {
             FAILURE => false,
             _ => return Err(at.error("outcome")),
         };
+        let target = match (&row.target_kind, &row.target_id) {
+            (Some(kind), Some(id)) => Some(Target::parse(kind, id).map_err(|_| at.error("target_id"))?),
+            _ => None,
+        };
         Ok(Self {
+            target,
             id: at.parse("id", &row.id)?,
             organization: at.parse_optional("organization_id", row.organization_id.as_deref())?,
             at: time(row.at),
@@ -104,6 +116,8 @@ pub async fn insert_audit(tx: &mut Tx, record: &AuditRecord) -> Result<(), Store
         text(record.connection.as_ref()),
         text(record.app.as_ref()),
         &record.detail,
+        record.target.as_ref().map(Target::kind),
+        record.target.as_ref().map(Target::id),
     )?;
     Ok(())
 }
@@ -117,6 +131,8 @@ pub enum AuditSelection<'a> {
     Organization(OrganizationId),
     /// Those under one receipt.
     Receipt(&'a str),
+    /// Those about one target, in the log of this organization; `None` is the operator's.
+    Target(Option<OrganizationId>, &'a Target),
 }
 
 /// Up to `limit` records after `after`, oldest first; begin with the empty text.
@@ -130,6 +146,11 @@ pub async fn list_audit(
         AuditSelection::All => fetch_many!(tx, AuditRow, LIST, after, limit)?,
         AuditSelection::Organization(id) => {
             fetch_many!(tx, AuditRow, LIST_OF_ORGANIZATION, id.to_string(), after, limit)?
+        }
+        AuditSelection::Target(organization, target) => {
+            let organization = text(organization.as_ref()).unwrap_or_default();
+            let (kind, id) = (target.kind(), target.id());
+            fetch_many!(tx, AuditRow, LIST_OF_TARGET, organization, kind, id, after, limit)?
         }
         AuditSelection::Receipt(code) => fetch_many!(tx, AuditRow, LIST_OF_RECEIPT, code, after, limit)?,
     };

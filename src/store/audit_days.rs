@@ -9,8 +9,8 @@ use crate::model::{AuditId, Day};
 
 statements! {
     FIND_FIRST = "SELECT id FROM audit WHERE id >= $1 ORDER BY id LIMIT 1";
-    LIST = "SELECT id, organization_id, at, actor, action, outcome, reason, receipt, connection_id, app_id, detail \
-            FROM audit WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3";
+    LIST = "SELECT id, organization_id, at, actor, action, outcome, reason, receipt, connection_id, app_id, detail, \
+            target_kind, target_id FROM audit WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3";
     DELETE = "DELETE FROM audit WHERE id >= $1 AND id <= $2";
     FIND_EXPORT = "SELECT part, records, sha256 FROM exported_days WHERE day = $1 ORDER BY part DESC LIMIT 1";
     INSERT_EXPORT = "INSERT INTO exported_days (day, part, records, sha256) VALUES ($1, $2, $3, $4)";

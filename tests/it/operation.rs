@@ -1,5 +1,7 @@
 //! What the operator sees: health, readiness, metrics, and the way out.
 
+use countersign::flows::manage::AuditFilter;
+use countersign::model::Caller;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -58,7 +60,7 @@ on_both_databases! {
         world
             .app
             .broker
-            .accounts.export_audit(None, Some(code), |line| lines.push(serde_json::to_value(line).unwrap()))
+            .accounts.export_audit(&AuditFilter { receipt: Some(code.to_owned()), ..AuditFilter::default() }, |line| lines.push(serde_json::to_value(line).unwrap()))
             .await
             .unwrap();
         assert_eq!(lines.len(), 1, "{lines:?}");
@@ -79,7 +81,7 @@ on_both_databases! {
             assert!(!exported.contains(secret), "{secret} stands in clear in {exported}");
         }
         let files = [("export.toml".to_owned(), exported)];
-        let report = world.app.broker.organizations.apply(&files, false).await.unwrap_or_else(|error| panic!("{error}"));
+        let report = world.app.broker.organizations.apply(Caller::Operator(None), &files, false).await.unwrap_or_else(|error| panic!("{error}"));
         let changed: Vec<String> = report
             .lines
             .iter()

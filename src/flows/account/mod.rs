@@ -18,12 +18,11 @@ use crate::flows::interaction::Interactions;
 use crate::flows::link::Links;
 use crate::flows::profile::Profiles;
 use crate::flows::profile::email::account_email_proof;
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason, refused};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, refused};
 use crate::flows::session::{CurrentSession, EndReason, Sessions, own_event};
 use crate::flows::sign_in::SignIn;
 use crate::flows::visit::{Answer, CookieChange, NextPage, Visit};
-use crate::model::{Account, Session, SessionId};
+use crate::model::{Account, Session, SessionId, Target};
 use crate::store::session_ends::SessionsOf;
 use crate::store::{domains, sessions};
 
@@ -142,7 +141,8 @@ impl OwnAccount {
         if self.sessions.end_sessions(&mut tx, one, EndReason::SignedOut).await?.is_empty() {
             return Err(refused(event, PublicCode::NotFound, Reason::SessionNotOwn));
         }
-        let event = Event { detail: Some(format!("session={id}")), ..event };
+        let event =
+            Event { detail: Some(format!("session={id}")), target: Some(Target::Session(id)), ..event };
         self.core.record_success(&mut tx, &event).await?;
         tx.commit().await?;
         Ok(if id == current.session.id {

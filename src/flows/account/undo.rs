@@ -6,14 +6,13 @@ use crate::flows::directory::BrandView;
 use crate::flows::evidence::Event;
 use crate::flows::manage::ManageError;
 use crate::flows::profile::ledger::NewEntry;
-use crate::flows::refusal::{FlowError, private_detail};
-use crate::flows::refusal::{PublicCode, Reason, refused};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, private_detail, refused};
 use crate::flows::session::{CurrentSession, EndReason, own_event};
 use crate::flows::sign_in::reauthentication::Sensitive;
 use crate::flows::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{
-    AccountId, Actor, Email, LedgerEntry, LedgerId, LedgerKind, Moved, NamedSide, ProfileId, SensitiveAction,
-    UNDO_WINDOW,
+    AccountId, Actor, Caller, Email, LedgerEntry, LedgerId, LedgerKind, Moved, NamedSide, ProfileId,
+    SensitiveAction, UNDO_WINDOW,
 };
 use crate::store::session_ends::SessionsOf;
 use crate::store::{StoreError, Tx, accounts, grants, ledger, merging, profiles, replacing};
@@ -177,9 +176,12 @@ impl OwnAccount {
         }
     }
 
-    /// Undoes a link or merge of anybody, for the operator.
-    pub async fn undo_link(&self, id: LedgerId) -> Result<Undone, ManageError> {
-        self.undo(id, Actor::Operator, None).await.map_err(|error| match error {
+    /// Undoes a link or merge of anybody.
+    pub async fn undo_link(&self, caller: Caller, id: LedgerId) -> Result<Undone, ManageError> {
+        let (Caller::Operator(_), Some(actor)) = (caller, caller.actor()) else {
+            return Err(ManageError::Refused("only the operator undoes other people's links".to_owned()));
+        };
+        self.undo(id, actor, None).await.map_err(|error| match error {
             UndoError::Refused(refusal) => ManageError::Refused(refusal.sentence().to_owned()),
             UndoError::Flow(error) => ManageError::Unavailable(private_detail(&error)),
         })

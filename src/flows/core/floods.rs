@@ -267,6 +267,7 @@ mod tests {
 
     fn record(reason: &str) -> AuditRecord {
         AuditRecord {
+            target: None,
             id: AuditId::from_bytes([7; 16]),
             organization: Some(OrganizationId::from_bytes([1; 16])),
             at: Timestamp::from_unix_seconds(1_800_000_000),

@@ -3,7 +3,7 @@
 use crate::flows::core::Core;
 use crate::flows::evidence::Event;
 use crate::flows::refusal::AuditReason;
-use crate::model::AuditId;
+use crate::model::{AuditId, Target};
 use crate::store::audit::{AuditRecord, insert_audit};
 use crate::store::{StoreError, Tx};
 
@@ -21,6 +21,10 @@ impl Core {
             receipt: event.receipt.clone(),
             connection: event.connection,
             app: event.app,
+            target: event
+                .target
+                .clone()
+                .or_else(|| event.about.as_ref().and_then(|named| named.account).map(Target::Account)),
             detail: match (&event.detail, event.about.as_ref().and_then(|named| named.account)) {
                 (detail, None) => detail.clone(),
                 (None, Some(account)) => Some(format!("account={account}")),

@@ -10,7 +10,7 @@ use crate::crypto::keys::{KeyRing, RingError, SigningKey};
 use crate::crypto::seal::{Purpose, Unsealable};
 use crate::flows::core::Core;
 use crate::flows::evidence::Event;
-use crate::model::{Actor, KeyId, KeyState, KeyTimes, SigningAlg, Timestamp};
+use crate::model::{Caller, KeyId, KeyState, KeyTimes, SigningAlg, Timestamp};
 use crate::policy::signing::{is_due, retired, stage};
 use crate::store::apps::find_longest_token_lifetime;
 use crate::store::keys::{SigningKeyRecord, delete_dead_keys, hold_keys, insert_key, list_keys, set_ends};
@@ -165,8 +165,9 @@ impl Keys {
 
     /// Makes a successor for every key that signs: published now, signing after `publish_before`. The old ones stop
     /// then, stay published while their tokens live, and verify ID token hints for the longest session's life.
-    /// With `only_due`, just the keys that have signed for `rotate_every`. Gives the new keys.
-    pub async fn rotate_signing_keys(&self, only_due: bool) -> Result<Vec<SigningKeyRecord>, SigningError> {
+    /// By a job, only the keys that have signed for `rotate_every`. Gives the new keys.
+    pub async fn rotate_signing_keys(&self, caller: Caller) -> Result<Vec<SigningKeyRecord>, SigningError> {
+        let only_due = caller == Caller::Job;
         let now = self.core.clock.now();
         let settings = &self.settings;
         let switch = now.after(settings.publish_before);
@@ -193,8 +194,7 @@ impl Keys {
         delete_dead_keys(&mut tx, now).await?;
         if !made.is_empty() {
             changes::insert_change(&mut tx, KEYS_TOPIC, now).await?;
-            let actor = (!only_due).then_some(Actor::Operator);
-            let event = Event { actor, ..Event::new("keys.rotate") };
+            let event = Event { actor: caller.actor(), ..Event::new("keys.rotate") };
             self.core.record_success(&mut tx, &event).await?;
         }
         tx.commit().await?;

@@ -7,8 +7,8 @@ use crate::flows::evidence::Event;
 use crate::flows::manage::Accounts;
 use crate::flows::refusal::private_detail;
 use crate::model::{
-    Account, AccountId, Contact, Email, Handle, OrganizationId, ProfileKind, Role, Secret, Session,
-    SessionId, Username, is_like_an_id,
+    Account, AccountId, Caller, Contact, Email, Handle, OrganizationId, ProfileKind, Role, Secret, Session,
+    SessionId, Target, Username, is_like_an_id,
 };
 use crate::policy::access::has_enough_break_glass;
 use crate::policy::password::{broken_rules, normalize};
@@ -117,7 +117,11 @@ impl Accounts {
     }
 
     /// Makes an account with a password; gives the password when it was made here.
-    pub async fn create_account(&self, new: NewAccount) -> Result<(Account, Option<Secret>), ManageError> {
+    pub async fn create_account(
+        &self,
+        caller: Caller,
+        new: NewAccount,
+    ) -> Result<(Account, Option<Secret>), ManageError> {
         check_username(&new.username)?;
         let (password, made) = match new.password {
             Some(password) => (password, None),
@@ -158,7 +162,7 @@ impl Accounts {
             error => error.into(),
         })?;
         self.profiles.set_password(&mut tx, &account, &hash).await?;
-        let event = Event::by_operator("account.create", organization, account.id);
+        let event = about_account(caller, "account.create", organization, account.id);
         self.core.record_success(&mut tx, &event).await?;
         tx.commit().await?;
         Ok((account, made))
@@ -182,7 +186,12 @@ impl Accounts {
     }
 
     /// Enables or disables an account. Disabled, it signs in nowhere, and its sessions and tokens end at once.
-    pub async fn set_account_enabled(&self, name: &str, enabled: bool) -> Result<Account, ManageError> {
+    pub async fn set_account_enabled(
+        &self,
+        caller: Caller,
+        name: &str,
+        enabled: bool,
+    ) -> Result<Account, ManageError> {
         let view = self.find_account(name).await?;
         let now = self.core.clock.now();
         let mut tx = self.core.database.write().await?;
@@ -204,7 +213,7 @@ impl Accounts {
         // Also what a sign-in that was under way has opened beside a disabling: enabled again, nothing comes back.
         self.sessions.end_everything(&mut tx, account.id, None).await?;
         let action = if enabled { "account.enable" } else { "account.disable" };
-        let event = Event::by_operator(action, account.organization, account.id);
+        let event = about_account(caller, action, account.organization, account.id);
         self.core.record_success(&mut tx, &event).await?;
         changes::insert_change(&mut tx, DIRECTORY_TOPIC, now).await?;
         tx.commit().await?;
@@ -218,17 +227,32 @@ impl Accounts {
         Ok(sessions::list_sessions(&mut tx, view.account.id, self.core.clock.now()).await?)
     }
 
-    /// Ends a session, for the operator.
-    pub async fn end_any_session(&self, id: SessionId) -> Result<(), ManageError> {
+    /// Ends a session, whoever it belongs to.
+    pub async fn end_any_session(&self, caller: Caller, id: SessionId) -> Result<(), ManageError> {
         let mut tx = self.core.database.write().await?;
         let session = sessions::find_session(&mut tx, id)
             .await?
             .ok_or_else(|| ManageError::NotFound(format!("living session {id}")))?;
         self.sessions.end_session(&mut tx, &session).await?;
-        let event = Event::by_operator("session.end", session.organization, session.account);
+        let target = Target::Session(session.id);
+        let event = Event {
+            detail: Some(format!("account={}", session.account)),
+            ..Event::by(caller, "session.end", session.organization, target)
+        };
         self.core.record_success(&mut tx, &event).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// The record of what was done to an account.
+fn about_account(
+    caller: Caller,
+    action: &'static str,
+    organization: Option<OrganizationId>,
+    account: AccountId,
+) -> Event {
+    let detail = Some(format!("account={account}"));
+    Event { detail, ..Event::by(caller, action, organization, Target::Account(account)) }
 }
 
 /// Refuses to disable the last but one person who could sign in by password in an emergency.

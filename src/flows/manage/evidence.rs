@@ -3,23 +3,33 @@
 use crate::flows::evidence::AuditLine;
 use crate::flows::manage::Accounts;
 use crate::flows::manage::accounts::ManageError;
-use crate::model::Handle;
+use crate::model::{Handle, Target};
 use crate::store::audit::{AuditSelection, list_audit};
 use crate::store::organizations;
 
 /// Records that are read at once.
 const PAGE: i64 = 1_000;
 
+/// Which records of the audit log are wanted; by default all. What several fields name must all be true of a record.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// Those in the log of this organization.
+    pub organization: Option<Handle>,
+    /// Those under the code that a person saw.
+    pub receipt: Option<String>,
+    /// Those about this account, by its username or id: what was done to it, and by guesses at its name.
+    pub account: Option<String>,
+}
+
 impl Accounts {
-    /// Gives the audit log to `write`, oldest first: all of it, an organization's, or what happened under a receipt.
+    /// Gives the wanted records of the audit log to `write`, oldest first.
     pub async fn export_audit(
         &self,
-        organization: Option<&Handle>,
-        receipt: Option<&str>,
+        filter: &AuditFilter,
         mut write: impl FnMut(&AuditLine),
     ) -> Result<(), ManageError> {
         let mut after = String::new();
-        let organization = match organization {
+        let organization = match &filter.organization {
             None => None,
             Some(handle) => {
                 let mut tx = self.core.database.read().await?;
@@ -27,19 +37,28 @@ impl Accounts {
                 Some(found.ok_or_else(|| ManageError::NotFound(format!("organization {handle}")))?.id)
             }
         };
+        let about = match &filter.account {
+            None => None,
+            Some(name) => {
+                let account = self.find_account(name).await?.account;
+                Some((account.organization, Target::Account(account.id)))
+            }
+        };
+        let selection = match (&filter.receipt, &about, organization) {
+            (Some(receipt), _, _) => AuditSelection::Receipt(receipt),
+            (None, Some((organization, target)), _) => AuditSelection::Target(*organization, target),
+            (None, None, Some(id)) => AuditSelection::Organization(id),
+            (None, None, None) => AuditSelection::All,
+        };
         loop {
-            let selection = match (receipt, organization) {
-                (Some(receipt), _) => AuditSelection::Receipt(receipt),
-                (None, Some(id)) => AuditSelection::Organization(id),
-                (None, None) => AuditSelection::All,
-            };
             let mut tx = self.core.database.read().await?;
             let records = list_audit(&mut tx, selection, &after, PAGE).await?;
             let Some(last) = records.last() else { return Ok(()) };
             after = last.id.to_string();
             for record in records {
-                let wanted = organization.is_none_or(|id| record.organization == Some(id));
-                if wanted {
+                let is_wanted = organization.is_none_or(|id| record.organization == Some(id))
+                    && about.as_ref().is_none_or(|(_, target)| record.target.as_ref() == Some(target));
+                if is_wanted {
                     write(&record.into());
                 }
             }

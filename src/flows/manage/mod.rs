@@ -22,6 +22,7 @@ use crate::upstream::Upstream;
 pub use accounts::{AccountView, ManageError, NewAccount};
 pub use apply::{ApplyError, ApplyReport, Change, Line};
 pub use check::{Check, Verdict};
+pub use evidence::AuditFilter;
 pub use links::{AccountLinks, LinkEntry};
 pub use read::{Rules, read_files};
 

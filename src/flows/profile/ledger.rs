@@ -8,7 +8,7 @@ use crate::flows::refusal::FlowError;
 use crate::mail::Message;
 use crate::model::{
     AccountId, Actor, ConnectionId, Email, LedgerEntry, LedgerId, LedgerKind, Moved, NamedSide,
-    OrganizationId, ProfileId,
+    OrganizationId, ProfileId, Target,
 };
 use crate::store::{Tx, accounts, ledger, organizations};
 
@@ -62,6 +62,7 @@ impl Profiles {
             actor: Some(entry.actor),
             connection: entry.connection,
             detail: Some(format!("entry={id} account={}{other}", entry.account)),
+            target: Some(Target::Account(entry.account)),
             ..event
         };
         self.core.record_success(tx, &event).await?;

@@ -12,10 +12,9 @@ use crate::crypto::random;
 use crate::crypto::seal::Purpose;
 use crate::flows::core::Core;
 use crate::flows::evidence::{Event, receipt_of};
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason, refused};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, refused};
 use crate::flows::visit::Visit;
-use crate::model::{Account, AccountId, FlowId, Organization, Proof, Secret, Session, SessionId};
+use crate::model::{Account, AccountId, FlowId, Organization, Proof, Secret, Session, SessionId, Target};
 use crate::policy::access::may_use_password;
 use crate::policy::step::SessionPermit;
 use crate::protocol::packed;
@@ -307,6 +306,7 @@ fn session_event(action: &'static str, session: &Session, detail: &str) -> Event
         actor: Some(session.account.into()),
         connection: session.proof.connection,
         detail: Some(detail.to_owned()),
+        target: Some(Target::Session(session.id)),
         ..Event::new(action)
     }
 }

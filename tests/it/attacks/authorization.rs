@@ -1,5 +1,6 @@
 //! The way back to the app: rows 33 to 37.
 
+use countersign::model::Caller;
 use http::Method;
 use scraper::{Html, Selector};
 use url::Url;
@@ -274,7 +275,7 @@ on_both_databases! {
             page.expect(400, "error");
         }
         let web = APPS.replace("client_id = \"native\"", "client_id = \"web\"").replace("application_type = \"native\"\n", "");
-        world.app.broker.organizations.apply(&[("web.toml".to_owned(), web)], false).await.unwrap_err();
+        world.app.broker.organizations.apply(Caller::Operator(None), &[("web.toml".to_owned(), web)], false).await.unwrap_err();
         before.assert_exactly(&world.app, &[], &[("authorize refused redirect_uri_mismatch", 21)]).await;
     }
 }

@@ -5,6 +5,8 @@ use std::future::Future;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use countersign::emulator::Vendor;
+use countersign::flows::manage::AuditFilter;
+use countersign::model::Caller;
 use countersign::telemetry::{Format, subscriber};
 use http::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -101,7 +103,7 @@ on_both_databases! {
             )
             .await;
         let export = world.app.broker.organizations.export().await.unwrap();
-        let again = world.app.broker.organizations.apply(&[("again.toml".to_owned(), export)], true).await.unwrap();
+        let again = world.app.broker.organizations.apply(Caller::Operator(None), &[("again.toml".to_owned(), export)], true).await.unwrap();
         assert!(again.lines.iter().any(|line| line.name == "nasty/idp"));
     }
 }
@@ -280,7 +282,7 @@ async fn forge_lines(kind: Kind, log: Log) {
         .app
         .broker
         .accounts
-        .export_audit(None, None, |line| exported.push(serde_json::to_string(&line).unwrap()))
+        .export_audit(&AuditFilter::default(), |line| exported.push(serde_json::to_string(&line).unwrap()))
         .await
         .unwrap();
     assert!(

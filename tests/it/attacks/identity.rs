@@ -1,5 +1,6 @@
 //! Linking and identity: rows 13 and 14.
 
+use countersign::model::Caller;
 use http::StatusCode;
 
 use super::tools::{assert_error, is_signed_in, refresh, sign_carol_in, text};
@@ -133,7 +134,7 @@ on_both_databases! {
         ];
         before.assert_only_refused(&world.app, &expected).await;
         // Enabled again, they may sign in anew; nothing that was ended comes back.
-        broker.accounts.set_account_enabled("carol", true).await.unwrap();
+        broker.accounts.set_account_enabled(Caller::Operator(None), "carol", true).await.unwrap();
         assert!(!is_signed_in(&mut carol).await);
         assert_error(&refresh(&world.notes, text(&second, "refresh_token"), &[]).await, "invalid_grant");
         let end = carol.open(&world.notes.authorize_url(&[])).await;
@@ -144,8 +145,8 @@ on_both_databases! {
 
 /// Disables carol as an operator does, and bob, who has no username, in the export.
 async fn disable_everybody(world: &World) {
-    world.app.broker.accounts.set_account_enabled("carol", false).await.unwrap();
+    world.app.broker.accounts.set_account_enabled(Caller::Operator(None), "carol", false).await.unwrap();
     let bob = world.app.audit().await.into_iter().rfind(|record| record.action == "account.create");
     let bob = bob.unwrap().actor.unwrap().to_string();
-    world.app.broker.accounts.set_account_enabled(&bob, false).await.unwrap();
+    world.app.broker.accounts.set_account_enabled(Caller::Operator(None), &bob, false).await.unwrap();
 }

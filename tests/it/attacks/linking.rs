@@ -1,6 +1,7 @@
 //! Linking, whole, against a provider whose every byte is the attacker's: rows 1, 2, 3, 5, 16 and 17. Rows 4, 10, 11 and
 //! 12 are tested where linking is (`tests/it/linking`), since they speak of both sides.
 
+use countersign::model::Caller;
 use serde_json::{Value, json};
 
 use crate::harness::beta::Beta;
@@ -296,7 +297,7 @@ on_both_databases! {
                  email = \"{wrong}\"\n"
             );
             let files = [("test.toml".to_owned(), document)];
-            let error = beta.world.app.broker.organizations.apply(&files, false).await.unwrap_err().to_string();
+            let error = beta.world.app.broker.organizations.apply(Caller::Operator(None), &files, false).await.unwrap_err().to_string();
             assert!(error.contains("test.toml:6") && error.contains("email"), "{wrong}: {error}");
         }
     }

@@ -1,5 +1,6 @@
 //! A request and its steps: rows 38 to 44 and 46.
 
+use countersign::model::Caller;
 use http::{Method, StatusCode, header};
 
 use super::tools::{SESSION, assert_error, form, is_signed_in, sign_carol_in};
@@ -117,7 +118,7 @@ on_both_databases! {
         }
         let document = "[[organizations]]\nhandle = \"globex\"\nname = \"Globex\"\n[[organizations.apps]]\nclient_id = \"x\"\n\
                         name = \"X\"\nredirect_uris = [\"https://x.test/\"]\ngrant_types = [\"implicit\"]\n";
-        world.app.broker.organizations.apply(&[("x.toml".to_owned(), document.to_owned())], false).await.unwrap_err();
+        world.app.broker.organizations.apply(Caller::Operator(None), &[("x.toml".to_owned(), document.to_owned())], false).await.unwrap_err();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use countersign::model::Caller;
 use http::{Method, StatusCode};
 use serde_json::json;
 use tokio::sync::Barrier;
@@ -74,7 +75,7 @@ on_both_databases! {
                 );
                 tokio::spawn(async move {
                     barrier.wait().await;
-                    broker.organizations.apply(&[("claim.toml".to_owned(), document)], false).await
+                    broker.organizations.apply(Caller::Operator(None), &[("claim.toml".to_owned(), document)], false).await
                 })
             })
             .collect();
@@ -93,7 +94,7 @@ on_both_databases! {
         assert_eq!(export.matches("handle = \"org-").count(), 1, "a loser leaves nothing behind");
         // The name leads to the one owner, on both nodes, and later claims do not change that.
         let winner = won[0].lines.iter().find(|line| line.name.ends_with("/idp")).unwrap().id.clone();
-        world.app.broker.organizations.apply(&[("late.toml".to_owned(), LATE.to_owned())], false).await.unwrap_err();
+        world.app.broker.organizations.apply(Caller::Operator(None), &[("late.toml".to_owned(), LATE.to_owned())], false).await.unwrap_err();
         for network in [&world.app.network, &other.network] {
             let url = "https://id.test/sso/prize.test";
             let page = first_stop(&mut Browser::new(network), url).await;
@@ -157,7 +158,7 @@ on_both_databases! {
         };
         let apply = |document: String| {
             let broker = Arc::clone(&world.app.broker);
-            async move { broker.organizations.apply(&[("claim.toml".to_owned(), document)], false).await }
+            async move { broker.organizations.apply(Caller::Operator(None), &[("claim.toml".to_owned(), document)], false).await }
         };
         let issuer = world.idp.as_str().trim_end_matches('/');
         let owner = format!(
@@ -368,12 +369,12 @@ on_both_databases! {
             "[[organizations.accounts]]\nusername = \"CAROL\"\npassword = \"Mine7horse\"\n".to_owned(),
         ] {
             let document = format!("[[organizations]]\nhandle = \"globex\"\nname = \"Globex\"\n{object}");
-            let answer = world.app.broker.organizations.apply(&[("mine.toml".to_owned(), document)], false).await;
+            let answer = world.app.broker.organizations.apply(Caller::Operator(None), &[("mine.toml".to_owned(), document)], false).await;
             assert!(answer.is_err(), "{object} was taken: {answer:?}");
         }
         for key in ["domains = [{ name = \"acme.test\" }]", "domains = [{ name = \"g.test\", connection = \"acme-idp\" }]"] {
             let document = format!("[[organizations]]\nhandle = \"globex\"\nname = \"Globex\"\n{key}\n");
-            let answer = world.app.broker.organizations.apply(&[("mine.toml".to_owned(), document)], false).await;
+            let answer = world.app.broker.organizations.apply(Caller::Operator(None), &[("mine.toml".to_owned(), document)], false).await;
             assert!(answer.is_err(), "{key} was taken: {answer:?}");
         }
         let changes = before.changes(&world.app).await;

@@ -11,7 +11,7 @@ use countersign::config::Config;
 use countersign::crypto::keys::SigningKey;
 use countersign::emulator::{self, Directory};
 use countersign::flows::Broker;
-use countersign::model::{Clock, Random, SigningAlg};
+use countersign::model::{Caller, Clock, Random, SigningAlg};
 use countersign::net::{self, Certificates, Drain, Listener, Transport};
 use countersign::store::Database;
 use countersign::store::audit::{AuditRecord, AuditSelection, list_audit};
@@ -140,7 +140,11 @@ impl TestApp {
     /// Declares organizations as the operator would.
     pub async fn apply(&self, document: &str) {
         let files = [("test.toml".to_owned(), document.to_owned())];
-        self.broker.organizations.apply(&files, false).await.unwrap_or_else(|error| panic!("{error}"));
+        self.broker
+            .organizations
+            .apply(Caller::Operator(None), &files, false)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// A second node on the same database, reached under the same issuer through a network of its own.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use countersign::flows::account::AddWay;
 use countersign::flows::link::OfferAnswer;
 use countersign::flows::manage::ManageError;
-use countersign::model::AccountId;
+use countersign::model::{AccountId, Caller};
 
 use super::direct::{Links, Outcome, Place, Switches, Tab, at_once, connection, password_of};
 use super::providers::person;
@@ -141,7 +141,7 @@ async fn opposite_merges(links: &Links, rounds: u64) -> [(Tab, Place); 2] {
 async fn apart_again(links: &Links, accounts: [AccountId; 2]) {
     let mut rows = links.rows().await;
     let entry = rows.entry("merged").await;
-    links.app.broker.account.undo_link(entry).await.unwrap();
+    links.app.broker.account.undo_link(Caller::Operator(None), entry).await.unwrap();
     for (account, name) in accounts.iter().zip(["ann", "bob"]) {
         let has = rows.count(&format!("passwords WHERE account_id = '{account}'")).await;
         if has == 0 {
@@ -321,7 +321,7 @@ on_both_databases! {
             tasks.push(Box::pin(async move { own.undo(entry).await.is_ok() }));
             let operator = links.broker(node + 1);
             tasks.push(Box::pin(async move {
-                let undone = operator.account.undo_link(entry).await;
+                let undone = operator.account.undo_link(Caller::Operator(None), entry).await;
                 assert!(!matches!(undone, Err(ManageError::Unavailable(_))));
                 undone.is_ok()
             }));
@@ -356,7 +356,13 @@ impl End {
                 links.switch(&Switches { disabled, ..Switches::default() }).await;
             }
             Self::Account => {
-                links.app.broker.accounts.set_account_enabled("ann", false).await.unwrap();
+                links
+                    .app
+                    .broker
+                    .accounts
+                    .set_account_enabled(Caller::Operator(None), "ann", false)
+                    .await
+                    .unwrap();
             }
             Self::Password => Self::set_password(links, "Another7horse").await,
         }
@@ -367,7 +373,13 @@ impl End {
         match self {
             Self::Linking | Self::Connection => links.switch(&Switches::default()).await,
             Self::Account => {
-                links.app.broker.accounts.set_account_enabled("ann", true).await.unwrap();
+                links
+                    .app
+                    .broker
+                    .accounts
+                    .set_account_enabled(Caller::Operator(None), "ann", true)
+                    .await
+                    .unwrap();
             }
             Self::Password => Self::set_password(links, &password_of("ann")).await,
         }
@@ -455,7 +467,7 @@ on_both_databases! {
                 end.go(&links).await;
                 if outcomes[0].is_ok() {
                     let entry = rows.entry("linked").await;
-                    links.app.broker.account.undo_link(entry).await.unwrap();
+                    links.app.broker.account.undo_link(Caller::Operator(None), entry).await.unwrap();
                 }
                 links.later(1);
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use countersign::flows::account::AddWay;
 use countersign::flows::link::OfferAnswer;
-use countersign::model::{AccountId, Clock};
+use countersign::model::{AccountId, Caller, Clock};
 
 use super::direct::{Links, Outcome, Place, at_once, code_of, connection};
 use super::providers::{CLIENT, Person, person};
@@ -262,11 +262,11 @@ on_both_databases! {
 on_both_databases! {
     async fn whoever_is_disabled_takes_no_place(kind: Kind) {
         let (links, mut rows, bob) = replacing(kind).await;
-        links.app.broker.accounts.set_account_enabled(&bob.to_string(), false).await.unwrap();
+        links.app.broker.accounts.set_account_enabled(Caller::Operator(None), &bob.to_string(), false).await.unwrap();
         let mut tab = links.tab();
         assert_eq!(tab.sign_in(connection(0, NEW), &employee("bob-new", "7")).await, refused("account_disabled"));
         assert_eq!(rows.profiles(bob).await, lines(&[(OLD, "bob-old")]));
-        links.app.broker.accounts.set_account_enabled(&bob.to_string(), true).await.unwrap();
+        links.app.broker.accounts.set_account_enabled(Caller::Operator(None), &bob.to_string(), true).await.unwrap();
         assert_eq!(settled(&links, NEW, &employee("bob-new", "7")).await, bob);
         rows.assert_sound().await;
     }
@@ -283,7 +283,7 @@ on_both_databases! {
         wrong.sign_in(connection(0, NEW), &mallory).await.unwrap();
         assert_eq!(wrong.account().await, Some(bob));
         links.later(1);
-        links.app.broker.account.undo_link(rows.entry("replaced").await).await.unwrap();
+        links.app.broker.account.undo_link(Caller::Operator(None), rows.entry("replaced").await).await.unwrap();
         assert_eq!(wrong.account().await, None, "whoever came in by it is out");
         assert_eq!(rows.profiles(bob).await, lines(&[(OLD, "bob-old")]));
         let email = format!("SELECT email FROM accounts WHERE id = '{bob}' AND NOT email_verified");
@@ -304,8 +304,8 @@ on_both_databases! {
         let taken = rows.profile(connection(0, NEW), "mallory").await;
         assert_eq!(wrong.unlink(taken).await, Ok(Place::SignedOut));
         links.later(1);
-        links.app.broker.account.undo_link(rows.entry("replaced").await).await.unwrap();
-        links.app.broker.account.undo_link(rows.entry("linked").await).await.unwrap();
+        links.app.broker.account.undo_link(Caller::Operator(None), rows.entry("replaced").await).await.unwrap();
+        links.app.broker.account.undo_link(Caller::Operator(None), rows.entry("linked").await).await.unwrap();
         assert_eq!(rows.profiles(bob).await, lines(&[(OLD, "bob-old")]));
         assert_eq!(settled(&links, OLD, &person("bob-old")).await, bob);
         rows.assert_sound().await;
@@ -324,7 +324,7 @@ on_both_databases! {
             assert_eq!(settled(&links, NEW, &employee(&new, &number)).await, bob);
             let entry = rows.entry("replaced").await;
             let broker = links.broker(round);
-            let undo = tokio::spawn(async move { broker.account.undo_link(entry).await.map(drop) });
+            let undo = tokio::spawn(async move { broker.account.undo_link(Caller::Operator(None), entry).await.map(drop) });
             let tasks = (0..4).map(|node| {
                 let (mut tab, who) = (links.tab_at(node), person(&new));
                 async move {
@@ -353,7 +353,7 @@ on_both_databases! {
         let offer = tab.sign_in(connection(0, 3), &person("x").unproven("x@alpha.test")).await.unwrap();
         let page = tab.answer(&offer, OfferAnswer::Existing).await.unwrap();
         let page = tab.through(&page, connection(0, NEW), &person("mallory")).await.unwrap();
-        links.app.broker.account.undo_link(rows.entry("replaced").await).await.unwrap();
+        links.app.broker.account.undo_link(Caller::Operator(None), rows.entry("replaced").await).await.unwrap();
         assert_eq!(tab.confirm(&page).await, refused("link_profile_gone"));
         assert_eq!(rows.profiles(bob).await, lines(&[(OLD, "bob-old")]));
         rows.assert_sound().await;
@@ -384,9 +384,9 @@ on_both_databases! {
         links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
         assert_eq!(settled(&links, NEW, &employee("ann-new", "7")).await, ann);
         assert_eq!(settled(&links, NEW, &employee("bob-new", "8")).await, links.account("cyd").await);
-        links.app.broker.account.undo_link(linked[0].parse().unwrap()).await.unwrap();
+        links.app.broker.account.undo_link(Caller::Operator(None), linked[0].parse().unwrap()).await.unwrap();
         assert_eq!(rows.profiles(ann).await, ["local"]);
-        links.app.broker.account.undo_link(merged).await.unwrap();
+        links.app.broker.account.undo_link(Caller::Operator(None), merged).await.unwrap();
         let mut his = lines(&[(3, "of-bob"), (NEW, "bob-new")]);
         his.push("local".to_owned());
         assert_eq!(rows.profiles(bob).await, his);
@@ -409,7 +409,7 @@ on_both_databases! {
             assert_eq!(settled(&links, TWIN, &new).await, bob);
             assert_eq!(rows.profiles(bob).await, lines(&[(TWIN, &new.subject)]));
             assert_eq!(links.tab().sign_in(connection(0, OLD), &old).await, refused("other_connection"));
-            links.app.broker.account.undo_link(rows.entry("replaced").await).await.unwrap();
+            links.app.broker.account.undo_link(Caller::Operator(None), rows.entry("replaced").await).await.unwrap();
             assert_eq!(rows.profiles(bob).await, lines(&[(OLD, &old.subject)]));
             assert_eq!(settled(&links, OLD, &old).await, bob);
             rows.assert_sound().await;
@@ -431,7 +431,7 @@ on_both_databases! {
         assert_eq!(tab.sign_in(connection(0, TWIN), &employee("bob", "7")).await, refused("person_unclear"));
         assert_eq!(links.app.refusals().await.last().unwrap(), "place_taken_by_another");
         assert_eq!(rows.count("accounts").await, accounts, "he has no second account that would be in the way");
-        links.app.broker.account.undo_link(rows.entry("replaced").await).await.unwrap();
+        links.app.broker.account.undo_link(Caller::Operator(None), rows.entry("replaced").await).await.unwrap();
         assert_eq!(settled(&links, OLD, &person("bob")).await, bob);
         rows.assert_sound().await;
     }
@@ -443,7 +443,7 @@ on_both_databases! {
         let mut tab = links.tab();
         tab.sign_in(connection(0, NEW), &employee("bob-new", "7")).await.unwrap();
         let entry = rows.entry("replaced").await;
-        let undo = || async { links.app.broker.account.undo_link(entry).await.unwrap_err().to_string() };
+        let undo = || async { links.app.broker.account.undo_link(Caller::Operator(None), entry).await.unwrap_err().to_string() };
         // Merged into another account, that comes first.
         let mut ann = links.signed_in("ann", 0).await;
         let page = ann.add(AddWay::Connection(connection(0, NEW))).await.unwrap();
@@ -452,7 +452,7 @@ on_both_databases! {
         let told = undo().await;
         assert!(told.contains("undo that merge first"), "{told}");
         links.later(1);
-        links.app.broker.account.undo_link(rows.entry("merged").await).await.unwrap();
+        links.app.broker.account.undo_link(Caller::Operator(None), rows.entry("merged").await).await.unwrap();
         assert_eq!(rows.profiles(bob).await, lines(&[(NEW, "bob-new")]));
         // Bob links another way and unlinks the new one; then his old identity is nobody's, and comes as a new person.
         let mut tab = links.tab();
@@ -512,7 +512,7 @@ on_both_databases! {
         // Another file that takes the claim away while it is needed is refused.
         links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
         let file = |settings: &str| [("alpha.toml".to_owned(), document(&links, &[(OLD, settings)]))];
-        let error = links.app.broker.organizations.apply(&file("kept_claims = [\"oid\"]"), false).await.unwrap_err().to_string();
+        let error = links.app.broker.organizations.apply(Caller::Operator(None), &file("kept_claims = [\"oid\"]"), false).await.unwrap_err().to_string();
         assert!(error.contains("connection alpha/c1: replaces: connection c0 does not keep"), "{error}");
         assert_eq!(rows.texts(kept).await, ["employee=7", "employee=9"]);
         links.app.apply(&document(&links, &[(NEW, "")])).await;
@@ -541,7 +541,7 @@ on_both_databases! {
             ("kept_claims = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\"]".to_owned(), "5 are allowed"),
         ] {
             let files = [("alpha.toml".to_owned(), document(&links, &[(NEW, &settings)]))];
-            let error = links.app.broker.organizations.apply(&files, false).await.unwrap_err().to_string();
+            let error = links.app.broker.organizations.apply(Caller::Operator(None), &files, false).await.unwrap_err().to_string();
             assert!(error.contains(told), "{settings}: {error}");
         }
         assert_eq!(links.app.broker.organizations.export().await.unwrap(), before);
@@ -549,14 +549,14 @@ on_both_databases! {
         links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
         links.app.clock.advance(Duration::from_hours(15 * 24));
         let files = [("alpha.toml".to_owned(), document(&links, &[(NEW, BY_EMPLOYEE)]))];
-        let error = links.app.broker.organizations.apply(&files, false).await.unwrap_err().to_string();
+        let error = links.app.broker.organizations.apply(Caller::Operator(None), &files, false).await.unwrap_err().to_string();
         assert!(error.contains("when it began"), "{error}");
         links.app.apply(&document(&links, &[(NEW, "")])).await;
         // What is applied is exported, and taken back as it was.
         links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
         let exported = links.app.broker.organizations.export().await.unwrap();
         assert!(exported.contains("kept_claims = [\"employee\"]") && exported.contains("old_claim = \"employee\""));
-        let report = links.app.broker.organizations.apply(&[("export.toml".to_owned(), exported)], true).await.unwrap();
+        let report = links.app.broker.organizations.apply(Caller::Operator(None), &[("export.toml".to_owned(), exported)], true).await.unwrap();
         assert!(report.to_string().starts_with("0 created, 0 changed"), "{report}");
     }
 }

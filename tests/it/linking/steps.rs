@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use countersign::flows::account::AddWay;
 use countersign::flows::link::OfferAnswer;
-use countersign::model::{AccountId, FlowId};
+use countersign::model::{AccountId, Caller, FlowId};
 use countersign::policy::step::{
     AccountFacts, Facts, LinkDue, Stage, StageKind, Step, StepRefusal, SubjectFacts, Withdrawn, next_step,
 };
@@ -71,7 +71,13 @@ async fn stand_refused(links: &Links, refusal: StepRefusal) {
     match refusal {
         StepRefusal::Withdrawn(_) => {
             let (mut tab, page) = from_app(links, &[]).await;
-            links.app.broker.accounts.set_account_enabled("cyd", false).await.unwrap();
+            links
+                .app
+                .broker
+                .accounts
+                .set_account_enabled(Caller::Operator(None), "cyd", false)
+                .await
+                .unwrap();
             assert_eq!(tab.enter(&page, "cyd").await, refused("account_disabled"));
         }
         StepRefusal::OtherAccount => {
@@ -257,7 +263,7 @@ on_both_databases! {
                 assert_eq!(rows.count("codes").await, codes, "{further:?} {late}");
                 // Whoever comes next finds the accounts as before.
                 let linked = rows.entry("linked").await;
-                links.app.broker.account.undo_link(linked).await.unwrap();
+                links.app.broker.account.undo_link(Caller::Operator(None), linked).await.unwrap();
                 links.later(1);
             }
         }

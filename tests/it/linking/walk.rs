@@ -9,7 +9,7 @@ mod steps;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use countersign::model::{AccountId, Clock, LedgerId, ProfileId};
+use countersign::model::{AccountId, Caller, Clock, LedgerId, ProfileId};
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -187,7 +187,13 @@ impl Walk {
             Action::Enable { account, enabled } => {
                 let account = account % self.model.people.len();
                 let id = self.accounts[account].to_string();
-                let done = self.links.app.broker.accounts.set_account_enabled(&id, enabled).await;
+                let done = self
+                    .links
+                    .app
+                    .broker
+                    .accounts
+                    .set_account_enabled(Caller::Operator(None), &id, enabled)
+                    .await;
                 let is_there = self.model.people[account].merged_into.is_none();
                 assert_eq!(done.is_ok(), is_there, "{:?}", done.err());
                 if is_there {

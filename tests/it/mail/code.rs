@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::model::Clock;
+use countersign::model::{Caller, Clock};
 use http::Method;
 
 use super::links::{mails, own, world_on};
@@ -263,7 +263,7 @@ on_both_databases! {
         assert_eq!(world.app.count_rows(&["mail_codes"]).await["mail_codes"], 1);
         let account = world.app.broker.accounts.list_accounts(&"acme".parse().unwrap(), 10).await.unwrap();
         let account = account.iter().find(|account| account.username.is_none()).unwrap().id.to_string();
-        world.app.broker.accounts.set_account_enabled(&account, false).await.unwrap();
+        world.app.broker.accounts.set_account_enabled(Caller::Operator(None), &account, false).await.unwrap();
         assert_eq!(world.app.count_rows(&["mail_codes"]).await["mail_codes"], 0);
     }
 }

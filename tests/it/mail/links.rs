@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use countersign::model::LedgerKind;
+use countersign::model::{Caller, LedgerKind};
 use http::Method;
 
 use crate::harness::app::TestApp;
@@ -196,10 +196,10 @@ on_both_databases! {
         let mail = merged_and_undone(&world, &mailbox).await;
         let mut browser = world.browser();
         let page = browser.open(mail.link()).await;
-        world.app.broker.accounts.set_account_enabled("bobby", false).await.unwrap();
+        world.app.broker.accounts.set_account_enabled(Caller::Operator(None), "bobby", false).await.unwrap();
         let refused = browser.press(&page, "set-password", &[("new_password", NEW)]).await;
         assert_eq!(refused.error().as_deref(), Some("password_link_used"));
-        world.app.broker.accounts.set_account_enabled("bobby", true).await.unwrap();
+        world.app.broker.accounts.set_account_enabled(Caller::Operator(None), "bobby", true).await.unwrap();
         world.apply_with("linking = true\nlocal_sign_in = \"none\"", "").await;
         assert_eq!(browser.open(mail.link()).await.error().as_deref(), Some("password_link_used"));
         world.apply_with("linking = true", "").await;
@@ -296,7 +296,7 @@ on_both_databases! {
         world.app.run_statement("UPDATE accounts SET email_verified = FALSE WHERE username = 'bobby'").await;
         merged(&world, "robert").await;
         let entries = world.app.broker.accounts.list_links("robert").await.unwrap().entries;
-        let undone = world.app.broker.account.undo_link(entries[0].id).await.unwrap();
+        let undone = world.app.broker.account.undo_link(Caller::Operator(None), entries[0].id).await.unwrap();
         let bobby = world.app.broker.accounts.find_account("bobby").await.unwrap().account.id;
         assert_eq!(undone.without_password, [bobby]);
         let told = mails(&world, &mailbox).await;
@@ -337,7 +337,7 @@ on_both_databases! {
         browser.press(&page, "unlink-confirm", &[]).await.expect(200, "signed-out");
         let entries = world.app.broker.accounts.list_links("bobby").await.unwrap().entries;
         let merge = entries.iter().find(|entry| entry.kind == LedgerKind::Merged).unwrap();
-        let undone = world.app.broker.account.undo_link(merge.id).await.unwrap();
+        let undone = world.app.broker.account.undo_link(Caller::Operator(None), merge.id).await.unwrap();
         assert_eq!(undone.without_password, [], "each could be mailed a link");
         let mut told = mails(&world, &mailbox).await;
         told.retain(|mail| mail.subject.contains("Set a password"));

@@ -1,7 +1,7 @@
 //! Accounts, sessions and evidence in the operator's hands.
 
-use countersign::flows::manage::{ManageError, NewAccount};
-use countersign::model::{Role, Secret};
+use countersign::flows::manage::{AuditFilter, ManageError, NewAccount};
+use countersign::model::{Caller, LedgerId, Role, Secret};
 
 use super::apply::break_glass;
 use super::{ACME, Office};
@@ -23,13 +23,13 @@ on_both_databases! {
     async fn a_made_account_is_listed_once_and_its_name_is_taken(kind: Kind) {
         let office = Office::new(kind).await;
         office.apply(ACME).await;
-        let (account, made) = office.broker.accounts.create_account(new_account("dora", None)).await.unwrap();
+        let (account, made) = office.broker.accounts.create_account(Caller::Operator(None), new_account("dora", None)).await.unwrap();
         assert!(made.is_some(), "a password was made");
         let all = office.broker.accounts.list_accounts(&"acme".parse().unwrap(), 100).await.unwrap();
         assert_eq!(all.iter().filter(|found| found.id == account.id).count(), 1);
-        let error = office.broker.accounts.create_account(new_account("DORA", None)).await.unwrap_err();
+        let error = office.broker.accounts.create_account(Caller::Operator(None), new_account("DORA", None)).await.unwrap_err();
         assert_eq!(error.to_string(), "the username is taken");
-        let error = office.broker.accounts.create_account(new_account("eve", Some("short"))).await.unwrap_err();
+        let error = office.broker.accounts.create_account(Caller::Operator(None), new_account("eve", Some("short"))).await.unwrap_err();
         assert!(matches!(&error, ManageError::Refused(why) if why.starts_with("the password:")), "{error}");
     }
 }
@@ -39,9 +39,9 @@ on_both_databases! {
         let office = Office::new(kind).await;
         office.apply(ACME).await;
         for username in ["third", "fourth"] {
-            office.broker.accounts.create_account(new_account(username, None)).await.unwrap();
+            office.broker.accounts.create_account(Caller::Operator(None), new_account(username, None)).await.unwrap();
         }
-        let error = office.broker.accounts.create_account(new_account("fifth", None)).await.unwrap_err();
+        let error = office.broker.accounts.create_account(Caller::Operator(None), new_account("fifth", None)).await.unwrap_err();
         assert_eq!(error.to_string(), "organization acme has as many accounts as it may");
     }
 }
@@ -52,12 +52,12 @@ on_both_databases! {
         world.local(&mut world.browser()).await;
         let broker = &world.app.broker;
         assert_eq!(broker.accounts.list_account_sessions("gil").await.unwrap().len(), 1);
-        let account = broker.accounts.set_account_enabled("gil", false).await.unwrap();
+        let account = broker.accounts.set_account_enabled(Caller::Operator(None), "gil", false).await.unwrap();
         assert!(!account.enabled);
         assert!(broker.accounts.list_account_sessions("gil").await.unwrap().is_empty());
         let audit = world.app.audit().await;
         assert!(audit.iter().any(|record| record.action == "account.disable" && record.succeeded));
-        assert!(broker.accounts.set_account_enabled("gil", true).await.unwrap().enabled);
+        assert!(broker.accounts.set_account_enabled(Caller::Operator(None), "gil", true).await.unwrap().enabled);
     }
 }
 
@@ -67,9 +67,9 @@ on_both_databases! {
         world.local(&mut world.browser()).await;
         let broker = &world.app.broker;
         let session = broker.accounts.list_account_sessions("gil").await.unwrap().remove(0).id;
-        broker.accounts.end_any_session(session).await.unwrap();
+        broker.accounts.end_any_session(Caller::Operator(None), session).await.unwrap();
         assert!(broker.accounts.list_account_sessions("gil").await.unwrap().is_empty());
-        let error = broker.accounts.end_any_session(session).await.unwrap_err();
+        let error = broker.accounts.end_any_session(Caller::Operator(None), session).await.unwrap_err();
         assert!(matches!(error, ManageError::NotFound(_)), "{error}");
     }
 }
@@ -83,7 +83,7 @@ on_both_databases! {
         let globex = "globex".parse().unwrap();
         office
             .broker
-            .accounts.export_audit(Some(&globex), None, |line| lines.push(serde_json::to_value(line).unwrap()))
+            .accounts.export_audit(&AuditFilter { organization: Some(globex), ..AuditFilter::default() }, |line| lines.push(serde_json::to_value(line).unwrap()))
             .await
             .unwrap();
         assert_eq!(lines.len(), 1, "{lines:?}");
@@ -101,14 +101,14 @@ on_both_databases! {
     async fn the_last_two_people_for_emergencies_cannot_be_disabled(kind: Kind) {
         let office = Office::new(kind).await;
         office.apply(&break_glass(&[("first", true), ("second", true), ("third", true)])).await;
-        office.broker.accounts.set_account_enabled("first", false).await.unwrap();
+        office.broker.accounts.set_account_enabled(Caller::Operator(None), "first", false).await.unwrap();
         let before = office.audit().await;
-        let error = office.broker.accounts.set_account_enabled("second", false).await.unwrap_err();
+        let error = office.broker.accounts.set_account_enabled(Caller::Operator(None), "second", false).await.unwrap_err();
         assert!(matches!(&error, ManageError::Refused(why) if why.contains("needs two people")), "{error}");
         assert!(office.broker.accounts.find_account("second").await.unwrap().account.enabled);
         assert_eq!(office.audit().await, before);
-        office.broker.accounts.set_account_enabled("first", true).await.unwrap();
-        office.broker.accounts.set_account_enabled("second", false).await.unwrap();
+        office.broker.accounts.set_account_enabled(Caller::Operator(None), "first", true).await.unwrap();
+        office.broker.accounts.set_account_enabled(Caller::Operator(None), "second", false).await.unwrap();
     }
 }
 
@@ -121,8 +121,8 @@ on_both_databases! {
             administrator,
             ..new_account(username, None)
         };
-        let (operator, _) = office.broker.accounts.create_account(new("ops", true)).await.unwrap();
-        office.broker.accounts.create_account(new("nobody", false)).await.unwrap();
+        let (operator, _) = office.broker.accounts.create_account(Caller::Operator(None), new("ops", true)).await.unwrap();
+        office.broker.accounts.create_account(Caller::Operator(None), new("nobody", false)).await.unwrap();
         let found = office.another(99).await.accounts.find_account("ops").await.unwrap().account;
         assert_eq!((found.id, found.organization, found.roles), (operator.id, None, vec![Role::Operator]));
         let listed = office.broker.accounts.list_unattached_accounts(100).await.unwrap();
@@ -131,5 +131,40 @@ on_both_databases! {
         // It is no role that an organization can give.
         let error = office.try_apply(&ACME.replace("\"auditor\"", "\"operator\"")).await.unwrap_err();
         assert!(error.to_string().contains("operator is no role in an organization"), "{error}");
+    }
+}
+
+on_both_databases! {
+    async fn the_evidence_about_an_account_is_found_by_its_name(kind: Kind) {
+        let office = Office::new(kind).await;
+        office.apply(ACME).await;
+        let operator = Caller::Operator(None);
+        for username in ["dora", "emil"] {
+            office.broker.accounts.create_account(operator, new_account(username, None)).await.unwrap();
+        }
+        let dora = office.broker.accounts.set_account_enabled(operator, "dora", false).await.unwrap();
+        let about = |name: &str| AuditFilter { account: Some(name.to_owned()), ..AuditFilter::default() };
+        let lines = office.audit_of(&about("dora")).await;
+        let said = |key: &str| lines.iter().map(|line| line[key].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        assert_eq!(said("action"), ["account.create", "account.disable"]);
+        assert_eq!(said("actor"), ["operator", "operator"]);
+        assert_eq!(said("target_kind"), ["account", "account"]);
+        assert_eq!(said("target_id"), [dora.id.to_string(), dora.id.to_string()]);
+        // What is wanted of several things must be true of all.
+        let elsewhere = AuditFilter { organization: Some("acme".parse().unwrap()), ..about("dora") };
+        assert_eq!(office.audit_of(&elsewhere).await.len(), 2);
+        office.apply("[[organizations]]\nhandle = \"globex\"\nname = \"Globex\"\n").await;
+        let elsewhere = AuditFilter { organization: Some("globex".parse().unwrap()), ..about("dora") };
+        assert!(office.audit_of(&elsewhere).await.is_empty());
+        let error = office.broker.accounts.export_audit(&about("nobody"), |_| ()).await.unwrap_err();
+        assert!(matches!(error, ManageError::NotFound(_)), "{error}");
+    }
+}
+
+on_both_databases! {
+    async fn a_job_undoes_no_link(kind: Kind) {
+        let office = Office::new(kind).await;
+        let error = office.broker.account.undo_link(Caller::Job, LedgerId::from_bytes([7; 16])).await.unwrap_err();
+        assert!(matches!(&error, ManageError::Refused(why) if why.contains("only the operator")), "{error}");
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use countersign::flows::Broker;
 use countersign::flows::housekeeping::audit_days::RemovedDay;
+use countersign::flows::manage::AuditFilter;
 use countersign::model::{Actor, AuditId, Clock as _, Day, IdSequence, Timestamp};
 use countersign::store::audit::{AuditRecord, insert_audit};
 use countersign::store::turns::{end_turn, take_turn};
@@ -64,7 +65,7 @@ impl Archive {
     async fn lines(&self, day: Day) -> Vec<String> {
         let mut lines = Vec::new();
         let write = |line: &_| lines.push(serde_json::to_string(line).unwrap());
-        self.broker.accounts.export_audit(None, None, write).await.unwrap();
+        self.broker.accounts.export_audit(&AuditFilter::default(), write).await.unwrap();
         lines.retain(|line| line.contains(&format!("\"time\":\"{day}")));
         lines
     }
@@ -133,6 +134,7 @@ async fn write(office: &Office, at: Timestamp, count: usize) {
     let mut tx = database.write().await.unwrap();
     for number in 0..count {
         let record = AuditRecord {
+            target: None,
             id: AuditId::in_sequence(&sequence, at, &random),
             organization: None,
             at,

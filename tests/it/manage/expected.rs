@@ -1,7 +1,7 @@
 //! Expected identities and merged accounts in `apply` and `export`.
 
 use countersign::flows::manage::Change;
-use countersign::model::AccountId;
+use countersign::model::{AccountId, Caller};
 use countersign::store::{accounts, merging};
 
 use super::{Office, changes};
@@ -110,7 +110,7 @@ on_both_databases! {
         let ann = merge(&office, "bob", "ann").await;
         let disabled = acme(&[("ann", ""), ("bob", "enabled = false")]);
         let by_file = office.try_apply(&disabled).await.unwrap_err().to_string();
-        let by_name = office.broker.accounts.set_account_enabled("bob", false).await.unwrap_err().to_string();
+        let by_name = office.broker.accounts.set_account_enabled(Caller::Operator(None), "bob", false).await.unwrap_err().to_string();
         for error in [by_file, by_name] {
             assert!(error.contains(&format!("merged into {ann}")), "{error}");
             assert!(error.contains(&format!("countersign account links {ann}")), "{error}");

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use countersign::app::{Environment, open_broker};
 use countersign::config::Config;
 use countersign::flows::Broker;
-use countersign::flows::manage::{ApplyError, ApplyReport, Change};
+use countersign::flows::manage::{ApplyError, ApplyReport, AuditFilter, Change};
+use countersign::model::Caller;
 
 use crate::harness::database::{Kind, TestDatabase};
 use crate::harness::time::{ManualClock, SeededRandom};
@@ -46,7 +47,7 @@ impl Office {
     }
 
     async fn try_apply(&self, document: &str) -> Result<ApplyReport, ApplyError> {
-        self.broker.organizations.apply(&files(document), false).await
+        self.broker.organizations.apply(Caller::Operator(None), &files(document), false).await
     }
 
     async fn apply(&self, document: &str) -> ApplyReport {
@@ -56,7 +57,7 @@ impl Office {
     async fn dry_run(&self, document: &str) -> ApplyReport {
         self.broker
             .organizations
-            .apply(&files(document), true)
+            .apply(Caller::Operator(None), &files(document), true)
             .await
             .unwrap_or_else(|error| panic!("{error}"))
     }
@@ -67,9 +68,14 @@ impl Office {
 
     /// The audit log as it is exported, oldest first.
     async fn audit(&self) -> Vec<serde_json::Value> {
+        self.audit_of(&AuditFilter::default()).await
+    }
+
+    /// The records that are wanted.
+    async fn audit_of(&self, filter: &AuditFilter) -> Vec<serde_json::Value> {
         let mut lines = Vec::new();
         let write = |line: &_| lines.push(serde_json::to_value(line).unwrap());
-        self.broker.accounts.export_audit(None, None, write).await.unwrap();
+        self.broker.accounts.export_audit(filter, write).await.unwrap();
         lines
     }
 

@@ -2,7 +2,7 @@
 
 use countersign::crypto::jws::{select_key, verify};
 use countersign::flows::manage::NewAccount;
-use countersign::model::Secret;
+use countersign::model::{Caller, Secret};
 use countersign::protocol::jose::{CompactJws, JwkSet};
 use serde_json::json;
 
@@ -39,7 +39,7 @@ on_both_databases! {
             administrator: false,
             password: Some(Secret::new(PASSWORD)),
         };
-        world.app.broker.accounts.create_account(loner).await.unwrap();
+        world.app.broker.accounts.create_account(Caller::Operator(None), loner).await.unwrap();
         for (person, served) in [
             ("gil", ["own", "shared", "open"].as_slice()),
             ("carol", &["shared", "open"]),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use countersign::app::Environment;
 use countersign::app::demo::{self, DemoSettings};
-use countersign::flows::manage::NewAccount;
-use countersign::model::{Actor, Secret};
+use countersign::flows::manage::{AuditFilter, NewAccount};
+use countersign::model::{Actor, Caller, Secret};
 use serde_json::Value;
 
 use super::globex;
@@ -94,12 +94,12 @@ on_both_databases! {
             administrator: false,
             password: Some(Secret::new(PASSWORD)),
         };
-        broker.accounts.create_account(new).await.unwrap();
+        broker.accounts.create_account(Caller::Operator(None), new).await.unwrap();
         let session = broker.accounts.list_account_sessions("gil").await.unwrap().remove(0).id;
-        broker.accounts.end_any_session(session).await.unwrap();
-        broker.accounts.set_account_enabled("gil", false).await.unwrap();
-        broker.accounts.set_account_enabled("gil", true).await.unwrap();
-        broker.keys.rotate_signing_keys(false).await.unwrap();
+        broker.accounts.end_any_session(Caller::Operator(None), session).await.unwrap();
+        broker.accounts.set_account_enabled(Caller::Operator(None), "gil", false).await.unwrap();
+        broker.accounts.set_account_enabled(Caller::Operator(None), "gil", true).await.unwrap();
+        broker.keys.rotate_signing_keys(Caller::Operator(None)).await.unwrap();
         world
             .app
             .apply(&globex("domains = [{ name = \"globex.test\" }]\n[[organizations.accounts]]\nusername = \"eve\"\n"))
@@ -123,14 +123,14 @@ on_both_databases! {
         }
         // A rotation that came with time is nobody's doing, and what a person does is theirs.
         world.app.clock.advance(Duration::from_hours(24 * 365));
-        assert!(!broker.keys.rotate_signing_keys(true).await.unwrap().is_empty());
+        assert!(!broker.keys.rotate_signing_keys(Caller::Job).await.unwrap().is_empty());
         world.local(&mut world.browser()).await;
         for record in world.app.audit().await.split_off(seen + records.len()) {
             assert_ne!(record.actor, Some(Actor::Operator), "{}", record.action);
         }
         let mut lines = Vec::new();
         let write = |line: &_| lines.push(serde_json::to_value(line).unwrap());
-        broker.accounts.export_audit(Some(&"globex".parse().unwrap()), None, write).await.unwrap();
+        broker.accounts.export_audit(&AuditFilter { organization: Some("globex".parse().unwrap()), ..AuditFilter::default() }, write).await.unwrap();
         assert!(lines.iter().any(|line| line["action"] == "account.disable" && line["actor"] == "operator"));
     }
 }

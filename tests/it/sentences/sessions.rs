@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use countersign::model::Caller;
 use serde_json::Value;
 
 use super::{
@@ -141,7 +142,7 @@ on_both_databases! {
                 if by_apply {
                     world.app.apply(&gil(enabled)).await;
                 } else {
-                    world.app.broker.accounts.set_account_enabled("gil", enabled).await.unwrap();
+                    world.app.broker.accounts.set_account_enabled(Caller::Operator(None), "gil", enabled).await.unwrap();
                 }
             }
             assert!(!is_signed_in(&mut browser).await);
@@ -206,7 +207,7 @@ on_both_databases! {
             let page = world.browser().open(&url).await;
             (page.location().map(String::from), page.error())
         };
-        broker.keys.rotate_signing_keys(false).await.unwrap();
+        broker.keys.rotate_signing_keys(Caller::Operator(None)).await.unwrap();
         // The successor signs after a day.
         clock.advance(Duration::from_hours(24));
         broker.keys.reload_signing_keys().await.unwrap();

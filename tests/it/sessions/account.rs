@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use countersign::model::Clock;
+use countersign::model::{Caller, Clock};
 
 use crate::harness::browser::{Browser, Page};
 use crate::harness::database::Kind;
@@ -150,7 +150,7 @@ on_both_databases! {
         let world = World::new(kind).await;
         let mut browser = world.browser();
         carol(&mut browser).await;
-        world.app.broker.accounts.set_account_enabled("carol", false).await.unwrap();
+        world.app.broker.accounts.set_account_enabled(Caller::Operator(None), "carol", false).await.unwrap();
         assert!(!is_signed_in(&mut browser).await);
     }
 }

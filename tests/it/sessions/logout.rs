@@ -1,13 +1,13 @@
 //! RP-initiated logout: the demands of the certification profile, and what must not lead anywhere.
 
-use crate::harness::database::Kind;
 use std::time::Duration;
 
-use countersign::model::SigningAlg;
+use countersign::model::{Caller, SigningAlg};
 use serde_json::json;
 use url::form_urlencoded::Serializer;
 
 use crate::harness::browser::{Browser, Page};
+use crate::harness::database::Kind;
 use crate::harness::relying_app::claims;
 use crate::harness::world::{PASSWORD, World};
 use crate::on_both_databases;
@@ -196,7 +196,7 @@ on_both_databases! {
             let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text.split('.').next().unwrap());
             serde_json::from_slice::<serde_json::Value>(&header.unwrap()).unwrap()["kid"].clone()
         };
-        world.app.broker.keys.rotate_signing_keys(false).await.unwrap();
+        world.app.broker.keys.rotate_signing_keys(Caller::Operator(None)).await.unwrap();
         world.app.clock.advance(Duration::from_hours(26));
         world.app.broker.keys.reload_signing_keys().await.unwrap();
         let keys = world.app.broker.keys.signing_keys().unwrap();

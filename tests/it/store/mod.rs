@@ -279,6 +279,7 @@ on_both_databases! {
         let refused_at = async |organization: Option<OrganizationId>, network: &str, reason: &str, times: usize| {
             for _ in 0..times {
                 let record = AuditRecord {
+            target: None,
                     id: AuditId::new(fixture.clock.now(), &fixture.random),
                     organization,
                     at: fixture.clock.now(),

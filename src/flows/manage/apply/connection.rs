@@ -5,7 +5,7 @@ use crate::crypto::constant_time_eq;
 use crate::crypto::keys::SigningKey;
 use crate::flows::core::credentials::CredentialPart;
 use crate::flows::manage::Organizations;
-use crate::flows::manage::apply::{ApplyError, ApplyReport, Change, Line, check_room, compare, taken};
+use crate::flows::manage::apply::{Applied, ApplyError, Change, Line, check_room, compare, taken};
 use crate::flows::manage::document::{WantedConnection, WantedKey, WantedOrganization, WantedSecret};
 use crate::model::{Connection, ConnectionId, Organization, Secret, SigningAlg, UpstreamAuth};
 use crate::store::connections::SealedCredential;
@@ -20,7 +20,7 @@ impl Organizations {
         tx: &mut Tx,
         organization: &Organization,
         wanted: &WantedConnection,
-        report: &mut ApplyReport,
+        report: &mut Applied,
     ) -> Result<(), ApplyError> {
         let name = format!("{}/{}", organization.handle, wanted.handle);
         let existing = match wanted.id {

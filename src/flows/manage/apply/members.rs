@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::flows::manage::Organizations;
 use crate::flows::manage::accounts::merged_sentence;
-use crate::flows::manage::apply::{ApplyError, ApplyReport, Change, Line, check_room, compare, taken};
+use crate::flows::manage::apply::{Applied, ApplyError, Change, Line, check_room, compare, taken};
 use crate::flows::manage::document::{WantedAccount, WantedApp};
 use crate::model::{Account, AccountId, App, AppId, ConnectionId, Email, Organization};
 use crate::store::{StoreError, Tx, accounts, apps, merging, password_links};
@@ -15,7 +15,7 @@ impl Organizations {
         tx: &mut Tx,
         organization: &Organization,
         wanted: &WantedApp,
-        report: &mut ApplyReport,
+        report: &mut Applied,
     ) -> Result<(), ApplyError> {
         let now = self.core.clock.now();
         let name = format!("{}/{}", organization.handle, wanted.client_id);
@@ -62,7 +62,7 @@ impl Organizations {
         organization: &Organization,
         wanted: &WantedAccount,
         passwords: &HashMap<String, String>,
-        report: &mut ApplyReport,
+        report: &mut Applied,
     ) -> Result<(), ApplyError> {
         let now = self.core.clock.now();
         let name = format!("{}/{}", organization.handle, wanted.username);

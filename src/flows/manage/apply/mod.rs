@@ -17,7 +17,7 @@ use crate::flows::manage::document::{WantedDomain, WantedOrganization, WantedPas
 use crate::flows::manage::read::{Rules, read_files};
 use crate::flows::refusal::private_detail;
 use crate::model::{
-    Actor, AppId, ConnectionId, Handle, Organization, OrganizationId, Secret, SigningAlg, Username,
+    AppId, Caller, ConnectionId, Handle, Organization, OrganizationId, Secret, SigningAlg, Target, Username,
 };
 use crate::policy::access::has_enough_break_glass;
 use crate::policy::password::normalize;
@@ -88,6 +88,12 @@ pub struct ApplyReport {
     pub lines: Vec<Line>,
 }
 
+/// What was applied so far, and for whom.
+pub(in crate::flows) struct Applied {
+    caller: Caller,
+    lines: Vec<Line>,
+}
+
 /// Why nothing was applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
@@ -124,7 +130,12 @@ pub(in crate::flows) fn taken(error: StoreError, sentence: impl FnOnce() -> Stri
 
 impl Organizations {
     /// Applies files (name and text each). With `dry_run` nothing is kept, and the report says what would happen.
-    pub async fn apply(&self, files: &[(String, String)], dry_run: bool) -> Result<ApplyReport, ApplyError> {
+    pub async fn apply(
+        &self,
+        caller: Caller,
+        files: &[(String, String)],
+        dry_run: bool,
+    ) -> Result<ApplyReport, ApplyError> {
         let rules = Rules { passwords: self.passwords.rules, limits: self.limits };
         let wanted = read_files(files, rules)?;
         let passwords = self.changed_passwords(&wanted).await?;
@@ -141,7 +152,7 @@ impl Organizations {
                 .await
                 .map_err(|error| ApplyError::Unavailable(private_detail(&error)))?;
         }
-        let mut report = ApplyReport::default();
+        let mut report = Applied { caller, lines: Vec::new() };
         let mut tx = self.core.database.write().await?;
         for organization in &wanted {
             self.apply_organization(&mut tx, organization, &passwords, &mut report).await?;
@@ -151,7 +162,7 @@ impl Organizations {
             check_trusted_domains(&mut tx, organization).await?;
         }
         if dry_run {
-            return Ok(report);
+            return Ok(ApplyReport { lines: report.lines });
         }
         if wanted.iter().any(|organization| !organization.apps.is_empty()) {
             self.keys.extend_retired_keys(&mut tx).await?;
@@ -159,7 +170,7 @@ impl Organizations {
         changes::insert_change(&mut tx, DIRECTORY_TOPIC, self.core.clock.now()).await?;
         tx.commit().await?;
         self.core.directory.forget();
-        Ok(report)
+        Ok(ApplyReport { lines: report.lines })
     }
 
     /// The hashes of the passwords that are not the stored ones already. Hashing is slow, so it happens before the
@@ -222,7 +233,7 @@ impl Organizations {
         tx: &mut Tx,
         wanted: &WantedOrganization,
         passwords: &HashMap<String, String>,
-        report: &mut ApplyReport,
+        report: &mut Applied,
     ) -> Result<(), ApplyError> {
         let organization = self.apply_organization_itself(tx, wanted, report).await?;
         // First those that others may replace.
@@ -249,7 +260,7 @@ impl Organizations {
         &self,
         tx: &mut Tx,
         wanted: &WantedOrganization,
-        report: &mut ApplyReport,
+        report: &mut Applied,
     ) -> Result<Organization, ApplyError> {
         let now = self.core.clock.now();
         // Held before it is read: two operators at once change it one after the other.
@@ -311,7 +322,7 @@ impl Organizations {
         tx: &mut Tx,
         organization: OrganizationId,
         line: Line,
-        report: &mut ApplyReport,
+        report: &mut Applied,
     ) -> Result<(), ApplyError> {
         if line.change != Change::Unchanged {
             let action = match line.kind {
@@ -323,7 +334,8 @@ impl Organizations {
             };
             let event = Event {
                 organization: Some(organization),
-                actor: Some(Actor::Operator),
+                actor: report.caller.actor(),
+                target: Target::parse(line.kind, &line.id).ok(),
                 connection: line.id.parse::<ConnectionId>().ok(),
                 app: line.id.parse::<AppId>().ok(),
                 detail: Some(format!("{} {} {}", line.kind, line.id, line.change)),
@@ -340,7 +352,7 @@ impl Organizations {
         tx: &mut Tx,
         organization: &Organization,
         wanted: &WantedDomain,
-        report: &mut ApplyReport,
+        report: &mut Applied,
     ) -> Result<(), ApplyError> {
         let name = wanted.domain.to_string();
         let mut ids = Vec::new();

@@ -1,6 +1,7 @@
 //! Rows 109, 110 and 120: the largest inputs, answers that nobody reads, and ids that look like other ids.
 
 use bytes::Bytes;
+use countersign::model::Caller;
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -287,7 +288,7 @@ on_both_databases! {
             )
         };
         let apply = async |text: String| {
-            world.app.broker.organizations.apply(&[("evil.toml".to_owned(), text)], false).await.map_err(|error| error.to_string())
+            world.app.broker.organizations.apply(Caller::Operator(None), &[("evil.toml".to_owned(), text)], false).await.map_err(|error| error.to_string())
         };
         for form in [account.clone(), account.to_uppercase(), format!("app_{digits}"), format!("con_{digits}")] {
             for (handle, client, username, line) in [

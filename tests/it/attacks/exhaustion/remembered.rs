@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use countersign::model::Clock;
+use countersign::model::{Caller, Clock};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -154,7 +154,7 @@ on_both_databases! {
         page.expect(200, "link-confirm");
         // Switched off and on again, the account has nothing left of what was open.
         for enabled in [false, true] {
-            world.app.broker.accounts.set_account_enabled("bobby", enabled).await.unwrap();
+            world.app.broker.accounts.set_account_enabled(Caller::Operator(None), "bobby", enabled).await.unwrap();
         }
         let answer = browser.press(&page, "link-confirm", &[]).await;
         assert_eq!(answer.error().as_deref(), Some("session_ended"), "{}", answer.body);

@@ -1,5 +1,6 @@
 //! Rows 114 and 115: whose word proves an email, and who is offered for linking.
 
+use countersign::model::Caller;
 use serde_json::{Value, json};
 
 use crate::harness::beta::Beta;
@@ -152,7 +153,7 @@ on_both_databases! {
         let broker = &world.beta.world.app.broker;
         let refused = async |connection: &str| {
             let files = [("test.toml".to_owned(), world.document("", connection))];
-            broker.organizations.apply(&files, false).await.unwrap_err().to_string()
+            broker.organizations.apply(Caller::Operator(None), &files, false).await.unwrap_err().to_string()
         };
         for (domain, sentence) in [
             ("acme.test", "acme.test belongs to another organization"),
@@ -206,7 +207,7 @@ on_both_databases! {
             ("https://login.microsoftonline.com/72f3c1de/v2.0", "", true),
         ] {
             let files = [("test.toml".to_owned(), document(issuer, keys))];
-            let applied = world.beta.world.app.broker.organizations.apply(&files, true).await.map_err(|error| error.to_string());
+            let applied = world.beta.world.app.broker.organizations.apply(Caller::Operator(None), &files, true).await.map_err(|error| error.to_string());
             match applied {
                 Ok(_) => assert!(good, "{issuer} {keys}"),
                 Err(error) => {

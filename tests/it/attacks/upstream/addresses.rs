@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use countersign::flows::manage::Verdict;
+use countersign::model::Caller;
 use serde_json::json;
 
 use super::assert_refusal;
@@ -147,7 +148,7 @@ on_both_databases! {
                      handle = \"idp\"\nname = \"IdP\"\n{key} = \"{issuer}\"\n{other}client_id = \"countersign\"\n"
                 );
                 let files = [("test.toml".to_owned(), document)];
-                assert!(app.broker.organizations.apply(&files, false).await.is_err(), "{key} {issuer}");
+                assert!(app.broker.organizations.apply(Caller::Operator(None), &files, false).await.is_err(), "{key} {issuer}");
             }
         }
         assert_eq!(app.count_rows(&["connections", "organizations"]).await.into_values().sum::<i64>(), 0);

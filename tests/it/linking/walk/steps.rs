@@ -2,7 +2,7 @@
 
 use countersign::flows::account::AddWay;
 use countersign::flows::link::OfferAnswer;
-use countersign::model::ProfileId;
+use countersign::model::{Caller, ProfileId};
 
 use super::super::direct::{LOCALS, Outcome, Place, connection, connection_of, password_of};
 use super::super::model::{Ident, Side, Wanted};
@@ -253,7 +253,7 @@ impl Walk {
         let number = self.entries.len().checked_sub(1 + back % self.entries.len().max(1))?;
         let id = self.entries[number];
         let Some(browser) = own else {
-            let outcome = self.links.app.broker.account.undo_link(id).await;
+            let outcome = self.links.app.broker.account.undo_link(Caller::Operator(None), id).await;
             let expected = self.model.undo(number, None);
             assert_eq!(outcome.is_ok(), expected, "{:?}", outcome.err());
             return Some(expected);
