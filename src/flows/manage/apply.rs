@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::apply_connection::check_trusted_domains;
+use super::check::setting_without_effect;
 use super::document::{WantedDomain, WantedOrganization, WantedPassword};
 use super::read::{Rules, read_files};
 use crate::crypto::password::Share;
@@ -81,6 +82,8 @@ impl fmt::Display for ApplyReport {
 pub struct ApplyReport {
     /// One an object, in the order of the files.
     pub lines: Vec<Line>,
+    /// What the files ask for and does not happen, each in a sentence that names the object.
+    pub warnings: Vec<String>,
 }
 
 /// Why nothing was applied.
@@ -144,6 +147,7 @@ impl Broker {
         for organization in &wanted {
             check_trusted_domains(&mut tx, organization).await?;
         }
+        report.warnings = wanted.iter().flat_map(warnings).collect();
         if dry_run {
             return Ok(report);
         }
@@ -375,6 +379,14 @@ impl Broker {
             ApplyError::Refused(format!("domain {domain}: the organization {org} has no connection {handle}"))
         })
     }
+}
+
+/// What an organization's file asks of its connections and the broker does not do yet.
+fn warnings(organization: &WantedOrganization) -> impl Iterator<Item = String> {
+    organization.connections.iter().filter_map(|connection| {
+        let text = setting_without_effect(&connection.settings)?;
+        Some(format!("connection {}/{}: {text}", organization.handle, connection.handle))
+    })
 }
 
 /// Refuses one more where there are as many as an organization may have.
