@@ -47,8 +47,7 @@ pub fn make(config: &Config) -> Result<Option<String>, AuthorityError> {
         return Ok(None);
     }
     let folder = &config.tls.certs_dir;
-    let host = config.server.public_url.url().host_str().unwrap_or("localhost");
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = config.server.public_url.host().trim_start_matches('[').trim_end_matches(']');
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let authority = Authority::new("Countersign, to try it")?;
     authority.issue(folder, host)?;

@@ -280,12 +280,10 @@ impl App {
         let certificates = Arc::new(Certificates::load(&config.tls.certs_dir)?);
         let broker = open_broker(config, &environment).await?;
         let issuer = config.server.public_url.issuer().to_owned();
-        let host = config.server.public_url.authority();
-        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
         let web = Web {
             broker: Arc::clone(&broker),
             pages: Arc::new(Pages::embedded()?),
-            headers: HeaderSettings::for_host(host),
+            headers: HeaderSettings::for_host(config.server.public_url.host()),
         };
         let metrics = metrics_of(&broker);
         let redirect = match config.server.http_listen {

@@ -30,6 +30,9 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> Result<()> {
             say(&line.to_string());
         }
     }
+    for warning in &report.warnings {
+        say(&format!("warn {warning}"));
+    }
     say(&report.to_string());
     if arguments.dry_run {
         say("nothing was changed: this was a dry run");

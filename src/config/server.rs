@@ -52,9 +52,9 @@ impl PublicUrl {
         &self.issuer
     }
 
-    /// Host and port as a `Host` header has them; the port only where it is not 443.
-    pub fn authority(&self) -> &str {
-        self.issuer.strip_prefix("https://").unwrap_or(&self.issuer)
+    /// The host without a port: a name, or an address (IPv6 in brackets). Every `https` URL has one.
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
     }
 }
 
@@ -96,9 +96,10 @@ mod tests {
         for text in ["https://Login.example.com:443/", "https://login.example.com"] {
             let url = PublicUrl::from_text(text).unwrap();
             assert_eq!(url.issuer(), "https://login.example.com");
-            assert_eq!(url.authority(), "login.example.com");
+            assert_eq!(url.host(), "login.example.com");
         }
-        assert_eq!(PublicUrl::from_text("https://[::1]:8443").unwrap().authority(), "[::1]:8443");
+        let url = PublicUrl::from_text("https://[::1]:8443").unwrap();
+        assert_eq!((url.issuer(), url.host()), ("https://[::1]:8443", "[::1]"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Cookies of programs that share the host `localhost`, where ports do not keep cookies apart (RFC 6265, section
-//! 8.5): each name says whose it is and at which port.
+//! 8.5): each name says whose it is and at which port. Read and written as `web::cookies` does, which says why by hand.
 
 use http::HeaderMap;
 use http::header::COOKIE;

@@ -9,9 +9,9 @@ use url::Url;
 
 use super::directory::{Client, Directory, User};
 use super::sample_app::Shortcut;
-use super::vendor::{TENANT, Vendor};
+use super::vendor::Vendor;
 use crate::crypto;
-use crate::model::{ConnectionId, Random, Secret, Timestamp};
+use crate::model::{ConnectionId, Random, Secret, TENANT, Timestamp};
 use crate::protocol::base64url;
 
 /// The client id of the sample app at the broker.

@@ -37,9 +37,6 @@ impl Vendor {
     }
 }
 
-/// Where the name of the tenant stands in paths and issuers.
-pub const TENANT: &str = "{tenantid}";
-
 /// How one vendor's provider behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "a table of habits that do not depend on each other")]

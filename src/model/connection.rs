@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::words::words;
 use super::{ConnectionId, Handle, OrganizationId, OwnedDomain, SigningAlg, Timestamp};
 
-/// What stands in an issuer for the tenant.
-const TENANT: &str = "{tenantid}";
+/// What stands in an issuer for the tenant, where an identity provider serves several under one template (Entra ID).
+pub const TENANT: &str = "{tenantid}";
 
 words! {
     /// How the broker proves itself at the provider's token endpoint.
@@ -116,6 +116,41 @@ pub struct Connection {
     pub settings: ConnectionSettings,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// How an issuer that somebody states relates to a connection's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IssuerMatch<'a> {
+    /// The same, byte for byte, and no template.
+    Same,
+    /// The template, filled with this tenant. Whether the tenant may come is a question of its own.
+    Tenant(&'a str),
+    /// Another issuer.
+    Other,
+}
+
+impl Connection {
+    /// Holds `issuer` against the connection's, which may be a template for tenants.
+    pub fn match_issuer<'a>(&self, issuer: &'a str) -> IssuerMatch<'a> {
+        let Some((before, after)) = self.issuer.split_once(TENANT) else {
+            return if self.issuer == issuer { IssuerMatch::Same } else { IssuerMatch::Other };
+        };
+        let tenant = issuer.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        tenant.filter(|tenant| is_tenant(tenant)).map_or(IssuerMatch::Other, IssuerMatch::Tenant)
+    }
+
+    /// Whether `issuer` is the connection's, and of a tenant that may come where the connection's is a template.
+    pub fn allows_issuer(&self, issuer: &str) -> bool {
+        match self.match_issuer(issuer) {
+            IssuerMatch::Same => true,
+            IssuerMatch::Tenant(tenant) => self.settings.allows_tenant(tenant),
+            IssuerMatch::Other => false,
+        }
+    }
+}
+
+fn is_tenant(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
 }
 
 /// What a connection asks, trusts and demands.
@@ -332,6 +367,11 @@ impl ConnectionSettings {
         !is_shared_issuer(issuer) || demands_one("tid") || (issuer.contains(TENANT) && one(&self.tenants))
     }
 
+    /// Whether a tenant may stand for [`TENANT`] in the issuer.
+    pub fn allows_tenant(&self, tenant: &str) -> bool {
+        self.tenants.iter().any(|allowed| allowed == tenant)
+    }
+
     /// Whether a waiver is granted and has not ended.
     pub fn waives(&self, waiver: Waiver, now: Timestamp) -> bool {
         self.waivers.get(&waiver).is_some_and(|until| now < *until)
@@ -341,6 +381,49 @@ impl ConnectionSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn connection(issuer: &str, tenants: &[&str]) -> Connection {
+        let mut settings = ConnectionSettings::for_vendor(Vendor::Generic);
+        settings.tenants = tenants.iter().map(|tenant| (*tenant).to_owned()).collect();
+        Connection {
+            id: ConnectionId::from_bytes([1; 16]),
+            organization: OrganizationId::from_bytes([2; 16]),
+            handle: "acme-idp".parse().unwrap(),
+            name: "Acme".to_owned(),
+            enabled: true,
+            issuer: issuer.to_owned(),
+            client_id: "countersign".to_owned(),
+            settings,
+            created_at: Timestamp::from_unix_seconds(0),
+        }
+    }
+
+    #[test]
+    fn an_issuer_fits_byte_for_byte_or_with_an_allowed_tenant_in_the_template() {
+        let plain = connection("https://idp.acme.test", &["a"]);
+        for (issuer, expected) in [
+            ("https://idp.acme.test", IssuerMatch::Same),
+            ("https://idp.acme.test/", IssuerMatch::Other),
+            ("https://IDP.acme.test", IssuerMatch::Other),
+        ] {
+            assert_eq!(plain.match_issuer(issuer), expected, "{issuer}");
+            assert_eq!(plain.allows_issuer(issuer), expected == IssuerMatch::Same, "{issuer}");
+        }
+        let template = connection("https://login.test/{tenantid}/v2.0", &["a-1", "b.test"]);
+        for (issuer, expected, allowed) in [
+            ("https://login.test/a-1/v2.0", IssuerMatch::Tenant("a-1"), true),
+            ("https://login.test/b.test/v2.0", IssuerMatch::Tenant("b.test"), true),
+            ("https://login.test/c-1/v2.0", IssuerMatch::Tenant("c-1"), false),
+            ("https://login.test//v2.0", IssuerMatch::Other, false),
+            ("https://login.test/a-1/x/v2.0", IssuerMatch::Other, false),
+            ("https://login.test/{tenantid}/v2.0", IssuerMatch::Other, false),
+            ("https://login.test/a-1/v2.0/", IssuerMatch::Other, false),
+            ("https://login.test/v2.0", IssuerMatch::Other, false),
+        ] {
+            assert_eq!(template.match_issuer(issuer), expected, "{issuer}");
+            assert_eq!(template.allows_issuer(issuer), allowed, "{issuer}");
+        }
+    }
 
     /// An issuer, the tenants, a claim with its values, and whether one tenant is left.
     type Case =

@@ -33,8 +33,8 @@ pub use app::{App, AppAuthMethod, AppSettings, ApplicationType, Audience, Consen
 pub use caller::Caller;
 pub use connection::{
     AssertionAudience, Capabilities, ClaimMapping, Connection, ConnectionSettings, EmailTrust, Freshness,
-    REPLACEMENT_WINDOW, Replacement, UpstreamAuth, UpstreamLogout, UpstreamMfa, Vendor, Waiver,
-    is_shared_issuer,
+    IssuerMatch, REPLACEMENT_WINDOW, Replacement, TENANT, UpstreamAuth, UpstreamLogout, UpstreamMfa, Vendor,
+    Waiver, is_shared_issuer,
 };
 pub use day::Day;
 pub use domain::{DomainError, DomainName, OwnedDomain};

@@ -281,11 +281,6 @@ impl<'a> Claims<'a> {
             Some(_) => Err(wrong_type(name)),
         }
     }
-
-    /// A boolean that must be there.
-    pub fn required_bool(self, name: &str) -> Result<bool, ClaimError> {
-        self.bool(name)?.ok_or_else(|| missing(name))
-    }
 }
 
 fn missing(name: &str) -> ClaimError {

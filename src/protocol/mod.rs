@@ -11,5 +11,6 @@ pub mod json;
 pub mod oauth;
 pub mod packed;
 mod peer;
+pub mod weighted;
 
 pub use peer::Peer;

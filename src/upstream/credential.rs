@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Map, json};
 
-use super::discovery::{Metadata, TENANT};
+use super::discovery::Metadata;
 use crate::crypto::certificate::Certificate;
 use crate::crypto::keys::SigningKey;
-use crate::model::{AssertionAudience, Connection, Random, Secret, Timestamp, UpstreamAuth};
+use crate::model::{AssertionAudience, Connection, Random, Secret, TENANT, Timestamp, UpstreamAuth};
 use crate::protocol::base64url;
 
 /// How long a client assertion is valid.

@@ -6,11 +6,8 @@
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::model::Connection;
+use crate::model::{Connection, TENANT};
 use crate::protocol::json::{self, ClaimError, Claims, JsonError};
-
-/// Stands for the tenant in an issuer that serves several (Entra ID).
-pub(super) const TENANT: &str = "{tenantid}";
 
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
 const MAX_BYTES: usize = 1 << 20;
@@ -82,8 +79,6 @@ pub struct Metadata {
     pub response_types: Option<Vec<String>>,
     /// `scopes_supported`, when stated.
     pub scopes: Option<Vec<String>>,
-    /// Whether the provider sends back-channel logout tokens.
-    pub backchannel_logout: bool,
 }
 
 impl Metadata {
@@ -98,7 +93,6 @@ impl Metadata {
         let required = |name: &'static str| {
             endpoint(claims, name)?.ok_or_else(|| MetadataError::from(ClaimError::Missing(name.to_owned())))
         };
-        let flag = |name| claims.bool(name).map(Option::unwrap_or_default);
         let basic = || vec!["client_secret_basic".to_owned()];
         Ok(Self {
             issuer: issuer.to_owned(),
@@ -107,14 +101,13 @@ impl Metadata {
             jwks_uri: required("jwks_uri")?,
             userinfo_endpoint: endpoint(claims, "userinfo_endpoint")?,
             end_session_endpoint: endpoint(claims, "end_session_endpoint")?,
-            response_iss: flag("authorization_response_iss_parameter_supported")?,
+            response_iss: claims.bool("authorization_response_iss_parameter_supported")?.unwrap_or_default(),
             auth_methods: list(&object, "token_endpoint_auth_methods_supported")?.unwrap_or_else(basic),
             prompts: list(&object, "prompt_values_supported")?,
             code_challenge_methods: list(&object, "code_challenge_methods_supported")?,
             id_token_algs: list(&object, "id_token_signing_alg_values_supported")?,
             response_types: list(&object, "response_types_supported")?,
             scopes: list(&object, "scopes_supported")?,
-            backchannel_logout: flag("backchannel_logout_supported")?,
         })
     }
 

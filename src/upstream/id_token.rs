@@ -5,14 +5,11 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use serde_json::{Map, Value};
 
-use super::discovery::TENANT;
 use crate::crypto::constant_time_eq;
-use crate::crypto::jws::{self, JwsError};
-use crate::model::{Connection, Freshness, SigningAlg, Timestamp, Waiver};
-use crate::protocol::base64url;
+use crate::crypto::jws::{self, JwsError, half_hash};
+use crate::model::{Connection, Freshness, IssuerMatch, SigningAlg, TENANT, Timestamp, Waiver};
 use crate::protocol::jose::{CompactJws, JoseError, Jwk, JwkSet};
 use crate::protocol::json::{ClaimError, Claims, JsonError};
 
@@ -325,14 +322,14 @@ pub(super) fn check_issuer(
     connection: &Connection,
 ) -> Result<(), IdTokenError> {
     let issuer = claims.required_string("iss")?;
-    let tenant = match tenant_of(&connection.issuer, issuer) {
-        Tenant::None => None,
-        Tenant::Mismatch => return Err(IdTokenError::Issuer),
-        Tenant::Named(named) => {
+    let tenant = match connection.match_issuer(issuer) {
+        IssuerMatch::Same => None,
+        IssuerMatch::Other => return Err(IdTokenError::Issuer),
+        IssuerMatch::Tenant(named) => {
             if claims.required_string("tid")? != named {
                 return Err(IdTokenError::TenantMismatch);
             }
-            if !connection.settings.tenants.iter().any(|allowed| allowed == named) {
+            if !connection.settings.allows_tenant(named) {
                 return Err(IdTokenError::TenantNotAllowed);
             }
             Some(named)
@@ -346,32 +343,6 @@ pub(super) fn check_issuer(
         return Err(IdTokenError::KeyIssuer);
     }
     Ok(())
-}
-
-/// How an issuer relates to a configured one.
-pub(super) enum Tenant<'a> {
-    /// Equal, without a template.
-    None,
-    /// The template, with this tenant in it.
-    Named(&'a str),
-    /// Another issuer.
-    Mismatch,
-}
-
-/// Holds `issuer` against the configured one, which may have a tenant template.
-pub(super) fn tenant_of<'a>(configured: &str, issuer: &'a str) -> Tenant<'a> {
-    let Some((before, after)) = configured.split_once(TENANT) else {
-        return if configured == issuer { Tenant::None } else { Tenant::Mismatch };
-    };
-    let tenant = issuer.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
-    match tenant {
-        Some(tenant) if is_tenant(tenant) => Tenant::Named(tenant),
-        _ => Tenant::Mismatch,
-    }
-}
-
-fn is_tenant(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
 }
 
 /// The client id is among the audiences, every other one is trusted, and `azp` is the client id when present.
@@ -428,18 +399,6 @@ fn check_half_hash(
         (Some(stated), Some(text)) if stated == half_hash(alg, text) => Ok(()),
         _ => Err(error),
     }
-}
-
-/// The left half of the hash that belongs to `alg`, as base64url.
-fn half_hash(alg: SigningAlg, text: &str) -> String {
-    let algorithm = match alg {
-        SigningAlg::RS256 | SigningAlg::PS256 | SigningAlg::ES256 => &digest::SHA256,
-        SigningAlg::RS384 | SigningAlg::PS384 | SigningAlg::ES384 => &digest::SHA384,
-        SigningAlg::RS512 | SigningAlg::PS512 | SigningAlg::EdDSA => &digest::SHA512,
-    };
-    let hash = digest::digest(algorithm, text.as_bytes());
-    let (left, _) = hash.as_ref().split_at(hash.as_ref().len() / 2);
-    base64url::encode(left)
 }
 
 /// The claims that the connection requires (`hd`, `tid`): a text among its values.

@@ -49,7 +49,7 @@ pub use provider::{BoxFuture, Document, Memory, Remembered};
 use asker::Errand;
 use discovery::Metadata;
 use exchange::{CodeRequest, Tokens};
-use id_token::{Expectation, IdTokenClaims, MAX_TOKEN, Tenant, tenant_of};
+use id_token::{Expectation, IdTokenClaims, MAX_TOKEN};
 use kept::Kept;
 use provider::{Provider, Surroundings};
 
@@ -307,12 +307,7 @@ fn check_response_iss(
     match iss {
         None if metadata.response_iss => Err(Refusal::ResponseIssuerMissing),
         None => Ok(()),
-        Some(iss) => match tenant_of(&connection.issuer, iss) {
-            Tenant::None => Ok(()),
-            Tenant::Named(tenant) if connection.settings.tenants.iter().any(|known| known == tenant) => {
-                Ok(())
-            }
-            _ => Err(Refusal::ResponseIssuerMismatch),
-        },
+        Some(iss) if connection.allows_issuer(iss) => Ok(()),
+        Some(_) => Err(Refusal::ResponseIssuerMismatch),
     }
 }

@@ -4,7 +4,8 @@
 //! refused: nothing here asks for them.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use headers::{Authorization, HeaderMapExt as _};
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Request, Response, StatusCode};
 use serde_json::{Map, Value};
 
@@ -78,14 +79,13 @@ pub(super) async fn ask(
 
 fn request(metadata: &Metadata, access_token: &Secret) -> Result<Request<Bytes>, UserInfoError> {
     let endpoint = metadata.userinfo_endpoint.as_ref().ok_or(UserInfoError::NoEndpoint)?;
-    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", access_token.expose()))
-        .map_err(|_| UserInfoError::AccessToken)?;
-    bearer.set_sensitive(true);
-    Request::get(endpoint.as_str())
+    let bearer = Authorization::bearer(access_token.expose()).map_err(|_| UserInfoError::AccessToken)?;
+    let mut request = Request::get(endpoint.as_str())
         .header(ACCEPT, "application/json")
-        .header(AUTHORIZATION, bearer)
         .body(Bytes::new())
-        .map_err(|_| UserInfoError::AccessToken)
+        .map_err(|_| UserInfoError::AccessToken)?;
+    request.headers_mut().typed_insert(bearer);
+    Ok(request)
 }
 
 /// The claims of an answer, if they are those of `subject`.

@@ -73,7 +73,6 @@ fn session_row(view: SessionView) -> SessionRow {
         value: session.id.to_string(),
         current: view.current,
         user_agent: Some(session.user_agent).filter(|agent| !agent.is_empty()),
-        address: None,
         via: view.via,
         signed_in: session.created_at,
         last_used: session.last_seen_at,

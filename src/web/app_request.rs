@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use headers::authorization::Basic;
+use headers::{Authorization, HeaderMapExt as _};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, header};
 use url::form_urlencoded;
 
 use super::oauth::refuse;
@@ -103,22 +103,17 @@ fn repeated(name: &str) -> OAuthError {
     OAuthError::naming(ErrorCode::InvalidRequest, &format!("the parameter {name} came twice"))
 }
 
-/// Client id and secret of HTTP Basic, if the request has an `Authorization` header.
+/// Client id and secret of HTTP Basic (RFC 7617), if the request has an `Authorization` header. Apps form-encode both
+/// parts before they join them (RFC 6749, section 2.3.1).
 fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, Secret)>, OAuthError> {
-    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    match decode_basic(value) {
-        Some(pair) => Ok(Some(pair)),
-        None => Err(OAuthError::new(ErrorCode::InvalidClient, "the Authorization header is no HTTP Basic")),
+    let unreadable =
+        || OAuthError::new(ErrorCode::InvalidClient, "the Authorization header is no HTTP Basic");
+    let basic = headers.typed_try_get::<Authorization<Basic>>().map_err(|_| unreadable())?;
+    let Some(basic) = basic else { return Ok(None) };
+    match (form_decode(basic.username()), form_decode(basic.password())) {
+        (Some(id), Some(secret)) => Ok(Some((id, Secret::new(secret)))),
+        _ => Err(unreadable()),
     }
-}
-
-/// RFC 6749, section 2.3.1: both parts are form-encoded before they are joined.
-fn decode_basic(value: &HeaderValue) -> Option<(String, Secret)> {
-    let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("basic").then_some(())?;
-    let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
-    let (id, secret) = text.split_once(':')?;
-    Some((form_decode(id)?, Secret::new(form_decode(secret)?)))
 }
 
 fn form_decode(text: &str) -> Option<String> {
@@ -132,11 +127,20 @@ fn form_decode(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
+    fn read(value: &str) -> Option<(String, String)> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+        let read = basic_credentials(&headers).ok().map(Option::unwrap);
+        read.map(|(id, secret)| (id, secret.expose().to_owned()))
+    }
+
     fn decode(plain: &str) -> Option<(String, String)> {
-        let value = format!("Basic {}", STANDARD.encode(plain)).parse().unwrap();
-        decode_basic(&value).map(|(id, secret)| (id, secret.expose().to_owned()))
+        read(&format!("Basic {}", STANDARD.encode(plain)))
     }
 
     #[test]
@@ -148,7 +152,25 @@ mod tests {
         assert_eq!(decode("app"), None);
         assert_eq!(decode("a\0b:s3cret"), None);
         assert_eq!(decode("a%00b:s3cret"), None);
-        assert!(decode_basic(&HeaderValue::from_static("Bearer x")).is_none());
-        assert!(decode_basic(&HeaderValue::from_static("Basic ???")).is_none());
+        assert!(read("Bearer x").is_none());
+        assert!(read("Basic ???").is_none());
+    }
+
+    #[test]
+    fn basic_is_told_by_its_scheme_in_any_case_and_by_strict_base64() {
+        let pair = Some(("app".to_owned(), "s3cret".to_owned()));
+        let good = STANDARD.encode("app:s3cret");
+        assert_eq!(read(&format!("bAsIc   {good}")), pair);
+        for wrong in [
+            format!("Basic\t{good}"),
+            format!("Basic{good}"),
+            format!("Basic {good}="),
+            format!("Basic {good} x"),
+        ] {
+            assert_eq!(read(&wrong), None, "{wrong}");
+        }
+        assert!(read(&format!("Basic {}", STANDARD.encode("app:é\u{fffd}"))).is_some());
+        assert_eq!(read(&format!("Basic {}", STANDARD.encode(b"app:\xff"))), None, "not UTF-8");
+        assert!(basic_credentials(&HeaderMap::new()).unwrap().is_none());
     }
 }

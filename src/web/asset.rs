@@ -1,5 +1,8 @@
 //! The stylesheet and the script: embedded in the binary, served under names that carry the hash of what
 //! is in them, so that browsers may keep them for good (RFC 8246, `immutable`).
+//!
+//! They are compressed once, not for each request as a layer of `tower-http` would do. Nothing else is compressed: the
+//! length of a page would tell about the secrets in it (BREACH).
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -9,10 +12,12 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use headers::{ETag, HeaderMapExt as _, IfNoneMatch};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use moka::future::Cache;
 
 use crate::model::{Accent, Look, OrganizationId};
+use crate::protocol::weighted::weighted;
 
 /// Where the assets are served.
 pub const ASSETS_PATH: &str = "/assets/";
@@ -21,7 +26,8 @@ pub const ASSETS_PATH: &str = "/assets/";
 #[derive(Debug)]
 struct Asset {
     path: String,
-    etag: HeaderValue,
+    /// The hash in the path. Hexadecimal digits always make a tag.
+    etag: Option<ETag>,
     content_type: HeaderValue,
     body: Bytes,
     /// The same, compressed (gzip, RFC 1952). What is in it is public, so its length tells nothing.
@@ -130,7 +136,10 @@ pub fn organization_of(file: &str) -> Option<OrganizationId> {
 }
 
 fn answer(asset: &Asset, request: &HeaderMap) -> Response {
-    let known = request.get_all(header::IF_NONE_MATCH).iter().any(|value| matches(value, &asset.etag));
+    let condition = request.typed_get::<IfNoneMatch>();
+    let known = condition
+        .zip(asset.etag.as_ref())
+        .is_some_and(|(condition, etag)| !condition.precondition_passes(etag));
     let is_packed = takes_gzip(request) && !asset.packed.is_empty();
     let body = if is_packed { &asset.packed } else { &asset.body };
     let mut response = Response::new(if known { Body::empty() } else { Body::from(body.clone()) });
@@ -141,8 +150,10 @@ fn answer(asset: &Asset, request: &HeaderMap) -> Response {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
     }
-    headers.extend::<[(HeaderName, HeaderValue); 4]>([
-        (header::ETAG, asset.etag.clone()),
+    if let Some(etag) = &asset.etag {
+        headers.typed_insert(etag.clone());
+    }
+    headers.extend::<[(HeaderName, HeaderValue); 3]>([
         (header::VARY, HeaderValue::from_static("accept-encoding")),
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
         (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
@@ -176,8 +187,7 @@ fn asset(name: &str, extension: &str, content_type: &'static str, body: String) 
 fn named(path: String, content_type: &'static str, body: Bytes) -> Asset {
     let hash = path.rsplit('.').nth(1).unwrap_or_default();
     Asset {
-        // Hexadecimal digits are always a header's value.
-        etag: HeaderValue::try_from(format!("W/\"{hash}\"")).unwrap_or(HeaderValue::from_static("W/\"\"")),
+        etag: format!("W/\"{hash}\"").parse().ok(),
         content_type: HeaderValue::from_static(content_type),
         packed: packed(&body),
         body,
@@ -192,28 +202,16 @@ fn packed(body: &[u8]) -> Bytes {
     written.unwrap_or_default().into()
 }
 
-/// Whether a browser takes gzip (RFC 9110, section 12.5.3). One that refuses it by `q=0` gets it anyway: none does.
+/// Whether a browser takes gzip (RFC 9110, section 12.5.3).
 fn takes_gzip(request: &HeaderMap) -> bool {
-    request.get_all(header::ACCEPT_ENCODING).iter().any(|value| {
-        value.to_str().is_ok_and(|list| {
-            list.split(',').any(|one| one.split(';').next().is_some_and(|name| name.trim() == "gzip"))
-        })
-    })
+    let lists = request.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(weighted).any(|(name, weight)| name.eq_ignore_ascii_case("gzip") && weight > 0)
 }
 
 /// The first 64 bits of a SHA-256, in hexadecimal.
 fn short_hash(bytes: &[u8]) -> String {
     let digest = digest::digest(&digest::SHA256, bytes);
     digest.as_ref().iter().take(8).fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"))
-}
-
-/// Whether an `If-None-Match` names `etag`, weakly compared (RFC 9110, section 13.1.2).
-fn matches(value: &HeaderValue, etag: &HeaderValue) -> bool {
-    value.to_str().is_ok_and(|list| {
-        let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
-        let etag = etag.to_str().map(opaque).unwrap_or_default();
-        list.split(',').map(str::trim).any(|one| one == "*" || opaque(one) == etag)
-    })
 }
 
 #[cfg(test)]
@@ -275,9 +273,13 @@ mod tests {
     fn a_browser_that_takes_gzip_gets_the_same_in_a_third() {
         let assets = Assets::embedded();
         let plain = assets.style.body.clone();
-        for (accepted, packed) in
-            [("gzip, deflate, br", true), ("br;q=1, gzip;q=0.8", true), ("identity", false), ("xgzip", false)]
-        {
+        for (accepted, packed) in [
+            ("gzip, deflate, br", true),
+            ("br;q=1, gzip;q=0.8", true),
+            ("identity", false),
+            ("xgzip", false),
+            ("gzip;q=0, br", false),
+        ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted));
             let file = assets.style().strip_prefix(ASSETS_PATH).unwrap();

@@ -7,7 +7,7 @@ use axum::routing::get;
 use http::StatusCode;
 
 use super::guard::FlowForm;
-use super::pages::{Consent, Form, Person, path};
+use super::pages::{Consent, Form, path};
 use super::request::Browser;
 use super::respond::{outcome, page, refusal};
 use super::state::Web;
@@ -32,7 +32,7 @@ async fn show_consent(State(web): State<Web>, browser: Browser) -> Response {
         form: Form { token: view.form_token, flow: Some(view.handle) },
         app: view.app,
         app_organization: view.app_organization,
-        person: Person { label: view.person, switch: None },
+        person: view.person,
         scopes: view.scopes,
     };
     page(StatusCode::OK, &consent)

@@ -1,6 +1,8 @@
 //! Cookies: all of them `__Host-`, `Secure`, `HttpOnly` and `SameSite=Lax` (RFC 6265bis, sections 4.1.3.2 and 5.2).
 //!
-//! A name that comes twice is ignored altogether, since nobody can tell which of the two a tosser of cookies set.
+//! A name that comes twice is ignored altogether, since nobody can tell which of the two a tosser of cookies set. Names
+//! count byte for byte. The crate `cookie` takes Unicode's white space off them, so that another host could set one of
+//! ours in disguise; it is not used for that reason.
 
 use std::collections::HashMap;
 

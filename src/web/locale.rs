@@ -1,7 +1,6 @@
 //! The languages of the pages, and which one a request gets.
 //!
-//! `ui_locales` follows `OpenID` Connect Core 1.0, section 3.1.2.1; `Accept-Language` RFC 9110, section 12.5.4
-//! (read here, since `fluent-langneg` ignores the weights and two languages need no more than this).
+//! `ui_locales` follows `OpenID` Connect Core 1.0, section 3.1.2.1; `Accept-Language` RFC 9110, section 12.5.4.
 //! The texts themselves are in [`text`](super::text).
 
 use axum::extract::Request;
@@ -12,6 +11,7 @@ use http::{Method, header};
 use super::cookies::set_language;
 use crate::protocol::count::MOST;
 use crate::protocol::oauth::Parameters;
+use crate::protocol::weighted::weighted;
 
 /// A language that the pages speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,12 +63,9 @@ impl Locale {
     /// The heaviest supported range of an `Accept-Language`; among equals the first.
     fn accepted(header: &str) -> Option<Self> {
         let mut best: Option<(u16, Self)> = None;
-        for range in header.split(',').take(MOST) {
-            let mut parts = range.split(';').map(str::trim);
-            let tag = parts.next().unwrap_or_default();
-            let locale = if tag == "*" { Some(Self::English) } else { Self::from_tag(tag) };
-            let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1_000), thousandths);
-            if let (Some(locale), Some(weight)) = (locale, weight)
+        for (range, weight) in weighted(header) {
+            let locale = if range == "*" { Some(Self::English) } else { Self::from_tag(range) };
+            if let Some(locale) = locale
                 && weight > best.map_or(0, |(heaviest, _)| heaviest)
             {
                 best = Some((weight, locale));
@@ -91,20 +88,6 @@ pub async fn keep_choice(request: Request, next: Next) -> Response {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
-}
-
-/// A weight of `Accept-Language` in thousandths; `None` for what is no weight.
-fn thousandths(weight: &str) -> Option<u16> {
-    let (whole, fraction) = weight.split_once('.').unwrap_or((weight, ""));
-    if fraction.len() > 3 || !fraction.bytes().all(|digit| digit.is_ascii_digit()) {
-        return None;
-    }
-    let fraction = format!("{fraction:0<3}").parse::<u16>().ok()?;
-    match whole {
-        "0" => Some(fraction),
-        "1" if fraction == 0 => Some(1_000),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use http::StatusCode;
 
 use super::guard::SessionForm;
-use super::pages::{AppHome, Form, Logout as LogoutPage, Person, SignedOut, path};
+use super::pages::{AppHome, Form, Logout as LogoutPage, SignedOut, path};
 use super::request::{Browser, UncheckedForm};
 use super::respond::{answer, ask_again, outcome, page, refusal};
 use super::state::Web;
@@ -36,7 +36,7 @@ fn logout_page<'w>(web: &'w Web, browser: &Browser, view: LogoutView) -> LogoutP
     LogoutPage {
         frame,
         form: Form { token: view.form_token, flow: Some(view.handle) },
-        person: Person { label: view.person, switch: None },
+        person: view.person,
         upstream: view.upstream,
     }
 }

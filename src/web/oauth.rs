@@ -9,9 +9,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::routing::{MethodRouter, get, options, post};
+use headers::authorization::Bearer;
+use headers::{Authorization, HeaderMapExt as _};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
+use tower_http::cors::{Any, CorsLayer};
 
 use super::app_request::{AppRequest, Caller, too_many};
 use super::request::{FormError, TriedForm};
@@ -24,11 +27,15 @@ use crate::flows::refusal::{EndpointError, Reason, ToldApp, private_detail};
 use crate::model::Secret;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 
+/// How long a browser may keep the answer to a preflight.
+const PREFLIGHT_LIFETIME: Duration = Duration::from_hours(1);
+
 /// The routes of this file.
 pub fn routes() -> Router<Web> {
-    let with_cors = |methods: MethodRouter<Web>| {
-        methods.options(preflight).layer(axum::middleware::map_response(allow_any_origin))
-    };
+    let cors = any_origin();
+    // The layer answers preflights itself. They have a route, since the layer sees nothing that has none.
+    let preflight = options(unreached).layer(cors.clone()).layer(axum::middleware::map_response(no_content));
+    let with_cors = |methods: MethodRouter<Web>| methods.layer(cors.clone()).merge(preflight.clone());
     Router::new()
         .route("/.well-known/openid-configuration", with_cors(get(get_metadata)))
         .route("/.well-known/oauth-authorization-server", with_cors(get(get_metadata)))
@@ -39,23 +46,25 @@ pub fn routes() -> Router<Web> {
         .route("/oauth2/introspect", post(post_introspect))
 }
 
-async fn preflight() -> StatusCode {
+/// Cross-origin requests may come from anywhere: what they carry is a token or a secret of the app's own. Every origin
+/// gets the same answer, so the answer does not vary by it.
+fn any_origin() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .expose_headers([header::WWW_AUTHENTICATE])
+        .max_age(PREFLIGHT_LIFETIME)
+        .vary([])
+}
+
+async fn unreached() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// Cross-origin requests may come from anywhere: what they carry is a token or a secret of the app's own.
-async fn allow_any_origin(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    let set = [
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"),
-        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "www-authenticate"),
-        (header::ACCESS_CONTROL_MAX_AGE, "3600"),
-    ];
-    for (name, value) in set {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
+/// The answer to a preflight has no content, and its status says so (RFC 9110, section 15.3.5). The layer says 200.
+async fn no_content(mut response: Response) -> Response {
+    *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 
@@ -162,8 +171,7 @@ async fn userinfo(web: &Web, network: &str, token: Option<Secret>) -> Response {
 }
 
 fn bearer(headers: &HeaderMap) -> Option<Secret> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
+    headers.typed_get::<Authorization<Bearer>>().map(|bearer| Secret::new(bearer.token()))
 }
 
 /// RFC 6750, section 3.

@@ -100,6 +100,17 @@ fn migrate_makes_the_folder_of_the_database_and_nothing_else() {
 }
 
 #[test]
+fn apply_warns_of_a_setting_that_has_no_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = "[[organizations]]\nhandle = \"acme\"\nname = \"Acme\"\n[[organizations.connections]]\n\
+                handle = \"idp\"\nname = \"IdP\"\nissuer = \"https://idp.acme.test\"\nclient_id = \"countersign\"\n\
+                client_secret = \"a-secret-0123456789\"\nmfa = \"attested\"\n";
+    std::fs::write(folder.path().join("acme.toml"), file).unwrap();
+    let said = run(&folder, &["apply", "acme.toml"]).unwrap();
+    assert!(said.contains("\nwarn connection acme/idp: mfa = \"attested\" has no effect yet"), "{said}");
+}
+
+#[test]
 fn the_first_operator_is_made_and_shown_as_one() {
     let folder = tempfile::tempdir().unwrap();
     let said = run(&folder, &["account", "create", "--operator", "--username", "ops"]).unwrap();

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
+use headers::authorization::Basic;
+use headers::{Authorization, HeaderMapExt as _};
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
 use url::form_urlencoded;
 
 use super::Idp;
@@ -41,10 +41,11 @@ impl Idp {
     ) -> Result<&Client, ClientAuthError> {
         let (secret, assertion) = (form.get("client_secret"), form.get("client_assertion"));
         let stated = form.get("client_id");
-        let basic = headers.get(AUTHORIZATION).map(|header| basic(header.as_bytes()));
+        let basic = headers.typed_try_get::<Authorization<Basic>>().transpose();
         match (basic, secret, assertion) {
-            (Some(credentials), None, None) => {
-                let (client_id, secret) = credentials.ok_or(ClientAuthError::Malformed)?;
+            (Some(basic), None, None) => {
+                let pair = basic.ok().and_then(|basic| form_decoded(&basic));
+                let (client_id, secret) = pair.ok_or(ClientAuthError::Malformed)?;
                 if stated.is_some_and(|stated| stated != client_id) {
                     return Err(ClientAuthError::Malformed);
                 }
@@ -98,16 +99,9 @@ impl Idp {
     }
 }
 
-/// Client id and secret of an `Authorization: Basic` header, each form-encoded (RFC 6749, section 2.3.1).
-fn basic(header: &[u8]) -> Option<(String, String)> {
-    let (scheme, credentials) = std::str::from_utf8(header).ok()?.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let bytes = base64::engine::general_purpose::STANDARD.decode(credentials.trim()).ok()?;
-    let text = String::from_utf8(bytes).ok()?;
-    let (client_id, secret) = text.split_once(':')?;
-    Some((form_decode(client_id)?, form_decode(secret)?))
+/// Client id and secret of HTTP Basic, each form-encoded (RFC 6749, section 2.3.1).
+fn form_decoded(basic: &Authorization<Basic>) -> Option<(String, String)> {
+    Some((form_decode(basic.username())?, form_decode(basic.password())?))
 }
 
 fn form_decode(text: &str) -> Option<String> {

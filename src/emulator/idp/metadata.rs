@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Idp, tenant_in};
 use crate::emulator::html;
-use crate::emulator::vendor::TENANT;
+use crate::model::TENANT;
 
 impl Idp {
     /// The issuer as a document under this tenant's name says it: with the placeholder where the name stands for any.

@@ -35,11 +35,11 @@ use url::Url;
 use super::directory::Directory;
 use super::fault::{Fault, Faults};
 use super::memory::Shelf;
-use super::vendor::{Habits, TENANT, Vendor};
+use super::vendor::{Habits, Vendor};
 use super::{cookie, html};
 use crate::crypto;
 use crate::crypto::keys::SigningKey;
-use crate::model::{Clock, Random, Timestamp};
+use crate::model::{Clock, Random, TENANT, Timestamp};
 
 /// The largest form that is read, in bytes.
 const MAX_FORM: usize = 64 * 1024;

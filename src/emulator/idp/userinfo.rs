@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use headers::authorization::Bearer;
+use headers::{Authorization, HeaderMapExt as _};
+use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
@@ -14,9 +16,8 @@ use crate::emulator::html;
 
 impl Idp {
     fn userinfo(&self, headers: &HeaderMap) -> Option<Map<String, Value>> {
-        let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-        let bearer = scheme.eq_ignore_ascii_case("bearer");
-        let grant = self.tokens.get(token, self.now()).filter(|_| bearer)?;
+        let bearer = headers.typed_get::<Authorization<Bearer>>()?;
+        let grant = self.tokens.get(bearer.token(), self.now())?;
         let user = self.directory.user(&grant.session.username)?;
         Some(self.userinfo_claims(&grant, user))
     }

@@ -1,8 +1,9 @@
 //! The broker as the sample app sees it: metadata, token endpoint, keys, userinfo.
 
-use base64::Engine as _;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use headers::authorization::{Basic, Bearer, InvalidBearerToken};
+use headers::{Authorization, HeaderMapExt as _};
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Request, StatusCode};
 use serde_json::{Map, Value};
 use url::form_urlencoded::byte_serialize;
@@ -26,6 +27,9 @@ pub(super) enum BrokerError {
     /// A request that cannot be written.
     #[error("the broker's metadata names an address that cannot be asked")]
     Address(#[from] http::Error),
+    /// An access token that no header can carry.
+    #[error("the access token cannot be sent")]
+    AccessToken(#[from] InvalidBearerToken),
     /// Another status than 200.
     #[error("the broker answered {status}{error}")]
     Status { status: StatusCode, error: String },
@@ -106,8 +110,8 @@ impl Broker<'_> {
             now: self.settings.clock.now(),
         };
         let claims = checks::validate(id_token, &keys, &expected)?;
-        let bearer = format!("Bearer {access_token}");
-        let userinfo = self.get(&metadata.userinfo_endpoint, Some(&bearer)).await?;
+        let bearer = Authorization::bearer(access_token)?;
+        let userinfo = self.get(&metadata.userinfo_endpoint, Some(bearer)).await?;
         let userinfo = json::parse_object(&userinfo, MAX_ANSWER)?;
         if userinfo.get("sub") != claims.get("sub") {
             return Err(BrokerError::OtherSubject);
@@ -128,29 +132,28 @@ impl Broker<'_> {
             ("redirect_uri", redirect_uri),
             ("code_verifier", code_verifier),
         ];
-        let request = Request::post(&metadata.token_endpoint)
-            .header(AUTHORIZATION, self.credentials())
+        let mut request = Request::post(&metadata.token_endpoint)
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Bytes::from(form::write(fields)))?;
+        request.headers_mut().typed_insert(self.credentials());
         Ok(json::parse_object(&self.send(request).await?, MAX_ANSWER)?)
     }
 
     /// The app's credentials, each form-encoded (RFC 6749, section 2.3.1).
-    fn credentials(&self) -> String {
+    fn credentials(&self) -> Authorization<Basic> {
         let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
         let (client_id, secret) =
             (encoded(&self.settings.client_id), encoded(self.settings.client_secret.expose()));
-        let credentials = format!("{client_id}:{secret}");
-        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
+        Authorization::basic(&client_id, &secret)
     }
 
-    async fn get(&self, url: &str, authorization: Option<&str>) -> Result<Bytes, BrokerError> {
-        let mut builder = Request::get(url).header(ACCEPT, "application/json");
-        if let Some(authorization) = authorization {
-            builder = builder.header(AUTHORIZATION, authorization);
+    async fn get(&self, url: &str, bearer: Option<Authorization<Bearer>>) -> Result<Bytes, BrokerError> {
+        let mut request = Request::get(url).header(ACCEPT, "application/json").body(Bytes::new())?;
+        if let Some(bearer) = bearer {
+            request.headers_mut().typed_insert(bearer);
         }
-        self.send(builder.body(Bytes::new())?).await
+        self.send(request).await
     }
 
     async fn send(&self, request: Request<Bytes>) -> Result<Bytes, BrokerError> {

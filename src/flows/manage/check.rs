@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::flows::manage::Health;
-use crate::model::{EmailTrust, Organization, Timestamp};
+use crate::model::{ConnectionSettings, EmailTrust, Organization, Timestamp, UpstreamMfa};
 use crate::policy::deadline::{Deadline, WARN_BEFORE, deadline};
 use crate::store::connections::ConnectionRecord;
 use crate::store::{StoreError, connections, organizations};
@@ -17,7 +17,7 @@ const LATE: Duration = Duration::from_mins(5);
 pub enum Verdict {
     /// It works.
     Good,
-    /// It works, and somebody should act soon.
+    /// It works, and somebody should act soon, or expects more of it than it does.
     Warning,
     /// It does not work.
     Bad,
@@ -153,6 +153,10 @@ impl Health {
             texts.push(text.to_owned());
             verdict = Verdict::Bad;
         }
+        if let Some(text) = setting_without_effect(settings) {
+            texts.push(text.to_owned());
+            verdict = if verdict == Verdict::Good { Verdict::Warning } else { verdict };
+        }
         if let Some(end) = record.credential.secret_expires_at {
             match deadline(end, self.core.clock.now()) {
                 Deadline::Far => {}
@@ -182,6 +186,12 @@ impl Health {
         }
         Ok(())
     }
+}
+
+/// What the operator is told of a setting that the broker takes and does not act on yet.
+pub(super) fn setting_without_effect(settings: &ConnectionSettings) -> Option<&'static str> {
+    (settings.mfa == UpstreamMfa::Attested)
+        .then_some("mfa = \"attested\" has no effect yet: the broker does not ask for second factors")
 }
 
 fn warn_of(record: &ConnectionRecord, end: Timestamp) {

@@ -30,8 +30,6 @@ pub struct SessionRow {
     pub current: bool,
     /// The browser's `User-Agent`, as it was at the sign-in.
     pub user_agent: Option<String>,
-    /// The network address of the sign-in.
-    pub address: Option<String>,
     /// The connection's name; `None` for username and password.
     pub via: Option<String>,
     /// When it began.
@@ -121,7 +119,8 @@ impl SessionRow {
     }
 }
 
-/// Marks of browsers in a `User-Agent`.
+/// Marks of browsers in a `User-Agent`. The parsers that exist are unkept or need a database of regular expressions
+/// (`docs/dependencies.md`); a browser that is not named here is shown by its whole text.
 // Order matters: most browsers also carry the marks of those below them.
 const BROWSERS: [(&str, &str); 6] = [
     ("Edg", "Edge"),

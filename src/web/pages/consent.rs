@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use askama::Template;
 
-use super::{Form, Frame, Page, Person, path};
+use super::{Form, Frame, Page, path};
 
 /// An app asks for leave (`OpenID` Connect Core 1.0, section 3.1.2.4). Its name is the frame's `app`, too.
 #[derive(Template)]
@@ -18,8 +18,8 @@ pub struct Consent<'a> {
     pub app: String,
     /// The name of the organization that registered the app.
     pub app_organization: String,
-    /// Who is signed in.
-    pub person: Person,
+    /// Who is signed in: the email, else the username.
+    pub person: String,
     /// The scopes that are asked for, as the app named them.
     pub scopes: Vec<String>,
 }

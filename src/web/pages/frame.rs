@@ -56,8 +56,6 @@ impl Pages {
             organization: None,
             app: None,
             receipt: None,
-            privacy: None,
-            terms: None,
         }
     }
 }
@@ -84,10 +82,6 @@ pub struct Frame<'a> {
     pub app: Option<String>,
     /// The short code under which the attempt can be looked up.
     pub receipt: Option<String>,
-    /// Address of the privacy notice, where the operator has one.
-    pub privacy: Option<String>,
-    /// Address of the terms, where the operator has some.
-    pub terms: Option<String>,
 }
 
 impl<'a> Frame<'a> {
@@ -204,13 +198,4 @@ impl Form {
     pub(in crate::web) fn link(&self, path: &str) -> String {
         self.flow.as_deref().map_or_else(|| path.to_owned(), |flow| path::with_query(path, "flow", flow))
     }
-}
-
-/// Who is signed in, as an identity chip shows it.
-#[derive(Debug, Clone)]
-pub struct Person {
-    /// The email, else the username.
-    pub label: String,
-    /// Where somebody else signs in instead.
-    pub switch: Option<String>,
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use askama::Template;
 
-use super::{AppHome, Form, Frame, Page, Person, path};
+use super::{AppHome, Form, Frame, Page, path};
 
 /// Asks before anything ends (`OpenID` Connect RP-Initiated Logout 1.0, section 2).
 #[derive(Template)]
@@ -14,8 +14,8 @@ pub struct Logout<'a> {
     pub frame: Frame<'a>,
     /// What travels hidden.
     pub form: Form,
-    /// Who is signed in.
-    pub person: Person,
+    /// Who is signed in: the email, else the username.
+    pub person: String,
     /// The name of the connection where the person can be signed out as well, if they are to be asked. The button
     /// sends `scope=upstream` or `scope=local`.
     pub upstream: Option<String>,

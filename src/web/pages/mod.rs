@@ -23,7 +23,7 @@ use std::borrow::Cow;
 pub use account::{Account, SessionRow, SignedInVia};
 pub use consent::Consent;
 pub use error::{AppHome, ErrorPage};
-pub use frame::{Brand, Failure, Form, Frame, Pages, Person};
+pub use frame::{Brand, Failure, Form, Frame, Pages};
 pub use link::{Alternative, Candidate, LinkConfirm, LinkOffer, LinkSide, Merge};
 pub use logout::{Logout, SignedOut};
 pub use own_links::{AddProfile, LedgerRow, MailCode, ProfileRow, Undo, Unlink};

@@ -43,6 +43,15 @@ const PAGES: [&str; 14] = [
     "/nothing",
 ];
 
+/// What gil's browser and app send: `Authorization` with the access token, and `Cookie`.
+async fn credentials_of_gil(world: &World) -> (String, String) {
+    let mut browser = world.browser();
+    let tokens = tokens_of_gil(world, &mut browser).await;
+    let cookies = browser.cookies_of("id.test");
+    let cookies: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    (format!("Bearer {}", text(&tokens, "access_token")), cookies.join("; "))
+}
+
 on_both_databases! {
     async fn row_57_a_token_in_the_place_of_another(kind: Kind) {
         let world = World::new(kind).await;
@@ -275,14 +284,31 @@ on_both_databases! {
 }
 
 on_both_databases! {
+    /// Compression tells by the length what is in an answer beside the text that somebody chose (BREACH, CVE-2013-3587).
+    async fn nothing_that_holds_a_secret_is_compressed(kind: Kind) {
+        let world = World::new(kind).await;
+        let (bearer, cookies) = credentials_of_gil(&world).await;
+        let headers = [("accept-encoding", "gzip, deflate, br, zstd"), ("cookie", &cookies), ("authorization", &bearer)];
+        let network = &world.app.network;
+        for path in ENDPOINTS.into_iter().chain(PAGES) {
+            for method in [Method::GET, Method::POST] {
+                let answer = send(network, method.clone(), path, &headers, "").await;
+                assert!(!answer.headers().contains_key(header::CONTENT_ENCODING), "{method} {path}");
+            }
+        }
+        let page = send(network, Method::GET, "/account", &headers, "").await;
+        let page = String::from_utf8(page.into_body().to_vec()).unwrap();
+        assert!(page.contains("gil"), "{page}");
+        let (_, rest) = page.split_once("rel=\"stylesheet\" href=\"").unwrap();
+        let style = send(network, Method::GET, rest.split_once('"').unwrap().0, &headers, "").await;
+        assert_eq!(style.headers()[header::CONTENT_ENCODING], "gzip", "what is public may be");
+    }
+}
+
+on_both_databases! {
     async fn row_61_scripts_of_other_origins(kind: Kind) {
         let world = World::new(kind).await;
-        let mut browser = world.browser();
-        let tokens = tokens_of_gil(&world, &mut browser).await;
-        let bearer = format!("Bearer {}", text(&tokens, "access_token"));
-        let cookies = browser.cookies_of("id.test");
-        let cookies: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let cookies = cookies.join("; ");
+        let (bearer, cookies) = credentials_of_gil(&world).await;
         let mut line = world.app.network.dial(&ISSUER.parse().unwrap()).await;
         let before = Evidence::now(&world.app).await;
         for origin in ["https://evil.test", "null", "https://id.test.evil.test", "https://evilid.test", "http://id.test", ISSUER] {

@@ -41,6 +41,20 @@ on_both_databases! {
 }
 
 on_both_databases! {
+    async fn a_setting_without_effect_is_told_by_the_connection_that_has_it(kind: Kind) {
+        let office = Office::new(kind).await;
+        let warnings = [
+            "connection acme/okta: mfa = \"attested\" has no effect yet: the broker does not ask for second factors",
+        ];
+        assert_eq!(office.dry_run(ACME).await.warnings, warnings);
+        assert_eq!(office.apply(ACME).await.warnings, warnings);
+        assert_eq!(office.apply(ACME).await.warnings, warnings, "also where nothing changes");
+        let claim = ACME.replace("mfa = \"attested\"", "mfa = \"claim\"");
+        assert!(office.apply(&claim).await.warnings.is_empty());
+    }
+}
+
+on_both_databases! {
     async fn each_changed_object_is_one_record_and_the_others_stay(kind: Kind) {
         let office = Office::new(kind).await;
         office.apply(ACME).await;

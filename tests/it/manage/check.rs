@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tracing::level_filters::LevelFilter;
 
 use super::{ACME, MASTER_KEY, Office};
+use crate::harness::beta::Beta;
 use crate::harness::database::Kind;
 use crate::harness::log::Log;
 use crate::harness::pki::Authority;
@@ -73,6 +74,19 @@ on_both_databases! {
         let checks = findings(&office, &wrong).await;
         assert_eq!(verdict(&checks, "keys").0, Verdict::Bad);
         assert_eq!(office.database.count_rows(&tables).await, before);
+    }
+}
+
+on_both_databases! {
+    async fn a_setting_without_effect_is_a_warning_of_a_connection_that_works(kind: Kind) {
+        let beta = Beta::new(kind).await;
+        for (setting, expected) in [("mfa = \"claim\"", Verdict::Good), ("mfa = \"attested\"", Verdict::Warning)] {
+            beta.apply(setting).await;
+            let checks = beta.world.app.broker.check().await.unwrap();
+            let (found, finding) = verdict(&checks, "connection beta/beta-idp");
+            let is_told = finding.contains("mfa = \"attested\" has no effect yet");
+            assert_eq!((found, is_told), (expected, expected == Verdict::Warning), "{finding}");
+        }
     }
 }
 

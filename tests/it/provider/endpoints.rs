@@ -194,7 +194,18 @@ on_both_databases! {
             assert_eq!(response.status(), 204, "{path}");
             assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*", "{path}");
             assert!(!response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS), "{path}");
+            let said = |name| response.headers()[name].to_str().unwrap();
+            let list = |name| said(name).split(',').map(str::trim).collect::<Vec<_>>();
+            assert_eq!(list(header::ACCESS_CONTROL_ALLOW_METHODS), ["GET", "POST"], "{path}");
+            assert_eq!(list(header::ACCESS_CONTROL_ALLOW_HEADERS), ["authorization", "content-type"], "{path}");
+            assert_eq!(said(header::ACCESS_CONTROL_MAX_AGE), "3600", "{path}");
         }
+        // The answer itself can be read, with the reason for a 401, and no cache has to keep it once for each origin.
+        let response = send(&world, Method::GET, "/oauth2/userinfo", &foreign, "").await;
+        assert_eq!(response.status(), 401);
+        assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+        assert_eq!(response.headers()[header::ACCESS_CONTROL_EXPOSE_HEADERS], "www-authenticate");
+        assert!(!response.headers().contains_key(header::VARY));
         for path in ["/oauth2/authorize", "/oauth2/introspect", "/oauth2/logout"] {
             let response = send(&world, Method::OPTIONS, path, &foreign, "").await;
             assert!(!response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), "{path}");

@@ -13,6 +13,7 @@ use crate::flows::directory::DIRECTORY_TOPIC;
 use crate::flows::evidence::Event;
 use crate::flows::manage::Organizations;
 use crate::flows::manage::apply::connection::check_trusted_domains;
+use crate::flows::manage::check::setting_without_effect;
 use crate::flows::manage::document::{WantedDomain, WantedOrganization, WantedPassword};
 use crate::flows::manage::read::{Rules, read_files};
 use crate::flows::refusal::private_detail;
@@ -86,6 +87,8 @@ impl fmt::Display for ApplyReport {
 pub struct ApplyReport {
     /// One an object, in the order of the files.
     pub lines: Vec<Line>,
+    /// What the files ask for and does not happen, each in a sentence that names the object.
+    pub warnings: Vec<String>,
 }
 
 /// What was applied so far, and for whom.
@@ -161,8 +164,9 @@ impl Organizations {
         for organization in &wanted {
             check_trusted_domains(&mut tx, organization).await?;
         }
+        let warnings = wanted.iter().flat_map(warnings).collect();
         if dry_run {
-            return Ok(ApplyReport { lines: report.lines });
+            return Ok(ApplyReport { lines: report.lines, warnings });
         }
         if wanted.iter().any(|organization| !organization.apps.is_empty()) {
             self.keys.extend_retired_keys(&mut tx).await?;
@@ -170,7 +174,7 @@ impl Organizations {
         changes::insert_change(&mut tx, DIRECTORY_TOPIC, self.core.clock.now()).await?;
         tx.commit().await?;
         self.core.directory.forget();
-        Ok(ApplyReport { lines: report.lines })
+        Ok(ApplyReport { lines: report.lines, warnings })
     }
 
     /// The hashes of the passwords that are not the stored ones already. Hashing is slow, so it happens before the
@@ -400,6 +404,14 @@ impl Organizations {
             ApplyError::Refused(format!("domain {domain}: the organization {org} has no connection {handle}"))
         })
     }
+}
+
+/// What an organization's file asks of its connections and the broker does not do yet.
+fn warnings(organization: &WantedOrganization) -> impl Iterator<Item = String> {
+    organization.connections.iter().filter_map(|connection| {
+        let text = setting_without_effect(&connection.settings)?;
+        Some(format!("connection {}/{}: {text}", organization.handle, connection.handle))
+    })
 }
 
 /// Refuses one more where there are as many as an organization may have.

@@ -2,12 +2,9 @@
 failed-title = Problem: { $title }
 site = Countersign
 languages = Sprachen
-privacy = Datenschutz
-terms = Nutzungsbedingungen
 receipt = Code
 continue-to = weiter zu { $app }
 continue = Weiter
-not-you = nicht Sie?
 or = oder
 moment = { $day }. { $month ->
     [1] Januar

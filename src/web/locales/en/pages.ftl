@@ -2,12 +2,9 @@
 failed-title = Problem: { $title }
 site = Countersign
 languages = Languages
-privacy = Privacy
-terms = Terms
 receipt = Code
 continue-to = to continue to { $app }
 continue = Continue
-not-you = not you?
 or = or
 moment = { $day } { $month ->
     [1] January

@@ -39,7 +39,6 @@ impl<'a> Samples<'a> {
         let mut frame = self.pages.frame(self.locale, here);
         frame.app = Some(self.noun("Notes"));
         frame.organization = self.noun.map(brand);
-        frame.privacy = Some("https://acme.test/privacy".into());
         frame
     }
 
@@ -58,8 +57,8 @@ impl<'a> Samples<'a> {
         Form { token: self.noun("token"), flow: Some(self.noun("flow-handle")) }
     }
 
-    fn person(&self) -> Person {
-        Person { label: self.noun("bob@acme.test"), switch: Some("/signin?flow=x&switch=1".into()) }
+    fn person(&self) -> String {
+        self.noun("bob@acme.test")
     }
 
     fn app(&self) -> AppHome {
@@ -298,7 +297,6 @@ impl<'a> Samples<'a> {
             value: self.noun("ses_1"),
             current,
             user_agent: Some(self.noun(user_agent)),
-            address: Some(self.noun("2001:db8::4:17")),
             via,
             signed_in: Timestamp::from_unix_seconds(1_761_200_000),
             last_used: Timestamp::from_unix_seconds(1_763_898_180),
