@@ -9,14 +9,11 @@ use super::error::{EndpointError, FlowError};
 use super::evidence::Event;
 use super::refusal::{AuditReason, PublicCode, Reason, refused};
 use super::visit::{Answer, Visit};
-use crate::model::{CLOCK_SKEW, Connection, ConnectionId, Purpose, Session};
+use crate::model::{CLOCK_SKEW, ConnectionId, Purpose, Session};
 use crate::protocol::jose::Jwk;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 use crate::store::{StoreError, Tx, apps, grants, sessions};
 use crate::upstream::LogoutTarget;
-
-/// What stands in an issuer for the tenant.
-const TENANT: &str = "{tenantid}";
 
 impl Broker {
     /// Takes a logout token: ends the sessions that it names, each token once.
@@ -92,7 +89,7 @@ impl Broker {
         let Some((issuer, sid)) = named.filter(|_| parameters.first_repeated().is_none()) else {
             return Err(refused(event, PublicCode::InvalidRequest, Reason::IssOrSidMissing));
         };
-        if !is_issuer(&entry.connection, issuer) {
+        if !entry.connection.allows_issuer(issuer) {
             return Err(refused(event, PublicCode::InvalidRequest, Reason::IssMismatch));
         }
         let open = {
@@ -128,7 +125,7 @@ impl Broker {
         if parameters.first_repeated().is_some() {
             return Err(refused(event, PublicCode::InvalidRequest, Reason::ParameterRepeated));
         }
-        if parameters.get("iss").is_some_and(|issuer| !is_issuer(&entry.connection, issuer)) {
+        if parameters.get("iss").is_some_and(|issuer| !entry.connection.allows_issuer(issuer)) {
             return Err(refused(event, PublicCode::InvalidRequest, Reason::IssMismatch));
         }
         let purpose = match parameters.get("target_link_uri") {
@@ -224,15 +221,4 @@ async fn list_named(
         of_sid.retain(|session| of_subject.iter().any(|other| other.id == session.id));
     }
     Ok(of_sid)
-}
-
-/// Whether `issuer` is the connection's, or that of one of its tenants.
-fn is_issuer(connection: &Connection, issuer: &str) -> bool {
-    let known = &connection.issuer;
-    let tenants = &connection.settings.tenants;
-    if known.contains(TENANT) {
-        tenants.iter().any(|tenant| known.replace(TENANT, tenant) == issuer)
-    } else {
-        known == issuer
-    }
 }
