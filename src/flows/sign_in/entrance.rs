@@ -57,10 +57,7 @@ impl SignIn {
         if parameters.first_repeated().is_some() {
             return Err(refused(event, PublicCode::InvalidRequest, Reason::ParameterRepeated));
         }
-        if parameters
-            .get("iss")
-            .is_some_and(|issuer| !crate::flows::sso::logout::is_issuer(&entry.connection, issuer))
-        {
+        if parameters.get("iss").is_some_and(|issuer| !entry.connection.allows_issuer(issuer)) {
             return Err(refused(event, PublicCode::InvalidRequest, Reason::IssMismatch));
         }
         let purpose = match parameters.get("target_link_uri") {

@@ -8,14 +8,11 @@ use crate::flows::evidence::Event;
 use crate::flows::refusal::{EndpointError, FlowError, PublicCode, Reason, refused, refused_app};
 use crate::flows::sso::Sso;
 use crate::flows::visit::Visit;
-use crate::model::{CLOCK_SKEW, Connection, ConnectionId, Session};
+use crate::model::{CLOCK_SKEW, ConnectionId, Session};
 use crate::protocol::jose::Jwk;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 use crate::store::{StoreError, Tx, grants, sessions};
 use crate::upstream::LogoutTarget;
-
-/// What stands in an issuer for the tenant.
-const TENANT: &str = "{tenantid}";
 
 /// What an identity provider is told whose logout token ends nothing, whatever is wrong with it.
 const NO_LOGOUT_TOKEN: OAuthError =
@@ -81,7 +78,7 @@ impl Sso {
         let Some((issuer, sid)) = named.filter(|_| parameters.first_repeated().is_none()) else {
             return Err(refused(event, PublicCode::InvalidRequest, Reason::IssOrSidMissing));
         };
-        if !is_issuer(&entry.connection, issuer) {
+        if !entry.connection.allows_issuer(issuer) {
             return Err(refused(event, PublicCode::InvalidRequest, Reason::IssMismatch));
         }
         let open = {
@@ -169,15 +166,4 @@ async fn list_named(
         of_sid.retain(|session| of_subject.iter().any(|other| other.id == session.id));
     }
     Ok(of_sid)
-}
-
-/// Whether `issuer` is the connection's, or that of one of its tenants.
-pub(in crate::flows) fn is_issuer(connection: &Connection, issuer: &str) -> bool {
-    let known = &connection.issuer;
-    let tenants = &connection.settings.tenants;
-    if known.contains(TENANT) {
-        tenants.iter().any(|tenant| known.replace(TENANT, tenant) == issuer)
-    } else {
-        known == issuer
-    }
 }

@@ -82,7 +82,7 @@ on_both_databases! {
         let beta = Beta::new(kind).await;
         for (setting, expected) in [("mfa = \"claim\"", Verdict::Good), ("mfa = \"attested\"", Verdict::Warning)] {
             beta.apply(setting).await;
-            let checks = beta.world.app.broker.check().await.unwrap();
+            let checks = beta.world.app.broker.health.check().await.unwrap();
             let (found, finding) = verdict(&checks, "connection beta/beta-idp");
             let is_told = finding.contains("mfa = \"attested\" has no effect yet");
             assert_eq!((found, is_told), (expected, expected == Verdict::Warning), "{finding}");

@@ -16,8 +16,8 @@ use crate::flows::manage::document::{
 };
 use crate::model::{
     Capabilities, ClaimMapping, ConnectionSettings, Contact, Email, EmailTrust, Freshness, Handle,
-    OrganizationPolicy, OwnedDomain, Plan, Role, Routing, Secret, Timestamp, Username, Waiver, is_like_an_id,
-    is_shared_issuer,
+    OrganizationPolicy, OwnedDomain, Plan, Role, Routing, Secret, TENANT, Timestamp, Username, Waiver,
+    is_like_an_id, is_shared_issuer,
 };
 use crate::policy::link::EXPECTED_CLAIMS;
 use crate::policy::link::replacement::{SUBJECT, is_identifier};
@@ -202,7 +202,7 @@ fn connection_key(table: &Table<'_>) -> Option<WantedKey> {
 }
 
 fn check_issuer(table: &Table<'_>, key: &str, issuer: &str) {
-    let plain = issuer.replace("{tenantid}", "tenantid");
+    let plain = issuer.replace(TENANT, "tenantid");
     let good = url::Url::parse(&plain).is_ok_and(|url| {
         url.scheme() == "https"
             && url.query().is_none()
@@ -216,7 +216,7 @@ fn check_issuer(table: &Table<'_>, key: &str, issuer: &str) {
 
 /// A provider that serves many organizations under one issuer says only by a claim whose person it is.
 fn check_shared(table: &Table<'_>, issuer: &str, settings: &ConnectionSettings, enabled: bool) {
-    let template = issuer.contains("{tenantid}");
+    let template = issuer.contains(TENANT);
     let bounded = !settings.required_claims.is_empty() || (template && !settings.tenants.is_empty());
     if is_shared_issuer(issuer) && enabled && !bounded {
         let what = "is shared by many organizations, so a claim must say which people are yours";
