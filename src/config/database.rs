@@ -35,7 +35,7 @@ impl Section for Database {
             reader.refuse(
                 key,
                 Complaint::with_remedy(
-                    "names no database that is known",
+                    "names an unknown kind of database",
                     "begin it with sqlite:// or postgres://",
                 ),
             );
@@ -47,7 +47,7 @@ impl Section for Database {
             );
         }
         if self.max_connections == 0 {
-            reader.refuse("max_connections", Complaint::with_remedy("0 is too little", "give at least 1"));
+            reader.refuse("max_connections", Complaint::with_remedy("0 is too small", "give at least 1"));
         }
     }
 }

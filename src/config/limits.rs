@@ -41,10 +41,7 @@ impl Section for Limits {
             if value < least {
                 reader.refuse(
                     key,
-                    Complaint::with_remedy(
-                        format!("{value} is too little"),
-                        format!("give at least {least}"),
-                    ),
+                    Complaint::with_remedy(format!("{value} is too small"), format!("give at least {least}")),
                 );
             }
         }

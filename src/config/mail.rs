@@ -71,7 +71,7 @@ impl Section for Mail {
             let remedy = "use `starttls` or `implicit`; `none` is for a mail server on this machine";
             reader.refuse(
                 "smtp_tls",
-                Complaint::with_remedy("would send mails in clear over a network", remedy),
+                Complaint::with_remedy("would send mails unencrypted over a network", remedy),
             );
         }
     }

@@ -33,7 +33,7 @@ section! {
 impl Section for Passwords {
     fn check(&self, reader: &Reader<'_>) {
         if self.max_parallel == Some(0) {
-            reader.refuse("max_parallel", Complaint::with_remedy("0 is too little", "give at least 1"));
+            reader.refuse("max_parallel", Complaint::with_remedy("0 is too small", "give at least 1"));
         }
     }
 }

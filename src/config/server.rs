@@ -73,7 +73,7 @@ impl Setting for PublicUrl {
                 "write it like \"https://login.example.com\"",
             )
         };
-        let url = Url::parse(text).map_err(|error| refuse(&format!("is no URL ({error})")))?;
+        let url = Url::parse(text).map_err(|error| refuse(&format!("is not a URL ({error})")))?;
         if url.scheme() != "https" {
             return Err(refuse("is not https"));
         }

@@ -81,7 +81,7 @@ pub enum DirectoryError {
     #[error("{0}")]
     Syntax(String),
     /// Two users or two clients that could not be told apart.
-    #[error("{kind} `{name}` stands twice")]
+    #[error("{kind} `{name}` is given twice")]
     Twice {
         /// `client`, `username` or `email`.
         kind: &'static str,

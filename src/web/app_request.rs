@@ -110,7 +110,7 @@ fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, Secret)>, OA
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
     match decode_basic(value) {
         Some(pair) => Ok(Some(pair)),
-        None => Err(OAuthError::new(ErrorCode::InvalidClient, "the Authorization header is no HTTP Basic")),
+        None => Err(OAuthError::new(ErrorCode::InvalidClient, "the Authorization header is not HTTP Basic")),
     }
 }
 

@@ -95,9 +95,9 @@ pub const fn helper(code: &PublicCode) -> Option<Helper> {
         PublicCode::InvalidRequest | PublicCode::UnknownClient | PublicCode::RedirectUriMismatch => {
             Some(Helper::App)
         }
-        PublicCode::IdpRefused
-        | PublicCode::IdpUnreachable(_)
-        | PublicCode::IdpAnswerInvalid => Some(Helper::Administrator),
+        PublicCode::IdpRefused | PublicCode::IdpUnreachable(_) | PublicCode::IdpAnswerInvalid => {
+            Some(Helper::Administrator)
+        }
         PublicCode::TooManyAccounts | PublicCode::PersonUnclear => Some(Helper::Named),
         PublicCode::BadCredentials
         | PublicCode::PasswordTooLong

@@ -24,7 +24,7 @@ pub(super) enum BrokerError {
     #[error("the broker does not answer: {0}")]
     Fetch(#[from] FetchError),
     /// A request that cannot be written.
-    #[error("the broker's metadata names an address that cannot be asked")]
+    #[error("the broker's metadata names an address that cannot be called")]
     Address(#[from] http::Error),
     /// Another status than 200.
     #[error("the broker answered {status}{error}")]
@@ -45,7 +45,7 @@ pub(super) enum BrokerError {
     #[error("the ID token is refused: {0}")]
     Token(#[from] TokenError),
     /// Userinfo about somebody else.
-    #[error("userinfo is about somebody else than the ID token")]
+    #[error("userinfo and the ID token are about different users")]
     OtherSubject,
 }
 
