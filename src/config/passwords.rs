@@ -17,8 +17,8 @@ crate::words! {
 section! {
     /// The rules for passwords, and how much work goes into hashing them.
     pub struct Passwords in "passwords" {
-        /// The rules for new passwords: `classic` (8 to 64 characters, upper and lower case and a digit, and by a
-        /// mailed link none of the last three) or `nist` (15 or more, no composition rules).
+        /// The rules for new passwords: `classic` (8 to 64 characters, with upper and lower case and a digit; a user
+        /// who follows a mailed link cannot choose one of the last three) or `nist` (15 or more, no composition rules).
         key policy: PasswordPolicy = "classic";
         /// How many passwords are hashed at once. If absent, one for each processor core.
         optional max_parallel: usize = "2";
