@@ -213,9 +213,9 @@ mod tests {
         );
         let errors = Directory::from_toml(&text).unwrap_err();
         let wanted = [
-            "client `countersign` stands twice",
-            "username `bob` stands twice",
-            "email `bob@acme.test` stands twice",
+            "client `countersign` is given twice",
+            "username `bob` is given twice",
+            "email `bob@acme.test` is given twice",
             "client `bare` needs either client_secret or jwks",
             "client `bare`: `/callback` is not an absolute URI without a fragment",
             "client `bare`: `https://a.test/#f` is not an absolute URI without a fragment",
