@@ -14,7 +14,11 @@ use crate::store::{Database, keys};
 /// What a start would find; `embedded`: a start without a configuration file.
 pub async fn check(config: &Config, environment: &Environment, embedded: bool) -> Vec<Check> {
     let mut checks = if embedded && first_certificate::is_due(config) {
-        vec![Check::new("certificates", Verdict::Good, "none yet; the first start makes one to try it")]
+        vec![Check::new(
+            "certificates",
+            Verdict::Good,
+            "none yet; the first start makes one for trying it out",
+        )]
     } else {
         check_certificates(config, environment.clock.now())
     };
@@ -37,7 +41,7 @@ fn check_certificates(config: &Config, now: Timestamp) -> Vec<Check> {
     for (name, end) in certificates.ends() {
         let (verdict, finding) = match end {
             Some(end) => (deadline(end, now).into(), format!("ends on {end}")),
-            None => (Verdict::Warning, "its end cannot be read".to_owned()),
+            None => (Verdict::Warning, "its expiry date cannot be read".to_owned()),
         };
         checks.push(Check::new(format!("certificate {name}"), verdict, finding));
     }
@@ -52,8 +56,7 @@ async fn look(config: &Config, environment: &Environment, checks: &mut Vec<Check
     let engine = database.engine_name();
     let missing = database.count_missing_migrations().await?;
     if missing > 0 {
-        let finding =
-            format!("{engine} answers; {missing} migrations are due, and the next start makes them");
+        let finding = format!("{engine} answers; the next start runs {missing} migrations");
         checks.push(Check::new("database", Verdict::Good, finding));
         return Ok(());
     }

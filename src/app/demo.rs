@@ -128,26 +128,26 @@ fn greet(plan: &DemoPlan, folder: &Folder, say: &mut (dyn FnMut(&str) + Send)) {
     for organization in [&plan.acme, &plan.globex] {
         let one = &organization.person;
         say(&format!(
-            "  Use custom domain \"{}\": signs in at the emulated {} of {}",
+            "  Use custom domain \"{}\": you sign in at {2}'s {1} (emulated)",
             organization.domain, organization.vendor, organization.name
         ));
         say(&person(one.username, one.password.expose()));
     }
-    say("  With a password at the broker itself:");
+    say("  With a username and password at the broker:");
     say(&person(plan.local.username, plan.local.password.expose()));
     let (at_provider, local) = (&plan.linker.at_provider, &plan.linker.local);
     say(&format!(
-        "  To link: {} signs in at {}'s provider, and has a password too:",
+        "  To link accounts: {} signs in at {}'s provider and also has a password:",
         local.name, plan.acme.name
     ));
-    say(&format!("{}   there", person(at_provider.username, at_provider.password.expose())));
+    say(&format!("{}   at the provider", person(at_provider.username, at_provider.password.expose())));
     say(&format!("{}   at the broker", person(local.username, local.password.expose())));
     say("");
     say(&format!("  The broker:        {}", plan.issuer()));
     say(&format!("  Mails it has sent: {}", plan.mails));
     say(&format!("  Everything above:  {}", folder.path("demo.json").display()));
     say(&format!(
-        "  Your browser will warn: the certificates are by the demo's own authority, {}",
+        "  Your browser will warn you, because the certificates come from the demo's own authority: {}",
         folder.path("ca.pem").display()
     ));
     say("");
@@ -206,7 +206,7 @@ fn demo_config(root: &Path, plan: &DemoPlan) -> String {
     let path = |name: &str| toml::Value::String(root.join(name).display().to_string());
     let database = toml::Value::String(format!("sqlite://{}", root.join("demo.db").display()));
     format!(
-        "# Written by `countersign demo`; made anew at each start.\n\
+        "# Written by `countersign demo` at each start.\n\
          [server]\npublic_url = \"{}\"\nlisten = \"127.0.0.1:{port}\"\nmanagement_listen = \"127.0.0.1:9090\"\n\
          drain_notice = \"0s\"\n\n\
          [tls]\ncerts_dir = {}\n\n[database]\nurl = {database}\n\n[secrets]\nmaster_key_file = {}\n\n\

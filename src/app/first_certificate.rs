@@ -53,8 +53,9 @@ pub fn make(config: &Config) -> Result<Option<String>, AuthorityError> {
     authority.issue(folder, host)?;
     fs::write(folder.join(AUTHORITY), authority.pem())?;
     Ok(Some(format!(
-        "There was no certificate in {folder}: one for {host} was made, by an authority of its own ({folder}/{AUTHORITY}). \
-         Put a real one there instead as NAME.crt and NAME.key, and remove default.crt and default.key.",
+        "There was no certificate in {folder}, so one for {host} was made. It is signed by an authority of its own \
+         ({folder}/{AUTHORITY}). Before real use, put your own pair there as NAME.crt and NAME.key, and remove \
+         default.crt and default.key.",
         folder = folder.display()
     )))
 }

@@ -266,9 +266,9 @@ fn metrics_of(broker: &Broker) -> Metrics {
         registry.register("database_statement_seconds", help, seconds);
     }
     let queue = broker.core.queue().figures();
-    registry.register("job_runs", "Runs of queued jobs, by what they came to", queue.runs);
-    registry.register("jobs_waiting", "Queued jobs that wait or are being done", queue.waiting);
-    let help = "For how long the oldest due job has not been taken";
+    registry.register("job_runs", "Runs of queued jobs, by outcome", queue.runs);
+    registry.register("jobs_waiting", "Queued jobs that are waiting or running", queue.waiting);
+    let help = "For how long the oldest due job has been waiting";
     registry.register("jobs_overdue_seconds", help, queue.overdue_seconds);
     registry.register("jobs_dead", "Queued jobs that were given up within a week", queue.dead);
     metrics

@@ -11,12 +11,12 @@ use crate::model::{Account, Email, Handle, LedgerId, Secret, Username};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// List an organization's accounts, or those that belong to none, such as the operators'.
+    /// List an organization's accounts, or the accounts outside all organizations, such as those of operators.
     List {
-        /// The organization's handle; without it the accounts that belong to none.
+        /// The organization's handle. Without it, the accounts outside all organizations.
         #[arg(long)]
         organization: Option<Handle>,
-        /// So many at most.
+        /// How many to list at most.
         #[arg(long, default_value_t = 1_000)]
         limit: i64,
     },
@@ -25,9 +25,9 @@ pub(super) enum Command {
         /// Username or id.
         name: String,
     },
-    /// Make an account with a password.
+    /// Create an account with a password.
     Create(Create),
-    /// Disable an account: it signs in nowhere, and its sessions end.
+    /// Disable an account: its user can no longer sign in, and its sessions end.
     Disable {
         /// Username or id.
         name: String,
@@ -37,13 +37,13 @@ pub(super) enum Command {
         /// Username or id.
         name: String,
     },
-    /// Show what was linked to an account, merged into it, and taken off it.
+    /// Show what was linked to an account, merged into it and unlinked from it.
     Links {
         /// Username or id.
         name: String,
     },
-    /// Undo a link or a merge that is not older than 30 days. Identities come back, authority does not; sessions that
-    /// began since end.
+    /// Undo a link or a merge of the last 30 days. Identities come back, but roles and other rights do not. Sessions
+    /// that began since then end.
     UndoLink {
         /// The entry's id, as `account links` shows it.
         #[arg(value_name = "LEDGER_ID")]
@@ -59,16 +59,16 @@ pub(super) struct Create {
     /// The email address.
     #[arg(long)]
     email: Option<Email>,
-    /// The organization's handle; without it the account belongs to none.
+    /// The organization's handle. Without it, the account belongs to no organization.
     #[arg(long)]
     organization: Option<Handle>,
-    /// It is an operator's: it administers the deployment, and belongs to no organization.
+    /// Make it an operator's account, which administers the deployment and belongs to no organization.
     #[arg(long, conflicts_with_all = ["organization", "administrator"])]
     operator: bool,
-    /// It administers its organization.
+    /// Make it an administrator of its organization.
     #[arg(long, requires = "organization")]
     administrator: bool,
-    /// A file with the password; without it one is made and printed once.
+    /// A file with the password. Without it, the command creates a password and prints it once.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 }
@@ -116,8 +116,8 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
             say(&format!("{} {} of {} undone", entry.id, entry.kind.as_str(), entry.account));
             for account in without_password {
                 say(&format!(
-                    "{account} has its username back, without a password, and no link to set one was mailed: set one with \
-                     apply"
+                    "{account} has its username back, but no password, and no link to set one was mailed: set a password \
+                     with apply"
                 ));
             }
         }
@@ -144,7 +144,7 @@ fn show(view: &AccountView) {
     say(&format!("organization {organization}"));
     say(&format!("roles {}", roles(&view.account)));
     if let Some(into) = view.merged_into {
-        say(&format!("merged into {into}; nobody signs in to this account"));
+        say(&format!("merged into {into}; nobody can sign in to this account"));
     }
     for profile in &view.profiles {
         say(&format!("signs in by {profile}"));

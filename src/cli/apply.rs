@@ -8,10 +8,10 @@ use super::{OPERATOR, Shared, read_file, say};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The files, read together.
+    /// The files. They are applied together.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Say what would change, and change nothing.
+    /// Show what would change, without changing it.
     #[arg(long)]
     dry_run: bool,
 }
@@ -35,7 +35,7 @@ pub(super) async fn run(shared: &Shared, arguments: Arguments) -> Result<()> {
     }
     say(&report.to_string());
     if arguments.dry_run {
-        say("nothing was changed: this was a dry run");
+        say("this was a dry run: nothing was changed");
     }
     broker.housekeeping.close().await;
     Ok(())

@@ -8,12 +8,12 @@ use crate::model::Handle;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Write the audit log as JSON Lines, oldest first.
+    /// Print the audit log as JSON Lines, oldest first.
     Export {
-        /// Only an organization's records.
+        /// Only the records of this organization.
         #[arg(long)]
         organization: Option<Handle>,
-        /// Only what happened under the code that a person saw.
+        /// Only the records with this receipt: the code that a page showed to the user.
         #[arg(long)]
         receipt: Option<String>,
         /// Only what was done to an account, by its username or id.

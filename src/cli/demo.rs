@@ -12,10 +12,10 @@ use crate::telemetry::Format;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Do a brokered and a local sign-in without a browser, print every hop, and end.
+    /// Sign in without a browser, through a provider and with a password, print every step, and exit.
     #[arg(long)]
     tour: bool,
-    /// Where the demo keeps its files.
+    /// The folder for the demo's files.
     #[arg(long, value_name = "DIR", default_value = "data/demo")]
     data: PathBuf,
 }

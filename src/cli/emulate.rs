@@ -14,18 +14,18 @@ use crate::telemetry::Format;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Whose habits it has: okta, entra, google, keycloak, adfs or ping.
+    /// The vendor to emulate: okta, entra, google, keycloak, adfs or ping.
     vendor: Vendor,
-    /// Where it listens.
+    /// The address and port on which it listens.
     #[arg(long, default_value = "127.0.0.1:9001")]
     listen: SocketAddr,
     /// The file with its users and clients.
     #[arg(long, value_name = "FILE")]
     users: PathBuf,
-    /// What goes wrong there; may be given several times.
+    /// A fault to simulate. You can give several.
     #[arg(long = "fault", value_name = "NAME", value_parser = faults())]
     faults: Vec<Fault>,
-    /// The folder with its certificate; made there when absent.
+    /// The folder with its certificate. If there is none, the command creates one.
     #[arg(long, value_name = "DIR", default_value = "data/emulator")]
     certs: PathBuf,
 }

@@ -6,9 +6,9 @@ use super::{OPERATOR, Shared, say};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// List the signing keys with the times of their lives.
+    /// List the signing keys, and when each of them signs.
     List,
-    /// Make a successor for every signing key: published now, signing later.
+    /// Create a successor for every signing key. It is published now and signs later.
     Rotate,
 }
 

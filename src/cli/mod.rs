@@ -32,7 +32,7 @@ const OPERATOR: Caller = Caller::Operator(None);
 #[derive(Debug, Parser)]
 #[command(name = "countersign", version, about = "An OpenID Connect identity broker", long_about = None)]
 pub struct Arguments {
-    /// The configuration file; without it, the defaults and `COUNTERSIGN__SECTION__KEY` variables.
+    /// The configuration file. Without it, the defaults and the variables `COUNTERSIGN__SECTION__KEY` apply.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -41,7 +41,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run everything on this machine, to try it: broker, two emulated identity providers, a sample app.
+    /// Try it on this machine: runs the broker, two emulated identity providers and a sample app.
     Demo(demo::Arguments),
     /// Bring the database up to date, then serve.
     Serve,
@@ -49,18 +49,18 @@ enum Command {
     Apply(apply::Arguments),
     /// Write all organizations as a file that `apply` reads.
     Export,
-    /// Look at configuration, certificates, database, keys and every connection.
+    /// Check the configuration, certificates, database, keys and every connection.
     Check,
-    /// The broker's own signing keys.
+    /// Manage the broker's own signing keys.
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Accounts of people.
+    /// Manage users' accounts.
     #[command(subcommand)]
     Account(account::Command),
-    /// Sessions of people.
+    /// Manage users' sessions.
     #[command(subcommand)]
     Session(session::Command),
-    /// The audit log.
+    /// Read the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
     /// Run one emulated identity provider.
@@ -117,7 +117,7 @@ fn say(line: &str) {
     if let Err(error) = writeln!(io::stdout(), "{line}")
         && error.kind() != io::ErrorKind::BrokenPipe
     {
-        let _ = writeln!(io::stderr(), "countersign: the answer cannot be written: {error}");
+        let _ = writeln!(io::stderr(), "countersign: the output cannot be written: {error}");
         std::process::exit(1);
     }
 }

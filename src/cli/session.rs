@@ -7,7 +7,7 @@ use crate::model::SessionId;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// List the living sessions of an account.
+    /// List an account's sessions that have not ended.
     List {
         /// Username or id of the account.
         account: String,

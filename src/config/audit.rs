@@ -33,13 +33,14 @@ impl Setting for Keep {
 }
 
 section! {
-    /// How long the audit log is kept in the database.
+    /// How long the audit log stays in the database.
     pub struct Audit in "audit" {
-        /// `forever`, or a term such as `400d`, at least `30d`. Each day (UTC) that has been over for so long is written to
-        /// a file in `export_folder`, and then removed from the database. With several nodes, set a term on one of them, or
-        /// give all of them one folder.
+        /// `forever`, or a term such as `400d`, of at least `30d`. When the term of a day (UTC) is over, the broker
+        /// writes the day to a file in `export_folder` and removes it from the database. With several nodes, set a term
+        /// on one of them, or give all of them the same folder.
         key keep: Keep = "forever";
-        /// The folder for exported days, as an absolute path; needed with a term. It is closed to other users.
+        /// The folder for exported days, as an absolute path. It is needed with a term. The broker closes it to other
+        /// users.
         optional export_folder: PathBuf = "/var/lib/countersign/audit";
     }
 }

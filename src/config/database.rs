@@ -15,13 +15,14 @@ crate::words! {
 }
 
 section! {
-    /// Where everything is kept.
+    /// The database, which stores everything.
     pub struct Database in "database" {
-        /// `sqlite://PATH` (one node; the file is made when absent) or `postgres://USER:PASSWORD@HOST/NAME`.
+        /// `sqlite://PATH` (one node; the broker creates the file) or `postgres://USER:PASSWORD@HOST/NAME`.
         secret url: Secret = "sqlite://data/countersign.db";
-        /// PostgreSQL: connections of this node at once. SQLite: long reads at once.
+        /// PostgreSQL: how many connections this node opens at once. SQLite: how many long reads it does at once.
         key max_connections: u32 = "16";
-        /// How safely SQLite writes: `full` survives a loss of power, `normal` only a crash of the program.
+        /// How safely SQLite writes. With `full`, data survives a loss of power; with `normal`, only a crash of the
+        /// program.
         key synchronous: Synchronous = "full";
     }
 }
@@ -34,7 +35,7 @@ impl Section for Database {
             reader.refuse(
                 key,
                 Complaint::with_remedy(
-                    "names no database that is known",
+                    "names an unknown kind of database",
                     "begin it with sqlite:// or postgres://",
                 ),
             );
@@ -46,7 +47,7 @@ impl Section for Database {
             );
         }
         if self.max_connections == 0 {
-            reader.refuse("max_connections", Complaint::with_remedy("0 is too little", "give at least 1"));
+            reader.refuse("max_connections", Complaint::with_remedy("0 is too small", "give at least 1"));
         }
     }
 }

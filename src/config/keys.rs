@@ -6,11 +6,11 @@ use super::section::{Reader, Section, section};
 use crate::protocol::document::Complaint;
 
 section! {
-    /// When signing keys change.
+    /// When the broker replaces its signing keys.
     pub struct Keys in "keys" {
-        /// A key signs for so long.
+        /// How long a key signs.
         key rotate_every: Duration = "90d";
-        /// The next key is published so long before it signs, so that apps that cache keys know it in time.
+        /// How long before it signs the next key is published, so that apps that cache keys know it in time.
         key publish_before: Duration = "1d";
     }
 }

@@ -4,17 +4,17 @@ use super::section::{Reader, Section, section};
 use crate::protocol::document::Complaint;
 
 section! {
-    /// How much of each thing there may be; at the limit a request is refused with a clear message.
+    /// How much of each thing is allowed. A request beyond a limit is refused with a clear message.
     pub struct Limits in "limits" {
-        /// Bytes of a request line and its headers together.
+        /// Bytes in a request line and its headers together.
         key header_bytes: usize = "16384";
-        /// Bytes of a request body.
+        /// Bytes in a request body.
         key body_bytes: usize = "65536";
-        /// Bytes of an app's `state`, of its `nonce`, and of its `claims`.
+        /// Bytes in each of an app's `state`, `nonce` and `claims`.
         key state_bytes: usize = "2048";
-        /// Network connections open at once.
+        /// Network connections that are open at once.
         key sockets: usize = "20000";
-        /// Network connections open at once from one address.
+        /// Network connections from one address that are open at once.
         key sockets_per_address: usize = "256";
         /// Connections to identity providers in an organization.
         key organization_connections: u32 = "25";
@@ -41,10 +41,7 @@ impl Section for Limits {
             if value < least {
                 reader.refuse(
                     key,
-                    Complaint::with_remedy(
-                        format!("{value} is too little"),
-                        format!("give at least {least}"),
-                    ),
+                    Complaint::with_remedy(format!("{value} is too small"), format!("give at least {least}")),
                 );
             }
         }

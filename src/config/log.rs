@@ -29,11 +29,11 @@ crate::words! {
 }
 
 section! {
-    /// What the broker writes about itself, to standard error. Never a secret, a token or a query string.
+    /// The broker's log, on standard error. It never contains a secret, a token or a query string.
     pub struct Log in "log" {
         /// `json` for machines, `text` for people.
         key format: LogFormat = "text";
-        /// `error`, `warn`, `info` (with one line a request), `debug` or `trace`.
+        /// `error`, `warn`, `info` (one line for each request), `debug` or `trace`.
         key level: LogLevel = "info";
     }
 }

@@ -31,23 +31,23 @@ crate::words! {
 }
 
 section! {
-    /// How mails leave: what people are told of their accounts. Without a way, nobody is told anything.
+    /// How the broker sends mails that tell users about their accounts. Without a transport it sends none.
     pub struct Mail in "mail" {
-        /// `smtp`, `file` (one `.eml` a message in `dir`) or `none`.
+        /// `smtp`, `file` (writes one `.eml` file for each mail into `dir`) or `none`.
         key transport: MailTransport = "none";
-        /// The folder of `file`.
+        /// The folder for `file`.
         key dir: PathBuf = "data/mails";
-        /// Whom mails are from: an address, or `Name <address>`.
+        /// The sender of the mails: an address, or `Name <address>`.
         key from: String = "Countersign <countersign@localhost>";
-        /// The mail server, by the name that its certificate has.
+        /// The mail server, by the name in its certificate.
         optional smtp_host: String = "smtp.example.com";
         /// Its port.
         key smtp_port: u16 = "587";
         /// `starttls`, `implicit` (mostly port 465), or `none` for a server on this machine.
         key smtp_tls: MailTls = "starttls";
-        /// The name to sign in with, where the server wants one.
+        /// The username at the mail server, if it needs one.
         optional smtp_username: String = "countersign";
-        /// The password for it.
+        /// The password at the mail server.
         optional smtp_password: Secret = "correct horse battery staple";
         /// Or the file that holds it.
         optional smtp_password_file: PathBuf = "/run/secrets/smtp_password";
@@ -71,7 +71,7 @@ impl Section for Mail {
             let remedy = "use `starttls` or `implicit`; `none` is for a mail server on this machine";
             reader.refuse(
                 "smtp_tls",
-                Complaint::with_remedy("would send mails in clear over a network", remedy),
+                Complaint::with_remedy("would send mails unencrypted over a network", remedy),
             );
         }
     }

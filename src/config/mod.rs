@@ -69,11 +69,11 @@ macro_rules! config {
 }
 
 config! {
-    /// The name that the broker goes by, and where it listens.
+    /// The broker's public address, and where it listens.
     server: Server,
     /// The broker's certificates.
     tls: Tls,
-    /// Where everything is kept.
+    /// The database, which stores everything.
     database: Database,
     /// The master key.
     secrets: Secrets,
@@ -87,11 +87,11 @@ config! {
     sessions: Sessions,
     /// Lifetimes of what apps get.
     tokens: Tokens,
-    /// When signing keys change.
+    /// When the broker replaces its signing keys.
     keys: Keys,
     /// How much of each thing there may be.
     limits: Limits,
-    /// How long the audit log is kept in the database.
+    /// How long the audit log stays in the database.
     audit: Audit,
     /// What the broker writes about itself.
     log: Log,
@@ -147,11 +147,11 @@ pub fn example() -> String {
 }
 
 const EXAMPLE_HEAD: &str = "\
-# Every key of the configuration, with its meaning and its default; what is commented out is absent by default.
-# Made from src/config: change it there.
+# Every key of the configuration, with its meaning and its default. A key that is commented out is absent by default.
+# This file is generated from src/config: make changes there.
 #
-# Each key can also be given as a variable, which wins over the file: server.listen is COUNTERSIGN__SERVER__LISTEN.
-# Lists in variables are separated by commas. Paths are relative to the working directory.
+# You can also set each key by an environment variable, which overrides the file: server.listen is
+# COUNTERSIGN__SERVER__LISTEN. Separate the values of a list by commas. Paths are relative to the working directory.
 ";
 
 fn read_section<S: Section>(

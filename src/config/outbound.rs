@@ -8,15 +8,15 @@ use ipnet::IpNet;
 use super::section::{Section, section};
 
 section! {
-    /// Calls that the broker makes to others, identity providers above all.
+    /// Calls that the broker makes to other servers, mainly to identity providers.
     pub struct Outbound in "outbound" {
-        /// Private networks that may be called; any other address that is not public is refused.
+        /// The private networks that the broker may call. It refuses every other address that is not public.
         key allow: Vec<IpNet> = "";
-        /// A PEM file with certificate authorities to trust besides those of the system.
+        /// A PEM file with certificate authorities to trust in addition to those of the system.
         optional extra_ca_file: PathBuf = "/etc/countersign/extra-ca.pem";
-        /// How long a call may take, from the connection to the last byte.
+        /// How long a call may take, from connecting to the last byte.
         key timeout: Duration = "5s";
-        /// How long the last good keys of an identity provider serve while new ones cannot be fetched.
+        /// How long the broker uses the last good keys of an identity provider while it cannot fetch new ones.
         key jwks_max_stale: Duration = "24h";
     }
 }

@@ -15,16 +15,17 @@ crate::words! {
 }
 
 section! {
-    /// What passwords must be like, and what hashing them may cost.
+    /// The rules for passwords, and how much work goes into hashing them.
     pub struct Passwords in "passwords" {
-        /// The rules for new passwords: `classic` (8 to 64 characters, upper and lower case and a digit, and by a
-        /// mailed link none of the last three) or `nist` (15 or more, no composition rules).
+        /// The rules for new passwords: `classic` (8 to 64 characters, with upper and lower case and a digit; a user
+        /// who follows a mailed link cannot choose one of the last three) or `nist` (15 or more, no composition rules).
         key policy: PasswordPolicy = "classic";
-        /// Passwords hashed at once; absent: as many as there are processor cores.
+        /// How many passwords are hashed at once. If absent, one for each processor core.
         optional max_parallel: usize = "2";
-        /// Passwords that may wait to be hashed; beyond, a sign-in is asked to come back. From four on, strangers and
-        /// browsers in which somebody has signed in before leave each other a quarter; of what is there for strangers,
-        /// a network alone takes half. Who waits for 20 s is asked to come back, too.
+        /// How many passwords may wait to be hashed. When the queue is full, the broker asks further users to try again
+        /// later. In a queue of four or more, a quarter is reserved for new browsers, and a quarter for browsers in
+        /// which somebody has signed in before. One network may take half of what new browsers may take. A user who has
+        /// waited for 20 s is asked to try again later, too.
         key queue: usize = "64";
     }
 }
@@ -32,7 +33,7 @@ section! {
 impl Section for Passwords {
     fn check(&self, reader: &Reader<'_>) {
         if self.max_parallel == Some(0) {
-            reader.refuse("max_parallel", Complaint::with_remedy("0 is too little", "give at least 1"));
+            reader.refuse("max_parallel", Complaint::with_remedy("0 is too small", "give at least 1"));
         }
     }
 }

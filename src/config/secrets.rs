@@ -14,12 +14,12 @@ use crate::model::{Random, Secret};
 use crate::protocol::document::Complaint;
 
 section! {
-    /// The master key, under which secrets are sealed at rest. Without it the database is worth nothing: back it up,
-    /// elsewhere than the database.
+    /// The master key, which encrypts the secrets in the database. Without it the database cannot be used. Back it
+    /// up, but not in the same place as the database.
     pub struct Secrets in "secrets" {
-        /// The key itself, 32 bytes in base64url; best given as a variable.
+        /// The key itself, 32 bytes in base64url. It is best given as a variable.
         optional master_key: Secret = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-        /// The file that holds the key; made at the first start, readable by the broker's user alone.
+        /// The file that holds the key. The broker creates it at the first start, readable by its own user only.
         key master_key_file: PathBuf = "data/master.key";
     }
 }

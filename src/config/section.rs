@@ -93,7 +93,7 @@ impl Variables {
             }
             match value.into().into_string() {
                 Ok(value) => drop(values.insert(name, value)),
-                Err(_) => problems.add(Place::Variable(name), "", Complaint::new("is no UTF-8 text")),
+                Err(_) => problems.add(Place::Variable(name), "", Complaint::new("is not UTF-8 text")),
             }
         }
         Self { values, known: RefCell::default() }

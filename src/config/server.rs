@@ -11,23 +11,24 @@ use super::section::{Section, section};
 use crate::protocol::document::{Complaint, Setting};
 
 section! {
-    /// The name that the broker goes by, and where it listens.
+    /// The broker's public address, and where it listens.
     pub struct Server in "server" {
-        /// What browsers and apps call this broker: its origin and its issuer. Only `https`, without a path.
-        /// It cannot change later without every app and every identity provider being told.
+        /// The address at which browsers and apps reach this broker: its origin and its issuer. `https` only, without a
+        /// path. To change it later, you have to tell every app and every identity provider.
         key public_url: PublicUrl = "https://localhost:8443";
-        /// Address and port for HTTPS.
+        /// The address and port for HTTPS.
         key listen: SocketAddr = "[::]:8443";
-        /// Address and port for plain HTTP, which only redirects to `public_url`.
+        /// The address and port for plain HTTP, which only redirects to `public_url`.
         optional http_listen: SocketAddr = "[::]:8080";
-        /// Address and port of `/healthz`, `/readyz` and `/metrics`, plain HTTP; keep it private.
+        /// The address and port of `/healthz`, `/readyz` and `/metrics`, in plain HTTP. Keep it private.
         key management_listen: SocketAddr = "127.0.0.1:9090";
-        /// Networks of the proxies in front, whose `X-Forwarded-For` is believed. From anybody else it is ignored.
+        /// The networks of your proxies. The broker believes `X-Forwarded-For` from these, and ignores it from
+        /// everybody else.
         key trusted_proxies: Vec<IpNet> = "";
-        /// When the broker is told to stop: how long it only says that it is not ready, and serves as before, so that
-        /// load balancers send nobody any more.
+        /// When you stop the broker, it first reports for this long that it is not ready, and serves as before.
+        /// Meanwhile load balancers stop sending requests to it.
         key drain_notice: Duration = "2s";
-        /// After that: how long requests that have begun may take.
+        /// After that, requests that have begun may take this long.
         key drain_timeout: Duration = "30s";
     }
 }
@@ -72,7 +73,7 @@ impl Setting for PublicUrl {
                 "write it like \"https://login.example.com\"",
             )
         };
-        let url = Url::parse(text).map_err(|error| refuse(&format!("is no URL ({error})")))?;
+        let url = Url::parse(text).map_err(|error| refuse(&format!("is not a URL ({error})")))?;
         if url.scheme() != "https" {
             return Err(refuse("is not https"));
         }

@@ -6,11 +6,11 @@ use super::section::{Reader, Section, section};
 use crate::protocol::document::Complaint;
 
 section! {
-    /// How long somebody stays signed in at the broker; an organization may be stricter.
+    /// How long users stay signed in at the broker. An organization may set shorter times.
     pub struct Sessions in "sessions" {
-        /// A session that is not used for so long ends.
+        /// A session ends when it has not been used for this long.
         key idle: Duration = "12h";
-        /// A session ends so long after the sign-in, however much it is used.
+        /// A session ends this long after the sign-in, even if it is in use.
         key max: Duration = "7d";
     }
 }

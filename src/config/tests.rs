@@ -80,7 +80,7 @@ access = 300
             "file:11: tokens.access: expected text in quotes, found integer",
             "COUNTERSIGN__LOG__FORMAT: log.format: \"xml\" is not one of \"json\", \"text\"",
             "COUNTERSIGN__LOG__LEVL: unknown variable; did you mean `COUNTERSIGN__LOG__LEVEL`?",
-            "COUNTERSIGN__SERVER__LISTEN: server.listen: \"8443\" is no socket address; write address and port, like \"127.0.0.1:8443\" or \"[::]:8443\"",
+            "COUNTERSIGN__SERVER__LISTEN: server.listen: \"8443\" is not a socket address; write address and port, like \"127.0.0.1:8443\" or \"[::]:8443\"",
         ]
     );
 }
@@ -113,13 +113,10 @@ fn what_the_types_allow_and_the_meaning_does_not_is_refused() {
         ),
         (
             "[database]\nurl = \"mysql://x\"",
-            "file:2: database.url: names no database that is known; begin it with sqlite:// or postgres://",
+            "file:2: database.url: names an unknown kind of database; begin it with sqlite:// or postgres://",
         ),
-        (
-            "[limits]\nheader_bytes = 100",
-            "file:2: limits.header_bytes: 100 is too little; give at least 8192",
-        ),
-        ("[passwords]\nmax_parallel = 0", "file:2: passwords.max_parallel: 0 is too little; give at least 1"),
+        ("[limits]\nheader_bytes = 100", "file:2: limits.header_bytes: 100 is too small; give at least 8192"),
+        ("[passwords]\nmax_parallel = 0", "file:2: passwords.max_parallel: 0 is too small; give at least 1"),
         (
             "[secrets]\nmaster_key = \"short\"",
             "file:2: secrets.master_key: is not 32 bytes in base64url; make one with `openssl rand -base64 32 | tr '+/' '-_' | tr -d '='`",

@@ -6,17 +6,17 @@ use super::section::{Reader, Section, section};
 use crate::protocol::document::Complaint;
 
 section! {
-    /// Lifetimes of what apps get, where an app has none of its own.
+    /// The lifetimes of codes and tokens for apps. An app may have its own.
     pub struct Tokens in "tokens" {
-        /// Authorization codes; a minute at most.
+        /// Authorization codes, a minute at most.
         key code: Duration = "60s";
         /// Access tokens.
         key access: Duration = "5m";
         /// ID tokens.
         key id: Duration = "5m";
-        /// A refresh token that is not used for so long ends.
+        /// A refresh token expires when it has not been used for this long.
         key refresh_idle: Duration = "30d";
-        /// A refresh token's family ends so long after the sign-in, however much it is used.
+        /// All refresh tokens of a sign-in expire this long after it, even if they are in use.
         key refresh_max: Duration = "180d";
     }
 }

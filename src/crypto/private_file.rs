@@ -55,11 +55,11 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
         Err("it may belong to other programs or people too".to_owned())
     };
     if closed.is_ok() {
-        tracing::info!(folder = %folder.display(), "this folder was closed to others on this machine");
+        tracing::info!(folder = %folder.display(), "this folder was closed to other users of this machine");
     }
     if let Err(why) = closed {
         let (folder, mode) = (folder.display(), format!("{:04o}", found.mode() & 0o7777));
-        tracing::warn!(%folder, mode, why, "others on this machine can enter this folder; give the broker one of its own");
+        tracing::warn!(%folder, mode, why, "other users of this machine can enter this folder; give the broker a folder of its own");
     }
     Ok(())
 }
@@ -110,7 +110,7 @@ pub fn close(path: &Path) -> io::Result<()> {
     }
     if let Err(error) = fs::set_permissions(path, Permissions::from_mode(FILE)) {
         let (file, mode) = (path.display(), format!("{:04o}", found.mode() & 0o7777));
-        tracing::warn!(%file, mode, %error, "others on this machine can read this file, and it cannot be closed to them");
+        tracing::warn!(%file, mode, %error, "other users of this machine can read this file, and the broker cannot change that");
     }
     Ok(())
 }

@@ -27,12 +27,14 @@ impl Fault {
     /// A sentence for whoever chooses one.
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::Slow => "Metadata, keys, token and userinfo endpoint answer after 30 seconds",
+            Self::Slow => "The endpoints for metadata, keys, tokens and userinfo answer after 30 seconds",
             Self::Down => "Every page and endpoint answers with status 503",
-            Self::Garbage => "Metadata, keys, token and userinfo endpoint answer with what is no JSON",
-            Self::RotatedKeys => "ID tokens are signed with a new key that is not among the published ones",
-            Self::WrongClaims => "ID tokens name another client, and userinfo another person",
-            Self::ClockOff => "The provider's clock is an hour ahead, and its ID tokens with it",
+            Self::Garbage => {
+                "The endpoints for metadata, keys, tokens and userinfo answer with something that is not JSON"
+            }
+            Self::RotatedKeys => "The provider signs ID tokens with a new key that it does not publish",
+            Self::WrongClaims => "ID tokens are for another client, and userinfo is about another user",
+            Self::ClockOff => "The provider's clock is an hour ahead, and so are the times in its ID tokens",
         }
     }
 

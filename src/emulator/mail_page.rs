@@ -102,8 +102,8 @@ h2 { font-size: 1.125rem; margin-block: 32px 0; overflow-wrap: anywhere; }
 <body>
 <main>
 <h1>Mails that the broker has sent</h1>
-{% if mails.is_empty() %}<p id="no-mails">None yet. Link two ways to sign in, and one arrives here.</p>
-{% else %}<p>Newest first. In the demo they are files and go nowhere else.</p>{% endif %}
+{% if mails.is_empty() %}<p id="no-mails">None yet. Link two ways to sign in, and a mail arrives here.</p>
+{% else %}<p>Newest first. The demo writes mails into files and sends them to nobody.</p>{% endif %}
 {% for mail in mails.iter() %}<article>
 <h2 id="mail-{{ loop.index }}">{{ mail.subject }}</h2>
 <p class="to" id="to-{{ loop.index }}">to {{ mail.to }}</p>

@@ -148,7 +148,7 @@ impl<J: Job> Worker<J> {
         };
         if let Err(error) = ended {
             // Its lease ends, and it is tried again.
-            tracing::error!(job = J::Payload::NAME, %error, "a job broke off");
+            tracing::error!(job = J::Payload::NAME, %error, "a job panicked");
         }
         self.places.remove(&id);
         true
@@ -168,7 +168,7 @@ async fn attempt<J: Job>(broker: &Broker, job: &J, notes: &Semaphore, claimed: &
         Err(failure) => note_failure(broker, job, claimed, opened.as_ref().ok(), &failure).await,
     };
     if let Err(error) = noted {
-        tracing::warn!(job = J::Payload::NAME, id = %claimed.id(), %error, "what became of a job could not be noted");
+        tracing::warn!(job = J::Payload::NAME, id = %claimed.id(), %error, "the outcome of a job could not be recorded");
     }
 }
 

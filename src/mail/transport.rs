@@ -88,10 +88,10 @@ pub struct SentMail {
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// It never will be: the server refuses it for good, or it cannot be written.
-    #[error("refused for good: {0}")]
+    #[error("refused permanently: {0}")]
     Permanent(String),
     /// It may be sent later.
-    #[error("not now: {0}")]
+    #[error("refused for now: {0}")]
     Passing(String),
 }
 
@@ -102,7 +102,7 @@ pub enum MailerError {
     #[error(transparent)]
     Text(#[from] MailTextError),
     /// The sender's address.
-    #[error("mail.from is no email address: {0}")]
+    #[error("mail.from is not an email address: {0}")]
     From(lettre::address::AddressError),
     /// The protection of the conversation.
     #[error("mail.smtp cannot be used: {0}")]
@@ -155,7 +155,7 @@ impl Mailer {
             Way::Memory(_) => Ok("kept in memory".to_owned()),
             Way::File(folder) => match tokio::fs::metadata(folder).await {
                 Ok(found) if found.is_dir() => Ok(format!("one file a mail in {}", folder.display())),
-                Ok(_) => Err(format!("{} is no folder", folder.display())),
+                Ok(_) => Err(format!("{} is not a folder", folder.display())),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     Ok(format!("one file a mail in {}, which the first one makes", folder.display()))
                 }

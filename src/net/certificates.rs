@@ -222,16 +222,15 @@ fn read_pair(folder: &Path, name: &str, provider: &CryptoProvider) -> Result<Pai
     let key_path = folder.join(format!("{name}.key"));
     let broken = |reason: String| CertificateError::Pair { path: path.clone(), reason };
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&path).and_then(Iterator::collect);
-    let chain = chain.map_err(|error| broken(format!("is no PEM certificate ({error})")))?;
+    let chain = chain.map_err(|error| broken(format!("is not a PEM certificate ({error})")))?;
     let leaf = chain.first().ok_or_else(|| broken("holds no certificate".to_owned()))?;
-    let names =
-        dns_names(leaf).map_err(|error| broken(format!("is no certificate of a server ({error})")))?;
+    let names = dns_names(leaf).map_err(|error| broken(format!("is not a server certificate ({error})")))?;
     if names.is_empty() && name != DEFAULT {
         return Err(broken("names no host (subjectAltName); only default.crt may do so".to_owned()));
     }
     let not_after = not_after(leaf);
     let key = PrivateKeyDer::from_pem_file(&key_path);
-    let key = key.map_err(|error| broken(format!("{} is no PEM key ({error})", key_path.display())))?;
+    let key = key.map_err(|error| broken(format!("{} is not a PEM key ({error})", key_path.display())))?;
     let key = CertifiedKey::from_der(chain, key, provider);
     let key = key.map_err(|error| broken(format!("does not go with {} ({error})", key_path.display())))?;
     Ok(Pair { key: Arc::new(key), names, not_after })
@@ -312,7 +311,7 @@ mod tests {
         write_pair(folder.path(), "a", &["a.test"]);
         std::fs::remove_file(folder.path().join("a.key")).unwrap();
         let error = Certificates::load(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("a.key is no PEM key"), "{error}");
+        assert!(error.contains("a.key is not a PEM key"), "{error}");
     }
 
     #[test]

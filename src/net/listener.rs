@@ -167,7 +167,7 @@ impl<H: Handler> Server<H> {
         tokio::select! {
             () = ended => {}
             () = self.drain.expired() => {
-                tracing::warn!(connections = connections.len(), "patience is over; connections are cut off");
+                tracing::warn!(connections = connections.len(), "the drain timeout is over; open connections are cut off");
             }
         }
         connections.shutdown().await;
@@ -176,7 +176,7 @@ impl<H: Handler> Server<H> {
     async fn connection(self, stream: TcpStream, peer: IpAddr, socket: Socket) {
         // Answers are written whole; waiting for more only delays them.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, %error, "a connection was gone before it began");
+            tracing::debug!(%peer, %error, "a connection closed before it began");
             return;
         }
         let Some(tls) = self.tls.clone() else {

@@ -130,7 +130,7 @@ fn hold<B: Body>(origin: &Origin, response: &Response<B>, charge: &mut Charge) -
     match charge.settle(body.saturating_add(response.headers().len() * HEADER_OF_ANSWER)) {
         Ok(()) => Ok(()),
         Err(full) => {
-            tracing::debug!(peer = %origin.peer, ?full, "an answer is not kept: too much waits to be sent");
+            tracing::debug!(peer = %origin.peer, ?full, "an answer was dropped: too much is waiting to be sent");
             if full == Full::Connection {
                 origin.activity.cut();
             }

@@ -44,7 +44,7 @@ pub enum BrokenRule {
     #[error("use something that is not among the most common passwords")]
     Common,
     /// One of the account's last three; known by their hashes alone, so that `broken_rules` does not find it.
-    #[error("use something else than your last three passwords")]
+    #[error("use something other than your last three passwords")]
     Recent,
 }
 

@@ -125,7 +125,10 @@ fn prompt(parameters: &Parameters) -> Result<Vec<Prompt>, OAuthError> {
         "prompt takes none, login, consent and select_account",
     ))?;
     if prompt.contains(&Prompt::None) && prompt.len() > 1 {
-        return Err(OAuthError::new(ErrorCode::InvalidRequest, "prompt=none stands alone"));
+        return Err(OAuthError::new(
+            ErrorCode::InvalidRequest,
+            "prompt=none cannot be combined with another prompt",
+        ));
     }
     Ok(prompt)
 }
@@ -138,7 +141,7 @@ fn scopes(app: &App, parameters: &Parameters, prompt: &[Prompt]) -> Result<Vec<S
     if !asked.iter().all(well_formed) {
         return Err(OAuthError::new(
             ErrorCode::InvalidScope,
-            "scope holds a character that no scope may have",
+            "scope contains a character that is not allowed",
         ));
     }
     let mut granted = Vec::new();
@@ -165,7 +168,7 @@ fn code_challenge(app: &App, parameters: &Parameters) -> Result<Option<String>, 
         return if app.settings.require_pkce || app.is_public() {
             invalid("this app must use PKCE: send code_challenge with code_challenge_method=S256")
         } else if method.is_some() {
-            invalid("code_challenge_method came without code_challenge")
+            invalid("code_challenge_method was sent without code_challenge")
         } else {
             Ok(None)
         };
@@ -178,7 +181,7 @@ fn code_challenge(app: &App, parameters: &Parameters) -> Result<Option<String>, 
     if shaped {
         Ok(Some(challenge.to_owned()))
     } else {
-        invalid("code_challenge is no SHA-256 hash in base64url")
+        invalid("code_challenge is not a SHA-256 hash in base64url")
     }
 }
 
@@ -195,7 +198,7 @@ fn opaque(parameters: &Parameters, name: &'static str, longest: usize) -> Result
 fn max_age(parameters: &Parameters) -> Result<Option<u32>, OAuthError> {
     let Some(text) = parameters.get("max_age") else { return Ok(None) };
     let digits = text.bytes().all(|b| b.is_ascii_digit());
-    let error = OAuthError::new(ErrorCode::InvalidRequest, "max_age is no number of seconds");
+    let error = OAuthError::new(ErrorCode::InvalidRequest, "max_age is not a number of seconds");
     if digits { text.parse().map(Some).map_err(|_| error) } else { Err(error) }
 }
 
@@ -204,7 +207,7 @@ fn demanded(parameters: &Parameters, longest: usize) -> Result<Demanded, OAuthEr
     let Some(text) = parameters.get("claims") else { return Ok(Demanded::default()) };
     claims::parse(text, longest).ok_or(OAuthError::new(
         ErrorCode::InvalidRequest,
-        "claims is no JSON object as OpenID Connect Core 5.5 has it, or too long, or a list in it is",
+        "claims is not a JSON object as in OpenID Connect Core 5.5, or it or a list in it is too long",
     ))
 }
 

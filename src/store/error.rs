@@ -10,7 +10,7 @@ use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A rule of the database refused the change: somebody else was first, or the thing exists.
-    #[error("another change was first")]
+    #[error("another change came first")]
     Conflict,
     /// A row that no version of this program writes.
     #[error("inconsistent row {id} in {table}.{column}")]

@@ -133,7 +133,7 @@ async fn prepare_session(connection: &mut PgConnection) -> Result<(), sqlx::Erro
         match connection.execute(settings).await {
             Ok(_) => {}
             Err(sqlx::Error::Database(error)) => {
-                tracing::warn!(%error, "the database server does not take a setting of a connection: {settings}");
+                tracing::warn!(%error, "the database server refused a setting of a connection: {settings}");
             }
             Err(error) => return Err(error),
         }

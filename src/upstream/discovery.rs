@@ -21,7 +21,7 @@ const MAX_VALUE: usize = 128;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
     /// No URL to ask can be made of the issuer or the discovery URL: it is no `https` URL.
-    #[error("the issuer or discovery URL is no https URL")]
+    #[error("the issuer or discovery URL is not an https URL")]
     Address,
     /// No strict JSON object.
     #[error("the document is refused: {0}")]
@@ -33,7 +33,7 @@ pub enum MetadataError {
     #[error("the document names another issuer")]
     IssuerMismatch,
     /// An endpoint is no plain `https` URL.
-    #[error("{0} is no https URL")]
+    #[error("{0} is not an https URL")]
     Endpoint(&'static str),
 }
 

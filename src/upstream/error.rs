@@ -112,7 +112,7 @@ pub enum Outage {
     #[error("the endpoint answered with status {0}")]
     Status(u16),
     /// It failed so often that it is left alone for a while.
-    #[error("the provider failed repeatedly and is left alone for a moment")]
+    #[error("calls to the provider failed repeatedly, so the broker makes none for a moment")]
     BreakerOpen,
     /// Too many calls for this connection are under way.
     #[error("too many calls to the provider are under way")]
@@ -121,7 +121,7 @@ pub enum Outage {
     #[error("the provider refused too many codes from this network; the broker sends the next one in {} s", .0.as_secs())]
     Withheld(Duration),
     /// The last good key set is too old to be believed.
-    #[error("the provider's keys could not be fetched for too long")]
+    #[error("the provider's keys are too old, and new ones could not be fetched")]
     KeysTooOld,
 }
 

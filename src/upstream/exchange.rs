@@ -49,7 +49,7 @@ pub enum TokenAnswerError {
     #[error("a member of the answer is missing or of the wrong type")]
     Member,
     /// The access token is of a type that is not `Bearer`.
-    #[error("the access token is no bearer token")]
+    #[error("the access token is not a bearer token")]
     TokenType,
     /// There is no ID token.
     #[error("the answer has no ID token")]

@@ -35,7 +35,7 @@ pub enum IdTokenError {
     #[error("{0}")]
     Form(#[from] JoseError),
     /// Its header says that it is another kind of token.
-    #[error("the token is of another type")]
+    #[error("the token has the wrong type")]
     Type,
     /// Its signature.
     #[error("{0}")]
@@ -47,7 +47,7 @@ pub enum IdTokenError {
     #[error("{0}")]
     Claim(#[from] ClaimError),
     /// `iss` is another issuer.
-    #[error("the issuer is another one")]
+    #[error("the issuer is not the expected one")]
     Issuer,
     /// `iss` does not name the tenant that `tid` names.
     #[error("the issuer and the tenant claim name different tenants")]
@@ -62,7 +62,7 @@ pub enum IdTokenError {
     #[error("the subject is empty or too long")]
     Subject,
     /// The token is not for the broker.
-    #[error("the token is for somebody else")]
+    #[error("the token is for another audience")]
     Audience,
     /// The token is also for an audience that the connection does not trust.
     #[error("the token is also for an audience that is not trusted")]
@@ -86,7 +86,7 @@ pub enum IdTokenError {
     #[error("the token is not valid yet")]
     NotYetValid,
     /// `nonce` is another one.
-    #[error("the nonce is another one")]
+    #[error("the nonce is not the expected one")]
     Nonce,
     /// `at_hash` does not belong to the access token.
     #[error("the token does not belong to the access token")]
@@ -98,16 +98,16 @@ pub enum IdTokenError {
     #[error("the sign-in is in the future")]
     SignInInFuture,
     /// The sign-in is older than demanded.
-    #[error("the sign-in is older than demanded")]
+    #[error("the sign-in is older than allowed")]
     SignInTooOld,
     /// A fresh sign-in was demanded, and nothing says when it was.
-    #[error("the provider does not say when the person signed in")]
+    #[error("the provider does not say when the user signed in")]
     SignInTimeUnknown,
     /// `acr` is missing although it was demanded.
-    #[error("the provider does not say how strongly the person signed in")]
+    #[error("the provider does not name the authentication context of the sign-in")]
     ContextMissing,
     /// `acr` is none of those that were demanded.
-    #[error("the sign-in was not of the demanded strength")]
+    #[error("the sign-in does not have the demanded authentication context")]
     ContextMismatch,
     /// A claim that the connection requires has another value, or none.
     #[error("{0} has none of the values that the connection requires")]

@@ -177,7 +177,7 @@ impl Upstream {
         let in_time = tokio::time::timeout_at(deadline, verifying).await;
         let claims = in_time.map_err(|_| Outage::from(EgressError::Timeout))??;
         if claims.shortened {
-            tracing::info!(connection = %connection.id, "a provider's amr or sid is longer than what is kept");
+            tracing::info!(connection = %connection.id, "a provider's amr or sid is longer than the broker keeps");
         }
         let offered = metadata.userinfo_endpoint.is_some();
         let userinfo = if identity::needs_userinfo(connection, &claims.all, offered) {

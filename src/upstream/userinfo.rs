@@ -44,7 +44,7 @@ pub enum UserInfoError {
     #[error("{0}")]
     Claim(#[from] ClaimError),
     /// `sub` is another than the ID token's.
-    #[error("the answer is about another person")]
+    #[error("the answer is about another user")]
     SubjectMismatch,
 }
 

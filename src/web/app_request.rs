@@ -107,7 +107,7 @@ fn repeated(name: &str) -> OAuthError {
 /// parts before they join them (RFC 6749, section 2.3.1).
 fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, Secret)>, OAuthError> {
     let unreadable =
-        || OAuthError::new(ErrorCode::InvalidClient, "the Authorization header is no HTTP Basic");
+        || OAuthError::new(ErrorCode::InvalidClient, "the Authorization header is not HTTP Basic");
     let basic = headers.typed_try_get::<Authorization<Basic>>().map_err(|_| unreadable())?;
     let Some(basic) = basic else { return Ok(None) };
     match (form_decode(basic.username()), form_decode(basic.password())) {

@@ -16,6 +16,8 @@ pub enum Helper {
     Administrator,
     /// Those who run the broker.
     Operator,
+    /// The one whom the text has just told the person to ask.
+    Named,
 }
 
 impl Helper {
@@ -25,6 +27,7 @@ impl Helper {
             Self::App => "help-app",
             Self::Administrator => "help-administrator",
             Self::Operator => "help-operator",
+            Self::Named => "help-named",
         }
     }
 }
@@ -92,11 +95,10 @@ pub const fn helper(code: &PublicCode) -> Option<Helper> {
         PublicCode::InvalidRequest | PublicCode::UnknownClient | PublicCode::RedirectUriMismatch => {
             Some(Helper::App)
         }
-        PublicCode::IdpRefused
-        | PublicCode::IdpUnreachable(_)
-        | PublicCode::IdpAnswerInvalid
-        | PublicCode::TooManyAccounts
-        | PublicCode::PersonUnclear => Some(Helper::Administrator),
+        PublicCode::IdpRefused | PublicCode::IdpUnreachable(_) | PublicCode::IdpAnswerInvalid => {
+            Some(Helper::Administrator)
+        }
+        PublicCode::TooManyAccounts | PublicCode::PersonUnclear => Some(Helper::Named),
         PublicCode::BadCredentials
         | PublicCode::PasswordTooLong
         | PublicCode::TooManyAttempts(_)
@@ -158,11 +160,12 @@ mod tests {
         let text = locales.text(Locale::English);
         let mut document = String::from(
             "# Errors that people see\n\n\
-             Every page that stops somebody carries an element with `id=\"error\"`, whose `data-error` is one of the codes \
-             below, and mostly a receipt (`id=\"receipt\"`), a short code under which the audit log has what truly \
-             happened. The status is that of a page which says nothing else; a form that is shown again keeps it.\n\n\
-             This file is made from `src/web/errors.rs` and `src/web/locales/en/errors.ftl`; \
-             `UPDATE=1 cargo test --lib web::errors` writes it anew.\n\n\
+             Every page that stops a user carries an element with `id=\"error\"`. Its attribute `data-error` is one of the \
+             codes below. Most of these pages also show a receipt (`id=\"receipt\"`), a short code under which the audit \
+             log records what really happened. The status is that of a page which shows the error alone. A form that is \
+             shown again has the same status.\n\n\
+             This file is generated from `src/web/errors.rs` and `src/web/locales/en/errors.ftl`. To generate it again, \
+             run `UPDATE=1 cargo test --lib web::errors`.\n\n\
              | code | status | what the page says | why | what to do now |\n|---|---|---|---|---|\n",
         );
         for code in PublicCode::all() {

@@ -212,7 +212,7 @@ fn error_json(status: StatusCode, error: &OAuthError) -> Response {
 
 /// The answer to somebody who presented too many wrong secrets in the name of an app (RFC 6585, section 4).
 fn too_many_secrets(wait: Duration) -> Response {
-    let description = "too many wrong secrets came from your network; try again later";
+    let description = "your network has sent too many wrong secrets; try again later";
     let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
     let mut response = error_json(StatusCode::TOO_MANY_REQUESTS, &error);
     response.headers_mut().insert(header::RETRY_AFTER, retry_after(wait));
@@ -245,7 +245,7 @@ fn told(told: Result<ToldApp, String>, tried_basic: bool) -> Response {
 /// The answer where something that is needed is down.
 fn unavailable(detail: &str) -> Response {
     tracing::error!(detail, "a request of an app could not be served");
-    let description = "something that is needed is down; try again";
+    let description = "a service that the broker needs does not answer; try again";
     let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
     let mut response = error_json(StatusCode::SERVICE_UNAVAILABLE, &error);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));

@@ -239,7 +239,7 @@ mod tests {
         let mut asked = asked_for(&web.join("templates"));
         asked.extend(asked_for(&web.join("pages")));
         asked.extend(["moment", "wait-seconds", "wait-minutes", "wait-hours"].map(str::to_owned));
-        asked.extend(["help-app", "help-administrator", "help-operator"].map(str::to_owned));
+        asked.extend(["help-app", "help-administrator", "help-operator", "help-named"].map(str::to_owned));
         for code in PublicCode::all() {
             asked
                 .extend(["", ".why", ".next"].map(|attribute| format!("error-{}{attribute}", code.as_str())));

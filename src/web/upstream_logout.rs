@@ -44,7 +44,7 @@ async fn logout_by_token(
             Ok(ToldApp::Error(error)) => logout_error(error.code.as_str(), &error.description),
             Ok(ToldApp::TooMany(_)) => logout_error("temporarily_unavailable", "try again"),
             Err(detail) => {
-                tracing::error!(detail, "a logout token could not be taken");
+                tracing::error!(detail, "a logout token could not be processed");
                 logout_error("temporarily_unavailable", "try again")
             }
         },

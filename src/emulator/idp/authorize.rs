@@ -61,7 +61,7 @@ impl Idp {
                 self.ask(StatusCode::OK, tenant, &parameters.to_text(), username, None)
             }
             Decision::LoginRequired => {
-                let description = "Nobody is signed in here who may be answered for.";
+                let description = "No user is signed in here to whom this request may refer.";
                 self.deny(&request.target, &OAuthError::new(ErrorCode::LoginRequired, description))
             }
         }

@@ -27,7 +27,7 @@ impl Idp {
         let field = |name| parameters.get(name);
         let hinted = field("id_token_hint").map(|hint| self.client_of_hint(hint));
         if matches!(hinted, Some(None)) || self.habits.logout_needs_hint && hinted.is_none() {
-            let reason = "The id_token_hint is missing, or none that this provider has issued.";
+            let reason = "The id_token_hint is missing, or this provider has not issued it.";
             return self.page(StatusCode::BAD_REQUEST, Body::Error { reason });
         }
         if let Some(id) = cookie::read(headers, &self.cookie) {

@@ -48,7 +48,7 @@ button { font: inherit; margin-block-start: 24px; padding: 8px 24px; border: 0; 
 <p id="emulator-signed-out">You are signed out here. Close this window, or go back to where you came from.</p>
 {% when Body::Error with { reason } %}
 <p id="emulator-error" role="alert">{{ reason }}</p>
-<p>Nothing was sent anywhere. Go back to where you came from; whoever runs that place can correct it.</p>
+<p>Nothing was sent anywhere. Go back to where you came from; the people who run that app can correct it.</p>
 {% endmatch %}
 </main>
 </body>

@@ -63,10 +63,10 @@ impl AuthorizeRequest {
         let single = |name| parameters.get(name).filter(|_| parameters.is_single(name));
         let client = single("client_id")
             .and_then(|client_id| directory.client(client_id))
-            .ok_or(Refusal::Page("No client of that client_id is registered here."))?;
+            .ok_or(Refusal::Page("No client with that client_id is registered here."))?;
         let redirect_uri = single("redirect_uri")
             .filter(|uri| client.redirect_uris.iter().any(|registered| registered == uri))
-            .ok_or(Refusal::Page("The redirect_uri is not one that the client has registered."))?;
+            .ok_or(Refusal::Page("The client has not registered this redirect_uri."))?;
         let target = Target {
             redirect_uri: redirect_uri.to_owned(),
             mode: match single("response_mode") {
@@ -138,7 +138,10 @@ fn prompt(text: Option<&str>) -> Result<Prompt, OAuthError> {
     match words[..] {
         ["none"] => return Ok(Prompt::Silent),
         _ if words.contains(&"none") => {
-            return Err(OAuthError::new(ErrorCode::InvalidRequest, "prompt=none goes with no other prompt."));
+            return Err(OAuthError::new(
+                ErrorCode::InvalidRequest,
+                "prompt=none cannot be combined with another prompt.",
+            ));
         }
         _ => {}
     }

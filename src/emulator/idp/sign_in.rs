@@ -55,7 +55,7 @@ pub(super) async fn post_sign_in(
     body: Bytes,
 ) -> Response {
     if is_foreign(&headers) {
-        return idp.page(StatusCode::FORBIDDEN, Body::Error { reason: "Another site has sent this form." });
+        return idp.page(StatusCode::FORBIDDEN, Body::Error { reason: "This form came from another site." });
     }
     idp.sign_in(&form::read(&body), tenant_in(uri.path()), &headers)
 }

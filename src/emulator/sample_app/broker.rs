@@ -25,7 +25,7 @@ pub(super) enum BrokerError {
     #[error("the broker does not answer: {0}")]
     Fetch(#[from] FetchError),
     /// A request that cannot be written.
-    #[error("the broker's metadata names an address that cannot be asked")]
+    #[error("the broker's metadata names an address that cannot be called")]
     Address(#[from] http::Error),
     /// An access token that no header can carry.
     #[error("the access token cannot be sent")]
@@ -49,7 +49,7 @@ pub(super) enum BrokerError {
     #[error("the ID token is refused: {0}")]
     Token(#[from] TokenError),
     /// Userinfo about somebody else.
-    #[error("userinfo is about somebody else than the ID token")]
+    #[error("userinfo and the ID token are about different users")]
     OtherSubject,
 }
 

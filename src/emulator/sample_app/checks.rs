@@ -17,12 +17,12 @@ const MAX_TOKEN: usize = 64 * 1024;
 
 /// What [`validate`] has checked once it succeeds, as sentences for people.
 pub(super) const PASSED: &[&str] = &[
-    "The signature holds under a key that the broker publishes, with the agreed algorithm.",
+    "The signature is valid under a key that the broker publishes, with the agreed algorithm.",
     "iss is the broker.",
-    "aud is this app, and nobody else.",
-    "exp is ahead and iat is not.",
-    "nonce is the one that this browser's sign-in began with.",
-    "at_hash is the one of the access token that came along.",
+    "aud is this app and nothing else.",
+    "exp is in the future, and iat is not.",
+    "nonce is the one that this browser sent at the start of the sign-in.",
+    "at_hash belongs to the access token that was sent with it.",
     "sub is the same in userinfo.",
 ];
 
@@ -52,7 +52,7 @@ pub(super) enum TokenError {
     #[error(transparent)]
     Claim(#[from] ClaimError),
     /// A claim says something else than it must.
-    #[error("{0} is not what it must be")]
+    #[error("{0} is wrong")]
     Wrong(&'static str),
 }
 

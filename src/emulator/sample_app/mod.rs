@@ -214,7 +214,7 @@ impl SampleApp {
 #[derive(Debug, thiserror::Error)]
 enum SignInError {
     /// An answer to no question of this browser's.
-    #[error("this answer belongs to no sign-in that this browser has under way")]
+    #[error("this answer does not belong to a sign-in that this browser has started")]
     Foreign,
     /// Another server answered.
     #[error("the answer does not come from the broker (iss)")]

@@ -32,7 +32,7 @@ button { font: inherit; padding: 8px 24px; }
 {% match body %}
 {% when Body::Home with { shortcuts } %}
 <h1>{{ name }}</h1>
-<p>This app knows nobody itself. It asks Countersign who you are.</p>
+<p>This app has no users of its own. It asks Countersign who you are.</p>
 <p><a id="sign-in-with-countersign" href="/sign-in">Sign in with Countersign</a></p>
 {% for shortcut in *shortcuts %}<p><a id="sign-in-{{ shortcut.handle }}" href="{{ shortcut.link() }}">Sign in as a member of {{ shortcut.name }}</a></p>
 {% endfor %}

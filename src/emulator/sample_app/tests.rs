@@ -118,7 +118,7 @@ async fn an_answer_counts_once_and_only_in_the_browser_that_asked() {
     let begun = asking.open("https://localhost:9100/sign-in").await;
     let foreign = format!("https://localhost:9100/callback?code=x&state={}", state(&begun).unwrap());
     let stolen = other.open(&foreign).await;
-    assert!(stolen.text("app-error").is_some_and(|text| text.contains("belongs to no sign-in")));
+    assert!(stolen.text("app-error").is_some_and(|text| text.contains("does not belong to a sign-in")));
 }
 
 #[tokio::test]

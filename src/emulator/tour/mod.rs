@@ -45,7 +45,7 @@ pub enum TourError {
         found: String,
     },
     /// Redirects that do not end, or lead nowhere.
-    #[error("the redirects from {0} lead nowhere")]
+    #[error("the redirects from {0} do not end at a page")]
     Loop(String),
     /// A hop that is not as it must be.
     #[error("at {url}: {demand} did not hold")]
@@ -56,7 +56,7 @@ pub enum TourError {
         demand: &'static str,
     },
     /// A claim in the token that the app has validated.
-    #[error("the app has got {name} = {found} instead of {wanted}")]
+    #[error("the app got {name} = {found} instead of {wanted}")]
     Claim {
         /// Which claim.
         name: &'static str,

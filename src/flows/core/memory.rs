@@ -31,7 +31,7 @@ impl Memory for StoreMemory {
             match self.read(connection).await {
                 Ok(text) => text.and_then(|text| serde_json::from_str(&text).ok()),
                 Err(error) => {
-                    tracing::warn!(%error, %connection, "what is known of a provider could not be read");
+                    tracing::warn!(%error, %connection, "the stored documents of a provider could not be read");
                     None
                 }
             }
@@ -45,7 +45,7 @@ impl Memory for StoreMemory {
                 Err(_) => return,
             };
             if let Err(error) = saved {
-                tracing::warn!(%error, %connection, "what is known of a provider could not be kept");
+                tracing::warn!(%error, %connection, "the documents of a provider could not be stored");
             }
         })
     }

@@ -112,7 +112,7 @@ impl Health {
             let mut texts = Vec::new();
             if let Some(since) = state.due_since.filter(|since| now.since(*since) >= LATE) {
                 texts.push(format!(
-                    "{} wait, one of them since {since}: see whether a server runs, and what its log says of jobs",
+                    "{} are waiting, one of them since {since}: check whether a server runs, and what its log says about jobs",
                     state.waiting
                 ));
             }
@@ -128,7 +128,11 @@ impl Health {
             }
         }
         if checks.is_empty() {
-            checks.push(Check::new("jobs", Verdict::Good, "none waits for long, and none was given up"));
+            checks.push(Check::new(
+                "jobs",
+                Verdict::Good,
+                "none has been waiting for long, and none was given up",
+            ));
         }
         Ok(checks)
     }
@@ -161,11 +165,12 @@ impl Health {
             match deadline(end, self.core.clock.now()) {
                 Deadline::Far => {}
                 Deadline::Near => {
-                    texts.push(format!("its client secret ends on {end}: get a new one at the provider"));
+                    texts
+                        .push(format!("its client secret expires on {end}: get a new one from the provider"));
                     verdict = if verdict == Verdict::Good { Verdict::Warning } else { verdict };
                 }
                 Deadline::Past => {
-                    texts.push(format!("its client secret has ended on {end}"));
+                    texts.push(format!("its client secret expired on {end}"));
                     verdict = Verdict::Bad;
                 }
             }

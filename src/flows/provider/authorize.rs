@@ -219,7 +219,7 @@ impl Authorization {
 /// What an app is told whose request names nobody, or two people.
 const INVALID_HINT: OAuthError = OAuthError::new(
     ErrorCode::InvalidRequest,
-    "id_token_hint is no ID token of this issuer for this app, or claims demands another sub",
+    "id_token_hint is not an ID token of this issuer for this app, or claims demands another sub",
 );
 
 /// An id that no account has.

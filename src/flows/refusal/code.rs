@@ -53,9 +53,9 @@ macro_rules! public_codes {
 public_codes! {
     /// The app’s request cannot be answered.
     InvalidRequest = "invalid_request",
-    /// This app is not known here.
+    /// We do not know this app.
     UnknownClient = "unknown_client",
-    /// The way back to the app is not registered.
+    /// The app’s return address is not registered.
     RedirectUriMismatch = "redirect_uri_mismatch",
     /// Username and password do not match.
     BadCredentials = "bad_credentials",
@@ -65,77 +65,77 @@ public_codes! {
     TooManyAttempts(Wait) = "too_many_attempts",
     /// Very many people are signing in right now.
     Busy(Wait) = "busy",
-    /// No sign-in was found under this name.
+    /// We found no sign-in under this name.
     UnknownDomain = "unknown_domain",
     /// Your identity provider did not sign you in.
     IdpRefused = "idp_refused",
     /// Your identity provider does not answer.
     IdpUnreachable(Wait) = "idp_unreachable",
-    /// Your identity provider’s answer was not accepted.
+    /// We could not accept your identity provider’s answer.
     IdpAnswerInvalid = "idp_answer_invalid",
     /// You have no account here yet.
     NoAccount = "no_account",
     /// Your organization has no room for another account.
     TooManyAccounts = "too_many_accounts",
-    /// It is not clear whose account is yours.
+    /// We cannot tell which account is yours.
     PersonUnclear = "person_unclear",
     /// You sign in another way here.
     OtherConnection(Elsewhere) = "other_connection",
-    /// Your account may not use this app.
+    /// Your account cannot use this app.
     NotAllowed = "not_allowed",
     /// Your account is switched off.
     AccountDisabled = "account_disabled",
-    /// This way of signing in is switched off.
+    /// This way to sign in is switched off.
     ConnectionDisabled = "connection_disabled",
     /// Your organization is switched off here.
     OrganizationDisabled = "organization_disabled",
     /// This sign-in took too long.
     FlowExpired = "flow_expired",
-    /// This sign-in is finished already.
+    /// This sign-in is already finished.
     FlowFinished = "flow_finished",
     /// Your session has ended.
     SessionEnded = "session_ended",
-    /// Nothing was chosen.
+    /// You have not chosen anything.
     LinkUnanswered = "link_unanswered",
     /// Linking is switched off.
     LinkOff = "link_off",
-    /// Both are one account already.
+    /// Both already belong to one account.
     LinkSameAccount = "link_same_account",
-    /// This account has a sign-in at that identity provider already.
+    /// This account already has a sign-in at that identity provider.
     LinkSameProvider(Clashing) = "link_same_provider",
-    /// This account has as many ways to sign in as it may have.
+    /// This account cannot have any more ways to sign in.
     LinkFull = "link_full",
-    /// Neither of the two is an account yet.
+    /// Neither of the two has an account yet.
     LinkNoAccount = "link_no_account",
-    /// That was another sign-in than the one that you chose.
+    /// That was not the sign-in that you chose.
     LinkWrongProfile = "link_wrong_profile",
     /// This account is kept for emergencies.
     LinkEmergency = "link_emergency",
-    /// This sign-in belongs to somebody already.
+    /// This sign-in already belongs to an account.
     LinkTaken = "link_taken",
     /// One of the two is no longer a way to sign in.
     LinkProfileGone = "link_profile_gone",
-    /// This is the only way to sign in that is left.
+    /// This is your only remaining way to sign in.
     UnlinkLast = "unlink_last",
     /// This can no longer be undone.
     UndoTooLate = "undo_too_late",
-    /// This was undone already.
+    /// This was already undone.
     UndoDone = "undo_done",
-    /// What was linked is there no more.
+    /// What was linked is no longer there.
     UndoGone = "undo_gone",
-    /// Something later has to be undone first.
+    /// A later merge has to be undone first.
     UndoLaterFirst = "undo_later_first",
-    /// No way to sign in would be left.
+    /// You would have no way left to sign in.
     UndoLast = "undo_last",
     /// This cannot be undone now.
     UndoTaken = "undo_taken",
     /// This link no longer works.
     PasswordLinkUsed = "password_link_used",
-    /// This password was not set.
+    /// Your password was not set.
     PasswordRules = "password_rules",
-    /// Somebody else signed in.
+    /// A different account signed in.
     OtherAccount = "other_account",
-    /// Your identity provider cannot be asked to check again.
+    /// Your identity provider cannot check again that it is you.
     CannotAskAnew = "cannot_ask_anew",
     /// This is not the code.
     MailCodeWrong = "mail_code_wrong",
@@ -147,7 +147,7 @@ public_codes! {
     CrossSite = "cross_site",
     /// There is no page at this address.
     NotFound = "not_found",
-    /// This address cannot be opened this way.
+    /// This address cannot be opened like this.
     MethodNotAllowed = "method_not_allowed",
     /// Signing in does not work right now.
     TemporarilyUnavailable(Wait) = "temporarily_unavailable",

@@ -103,7 +103,7 @@ impl Setting for SocketAddr {
     fn from_text(text: &str) -> Result<Self, Complaint> {
         text.parse().map_err(|_| {
             Complaint::with_remedy(
-                format!("\"{text}\" is no socket address"),
+                format!("\"{text}\" is not a socket address"),
                 "write address and port, like \"127.0.0.1:8443\" or \"[::]:8443\"",
             )
         })
@@ -119,7 +119,7 @@ impl Setting for IpNet {
         };
         let network = network.ok_or_else(|| {
             Complaint::with_remedy(
-                format!("\"{text}\" is no network"),
+                format!("\"{text}\" is not a network"),
                 "write it like \"10.0.0.0/8\" or \"fd00::/8\"",
             )
         })?;
@@ -137,7 +137,7 @@ impl Setting for Duration {
     fn from_text(text: &str) -> Result<Self, Complaint> {
         let complaint = || {
             Complaint::with_remedy(
-                format!("\"{text}\" is no duration"),
+                format!("\"{text}\" is not a duration"),
                 "write it like \"30s\", \"5m\", \"12h\" or \"30d\"",
             )
         };

@@ -47,7 +47,7 @@ fn every_problem_is_reported_with_its_line_and_none_hides_another() {
             "some.toml:1: name: expected text in quotes, found integer",
             "some.toml:2: colour: \"gren\" is not one of \"red\", \"green\"; did you mean \"green\"?",
             "some.toml:3: size: expected a whole number, found string",
-            "some.toml:6: inner.wait: \"5 minutes\" is no duration; write it like \"30s\", \"5m\", \"12h\" or \"30d\"",
+            "some.toml:6: inner.wait: \"5 minutes\" is not a duration; write it like \"30s\", \"5m\", \"12h\" or \"30d\"",
             "some.toml:7: inner.nothing: unknown key; remove it, or look its name up in the reference",
         ]
     );

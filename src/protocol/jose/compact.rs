@@ -17,7 +17,7 @@ pub enum JoseError {
     #[error("the token is too long")]
     TooLong,
     /// Not three parts.
-    #[error("the token has not three parts")]
+    #[error("the token does not have three parts")]
     NotThreeParts,
     /// Five parts: a JWE. This broker registers no encryption key, so nobody can have meant it (RFC 7516).
     #[error("the token is encrypted")]

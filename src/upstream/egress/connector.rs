@@ -35,9 +35,9 @@ pub(super) enum ConnectError {
     Lookup(String),
     #[error("{address} is refused: {why}")]
     Refused { address: IpAddr, why: &'static str },
-    #[error("no connection: {0}")]
+    #[error("the connection failed: {0}")]
     Failed(String),
-    #[error("no connection in time")]
+    #[error("the connection took too long")]
     TimedOut,
     #[error("too many names are being looked up for this connection or its organization")]
     Busy,

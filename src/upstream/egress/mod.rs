@@ -98,7 +98,7 @@ pub enum EgressError {
     #[error("the name does not resolve: {0}")]
     Lookup(String),
     /// Every address of the name is one that may not be reached.
-    #[error("the address {address} may not be reached ({why}); the operator can allow its network")]
+    #[error("the broker may not call the address {address} ({why}); outbound.allow can allow its network")]
     AddressRefused {
         /// The address.
         address: IpAddr,
@@ -106,16 +106,16 @@ pub enum EgressError {
         why: &'static str,
     },
     /// No connection.
-    #[error("no connection: {0}")]
+    #[error("the connection failed: {0}")]
     Connect(String),
     /// No connection in time.
-    #[error("no connection in time")]
+    #[error("the connection took too long")]
     ConnectTimeout,
     /// The TLS handshake failed; most often the certificate is not trusted.
     #[error("TLS failed: {0}")]
     Tls(String),
     /// The call took too long.
-    #[error("the answer did not come in time")]
+    #[error("the answer took too long")]
     Timeout,
     /// A redirect, which is never followed.
     #[error("the answer is a redirect ({0})")]

@@ -237,9 +237,9 @@ fn an_offer_names_how_each_account_signs_in_and_chooses_for_nobody() {
         assert_eq!(card.attr("title"), Some(format!("{name} · {hint}").as_str()));
     }
     assert!(select(&document, "[checked]").is_empty());
-    assert!(text(&document, "main").contains("Kept apart, you get a new account."));
-    // Whoever has an account gets none by keeping them apart.
-    assert!(!text(&page("link-another"), "main").contains("new account"));
+    assert!(text(&document, "main").contains("If you do not link them, we will create a separate account."));
+    // A person who has an account gets no other one by not linking.
+    assert!(!text(&page("link-another"), "main").contains("separate account"));
 }
 
 #[test]
@@ -253,9 +253,9 @@ fn a_merge_says_what_stays_and_which_apps_see_what() {
         "bob@acme.test Acme SSO · idp.acme.test · Bob Berger",
         "carol Username and password · Bob Berger",
         "owner, member",
-        "Apps that know only bob@acme.test · Acme SSO go on seeing it as before: Notes, Wiki.",
-        "Apps that know only carol · Username and password go on seeing it as before: Board.",
-        "Apps that know both see the account that stays: Mail.",
+        "Apps that know only bob@acme.test · Acme SSO will see it as before: Notes, Wiki.",
+        "Apps that know only carol · Username and password will see it as before: Board.",
+        "Apps that know both will see the account that you keep: Mail.",
     ] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
@@ -268,8 +268,8 @@ fn who_is_asked_for_a_further_proof_is_not_led_astray() {
     }
     // Neither a provider that is not offered, nor a password that is deleted for good.
     assert!(!text(&page("sign-in-link-password"), "main").contains("identity provider"));
-    assert!(!text(&page("unlink-local"), "main").contains("link it anew"));
-    assert!(text(&page("unlink-current"), "main").contains("link it anew"));
+    assert!(!text(&page("unlink-local"), "main").contains("link it again"));
+    assert!(text(&page("unlink-current"), "main").contains("link it again"));
     assert_eq!(select(&page("sign-in-anew"), "#username")[0].attr("value"), Some("bob"));
     let back = page("error-of-ones-own");
     assert_eq!(select(&back, "main a")[0].attr("href"), Some("/account"));

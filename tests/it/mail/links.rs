@@ -74,7 +74,7 @@ on_both_databases! {
         browser.press(page.expect(200, "unlink-confirm"), "unlink-confirm", &[]).await;
         let told = mails(&world, &mailbox).await;
         assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told[1].subject.contains("was taken from your account"), "{told:?}");
+        assert!(told[1].subject.contains("was removed from your account"), "{told:?}");
     }
 }
 
@@ -183,7 +183,7 @@ on_both_databases! {
         let page = browser.open(mail.link()).await;
         let page = browser.press(&page, "set-password", &[("new_password", PASSWORD)]).await;
         assert_eq!((page.status.as_u16(), page.error().as_deref()), (422, Some("password_rules")));
-        assert!(page.body.contains("something else than the last three passwords"), "{}", page.body);
+        assert!(page.body.contains("something other than the last three passwords"), "{}", page.body);
         let page = browser.press(&page, "set-password", &[("new_password", NEW)]).await;
         page.expect(200, "password-set");
         own(&mut world.browser(), "bobby", NEW).await.expect(200, "this-session");

@@ -130,7 +130,7 @@ on_both_databases! {
         assert_eq!(listed, [("ops", &[Role::Operator][..]), ("nobody", &[])]);
         // It is no role that an organization can give.
         let error = office.try_apply(&ACME.replace("\"auditor\"", "\"operator\"")).await.unwrap_err();
-        assert!(error.to_string().contains("operator is no role in an organization"), "{error}");
+        assert!(error.to_string().contains("operator is not a role in an organization"), "{error}");
     }
 }
 

@@ -66,7 +66,7 @@ on_both_databases! {
         assert_eq!(verdict(&checks, "certificate old").0, Verdict::Bad);
         // Nobody answers at these addresses; the secret is told of beside.
         let (found, finding) = verdict(&checks, "connection acme/okta");
-        assert!(found == Verdict::Bad && finding.contains("its client secret ends on 2026-10-10"), "{finding}");
+        assert!(found == Verdict::Bad && finding.contains("its client secret expires on 2026-10-10"), "{finding}");
 
         // A key that another master key sealed is no good one.
         let other = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";

@@ -93,7 +93,8 @@ async fn a_hash_of_a_secret_that_is_none_is_refused_with_its_line() {
                name = \"N\"\nredirect_uris = [\"https://n.test/\"]\n";
     for key in ["client_secret_hash", "next_client_secret_hash"] {
         let error = office.try_apply(&format!("{app}{key} = \"my-secret-in-clear\"\n")).await.unwrap_err();
-        let expected = format!("test.toml:8: organizations[0].apps[0].{key}: is no SHA-256 in base64url");
+        let expected =
+            format!("test.toml:8: organizations[0].apps[0].{key}: is not a SHA-256 hash in base64url");
         assert!(error.to_string().starts_with(&expected), "{error}");
     }
 }

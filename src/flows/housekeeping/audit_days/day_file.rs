@@ -187,7 +187,7 @@ impl Drop for Draft<'_> {
     /// attempt removes.
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(file = %self.path.display(), %error, "a file that is not whole could not be removed");
+            tracing::warn!(file = %self.path.display(), %error, "an incomplete file could not be removed");
         }
     }
 }

@@ -64,7 +64,7 @@ pub enum AuditDayError {
         found: Export,
     },
     /// Another node has taken the turn.
-    #[error("another node does this now")]
+    #[error("another node is doing this now")]
     NotOurTurn,
     /// Rows came or went between reading and removing.
     #[error("records of {0} came or went meanwhile")]

@@ -28,7 +28,7 @@ pub(in crate::flows) fn app(table: Table<'_>, rules: Rules) -> Option<WantedApp>
             Some(WantedSecret::Sealed(value)) => {
                 if !secret_hash::is_hash(&value) {
                     let remedy = format!("export writes it; give the secret itself as {clear}");
-                    table.refuse(hash, Complaint::with_remedy("is no SHA-256 in base64url", remedy));
+                    table.refuse(hash, Complaint::with_remedy("is not a SHA-256 hash in base64url", remedy));
                 }
                 secret_hashes.push(value);
             }
@@ -97,7 +97,9 @@ const MAX_RESOURCES: usize = 3_072;
 fn check_length(table: &Table<'_>, key: &'static str, list: &[String], most: usize) {
     let length: usize = list.iter().map(String::len).sum();
     if length > most {
-        let what = format!("has {length} bytes together, and {most} are allowed: they all stand in tokens");
+        let what = format!(
+            "has {length} bytes together, and {most} are allowed, because one token may contain all of them"
+        );
         table.refuse(key, Complaint::new(what));
     }
 }

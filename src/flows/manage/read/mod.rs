@@ -196,7 +196,7 @@ fn connection_key(table: &Table<'_>) -> Option<WantedKey> {
         table.refuse("private_key_sealed", Complaint::new(what));
     }
     if certificate.as_deref().is_some_and(|pem| Certificate::from_pem(pem).is_err()) {
-        table.refuse("certificate", Complaint::new("is no certificate in PEM"));
+        table.refuse("certificate", Complaint::new("is not a certificate in PEM"));
     }
     Some(WantedKey { sealed: sealed?, certificate: certificate? })
 }
@@ -210,7 +210,10 @@ fn check_issuer(table: &Table<'_>, key: &str, issuer: &str) {
             && url.username().is_empty()
     });
     if !good {
-        table.refuse(key, Complaint::new("an https URL without query, as the provider's metadata says it"));
+        table.refuse(
+            key,
+            Complaint::new("must be an https URL without a query, as in the provider's metadata"),
+        );
     }
 }
 
@@ -219,7 +222,7 @@ fn check_shared(table: &Table<'_>, issuer: &str, settings: &ConnectionSettings, 
     let template = issuer.contains(TENANT);
     let bounded = !settings.required_claims.is_empty() || (template && !settings.tenants.is_empty());
     if is_shared_issuer(issuer) && enabled && !bounded {
-        let what = "is shared by many organizations, so a claim must say which people are yours";
+        let what = "is shared by many organizations, so a claim must say which users are yours";
         let remedy = "give required_claims, such as { hd = [\"example.com\"] } or { tid = [\"…\"] }; \
                       with {tenantid}, tenants does as well";
         table.refuse("issuer", Complaint::with_remedy(what, remedy));
@@ -300,7 +303,9 @@ fn kept_claims(table: &Table<'_>, mapping: &ClaimMapping) -> Vec<String> {
 }
 
 fn refuse_identifier(table: &Table<'_>, key: &'static str, claim: &str) {
-    let what = format!("nobody is recognized by {claim:?}: people can change it, or it names nobody");
+    let what = format!(
+        "{claim:?} cannot be used to recognize users: they can change it, or it does not identify them"
+    );
     let remedy = "write a claim that stays a person's own, such as \"sub\", \"oid\" or an employee number";
     table.refuse(key, Complaint::with_remedy(what, remedy));
 }
@@ -342,7 +347,7 @@ fn capabilities(table: Table<'_>, capabilities: &mut Capabilities) {
     if table.has("prompts") {
         capabilities.prompts = table.parsed_list("prompts");
         if !capabilities.prompts.iter().all(|word| ["login", "select_account"].contains(&word.as_str())) {
-            table.refuse("prompts", Complaint::new("only login and select_account are ever passed on"));
+            table.refuse("prompts", Complaint::new("the broker passes on only login and select_account"));
         }
     }
     set(&mut capabilities.max_age, table.optional("max_age"));
@@ -408,7 +413,7 @@ fn roles(table: &Table<'_>) -> Vec<Role> {
         roles.push(Role::Member);
     }
     if roles.contains(&Role::Operator) {
-        let what = "operator is no role in an organization";
+        let what = "operator is not a role in an organization";
         let remedy = "make the account with: countersign account create --operator";
         table.refuse("roles", Complaint::with_remedy(what, remedy));
     }
@@ -428,7 +433,10 @@ fn account(table: Table<'_>, rules: Rules) -> Option<WantedAccount> {
         }
         Some(WantedSecret::Sealed(hash)) => {
             if check_phc(&hash).is_err() {
-                table.refuse("password_hash", Complaint::new("is no Argon2id hash that is accepted here"));
+                table.refuse(
+                    "password_hash",
+                    Complaint::new("is not an Argon2id hash that the broker accepts"),
+                );
             }
             Some(WantedPassword::Hash(hash))
         }
@@ -475,7 +483,7 @@ fn expected_identity(table: Table<'_>) -> Option<WantedIdentity> {
     let connection = table.required_parsed("connection");
     let (claim, mut value) = (table.required::<String>("claim"), table.required::<String>("value"));
     if claim.as_ref().is_some_and(|claim| !EXPECTED_CLAIMS.contains(&claim.as_str())) {
-        let what = "is no claim that tells a person apart for good";
+        let what = "is not a claim that identifies a user permanently";
         table.refuse("claim", Complaint::with_remedy(what, "write \"sub\", \"oid\" or \"email\""));
     }
     if let (Some("email"), Some(text)) = (claim.as_deref(), &mut value) {

@@ -277,7 +277,7 @@ on_both_databases! {
         for word in ["User ID there", "<code>victoria</code>", "New here", "mallory", "Since"] {
             assert!(shown.contains(word), "{word} is missing: {shown}");
         }
-        assert_eq!(shown.matches("This email address has not been confirmed.").count(), 1, "{shown}");
+        assert_eq!(shown.matches("This email address is not verified.").count(), 1, "{shown}");
         browser.language = "de";
         let german = browser.open(page.url.as_str()).await;
         for word in ["Kennung dort", "Neu hier", "Diese E-Mail-Adresse ist nicht bestätigt.", "Seit"] {
