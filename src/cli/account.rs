@@ -112,14 +112,7 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
         }
         Command::Links { name } => show_links(&broker.accounts.list_links(&name).await?),
         Command::UndoLink { entry } => {
-            let Undone { entry, without_password } = broker.account.undo_link(OPERATOR, entry).await?;
-            say(&format!("{} {} of {} undone", entry.id, entry.kind.as_str(), entry.account));
-            for account in without_password {
-                say(&format!(
-                    "{account} has its username back, but no password, and no link to set one was mailed: set a password \
-                     with apply"
-                ));
-            }
+            show_undone(&broker.account.undo_link(OPERATOR, entry).await?);
         }
     }
     broker.housekeeping.close().await;
@@ -148,6 +141,15 @@ fn show(view: &AccountView) {
     }
     for profile in &view.profiles {
         say(&format!("signs in by {profile}"));
+    }
+}
+
+fn show_undone(Undone { entry, without_password }: &Undone) {
+    say(&format!("{} {} of {} undone", entry.id, entry.kind.as_str(), entry.account));
+    for account in without_password {
+        say(&format!(
+            "{account} has its username back, but no password, and no link to set one was mailed: set a password with apply"
+        ));
     }
 }
 

@@ -7,7 +7,6 @@ mod memory;
 mod personal;
 mod record;
 mod settle;
-mod urls;
 
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use crate::crypto::seal::Sealer;
 use crate::flows::directory::{Directory, DirectoryLoads};
 use crate::flows::queue::Queue;
 use crate::flows::refusal::FlowError;
-use crate::model::{Clock, IdSequence, Look, OrganizationId, Random};
+use crate::model::{Clock, ConnectionId, IdSequence, Look, OrganizationId, Random};
 use crate::store::Database;
 use floods::Refusals;
 
@@ -70,6 +69,11 @@ impl Core {
     /// An address of the broker's own.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.issuer)
+    }
+
+    /// The address that a connection's provider sends browsers back to.
+    pub fn callback_url(&self, connection: ConnectionId) -> String {
+        self.url(&format!("/sso/callback/{connection}"))
     }
 
     /// The durable queue.
