@@ -1,7 +1,7 @@
 //! The relying-party side: everything between the broker and somebody else's `OpenID` Provider.
 //!
 //! [`Upstream`] is what flows call. Behind it, each file has one concern: [`egress`] connects out, [`discovery`] and
-//! [`provider`] know metadata and keys, [`authorize`] builds the request, [`credential`] and [`exchange`] redeem the
+//! [`provider`] know metadata and keys, [`authorize`] builds the request, [`credential`] and `exchange` redeem the
 //! code, [`token_answer`], [`id_token`] and [`userinfo`] check what came, [`identity`] maps it, [`logout`] handles sign-outs.
 //!
 //! Nothing here knows accounts, sessions or the database, and nothing looks for a vendor's name: habits of vendors are

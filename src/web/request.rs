@@ -1,5 +1,5 @@
 //! What a request says, read once: who asks, in which language, with which parameters. How handlers take it, and how one
-//! that cannot be read is answered, is in [`extract`](super::extract).
+//! that cannot be read is answered, is in `extract`.
 
 use std::net::{IpAddr, Ipv4Addr};
 
