@@ -1,7 +1,8 @@
 //! Redeeming a code (RFC 6749, section 4.1.3; RFC 7636, section 4.5; `OpenID` Connect Core, section 3.1.3).
 //!
 //! `oauth2` makes the request and reads the answer's members; before it sees the answer, this module has held it
-//! against the stricter rules of [`token_answer`](super::token_answer). The ID token stays text: `openidconnect`'s own type would read its claims before anything was verified.
+//! against the stricter rules of [`token_answer`](super::token_answer). The ID token stays text: `openidconnect`'s own
+//! type would read its claims before anything was verified.
 
 use std::borrow::Cow;
 use std::future::Future;
