@@ -2,7 +2,7 @@
 #![no_main]
 
 use bytes::Bytes;
-use countersign::upstream::{exchange, userinfo};
+use countersign::upstream::{token_answer, userinfo};
 use http::Response;
 use oauth2::EmptyExtraTokenFields;
 use oauth2::basic::{BasicErrorResponse, BasicTokenType};
@@ -18,7 +18,7 @@ libfuzzer_sys::fuzz_target!(|input: (u8, &[u8])| {
         .header("content-type", kind[usize::from(choice >> 1 & 3)])
         .body(Bytes::copy_from_slice(body))
         .unwrap();
-    if exchange::check_answer(&answer).is_ok() {
+    if token_answer::check_answer(&answer).is_ok() {
         let _ = serde_json::from_slice::<Answer>(body);
         let _ = serde_json::from_slice::<BasicErrorResponse>(body);
     }

@@ -67,11 +67,6 @@ impl Certificate {
         &self.pem
     }
 
-    /// The certificate as DER.
-    pub fn to_der(&self) -> &[u8] {
-        &self.der
-    }
-
     /// The header member `x5t#S256`: the SHA-256 of the DER form as base64url.
     pub fn x5t_s256(&self) -> String {
         base64url::encode(digest::digest(&digest::SHA256, &self.der))
@@ -138,7 +133,7 @@ mod tests {
     fn the_certificate_carries_the_key_that_signs_the_assertions() {
         let key = rsa();
         let certificate = make(&key);
-        let der = CertificateDer::from(certificate.to_der());
+        let der = CertificateDer::from(certificate.der.as_slice());
         let parsed = EndEntityCert::try_from(&der).unwrap();
         let signature = key.sign(b"assertion").unwrap();
         let rs256 = webpki::aws_lc_rs::RSA_PKCS1_2048_8192_SHA256;
@@ -149,7 +144,7 @@ mod tests {
     #[test]
     fn the_certificate_is_signed_by_itself_and_valid_from_yesterday_until_its_end() {
         let certificate = make(&rsa());
-        let der = CertificateDer::from(certificate.to_der());
+        let der = CertificateDer::from(certificate.der.as_slice());
         let anchor = [webpki::anchor_from_trusted_cert(&der).unwrap()];
         let parsed = EndEntityCert::try_from(&der).unwrap();
         let valid = |time: Timestamp| {

@@ -23,7 +23,7 @@ const KEY_ID_LEN: usize = 3;
 const HEADER_LEN: usize = 1 + KEY_ID_LEN;
 
 /// How many bytes a sealed text is longer than its plain text.
-pub const OVERHEAD: usize = HEADER_LEN + NONCE_LEN + 16;
+const OVERHEAD: usize = HEADER_LEN + NONCE_LEN + 16;
 
 /// What a sealed text is for. Each purpose has a key of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,11 +196,6 @@ impl Sealer {
     ) -> Result<Zeroizing<Vec<u8>>, Unsealable> {
         self.open(purpose, context, &base64url::decode(sealed).map_err(|_| Unsealable::Malformed)?)
     }
-
-    /// Whether a sealed text is under an older master key, so that `keys rotate --master` must seal it anew.
-    pub fn is_outdated(&self, sealed: &[u8]) -> bool {
-        sealed.get(1..HEADER_LEN).is_none_or(|id| *id != self.newest.id)
-    }
 }
 
 fn aad(context: &str) -> Aad<&[u8]> {
@@ -298,12 +293,13 @@ mod tests {
     }
 
     #[test]
-    fn after_a_rotation_old_texts_open_and_are_known_as_outdated() {
+    fn after_a_rotation_old_texts_open_and_name_their_older_key() {
         let ciphertext = sealer().seal(Purpose::Credential, CONTEXT, b"secret").unwrap();
         let rotated = Sealer::new(&master(1), &[master(0)], Arc::new(SystemRandom)).unwrap();
         assert_eq!(rotated.open(Purpose::Credential, CONTEXT, &ciphertext).unwrap().as_slice(), b"secret");
         let resealed = rotated.seal(Purpose::Credential, CONTEXT, b"secret").unwrap();
-        assert!(rotated.is_outdated(&ciphertext) && !rotated.is_outdated(&resealed));
+        let names_newest = |sealed: &[u8]| sealed[1..HEADER_LEN] == rotated.newest.id;
+        assert!(!names_newest(&ciphertext) && names_newest(&resealed));
         assert_eq!(sealer().open(Purpose::Credential, CONTEXT, &resealed), Err(Unsealable::OtherKey));
     }
 

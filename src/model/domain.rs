@@ -107,11 +107,6 @@ impl OwnedDomain {
         &self.name
     }
 
-    /// Whether every name below [`name`](Self::name) is meant, and not the name itself.
-    pub const fn is_wildcard(&self) -> bool {
-        self.wildcard
-    }
-
     /// The texts under which an owner of `name` could be registered, most specific first: the name itself, then
     /// the wildcards above it.
     pub fn candidates(name: &DomainName) -> Vec<String> {

@@ -8,7 +8,7 @@ use crate::model::{Identity, LINK_LIFETIME, SensitiveAction, Timestamp};
 const BEGIN_LINK_WITHIN: Duration = Duration::from_mins(5);
 
 /// How old a proof may be for any other sensitive action, without a second factor.
-pub const FRESH_PROOF: Duration = Duration::from_mins(30);
+const FRESH_PROOF: Duration = Duration::from_mins(30);
 
 /// Until when the person may finish `action`, if they proved recently enough who they are; `None` where they must prove
 /// it again. A proof in the future is none: the clock was set back.

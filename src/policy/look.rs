@@ -28,7 +28,7 @@ fn luminance(color: Color) -> f64 {
 
 /// The nearest colour that can be read on `paper` on the way from this one to black, or on dark paper to white: it is
 /// darkened or lightened by the least that is enough. One that can be read stays as it is.
-pub fn nearest_readable(color: Color, paper: Color) -> Color {
+fn nearest_readable(color: Color, paper: Color) -> Color {
     let end = if luminance(paper) > 0.5 { 0 } else { 255 };
     let mixed = |part: u8| Color { channels: color.channels.map(|channel| mix(channel, end, part)) };
     let readable = (0..=u8::MAX).map(mixed).find(|mixed| contrast(*mixed, paper) >= LEAST_CONTRAST);

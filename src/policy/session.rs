@@ -77,7 +77,7 @@ pub fn satisfies(
 }
 
 /// Whether a sign-in is older than an app accepts. One in the future says nothing of its age: the clock was set back.
-pub fn is_stale(max_age: Option<u32>, authenticated_at: Timestamp, now: Timestamp) -> bool {
+fn is_stale(max_age: Option<u32>, authenticated_at: Timestamp, now: Timestamp) -> bool {
     max_age.is_some_and(|seconds| {
         authenticated_at.is_ahead_of(now) || now.since(authenticated_at) > Duration::from_secs(seconds.into())
     })

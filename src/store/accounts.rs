@@ -1,7 +1,7 @@
 //! Accounts, their roles and passwords.
 
 use super::row::{CountRow, Row, text, time};
-use super::tx::{execute, fetch_all, fetch_many, fetch_optional, row, statements};
+use super::tx::{execute, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{
     Account, AccountId, AppId, ConnectionId, Contact, Email, OrganizationId, Role, Timestamp, Username,
@@ -30,7 +30,6 @@ statements! {
     COUNT_BREAK_GLASS = "SELECT COUNT(*) AS amount FROM accounts a JOIN passwords p ON p.account_id = a.id \
                          WHERE a.organization_id = $1 AND a.enabled AND a.break_glass";
     LIST_UNATTACHED = select!("a.organization_id IS NULL AND a.id > $1 ORDER BY a.id LIMIT $2");
-    LIST_BY_EMAIL = select!("a.organization_id = $1 AND a.email_canonical = $2 ORDER BY a.id LIMIT 100");
     INSERT = "INSERT INTO accounts (id, organization_id, username, username_key, email, email_canonical, email_verified, \
               name, given_name, family_name, phone, enabled, break_glass, profile_count, created_at, updated_at, \
               email_connection_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $14, $15)";
@@ -205,16 +204,6 @@ pub async fn count_accounts(tx: &mut Tx, organization: OrganizationId) -> Result
 pub async fn count_break_glass(tx: &mut Tx, organization: OrganizationId) -> Result<i64, StoreError> {
     let counted = fetch_many!(tx, CountRow, COUNT_BREAK_GLASS, organization.to_string())?;
     Ok(counted.first().map_or(0, |row| row.amount))
-}
-
-/// The accounts of an organization whose email has this canonical form, 100 at most.
-pub async fn list_accounts_by_email(
-    tx: &mut Tx,
-    organization: OrganizationId,
-    canonical: &str,
-) -> Result<Vec<Account>, StoreError> {
-    let rows = fetch_all!(tx, AccountRow, LIST_BY_EMAIL, organization.to_string(), canonical)?;
-    rows.into_iter().map(TryInto::try_into).collect()
 }
 
 /// Adds an account without profiles; a username that is taken is a [`StoreError::Conflict`].

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Display;
+use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
@@ -92,4 +93,61 @@ impl From<rusqlite::Error> for StoreError {
 /// that was not had in time, operator intervention, serialization.
 fn is_passing(code: &str) -> bool {
     ["08", "53", "55P03", "57", "40"].iter().any(|class| code.starts_with(class))
+}
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Neither of the two kinds.
+    #[error("database.url must begin with sqlite:// or postgres://")]
+    Url,
+    /// A URL of `SQLite` that names no file, or more than a file.
+    #[error(
+        "database.url must be sqlite:// and the path of a file, such as sqlite://data/countersign.db, and nothing else"
+    )]
+    SqliteUrl,
+    /// `PostgreSQL` is not reachable, or not readable.
+    #[error("the database cannot be opened: {0}")]
+    Connect(#[from] sqlx::Error),
+    /// The file of `SQLite` is not readable.
+    #[error("the database cannot be opened: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The folder of the database's file cannot be made.
+    #[error("{folder}: {error}", folder = .folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The file of the database cannot be made.
+    #[error("{path}: {error}", path = .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The file that a starting process holds cannot be made, or another process has held it for too long.
+    #[error("{path}: {error}", path = .path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A thread that the database needs cannot be started, or has died.
+    #[error("a thread for the database could not be started: {0}")]
+    Thread(std::io::Error),
+    /// A migration of `SQLite` failed; the database is as it was before it.
+    #[error("the database cannot be migrated: migration {version}: {error}")]
+    Migration {
+        /// Its number.
+        version: i64,
+        /// What `SQLite` said.
+        error: rusqlite::Error,
+    },
+    /// The schema cannot be brought up to date.
+    #[error("the database cannot be migrated: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
 }

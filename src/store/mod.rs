@@ -14,6 +14,7 @@ pub mod audit;
 pub mod audit_days;
 pub mod changes;
 pub mod connections;
+mod database;
 pub mod domains;
 pub mod error;
 pub mod expected;
@@ -40,211 +41,16 @@ pub mod replacing;
 mod row;
 pub mod session_ends;
 pub mod sessions;
+mod settings;
 mod sqlite;
 pub mod standing;
 pub mod turns;
 pub mod tx;
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-pub use error::StoreError;
+pub use database::Database;
+pub use error::{OpenError, StoreError};
+pub use settings::StoreSettings;
 pub use tx::Tx;
-
-use prometheus_client::metrics::histogram::Histogram;
-
-use migrations::{Dialect, migrator};
-use postgres::PostgresPool;
-use row::CountRow;
-use sqlite::{Sqlite, SqliteFile, SqliteLink};
-use tx::fetch_optional;
-
-/// The table is the migrator's own, so that this statement is prepared by no test: it is not there at first.
-const COUNT_MIGRATIONS: &str = "SELECT COUNT(*) AS amount FROM _sqlx_migrations WHERE success";
-
-/// How long the database may take to answer one call. A call that takes longer fails, and its connection is closed.
-const CALL_DEADLINE: Duration = Duration::from_secs(5);
-
-/// The error of a call that had no answer within [`CALL_DEADLINE`].
-fn timed_out() -> sqlx::Error {
-    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
-}
-
-/// How a database is opened.
-#[derive(Clone)]
-pub struct StoreSettings {
-    /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`.
-    pub url: String,
-    /// `PostgreSQL`: connections at most. `SQLite`: long reads at once.
-    pub max_connections: u32,
-    /// Whether an acknowledged write survives a power cut on `SQLite` (`synchronous=FULL`); without, only a crash
-    /// of the process.
-    pub synchronous_full: bool,
-    /// How long a request waits for a connection, or for its turn to write, before it fails.
-    pub acquire_timeout: Duration,
-}
-
-/// An open database.
-pub struct Database {
-    engine: Engine,
-}
-
-enum Engine {
-    Sqlite(Sqlite),
-    Postgres(PostgresPool),
-}
-
-impl Database {
-    /// Opens the database and brings its schema up to date.
-    pub async fn open(settings: &StoreSettings) -> Result<Self, OpenError> {
-        let engine = if settings.url.starts_with("sqlite:") {
-            Engine::Sqlite(SqliteFile::of(settings)?.open(settings).await?)
-        } else {
-            Engine::Postgres(PostgresPool::open(settings).await?)
-        };
-        Ok(Self { engine })
-    }
-
-    /// Opens a database to look at it: nothing is made, migrated or written. `None` where the file of `SQLite` is not
-    /// there yet.
-    pub async fn open_to_look(settings: &StoreSettings) -> Result<Option<Self>, OpenError> {
-        if !settings.url.starts_with("sqlite:") {
-            let pool = PostgresPool::open_to_look(settings).await?;
-            return Ok(Some(Self { engine: Engine::Postgres(pool) }));
-        }
-        let file = SqliteFile::of(settings)?;
-        if !file.exists() {
-            return Ok(None);
-        }
-        Ok(Some(Self { engine: Engine::Sqlite(file.open_to_look(settings)?) }))
-    }
-
-    /// How many migrations this program has that the database has not.
-    pub async fn count_missing_migrations(&self) -> Result<usize, StoreError> {
-        let mut tx = self.read().await?;
-        let dialect = match &self.engine {
-            Engine::Sqlite(_) => Dialect::Sqlite,
-            Engine::Postgres(_) => Dialect::Postgres,
-        };
-        let applied = match fetch_optional!(&mut tx, CountRow, COUNT_MIGRATIONS) {
-            Ok(row) => row.map_or(0, |row| row.amount),
-            // Without this table nothing was ever migrated.
-            Err(error) if error.is_missing_table() => 0,
-            Err(error) => return Err(error),
-        };
-        let applied = usize::try_from(applied).unwrap_or(0);
-        Ok(migrator(dialect).iter().count().saturating_sub(applied))
-    }
-
-    /// A connection for short reads; it holds no transaction.
-    pub async fn read(&self) -> Result<Tx, StoreError> {
-        match &self.engine {
-            Engine::Sqlite(sqlite) => Ok(Tx::Sqlite(SqliteLink::Read(sqlite.readers.clone()))),
-            Engine::Postgres(pool) => Ok(Tx::Postgres(pool.read().await?)),
-        }
-    }
-
-    /// A transaction. Dropped without [`Tx::commit`], nothing of it remains.
-    pub async fn write(&self) -> Result<Tx, StoreError> {
-        match &self.engine {
-            Engine::Sqlite(sqlite) => Ok(Tx::Sqlite(SqliteLink::Write(sqlite.writer.begin().await?))),
-            Engine::Postgres(pool) => Ok(Tx::Postgres(pool.write().await?)),
-        }
-    }
-
-    /// A transaction for what may take long, such as the clean-up: on `SQLite` it shares its commit with none before it, so
-    /// that it fails alone.
-    pub async fn write_alone(&self) -> Result<Tx, StoreError> {
-        match &self.engine {
-            Engine::Sqlite(sqlite) => Ok(Tx::Sqlite(SqliteLink::Write(sqlite.writer.begin_alone().await?))),
-            Engine::Postgres(_) => self.write().await,
-        }
-    }
-
-    /// Which engine this is, for people: `SQLite` or `PostgreSQL`.
-    pub const fn engine_name(&self) -> &'static str {
-        match &self.engine {
-            Engine::Sqlite(_) => "SQLite",
-            Engine::Postgres(_) => "PostgreSQL",
-        }
-    }
-
-    /// For how long calls held the thread of a request, in seconds; `None` where none does (`PostgreSQL`).
-    pub fn statement_seconds(&self) -> Option<Histogram> {
-        match &self.engine {
-            Engine::Sqlite(sqlite) => Some(sqlite.holding.histogram()),
-            Engine::Postgres(_) => None,
-        }
-    }
-
-    /// Ends what is under way, and lets nothing begin any more.
-    pub async fn close(&self) {
-        match &self.engine {
-            Engine::Sqlite(sqlite) => {
-                sqlite.writer.close().await;
-                sqlite.readers.close();
-            }
-            Engine::Postgres(pool) => pool.close().await,
-        }
-    }
-}
-
-/// Why a database could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Neither of the two kinds.
-    #[error("database.url must begin with sqlite:// or postgres://")]
-    Url,
-    /// A URL of `SQLite` that names no file, or more than a file.
-    #[error(
-        "database.url must be sqlite:// and the path of a file, such as sqlite://data/countersign.db, and nothing else"
-    )]
-    SqliteUrl,
-    /// `PostgreSQL` is not reachable, or not readable.
-    #[error("the database cannot be opened: {0}")]
-    Connect(#[from] sqlx::Error),
-    /// The file of `SQLite` is not readable.
-    #[error("the database cannot be opened: {0}")]
-    Sqlite(#[from] rusqlite::Error),
-    /// The folder of the database's file cannot be made.
-    #[error("{folder}: {error}", folder = .folder.display())]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// The file of the database cannot be made.
-    #[error("{path}: {error}", path = .path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// The file that a starting process holds cannot be made, or another process has held it for too long.
-    #[error("{path}: {error}", path = .path.display())]
-    Lock {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// A thread that the database needs cannot be started, or has died.
-    #[error("a thread for the database could not be started: {0}")]
-    Thread(std::io::Error),
-    /// A migration of `SQLite` failed; the database is as it was before it.
-    #[error("the database cannot be migrated: migration {version}: {error}")]
-    Migration {
-        /// Its number.
-        version: i64,
-        /// What `SQLite` said.
-        error: rusqlite::Error,
-    },
-    /// The schema cannot be brought up to date.
-    #[error("the database cannot be migrated: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
-}
 
 /// Every statement of the store, as (file, name, text).
 pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {

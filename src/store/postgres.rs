@@ -20,7 +20,8 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, Pg
 use tokio::time::timeout;
 
 use super::migrations::{Dialect, migrator};
-use super::{CALL_DEADLINE, OpenError, StoreSettings, timed_out};
+use super::settings::{CALL_DEADLINE, timed_out};
+use super::{OpenError, StoreSettings};
 
 /// How long an idle connection has to show that it is alive. Less than a request waits for a connection, so that
 /// another one can be opened in the same request.

@@ -37,7 +37,7 @@ macro_rules! statements {
 macro_rules! ask {
     ($link:expr, $connection:ident => $asking:expr) => {{
         let answer = match $link.connection() {
-            Ok($connection) => tokio::time::timeout($crate::store::CALL_DEADLINE, $asking).await,
+            Ok($connection) => tokio::time::timeout($crate::store::settings::CALL_DEADLINE, $asking).await,
             Err(error) => Ok(Err(error)),
         };
         $link.settle(answer).map_err($crate::store::StoreError::from)

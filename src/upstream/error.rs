@@ -9,10 +9,10 @@ use super::authorize::AuthorizeError;
 use super::credential::CredentialError;
 use super::discovery::MetadataError;
 use super::egress::EgressError;
-use super::exchange::TokenAnswerError;
 use super::id_token::IdTokenError;
 use super::identity::IdentityError;
 use super::logout::LogoutTokenError;
+use super::token_answer::TokenAnswerError;
 use super::userinfo::UserInfoError;
 use crate::protocol::jose::JwksError;
 

@@ -1,16 +1,14 @@
 //! Redeeming a code (RFC 6749, section 4.1.3; RFC 7636, section 4.5; `OpenID` Connect Core, section 3.1.3).
 //!
 //! `oauth2` makes the request and reads the answer's members; before it sees the answer, this module has held it
-//! against the stricter rules here: JSON by its media type, no repeated members, no redirect, bounded. The ID token
-//! stays text: `openidconnect`'s own type would read its claims before anything was verified.
+//! against the stricter rules of [`token_answer`](super::token_answer). The ID token stays text: `openidconnect`'s own
+//! type would read its claims before anything was verified.
 
 use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Response, StatusCode};
 use oauth2::basic::{
     BasicErrorResponseType, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
 };
@@ -27,52 +25,10 @@ use super::credential::{Credential, Proof};
 use super::discovery::Metadata;
 use super::error::{Denial, Outage, Refusal, UpstreamError};
 use super::provider::Provider;
+use super::token_answer::{TokenAnswerError, check_answer};
 use crate::model::{Connection, Random, Secret, Timestamp};
-use crate::protocol::json::{self, JsonError};
 
-const MAX_BYTES: usize = 1 << 20;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-
-/// Why an answer of the token endpoint was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenAnswerError {
-    /// The media type is not JSON.
-    #[error("the answer is not JSON by its media type")]
-    ContentType,
-    /// No strict JSON object.
-    #[error("the answer is refused: {0}")]
-    Json(#[from] JsonError),
-    /// An error status without an error code in it.
-    #[error("the answer has status {0} and no error code")]
-    Status(u16),
-    /// A member is missing or of the wrong type.
-    #[error("a member of the answer is missing or of the wrong type")]
-    Member,
-    /// The access token is of a type that is not `Bearer`.
-    #[error("the access token is not a bearer token")]
-    TokenType,
-    /// There is no ID token.
-    #[error("the answer has no ID token")]
-    NoIdToken,
-    /// The code, verifier or redirect URI cannot be sent.
-    #[error("the request cannot be made")]
-    Request,
-}
-
-impl TokenAnswerError {
-    /// The stable name of the reason, as audit records carry it.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::ContentType => "token_answer_content_type",
-            Self::Json(_) => "token_answer_json",
-            Self::Status(_) => "token_answer_status",
-            Self::Member => "token_answer_member",
-            Self::TokenType => "token_answer_token_type",
-            Self::NoIdToken => "token_answer_no_id_token",
-            Self::Request => "token_answer_request",
-        }
-    }
-}
 
 /// What a code was redeemed for.
 #[derive(Debug)]
@@ -229,28 +185,4 @@ impl<'c> AsyncHttpClient<'c> for Caller<'_> {
             Ok(answer.map(|body| body.to_vec()))
         })
     }
-}
-
-/// Whether an answer of the token endpoint is strict JSON: tokens with 200, an error code with any other status.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_answer(answer: &Response<Bytes>) -> Result<(), TokenAnswerError> {
-    let checked = if is_json(answer.headers()) {
-        json::parse_object(answer.body(), MAX_BYTES).map_err(TokenAnswerError::from)
-    } else {
-        Err(TokenAnswerError::ContentType)
-    };
-    match (answer.status(), checked) {
-        (StatusCode::OK, Ok(_)) => Ok(()),
-        (StatusCode::OK, Err(error)) => Err(error),
-        (_, Ok(object)) if object.get("error").is_some_and(serde_json::Value::is_string) => Ok(()),
-        (status, _) => Err(TokenAnswerError::Status(status.as_u16())),
-    }
-}
-
-/// Whether the media type is `application/json`, whatever its parameters.
-pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
-    value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
 }

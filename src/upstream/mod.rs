@@ -1,8 +1,8 @@
 //! The relying-party side: everything between the broker and somebody else's `OpenID` Provider.
 //!
 //! [`Upstream`] is what flows call. Behind it, each file has one concern: [`egress`] connects out, [`discovery`] and
-//! [`provider`] know metadata and keys, [`authorize`] builds the request, [`credential`] and [`exchange`] redeem the
-//! code, [`id_token`] and [`userinfo`] check what came, [`identity`] maps it, [`logout`] handles sign-outs.
+//! [`provider`] know metadata and keys, [`authorize`] builds the request, [`credential`] and `exchange` redeem the
+//! code, [`token_answer`], [`id_token`] and [`userinfo`] check what came, [`identity`] maps it, [`logout`] handles sign-outs.
 //!
 //! Nothing here knows accounts, sessions or the database, and nothing looks for a vendor's name: habits of vendors are
 //! settings of a connection. One question is an exception, and strict: whether an issuer serves several tenants
@@ -14,13 +14,14 @@ pub mod credential;
 pub mod discovery;
 pub mod egress;
 pub mod error;
-pub mod exchange;
+mod exchange;
 pub mod id_token;
 pub mod identity;
 mod kept;
 pub mod logout;
 pub mod probe;
 pub mod provider;
+pub mod token_answer;
 mod turns;
 pub mod userinfo;
 
@@ -32,6 +33,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 use url::Url;
 
@@ -53,7 +55,7 @@ use id_token::{Expectation, IdTokenClaims, MAX_TOKEN};
 use kept::Kept;
 use provider::{Provider, Surroundings};
 
-use crate::model::{Clock, Connection, ConnectionId, Random};
+use crate::model::{Clock, Connection, ConnectionId, Random, Secret};
 use crate::protocol::jose::{CompactJws, JwkSet};
 
 /// The longest code that is redeemed, in bytes.
@@ -183,7 +185,7 @@ impl Upstream {
         let userinfo = if identity::needs_userinfo(connection, &claims.all, offered) {
             let token = &tokens.access_token;
             let errand = Errand { gate: None, ..errand };
-            Some(userinfo::ask(&provider, &metadata, token, &claims.subject, errand).await?)
+            Some(ask_userinfo(&provider, &metadata, token, &claims.subject, errand).await?)
         } else {
             None
         };
@@ -292,6 +294,19 @@ async fn with_keys<T, E>(
         Some(newer) => check(&newer),
         None => verdict,
     })
+}
+
+/// Asks for the claims of the person with this `subject`.
+async fn ask_userinfo(
+    provider: &Provider,
+    metadata: &Metadata,
+    access_token: &Secret,
+    subject: &str,
+    errand: Errand<'_>,
+) -> Result<Map<String, Value>, UpstreamError> {
+    let request = userinfo::request(metadata, access_token).map_err(Refusal::from)?;
+    let answer = provider.call(request, errand).await?;
+    Ok(userinfo::read(&answer, subject).map_err(Refusal::from)?)
 }
 
 /// Whether this can be a code at all (RFC 6749, appendix A.11).

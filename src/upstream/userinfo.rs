@@ -1,4 +1,4 @@
-//! Asking userinfo (`OpenID` Connect Core, section 5.3; RFC 6750).
+//! What userinfo is asked, and what it may answer (`OpenID` Connect Core, section 5.3; RFC 6750).
 //!
 //! Its `sub` equals the ID token's, or nothing in it counts (section 5.3.2). Signed answers (`application/jwt`) are
 //! refused: nothing here asks for them.
@@ -9,11 +9,8 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Request, Response, StatusCode};
 use serde_json::{Map, Value};
 
-use super::asker::Errand;
 use super::discovery::Metadata;
-use super::error::{Refusal, UpstreamError};
-use super::exchange::is_json;
-use super::provider::Provider;
+use super::token_answer::is_json;
 use crate::model::Secret;
 use crate::protocol::json::{self, ClaimError, Claims, JsonError};
 
@@ -64,20 +61,11 @@ impl UserInfoError {
     }
 }
 
-/// Asks for the claims of the person with this `subject`.
-pub(super) async fn ask(
-    provider: &Provider,
-    metadata: &Metadata,
-    access_token: &Secret,
-    subject: &str,
-    errand: Errand<'_>,
-) -> Result<Map<String, Value>, UpstreamError> {
-    let request = request(metadata, access_token).map_err(Refusal::from)?;
-    let answer = provider.call(request, errand).await?;
-    Ok(read(&answer, subject).map_err(Refusal::from)?)
-}
-
-fn request(metadata: &Metadata, access_token: &Secret) -> Result<Request<Bytes>, UserInfoError> {
+/// The request that asks for claims.
+///
+/// # Errors
+/// The provider has no such endpoint, or the token cannot stand in a header.
+pub(super) fn request(metadata: &Metadata, access_token: &Secret) -> Result<Request<Bytes>, UserInfoError> {
     let endpoint = metadata.userinfo_endpoint.as_ref().ok_or(UserInfoError::NoEndpoint)?;
     let bearer = Authorization::bearer(access_token.expose()).map_err(|_| UserInfoError::AccessToken)?;
     let mut request = Request::get(endpoint.as_str())

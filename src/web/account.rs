@@ -16,13 +16,6 @@ use super::state::Web;
 use crate::flows::account::{AccountView, ProfileView, SessionView};
 use crate::flows::visit::NextPage;
 
-/// The query parameter that says what was just done.
-pub(super) const DONE: &str = "done";
-pub(super) const LINKED: &str = "linked";
-pub(super) const UNLINKED: &str = "unlinked";
-const SESSION_ENDED: &str = "session-ended";
-const OTHERS_ENDED: &str = "others-ended";
-
 /// The routes of this file.
 pub fn routes() -> Router<Web> {
     Router::new()
@@ -56,13 +49,7 @@ fn account_page<'w>(web: &'w Web, browser: &Browser, view: AccountView) -> Accou
         ledger: view.ledger.into_iter().map(ledger_row).collect(),
         linking: view.linking,
         sessions: view.sessions.into_iter().map(session_row).collect(),
-        done: match browser.query.get(DONE) {
-            Some(SESSION_ENDED) => Some(Done::SessionEnded),
-            Some(OTHERS_ENDED) => Some(Done::OthersEnded),
-            Some(LINKED) => Some(Done::Linked),
-            Some(UNLINKED) => Some(Done::Unlinked),
-            _ => None,
-        },
+        done: browser.query.get(Done::PARAMETER).and_then(Done::from_word),
         failure: None,
     }
 }
@@ -89,16 +76,14 @@ fn signed_in_via(profiles: &[ProfileView]) -> SignedInVia {
 async fn end_session(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
     let session = form.get("session").unwrap_or_default();
     match web.broker.account.end_own_session(&browser.visit, session).await {
-        Ok(done) if done.next == NextPage::Account => {
-            see_other(&path::with_query(path::ACCOUNT, DONE, SESSION_ENDED))
-        }
+        Ok(done) if done.next == NextPage::Account => see_other(&Done::SessionEnded.address()),
         other => outcome(&web, &browser, other).await,
     }
 }
 
 async fn end_other_sessions(State(web): State<Web>, SessionForm { browser, .. }: SessionForm) -> Response {
     match web.broker.account.end_own_other_sessions(&browser.visit).await {
-        Ok(_) => see_other(&path::with_query(path::ACCOUNT, DONE, OTHERS_ENDED)),
+        Ok(_) => see_other(&Done::OthersEnded.address()),
         Err(error) => refusal(&web, &browser, error).await,
     }
 }

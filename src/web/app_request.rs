@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use url::form_urlencoded;
 
-use super::oauth::refuse;
+use super::app_answer::refuse;
 use super::request::{Browser, FormError, UncheckedForm};
 use super::state::Web;
 use crate::flows::directory::AppEntry;

@@ -6,11 +6,15 @@
 
 use std::collections::HashMap;
 
-use http::{HeaderMap, HeaderValue, header};
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::locale::Locale;
 use crate::flows::visit::CookieChange;
 use crate::model::{FLOW_LIFETIME, FlowId, Secret};
+use crate::protocol::oauth::Parameters;
 
 /// How the names of our cookies begin.
 const OURS: &str = "__Host-";
@@ -80,8 +84,23 @@ pub fn set_cookie(change: &CookieChange) -> Option<HeaderValue> {
 }
 
 /// The `Set-Cookie` value that keeps the page language which the person chose.
-pub fn set_language(locale: Locale) -> Option<HeaderValue> {
+fn set_language(locale: Locale) -> Option<HeaderValue> {
     HeaderValue::try_from(cookie(LANGUAGE, locale.tag(), Some(KNOWN_LIFETIME))).ok()
+}
+
+/// Keeps the language that a person chose on a page (for `axum::middleware::from_fn`), so that the next page, also
+/// one after a post, has it too. At the endpoints of apps and links, `ui_locales` is not the person's word.
+pub async fn keep_choice(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let of_app = ["/oauth2/", "/sso/", "/.well-known/"].iter().any(|room| path.starts_with(room));
+    let query = request.uri().query().filter(|_| !of_app && request.method() == Method::GET);
+    let query = query.and_then(|query| Parameters::parse(query).ok()).unwrap_or_default();
+    let cookie = query.get("ui_locales").and_then(Locale::from_tag).and_then(set_language);
+    let mut response = next.run(request).await;
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
 }
 
 fn flow_name(id: FlowId) -> String {

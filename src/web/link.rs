@@ -6,8 +6,8 @@ use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;
 
-use super::account::{DONE, LINKED};
 use super::guard::FlowForm;
+use super::pages::account::Done;
 use super::pages::{Alternative, Candidate, Failure, Form, LinkConfirm, LinkOffer, LinkSide, Merge, path};
 use super::request::Browser;
 use super::respond::{outcome, page, proceed, refusal, see_other, with_cookies};
@@ -146,7 +146,7 @@ async fn post_confirmation(State(web): State<Web>, FlowForm { browser, handle, f
     let answered = web.broker.links.answer_link_confirmation(&browser.visit, handle, answer).await;
     match proceed(&web, &browser, answered).await {
         Ok(next) if linked && next.next == NextPage::Account => {
-            with_cookies(see_other(&path::with_query(path::ACCOUNT, DONE, LINKED)), &next.cookies)
+            with_cookies(see_other(&Done::Linked.address()), &next.cookies)
         }
         result => outcome(&web, &browser, result).await,
     }

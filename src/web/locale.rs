@@ -3,14 +3,7 @@
 //! `ui_locales` follows `OpenID` Connect Core 1.0, section 3.1.2.1; `Accept-Language` RFC 9110, section 12.5.4.
 //! The texts themselves are in [`text`](super::text).
 
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
-use http::{Method, header};
-
-use super::cookies::set_language;
 use crate::protocol::count::MOST;
-use crate::protocol::oauth::Parameters;
 use crate::protocol::weighted::weighted;
 
 /// A language that the pages speak.
@@ -73,21 +66,6 @@ impl Locale {
         }
         best.map(|(_, locale)| locale)
     }
-}
-
-/// Keeps the language that a person chose on a page (for `axum::middleware::from_fn`), so that the next page, also
-/// one after a post, has it too. At the endpoints of apps and links, `ui_locales` is not the person's word.
-pub async fn keep_choice(request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let of_app = ["/oauth2/", "/sso/", "/.well-known/"].iter().any(|room| path.starts_with(room));
-    let query = request.uri().query().filter(|_| !of_app && request.method() == Method::GET);
-    let query = query.and_then(|query| Parameters::parse(query).ok()).unwrap_or_default();
-    let cookie = query.get("ui_locales").and_then(Locale::from_tag).and_then(set_language);
-    let mut response = next.run(request).await;
-    if let Some(cookie) = cookie {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    response
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@
 //! who may sign in, and nothing here reads or writes the database.
 
 pub mod account;
+mod app_answer;
 pub mod app_request;
 pub mod asset;
 pub mod authorize;
 pub mod consent;
 pub mod cookies;
 pub mod errors;
+mod extract;
 pub mod guard;
 pub mod headers;
 pub mod link;
@@ -57,7 +59,7 @@ pub fn router(web: Web) -> Router {
         .route("/assets/{file}", get(get_asset))
         .fallback(get_nothing)
         .method_not_allowed_fallback(use_other_method)
-        .layer(axum::middleware::from_fn(locale::keep_choice))
+        .layer(axum::middleware::from_fn(cookies::keep_choice))
         .layer(axum::middleware::from_fn_with_state(web.clone(), headers::security_headers))
         .with_state(web)
 }

@@ -6,24 +6,24 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, options, post};
 use headers::authorization::Bearer;
 use headers::{Authorization, HeaderMapExt as _};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 use tower_http::cors::{Any, CorsLayer};
 
+use super::app_answer::{empty, error_json, json, refuse, told, unavailable};
 use super::app_request::{AppRequest, Caller, too_many};
 use super::request::{FormError, TriedForm};
-use super::respond::{no_store, retry_after};
+use super::respond::no_store;
 use super::state::Web;
 use crate::flows::keys::SigningError;
 use crate::flows::provider::clients::refuse_request;
 use crate::flows::provider::token::TokenRequest;
-use crate::flows::refusal::{EndpointError, Reason, ToldApp, private_detail};
+use crate::flows::refusal::{Reason, ToldApp, private_detail};
 use crate::model::Secret;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 
@@ -187,67 +187,5 @@ fn bearer_error(status: StatusCode, error: Option<&OAuthError>) -> Response {
     if let Ok(value) = HeaderValue::try_from(challenge) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
     }
-    no_store(response)
-}
-
-fn json(status: StatusCode, value: &impl Serialize) -> Response {
-    let Ok(text) = serde_json::to_vec(value) else { return empty(StatusCode::INTERNAL_SERVER_ERROR) };
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
-fn empty(status: StatusCode) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
-}
-
-fn error_json(status: StatusCode, error: &OAuthError) -> Response {
-    let body = serde_json::json!({ "error": error.code, "error_description": error.description });
-    json(status, &body)
-}
-
-/// The answer to somebody who presented too many wrong secrets in the name of an app (RFC 6585, section 4).
-fn too_many_secrets(wait: Duration) -> Response {
-    let description = "your network has sent too many wrong secrets; try again later";
-    let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
-    let mut response = error_json(StatusCode::TOO_MANY_REQUESTS, &error);
-    response.headers_mut().insert(header::RETRY_AFTER, retry_after(wait));
-    no_store(response)
-}
-
-/// Records why a request of an app was refused, and makes the answer.
-pub async fn refuse(web: &Web, network: &str, error: EndpointError, tried_basic: bool) -> Response {
-    told(web.broker.core.settle_endpoint(network, error).await, tried_basic)
-}
-
-/// The answer to an app whose request was not served.
-fn told(told: Result<ToldApp, String>, tried_basic: bool) -> Response {
-    let refused = match told {
-        Ok(ToldApp::Error(refused)) => refused,
-        Ok(ToldApp::TooMany(wait)) => return too_many_secrets(wait),
-        Err(detail) => return unavailable(&detail),
-    };
-    let unauthorized = refused.code == ErrorCode::InvalidClient;
-    let status = if unauthorized { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
-    let mut response = error_json(status, &refused);
-    if unauthorized && tried_basic {
-        let challenge = HeaderValue::from_static("Basic realm=\"countersign\"");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-    }
-    response.headers_mut().insert(HeaderName::from_static("pragma"), HeaderValue::from_static("no-cache"));
-    no_store(response)
-}
-
-/// The answer where something that is needed is down.
-fn unavailable(detail: &str) -> Response {
-    tracing::error!(detail, "a request of an app could not be served");
-    let description = "a service that the broker needs does not answer; try again";
-    let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
-    let mut response = error_json(StatusCode::SERVICE_UNAVAILABLE, &error);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
     no_store(response)
 }

@@ -7,8 +7,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http::StatusCode;
 
-use super::account::{DONE, UNLINKED};
 use super::guard::SessionForm;
+use super::pages::account::Done;
 use super::pages::{AddProfile, Failure, Form, LedgerRow, MailCode, ProfileRow, Undo, Unlink, path};
 use super::request::Browser;
 use super::respond::{answer, outcome, page, refusal, see_other};
@@ -93,9 +93,7 @@ async fn post_unlink(State(web): State<Web>, SessionForm { browser, form }: Sess
         return refusal(&web, &browser, web.broker.core.refuse_form(Reason::ProfileMalformed)).await;
     };
     match web.broker.account.unlink(&browser.visit, profile).await {
-        Ok(next) if next.next == NextPage::Account => {
-            see_other(&path::with_query(path::ACCOUNT, DONE, UNLINKED))
-        }
+        Ok(next) if next.next == NextPage::Account => see_other(&Done::Unlinked.address()),
         result => outcome(&web, &browser, result).await,
     }
 }

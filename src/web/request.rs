@@ -1,20 +1,16 @@
-//! What a request says, read once: who asks, in which language, with which parameters.
+//! What a request says, read once: who asks, in which language, with which parameters. How handlers take it, and how one
+//! that cannot be read is answered, is in `extract`.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::response::Response;
+use http::Method;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
-use http::{Method, StatusCode};
 
 use super::cookies::Cookies;
 use super::locale::Locale;
-use super::respond::{plain, refusal};
 use super::state::Web;
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason};
 use crate::flows::visit::Visit;
 use crate::model::ConnectionId;
 use crate::protocol::Peer;
@@ -112,22 +108,6 @@ impl Browser {
     }
 }
 
-impl FromRequestParts<Web> for Browser {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
-        match Self::read(parts, web) {
-            Ok(browser) => Ok(browser),
-            Err(browser) => Err(too_many(web, &browser).await),
-        }
-    }
-}
-
-/// The page that refuses a query or a form with too many parameters.
-async fn too_many(web: &Web, browser: &Browser) -> Response {
-    refusal(web, browser, web.broker.core.refuse_form(Reason::TooManyParameters)).await
-}
-
 /// The client's address, as the listener found it.
 fn address(parts: &Parts) -> IpAddr {
     parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address)
@@ -139,19 +119,6 @@ fn printable(text: &str) -> String {
 
 /// The connection in the path of what identity providers call; one that cannot be is not found.
 pub struct OfConnection(pub ConnectionId);
-
-impl FromRequestParts<Web> for OfConnection {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
-        let named = Path::<String>::from_request_parts(parts, web).await.ok();
-        if let Some(id) = named.and_then(|Path(text)| text.parse().ok()) {
-            return Ok(Self(id));
-        }
-        let browser = Browser::from_request_parts(parts, web).await?;
-        Err(refusal(web, &browser, FlowError::refused(PublicCode::NotFound)).await)
-    }
-}
 
 /// A form that was posted (`application/x-www-form-urlencoded`).
 #[derive(Debug, Clone)]
@@ -170,18 +137,6 @@ pub(super) enum FormError {
     TooMany,
 }
 
-impl FormError {
-    fn answer(self) -> Response {
-        let (status, text) = match self {
-            Self::NotAForm => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/x-www-form-urlencoded"),
-            Self::Cut => (StatusCode::BAD_REQUEST, "the body did not arrive whole"),
-            Self::NotUtf8 => (StatusCode::BAD_REQUEST, "the body is not UTF-8"),
-            Self::TooMany => (StatusCode::BAD_REQUEST, "the form has too many parameters"),
-        };
-        plain(status, text)
-    }
-}
-
 impl UncheckedForm {
     /// Reads a form. How long its body may be is the listener's concern.
     pub(super) async fn read(parts: &Parts, body: Body) -> Result<Self, FormError> {
@@ -198,33 +153,8 @@ impl UncheckedForm {
     }
 }
 
-impl FromRequest<Web> for UncheckedForm {
-    type Rejection = Response;
-
-    async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
-        let (parts, body) = request.into_parts();
-        match Self::read(&parts, body).await {
-            Ok(form) => Ok(form),
-            Err(FormError::TooMany) => {
-                let (Ok(browser) | Err(browser)) = Browser::read(&parts, web);
-                Err(too_many(web, &browser).await)
-            }
-            Err(error) => Err(error.answer()),
-        }
-    }
-}
-
 /// A form for handlers that answer to one that cannot be read in their own words.
 pub(super) struct TriedForm(pub(super) Result<Parameters, FormError>);
-
-impl FromRequest<Web> for TriedForm {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request(request: Request, _: &Web) -> Result<Self, Self::Rejection> {
-        let (parts, body) = request.into_parts();
-        Ok(Self(UncheckedForm::read(&parts, body).await.map(|UncheckedForm(form)| form)))
-    }
-}
 
 #[cfg(test)]
 mod tests {

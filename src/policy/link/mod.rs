@@ -40,7 +40,7 @@ pub struct HeldProfile {
 
 impl HeldProfile {
     /// Whether it is a password that can be typed now.
-    pub const fn is_password(&self) -> bool {
+    const fn is_password(&self) -> bool {
         self.issuer.is_none() && self.usable
     }
 }

@@ -277,7 +277,7 @@ pub enum JwksError {
     /// `keys` is absent or no array.
     #[error("the document has no array of keys")]
     NoKeys,
-    /// More than [`JwkSet::MAX_KEYS`] keys.
+    /// More keys than a set may have.
     #[error("the set has too many keys")]
     TooManyKeys,
 }
@@ -295,7 +295,7 @@ impl JwksError {
 
 impl JwkSet {
     /// The most keys that a set may have.
-    pub const MAX_KEYS: usize = 100;
+    const MAX_KEYS: usize = 100;
 
     /// The largest document that is read, in bytes.
     pub const MAX_BYTES: usize = 1 << 20;

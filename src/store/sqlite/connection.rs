@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::types::{FromSql, ToSql};
 use rusqlite::{CachedStatement, Error, ErrorCode, Row};
 
-use crate::store::CALL_DEADLINE;
+use crate::store::settings::CALL_DEADLINE;
 
 /// What is bound to a statement: the first is `$1`.
 pub(in crate::store) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];

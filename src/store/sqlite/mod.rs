@@ -28,7 +28,8 @@ pub(super) use opening::{Sqlite, SqliteFile};
 use reading::Readers;
 use writing::Held;
 
-use super::{CALL_DEADLINE, StoreError};
+use super::StoreError;
+use super::settings::CALL_DEADLINE;
 
 /// How a [`Tx`](super::Tx) holds its connection to `SQLite`.
 pub enum SqliteLink {

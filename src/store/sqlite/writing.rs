@@ -16,7 +16,8 @@ use tokio::time::timeout;
 
 use super::connection::{Connection, patiently};
 use super::{Holding, closed, on_a_thread};
-use crate::store::{CALL_DEADLINE, StoreError};
+use crate::store::StoreError;
+use crate::store::settings::CALL_DEADLINE;
 
 /// How many logical transactions share a commit at most.
 const GROUP_LIMIT: usize = 64;

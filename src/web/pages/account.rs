@@ -51,6 +51,32 @@ pub enum Done {
     Unlinked,
 }
 
+impl Done {
+    /// The query parameter of the page that names it.
+    pub const PARAMETER: &str = "done";
+
+    const ALL: [Self; 4] = [Self::SessionEnded, Self::OthersEnded, Self::Linked, Self::Unlinked];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::SessionEnded => "session-ended",
+            Self::OthersEnded => "others-ended",
+            Self::Linked => "linked",
+            Self::Unlinked => "unlinked",
+        }
+    }
+
+    /// What a word of the query parameter names.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|done| done.word() == word)
+    }
+
+    /// The address of the page that says so.
+    pub fn address(self) -> String {
+        path::with_query(path::ACCOUNT, Self::PARAMETER, self.word())
+    }
+}
+
 /// The page itself.
 #[derive(Template)]
 #[template(path = "account.html")]
