@@ -4,23 +4,23 @@ use std::time::Duration;
 
 use crate::model::{Day, Timestamp};
 
-/// Whether a day is over for so long that its records are exported and removed.
+/// Whether a day ended so long ago that its records must be exported and removed.
 pub fn is_due(day: Day, keep: Duration, now: Timestamp) -> bool {
     day.ends().after(keep) <= now
 }
 
-/// How a record of the database and a line of the day's file compare. Both are in the order of their ids.
+/// How a record of the database compares with a line of the day's file. Both are in the order of their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
-    /// The line is the record, word for word.
+    /// The line is this record, byte for byte.
     Same,
-    /// The line is an earlier record's, which was removed before: the next line may be the record.
+    /// The line is an earlier record, which has been removed already: the next line may be this record.
     Earlier,
-    /// The file does not hold this record: it must not be removed.
+    /// The file does not hold this record, so the record must not be removed.
     Missing,
 }
 
-/// Compares a record, by its id and as it would be exported, with a line of the file.
+/// Compares a record with a line of the file. Each is an id and the exported text.
 pub fn compare(record: (&str, &str), line: (&str, &str)) -> Comparison {
     if record == line {
         Comparison::Same
@@ -43,7 +43,7 @@ mod tests {
             let day = Day::of(now.before(Duration::from_hours(24 * days_ago)));
             assert_eq!(is_due(day, keep, now), due, "{days_ago}");
         }
-        // A clock that went back makes nothing due.
+        // A clock that was set back makes no day due.
         assert!(!is_due(Day::of(now), keep, Timestamp::from_unix_seconds(0)));
     }
 

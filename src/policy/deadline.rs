@@ -1,24 +1,24 @@
-//! When people are told that something ends: a certificate, a client secret at a provider.
+//! When the operator is warned that something expires: a certificate, or a client secret at an identity provider.
 
 use std::time::Duration;
 
 use crate::model::Timestamp;
 
-/// How long before its end something is warned of.
+/// How long before its expiry a thing is warned about.
 pub const WARN_BEFORE: Duration = Duration::from_hours(30 * 24);
 
-/// How near an end is.
+/// How close an expiry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {
-    /// There is time.
+    /// More than [`WARN_BEFORE`] remains.
     Far,
-    /// Somebody should act.
+    /// It expires within [`WARN_BEFORE`], and the operator should act.
     Near,
-    /// It is over.
+    /// It has expired.
     Past,
 }
 
-/// How near `end` is.
+/// How close the expiry `end` is.
 pub fn deadline(end: Timestamp, now: Timestamp) -> Deadline {
     if end <= now {
         Deadline::Past

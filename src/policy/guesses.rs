@@ -4,41 +4,42 @@ use std::time::Duration;
 
 use crate::model::Timestamp;
 
-/// Failures that cost no wait: people mistype, and several devices may sign in at once.
+/// Failures that cost no wait: people mistype, and may sign in on several devices at once.
 const FREE: i64 = 10;
 
-/// Failures after which the password rests for a day.
+/// Failures after which no guess at the password is checked for a day.
 const STOP: i64 = 100;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// Failures of one network, over all accounts, that cost no wait.
+/// Failures from one network, over all accounts, that cost no wait.
 const NETWORK_FREE: i64 = 300;
 
-/// Wrong client secrets of one network for one app that cost no wait.
+/// Wrong client secrets from one network for one app that cost no wait.
 const CLIENT_FREE: i64 = 10;
 
-/// Codes of one network, or of one account's browsers, that a provider may refuse before it costs a wait.
+/// Refused authorization codes, from one network or from the browsers of one account, that cost no wait.
 const REDEMPTION_FREE: i64 = 20;
 
-/// Codes that may be under way beyond that, and of which nobody knows yet whether they are refused.
+/// Codes beyond that number that may be at the identity provider at once, before it has accepted or refused them.
 const REDEMPTIONS_UNJUDGED: i64 = 32;
 
-/// A refused code is forgiven after this time: people come back too late now and then.
+/// One refused code is forgiven after this time: people now and then return too late.
 const REDEMPTION_FORGIVEN: Duration = Duration::from_mins(1);
 
 /// What a counter counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Guesses at one account's password from browsers that it has not been used in.
+    /// Guesses at one account's password, from browsers in which the account has never signed in.
     Account,
-    /// Guesses at one account's password from one browser that it has been used in.
+    /// Guesses at one account's password, from one browser in which the account has signed in.
     KnownBrowser,
-    /// Guesses from one network, at whatever account.
+    /// Guesses from one network, at any account.
     Network,
     /// Wrong secrets for one app from one network.
     Client,
-    /// Codes that the provider of one connection refused, from one network or from the browsers of one account.
+    /// Codes that the identity provider of one connection refused, from one network or from the browsers of one
+    /// account.
     Redemption,
 }
 
@@ -58,16 +59,16 @@ impl Scope {
 /// Whether a guess may be checked now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Check it, after counting it with this wait behind it.
+    /// Check the guess, after counting it together with this wait.
     Check {
-        /// The count with this guess.
+        /// The number of failures, with this guess counted as one.
         failures: i64,
-        /// No further guess is checked before.
+        /// No other guess is checked before this time.
         blocked_until: Timestamp,
     },
     /// Do not check it.
     Wait {
-        /// For so long.
+        /// How long to wait.
         wait: Duration,
     },
 }
@@ -75,13 +76,13 @@ pub enum Verdict {
 /// Decides on one guess. `seen` is (failures, `blocked_until`, last change), if anything was counted.
 pub fn decide(scope: Scope, seen: Option<(i64, Timestamp, Timestamp)>, now: Timestamp) -> Verdict {
     let failures = match seen {
-        // Never longer than this many failures cost: a clock that was set back is nobody's guess.
+        // The wait is never longer than this many failures cost, even where the clock was set back.
         Some((failures, blocked_until, _))
             if now < blocked_until && wait_after(scope, failures) > Duration::ZERO =>
         {
             return Verdict::Wait { wait: blocked_until.since(now).min(wait_after(scope, failures)) };
         }
-        // A day without a failure, or the end of a day's stop, begins anew.
+        // After a day without a failure, or after the day's stop, the count starts again from zero.
         Some((failures, _, changed)) if now.since(changed) < DAY => left(scope, failures, now.since(changed)),
         _ => 0,
     };
@@ -108,7 +109,7 @@ fn wait_after(scope: Scope, failures: i64) -> Duration {
     Duration::from_secs(1 << doublings).min(longest)
 }
 
-/// How much is left of a count after some time.
+/// How many of `failures` still count after the time `since` has passed.
 fn left(scope: Scope, failures: i64, since: Duration) -> i64 {
     if scope != Scope::Redemption {
         return failures;
@@ -117,7 +118,8 @@ fn left(scope: Scope, failures: i64, since: Duration) -> i64 {
     failures.saturating_sub(i64::try_from(forgiven).unwrap_or(i64::MAX)).max(0)
 }
 
-/// Whether one more code may go to the provider, while so many are under way; else how long to wait.
+/// Whether one more code may go to the identity provider while `unjudged` codes are there already; if not, how long
+/// to wait.
 ///
 /// # Errors
 /// How long to wait.
@@ -128,7 +130,7 @@ pub fn may_redeem(
 ) -> Result<(), Duration> {
     match decide(Scope::Redemption, seen, now) {
         Verdict::Wait { wait } => Err(wait),
-        // The count holds this one, too.
+        // The count includes this code.
         Verdict::Check { failures, .. }
             if failures.saturating_add(unjudged) > REDEMPTION_FREE + REDEMPTIONS_UNJUDGED =>
         {
