@@ -1,16 +1,16 @@
-//! Whose doing something was, as the audit log names it.
+//! Who performed an action, as the audit log names them.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{AccountId, IdError};
 
-/// Who did something that was recorded.
+/// Who performed a recorded action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Actor {
-    /// A person, by account.
+    /// A user, by account.
     Account(AccountId),
-    /// Whoever runs the deployment's commands.
+    /// The operator who runs the deployment's commands.
     Operator,
 }
 

@@ -1,8 +1,8 @@
 //! The nouns of the broker: ids, names, typed records and their states.
 //!
-//! Nothing here performs I/O, and nothing here imports another room. The vocabulary is the one of the
-//! product: an *organization* owns *domains*, *connections*, *apps* and *accounts*; an account has *profiles*;
-//! a *flow* is one attempt of one browser to get from an app's request to a code.
+//! Nothing here performs I/O, and nothing here imports another room. The vocabulary is the product's: an
+//! *organization* owns *domains*, *connections*, *apps* and *accounts*; an account has *profiles*; a *flow* is one
+//! attempt of one browser to get from an app's request to a code.
 
 pub mod account;
 mod actor;
