@@ -1,12 +1,13 @@
-//! The store: the only room that says `sqlx` and `rusqlite`. One SQL text serves `SQLite` and `PostgreSQL`.
+//! The store: the only room that uses `sqlx` and `rusqlite`. One SQL text serves `SQLite` and `PostgreSQL`.
 //!
-//! * [`Database`] opens, migrates, and hands out [`Tx`]: [`Database::read`] for short reads,
-//!   [`Database::write`] for everything that must be durable together.
-//! * One file an aggregate: `find_*` gives an `Option`, `list_*` many, `insert_*`, `consume_*` and `revoke_*` change.
-//! * The database referees: a single-use thing is one guarded `UPDATE` or `INSERT … ON CONFLICT DO NOTHING`,
-//!   of which the rows are counted, uniqueness is a constraint, the 25 profiles are a guarded counter with a CHECK.
-//! * Statements are constants; a test prepares every one on both databases. What may take long is marked at its call
-//!   (`fetch_many!`, `execute_many!`): everything else runs on the thread of a request (`sqlite`).
+//! * [`Database`] opens the database, migrates it, and hands out [`Tx`]: [`Database::read`] for short reads,
+//!   [`Database::write`] for every change that must be durable as a whole.
+//! * Each aggregate has one file: `find_*` returns an `Option`, `list_*` returns many, `insert_*`, `consume_*` and
+//!   `revoke_*` change.
+//! * The database decides races: a single-use thing is one guarded `UPDATE` or `INSERT … ON CONFLICT DO NOTHING` whose
+//!   rows are counted, uniqueness is a constraint, and the limit of 25 profiles is a guarded counter with a CHECK.
+//! * Statements are constants; a test prepares each one on both databases. A statement that may take long is marked
+//!   where it is called (`fetch_many!`, `execute_many!`); all others run on the thread of the request (`sqlite`).
 
 pub mod accounts;
 pub mod apps;
@@ -59,13 +60,13 @@ use row::CountRow;
 use sqlite::{Sqlite, SqliteFile, SqliteLink};
 use tx::fetch_optional;
 
-/// The table is the migrator's own, so that this statement is prepared by no test: it is not there at first.
+/// The migrator owns the table, and a new database does not have it, so no test prepares this statement.
 const COUNT_MIGRATIONS: &str = "SELECT COUNT(*) AS amount FROM _sqlx_migrations WHERE success";
 
-/// How long the database may take to answer one call. A call that takes longer fails, and its connection is closed.
+/// How long the database may take to answer one call. A longer call fails, and its connection is closed.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The error of a call that had no answer within [`CALL_DEADLINE`].
+/// The error of a call without an answer within [`CALL_DEADLINE`].
 fn timed_out() -> sqlx::Error {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
@@ -75,10 +76,10 @@ fn timed_out() -> sqlx::Error {
 pub struct StoreSettings {
     /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`.
     pub url: String,
-    /// `PostgreSQL`: connections at most. `SQLite`: long reads at once.
+    /// `PostgreSQL`: the most connections. `SQLite`: the most long reads at once.
     pub max_connections: u32,
-    /// Whether an acknowledged write survives a power cut on `SQLite` (`synchronous=FULL`); without, only a crash
-    /// of the process.
+    /// Whether an acknowledged write on `SQLite` survives a power cut (`synchronous=FULL`). If not, it survives only a
+    /// crash of the process.
     pub synchronous_full: bool,
     /// How long a request waits for a connection, or for its turn to write, before it fails.
     pub acquire_timeout: Duration,
@@ -105,8 +106,8 @@ impl Database {
         Ok(Self { engine })
     }
 
-    /// Opens a database to look at it: nothing is made, migrated or written. `None` where the file of `SQLite` is not
-    /// there yet.
+    /// Opens a database only for reading: nothing is created, migrated or written. `None` if the file of `SQLite` does
+    /// not exist.
     pub async fn open_to_look(settings: &StoreSettings) -> Result<Option<Self>, OpenError> {
         if !settings.url.starts_with("sqlite:") {
             let pool = PostgresPool::open_to_look(settings).await?;
@@ -119,7 +120,7 @@ impl Database {
         Ok(Some(Self { engine: Engine::Sqlite(file.open_to_look(settings)?) }))
     }
 
-    /// How many migrations this program has that the database has not.
+    /// How many of this program's migrations the database has not applied.
     pub async fn count_missing_migrations(&self) -> Result<usize, StoreError> {
         let mut tx = self.read().await?;
         let dialect = match &self.engine {
@@ -128,7 +129,7 @@ impl Database {
         };
         let applied = match fetch_optional!(&mut tx, CountRow, COUNT_MIGRATIONS) {
             Ok(row) => row.map_or(0, |row| row.amount),
-            // Without this table nothing was ever migrated.
+            // Without this table no migration was ever applied.
             Err(error) if error.is_missing_table() => 0,
             Err(error) => return Err(error),
         };
@@ -136,7 +137,7 @@ impl Database {
         Ok(migrator(dialect).iter().count().saturating_sub(applied))
     }
 
-    /// A connection for short reads; it holds no transaction.
+    /// A connection for short reads. It does not hold a transaction.
     pub async fn read(&self) -> Result<Tx, StoreError> {
         match &self.engine {
             Engine::Sqlite(sqlite) => Ok(Tx::Sqlite(SqliteLink::Read(sqlite.readers.clone()))),
@@ -144,7 +145,7 @@ impl Database {
         }
     }
 
-    /// A transaction. Dropped without [`Tx::commit`], nothing of it remains.
+    /// A transaction. It is rolled back if it is dropped without [`Tx::commit`].
     pub async fn write(&self) -> Result<Tx, StoreError> {
         match &self.engine {
             Engine::Sqlite(sqlite) => Ok(Tx::Sqlite(SqliteLink::Write(sqlite.writer.begin().await?))),
@@ -152,8 +153,8 @@ impl Database {
         }
     }
 
-    /// A transaction for what may take long, such as the clean-up: on `SQLite` it shares its commit with none before it, so
-    /// that it fails alone.
+    /// A transaction for statements that may take long, such as the clean-up. On `SQLite` it shares its commit with no
+    /// transaction before it, so that its failure harms none.
     pub async fn write_alone(&self) -> Result<Tx, StoreError> {
         match &self.engine {
             Engine::Sqlite(sqlite) => Ok(Tx::Sqlite(SqliteLink::Write(sqlite.writer.begin_alone().await?))),
@@ -161,7 +162,7 @@ impl Database {
         }
     }
 
-    /// Which engine this is, for people: `SQLite` or `PostgreSQL`.
+    /// The name of the engine, for display: `SQLite` or `PostgreSQL`.
     pub const fn engine_name(&self) -> &'static str {
         match &self.engine {
             Engine::Sqlite(_) => "SQLite",
@@ -169,7 +170,7 @@ impl Database {
         }
     }
 
-    /// For how long calls held the thread of a request, in seconds; `None` where none does (`PostgreSQL`).
+    /// How long calls held the thread of a request, in seconds; `None` for `PostgreSQL`, where no call does.
     pub fn statement_seconds(&self) -> Option<Histogram> {
         match &self.engine {
             Engine::Sqlite(sqlite) => Some(sqlite.holding.histogram()),
@@ -177,7 +178,7 @@ impl Database {
         }
     }
 
-    /// Ends what is under way, and lets nothing begin any more.
+    /// Finishes what is under way and refuses everything new.
     pub async fn close(&self) {
         match &self.engine {
             Engine::Sqlite(sqlite) => {
@@ -192,10 +193,10 @@ impl Database {
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Neither of the two kinds.
+    /// The URL has neither of the two schemes.
     #[error("database.url must begin with sqlite:// or postgres://")]
     Url,
-    /// A URL of `SQLite` that names no file, or more than a file.
+    /// A `SQLite` URL that names no file, or more than a file.
     #[error(
         "database.url must be sqlite:// and the path of a file, such as sqlite://data/countersign.db, and nothing else"
     )]
@@ -206,7 +207,7 @@ pub enum OpenError {
     /// The file of `SQLite` is not readable.
     #[error("the database cannot be opened: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// The folder of the database's file cannot be made.
+    /// The folder of the database file cannot be created.
     #[error("{folder}: {error}", folder = .folder.display())]
     Folder {
         /// The folder.
@@ -214,7 +215,7 @@ pub enum OpenError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// The file of the database cannot be made.
+    /// The database file cannot be created.
     #[error("{path}: {error}", path = .path.display())]
     File {
         /// The file.
@@ -222,7 +223,7 @@ pub enum OpenError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// The file that a starting process holds cannot be made, or another process has held it for too long.
+    /// The lock file of a starting process cannot be created, or another process has held it for too long.
     #[error("{path}: {error}", path = .path.display())]
     Lock {
         /// The file.
@@ -230,10 +231,10 @@ pub enum OpenError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// A thread that the database needs cannot be started, or has died.
+    /// A thread that the database needs cannot be started, or has ended.
     #[error("a thread for the database could not be started: {0}")]
     Thread(std::io::Error),
-    /// A migration of `SQLite` failed; the database is as it was before it.
+    /// A migration of `SQLite` failed. The database is as it was before that migration.
     #[error("the database cannot be migrated: migration {version}: {error}")]
     Migration {
         /// Its number.
