@@ -104,7 +104,7 @@ impl Broker {
         };
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
-        accounts::hold_account(&mut tx, account.id).await?;
+        accounts::lock_account(&mut tx, account.id).await?;
         let used = consume_link(&mut tx, &hash, now).await?;
         let standing = self.password_standing(&mut tx, account.id).await?;
         let (Some(used), Ok(account)) = (used, standing) else {

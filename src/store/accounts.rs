@@ -41,8 +41,8 @@ statements! {
                       family_name = $7, phone = $8, updated_at = $9, email_connection_id = $10 \
                       WHERE id = $1 AND profile_count = 1";
     SET_ENABLED = "UPDATE accounts SET enabled = $2, updated_at = $3 WHERE id = $1";
-    HOLD = "UPDATE accounts SET updated_at = updated_at WHERE id = $1";
-    HOLD_BY_USERNAME = "UPDATE accounts SET updated_at = updated_at WHERE username_key = $1";
+    LOCK = "UPDATE accounts SET updated_at = updated_at WHERE id = $1";
+    LOCK_BY_USERNAME = "UPDATE accounts SET updated_at = updated_at WHERE username_key = $1";
     DELETE_ROLES = "DELETE FROM account_roles WHERE account_id = $1";
     INSERT_ROLE = "INSERT INTO account_roles (organization_id, account_id, role) VALUES ($1, $2, $3)";
     DELETE_OPERATOR = "DELETE FROM operators WHERE account_id = $1";
@@ -261,14 +261,14 @@ pub async fn set_enabled(
 }
 
 /// Locks an account for the rest of the transaction: a fact that is read after this stays true until the commit.
-pub async fn hold_account(tx: &mut Tx, id: AccountId) -> Result<(), StoreError> {
-    execute!(tx, HOLD, id.to_string())?;
+pub async fn lock_account(tx: &mut Tx, id: AccountId) -> Result<(), StoreError> {
+    execute!(tx, LOCK, id.to_string())?;
     Ok(())
 }
 
 /// [`lock_account`], by username without regard to case.
-pub async fn hold_account_by_username(tx: &mut Tx, username: &Username) -> Result<(), StoreError> {
-    execute!(tx, HOLD_BY_USERNAME, username.key())?;
+pub async fn lock_account_by_username(tx: &mut Tx, username: &Username) -> Result<(), StoreError> {
+    execute!(tx, LOCK_BY_USERNAME, username.key())?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ statements! {
     INSERT = "INSERT INTO signing_keys (id, algorithm, private_sealed, created_at, signs_from) VALUES ($1, $2, $3, $4, $5) \
               ON CONFLICT DO NOTHING";
     SET_ENDS = "UPDATE signing_keys SET signs_until = $2, published_until = $3, verifies_until = $4 WHERE id = $1";
-    HOLD = "UPDATE signing_keys SET created_at = created_at";
+    LOCK = "UPDATE signing_keys SET created_at = created_at";
     FORGET = "DELETE FROM signing_keys WHERE verifies_until < $1";
 }
 
@@ -82,8 +82,8 @@ pub async fn insert_key(tx: &mut Tx, new: &SigningKeyRecord) -> Result<bool, Sto
 
 /// Locks all keys for the rest of the transaction: a transaction that retires a key, or lengthens the lifetime of
 /// tokens, waits for this one.
-pub async fn hold_keys(tx: &mut Tx) -> Result<(), StoreError> {
-    execute!(tx, HOLD)?;
+pub async fn lock_keys(tx: &mut Tx) -> Result<(), StoreError> {
+    execute!(tx, LOCK)?;
     Ok(())
 }
 

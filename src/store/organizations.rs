@@ -33,8 +33,8 @@ statements! {
     UPDATE = "UPDATE organizations SET handle = $2, name = $3, plan = $4, enabled = $5, linking = $6, routing = $7, \
               local_sign_in = $8, session_idle = $9, session_max = $10, upstream_recheck = $11, updated_at = $12 \
               WHERE id = $1";
-    HOLD = "UPDATE organizations SET updated_at = updated_at WHERE id = $1";
-    HOLD_BY_HANDLE = "UPDATE organizations SET updated_at = updated_at WHERE handle = $1";
+    LOCK = "UPDATE organizations SET updated_at = updated_at WHERE id = $1";
+    LOCK_BY_HANDLE = "UPDATE organizations SET updated_at = updated_at WHERE handle = $1";
 }
 
 impl TryFrom<OrganizationRow> for Organization {
@@ -131,13 +131,13 @@ async fn write(tx: &mut Tx, sql: &'static str, it: &Organization, now: Timestamp
 
 /// Locks an organization for the rest of the transaction: a transaction that counts or changes what it has waits for
 /// this one.
-pub async fn hold_organization(tx: &mut Tx, id: OrganizationId) -> Result<(), StoreError> {
-    execute!(tx, HOLD, id.to_string())?;
+pub async fn lock_organization(tx: &mut Tx, id: OrganizationId) -> Result<(), StoreError> {
+    execute!(tx, LOCK, id.to_string())?;
     Ok(())
 }
 
 /// [`lock_organization`], by handle.
-pub async fn hold_organization_by_handle(tx: &mut Tx, handle: &Handle) -> Result<(), StoreError> {
-    execute!(tx, HOLD_BY_HANDLE, handle.as_str())?;
+pub async fn lock_organization_by_handle(tx: &mut Tx, handle: &Handle) -> Result<(), StoreError> {
+    execute!(tx, LOCK_BY_HANDLE, handle.as_str())?;
     Ok(())
 }

@@ -9,7 +9,7 @@ statements! {
     FIND = "SELECT hash, changed_at FROM passwords WHERE account_id = $1";
     SAVE = "INSERT INTO passwords (account_id, hash, changed_at) VALUES ($1, $2, $3) \
             ON CONFLICT (account_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
-    HOLD = "UPDATE passwords SET changed_at = changed_at WHERE account_id = $1 AND hash = $2";
+    LOCK = "UPDATE passwords SET changed_at = changed_at WHERE account_id = $1 AND hash = $2";
     REPLACE_HASH = "UPDATE passwords SET hash = $3 WHERE account_id = $1 AND hash = $2";
     REPLACE_PAST = "UPDATE past_passwords SET hash = $2 WHERE hash = $1";
     MOVE = "UPDATE passwords SET account_id = $2 WHERE account_id = $1";
@@ -71,8 +71,8 @@ pub async fn save_password(tx: &mut Tx, id: AccountId, hash: &str, now: Timestam
 
 /// Locks an account's password for the rest of the transaction, so that it cannot change. `false` if it is no longer
 /// the one with this hash.
-pub async fn hold_password(tx: &mut Tx, id: AccountId, hash: &str) -> Result<bool, StoreError> {
-    Ok(execute!(tx, HOLD, id.to_string(), hash)? == 1)
+pub async fn lock_password(tx: &mut Tx, id: AccountId, hash: &str) -> Result<bool, StoreError> {
+    Ok(execute!(tx, LOCK, id.to_string(), hash)? == 1)
 }
 
 /// Replaces the hash `old` by a stronger hash of the same password, unless the password has changed since.

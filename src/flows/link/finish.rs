@@ -140,7 +140,7 @@ impl Broker {
         // grants, names. So does whoever signs in, merges, unlinks, undoes or disables: they wait for each other, and never
         // both.
         for account in accounts_of(arriving, chosen) {
-            accounts::hold_account(tx, account).await?;
+            accounts::lock_account(tx, account).await?;
         }
         let claim = self.claim_link(tx, attempt).await?;
         let organization = self.organization_of(tx, attempt.link.organization).await?;
@@ -202,9 +202,9 @@ impl Broker {
     }
 
     /// Whether the session of the arriving side, where it is signed in, lives: it is held for the rest of the transaction.
-    pub(super) async fn hold_arriving(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<(), FinishError> {
+    pub(super) async fn lock_arriving(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<(), FinishError> {
         match attempt.interaction.session.id() {
-            Some(session) if !sessions::hold_session(tx, session).await? => {
+            Some(session) if !sessions::lock_session(tx, session).await? => {
                 Err(FinishError::Gone(PublicCode::SessionEnded, Reason::SessionEnded))
             }
             _ => Ok(()),

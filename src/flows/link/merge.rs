@@ -35,7 +35,7 @@ impl Broker {
         // Order matters: interactions before profiles and sessions, as in every use case that goes on with one.
         interactions::end_interactions_of_account(tx, gone.id, Some(attempt.id()), self.clock.now()).await?;
         self.move_profiles(tx, &kept, &gone, &planned).await?;
-        self.hold_arriving(tx, attempt).await?;
+        self.lock_arriving(tx, attempt).await?;
         self.end_everything(tx, gone.id, Some(attempt.id())).await?;
         self.end_elsewhere(tx, kept.id, attempt).await?;
         self.move_names(tx, organization, &kept, &gone, &mut moved).await?;

@@ -65,7 +65,7 @@ impl Broker {
         };
         let side = self.name_profile(&mut self.database.read().await?, &found).await?;
         let mut tx = self.database.write().await?;
-        accounts::hold_account(&mut tx, account.id).await?;
+        accounts::lock_account(&mut tx, account.id).await?;
         if let Some((code, reason)) = self.take_away(&mut tx, organization.id, &found, session.id).await? {
             return Err(refused(event, code, reason));
         }
@@ -122,7 +122,7 @@ impl Broker {
         if !profiles::delete_profile(tx, account, profile.id, 1).await? {
             return Ok(Some((PublicCode::UnlinkLast, Reason::UnlinkLast)));
         }
-        let held = sessions::hold_session(tx, session).await?;
+        let held = sessions::lock_session(tx, session).await?;
         Ok((!held).then_some((PublicCode::SessionEnded, Reason::SessionEnded)))
     }
 }

@@ -49,7 +49,7 @@ impl Broker {
             Aim::Prove(trip) => {
                 // Order matters: accounts before interactions. What ends everything of this one waits for the proof.
                 if let (LinkSide::Chosen, Some(profile)) = (trip.side, &profile) {
-                    accounts::hold_account(&mut tx, profile.account).await?;
+                    accounts::lock_account(&mut tx, profile.account).await?;
                 }
                 let opened = (tx, known);
                 return match trip.side {

@@ -128,7 +128,7 @@ impl Broker {
     ) -> Result<(Account, ProfileId), NewPersonError> {
         let organization = entry.organization.id;
         let elsewhere = find_elsewhere(tx, organization, identity).await?;
-        organizations::hold_organization(tx, organization).await?;
+        organizations::lock_organization(tx, organization).await?;
         let accounts = accounts::count_accounts(tx, organization).await?;
         let facts = FirstSignIn {
             known_elsewhere: elsewhere.is_some(),

@@ -18,7 +18,7 @@ const READ_WHOLE_TABLES: [&str; 7] = [
     "housekeeping::DELETE_FLOODS",
     "housekeeping::DELETE_GUESSES",
     "keys::FORGET",
-    "keys::HOLD",
+    "keys::LOCK",
     "keys::LIST",
 ];
 
