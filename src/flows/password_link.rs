@@ -161,7 +161,7 @@ impl Broker {
         drop(tx);
         if is_over {
             let mut tx = self.database.write().await?;
-            password_links::bury_link(&mut tx, hash, self.clock.now()).await?;
+            password_links::expire_link(&mut tx, hash, self.clock.now()).await?;
             tx.commit().await?;
         }
         match standing {

@@ -27,18 +27,18 @@ impl Broker {
             _ => (event, reason),
         });
         // What only notes that something is over stands apart, so that a flood of such refusals is counted like others.
-        let is_burial = marks.iter().all(|mark| mark.is_burial());
+        let is_expiry = marks.iter().all(|mark| mark.is_expiry());
         if !marks.is_empty() {
             let mut tx = self.database.write().await?;
             for mark in marks {
                 self.leave_mark(&mut tx, mark).await?;
             }
-            if let (Some((event, reason)), false) = (&record, is_burial) {
+            if let (Some((event, reason)), false) = (&record, is_expiry) {
                 self.record_refusal(&mut tx, event, *reason).await?;
             }
             tx.commit().await?;
         }
-        if let (Some((event, reason)), true) = (&record, is_burial) {
+        if let (Some((event, reason)), true) = (&record, is_expiry) {
             self.record_refusal_alone(&visit.network(), event, *reason).await?;
         }
         if let Some(address) = to_app {
@@ -66,11 +66,11 @@ impl Broker {
             Mark::EndInteraction(id) => {
                 interactions::end_interaction(tx, id, InteractionEnd::Burned, now).await.map(drop)
             }
-            Mark::BuryInteraction(id) => {
-                interactions::bury_interaction(tx, id, now, now.last_end(Duration::ZERO)).await
+            Mark::ExpireInteraction(id) => {
+                interactions::expire_interaction(tx, id, now, now.last_end(Duration::ZERO)).await
             }
             Mark::DeleteMailCode(session) => mail_codes::delete_code(tx, session).await,
-            Mark::BuryMailCode(session) => mail_codes::bury_code(tx, session, now).await,
+            Mark::ExpireMailCode(session) => mail_codes::expire_code(tx, session, now).await,
         }
     }
 

@@ -39,11 +39,11 @@ statements! {
                    VALUES ($1, $2, $3, $4, $5, $6, TRUE)";
     FIND_CODE = "SELECT hash, grant_id, redirect_uri, code_challenge, nonce, expires_at, used_at FROM codes WHERE hash = $1";
     CONSUME_CODE = "UPDATE codes SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
-    BURY_CODE = "UPDATE codes SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
+    EXPIRE_CODE = "UPDATE codes SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
     INSERT_REFRESH = "INSERT INTO refresh_tokens (hash, grant_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
     FIND_REFRESH = "SELECT hash, grant_id, expires_at, used_at FROM refresh_tokens WHERE hash = $1";
     CONSUME_REFRESH = "UPDATE refresh_tokens SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
-    BURY_REFRESH = "UPDATE refresh_tokens SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
+    EXPIRE_REFRESH = "UPDATE refresh_tokens SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
     INSERT_DEAD = "INSERT INTO dead_tokens (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
     FIND_DEAD = "SELECT id FROM dead_tokens WHERE id = $1";
     FIND_CONSENT = "SELECT scopes FROM consents WHERE account_id = $1 AND app_id = $2";
@@ -287,8 +287,8 @@ pub async fn find_code(tx: &mut Tx, hash: &str) -> Result<Option<Code>, StoreErr
 }
 
 /// Marks a code as ended that has expired, so that it stays expired even if the clock is set back.
-pub async fn bury_code(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
-    execute!(tx, BURY_CODE, hash, now.unix_micros()).map(drop)
+pub async fn expire_code(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, EXPIRE_CODE, hash, now.unix_micros()).map(drop)
 }
 
 /// Adds a refresh token.
@@ -304,8 +304,8 @@ pub async fn find_refresh_token(tx: &mut Tx, hash: &str) -> Result<Option<Refres
 }
 
 /// Marks a refresh token as ended that has expired, so that it stays expired even if the clock is set back.
-pub async fn bury_refresh_token(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
-    execute!(tx, BURY_REFRESH, hash, now.unix_micros()).map(drop)
+pub async fn expire_refresh_token(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, EXPIRE_REFRESH, hash, now.unix_micros()).map(drop)
 }
 
 /// Marks a single token, named by its `jti`, as revoked or used until it would have expired. `false` if it was marked

@@ -16,7 +16,7 @@ statements! {
     UPDATE = "UPDATE interactions SET organization_id = $2, account_id = $3, chosen_account_id = $4, state_sealed = $5, \
               waits_since = $6, expires_at = $7 WHERE id = $1 AND revision = $8 AND ended_at IS NULL";
     END = "UPDATE interactions SET ended_at = $2, ended_by = $3 WHERE id = $1 AND ended_at IS NULL";
-    BURY = "UPDATE interactions SET ended_at = $2, ended_by = $4 \
+    EXPIRE = "UPDATE interactions SET ended_at = $2, ended_by = $4 \
             WHERE id = $1 AND ended_at IS NULL AND (expires_at <= $2 OR waits_since > $3)";
     FIND_END = "SELECT id, ended_by FROM interactions WHERE id = $1";
     END_OF_ACCOUNT = "UPDATE interactions SET ended_at = $2, ended_by = $4 \
@@ -163,14 +163,14 @@ pub async fn end_interaction(
 
 /// Marks an interaction as ended that has expired or that began to wait later than `latest`, so that it stays ended
 /// even if the clock is set back.
-pub async fn bury_interaction(
+pub async fn expire_interaction(
     tx: &mut Tx,
     id: FlowId,
     now: Timestamp,
     latest: Timestamp,
 ) -> Result<(), StoreError> {
     let by = InteractionEnd::Expired.as_str();
-    execute!(tx, BURY, id.to_string(), now.unix_micros(), latest.unix_micros(), by).map(drop)
+    execute!(tx, EXPIRE, id.to_string(), now.unix_micros(), latest.unix_micros(), by).map(drop)
 }
 
 /// The state of an interaction that is no longer waiting.

@@ -11,7 +11,7 @@ statements! {
     TRY = "UPDATE mail_codes SET tries = tries + 1 \
            WHERE session_id = $1 AND expires_at > $2 AND tries < $3 AND expires_at <= $4 RETURNING code_tag";
     DELETE_OF_ACCOUNT = "DELETE FROM mail_codes WHERE session_id IN (SELECT id FROM sessions WHERE account_id = $1)";
-    BURY = "UPDATE mail_codes SET expires_at = 0 WHERE session_id = $1 AND (expires_at <= $2 OR expires_at > $3)";
+    EXPIRE = "UPDATE mail_codes SET expires_at = 0 WHERE session_id = $1 AND (expires_at <= $2 OR expires_at > $3)";
     DELETE = "DELETE FROM mail_codes WHERE session_id = $1";
 }
 
@@ -54,8 +54,8 @@ pub async fn try_code(
 }
 
 /// Marks a code as ended that has expired, so that it stays expired even if the clock is set back.
-pub async fn bury_code(tx: &mut Tx, session: SessionId, now: Timestamp) -> Result<(), StoreError> {
-    execute!(tx, BURY, session.to_string(), now.unix_micros(), last_end(now)).map(drop)
+pub async fn expire_code(tx: &mut Tx, session: SessionId, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, EXPIRE, session.to_string(), now.unix_micros(), last_end(now)).map(drop)
 }
 
 /// Invalidates every code that was mailed to an account.

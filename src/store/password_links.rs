@@ -13,7 +13,7 @@ statements! {
                  WHERE hash = $1 AND used_at IS NULL AND expires_at > 0 AND (expires_at <= $2 OR expires_at > $3)";
     CONSUME = "UPDATE password_links SET used_at = $2 \
                WHERE hash = $1 AND used_at IS NULL AND expires_at > $2 AND expires_at <= $3 RETURNING account_id";
-    BURY = "UPDATE password_links SET expires_at = 0 WHERE hash = $1 AND (expires_at <= $2 OR expires_at > $3)";
+    EXPIRE = "UPDATE password_links SET expires_at = 0 WHERE hash = $1 AND (expires_at <= $2 OR expires_at > $3)";
     CONSUME_ALL = "UPDATE password_links SET used_at = $2 WHERE account_id = $1 AND used_at IS NULL";
 }
 
@@ -55,8 +55,8 @@ pub async fn is_over(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<bool, St
 }
 
 /// Marks a link as ended that has expired, so that it stays expired even if the clock is set back.
-pub async fn bury_link(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
-    execute!(tx, BURY, hash, now.unix_micros(), last_end(now)).map(drop)
+pub async fn expire_link(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, EXPIRE, hash, now.unix_micros(), last_end(now)).map(drop)
 }
 
 /// Uses a link. `None` if it was used before or has expired.

@@ -44,18 +44,18 @@ pub(super) enum Mark {
     /// What was proved in an interaction proves nothing any more.
     EndInteraction(FlowId),
     /// The person was told that an interaction is over, so it stays over when the clock is set back.
-    BuryInteraction(FlowId),
+    ExpireInteraction(FlowId),
     /// A mailed code works no longer.
     DeleteMailCode(SessionId),
     /// The person was told that a mailed code is over, so it stays over when the clock is set back.
-    BuryMailCode(SessionId),
+    ExpireMailCode(SessionId),
 }
 
 impl Mark {
     /// Whether it only notes that something is over.
-    pub(super) const fn is_burial(self) -> bool {
+    pub(super) const fn is_expiry(self) -> bool {
         match self {
-            Self::BuryInteraction(_) | Self::BuryMailCode(_) => true,
+            Self::ExpireInteraction(_) | Self::ExpireMailCode(_) => true,
             Self::EndInteraction(_) | Self::DeleteMailCode(_) => false,
         }
     }

@@ -64,7 +64,7 @@ impl Broker {
         let mut tx = self.database.write().await?;
         if grant.created_at.is_ahead_of(now) {
             // The clock was set back. The code is over now, and stays so when that time comes again.
-            grants::bury_code(&mut tx, &hash, code.expires_at).await?;
+            grants::expire_code(&mut tx, &hash, code.expires_at).await?;
             return Err(self.refuse_and_commit(tx, &event, Reason::CodeExpired).await);
         }
         let (consumed, standing) = consume_code(&mut tx, &hash, grant, now).await?;
@@ -74,7 +74,7 @@ impl Broker {
             if used {
                 grants::revoke_grant(&mut tx, grant.id, now).await?;
             } else {
-                grants::bury_code(&mut tx, &hash, now).await?;
+                grants::expire_code(&mut tx, &hash, now).await?;
             }
             let reason = if used { Reason::CodeReused } else { Reason::CodeExpired };
             return Err(self.refuse_and_commit(tx, &event, reason).await);

@@ -139,6 +139,6 @@ async fn end_what_came_again(
         grants::revoke_grant(tx, grant, now).await?;
         return Ok(Reason::RefreshReused);
     }
-    grants::bury_refresh_token(tx, hash, now).await?;
+    grants::expire_refresh_token(tx, hash, now).await?;
     Ok(Reason::RefreshExpired)
 }
