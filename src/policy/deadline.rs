@@ -11,9 +11,9 @@ pub const WARN_BEFORE: Duration = Duration::from_hours(30 * 24);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {
     /// More than [`WARN_BEFORE`] remains.
-    Far,
+    Later,
     /// It expires within [`WARN_BEFORE`], and the operator should act.
-    Near,
+    Soon,
     /// It has expired.
     Past,
 }
@@ -23,9 +23,9 @@ pub fn deadline(end: Timestamp, now: Timestamp) -> Deadline {
     if end <= now {
         Deadline::Past
     } else if end <= now.after(WARN_BEFORE) {
-        Deadline::Near
+        Deadline::Soon
     } else {
-        Deadline::Far
+        Deadline::Later
     }
 }
 
@@ -37,8 +37,8 @@ mod tests {
     fn an_end_comes_nearer_and_is_over_at_its_moment() {
         let end = Timestamp::from_unix_seconds(100 * 86_400);
         let at = |seconds| deadline(end, Timestamp::from_unix_seconds(seconds));
-        assert_eq!(at(70 * 86_400 - 1), Deadline::Far);
-        assert_eq!((at(70 * 86_400), at(100 * 86_400 - 1)), (Deadline::Near, Deadline::Near));
+        assert_eq!(at(70 * 86_400 - 1), Deadline::Later);
+        assert_eq!((at(70 * 86_400), at(100 * 86_400 - 1)), (Deadline::Soon, Deadline::Soon));
         assert_eq!(at(100 * 86_400), Deadline::Past);
     }
 }

@@ -36,8 +36,8 @@ impl fmt::Display for Verdict {
 impl From<Deadline> for Verdict {
     fn from(deadline: Deadline) -> Self {
         match deadline {
-            Deadline::Far => Self::Good,
-            Deadline::Near => Self::Warning,
+            Deadline::Later => Self::Good,
+            Deadline::Soon => Self::Warning,
             Deadline::Past => Self::Bad,
         }
     }
@@ -155,8 +155,8 @@ impl Broker {
         }
         if let Some(end) = record.credential.secret_expires_at {
             match deadline(end, self.clock.now()) {
-                Deadline::Far => {}
-                Deadline::Near => {
+                Deadline::Later => {}
+                Deadline::Soon => {
                     texts.push(format!("its client secret ends on {end}: get a new one at the provider"));
                     verdict = if verdict == Verdict::Good { Verdict::Warning } else { verdict };
                 }
