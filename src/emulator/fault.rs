@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::model::words::words;
+use crate::model::words::word_enum;
 
-words! {
+word_enum! {
     /// Something that goes wrong.
     Fault {
         /// Its endpoints answer after half a minute.

@@ -3,9 +3,9 @@
 //! A habit is what a relying party meets in the field and what the standards leave open: where the issuer lies, which
 //! claims the ID token has, what is honoured. The protocol code reads these tables and knows no vendor by name.
 
-use crate::model::words::words;
+use crate::model::words::word_enum;
 
-words! {
+word_enum! {
     /// A vendor that can be emulated.
     Vendor {
         /// Okta, as its org authorization server behaves.

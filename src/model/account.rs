@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::words::words;
+use super::words::word_enum;
 use super::{AccountId, ConnectionId, Email, OrganizationId, ProfileId, Timestamp, Username};
 
-words! {
+word_enum! {
     /// What an account may do: in its organization, or as an operator of the deployment.
     Role {
         /// The only owner of the organization.

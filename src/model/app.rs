@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::id::is_like_an_id;
-use super::words::words;
+use super::words::word_enum;
 use super::{AppId, Handle, OrganizationId, SigningAlg, Timestamp};
 
-words! {
+word_enum! {
     /// How an app authenticates (RFC 7591, section 2, `token_endpoint_auth_method`).
     AppAuthMethod {
         /// HTTP Basic.
@@ -20,7 +20,7 @@ words! {
     }
 }
 
-words! {
+word_enum! {
     /// The grants that an app may use at the token endpoint.
     GrantType {
         /// RFC 6749, section 4.1.
@@ -32,7 +32,7 @@ words! {
     }
 }
 
-words! {
+word_enum! {
     /// Where the app runs (`OpenID` Connect Registration 1.0, section 2).
     ApplicationType {
         /// In a browser or on a server.
@@ -42,7 +42,7 @@ words! {
     }
 }
 
-words! {
+word_enum! {
     /// Whether users must consent before an app learns about them.
     ConsentMode {
         /// The organization has consented for its users.

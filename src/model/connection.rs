@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::words::words;
+use super::words::word_enum;
 use super::{ConnectionId, Handle, OrganizationId, OwnedDomain, SigningAlg, Timestamp};
 
 /// The placeholder for the tenant in an issuer.
 const TENANT: &str = "{tenantid}";
 
-words! {
+word_enum! {
     /// How the broker authenticates at the identity provider's token endpoint.
     UpstreamAuth {
         /// HTTP Basic (RFC 6749, section 2.3.1).
@@ -23,7 +23,7 @@ words! {
     }
 }
 
-words! {
+word_enum! {
     /// The `aud` of an assertion of [`UpstreamAuth::PrivateKeyJwt`].
     AssertionAudience {
         /// The issuer.
@@ -33,7 +33,7 @@ words! {
     }
 }
 
-words! {
+word_enum! {
     /// When an email of this connection counts as proven.
     EmailTrust {
         /// When the identity provider says `email_verified: true`.
@@ -43,7 +43,7 @@ words! {
     }
 }
 
-words! {
+word_enum! {
     /// How a fresh sign-in is recognized when the identity provider sends no `auth_time`.
     Freshness {
         /// By `auth_time`, or by `iat` if the vendor honours `prompt=login`.
@@ -53,7 +53,7 @@ words! {
     }
 }
 
-words! {
+word_enum! {
     /// When a second factor at the identity provider counts.
     UpstreamMfa {
         /// When `amr` or `acr` says so.
@@ -63,7 +63,7 @@ words! {
     }
 }
 
-words! {
+word_enum! {
     /// Whether a sign-out continues at the identity provider.
     UpstreamLogout {
         /// The user is asked.
@@ -75,7 +75,7 @@ words! {
     }
 }
 
-words! {
+word_enum! {
     /// Vendors whose behaviour is known: a name for a set of defaults. Every setting overrides its default.
     Vendor {
         /// Follows the standards.
@@ -201,7 +201,7 @@ pub struct Replacement {
 /// The longest time that a [`Replacement`] may last.
 pub const REPLACEMENT_WINDOW: Duration = Duration::from_hours(30 * 24);
 
-words! {
+word_enum! {
     /// A relaxation of the strict checks, which an administrator may grant until a date.
     Waiver {
         /// `email_verified` may be the string `"true"`.

@@ -217,7 +217,7 @@ impl AuthorizationRequest {
     }
 }
 
-super::words::words! {
+super::words::word_enum! {
     /// What the app wants the user to be asked (`OpenID` Connect Core, section 3.1.2.1).
     Prompt {
         /// No page may be shown.

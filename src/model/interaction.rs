@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::words::words;
+use super::words::word_enum;
 use super::{
     AccountId, Email, FlowId, Identity, OrganizationId, ProfileId, Proof, Purpose, Secret, SessionId,
     Timestamp,
@@ -134,7 +134,7 @@ pub enum Wanted {
     Profile(ProfileId),
 }
 
-words! {
+word_enum! {
     /// Why an interaction has ended.
     InteractionEnd {
         /// The user answered, and it was completed.

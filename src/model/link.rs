@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::words::words;
+use super::words::word_enum;
 use super::{
     AccountId, Actor, AppId, ConnectionId, Contact, Email, LedgerId, OrganizationId, ProfileId, Proof, Role,
     Secret, Timestamp,
@@ -69,7 +69,7 @@ impl Identity {
     }
 }
 
-words! {
+word_enum! {
     /// What an entry of the ledger records.
     LedgerKind {
         /// An identity became a profile of an account.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::words::words;
+use super::words::word_enum;
 
 /// The largest logo, in bytes. It is sent with the stylesheet, and a page must stay small.
 pub const MAX_LOGO_BYTES: usize = 4 * 1024;
@@ -52,7 +52,7 @@ pub struct Accent {
     pub dark: Color,
 }
 
-words! {
+word_enum! {
     /// The image format of a logo.
     LogoKind {
         /// PNG.

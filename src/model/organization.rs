@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::words::words;
+use super::words::word_enum;
 use super::{Handle, OrganizationId, Timestamp};
 
-words! {
+word_enum! {
     /// What an organization has subscribed to.
     Plan {
         /// The plan of a new organization.
@@ -15,7 +15,7 @@ words! {
     }
 }
 
-words! {
+word_enum! {
     /// Whether the shared sign-in page distinguishes an organization's names from unknown ones.
     Routing {
         /// A known name is redirected to its identity provider.
@@ -25,7 +25,7 @@ words! {
     }
 }
 
-words! {
+word_enum! {
     /// Which users may sign in with a password.
     LocalSignIn {
         /// All users who have one.

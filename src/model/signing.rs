@@ -1,9 +1,9 @@
 //! The signature algorithms that the broker makes or accepts, and the lifetime of its signing keys.
 
 use super::Timestamp;
-use super::words::words;
+use super::words::word_enum;
 
-words! {
+word_enum! {
     /// An asymmetric JWS algorithm (RFC 7518, section 3.1; RFC 8037). `none` and HMAC are not supported.
     SigningAlg {
         /// RSASSA-PKCS1-v1_5 with SHA-256.

@@ -1,7 +1,7 @@
 //! Closed sets of words, as the configuration, the database and the API write them.
 
 /// Declares an enum whose variants each have one word, with `as_str`, `FromStr`, `Display`, serde and `WORDS`.
-macro_rules! words {
+macro_rules! word_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,7 +52,7 @@ macro_rules! words {
     };
 }
 
-pub(crate) use words;
+pub(crate) use word_enum;
 
 /// The text is not a word of the set.
 #[derive(Debug, Clone, PartialEq, Eq)]

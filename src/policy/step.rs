@@ -106,7 +106,7 @@ pub enum Step {
     Finish(FinishPermit),
 }
 
-crate::model::words::words! {
+crate::model::words::word_enum! {
     /// The page or upstream request at which an interaction waits. A page's word is its path.
     Stage {
         /// The page that offers to link another account.
