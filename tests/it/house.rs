@@ -38,7 +38,7 @@ const IMPORTS: [(&str, &[&str]); 16] = [
 const SHARED: [&str; 3] = ["model", "protocol", "telemetry"];
 
 /// Macros that stand at the root of the crate, and the room that owns each.
-const ROOT_MACROS: [(&str, &str); 1] = [("word_enum", "model")];
+const ROOT_MACROS: [(&str, &str); 1] = [("setting_enum", "model")];
 
 /// The longest that a file of `src` may be, without its tests.
 const LONGEST_FILE: usize = 500;
@@ -223,7 +223,7 @@ fn edges_are_read_from_every_way_to_write_them() {
     assert_eq!(named("web/mod.rs", "pub use super::crypto;"), ["crypto"]);
     assert_eq!(named("main.rs", "fn main() { countersign::cli::run() }"), ["cli"]);
     assert_eq!(named("model/a.rs", "$crate::store::x!()"), ["store"]);
-    assert_eq!(named("policy/a.rs", "crate::word_enum! {}"), ["model"]);
+    assert_eq!(named("policy/a.rs", "crate::setting_enum! {}"), ["model"]);
     assert_eq!(named("web/a.rs", "// crate::store\nuse crate::web::x;\nlet a = b; // crate::store"), [""; 0]);
     assert_eq!(named("web/a.rs", "#[cfg(test)]\nmod tests {\n    use crate::store::Tx;\n}"), [""; 0]);
 }

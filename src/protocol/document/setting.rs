@@ -188,7 +188,7 @@ pub fn one_of<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, Com
 /// An enum that documents write as one of a few words.
 ///
 /// ```
-/// countersign::word_enum! {
+/// countersign::setting_enum! {
 ///     /// How it looks.
 ///     pub enum Look {
 ///         /// With little.
@@ -202,7 +202,7 @@ pub fn one_of<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, Com
 /// assert_eq!(Look::Full.word(), "full");
 /// ```
 #[macro_export]
-macro_rules! word_enum {
+macro_rules! setting_enum {
     ($(#[$doc:meta])* pub enum $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
