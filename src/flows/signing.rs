@@ -11,7 +11,7 @@ use crate::crypto::seal::{Purpose, Unsealable};
 use crate::model::{Actor, KeyId, KeyState, KeyTimes, SigningAlg, Timestamp};
 use crate::policy::signing::{is_due, retired, stage};
 use crate::store::apps::find_longest_token_lifetime;
-use crate::store::keys::{SigningKeyRecord, delete_dead_keys, lock_keys, insert_key, list_keys, set_ends};
+use crate::store::keys::{SigningKeyRecord, delete_dead_keys, insert_key, list_keys, lock_keys, set_ends};
 use crate::store::{StoreError, Tx, changes};
 
 /// The algorithms that every deployment has from the start: ID tokens by RS256, access tokens by ES256.

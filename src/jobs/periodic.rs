@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::flows::Broker;
-use crate::flows::upkeep::ChangeReader;
+use crate::flows::housekeeping::ChangeReader;
 
 /// How often other nodes' changes are read.
 const READ_CHANGES: Duration = Duration::from_secs(1);

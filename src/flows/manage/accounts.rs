@@ -5,7 +5,7 @@ use crate::crypto::random;
 use crate::flows::Broker;
 use crate::flows::error::private_detail;
 use crate::flows::evidence::Event;
-use crate::flows::upkeep::DIRECTORY_TOPIC;
+use crate::flows::housekeeping::DIRECTORY_TOPIC;
 use crate::model::{
     Account, AccountId, Contact, Email, Handle, OrganizationId, ProfileKind, Role, Secret, Session,
     SessionId, Username, is_like_an_id,

@@ -10,7 +10,7 @@ use crate::crypto::password::Share;
 use crate::flows::Broker;
 use crate::flows::error::private_detail;
 use crate::flows::evidence::Event;
-use crate::flows::upkeep::DIRECTORY_TOPIC;
+use crate::flows::housekeeping::DIRECTORY_TOPIC;
 use crate::model::{
     Actor, AppId, ConnectionId, Handle, Organization, OrganizationId, Secret, SigningAlg, Username,
 };

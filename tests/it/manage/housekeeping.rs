@@ -1,7 +1,7 @@
 //! What the broker does without being asked.
 
 use countersign::flows::clients::ClientCredentials;
-use countersign::flows::upkeep::ChangeReader;
+use countersign::flows::housekeeping::ChangeReader;
 use countersign::model::{Clock, Secret};
 use countersign::store::housekeeping::{self, Swept};
 
