@@ -1,7 +1,7 @@
 //! Redeeming a code (RFC 6749, section 4.1.3; RFC 7636, section 4.5; `OpenID` Connect Core, section 3.1.3).
 //!
-//! `oauth2` makes the request and reads the answer's members; before it sees the answer, this module has held it
-//! against the stricter rules here: JSON by its media type, no repeated members, no redirect, bounded. The ID token
+//! `oauth2` makes the request and reads the members of the response. Before it does, this module checks the response
+//! against stricter rules: JSON by its media type, no repeated members, no redirect, a limited size. The ID token
 //! stays text: `openidconnect`'s own type would read its claims before anything was verified.
 
 use std::borrow::Cow;
@@ -33,22 +33,22 @@ use crate::protocol::json::{self, JsonError};
 const MAX_BYTES: usize = 1 << 20;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// Why an answer of the token endpoint was refused.
+/// Why a response of the token endpoint was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenAnswerError {
     /// The media type is not JSON.
     #[error("the answer is not JSON by its media type")]
     ContentType,
-    /// No strict JSON object.
+    /// Not a strict JSON object.
     #[error("the answer is refused: {0}")]
     Json(#[from] JsonError),
-    /// An error status without an error code in it.
+    /// An error status without an error code.
     #[error("the answer has status {0} and no error code")]
     Status(u16),
     /// A member is missing or of the wrong type.
     #[error("a member of the answer is missing or of the wrong type")]
     Member,
-    /// The access token is of a type that is not `Bearer`.
+    /// The type of the access token is not `Bearer`.
     #[error("the access token is no bearer token")]
     TokenType,
     /// There is no ID token.
@@ -60,7 +60,7 @@ pub enum TokenAnswerError {
 }
 
 impl TokenAnswerError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::ContentType => "token_answer_content_type",
@@ -74,21 +74,21 @@ impl TokenAnswerError {
     }
 }
 
-/// What a code was redeemed for.
+/// The tokens for which a code was redeemed.
 #[derive(Debug)]
 pub(super) struct Tokens {
     pub id_token: Secret,
     pub access_token: Secret,
 }
 
-/// One redemption, as it goes to the token endpoint.
+/// One redemption, as it is sent to the token endpoint.
 pub(super) struct CodeRequest<'a> {
     pub code: &'a str,
     pub redirect_uri: &'a str,
     pub verifier: &'a [u8; 32],
 }
 
-/// The member of the answer that OpenID Connect adds.
+/// The member of the response that OpenID Connect adds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct IdTokenMember {
     id_token: Option<String>,
@@ -107,7 +107,8 @@ type OauthClient = Client<
 >;
 type AnswerError = RequestTokenError<CallError, ErrorAnswer>;
 
-/// Redeems a code. While a secret is being replaced and the first is refused (`invalid_client`), the other is tried.
+/// Redeems a code. While a secret is being replaced, the other one is tried if the first is refused
+/// (`invalid_client`).
 pub(super) async fn redeem(
     provider: &Provider,
     connection: &Connection,
@@ -203,7 +204,7 @@ fn translate(error: AnswerError) -> UpstreamError {
     }
 }
 
-/// Why a call did not give an answer that `oauth2` may read.
+/// Why a call returned no response that `oauth2` may read.
 #[derive(Debug, thiserror::Error)]
 enum CallError {
     #[error(transparent)]
@@ -212,7 +213,7 @@ enum CallError {
     Answer(#[from] TokenAnswerError),
 }
 
-/// The HTTP client that `oauth2` calls through.
+/// The HTTP client that `oauth2` uses.
 struct Caller<'a> {
     provider: &'a Provider,
     errand: Errand<'a>,
@@ -231,7 +232,8 @@ impl<'c> AsyncHttpClient<'c> for Caller<'_> {
     }
 }
 
-/// Whether an answer of the token endpoint is strict JSON: tokens with 200, an error code with any other status.
+/// Checks that a response of the token endpoint is strict JSON: tokens with status 200, an error code with any other
+/// status.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -249,7 +251,7 @@ pub fn check_answer(answer: &Response<Bytes>) -> Result<(), TokenAnswerError> {
     }
 }
 
-/// Whether the media type is `application/json`, whatever its parameters.
+/// Whether the media type is `application/json`, with any parameters.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))

@@ -1,43 +1,44 @@
-//! What `check` says about a connection: whether its provider can be reached, and what would stand in the way.
+//! What `check` reports about a connection: whether its identity provider can be reached, and what would prevent
+//! sign-ins.
 
 use super::discovery::Metadata;
 use super::error::UpstreamError;
 use crate::model::{Connection, UpstreamAuth};
 use crate::protocol::jose::JwkSet;
 
-/// How grave a finding is.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gravity {
-    /// Nobody can sign in.
+    /// No user can sign in.
     Failure,
-    /// Somebody may be unable to, or a function is missing.
+    /// Some users may be unable to sign in, or a function is missing.
     Warning,
 }
 
-/// One thing that was found.
+/// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How grave it is.
+    /// How serious it is.
     pub gravity: Gravity,
-    /// Stable name.
+    /// A stable name.
     pub code: &'static str,
     /// A sentence for the administrator.
     pub text: String,
 }
 
-/// What was found out about a provider; without findings it is well.
+/// The findings about an identity provider. If there are none, it is in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
-    /// Where the metadata was sought, when that is a URL.
+    /// Where the metadata was looked for, if that is a URL.
     pub discovery_url: Option<String>,
     /// How many keys are usable under the connection's algorithm.
     pub usable_keys: usize,
-    /// What was found, gravest first.
+    /// The findings, most serious first.
     pub findings: Vec<Finding>,
 }
 
 impl Probe {
-    /// Whether somebody could sign in.
+    /// Whether users could sign in.
     pub fn is_usable(&self) -> bool {
         self.findings.iter().all(|finding| finding.gravity != Gravity::Failure)
     }

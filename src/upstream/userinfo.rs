@@ -1,7 +1,7 @@
-//! Asking userinfo (`OpenID` Connect Core, section 5.3; RFC 6750).
+//! Calls to the UserInfo endpoint (`OpenID` Connect Core, section 5.3; RFC 6750).
 //!
-//! Its `sub` equals the ID token's, or nothing in it counts (section 5.3.2). Signed answers (`application/jwt`) are
-//! refused: nothing here asks for them.
+//! Its `sub` must equal the ID token's, or the whole response is refused (section 5.3.2). Signed responses
+//! (`application/jwt`) are refused: the broker does not ask for them.
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -18,10 +18,10 @@ use crate::protocol::json::{self, ClaimError, Claims, JsonError};
 
 const MAX_BYTES: usize = 1 << 20;
 
-/// Why a userinfo answer was refused.
+/// Why a UserInfo response was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UserInfoError {
-    /// The metadata names no endpoint, and it is needed.
+    /// The metadata names no endpoint, but it is needed.
     #[error("the provider has no userinfo endpoint")]
     NoEndpoint,
     /// The access token cannot be sent in a header.
@@ -30,25 +30,25 @@ pub enum UserInfoError {
     /// A status other than 200.
     #[error("the endpoint answered with status {0}")]
     Status(u16),
-    /// A signed or encrypted answer, which was not asked for.
+    /// A signed or encrypted response, which the broker did not ask for.
     #[error("the answer is a token, which was not asked for")]
     Signed,
     /// The media type is not JSON.
     #[error("the answer is not JSON by its media type")]
     ContentType,
-    /// No strict JSON object.
+    /// Not a strict JSON object.
     #[error("the answer is refused: {0}")]
     Json(#[from] JsonError),
     /// `sub` is missing or of the wrong type.
     #[error("{0}")]
     Claim(#[from] ClaimError),
-    /// `sub` is another than the ID token's.
+    /// `sub` differs from the ID token's.
     #[error("the answer is about another person")]
     SubjectMismatch,
 }
 
 impl UserInfoError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NoEndpoint => "userinfo_no_endpoint",
@@ -63,7 +63,7 @@ impl UserInfoError {
     }
 }
 
-/// Asks for the claims of the person with this `subject`.
+/// Requests the claims of the user with this `subject`.
 pub(super) async fn ask(
     provider: &Provider,
     metadata: &Metadata,
@@ -88,7 +88,7 @@ fn request(metadata: &Metadata, access_token: &Secret) -> Result<Request<Bytes>,
         .map_err(|_| UserInfoError::AccessToken)
 }
 
-/// The claims of an answer, if they are those of `subject`.
+/// The claims of a response, if they are those of `subject`.
 ///
 /// # Errors
 /// The answer is no strict JSON, or is about somebody else.
