@@ -1,4 +1,4 @@
-//! What is read, what is refused, and that nothing makes the parser panic.
+//! What is read, what is refused, and that no input makes the parser panic.
 
 use proptest::prelude::*;
 use serde_json::json;
