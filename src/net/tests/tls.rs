@@ -20,7 +20,7 @@ fn authority() -> Authority {
 async fn the_certificate_is_chosen_by_sni_whatever_its_case() {
     let authority = authority();
     let listener = TestListener::start(authority.transport(), Settings::default()).await;
-    // The client holds each certificate against the name that it asked for.
+    // The client checks each certificate against the name that it asked for.
     for host in ["acme.test", "ACME.test", "mail.acme.test", "other.test"] {
         let stream = connect_tls(authority.client(&[]), listener.address, host).await;
         assert!(stream.is_ok(), "{host}: {stream:?}");
