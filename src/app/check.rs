@@ -1,4 +1,4 @@
-//! `countersign check`: everything that a start would need, looked at without changing anything.
+//! `countersign check`: everything that a start needs, examined without changing anything.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::net::Certificates;
 use crate::policy::deadline::deadline;
 use crate::store::{Database, keys};
 
-/// What a start would find; `embedded`: a start without a configuration file.
+/// What a start would find. `embedded` means a start without a configuration file.
 pub async fn check(config: &Config, environment: &Environment, embedded: bool) -> Vec<Check> {
     let mut checks = if embedded && first_certificate::is_due(config) {
         vec![Check::new("certificates", Verdict::Good, "none yet; the first start makes one to try it")]
