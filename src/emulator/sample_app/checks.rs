@@ -1,4 +1,4 @@
-//! What an app must check about an ID token before it believes it (`OpenID` Connect Core 1.0, section 3.1.3.7).
+//! What an app must check in an ID token before it trusts it (`OpenID` Connect Core 1.0, section 3.1.3.7).
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::model::{SigningAlg, Timestamp};
 use crate::protocol::jose::{CompactJws, JoseError, JwkSet};
 use crate::protocol::json::{ClaimError, Claims, JsonError};
 
-/// How far two clocks may be apart.
+/// How far two clocks may differ.
 const SKEW: Duration = Duration::from_mins(1);
 
-/// The longest ID token that is read, in bytes.
+/// The longest ID token that is accepted, in bytes.
 const MAX_TOKEN: usize = 64 * 1024;
 
-/// What [`validate`] has checked once it succeeds, as sentences for people.
+/// What [`validate`] has checked once it succeeds, as sentences for users.
 pub(super) const PASSED: &[&str] = &[
     "The signature holds under a key that the broker publishes, with the agreed algorithm.",
     "iss is the broker.",
@@ -36,28 +36,28 @@ pub(super) struct Expected<'a> {
     pub(super) now: Timestamp,
 }
 
-/// Why a token is not believed.
+/// Why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenError {
-    /// No token.
+    /// Not a token.
     #[error(transparent)]
     Form(#[from] JoseError),
-    /// No strict JSON in it.
+    /// It does not contain strict JSON.
     #[error(transparent)]
     Json(#[from] JsonError),
-    /// The signature does not hold.
+    /// The signature is not valid.
     #[error(transparent)]
     Signature(#[from] JwsError),
     /// A claim is missing or of the wrong type.
     #[error(transparent)]
     Claim(#[from] ClaimError),
-    /// A claim says something else than it must.
+    /// A claim has another value than it must have.
     #[error("{0} is not what it must be")]
     Wrong(&'static str),
 }
 
 /// The claims of a token that passes every check.
-// Order matters: nothing in the token is looked at before its signature holds.
+// Order matters: nothing in the token is read before its signature is verified.
 pub(super) fn validate(
     token: &str,
     keys: &JwkSet,
