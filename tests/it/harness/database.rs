@@ -255,8 +255,9 @@ async fn new_postgres_database(server: &str) -> String {
     let name = format!("test_{}_{number}", process::id());
     let (base, _) = server.rsplit_once('/').unwrap();
     let mut connection = PgConnection::connect(server).await.expect("the test server answers");
-    let (ended, others) =
-        mem::take(&mut *ENDED.lock().unwrap()).into_iter().partition::<Vec<_>, _>(|url| url.starts_with(base));
+    let (ended, others) = mem::take(&mut *ENDED.lock().unwrap())
+        .into_iter()
+        .partition::<Vec<_>, _>(|url| url.starts_with(base));
     ENDED.lock().unwrap().extend(others);
     for url in ended {
         let (_, name) = url.rsplit_once('/').unwrap();
