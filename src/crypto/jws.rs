@@ -48,7 +48,7 @@ pub enum JwsError {
     #[error("the key is malformed")]
     KeyMalformed,
     /// The signature does not match.
-    #[error("the signature does not hold")]
+    #[error("the signature is not valid")]
     BadSignature,
 }
 

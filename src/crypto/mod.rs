@@ -33,7 +33,7 @@ pub enum CryptoError {
     #[error("the claims cannot be written")]
     Claims,
     /// A certificate cannot express this date.
-    #[error("the date cannot stand in a certificate")]
+    #[error("a certificate cannot express the date")]
     Date,
     /// A certificate is malformed.
     #[error("the certificate is not usable")]

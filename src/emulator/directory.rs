@@ -81,7 +81,7 @@ pub enum DirectoryError {
     #[error("{0}")]
     Syntax(String),
     /// Two users or two clients that cannot be distinguished.
-    #[error("{kind} `{name}` stands twice")]
+    #[error("{kind} `{name}` occurs twice")]
     Twice {
         /// `client`, `username` or `email`.
         kind: &'static str,
@@ -213,9 +213,9 @@ mod tests {
         );
         let errors = Directory::from_toml(&text).unwrap_err();
         let wanted = [
-            "client `countersign` stands twice",
-            "username `bob` stands twice",
-            "email `bob@acme.test` stands twice",
+            "client `countersign` occurs twice",
+            "username `bob` occurs twice",
+            "email `bob@acme.test` occurs twice",
             "client `bare` needs either client_secret or jwks",
             "client `bare`: `/callback` is not an absolute URI without a fragment",
             "client `bare`: `https://a.test/#f` is not an absolute URI without a fragment",

@@ -29,9 +29,9 @@ impl Fault {
         match self {
             Self::Slow => "Metadata, keys, token and userinfo endpoint answer after 30 seconds",
             Self::Down => "Every page and endpoint answers with status 503",
-            Self::Garbage => "Metadata, keys, token and userinfo endpoint answer with what is no JSON",
+            Self::Garbage => "Metadata, keys, token and userinfo endpoint answer with text that is not JSON",
             Self::RotatedKeys => "ID tokens are signed with a new key that is not among the published ones",
-            Self::WrongClaims => "ID tokens name another client, and userinfo another person",
+            Self::WrongClaims => "ID tokens name another client, and userinfo another user",
             Self::ClockOff => "The provider's clock is an hour ahead, and its ID tokens with it",
         }
     }

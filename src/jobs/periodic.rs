@@ -70,7 +70,7 @@ async fn read_changes(broker: Arc<Broker>) {
     loop {
         ticks.tick().await;
         if let Err(error) = broker.forget_changes(&mut reader).await {
-            tracing::warn!(%error, "what other nodes have changed could not be read");
+            tracing::warn!(%error, "the changes of other nodes could not be read");
         }
     }
 }

@@ -48,7 +48,7 @@ pub trait Job: Send + Sync + 'static {
         payload: &Self::Payload,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// What else is written when a job is abandoned, in the same transaction. `payload` is `None` if it could not be
+    /// What else is written when a job is given up, in the same transaction. `payload` is `None` if it could not be
     /// read.
     fn given_up(
         &self,
@@ -150,7 +150,7 @@ impl<J: Job> Worker<J> {
         };
         if let Err(error) = ended {
             // Its lease ends, and it is attempted again.
-            tracing::error!(job = J::Payload::NAME, %error, "a job broke off");
+            tracing::error!(job = J::Payload::NAME, %error, "a job ended unexpectedly");
         }
         self.places.remove(&id);
         true
@@ -170,7 +170,7 @@ async fn attempt<J: Job>(broker: &Broker, job: &J, notes: &Semaphore, claimed: &
         Err(failure) => note_failure(broker, job, claimed, opened.as_ref().ok(), &failure).await,
     };
     if let Err(error) = noted {
-        tracing::warn!(job = J::Payload::NAME, id = %claimed.id(), %error, "what became of a job could not be noted");
+        tracing::warn!(job = J::Payload::NAME, id = %claimed.id(), %error, "the result of a job could not be recorded");
     }
 }
 

@@ -238,7 +238,7 @@ fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(%error, "a connection broke down");
+        tracing::error!(%error, "a connection ended unexpectedly");
     }
 }
 

@@ -127,7 +127,7 @@ statements! {
 /// The most rows that one statement deletes, so that no transaction takes long.
 const STEP: u64 = 1_000;
 
-/// How long an abandoned job stays as a dead letter, so that `check` reports it.
+/// How long a job that was given up stays as a dead letter, so that `check` reports it.
 const DEAD_JOBS_STAY: Duration = Duration::from_hours(24 * 7);
 
 /// The result of one step of the clean-up.
@@ -171,7 +171,7 @@ const LATER: &[&str] = &[
 
 /// Deletes up to a thousand rows of each kind that expired before `now`. Some rows are kept longer: sessions, codes,
 /// interactions, changes, counted refusals and the marks of used or revoked things for an hour; guess counters and
-/// finished jobs for two days after their last change; abandoned jobs for a week; jobs that no worker claimed for two
+/// finished jobs for two days after their last change; jobs that were given up for a week; jobs that no worker claimed for two
 /// days after they stopped being useful; replaced profiles for sixty days, which is twice as long as they can be given
 /// back. The table `mails` belongs to an earlier version, and nothing reads it any more.
 pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {

@@ -144,13 +144,13 @@ pub struct QueueState {
     pub waiting: i64,
     /// Since when the oldest due job has waited to be claimed; `None` if no job is due.
     pub due_since: Option<Timestamp>,
-    /// How many abandoned jobs are still kept.
+    /// How many jobs that were given up are still kept.
     pub dead: i64,
-    /// When the first and the last of them were abandoned, and why the last one was.
+    /// When the first and the last of them were given up, and why the last one was.
     pub deaths: Option<Deaths>,
 }
 
-/// When jobs were abandoned.
+/// When jobs were given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deaths {
     /// When the first one was.
@@ -278,7 +278,7 @@ pub async fn finish_job(tx: &mut Tx, id: JobId, claim: &str, now: Timestamp) -> 
     Ok(execute!(tx, FINISH, id.to_string(), claim, now.unix_micros())? == 1)
 }
 
-/// Abandons a job for the reason `code` and deletes its payload. The row stays for a while as a dead letter. `false`
+/// Gives a job up for the reason `code` and deletes its payload. The row stays for a while as a dead letter. `false`
 /// if the claim was lost.
 pub async fn give_up_job(
     tx: &mut Tx,

@@ -42,7 +42,7 @@ pub enum CredentialError {
     #[error("the connection has no credential for its authentication method")]
     Missing,
     /// The identity provider offers no method that fits the credential.
-    #[error("the provider offers no authentication method that fits the credential")]
+    #[error("the identity provider offers no authentication method that fits the credential")]
     NoMethod,
     /// The key could not sign.
     #[error("the client assertion could not be signed")]

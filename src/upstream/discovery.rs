@@ -27,7 +27,7 @@ const MAX_VALUE: usize = 128;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
     /// The issuer or the discovery URL is not an `https` URL.
-    #[error("the issuer or discovery URL is no https URL")]
+    #[error("the issuer or discovery URL is not an https URL")]
     Address,
     /// Not a strict JSON object.
     #[error("the document is refused: {0}")]
@@ -39,7 +39,7 @@ pub enum MetadataError {
     #[error("the document names another issuer")]
     IssuerMismatch,
     /// An endpoint is not a plain `https` URL.
-    #[error("{0} is no https URL")]
+    #[error("{0} is not an https URL")]
     Endpoint(&'static str),
 }
 

@@ -45,13 +45,13 @@ impl UpstreamError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The metadata.
-    #[error("the provider's metadata: {0}")]
+    #[error("the identity provider's metadata: {0}")]
     Metadata(#[from] MetadataError),
     /// The key set.
-    #[error("the provider's keys: {0}")]
+    #[error("the identity provider's keys: {0}")]
     Keys(#[from] JwksError),
     /// The authorization response does not name its issuer, although the identity provider promises to (RFC 9207).
-    #[error("the authorization response does not say who issued it")]
+    #[error("the authorization response does not name its issuer")]
     ResponseIssuerMissing,
     /// The authorization response names another issuer (RFC 9207).
     #[error("the authorization response comes from another issuer")]
@@ -66,13 +66,13 @@ pub enum Refusal {
     #[error("the credential: {0}")]
     Credential(#[from] CredentialError),
     /// The response of the token endpoint.
-    #[error("the token answer: {0}")]
+    #[error("the token response: {0}")]
     TokenAnswer(#[from] TokenAnswerError),
     /// The ID token.
     #[error("the ID token: {0}")]
     IdToken(#[from] IdTokenError),
     /// The response of the UserInfo endpoint.
-    #[error("the userinfo answer: {0}")]
+    #[error("the userinfo response: {0}")]
     UserInfo(#[from] UserInfoError),
     /// The claims, as the connection maps them.
     #[error("the claims: {0}")]
@@ -112,16 +112,16 @@ pub enum Outage {
     #[error("the endpoint answered with status {0}")]
     Status(u16),
     /// It failed so often that it is not called for a while.
-    #[error("the provider failed repeatedly and is left alone for a moment")]
+    #[error("the identity provider failed repeatedly and is not called for a moment")]
     BreakerOpen,
     /// Too many calls of this connection are under way.
-    #[error("too many calls to the provider are under way")]
+    #[error("too many calls to the identity provider are under way")]
     Busy,
     /// The broker delays the call, because the identity provider refused too many codes from this network.
-    #[error("the provider refused too many codes from this network; the broker sends the next one in {} s", .0.as_secs())]
+    #[error("the identity provider refused too many codes from this network; the broker sends the next one in {} s", .0.as_secs())]
     Withheld(Duration),
     /// The last good key set is too old to be trusted.
-    #[error("the provider's keys could not be fetched for too long")]
+    #[error("the identity provider's keys could not be fetched for too long")]
     KeysTooOld,
 }
 
@@ -145,7 +145,7 @@ const MAX_DESCRIPTION: usize = 500;
 /// An error that the identity provider itself sent (RFC 6749, sections 4.1.2.1 and 5.2; `OpenID` Connect Core, section
 /// 3.1.2.6).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the provider answered {error}")]
+#[error("the identity provider answered {error}")]
 pub struct Denial {
     error: String,
     description: Option<String>,

@@ -37,22 +37,22 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenAnswerError {
     /// The media type is not JSON.
-    #[error("the answer is not JSON by its media type")]
+    #[error("the response is not JSON by its media type")]
     ContentType,
     /// Not a strict JSON object.
-    #[error("the answer is refused: {0}")]
+    #[error("the response is refused: {0}")]
     Json(#[from] JsonError),
     /// An error status without an error code.
-    #[error("the answer has status {0} and no error code")]
+    #[error("the response has status {0} and no error code")]
     Status(u16),
     /// A member is missing or of the wrong type.
-    #[error("a member of the answer is missing or of the wrong type")]
+    #[error("a member of the response is missing or of the wrong type")]
     Member,
     /// The type of the access token is not `Bearer`.
-    #[error("the access token is no bearer token")]
+    #[error("the access token is not a bearer token")]
     TokenType,
     /// There is no ID token.
-    #[error("the answer has no ID token")]
+    #[error("the response has no ID token")]
     NoIdToken,
     /// The code, verifier or redirect URI cannot be sent.
     #[error("the request cannot be made")]

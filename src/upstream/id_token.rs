@@ -50,7 +50,7 @@ pub enum IdTokenError {
     #[error("{0}")]
     Claim(#[from] ClaimError),
     /// `iss` names another issuer.
-    #[error("the issuer is another one")]
+    #[error("the issuer is not the expected one")]
     Issuer,
     /// `iss` and `tid` name different tenants.
     #[error("the issuer and the tenant claim name different tenants")]
@@ -65,7 +65,7 @@ pub enum IdTokenError {
     #[error("the subject is empty or too long")]
     Subject,
     /// The token is not for the broker.
-    #[error("the token is for somebody else")]
+    #[error("the token is not for this client")]
     Audience,
     /// The token is also for an audience that the connection does not trust.
     #[error("the token is also for an audience that is not trusted")]
@@ -89,7 +89,7 @@ pub enum IdTokenError {
     #[error("the token is not valid yet")]
     NotYetValid,
     /// `nonce` has another value.
-    #[error("the nonce is another one")]
+    #[error("the nonce is not the expected one")]
     Nonce,
     /// `at_hash` does not belong to the access token.
     #[error("the token does not belong to the access token")]
@@ -104,10 +104,10 @@ pub enum IdTokenError {
     #[error("the sign-in is older than demanded")]
     SignInTooOld,
     /// A fresh sign-in was demanded, but the token does not say when it took place.
-    #[error("the provider does not say when the person signed in")]
+    #[error("the identity provider does not say when the user signed in")]
     SignInTimeUnknown,
     /// `acr` was demanded, but is missing.
-    #[error("the provider does not say how strongly the person signed in")]
+    #[error("the identity provider does not say how strongly the user signed in")]
     ContextMissing,
     /// `acr` is not one of those that were demanded.
     #[error("the sign-in was not of the demanded strength")]

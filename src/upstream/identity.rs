@@ -95,7 +95,7 @@ pub enum IdentityError {
     Malformed(Mapped, ClaimError),
     /// The identity provider says that the user has more groups than it lists, or it lists more than the broker reads.
     #[error(
-        "the provider left the groups out because there are too many, or sent more than 1,000; limit the groups that it sends to those assigned to the app"
+        "the identity provider left the groups out because there are too many, or sent more than 1,000; limit the groups that it sends to those assigned to the app"
     )]
     GroupsOverage,
 }

@@ -70,27 +70,37 @@ pub(super) fn examine(
         stated.as_ref().is_some_and(|stated| !stated.iter().any(|known| known == word))
     };
     if lacks(&metadata.response_types, "code") {
-        note(Gravity::Failure, "no_code_flow", "The provider does not offer the code flow.".to_owned());
+        note(
+            Gravity::Failure,
+            "no_code_flow",
+            "The identity provider does not offer the code flow.".to_owned(),
+        );
     }
     if lacks(&metadata.id_token_algs, alg.as_str()) {
-        let text =
-            format!("The provider does not list {alg} for ID tokens; set id_token_alg to one that it does.");
+        let text = format!(
+            "The identity provider does not list {alg} for ID tokens; set id_token_alg to one that it does."
+        );
         note(Gravity::Warning, "alg_not_offered", text);
     }
     let method = connection.settings.auth.map(UpstreamAuth::as_str);
     if let Some(method) = method.filter(|method| !metadata.auth_methods.iter().any(|known| known == method)) {
-        let text = format!("The provider does not list the authentication method {method}.");
+        let text = format!("The identity provider does not list the authentication method {method}.");
         note(Gravity::Warning, "auth_not_offered", text);
     }
     if let Some(scope) = connection.settings.scopes.iter().find(|scope| lacks(&metadata.scopes, scope)) {
-        note(Gravity::Warning, "scope_not_offered", format!("The provider does not list the scope {scope}."));
+        note(
+            Gravity::Warning,
+            "scope_not_offered",
+            format!("The identity provider does not list the scope {scope}."),
+        );
     }
     if connection.settings.always_userinfo && metadata.userinfo_endpoint.is_none() {
-        let text = "Userinfo is always asked, and the provider has no userinfo endpoint.";
+        let text =
+            "The connection always calls userinfo, but the identity provider has no userinfo endpoint.";
         note(Gravity::Failure, "no_userinfo", text.to_owned());
     }
     if metadata.end_session_endpoint.is_none() {
-        let text = "The provider has no end-session endpoint; sign-outs end here.";
+        let text = "The identity provider has no end-session endpoint; sign-outs end here.";
         note(Gravity::Warning, "no_end_session", text.to_owned());
     }
     findings.sort_by_key(|finding| finding.gravity == Gravity::Warning);

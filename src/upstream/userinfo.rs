@@ -22,7 +22,7 @@ const MAX_BYTES: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UserInfoError {
     /// The metadata names no endpoint, but it is needed.
-    #[error("the provider has no userinfo endpoint")]
+    #[error("the identity provider has no userinfo endpoint")]
     NoEndpoint,
     /// The access token cannot be sent in a header.
     #[error("the access token cannot be sent")]
@@ -31,19 +31,19 @@ pub enum UserInfoError {
     #[error("the endpoint answered with status {0}")]
     Status(u16),
     /// A signed or encrypted response, which the broker did not ask for.
-    #[error("the answer is a token, which was not asked for")]
+    #[error("the response is a token, which was not asked for")]
     Signed,
     /// The media type is not JSON.
-    #[error("the answer is not JSON by its media type")]
+    #[error("the response is not JSON by its media type")]
     ContentType,
     /// Not a strict JSON object.
-    #[error("the answer is refused: {0}")]
+    #[error("the response is refused: {0}")]
     Json(#[from] JsonError),
     /// `sub` is missing or of the wrong type.
     #[error("{0}")]
     Claim(#[from] ClaimError),
     /// `sub` differs from the ID token's.
-    #[error("the answer is about another person")]
+    #[error("the response is about another user")]
     SubjectMismatch,
 }
 

@@ -30,10 +30,10 @@ pub(super) enum BrokerError {
     #[error("the broker answered {status}{error}")]
     Status { status: StatusCode, error: String },
     /// Not a strict JSON object.
-    #[error("the broker's answer is refused: {0}")]
+    #[error("the broker's response is refused: {0}")]
     Json(#[from] JsonError),
     /// A member is missing or of the wrong type.
-    #[error("the broker's answer is refused: {0}")]
+    #[error("the broker's response is refused: {0}")]
     Member(#[from] ClaimError),
     /// Not a key set.
     #[error("the broker's keys are refused: {0}")]
@@ -45,7 +45,7 @@ pub(super) enum BrokerError {
     #[error("the ID token is refused: {0}")]
     Token(#[from] TokenError),
     /// UserInfo about another user.
-    #[error("userinfo is about somebody else than the ID token")]
+    #[error("userinfo is about another user than the ID token")]
     OtherSubject,
 }
 

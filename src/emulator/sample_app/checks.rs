@@ -17,12 +17,12 @@ const MAX_TOKEN: usize = 64 * 1024;
 
 /// What [`validate`] has checked once it succeeds, as sentences for users.
 pub(super) const PASSED: &[&str] = &[
-    "The signature holds under a key that the broker publishes, with the agreed algorithm.",
+    "The signature is valid under a key that the broker publishes, with the agreed algorithm.",
     "iss is the broker.",
-    "aud is this app, and nobody else.",
-    "exp is ahead and iat is not.",
+    "aud is this app and no other client.",
+    "exp is in the future, and iat is not.",
     "nonce is the one that this browser's sign-in began with.",
-    "at_hash is the one of the access token that came along.",
+    "at_hash matches the access token that came with it.",
     "sub is the same in userinfo.",
 ];
 

@@ -214,10 +214,10 @@ impl SampleApp {
 #[derive(Debug, thiserror::Error)]
 enum SignInError {
     /// A response without a request from this browser.
-    #[error("this answer belongs to no sign-in that this browser has under way")]
+    #[error("this response belongs to no sign-in that this browser has started")]
     Foreign,
     /// The response comes from another server.
-    #[error("the answer does not come from the broker (iss)")]
+    #[error("the response does not come from the broker (iss)")]
     WrongIssuer,
     /// The broker refused.
     #[error("the broker answered {code}: {description}")]

@@ -49,7 +49,7 @@ pub enum TourError {
     #[error("the redirects from {0} lead nowhere")]
     Loop(String),
     /// A hop that does not meet a requirement.
-    #[error("at {url}: {demand} did not hold")]
+    #[error("at {url}, this requirement is not met: {demand}")]
     Demand {
         /// The address, without its query.
         url: String,

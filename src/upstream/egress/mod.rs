@@ -118,22 +118,22 @@ pub enum EgressError {
     #[error("TLS failed: {0}")]
     Tls(String),
     /// The call took too long.
-    #[error("the answer did not come in time")]
+    #[error("there was no response in time")]
     Timeout,
     /// A redirect, which is never followed.
-    #[error("the answer is a redirect ({0})")]
+    #[error("the response is a redirect ({0})")]
     Redirect(StatusCode),
     /// The body is larger than allowed.
-    #[error("the answer is too large")]
+    #[error("the response is too large")]
     TooLarge,
     /// The response is compressed although the request did not offer that.
-    #[error("the answer has a content encoding that was not asked for")]
+    #[error("the response has a content encoding that was not asked for")]
     Encoded,
     /// The connection or its organization already has as many calls or look-ups under way as it may have.
     #[error("too many calls are under way for this connection or its organization")]
     Busy,
     /// The response is not HTTP, its head is too large, or its body ended early.
-    #[error("the answer is broken: {0}")]
+    #[error("the response is malformed: {0}")]
     Broken(String),
 }
 
