@@ -30,10 +30,13 @@ fn check_certificates(config: &Config, now: Timestamp) -> Vec<Check> {
         Ok(certificates) => certificates,
         Err(error) => return vec![Check::new("certificates", Verdict::Bad, error.to_string())],
     };
-    let (names, has_default) = certificates.names();
-    let default = if has_default { ", and a default for clients that name no host" } else { "" };
-    let mut checks =
-        vec![Check::new("certificates", Verdict::Good, format!("for {}{default}", names.join(", ")))];
+    let default =
+        if certificates.has_default() { ", and a default for clients that name no host" } else { "" };
+    let mut checks = vec![Check::new(
+        "certificates",
+        Verdict::Good,
+        format!("for {}{default}", certificates.names().join(", ")),
+    )];
     for (name, end) in certificates.ends() {
         let (verdict, finding) = match end {
             Some(end) => (deadline(end, now).into(), format!("ends on {end}")),

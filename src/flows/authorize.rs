@@ -13,7 +13,7 @@ use super::sessions::CurrentSession;
 use super::visit::{Answer, NextPage, Visit};
 use crate::model::{
     AccountId, Aim, App, Audience, AuthorizationRequest, ConnectionId, Email, Flow, FlowId, Handle,
-    Interaction, Prompt, Purpose, SessionStage, Subject, Username,
+    Interaction, Organization, Prompt, Purpose, SessionStage, Subject, Username,
 };
 use crate::policy::access::may_use;
 use crate::policy::redirect;
@@ -162,8 +162,7 @@ impl Broker {
         current: &CurrentSession,
     ) -> Result<Result<(), Unsatisfied>, StoreError> {
         let account = &current.account;
-        let belongs =
-            current.organization.as_ref().map(|organization| (organization.id, &organization.handle));
+        let belongs = current.organization.as_ref().map(Organization::membership);
         let key = account.username.as_ref().map(Username::key);
         let allowed = route::allowed_connections(hints);
         let hinted = match request.login_hint.as_deref().filter(|hint| hint.parse::<AccountId>().is_ok()) {
@@ -217,9 +216,7 @@ impl Broker {
                 Audience::Own => *organization == app.organization,
                 Audience::Organizations(_) => {
                     let entry = self.directory.connection(*connection).await?;
-                    entry.is_some_and(|entry| {
-                        may_use(app, Some((entry.organization.id, &entry.organization.handle)))
-                    })
+                    entry.is_some_and(|entry| may_use(app, Some(entry.organization.membership())))
                 }
             };
             if serves {

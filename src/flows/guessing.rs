@@ -9,7 +9,7 @@ use super::evidence::{Event, Named};
 use super::refusal::{PublicCode, Reason, Wait, refused};
 use super::visit::Visit;
 use crate::model::{Account, AccountId, Clock, Flow, Timestamp};
-use crate::policy::guesses::{Scope, Verdict, decide};
+use crate::policy::guesses::{CounterState, Scope, Verdict, decide};
 use crate::store::guesses::{GuessCount, find_guesses, reserve_guess};
 use crate::store::passwords::StoredPassword;
 use crate::store::{Database, StoreError};
@@ -20,12 +20,10 @@ const ATTEMPTS: usize = 8;
 /// succeeds.
 const FAILURE_ATTEMPTS: usize = 256;
 
-/// The state of a counter: failures, until when nothing more is checked, and when it changed last.
-pub(super) type Seen = (i64, Timestamp, Timestamp);
-
 /// The state of a counter, as it was read.
-pub(super) const fn as_seen(count: GuessCount) -> Seen {
-    (count.failures, count.blocked_until, count.updated_at)
+pub(super) const fn as_seen(count: GuessCount) -> CounterState {
+    let GuessCount { failures, blocked_until, updated_at: changed_at } = count;
+    CounterState { failures, blocked_until, changed_at }
 }
 
 /// Counts a failure, and gives the state of the counter afterwards. While it blocks, further failures change nothing.
@@ -34,7 +32,7 @@ pub(super) async fn count_failure(
     clock: &dyn Clock,
     scope: Scope,
     subject: &str,
-) -> Result<Option<Seen>, StoreError> {
+) -> Result<Option<CounterState>, StoreError> {
     for _ in 0..FAILURE_ATTEMPTS {
         let now = clock.now();
         let mut tx = database.write().await?;
@@ -44,7 +42,7 @@ pub(super) async fn count_failure(
         let next = GuessCount { failures, blocked_until, updated_at: now };
         if reserve_guess(&mut tx, scope.as_str(), subject, seen, next).await? {
             tx.commit().await?;
-            return Ok(Some((failures, blocked_until, now)));
+            return Ok(Some(as_seen(next)));
         }
     }
     Err(StoreError::Unavailable("too many failures are counted at once"))

@@ -113,7 +113,7 @@ pub struct Linking {
     pub until: Timestamp,
     /// The email by which other accounts are found. `None` if the user names the other side themselves, without an
     /// offer.
-    pub email: Option<(Email, bool)>,
+    pub email: Option<CheckedEmail>,
     /// What must be proved as the chosen side.
     pub wanted: Wanted,
     /// Whether the arriving side needs no further proof: it was proved, or its identity provider cannot be made to ask
@@ -121,6 +121,28 @@ pub struct Linking {
     pub arrival_settled: bool,
     /// The chosen side, once it is proved.
     pub chosen: Option<Subject>,
+}
+
+/// An email, and whether it counts as proven. It is written as a pair, which earlier releases read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(Email, bool)", into = "(Email, bool)")]
+pub struct CheckedEmail {
+    /// The address.
+    pub email: Email,
+    /// Whether it counts as proven.
+    pub is_proven: bool,
+}
+
+impl From<(Email, bool)> for CheckedEmail {
+    fn from((email, is_proven): (Email, bool)) -> Self {
+        Self { email, is_proven }
+    }
+}
+
+impl From<CheckedEmail> for (Email, bool) {
+    fn from(checked: CheckedEmail) -> Self {
+        (checked.email, checked.is_proven)
+    }
 }
 
 /// What must be proved as the chosen side of a link.

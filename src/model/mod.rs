@@ -44,14 +44,16 @@ pub use id::{
     AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, JobId, KeyId, LedgerId,
     MailId, OrganizationId, ProfileId, SessionId, is_like_an_id,
 };
-pub use interaction::{Answers, Interaction, InteractionEnd, Linking, SessionStage, Subject, Wanted};
+pub use interaction::{
+    Answers, CheckedEmail, Interaction, InteractionEnd, Linking, SessionStage, Subject, Wanted,
+};
 pub use link::{
     Identity, LINK_LIFETIME, LedgerEntry, LedgerKind, MAIL_CODE_LIFETIME, Moved, NamedSide,
     PASSWORD_LINK_LIFETIME, UNDO_WINDOW,
 };
 pub use look::{Accent, Color, ColorError, Logo, LogoError, LogoKind, Look, MAX_LOGO_BYTES};
 pub use name::{Handle, NameError, Username};
-pub use organization::{LocalSignIn, Organization, OrganizationPolicy, Plan, Routing};
+pub use organization::{LocalSignIn, Membership, Organization, OrganizationPolicy, Plan, Routing};
 pub use random::Random;
 pub use secret::Secret;
 pub use session::{Proof, Session};

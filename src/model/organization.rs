@@ -56,6 +56,22 @@ pub struct Organization {
     pub created_at: Timestamp,
 }
 
+impl Organization {
+    /// What decides which apps its accounts may use.
+    pub const fn membership(&self) -> Membership<'_> {
+        Membership { organization: self.id, handle: &self.handle }
+    }
+}
+
+/// The organization of an account, by which apps admit it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Membership<'a> {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// Its handle.
+    pub handle: &'a Handle,
+}
+
 /// An organization's own choices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrganizationPolicy {

@@ -163,12 +163,17 @@ impl Certificates {
         }
     }
 
-    /// The host names that are served, in alphabetical order, and whether there is a default.
-    pub fn names(&self) -> (Vec<String>, bool) {
+    /// The host names that are served, in alphabetical order.
+    pub fn names(&self) -> Vec<String> {
         let table = self.table();
         let mut names: Vec<String> = table.hosts.keys().cloned().collect();
         names.sort();
-        (names, table.default.is_some())
+        names
+    }
+
+    /// Whether there is a pair for clients that name no host.
+    pub fn has_default(&self) -> bool {
+        self.table().default.is_some()
     }
 
     /// The pairs by name, each with the expiry of its certificate, if that can be read.
@@ -331,19 +336,19 @@ mod tests {
         write_pair(folder.path(), "a", &["a.test", "new.test"]);
         std::fs::write(folder.path().join("b.crt"), "rubbish").unwrap();
         certificates.reload();
-        assert_eq!(certificates.names().0, ["a.test", "b.test", "new.test"]);
+        assert_eq!(certificates.names(), ["a.test", "b.test", "new.test"]);
         for name in ["a.crt", "b.crt"] {
             std::fs::remove_file(folder.path().join(name)).unwrap();
         }
         certificates.reload();
         assert_eq!(
-            certificates.names().0,
+            certificates.names(),
             ["a.test", "b.test", "new.test"],
             "an emptied folder changes nothing"
         );
         write_pair(folder.path(), "b", &["b.test"]);
         certificates.reload();
-        assert_eq!(certificates.names().0, ["b.test"]);
+        assert_eq!(certificates.names(), ["b.test"]);
     }
 
     #[tokio::test]
@@ -352,7 +357,7 @@ mod tests {
         let certificates = Arc::new(certificates);
         let watcher = tokio::spawn(Arc::clone(&certificates).watch(Duration::from_millis(5)));
         // Whatever the watcher saw first, a later write differs from it.
-        let taken_over = || certificates.names().0.iter().any(|name| name.starts_with("round"));
+        let taken_over = || certificates.names().iter().any(|name| name.starts_with("round"));
         for round in 0..500 {
             if taken_over() {
                 break;

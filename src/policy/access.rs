@@ -1,17 +1,15 @@
 //! Who may use an app, and with which scopes.
 
-use crate::model::{
-    Account, App, Audience, ConsentMode, Handle, LocalSignIn, Organization, OrganizationId, Prompt,
-};
+use crate::model::{Account, App, Audience, ConsentMode, LocalSignIn, Membership, Organization, Prompt};
 
 /// Whether accounts of an organization may use an app. An unattached account may use an app that is open to any.
-pub fn may_use(app: &App, account: Option<(OrganizationId, &Handle)>) -> bool {
+pub fn may_use(app: &App, account: Option<Membership<'_>>) -> bool {
     match (&app.settings.audience, account) {
         (Audience::Any, _) => true,
         (_, None) => false,
-        (Audience::Own, Some((organization, _))) => organization == app.organization,
-        (Audience::Organizations(handles), Some((organization, handle))) => {
-            organization == app.organization || handles.contains(handle)
+        (Audience::Own, Some(member)) => member.organization == app.organization,
+        (Audience::Organizations(handles), Some(member)) => {
+            member.organization == app.organization || handles.contains(member.handle)
         }
     }
 }
@@ -80,7 +78,7 @@ pub fn narrow_scopes(granted: &[String], asked: Option<&[String]>) -> Option<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::AppAuthMethod;
+    use crate::model::{AppAuthMethod, Handle, OrganizationId};
     use crate::policy::request::tests::app;
 
     fn scopes(text: &str) -> Vec<String> {
@@ -106,13 +104,14 @@ mod tests {
         let (acme, globex): (Handle, Handle) = ("acme".parse().unwrap(), "globex".parse().unwrap());
         let own = app(|_| ());
         let other = OrganizationId::from_bytes([9; 16]);
-        assert!(may_use(&own, Some((own.organization, &acme))));
-        assert!(!may_use(&own, Some((other, &globex))));
+        let of = |organization, handle| Some(Membership { organization, handle });
+        assert!(may_use(&own, of(own.organization, &acme)));
+        assert!(!may_use(&own, of(other, &globex)));
         assert!(!may_use(&own, None));
         let listed = app(|settings| settings.audience = Audience::Organizations(vec![globex.clone()]));
-        assert!(may_use(&listed, Some((other, &globex))) && !may_use(&listed, Some((other, &acme))));
+        assert!(may_use(&listed, of(other, &globex)) && !may_use(&listed, of(other, &acme)));
         let any = app(|settings| settings.audience = Audience::Any);
-        assert!(may_use(&any, None) && may_use(&any, Some((other, &globex))));
+        assert!(may_use(&any, None) && may_use(&any, of(other, &globex)));
         assert!(serves_its_own_alone(&own) && !serves_its_own_alone(&listed) && !serves_its_own_alone(&any));
     }
 

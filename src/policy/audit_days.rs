@@ -20,11 +20,20 @@ pub enum Comparison {
     Missing,
 }
 
-/// Compares a record with a line of the file. Each is an id and the exported text.
-pub fn compare(record: (&str, &str), line: (&str, &str)) -> Comparison {
+/// A record of the audit log, as a day's file holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exported<'a> {
+    /// The record's id.
+    pub id: &'a str,
+    /// The line of the file.
+    pub text: &'a str,
+}
+
+/// Compares a record with a line of the file.
+pub fn compare(record: Exported<'_>, line: Exported<'_>) -> Comparison {
     if record == line {
         Comparison::Same
-    } else if line.0 < record.0 {
+    } else if line.id < record.id {
         Comparison::Earlier
     } else {
         Comparison::Missing
@@ -55,7 +64,8 @@ mod tests {
             (("b", "{b}"), ("b", "{B}"), Comparison::Missing),
             (("b", "{b}"), ("c", "{c}"), Comparison::Missing),
         ] {
-            assert_eq!(compare(record, line), comparison, "{record:?} {line:?}");
+            let exported = |(id, text)| Exported { id, text };
+            assert_eq!(compare(exported(record), exported(line)), comparison, "{record:?} {line:?}");
         }
     }
 }

@@ -56,6 +56,17 @@ impl Scope {
     }
 }
 
+/// The state of a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CounterState {
+    /// Failures so far.
+    pub failures: i64,
+    /// No other guess is checked before this time.
+    pub blocked_until: Timestamp,
+    /// When the last failure was counted.
+    pub changed_at: Timestamp,
+}
+
 /// Whether a guess may be checked now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -73,17 +84,19 @@ pub enum Verdict {
     },
 }
 
-/// Decides on one guess. `seen` is (failures, `blocked_until`, last change), if anything was counted.
-pub fn decide(scope: Scope, seen: Option<(i64, Timestamp, Timestamp)>, now: Timestamp) -> Verdict {
+/// Decides on one guess. `seen` is `None` if nothing was counted.
+pub fn decide(scope: Scope, seen: Option<CounterState>, now: Timestamp) -> Verdict {
     let failures = match seen {
         // The wait is never longer than this many failures cost, even where the clock was set back.
-        Some((failures, blocked_until, _))
+        Some(CounterState { failures, blocked_until, .. })
             if now < blocked_until && wait_after(scope, failures) > Duration::ZERO =>
         {
             return Verdict::Wait { wait: blocked_until.since(now).min(wait_after(scope, failures)) };
         }
         // After a day without a failure, or after the day's stop, the count starts again from zero.
-        Some((failures, _, changed)) if now.since(changed) < DAY => left(scope, failures, now.since(changed)),
+        Some(CounterState { failures, changed_at, .. }) if now.since(changed_at) < DAY => {
+            left(scope, failures, now.since(changed_at))
+        }
         _ => 0,
     };
     let failures = failures.saturating_add(1);
@@ -123,11 +136,7 @@ fn left(scope: Scope, failures: i64, since: Duration) -> i64 {
 ///
 /// # Errors
 /// How long to wait.
-pub fn may_redeem(
-    seen: Option<(i64, Timestamp, Timestamp)>,
-    unjudged: i64,
-    now: Timestamp,
-) -> Result<(), Duration> {
+pub fn may_redeem(seen: Option<CounterState>, unjudged: i64, now: Timestamp) -> Result<(), Duration> {
     match decide(Scope::Redemption, seen, now) {
         Verdict::Wait { wait } => Err(wait),
         // The count includes this code.
@@ -148,8 +157,12 @@ mod tests {
         Timestamp::from_unix_seconds(1_700_000_000 + seconds)
     }
 
+    fn seen(failures: i64, blocked_until: i64, changed_at: i64) -> Option<CounterState> {
+        Some(CounterState { failures, blocked_until: at(blocked_until), changed_at: at(changed_at) })
+    }
+
     fn check(scope: Scope, failures: i64) -> Duration {
-        match decide(scope, Some((failures, at(0), at(0))), at(1)) {
+        match decide(scope, seen(failures, 0, 0), at(1)) {
             Verdict::Check { failures: counted, blocked_until } => {
                 assert_eq!(counted, failures + 1);
                 blocked_until.since(at(1))
@@ -176,15 +189,15 @@ mod tests {
 
     #[test]
     fn a_blocked_guess_is_not_checked_and_not_counted() {
-        let verdict = decide(Scope::Account, Some((13, at(8), at(0))), at(3));
+        let verdict = decide(Scope::Account, seen(13, 8, 0), at(3));
         assert_eq!(verdict, Verdict::Wait { wait: Duration::from_secs(5) });
     }
 
     #[test]
     fn a_clock_that_is_set_back_blocks_nobody_who_was_not_blocked() {
-        let verdict = decide(Scope::Account, Some((3, at(3_600), at(3_600))), at(0));
+        let verdict = decide(Scope::Account, seen(3, 3_600, 3_600), at(0));
         assert_eq!(verdict, Verdict::Check { failures: 4, blocked_until: at(0) });
-        let verdict = decide(Scope::Account, Some((12, at(3_608), at(3_600))), at(0));
+        let verdict = decide(Scope::Account, seen(12, 3_608, 3_600), at(0));
         assert_eq!(verdict, Verdict::Wait { wait: Duration::from_secs(4) });
     }
 
@@ -197,7 +210,7 @@ mod tests {
 
     #[test]
     fn refused_codes_are_forgiven_one_a_minute() {
-        let after = |seconds: i64| match decide(Scope::Redemption, Some((25, at(0), at(0))), at(seconds)) {
+        let after = |seconds: i64| match decide(Scope::Redemption, seen(25, 0, 0), at(seconds)) {
             Verdict::Check { failures, blocked_until } => {
                 (failures, blocked_until.since(at(seconds)).as_secs())
             }
@@ -212,16 +225,15 @@ mod tests {
         assert_eq!(may_redeem(None, 0, at(0)), Ok(()));
         assert_eq!(may_redeem(None, 51, at(0)), Ok(()));
         assert_eq!(may_redeem(None, 52, at(0)), Err(Duration::from_secs(1)));
-        let refused = |failures| Some((failures, at(0), at(0)));
+        let refused = |failures| seen(failures, 0, 0);
         assert_eq!(may_redeem(refused(19), 32, at(1)), Ok(()));
         assert_eq!(may_redeem(refused(19), 33, at(1)), Err(Duration::from_secs(1)));
-        assert_eq!(may_redeem(Some((20, at(4), at(0))), 0, at(1)), Err(Duration::from_secs(1)));
+        assert_eq!(may_redeem(seen(20, 4, 0), 0, at(1)), Err(Duration::from_secs(1)));
     }
 
     #[test]
     fn a_day_without_failure_begins_anew() {
-        let seen = Some((99, at(0), at(0)));
-        let verdict = decide(Scope::Account, seen, at(86_400));
+        let verdict = decide(Scope::Account, seen(99, 0, 0), at(86_400));
         assert_eq!(verdict, Verdict::Check { failures: 1, blocked_until: at(86_400) });
     }
 }

@@ -41,6 +41,15 @@ pub async fn spend(tx: &mut Tx, mark: &str, expires_at: Timestamp) -> Result<boo
     Ok(execute!(tx, SPEND, mark, expires_at.unix_micros())? == 1)
 }
 
+/// The result of [`spend_unless`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    /// Whether the mark was spent now; false if it was spent before.
+    pub is_first: bool,
+    /// The counter of guesses; `None` if nothing was counted.
+    pub guesses: Option<GuessCount>,
+}
+
 /// [`spend`], unless `over` is spent: then the user has been told that the flow has ended. The same call also returns
 /// the counter of guesses with this scope and subject.
 pub async fn spend_unless(
@@ -48,10 +57,10 @@ pub async fn spend_unless(
     (mark, over): (&str, &str),
     expires_at: Timestamp,
     (scope, subject): (&str, &str),
-) -> Result<(bool, Option<GuessCount>), StoreError> {
+) -> Result<Spent, StoreError> {
     let spent = execute!(tx, SPEND_UNLESS, mark, expires_at.unix_micros(), over)?;
     let row = fetch_optional!(tx, GuessRow, guesses::FIND, scope, subject)?;
-    Ok((spent == 1, row.map(Into::into)))
+    Ok(Spent { is_first: spent == 1, guesses: row.map(Into::into) })
 }
 
 /// Whether one of two marks is spent.

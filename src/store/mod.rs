@@ -247,9 +247,20 @@ pub enum OpenError {
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
 
-/// Every statement of the store, as (file, name, text).
-pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
-    let files: [(&'static str, &[(&'static str, &'static str)]); 29] = [
+/// A statement of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Statement {
+    /// The file that declares it, without its extension.
+    pub file: &'static str,
+    /// The name of its constant.
+    pub name: &'static str,
+    /// The SQL text.
+    pub text: &'static str,
+}
+
+/// Every statement of the store.
+pub fn all_statements() -> Vec<Statement> {
+    let files: [(&'static str, &[(&'static str, &'static str)]); 30] = [
         ("accounts", accounts::STATEMENTS),
         ("apps", apps::STATEMENTS),
         ("audit", audit::STATEMENTS),
@@ -262,6 +273,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("flows", flows::STATEMENTS),
         ("grants", grants::STATEMENTS),
         ("guesses", guesses::STATEMENTS),
+        ("housekeeping", housekeeping::STATEMENTS),
         ("jobs", jobs::STATEMENTS),
         ("keys", keys::STATEMENTS),
         ("ledger", ledger::STATEMENTS),
@@ -280,9 +292,10 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("standing", standing::STATEMENTS),
         ("turns", turns::STATEMENTS),
     ];
-    let flat =
-        files.into_iter().flat_map(|(file, list)| list.iter().map(move |(name, text)| (file, *name, *text)));
-    flat.chain(housekeeping::STATEMENTS.iter().map(|(name, text)| ("housekeeping", *name, *text))).collect()
+    files
+        .into_iter()
+        .flat_map(|(file, list)| list.iter().map(move |(name, text)| Statement { file, name, text }))
+        .collect()
 }
 
 /// Asks the database to prepare a statement, without running it.

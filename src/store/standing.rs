@@ -6,7 +6,7 @@ use super::grants::{CONSUME_CODE, CONSUME_REFRESH, Code, Grant, GrantRow, Refres
 use super::row::{Row, span, text, time};
 use super::tx::{execute, fetch_optional, row, statements};
 use super::{StoreError, Tx};
-use crate::model::{ConnectionId, GrantId, Handle, LocalSignIn, OrganizationId, Timestamp};
+use crate::model::{ConnectionId, GrantId, Handle, LocalSignIn, Membership, Timestamp};
 
 /// Grants with what they depend on. `$connection` is the id of the connection through which the user signed in, or
 /// empty.
@@ -85,8 +85,9 @@ impl GrantStanding {
     }
 
     /// The present organization of the account.
-    pub fn belongs(&self) -> Option<(OrganizationId, &Handle)> {
-        self.standing.organization_id.zip(self.handle.as_ref())
+    pub fn membership(&self) -> Option<Membership<'_>> {
+        let belongs = self.standing.organization_id.zip(self.handle.as_ref());
+        belongs.map(|(organization, handle)| Membership { organization, handle })
     }
 
     /// Whether the session in which the grant was made has ended at `now`.
@@ -258,25 +259,32 @@ async fn standing_of(tx: &mut Tx, row: StandingRow) -> Result<Option<GrantStandi
     read_grant_standing(tx, read.grant.id, read.grant.proof.connection, None).await
 }
 
-/// Redeems a code of a grant, and then reads what the grant depends on. `false` if the code was redeemed before or has
-/// expired.
+/// The result of redeeming a code or using a refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumed {
+    /// Whether it was consumed now; false if it was used before or has expired.
+    pub is_first: bool,
+    /// The grant and what it depends on, read after that; `None` if the grant is gone.
+    pub standing: Option<GrantStanding>,
+}
+
+/// Redeems a code of a grant, and then reads what the grant depends on.
 pub async fn consume_code(
     tx: &mut Tx,
     hash: &str,
     grant: &Grant,
     now: Timestamp,
-) -> Result<(bool, Option<GrantStanding>), StoreError> {
+) -> Result<Consumed, StoreError> {
     consume(tx, CONSUME_CODE, hash, grant, now).await
 }
 
-/// Uses a refresh token of a grant, and then reads what the grant depends on. `false` if the token was used before or
-/// has expired.
+/// Uses a refresh token of a grant, and then reads what the grant depends on.
 pub async fn consume_refresh_token(
     tx: &mut Tx,
     hash: &str,
     grant: &Grant,
     now: Timestamp,
-) -> Result<(bool, Option<GrantStanding>), StoreError> {
+) -> Result<Consumed, StoreError> {
     consume(tx, CONSUME_REFRESH, hash, grant, now).await
 }
 
@@ -286,7 +294,7 @@ async fn consume(
     hash: &str,
     grant: &Grant,
     now: Timestamp,
-) -> Result<(bool, Option<GrantStanding>), StoreError> {
+) -> Result<Consumed, StoreError> {
     let connection = text(grant.proof.connection.as_ref()).unwrap_or_default();
     let consumed = execute!(tx, consume, hash, now.unix_micros())?;
     let row = fetch_optional!(tx, AgainRow, READ_AGAIN, grant.id.to_string(), connection)?;
@@ -294,5 +302,5 @@ async fn consume(
         // The scopes, the account and the proof of a grant never change.
         stands_on.under(Grant { subject, revoked_at: revoked_at.map(time), ..grant.clone() })
     });
-    Ok((consumed == 1, again.transpose()?))
+    Ok(Consumed { is_first: consumed == 1, standing: again.transpose()? })
 }

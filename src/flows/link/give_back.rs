@@ -69,11 +69,11 @@ impl Broker {
         back: &Account,
     ) -> Result<(), StoreError> {
         let moved = &entry.moved;
-        let (left, given) = roles_after_undo(&kept.roles, moved);
-        for role in kept.roles.iter().filter(|role| !left.contains(role)) {
+        let roles = roles_after_undo(&kept.roles, moved);
+        for role in kept.roles.iter().filter(|role| !roles.kept.contains(role)) {
             merging::take_role(tx, kept.id, *role).await?;
         }
-        for role in given {
+        for role in roles.returned {
             merging::add_role(tx, entry.organization, back.id, role).await?;
         }
         if moved.swapped_usernames {

@@ -10,8 +10,8 @@ use super::super::refusal::{PublicCode, Reason, refused};
 use super::super::visit::Visit;
 use super::LinkAttempt;
 use crate::model::{
-    AccountId, ConnectionId, Email, Identity, Linking, Organization, OrganizationId, ProfileId, ProfileKind,
-    Subject, Wanted,
+    AccountId, CheckedEmail, ConnectionId, Email, Identity, Linking, Organization, OrganizationId, ProfileId,
+    ProfileKind, Subject, Wanted,
 };
 use crate::policy::access::allows_password;
 use crate::policy::link::{HeldProfile, Holder, LinkRefusal, Newcomer, Offer, Sharer, offer};
@@ -72,15 +72,17 @@ impl Broker {
         &self,
         tx: &mut Tx,
         organization: &Organization,
-        email: Option<&(Email, bool)>,
+        email: Option<&CheckedEmail>,
         newcomer: Newcomer<'_>,
     ) -> Result<Offer, StoreError> {
         let linking = organization.policy.linking;
         let sharers = match email {
-            Some((email, true)) if linking => sharers(tx, organization, email).await?,
+            Some(CheckedEmail { email, is_proven: true }) if linking => {
+                sharers(tx, organization, email).await?
+            }
             _ => Vec::new(),
         };
-        Ok(offer(linking, email.map(|(_, proven)| *proven), newcomer, &sharers))
+        Ok(offer(linking, email.map(|email| email.is_proven), newcomer, &sharers))
     }
 
     /// What the page shows.
@@ -106,7 +108,7 @@ impl Broker {
             Some(app) => self.app_link(app).await,
             None => None,
         };
-        let email = attempt.link.email.as_ref().filter(|(_, proven)| *proven);
+        let email = attempt.link.email.as_ref().filter(|email| email.is_proven);
         Ok(LinkOfferView {
             handle: handle.to_owned(),
             form_token: self.form_token(&attempt.id().to_string()),
@@ -114,7 +116,7 @@ impl Broker {
             receipt: receipt_of(attempt.id()),
             brand: self.brand(&organization).await?,
             provider,
-            email: email.map(|(email, _)| email.clone()),
+            email: email.map(|checked| checked.email.clone()),
             candidates,
             may_skip,
             locale: attempt.interaction.purpose.ui_locales().map(str::to_owned),
@@ -231,8 +233,9 @@ impl Broker {
 }
 
 /// The email by which other accounts of an identity's person are looked for.
-pub(super) fn shared_email(identity: &Identity) -> Option<(Email, bool)> {
-    identity.email.clone().map(|email| (email, identity.email_verified))
+pub(super) fn shared_email(identity: &Identity) -> Option<CheckedEmail> {
+    let is_proven = identity.email_verified;
+    identity.email.clone().map(|email| CheckedEmail { email, is_proven })
 }
 
 /// The accounts that share an email, each with whether its own side proves it: by the operator's word, or by that of a

@@ -48,7 +48,7 @@ impl Broker {
         };
         match chosen.and_then(|profile| profile.kind.connection()).or(through) {
             Some(connection) => {
-                let hint = link.and_then(|link| link.email.as_ref()).map(|(email, _)| email.as_str());
+                let hint = link.and_then(|link| link.email.as_ref()).map(|checked| checked.email.as_str());
                 Box::pin(self.begin_upstream(visit, flow, connection, hint)).await
             }
             None => self.show_sign_in(visit, &flow).await,

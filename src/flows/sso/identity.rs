@@ -11,8 +11,8 @@ use super::super::interaction::{Answered, sign_in_event_of};
 use super::super::visit::Visit;
 use super::provision::NewPersonError;
 use crate::model::{
-    Account, Aim, Email, Flow, Identity, Interaction, LinkSide, Profile, ProfileId, Subject, UpstreamLogout,
-    UpstreamRequest,
+    Account, Aim, CheckedEmail, Flow, Identity, Interaction, LinkSide, Profile, ProfileId, Subject,
+    UpstreamLogout, UpstreamRequest,
 };
 use crate::policy::logout::keeps_hint;
 use crate::store::{Tx, accounts, profiles};
@@ -119,9 +119,10 @@ fn vouched(
     sent: &UpstreamRequest,
     wish: UpstreamLogout,
     verified: VerifiedIdentity,
-    email: Option<(Email, bool)>,
+    email: Option<CheckedEmail>,
 ) -> Identity {
-    let (email, email_verified) = email.map_or((None, false), |(email, proven)| (Some(email), proven));
+    let (email, email_verified) =
+        email.map_or((None, false), |checked| (Some(checked.email), checked.is_proven));
     let signed_in = if sent.forced { verified.issued_at } else { sent.sent_at };
     Identity {
         connection: sent.connection,

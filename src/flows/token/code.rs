@@ -13,7 +13,7 @@ use crate::policy::access::within;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::StoreError;
 use crate::store::grants::{self, Code, Grant};
-use crate::store::standing::{consume_code, read_code_standing};
+use crate::store::standing::{Consumed, consume_code, read_code_standing};
 
 impl Broker {
     /// Redeems a code. A code that comes a second time takes everything with it that came of it.
@@ -67,8 +67,8 @@ impl Broker {
             grants::expire_code(&mut tx, &hash, code.expires_at).await?;
             return Err(self.refuse_and_commit(tx, &event, Reason::CodeExpired).await);
         }
-        let (consumed, standing) = consume_code(&mut tx, &hash, grant, now).await?;
-        if !consumed {
+        let Consumed { is_first, standing } = consume_code(&mut tx, &hash, grant, now).await?;
+        if !is_first {
             // Read again: of two that came at once, the second finds it used by now.
             let used = grants::find_code(&mut tx, &hash).await?.is_some_and(|code| code.used_at.is_some());
             if used {

@@ -14,7 +14,7 @@ use crate::model::{GrantId, Timestamp};
 use crate::policy::access::{narrow_scopes, within};
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::grants::{self, Grant, RefreshToken};
-use crate::store::standing::{GrantStanding, consume_refresh_token, read_refresh_token_standing};
+use crate::store::standing::{Consumed, GrantStanding, consume_refresh_token, read_refresh_token_standing};
 use crate::store::{StoreError, Tx};
 
 impl Broker {
@@ -66,8 +66,8 @@ impl Broker {
         // Signing takes its time: a token that is over by now is over.
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
-        let (consumed, standing) = consume_refresh_token(&mut tx, &hash, grant, now).await?;
-        let refused = if consumed {
+        let Consumed { is_first, standing } = consume_refresh_token(&mut tx, &hash, grant, now).await?;
+        let refused = if is_first {
             self.family_end(client, grant, standing.as_ref())
         } else {
             Some(end_what_came_again(&mut tx, &hash, grant.id, now).await?)

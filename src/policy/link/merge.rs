@@ -60,12 +60,21 @@ pub fn plan(kept: &Party, other: &Party, local_of: AccountId) -> Result<Plan, Li
     })
 }
 
-/// The roles of both accounts after a merge is undone: first those of the kept account, then those of the account that
-/// comes back. A role that the kept account has lost since stays lost.
-pub fn roles_after_undo(now: &[Role], moved: &Moved) -> (Vec<Role>, Vec<Role>) {
+/// The roles of both accounts after a merge is undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolesAfterUndo {
+    /// Those of the kept account.
+    pub kept: Vec<Role>,
+    /// Those of the account that comes back.
+    pub returned: Vec<Role>,
+}
+
+/// The roles of both accounts after a merge is undone. `now` are those of the kept account before that; a role that it
+/// has lost since the merge stays lost.
+pub fn roles_after_undo(now: &[Role], moved: &Moved) -> RolesAfterUndo {
     let kept = now.iter().copied().filter(|role| !moved.gained.contains(role)).collect();
-    let other = moved.roles.iter().copied().filter(|role| now.contains(role)).collect();
-    (kept, other)
+    let returned = moved.roles.iter().copied().filter(|role| now.contains(role)).collect();
+    RolesAfterUndo { kept, returned }
 }
 
 #[cfg(test)]
@@ -131,7 +140,7 @@ mod tests {
         let (kept, other) = (party(1, &[Member, Auditor], false), party(2, &[Member, Administrator], false));
         let moved = plan(&kept, &other, kept.account).unwrap().moved;
         assert_eq!(moved.gained, [Administrator]);
-        for (now, after_kept, after_other) in [
+        for (now, kept, returned) in [
             // No role changed in between: each account has its former roles.
             (vec![Member, Auditor, Administrator], vec![Member, Auditor], vec![Member, Administrator]),
             // A role that was taken from the merged account is gone for both.
@@ -140,7 +149,7 @@ mod tests {
             (vec![Member, Owner, Administrator], vec![Member, Owner], vec![Member, Administrator]),
             (vec![], vec![], vec![]),
         ] {
-            assert_eq!(roles_after_undo(&now, &moved), (after_kept, after_other), "{now:?}");
+            assert_eq!(roles_after_undo(&now, &moved), RolesAfterUndo { kept, returned }, "{now:?}");
         }
     }
 }

@@ -59,12 +59,20 @@ pub(super) struct Breaker {
     turns: Turns,
 }
 
+/// For which fuses a call is the one probe.
+#[derive(Debug, Clone, Copy)]
+struct Probes {
+    /// For the fuse of its side.
+    side: bool,
+    /// For the fuse of the whole connection.
+    all: bool,
+}
+
 /// Permission to make one call. If it is dropped without a result, nothing is learned about the identity provider.
 pub(super) struct Ticket<'a> {
     breaker: &'a Breaker,
     side: Side,
-    /// Whether it is the one probe of its side, and the one probe of the connection.
-    probes: (bool, bool),
+    probes: Probes,
     _turn: Turn<'a>,
 }
 
@@ -102,14 +110,14 @@ impl Fuse {
 }
 
 impl State {
-    fn admit(&mut self, now: Timestamp, side: &Side) -> Result<(bool, bool), Outage> {
+    fn admit(&mut self, now: Timestamp, side: &Side) -> Result<Probes, Outage> {
         let of_side = self.sides.get(side).map_or(Ok(false), |fuse| fuse.admit(now))?;
         let of_all = self.all.admit(now)?;
         self.all.probing |= of_all;
         if let Some(fuse) = self.sides.get_mut(side) {
             fuse.probing |= of_side;
         }
-        Ok((of_side, of_all))
+        Ok(Probes { side: of_side, all: of_all })
     }
 
     fn failed(&mut self, now: Timestamp, side: &Side) {
@@ -145,7 +153,7 @@ impl Ticket<'_> {
     pub fn failed(self, now: Timestamp) {
         let mut state = self.breaker.state();
         state.failed(now, &self.side);
-        if self.probes.1 {
+        if self.probes.all {
             state.all.opened_at = Some(now);
         }
     }
@@ -153,7 +161,7 @@ impl Ticket<'_> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        let (of_side, of_all) = self.probes;
+        let Probes { side: of_side, all: of_all } = self.probes;
         let mut state = self.breaker.state();
         if of_all {
             state.all.probing = false;

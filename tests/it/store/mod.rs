@@ -10,7 +10,7 @@ use countersign::model::{
     Account, AccountId, Clock, Connection, ConnectionId, ConnectionSettings, Contact, Organization,
     OrganizationId, OrganizationPolicy, Plan, Profile, ProfileId, ProfileKind, Random, Vendor,
 };
-use countersign::store::{self, Database, StoreError};
+use countersign::store::{self, Database, Statement, StoreError};
 use tokio::sync::Barrier;
 
 use crate::harness::database::{Kind, SqliteConnection, TestDatabase};
@@ -108,7 +108,7 @@ on_both_databases! {
         let mut tx = fixture.database.write().await.unwrap();
         let statements = store::all_statements();
         assert!(statements.len() > 60, "{}", statements.len());
-        for (file, name, text) in statements {
+        for Statement { file, name, text } in statements {
             if let Err(error) = store::prepare(&mut tx, text).await {
                 panic!("{file}::{name}: {error:?}");
             }
