@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn a_text_that_is_not_a_key_is_refused() {
         let short = base64url::encode([7u8; 31]);
         let long = base64url::encode([7u8; 33]);
         for text in ["", "changeme", &"g".repeat(64), &"a".repeat(63), &short, &long, &"ä".repeat(32)] {

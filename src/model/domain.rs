@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_domain_is_refused_with_its_reason() {
+    fn a_text_that_is_not_a_domain_is_refused_with_its_reason() {
         use DomainError::{IpLiteral, Malformed, SingleLabel};
         for (text, error) in [
             ("127.0.0.1", IpLiteral),
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn public_suffixes_and_consumer_mail_belong_to_nobody() {
+    fn no_organization_owns_public_suffixes_or_consumer_mail() {
         assert_eq!("co.uk".parse::<OwnedDomain>(), Err(DomainError::PublicSuffix));
         assert_eq!("*.co.uk".parse::<OwnedDomain>(), Err(DomainError::PublicSuffix));
         assert_eq!("Gmail.com".parse::<OwnedDomain>(), Err(DomainError::ConsumerMail));

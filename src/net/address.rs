@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_falls_back_to_the_peer() {
+    fn an_entry_that_is_not_an_address_falls_back_to_the_peer() {
         for value in [
             "a",
             "",

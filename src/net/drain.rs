@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_before_and_after_the_begin_is_told() {
+    async fn waiters_from_before_and_after_the_begin_are_told() {
         let drain = Drain::default();
         let waiting = tokio::spawn({
             let drain = drain.clone();

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_many_ipv6_networks_has_a_few_shares() {
+    fn a_client_with_many_ipv6_networks_has_a_few_shares() {
         let held = Arc::new(Held::default());
         let fill = |subnet: usize| {
             let account = open(&held, &format!("2001:db8:0:{subnet:x}::1"));

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_has_no_end() {
+    fn bytes_that_are_not_a_certificate_have_no_end() {
         for der in [&b""[..], b"0", b"0\x82\xff\xff", b"rubbish", &[0x30, 0x02, 0x30, 0x00]] {
             assert_eq!(not_after(der), None);
         }

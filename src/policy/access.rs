@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_use_a_password_is_the_organizations_word() {
+    fn the_organization_decides_who_may_use_a_password() {
         for (attached, rule, break_glass, expected) in [
             (false, None, false, true),
             (true, None, true, false),

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_without_failure_begins_anew() {
+    fn a_day_without_failure_resets_the_count() {
         let verdict = decide(Scope::Account, seen(99, 0, 0), at(86_400));
         assert_eq!(verdict, Verdict::Check { failures: 1, blocked_until: at(86_400) });
     }

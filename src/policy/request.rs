@@ -334,7 +334,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn offline_access_needs_consent_of_somebody() {
+    fn offline_access_needs_the_consent_of_the_user_or_the_organization() {
         let asks = |app: &App, more: &str| {
             let text = GOOD.replace("scope=openid", "scope=openid+offline_access") + more;
             check(app, "u", &Parameters::parse(&text).unwrap(), 2_048)

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_took_another_way_is_not_who_was_asked_for() {
+    fn a_sign_in_by_another_way_is_not_what_was_asked_for() {
         let none = Hints::default();
         assert!(is_among(&none, None) && is_among(&none, Some(con(1))));
         let app = Hints { app: Some(list(&[1])), ..none.clone() };

@@ -405,7 +405,7 @@ async fn a_changed_connection_is_another_provider_at_once() {
 }
 
 #[tokio::test]
-async fn a_forgotten_connection_starts_anew() {
+async fn a_forgotten_connection_starts_afresh() {
     let stage = Stage::new().await;
     stage.redeem().await.unwrap();
     stage.server.on("/jwks", Reply::json(&jwks(&[])));

@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_is_called_share_by_share_and_a_full_share_holds_nobody_up() {
+    async fn waiting_callers_are_served_share_by_share_and_a_full_share_delays_no_other() {
         let turns = Turns::new(2, 100);
         let first = turns.enter(Share::of("a")).await.unwrap();
         let (of_a, mut called_a) = turns.join(Share::of("a")).unwrap();
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_goes_away_while_waiting_or_called_leaves_the_place_to_others() {
+    async fn a_caller_who_goes_away_while_waiting_or_called_leaves_the_place_to_others() {
         let turns = Turns::new(1, 100);
         let first = turns.enter(Share::of("a")).await.unwrap();
         let (gone, _) = turns.join(Share::of("b")).unwrap();

@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_weaker_hash_is_made_anew_only_after_the_right_password() {
+    async fn a_weaker_hash_is_replaced_only_after_the_right_password() {
         let phc = hasher(1, 4).hash(who(), secret()).await.unwrap();
         let settings = HasherSettings { cost: Cost { passes: 2, ..CHEAP }, threads: Some(1), queue: 4 };
         let stronger = PasswordHasher::start(settings, Arc::new(CountingRandom::default())).unwrap();
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_finds_the_queue_full_is_told_to_come_back() {
+    async fn a_caller_who_finds_the_queue_full_is_told_to_come_back() {
         let hasher = hasher(1, 2);
         let release = occupy(&hasher, 1).await;
         let (mut first, mut second) =
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_while_the_queue_stands_still_is_told_to_come_back() {
+    async fn a_caller_who_waits_while_the_queue_stands_still_is_told_to_come_back() {
         let mut hasher = hasher(1, 2);
         Arc::get_mut(&mut hasher.0).unwrap().patience = Duration::from_millis(1);
         let release = occupy(&hasher, 1).await;
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn whoever_has_an_answer_finds_their_place_free_again() {
+    async fn a_place_is_free_again_once_its_answer_has_arrived() {
         let hasher = hasher(1, 0);
         for number in 0..2_000 {
             let computed = hasher.run(hasher.enter(Share::Operator).unwrap(), secret(), move |_, _| number);
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_leaves_the_queue_is_not_hashed_for() {
+    async fn no_hash_is_computed_for_a_caller_who_has_left() {
         let hasher = hasher(1, 2);
         let release = occupy(&hasher, 1).await;
         let computed = Arc::new(AtomicBool::new(false));

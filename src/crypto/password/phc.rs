@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_costs_what_somebody_costs() {
+    fn an_unknown_name_costs_as_much_as_a_known_one() {
         let somebody = hash(b"secret", [7; SALT_LEN], Cost::default(), &mut Vec::new()).unwrap();
         let somebody = StoredHash::parse(&somebody).unwrap();
         let nobody = StoredHash::of_nobody(Cost::default()).unwrap();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_argon2_hash_is_refused() {
+    fn a_text_that_is_not_an_argon2_hash_is_refused() {
         for phc in [
             "",
             "password",

@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_next_finds_half_of_what_is_left() {
+    fn the_next_caller_finds_half_of_what_is_left() {
         let queue = Arc::new(Queue::new(40, 8, 1));
         let first = fill(&queue, &network("a"));
         let second = fill(&queue, &network("b"));
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_fills_their_own_share_makes_nobody_else_wait() {
+    fn a_share_that_is_full_makes_no_other_wait() {
         let queue = Arc::new(Queue::<u8>::new(8, 0, 1));
         let now = Instant::now();
         queue.note_work(Duration::from_secs(1));
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_of_one_serves_whoever_comes() {
+    fn a_queue_of_one_serves_every_caller() {
         let queue = Arc::new(Queue::<u8>::new(1, 0, 1));
         let place = queue.enter(network("a"), Instant::now());
         assert!(

@@ -155,7 +155,7 @@ async fn a_hello_that_comes_byte_by_byte_is_understood() {
 }
 
 #[tokio::test]
-async fn what_is_no_hello_is_cut_off_and_a_silent_client_too() {
+async fn bytes_that_are_not_a_hello_are_cut_off_and_a_silent_client_is_too() {
     let authority = authority();
     let listener = TestListener::start(authority.transport(), impatient()).await;
     for bytes in

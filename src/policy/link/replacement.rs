@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_recognized_by_what_people_change_or_share_or_by_an_email() {
+    fn claims_that_people_change_or_share_and_emails_identify_no_user() {
         let usual = ClaimMapping::default();
         for (claim, good) in [
             ("sub", true),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_line_of_text_that_is_no_email_recognizes_somebody() {
+    fn only_a_line_of_text_that_is_not_an_email_identifies_a_user() {
         let Value::Object(claims) = json!({
             "sub": "bob@acme.test", "oid": "7f", "empty": "", "number": 7, "list": ["7"], "long": "x".repeat(256),
             "longest": "x".repeat(255), "mailbox": "bob@acme.test", "zero": "7\u{0}", "lines": "7\n8"

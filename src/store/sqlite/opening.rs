@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_only_looks_writes_nothing() {
+    async fn opening_to_look_writes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let settings = settings(&format!("sqlite://{}", folder.path().join("test.db").display()));
         let sqlite = SqliteFile::of(&settings).unwrap().open(&settings).await.unwrap();

@@ -165,7 +165,7 @@ async fn unknown_keys_make_one_fetch_a_minute() {
 }
 
 #[tokio::test]
-async fn who_holds_an_older_set_gets_the_newer_one_without_a_fetch() {
+async fn a_caller_with_an_older_set_gets_the_newer_one_without_a_fetch() {
     let stage = Stage::new().await;
     let old = stage.provider.keys(&stage.connection).await.unwrap();
     stage.well(&["k2"]);

@@ -325,7 +325,7 @@ async fn a_full_disk_stops_what_must_be_written_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_asked_to_leave_says_so_first_and_serves_on_for_a_while() {
+async fn a_node_that_is_asked_to_stop_says_so_first_and_serves_on_for_a_while() {
     let mut program = Program::start(Kind::Sqlite).await;
     let management = program.node().management;
     assert!(readiness(management).await.unwrap().starts_with("HTTP/1.1 200"));

@@ -270,7 +270,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn nobody_of_another_organization_is_the_second_side(kind: Kind) {
+    async fn an_account_of_another_organization_cannot_be_the_second_side(kind: Kind) {
         let links = world(kind).await;
         let unnamed = person("newcomer").unproven("ada@beta.test");
         let mut ada = links.signed_in("ada", 0).await;
@@ -342,7 +342,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_is_expected_and_comes_twice_at_once_is_sent_nowhere_else(kind: Kind) {
+    async fn an_expected_user_who_comes_twice_at_once_is_sent_nowhere_else(kind: Kind) {
         let links = world(kind).await;
         for round in 0..6 {
             let (name, object) = (format!("dan{round}"), format!("object-{round}"));

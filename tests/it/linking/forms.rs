@@ -104,7 +104,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_cancels_is_at_the_offer_again_and_may_still_keep_them_apart(kind: Kind) {
+    async fn a_user_who_cancels_is_at_the_offer_again_and_may_still_keep_them_apart(kind: Kind) {
         let world = linking(kind, "").await;
         let mut browser = world.browser();
         let page = at_the_question(&world, &mut browser).await;

@@ -74,7 +74,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_cannot_be_asked_anew_goes_on_and_is_asked_once_more_by_the_page(kind: Kind) {
+    async fn a_user_who_cannot_be_asked_again_goes_on_and_is_asked_once_more_by_the_page(kind: Kind) {
         let links = Links::new(kind, 6).await;
         let (mut tab, next) = offered(&links, &remembered(), UNFORCED).await;
         let page = next.unwrap();

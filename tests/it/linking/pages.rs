@@ -75,7 +75,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_keeps_them_apart_gets_an_account_of_their_own_and_is_not_asked_again(kind: Kind) {
+    async fn a_user_who_keeps_them_apart_gets_an_account_of_their_own_and_is_not_asked_again(kind: Kind) {
         let world = linking(kind, "").await;
         let mut browser = world.browser();
         let page = world.brokered(&mut browser).await;

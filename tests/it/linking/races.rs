@@ -177,7 +177,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_signs_in_beside_a_merge_is_signed_in_to_the_account_that_stays_or_not_at_all(kind: Kind) {
+    async fn a_user_who_signs_in_beside_a_merge_is_signed_in_to_the_account_that_stays_or_not_at_all(kind: Kind) {
         let links = Links::new(kind, 6).await;
         let accounts = [links.account("ann").await, links.account("bob").await];
         let mut rows = links.rows().await;

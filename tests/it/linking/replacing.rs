@@ -81,7 +81,7 @@ fn lines(more: &[(usize, &str)]) -> Vec<String> {
 }
 
 on_both_databases! {
-    async fn whoever_moves_to_a_new_provider_is_recognized_by_a_kept_claim(kind: Kind) {
+    async fn a_user_who_moves_to_a_new_provider_is_identified_by_a_kept_claim(kind: Kind) {
         let (links, mut rows, bob) = replacing(kind).await;
         assert_eq!(settled(&links, NEW, &employee("bob-new", "7")).await, bob);
         // Known from now on, whatever the claim says.
@@ -101,7 +101,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn nobody_is_recognized_by_anything_else(kind: Kind) {
+    async fn nothing_else_identifies_a_user(kind: Kind) {
         let links = world(kind).await;
         let mut rows = links.rows().await;
         let bob = settled(&links, OLD, &employee("bob-old", "7").proven("bob.b@alpha.test")).await;
@@ -259,7 +259,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn whoever_is_disabled_takes_no_place(kind: Kind) {
+    async fn a_disabled_account_is_not_taken_over(kind: Kind) {
         let (links, mut rows, bob) = replacing(kind).await;
         links.app.broker.set_account_enabled(&bob.to_string(), false).await.unwrap();
         let mut tab = links.tab();
@@ -295,7 +295,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn whoever_took_a_place_cannot_keep_it_by_linking_and_unlinking(kind: Kind) {
+    async fn an_identity_that_took_over_a_profile_cannot_keep_it_by_linking_and_unlinking(kind: Kind) {
         let (links, mut rows, bob) = replacing(kind).await;
         let mut wrong = links.tab();
         wrong.sign_in(connection(0, NEW), &employee("mallory", "7")).await.unwrap();
@@ -360,7 +360,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn whoever_undoes_a_link_or_a_merge_also_takes_away_what_came_in_its_place(kind: Kind) {
+    async fn undoing_a_link_or_a_merge_also_removes_what_replaced_it(kind: Kind) {
         let links = world(kind).await;
         let mut rows = links.rows().await;
         let (ann, bob) = (links.account("ann").await, links.account("bob").await);
@@ -395,7 +395,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn one_provider_that_is_registered_anew_keeps_its_people(kind: Kind) {
+    async fn one_provider_that_is_registered_again_keeps_its_people(kind: Kind) {
         let links = world(kind).await;
         let mut rows = links.rows().await;
         // The same subjects there; and a provider that makes up others for each client.
@@ -418,7 +418,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn whose_place_another_has_at_the_same_connection_is_told_so(kind: Kind) {
+    async fn a_user_whose_profile_another_has_taken_over_is_told_so(kind: Kind) {
         let links = world(kind).await;
         let mut rows = links.rows().await;
         let bob = settled(&links, OLD, &employee("bob", "7")).await;
@@ -482,7 +482,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_has_undone_it_themselves_is_back_where_they_were(kind: Kind) {
+    async fn a_user_who_has_undone_it_themselves_is_back_where_they_were(kind: Kind) {
         let (links, mut rows, bob) = replacing(kind).await;
         let mut tab = links.tab();
         tab.sign_in(connection(0, NEW), &employee("bob-new", "7")).await.unwrap();

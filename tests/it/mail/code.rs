@@ -58,7 +58,7 @@ fn because(status: u16, code: &str) -> (u16, Option<String>) {
 }
 
 on_both_databases! {
-    async fn who_cannot_be_asked_anew_proves_it_by_a_mailed_code(kind: Kind) {
+    async fn a_user_who_cannot_be_asked_again_proves_it_by_a_mailed_code(kind: Kind) {
         let (world, mailbox, mut browser) = signed_in_long_ago(kind, DEAF).await;
         let page = own_page(&mut browser).await;
         let before = browser.cookies_of("id.test");
@@ -176,7 +176,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn nobody_goes_around_a_provider_that_can_be_asked(kind: Kind) {
+    async fn a_mailed_code_does_not_bypass_a_provider_that_can_be_asked(kind: Kind) {
         let (world, mailbox, mut browser) = signed_in_long_ago(kind, "").await;
         let page = browser.open(&format!("{CONFIRM}?place=link")).await;
         page.expect(200, "emulator-sign-in");
@@ -193,7 +193,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_has_a_password_enters_it_and_who_has_no_proven_address_is_told(kind: Kind) {
+    async fn a_user_with_a_password_enters_it_and_one_without_a_proven_address_is_told(kind: Kind) {
         let (world, mailbox) = world_on(kind, DEAF).await;
         let mut browser = world.browser();
         linked(&world, &mut browser).await;

@@ -304,7 +304,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_came_through_the_new_way_is_told_too(kind: Kind) {
+    async fn a_user_who_came_through_the_new_way_is_told_too(kind: Kind) {
         let (world, mailbox) = world(kind).await;
         let mut browser = world.browser();
         // Another account than the one that shares the address.

@@ -280,7 +280,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn half_a_file_from_before_a_crash_is_written_anew(kind: Kind) {
+    async fn half_a_file_from_before_a_crash_is_written_again(kind: Kind) {
         let archive = Archive::new(kind, 20).await;
         archive.office.clock.advance(DAY * 31);
         let expected = archive.lines(archive.first).await.join("\n") + "\n";

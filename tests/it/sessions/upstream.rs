@@ -47,7 +47,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn what_is_no_logout_token_is_answered_by_400(kind: Kind) {
+    async fn a_token_that_is_not_a_logout_token_is_answered_by_400(kind: Kind) {
         let world = World::new(kind).await;
         let mut browser = world.browser();
         world.brokered(&mut browser).await;

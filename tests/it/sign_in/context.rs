@@ -162,7 +162,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_chooses_a_provider_that_cannot_be_asked_comes_back_to_where_the_app_still_is(kind: Kind) {
+    async fn a_user_who_chooses_a_provider_that_cannot_be_asked_comes_back_to_where_the_app_still_is(kind: Kind) {
         let world = World::new(kind).await;
         let mut browser = world.browser();
         let page = browser.open(&world.notes.authorize_url(&[("claims", GOLD)])).await;
