@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Who may import whom, downwards only: a room, then the rooms that it may name. What is not listed is forbidden.
-/// `model`, `protocol` and `telemetry` are for everybody who is not below them.
+/// Which room may import which, downwards only: a room, then the rooms that it may name. Everything else is forbidden.
+/// `model`, `protocol` and `telemetry` are open to every room that is not below them.
 const IMPORTS: [(&str, &[&str]); 16] = [
     ("main", &["cli"]),
     ("cli", &["app", "flows"]),
@@ -37,7 +37,7 @@ const IMPORTS: [(&str, &[&str]); 16] = [
 /// Rooms that every room of [`IMPORTS`] may name besides.
 const SHARED: [&str; 3] = ["model", "protocol", "telemetry"];
 
-/// Macros that stand at the root of the crate, and the room that owns each.
+/// Macros at the root of the crate, and the room that owns each.
 const ROOT_MACROS: [(&str, &str); 1] = [("setting_enum", "model")];
 
 /// The longest that a file of `src` may be, without its tests.
@@ -76,7 +76,7 @@ impl Source {
     }
 }
 
-/// How many lines stand before the tests module that a file carries in itself, if it does.
+/// The number of lines before the tests module inside a file, if it has one.
 fn tests_begin(text: &str) -> Option<usize> {
     let lines: Vec<&str> = text.lines().collect();
     lines.iter().enumerate().position(|(at, line)| {
@@ -113,7 +113,7 @@ pub fn rust_files(folder: &str) -> Vec<Source> {
     found
 }
 
-/// The part of a line that is code: what stands before a comment.
+/// The code part of a line: the text before a comment.
 pub fn code(line: &str) -> &str {
     if line.trim_start().starts_with("//") { "" } else { line.split(" // ").next().unwrap() }
 }

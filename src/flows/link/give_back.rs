@@ -118,9 +118,9 @@ impl Broker {
             if profiles::move_profile(tx, held, kept.id, back.id).await? {
                 came_back += 1;
             } else if let Some(side) = self.find_unlinked(tx, entry, *profile).await? {
-                let (came, anew) = self.bring_back(tx, back, *profile, &side).await?;
+                let (came, is_restored) = self.bring_back(tx, back, *profile, &side).await?;
                 came_back += usize::from(came);
-                restored.extend(anew.then_some(back.id));
+                restored.extend(is_restored.then_some(back.id));
             }
         }
         if let Some(account) = moved.ended_local {

@@ -132,7 +132,7 @@ on_both_databases! {
             "sign_in refused account_disabled",
         ];
         before.assert_only_refused(&world.app, &expected).await;
-        // Enabled again, they may sign in anew; nothing that was ended comes back.
+        // Once enabled again, they may sign in again; nothing that was ended comes back.
         broker.set_account_enabled("carol", true).await.unwrap();
         assert!(!is_signed_in(&mut carol).await);
         assert_error(&refresh(&world.notes, text(&second, "refresh_token"), &[]).await, "invalid_grant");

@@ -26,7 +26,7 @@ fn plant(browser: &mut Browser, value: &str) {
 on_both_databases! {
     async fn row_80_a_session_that_somebody_else_has_set(kind: Kind) {
         let world = World::new(kind).await;
-        // A value that nobody issued, and a living session of the attacker's own.
+        // A value that the broker never issued, and a valid session of the attacker's own.
         let mut attacker = world.browser();
         tokens_of_gil(&world, &mut attacker).await;
         for planted in ["chosen-by-somebody-else".to_owned(), cookie(&attacker)] {
@@ -165,7 +165,7 @@ on_both_databases! {
         assert_eq!(refused, 72);
         before.assert_only_refused(&world.app, &["form refused cross_site"; 21]).await;
         assert_eq!(cookie(&victim), session);
-        // A form's token is worth something in its own flow only.
+        // A form's token is valid in its own flow only.
         let mut attacker = world.browser();
         let theirs = attacker.open(&world.globex_app.authorize_url(&[])).await;
         let token = theirs.body.split("name=\"form_token\" value=\"").nth(1).unwrap().split('"').next().unwrap();
@@ -266,9 +266,9 @@ on_both_databases! {
             world.app.clock.advance(Duration::from_mins(10));
             let before = Evidence::now(&world.app).await;
             let url = world.notes.authorize_url(&[("domain_hint", "acme.test"), wish]).parse().unwrap();
-            let leg = browser.request(Method::GET, &url, None, "none", None).await;
-            assert!(leg.location_parameter(wish.0).is_some(), "{wish:?} goes upstream: {:?}", leg.location());
-            let end = browser.open(&unheeded(&leg, &["prompt", "max_age"])).await;
+            let upstream_request = browser.request(Method::GET, &url, None, "none", None).await;
+            assert!(upstream_request.location_parameter(wish.0).is_some(), "{wish:?} goes upstream: {:?}", upstream_request.location());
+            let end = browser.open(&unheeded(&upstream_request, &["prompt", "max_age"])).await;
             assert_eq!(end.location_parameter("code"), None, "{wish:?}");
             assert_eq!(end.location_parameter("error").as_deref(), Some("login_required"), "{wish:?} {}", end.body);
             let changes = before.changes(&world.app).await;

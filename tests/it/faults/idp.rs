@@ -1,4 +1,4 @@
-//! Identity providers that are slow, down or wrong: they cost their own organization, and nobody else.
+//! Identity providers that are slow, down or wrong: they affect their own organization and no other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ on_both_databases! {
             while beta.idp.seen("/token").len() == asked {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            // The provider has the request. Meanwhile somebody signs in at another one.
+            // The identity provider has the request. In the meantime a user signs in at another one.
             let end = beta.world.brokered(&mut beta.browser()).await;
             assert!(end.location_parameter("code").is_some(), "{name}: {}", end.body);
             let end = in_trouble.await.unwrap();
@@ -309,7 +309,8 @@ on_both_databases! {
             for task in tasks {
                 assert!(task.await.unwrap());
             }
-            // What the world's own making changed reaches the nodes now and then, and they read anew, as they must.
+            // The changes that set up the world reach the nodes now and then, and the nodes then read everything
+            // again, as they must.
             if seen != [nodes[0].directory_generation(), nodes[1].directory_generation()] {
                 continue;
             }

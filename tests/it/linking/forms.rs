@@ -143,7 +143,7 @@ on_both_databases! {
         }
         assert_eq!(ways(&world).await, 2);
         assert_eq!(before.changes(&world.app).await.rows.get("profiles"), None);
-        // Unlinked once; the one that is left stays, whatever is posted.
+        // It was unlinked once. The one that is left stays, whatever is posted.
         let page = theirs.click(&page, "unlink-1").await;
         let left = theirs.press(page.expect(200, "unlink-confirm"), "unlink-confirm", &[]).await;
         left.expect(200, "done");

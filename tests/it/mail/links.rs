@@ -148,7 +148,7 @@ on_both_databases! {
         assert!(!String::from_utf8_lossy(&world.app.everything_stored().await).contains(token), "only its hash is kept");
         let refused = own(&mut world.browser(), "bobby", PASSWORD).await;
         assert_eq!(refused.error().as_deref(), Some("bad_credentials"), "no old password revives");
-        // Whoever looks uses nothing up: a mail scanner, twice.
+        // To open the page uses nothing up: a mail scanner does so twice.
         let mut browser = world.browser();
         for _ in 0..2 {
             let page = world.browser().open(link).await;

@@ -21,7 +21,7 @@ client_id = "countersign"
 client_secret = "secret"
 "#;
 
-/// Acme with one account more for each of these: a username and what else stands there.
+/// Acme with one more account for each of these: a username, and its other keys.
 fn acme(people: &[(&str, &str)]) -> String {
     let mut document = ACME.to_owned();
     for (username, more) in people {

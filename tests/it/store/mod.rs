@@ -310,12 +310,12 @@ on_both_databases! {
         // Another network has room of its own, and so has another reason.
         assert_eq!(refused("two", "unknown_client", 20).await, (41, None));
         assert_eq!(refused("two", "bad_redirect", 10).await, (51, None));
-        // There is no room for anybody any more: one record for each reason, whatever the network.
+        // There is no room for any source: one record for each reason, from every network.
         for (at, network) in ["one", "two", "three", "four"].into_iter().enumerate() {
             assert_eq!(refused(network, "bad_redirect", 5).await, (52, counted(5 * (at + 1), "all networks")));
         }
         assert_eq!(refused("five", "unknown_client", 3).await, (53, counted(3, "all networks")));
-        // What somebody does to one organization's log hides nothing in another's.
+        // A flood in one organization's log hides nothing in another's.
         assert_eq!(refused_at(Some(fixture.organization), "six", "unknown_client", 2).await, (55, None));
         fixture.clock.advance(Duration::from_mins(1));
         assert_eq!(refused("five", "unknown_client", 20).await, (75, None));
@@ -362,7 +362,7 @@ on_both_databases! {
         store::passwords::delete_password(&mut tx, robert).await.unwrap();
         let past = store::passwords::list_past_passwords(&mut tx, robert).await.unwrap();
         assert_eq!(past, ["before"], "one that ended is not forgotten");
-        // Whoever gets the password is kept from those before it, and so stays who had them.
+        // An account that gets the password may not choose the earlier ones again, and neither may its former owner.
         store::passwords::move_password(&mut tx, bob, robert).await.unwrap();
         for account in [bob, robert] {
             let past = store::passwords::list_past_passwords(&mut tx, account).await.unwrap();

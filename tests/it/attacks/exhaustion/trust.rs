@@ -46,7 +46,8 @@ impl Partnered {
         )
     }
 
-    /// Signs in through one of the connections as somebody with this email, which the provider says it has verified.
+    /// Signs in through one of the connections, as a user with this email that the identity provider says it has
+    /// verified.
     async fn sign_in(&self, app: &RelyingApp, idp: &str, (sub, email): (&str, &str)) -> (Browser, Page) {
         let (subject, address) = (sub.to_owned(), email.to_owned());
         let change = move |f: &mut Forgery| {
@@ -249,7 +250,7 @@ on_both_databases! {
     }
 }
 
-/// An account with her address, which nobody has proven, and a password.
+/// An account with her address, which is not proven, and a password.
 fn trojan(verified: bool) -> String {
     format!(
         "[[organizations]]\nhandle = \"beta\"\nname = \"Beta\"\nlinking = true\n[[organizations.accounts]]\n\
