@@ -183,7 +183,7 @@ on_both_databases! {
         let world = World::new(kind).await;
         let other = world.app.second_node().await;
         let networks = [world.app.network.clone(), other.network.clone()];
-        // An app's sign-in, another app's, and the person's own page.
+        // An app's sign-in, another app's, and the user's own page.
         let starts = [world.globex_app.authorize_url(&[]), world.notes.authorize_url(&[]), format!("{ISSUER}/account")];
         let before = Evidence::now(&world.app).await;
         let checked = guess_at_once(&networks, &starts, &SPELLINGS, 200).await;

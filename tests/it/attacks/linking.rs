@@ -44,7 +44,7 @@ fn assert_names_nobody(page: &Page, browser: &Browser, name: &str) {
     assert!(!browser.cookies_of("id.test").contains_key("__Host-session"), "{name}");
 }
 
-/// The person goes on without linking, to an account of their own; the claims that the app is told.
+/// The user goes on without linking, to an account of their own; the claims that the app is told.
 async fn go_on_apart(beta: &Beta, browser: &mut Browser, page: &Page) -> Value {
     let page = browser.press(page, "link-skip", &[]).await;
     told(beta, &page).await

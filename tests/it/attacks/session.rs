@@ -259,7 +259,7 @@ on_both_databases! {
             let silent = browser.open(&wiki.authorize_url(&[("prompt", "none"), ("max_age", "1")])).await;
             assert_eq!(auth_time(&wiki.redeem(&wiki.code(&silent)).await.1), fresh);
         }
-        // A provider that remembers the person and pays no heed to what it was asked.
+        // A provider that remembers the user and pays no heed to what it was asked.
         let mut browser = world.browser();
         let old = world.notes.redeem(&world.notes.code(&world.brokered(&mut browser).await)).await.1;
         for wish in [("prompt", "login"), ("max_age", "30")] {
@@ -273,7 +273,7 @@ on_both_databases! {
             assert_eq!(end.location_parameter("error").as_deref(), Some("login_required"), "{wish:?} {}", end.body);
             let changes = before.changes(&world.app).await;
             assert!(changes.rows.is_empty() && changes.audit.len() == 1, "{changes:?}");
-            // Asked properly, the same provider asks the person, and the time is new.
+            // Asked properly, the same provider asks the user, and the time is new.
             let page = browser.open(url.as_str()).await;
             let end = world.sign_in_at_provider(&mut browser, &page).await;
             let fresh = world.notes.redeem(&world.notes.code(&end)).await.1;

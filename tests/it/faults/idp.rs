@@ -144,7 +144,7 @@ on_both_databases! {
         ] {
             let mut browser = world.browser();
             let sign_in_page = browser.open(&world.notes.authorize_url(&[("domain_hint", "acme.test")])).await;
-            // A clock is off from the start; the rest begins while the person is away.
+            // A clock is off from the start; the rest begins while the user is away.
             if fault == Fault::ClockOff {
                 world.app.idp_faults.begin(fault);
             }

@@ -21,7 +21,7 @@ struct Known {
     refresh_token: String,
 }
 
-/// The person in this browser goes to an app of alpha, which redeems the code.
+/// The user in this browser goes to an app of alpha, which redeems the code.
 async fn known_to(links: &Links, tab: &mut Tab, app: &str) -> Known {
     let code = code_of(tab.come_from_app(&format!("alpha-{app}"), &[]).await);
     let (status, answer) = links.relying_app(0, app).redeem(&code).await;

@@ -163,7 +163,7 @@ on_both_databases! {
         let page = browser.press(&page, "set-password", &[("new_password", NEW)]).await;
         page.expect(200, "password-set");
         own(&mut world.browser(), "bobby", NEW).await.expect(200, "this-session");
-        // Used once; the person is led on.
+        // Used once; the user is led on.
         let again = browser.open(link).await;
         assert_eq!((again.status.as_u16(), again.error().as_deref()), (410, Some("password_link_used")));
         let records = world.app.audit().await;

@@ -60,7 +60,7 @@ on_both_databases! {
                 }
             }
         }
-        // And through a provider: the tokens name the person's organization, not the app's.
+        // And through a provider: the tokens name the user's organization, not the app's.
         let shared = app_named(&world, "shared");
         let mut browser = world.browser();
         let page = browser.open(&shared.authorize_url(&[("domain_hint", "acme.test")])).await;

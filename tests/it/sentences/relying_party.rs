@@ -217,7 +217,7 @@ on_both_databases! {
             assert_eq!(claims(text(&tokens, "id_token"))["sub"], account.as_str());
             text(&notes.userinfo(text(&tokens, "access_token")).await.1, "email").to_owned()
         };
-        // While the provider alone answers for the person, its word counts.
+        // While the provider alone answers for the user, its word counts.
         world
             .app
             .run_statement(

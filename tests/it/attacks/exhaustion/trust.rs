@@ -269,7 +269,7 @@ on_both_databases! {
         for word in ["mallory", "m•••y", "Mallory", "Moor", "victoria@beta.test"] {
             assert!(!shown.contains(word), "{word} in {shown}");
         }
-        // The person who knows its password may show so. The page that asks once more says what is not proven.
+        // The user who knows its password may show so. The page that asks once more says what is not proven.
         let page = browser.press(&page, "link-accounts", &[]).await;
         let fields = [("username", "mallory"), ("password", PASSWORD)];
         let page = browser.press(page.expect(200, "sign-in"), "sign-in", &fields).await;
