@@ -11,7 +11,7 @@ use crate::net::Certificates;
 use crate::policy::deadline::deadline;
 use crate::store::{Database, keys};
 
-/// What a start would find. `embedded` means a start without a configuration file.
+/// The findings of a start. `embedded` means a start without a configuration file.
 pub async fn check(config: &Config, environment: &Environment, embedded: bool) -> Vec<Check> {
     let mut checks = if embedded && first_certificate::is_due(config) {
         vec![Check::new("certificates", Verdict::Good, "none yet; the first start makes one to try it")]

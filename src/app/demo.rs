@@ -30,7 +30,7 @@ use crate::upstream::{Egress, EgressBuildError, EgressSettings};
 /// The folder for the demo's mails, inside the demo's folder.
 const MAILS: &str = "mails";
 
-/// What the demo should do.
+/// The settings of the demo.
 #[derive(Debug, Clone)]
 pub struct DemoSettings {
     /// Where it keeps its files.

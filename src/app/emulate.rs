@@ -19,7 +19,7 @@ pub use crate::emulator::{Fault, Vendor};
 use crate::model::SigningAlg;
 use crate::net::{self, CertificateError, Certificates, Drain, Transport};
 
-/// What to emulate, where, and for whom.
+/// The identity provider to emulate, its address, and its users.
 #[derive(Debug, Clone)]
 pub struct EmulateSettings {
     /// The vendor whose behaviour it has.

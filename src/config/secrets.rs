@@ -119,7 +119,7 @@ fn read(path: &Path, mut file: File) -> Result<Zeroizing<[u8; 32]>, MasterKeyErr
     decode(&text).ok_or_else(|| MasterKeyError::MalformedFile(path.to_owned()))
 }
 
-/// Writes the key under a name of its own and links it to `path`, so that nobody ever reads half of it and an
+/// Writes the key under a name of its own and links it to `path`, so that no process ever reads half of it and an
 /// existing key is never replaced.
 fn create(path: &Path, random: &dyn Random) -> std::io::Result<Zeroizing<[u8; 32]>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

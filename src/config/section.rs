@@ -105,7 +105,7 @@ impl Variables {
         self.values.get(name).map(String::as_str)
     }
 
-    /// Refuses every variable that nobody asked for.
+    /// Refuses every variable that no section has read.
     pub(super) fn finish(&self, problems: &Problems) {
         let known = self.known.borrow();
         for name in self.values.keys().filter(|name| !known.contains(name)) {
@@ -129,7 +129,7 @@ impl Reader<'_> {
         format!("{PREFIX}{}__{}", self.section.to_uppercase(), key.to_uppercase())
     }
 
-    /// Whether somebody gave `key`.
+    /// Whether the file or a variable sets `key`.
     pub(super) fn is_given(&self, key: &str) -> bool {
         self.variables.values.contains_key(&self.variable(key))
             || self.table.as_ref().is_some_and(|table| table.has(key))

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{CryptoError, MasterKey};
 use crate::protocol::base64url;
 
-/// What a keyed hash is for. Each purpose has a key of its own, so a tag of one purpose is not valid for another.
+/// The purpose of a keyed hash. Each purpose has a key of its own, so a tag of one purpose is not valid for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MacPurpose {
     /// Client addresses and their networks.

@@ -42,7 +42,7 @@ const SHARED: [&str; 12] = [
 /// directory.
 ///
 /// # Errors
-/// The folder cannot be made.
+/// The folder cannot be created.
 pub fn make_folder(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     DirBuilder::new().recursive(true).mode(FOLDER).create(folder)?;
@@ -80,7 +80,7 @@ fn may_close(folder: &Path, found: &fs::Metadata) -> bool {
 /// Opens a file for writing, with access for its owner only. Creates the file if it does not exist.
 ///
 /// # Errors
-/// The file cannot be opened or made.
+/// The file cannot be opened or created.
 pub fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE).open(path)?;
     close(path)?;

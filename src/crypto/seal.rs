@@ -25,7 +25,7 @@ const HEADER_LEN: usize = 1 + KEY_ID_LEN;
 /// How many bytes a sealed text is longer than its plaintext.
 pub const OVERHEAD: usize = HEADER_LEN + NONCE_LEN + 16;
 
-/// What a sealed text is for. Each purpose has a key of its own.
+/// The purpose of a sealed text. Each purpose has a key of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Flow cookies.

@@ -1,4 +1,4 @@
-//! What `countersign demo` sets up: two organizations whose users sign in at emulated identity providers of different
+//! The set-up of `countersign demo`: two organizations whose users sign in at emulated identity providers of different
 //! vendors, one app that serves both, and one account with a password of its own.
 //!
 //! This is only data. The caller starts the servers, applies [`DemoPlan::apply_document`] to the broker's database,

@@ -74,7 +74,7 @@ pub struct User {
     pub id: Option<String>,
 }
 
-/// What is wrong with a directory file.
+/// Why a directory file is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DirectoryError {
     /// Not TOML, an unknown key, a missing key or a value of another type. The message says where.

@@ -1,5 +1,5 @@
-//! What an emulated identity provider and the sample app remember: in memory, each entry until it expires, and never
-//! without limit.
+//! The memory of an emulated identity provider and the sample app: in the process, each entry until it expires, and
+//! never without limit.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -51,11 +51,11 @@ pub struct Habits {
     pub colour: &'static str,
     /// Its tenants, if it has any.
     pub tenancy: Option<Tenancy>,
-    /// What follows the origin in the issuer.
+    /// The path of the issuer, after the origin.
     pub issuer_path: &'static str,
     /// Its endpoints.
     pub paths: Paths,
-    /// What its ID tokens contain.
+    /// The claims of its ID tokens.
     pub id_token: IdTokenHabits,
     /// Whether UserInfo returns more than `sub`.
     pub userinfo_has_profile: bool,
@@ -99,7 +99,7 @@ pub struct Paths {
     pub logout: Option<&'static str>,
 }
 
-/// What an ID token contains beside the required claims.
+/// The claims of an ID token beside the required ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "a table of habits that do not depend on each other")]
 pub struct IdTokenHabits {

@@ -1,4 +1,4 @@
-//! What each node does at regular intervals. Each task is a loop that logs its failures and continues.
+//! The work of each node at regular intervals. Each task is a loop that logs its failures and continues.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -48,8 +48,8 @@ pub trait Job: Send + Sync + 'static {
         payload: &Self::Payload,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// What else is written when a job is given up, in the same transaction. `payload` is `None` if it could not be
-    /// read.
+    /// Writes the further rows of a job that is given up, in the same transaction. `payload` is `None` if it could not
+    /// be read.
     fn given_up(
         &self,
         _broker: &Broker,

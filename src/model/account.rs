@@ -6,7 +6,7 @@ use super::words::word_enum;
 use super::{AccountId, ConnectionId, Email, OrganizationId, ProfileId, Timestamp, Username};
 
 word_enum! {
-    /// What an account may do: in its organization, or as an operator of the deployment.
+    /// A role of an account: in its organization, or as an operator of the deployment.
     Role {
         /// The only owner of the organization.
         Owner = "owner",
@@ -77,7 +77,7 @@ pub struct Profile {
     pub id: ProfileId,
     /// The account that it signs in to.
     pub account: AccountId,
-    /// What proves it.
+    /// The kind of its proof.
     pub kind: ProfileKind,
     /// When it was created.
     pub created_at: Timestamp,
@@ -85,7 +85,7 @@ pub struct Profile {
     pub last_used_at: Option<Timestamp>,
 }
 
-/// What proves a profile.
+/// The kind of proof for a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProfileKind {
     /// Username and password.

@@ -1,11 +1,11 @@
-//! Who performed an action, as the audit log names them.
+//! Actors: the users and operators whom the audit log names.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{AccountId, IdError};
 
-/// Who performed a recorded action.
+/// The user or operator who performed a recorded action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Actor {
     /// A user, by account.

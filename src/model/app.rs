@@ -52,7 +52,7 @@ word_enum! {
     }
 }
 
-/// Whose accounts may use an app.
+/// The accounts that may use an app.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Audience {
     /// Those of the app's own organization.
@@ -131,7 +131,7 @@ pub struct AppSettings {
     /// The resources that its access tokens may be for (RFC 8707).
     #[serde(default)]
     pub resources: Vec<String>,
-    /// Whose accounts may use it.
+    /// The accounts that may use it.
     pub audience: Audience,
     /// Handles of the connections through which users must sign in. Empty allows every connection, and passwords.
     pub connections: Vec<Handle>,

@@ -118,7 +118,7 @@ pub struct Connection {
     pub created_at: Timestamp,
 }
 
-/// What a connection requests, trusts and demands.
+/// The requests, trust and demands of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionSettings {
     /// The vendor, whose defaults apply.
@@ -147,7 +147,7 @@ pub struct ConnectionSettings {
     pub email_trust: EmailTrust,
     /// Which claim carries which value.
     pub claims: ClaimMapping,
-    /// What the identity provider understands in an authorization request.
+    /// The parts of an authorization request that the identity provider understands.
     pub capabilities: Capabilities,
     /// For each `acr` value of an app, the identity provider's own.
     pub acr_values: BTreeMap<String, String>,
@@ -247,7 +247,7 @@ impl Default for ClaimMapping {
     }
 }
 
-/// What an identity provider understands in an authorization request.
+/// The parts of an authorization request that an identity provider understands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
     /// The `prompt` values that are passed on, out of `login` and `select_account`.

@@ -92,8 +92,8 @@ impl From<DomainName> for String {
     }
 }
 
-/// What an organization owns: one name, or (`*.example.com`) every name below one. It cannot be a public suffix or a
-/// consumer mail domain.
+/// A domain that an organization owns: one name, or (`*.example.com`) every name below one. It cannot be a public
+/// suffix or a consumer mail domain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct OwnedDomain {

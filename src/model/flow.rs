@@ -20,7 +20,7 @@ pub struct Flow {
     pub id: FlowId,
     /// When it began.
     pub started_at: Timestamp,
-    /// What it is for.
+    /// Its aim.
     pub aim: Aim,
     /// The name that routed the user to several connections, from which they choose.
     pub named: Option<Naming>,
@@ -46,7 +46,7 @@ pub struct Naming {
     pub by_link: bool,
 }
 
-/// What a sealed flow is for.
+/// The aim of a sealed flow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Aim {
     /// To begin an interaction, in which the user proves who they are.
@@ -218,7 +218,7 @@ impl AuthorizationRequest {
 }
 
 super::words::word_enum! {
-    /// What the app wants the user to be asked (`OpenID` Connect Core, section 3.1.2.1).
+    /// The questions that the app wants the user to be asked (`OpenID` Connect Core, section 3.1.2.1).
     Prompt {
         /// No page may be shown.
         None = "none",

@@ -147,7 +147,7 @@ ids! {
     SessionId, "ses";
     /// One attempt of one browser to get from an app's request to a code.
     FlowId, "flo";
-    /// What an app was given for an account: the family of a code and its tokens.
+    /// A grant to an app for an account: the family of a code and its tokens.
     GrantId, "gra";
     /// A signing key; its text is the `kid`.
     KeyId, "key";

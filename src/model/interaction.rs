@@ -19,7 +19,7 @@ pub struct Interaction {
     pub id: FlowId,
     /// Why it exists, and where it ends.
     pub purpose: Purpose,
-    /// Who was proved.
+    /// The account or identity that was proved.
     pub subject: Subject,
     /// The session of the subject.
     pub session: SessionStage,
@@ -30,7 +30,7 @@ pub struct Interaction {
     pub upstream_id_token: Option<Secret>,
     /// A link that is offered or under way.
     pub link: Option<Linking>,
-    /// What the user has answered.
+    /// The answers of the user.
     pub answered: Answers,
 }
 
@@ -50,7 +50,7 @@ impl Interaction {
     }
 }
 
-/// Who was proved in an interaction.
+/// The account or identity that was proved in an interaction.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Subject {
     /// An identity that belongs to no account yet.
@@ -95,7 +95,7 @@ impl SessionStage {
     }
 }
 
-/// What the user has answered, so that they are not asked again.
+/// The answers of the user, so that they are not asked again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answers {
     /// The user keeps the offered accounts apart.
@@ -114,7 +114,7 @@ pub struct Linking {
     /// The email by which other accounts are found. `None` if the user names the other side themselves, without an
     /// offer.
     pub email: Option<CheckedEmail>,
-    /// What must be proved as the chosen side.
+    /// The profile that must be proved as the chosen side.
     pub wanted: Wanted,
     /// Whether the arriving side needs no further proof: it was proved, or its identity provider cannot be made to ask
     /// the user.
@@ -145,7 +145,7 @@ impl From<CheckedEmail> for (Email, bool) {
     }
 }
 
-/// What must be proved as the chosen side of a link.
+/// The profile that must be proved as the chosen side of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wanted {
     /// Nothing yet: the user has not chosen.

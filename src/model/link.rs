@@ -70,7 +70,7 @@ impl Identity {
 }
 
 word_enum! {
-    /// What an entry of the ledger records.
+    /// The kind of event that an entry of the ledger records.
     LedgerKind {
         /// An identity became a profile of an account.
         Linked = "linked",
@@ -108,7 +108,7 @@ pub struct LedgerEntry {
     pub organization: OrganizationId,
     /// When it happened.
     pub at: Timestamp,
-    /// What happened.
+    /// The kind of event.
     pub kind: LedgerKind,
     /// The account that the profile was added to or removed from; for a merge, the account that stays.
     pub account: AccountId,
@@ -118,17 +118,18 @@ pub struct LedgerEntry {
     pub profile: Option<ProfileId>,
     /// Its connection.
     pub connection: Option<ConnectionId>,
-    /// Who did it.
+    /// The user or operator who did it.
     pub actor: Actor,
     /// The entry that this one undoes.
     pub undoes: Option<LedgerId>,
-    /// What a merge moved, so that an undo can give it back.
+    /// The things that a merge moved, so that an undo can give them back.
     pub moved: Moved,
     /// Both identities and how each was proved, sealed with the keys of their accounts.
     pub sides_sealed: String,
 }
 
-/// What a merge moved from one account to the other, or which profile was replaced. It holds ids and roles only.
+/// The things that a merge moved from one account to the other, or the profile that was replaced. It holds ids and
+/// roles only.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
     /// Profiles that moved; for a replacement, the profile that was replaced.
@@ -171,7 +172,7 @@ pub struct NamedSide {
 }
 
 impl NamedSide {
-    /// What remains of a side after its personal data were erased.
+    /// The rest of a side after its personal data were erased.
     pub const fn erased(account: AccountId, proved_at: Timestamp) -> Self {
         Self {
             account: Some(account),

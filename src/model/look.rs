@@ -137,7 +137,7 @@ impl FromStr for Logo {
     }
 }
 
-/// What an organization has chosen for its pages.
+/// An organization's choices for its pages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Look {
     /// Its colour; `None` for the deployment's.

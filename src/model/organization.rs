@@ -6,7 +6,7 @@ use super::words::word_enum;
 use super::{Handle, OrganizationId, Timestamp};
 
 word_enum! {
-    /// What an organization has subscribed to.
+    /// The plan of an organization.
     Plan {
         /// The plan of a new organization.
         Trial = "trial",
@@ -46,7 +46,7 @@ pub struct Organization {
     pub handle: Handle,
     /// The name that users see.
     pub name: String,
-    /// What it has subscribed to.
+    /// Its plan.
     pub plan: Plan,
     /// In a disabled organization no user signs in, and no tokens are issued.
     pub enabled: bool,
@@ -57,7 +57,7 @@ pub struct Organization {
 }
 
 impl Organization {
-    /// What decides which apps its accounts may use.
+    /// The membership by which apps admit its accounts.
     pub const fn membership(&self) -> Membership<'_> {
         Membership { organization: self.id, handle: &self.handle }
     }

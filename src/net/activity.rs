@@ -1,4 +1,4 @@
-//! What a connection is doing, and until when it may, so that no client can hold a connection by doing nothing.
+//! The activity of a connection, and until when it may last, so that no client can hold a connection by doing nothing.
 //!
 //! hyper's own header timeout also runs while an HTTP/1.1 connection is idle, and HTTP/2 has none. So hyper's timeout
 //! is off, and this watch distinguishes a slow request head, an idle connection, and a client that stopped reading.
@@ -154,7 +154,7 @@ impl Drop for Running {
     }
 }
 
-/// What examines the bytes that arrive.
+/// The follower that examines the bytes that arrive.
 #[derive(Debug)]
 enum Follower {
     Heads(Heads),

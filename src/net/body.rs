@@ -37,7 +37,7 @@ pub enum BodyError {
     Broken(#[from] hyper::Error),
 }
 
-/// What the listener learns about a body while the handler reads it.
+/// The listener's findings about a body while the handler reads it.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Verdict(Arc<AtomicU8>);
 

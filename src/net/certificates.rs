@@ -36,7 +36,7 @@ pub enum CertificateError {
     Pair {
         /// Its certificate file.
         path: PathBuf,
-        /// What is wrong and what to do.
+        /// The fault, and its remedy.
         reason: String,
     },
 }

@@ -35,7 +35,7 @@ impl Default for Place {
     }
 }
 
-/// What is known about a head that has not ended yet.
+/// The facts about a head that has not ended yet.
 #[derive(Debug, Default)]
 struct Head {
     /// The beginning of the line that has not ended yet.
@@ -49,7 +49,7 @@ struct Head {
     body: Body,
 }
 
-/// What a head says about its body.
+/// A head's statement about its body.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Body {
     #[default]

@@ -42,7 +42,7 @@ const STREAM_WINDOW: u32 = 65_535;
 /// How many bytes of all streams of an HTTP/2 connection may be unread.
 const CONNECTION_WINDOW: u32 = 131_072;
 
-/// What a connection speaks.
+/// The protocol of a connection.
 #[derive(Debug, Clone)]
 pub enum Transport {
     /// HTTP/2 and HTTP/1.1 under TLS, with these certificates.
@@ -62,7 +62,7 @@ impl Listener {
     /// Binds `address`; port 0 takes a free one. On a machine without IPv6, `[::]` means `0.0.0.0`.
     ///
     /// # Errors
-    /// The address is taken, forbidden or not this machine's.
+    /// The address is taken, forbidden or not one of this machine.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let tcp = match TcpListener::bind(address).await {
             Err(error) if is_unspecified_v6(address) && error.kind() != io::ErrorKind::AddrInUse => {
@@ -117,7 +117,7 @@ struct Tls {
     certificates: Arc<Certificates>,
 }
 
-/// What each connection of a listener needs.
+/// The parts that each connection of a listener needs.
 #[derive(Clone)]
 struct Server<H> {
     tls: Option<Tls>,

@@ -42,7 +42,7 @@ pub use redirect::to_public_url;
 pub use request::Handler;
 pub use sockets::Sockets;
 
-/// What a listener allows.
+/// The limits of a listener.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The most bytes of a request line and its headers together. More is answered with 431, or with 414 if the line

@@ -1,4 +1,4 @@
-//! What counts as one client: an IPv4 address, or an IPv6 network in its three usual sizes.
+//! The networks that count as one client: an IPv4 address, or an IPv6 network in its three usual sizes.
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -1,5 +1,5 @@
-//! What happens to a request between the connection and its handler: it must name one host that fits the certificate,
-//! it gets the real client address, and its body is limited.
+//! The checks of a request between the connection and its handler: it must name one host that fits the certificate, it
+//! gets the real client address, and its body is limited.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -48,7 +48,7 @@ where
     type Body = B;
 }
 
-/// What is known about the connection over which a request came.
+/// The facts about the connection over which a request came.
 #[derive(Debug)]
 pub(super) struct Origin {
     pub(super) peer: IpAddr,

@@ -1,5 +1,5 @@
-//! What the tests of this room share: certificates, a listener with a small handler, and clients that choose every
-//! byte themselves.
+//! Helpers that the tests of this room share: certificates, a listener with a small handler, and clients that choose
+//! every byte themselves.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Who may use an app, and with which scopes.
+//! The accounts that may use an app, and the scopes that it may have.
 
 use crate::model::{Account, App, Audience, ConsentMode, LocalSignIn, Membership, Organization, Prompt};
 

@@ -27,7 +27,7 @@ const REDEMPTIONS_UNJUDGED: i64 = 32;
 /// One refused code is forgiven after this time: people now and then return too late.
 const REDEMPTION_FORGIVEN: Duration = Duration::from_mins(1);
 
-/// What a counter counts.
+/// The guesses that a counter counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Guesses at one account's password, from browsers in which the account has never signed in.

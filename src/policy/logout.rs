@@ -3,7 +3,7 @@
 
 use crate::model::UpstreamLogout;
 
-/// What a verified `id_token_hint` says about the session of this browser.
+/// The statement of a verified `id_token_hint` about the session of this browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hinted {
     /// It was issued for the session's account.

@@ -91,7 +91,7 @@ fn is_repetition(text: &str, word: &str) -> bool {
     !text.is_empty() && text.chars().zip(word.chars().cycle()).all(|(a, b)| a == b)
 }
 
-/// What people repeat to reach fifteen characters.
+/// Words that people repeat to reach fifteen characters.
 const COMMON: [&str; 12] = [
     "password",
     "passwort",

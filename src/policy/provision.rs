@@ -1,6 +1,6 @@
 //! Whether a first sign-in through a connection creates an account.
 
-/// What is known about a user who signs in through a connection for the first time.
+/// The facts about a user who signs in through a connection for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FirstSignIn {
     /// Whether the identity already signs in through another connection of the organization.

@@ -200,7 +200,7 @@ fn max_age(parameters: &Parameters) -> Result<Option<u32>, OAuthError> {
     if digits { text.parse().map(Some).map_err(|_| error) } else { Err(error) }
 }
 
-/// What the parameter `claims` demands.
+/// The demands of the parameter `claims`.
 fn demanded(parameters: &Parameters, longest: usize) -> Result<Demanded, OAuthError> {
     let Some(text) = parameters.get("claims") else { return Ok(Demanded::default()) };
     claims::parse(text, longest).ok_or(OAuthError::new(

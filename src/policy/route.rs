@@ -2,7 +2,7 @@
 
 use crate::model::{ConnectionId, OrganizationId, Routing};
 
-/// What a name (handle or domain) routes to.
+/// The route of a name (handle or domain).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedRoute {
     /// The organization.
@@ -28,7 +28,7 @@ pub enum NamedBy {
     PersonByHandle,
 }
 
-/// What the hints of a request route to; `None` for each hint that the request does not have.
+/// The routes of a request's hints; `None` for each hint that the request does not have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hints {
     /// `idp_hint`: the connections with that handle in the organizations that the app serves.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::context::is_accepted;
 use crate::model::{AccountId, AuthorizationRequest, ConnectionId, Email, Prompt, Session, Timestamp};
 
-/// What is known about a session when a request arrives.
+/// The facts about a session when a request arrives.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionFacts<'a> {
     /// The session, which has not ended.

@@ -23,18 +23,18 @@ pub enum Withdrawn {
     LocalSignIn,
 }
 
-/// What is known about an interaction.
+/// The facts about an interaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// The interaction.
     pub interaction: FlowId,
-    /// What is known about its subject.
+    /// The facts about its subject.
     pub subject: SubjectFacts,
-    /// What a link in it still needs.
+    /// The next step of a link in it.
     pub link: LinkDue,
 }
 
-/// What is known about the subject of an interaction.
+/// The facts about the subject of an interaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubjectFacts {
     /// It is an identity that belongs to no account yet.
@@ -43,13 +43,13 @@ pub enum SubjectFacts {
     Account(AccountFacts),
 }
 
-/// What is known about an account that was proved.
+/// The facts about an account that was proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is the answer to one question")]
 pub struct AccountFacts {
     /// The account.
     pub account: AccountId,
-    /// What the sign-in depends on and is now disabled or gone.
+    /// The part that the sign-in depends on and that is now disabled or gone; `None` if there is none.
     pub withdrawn: Option<Withdrawn>,
     /// Whether this is the account that `id_token_hint` or `claims` names, where one does.
     pub is_expected: bool,
@@ -63,7 +63,7 @@ pub struct AccountFacts {
     pub needs_consent: bool,
 }
 
-/// What a link still needs.
+/// The next step of a link that is offered or under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkDue {
     /// Nothing: there is no link.
@@ -91,7 +91,7 @@ pub enum StepRefusal {
     Context,
 }
 
-/// What is due next.
+/// The next step.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     /// Refuse to go on.
@@ -122,7 +122,7 @@ crate::model::words::word_enum! {
     }
 }
 
-/// What a stage needs from the user.
+/// The kind of input that a stage needs from the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StageKind {
     /// A proof: no session opens before it.
@@ -132,7 +132,7 @@ pub enum StageKind {
 }
 
 impl Stage {
-    /// What this stage needs from the user.
+    /// The kind of input that this stage needs from the user.
     pub const fn kind(self) -> StageKind {
         match self {
             Self::ProveArriving | Self::ProveChosen => StageKind::Proves,

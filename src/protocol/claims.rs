@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::count::counted;
 use super::json::parse_object;
 
-/// What the parameter demands.
+/// The demands of the parameter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Demanded {
     /// The authentication contexts (`acr`) of which one must be reached (section 5.5.1.1). Empty demands none.

@@ -189,7 +189,7 @@ mod tests {
         let read = Parameters::parse(&text(100)).unwrap();
         assert_eq!((read.iter().count(), read.first_repeated()), (100, None));
         assert_eq!(Parameters::parse(&text(101)), Err(TooMany));
-        // Separators alone are no parameters.
+        // Separators alone are not parameters.
         assert_eq!(Parameters::parse(&"&".repeat(1_000)), Ok(Parameters::default()));
     }
 

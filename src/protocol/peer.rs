@@ -1,4 +1,4 @@
-//! Who sent a request, as far as the listener knows.
+//! The sender of a request, as far as the listener knows.
 
 use std::net::IpAddr;
 use std::sync::Arc;

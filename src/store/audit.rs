@@ -41,9 +41,9 @@ pub struct AuditRecord {
     pub organization: Option<OrganizationId>,
     /// When the decision was made.
     pub at: Timestamp,
-    /// Who acted, if that is known.
+    /// The user or operator who acted, if that is known.
     pub actor: Option<Actor>,
-    /// What was attempted: `sign_in`, `authorize`, `token.code`, ….
+    /// The action that was attempted: `sign_in`, `authorize`, `token.code`, ….
     pub action: String,
     /// Whether it succeeded.
     pub succeeded: bool,

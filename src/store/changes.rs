@@ -16,7 +16,7 @@ row! {
     pub struct Change {
         /// Grows with each change. Changes may be committed in another order.
         pub seq: i64,
-        /// What changed.
+        /// The thing that changed.
         pub topic: String,
     }
 }

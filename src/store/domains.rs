@@ -26,7 +26,7 @@ statements! {
 /// A name with its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainRecord {
-    /// What is owned.
+    /// The name that is owned.
     pub domain: OwnedDomain,
     /// The organization that owns it.
     pub organization: OrganizationId,

@@ -21,7 +21,7 @@ statements! {
     UPDATE_SUMMARY = "UPDATE audit SET detail = $2 WHERE id = $1";
 }
 
-/// What a refusal is counted by.
+/// The key by which a refusal is counted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Source {
     /// The networks that it came from, narrowest first, or the one account that it was aimed at.
@@ -43,7 +43,7 @@ pub struct Level {
     pub room: i64,
 }
 
-/// What refusals are counted by.
+/// The kind of key by which refusals are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SourceKind {
     /// By the network that they came from.

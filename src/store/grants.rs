@@ -58,7 +58,7 @@ statements! {
                                SELECT id AS account_id FROM chain WHERE next IS NULL";
 }
 
-/// What an app was given for an account: the family of a code and its tokens.
+/// A grant to an app for an account: the family of a code and its tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// Stable id.

@@ -1,4 +1,4 @@
-//! What a merge of two accounts moves besides profiles, and what an undo moves back: each by one guarded statement.
+//! The moves of a merge besides those of profiles, and the moves of its undo: each is one guarded statement.
 
 use super::row::Row;
 use super::tx::{execute, fetch_many, fetch_optional, row, statements};

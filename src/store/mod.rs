@@ -212,7 +212,7 @@ pub enum OpenError {
     Folder {
         /// The folder.
         folder: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
     /// The database file cannot be created.
@@ -220,7 +220,7 @@ pub enum OpenError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
     /// The lock file of a starting process cannot be created, or another process has held it for too long.
@@ -228,7 +228,7 @@ pub enum OpenError {
     Lock {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
     /// A thread that the database needs cannot be started, or has ended.
@@ -239,7 +239,7 @@ pub enum OpenError {
     Migration {
         /// Its number.
         version: i64,
-        /// What `SQLite` said.
+        /// The error of `SQLite`.
         error: rusqlite::Error,
     },
     /// The schema cannot be brought up to date.

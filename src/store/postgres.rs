@@ -26,9 +26,9 @@ use super::{CALL_DEADLINE, OpenError, StoreSettings, timed_out};
 /// another one can still be opened for the same request.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
-/// What the server does for each of our connections. It ends a transaction that is not continued, and a statement
-/// whose caller has given up. Both times are longer than [`CALL_DEADLINE`], so that no waiting caller is disturbed.
-/// The wait for a lock ends before that deadline, with an error, so that it is not mistaken for silence.
+/// The settings of the server for each of our connections. It ends a transaction that is not continued, and a
+/// statement whose caller has given up. Both times are longer than [`CALL_DEADLINE`], so that no waiting caller is
+/// disturbed. The wait for a lock ends before that deadline, with an error, so that it is not mistaken for silence.
 const SESSION_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '10s'; \
                                 SET lock_timeout = '4s'";
 

@@ -1,4 +1,4 @@
-//! What a grant depends on, read in one statement: the grant itself, its account, organization, connection, app and
+//! The standing of a grant, read in one statement: the grant itself, its account, organization, connection, app and
 //! session. Tokens are issued, refreshed and accepted on this basis.
 
 use super::accounts::Standing;
@@ -62,7 +62,7 @@ statements! {
 pub struct GrantStanding {
     /// The grant as it is now.
     pub grant: Grant,
-    /// What of it is enabled.
+    /// Which of its parts are enabled.
     pub standing: Standing,
     /// The handle of the organization that the account belongs to now.
     pub handle: Option<Handle>,

@@ -1,4 +1,4 @@
-//! What the broker reports about itself: log lines and metrics.
+//! The broker's reports about itself: log lines and metrics.
 //!
 //! Both are values that `app` makes and hands on, never globals, so that two brokers in one process (as in tests) do
 //! not mix. No code may log a secret, a token, a cookie, a query string or a form. Dependencies are kept at warnings

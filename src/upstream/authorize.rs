@@ -28,7 +28,7 @@ pub struct AuthorizationInput<'a> {
     pub verifier: &'a [u8; 32],
     /// The user who is expected.
     pub login_hint: Option<&'a str>,
-    /// What the app wants the user to be asked.
+    /// The questions that the app wants the user to be asked.
     pub prompts: &'a [Prompt],
     /// How old the sign-in may be, in seconds.
     pub max_age: Option<u32>,

@@ -14,7 +14,7 @@ use crate::protocol::base64url;
 /// How long a client assertion is valid.
 const ASSERTION_LIFETIME: Duration = Duration::from_mins(1);
 
-/// What the broker authenticates with.
+/// The broker's means of authentication.
 #[derive(Debug)]
 pub enum Credential {
     /// Nothing: a public client.

@@ -56,7 +56,7 @@ impl MetadataError {
     }
 }
 
-/// What an identity provider says about itself, as far as the broker uses it.
+/// The statements of an identity provider about itself, as far as the broker uses them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
     /// `issuer`, equal to the configured one.

@@ -1,4 +1,4 @@
-//! What can go wrong with an identity provider, in the three groups that a flow distinguishes.
+//! The errors of an identity provider, in the three groups that a flow distinguishes.
 //!
 //! Every reason has a stable code for audit records and receipts. The text that the identity provider itself sent is
 //! kept separately and cut, for the detail of an audit record; no page shows it.
@@ -41,7 +41,7 @@ impl UpstreamError {
     }
 }
 
-/// What was not acceptable.
+/// The part that was not acceptable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The metadata.

@@ -236,7 +236,7 @@ impl<'c> AsyncHttpClient<'c> for Caller<'_> {
 /// status.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The fault of the response.
 pub fn check_answer(answer: &Response<Bytes>) -> Result<(), TokenAnswerError> {
     let checked = if is_json(answer.headers()) {
         json::parse_object(answer.body(), MAX_BYTES).map_err(TokenAnswerError::from)

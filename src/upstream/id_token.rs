@@ -192,7 +192,7 @@ pub(super) fn claim_code(error: &ClaimError) -> &'static str {
     }
 }
 
-/// What a token is checked against.
+/// The values that a token is checked against.
 #[derive(Debug, Clone)]
 pub struct Expectation<'a> {
     /// The present time.

@@ -100,7 +100,7 @@ pub enum IdentityError {
     GroupsOverage,
 }
 
-/// What a claim is mapped to.
+/// The field that a claim is mapped to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mapped {
     /// The full name.
@@ -290,8 +290,8 @@ fn asserted(
     Some(AssertedEmail { email, verified, source })
 }
 
-/// What a document says about its email. `true` means yes, and so does the text "true" under a waiver. An absent claim
-/// is `None`, and everything else means no.
+/// A document's statement about its email. `true` means yes, and so does the text "true" under a waiver. An absent
+/// claim is `None`, and everything else means no.
 fn vouched(connection: &Connection, document: &Map<String, Value>, now: Timestamp) -> Option<bool> {
     let settings = &connection.settings;
     match value(document, &settings.claims.email_verified)? {

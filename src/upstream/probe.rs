@@ -1,4 +1,4 @@
-//! What `check` reports about a connection: whether its identity provider can be reached, and what would prevent
+//! The report of `check` about a connection: whether its identity provider can be reached, and what would prevent
 //! sign-ins.
 
 use super::discovery::Metadata;

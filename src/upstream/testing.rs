@@ -1,4 +1,4 @@
-//! What the tests of this room share.
+//! Helpers that the tests of this room share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -99,7 +99,7 @@ impl Memory for Notes {
     }
 }
 
-/// What the scripted server does with a request.
+/// The scripted server's reaction to a request.
 #[derive(Clone)]
 pub(super) enum Reply {
     /// A whole response with this status, media type and body.

@@ -91,7 +91,7 @@ fn request(metadata: &Metadata, access_token: &Secret) -> Result<Request<Bytes>,
 /// The claims of a response, if they are those of `subject`.
 ///
 /// # Errors
-/// The answer is no strict JSON, or is about somebody else.
+/// The response is not strict JSON, or is about another user.
 pub fn read(answer: &Response<Bytes>, subject: &str) -> Result<Map<String, Value>, UserInfoError> {
     if answer.status() != StatusCode::OK {
         return Err(UserInfoError::Status(answer.status().as_u16()));

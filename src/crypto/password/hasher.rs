@@ -15,7 +15,7 @@ use crate::model::{Random, Secret};
 /// How passwords are hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HasherSettings {
-    /// What a new hash costs. A cheaper stored hash is replaced at sign-in.
+    /// The cost of a new hash. A cheaper stored hash is replaced at sign-in.
     pub cost: Cost,
     /// The most hashes computed at once. It is never more than the number of cores, since one more would slow down
     /// all. `None` means one per core.

@@ -13,7 +13,7 @@ const HASH_LEN: usize = 32;
 /// The most that checking a stored hash may cost.
 const MAX: Cost = Cost { memory_kib: 64 * 1_024, passes: 10, lanes: 16 };
 
-/// What one hash costs.
+/// The cost of one hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
     /// Memory in KiB.

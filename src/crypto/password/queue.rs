@@ -43,7 +43,7 @@ struct State<T> {
     /// Whether the strangers are next.
     strangers_next: bool,
     free: usize,
-    /// What each lane leaves to the other.
+    /// How many places each lane leaves to the other.
     reserved: usize,
     held: HashMap<Share, Held>,
     /// How many threads work on the items.
@@ -55,7 +55,7 @@ struct State<T> {
     closed: bool,
 }
 
-/// What a share holds.
+/// The places that a share holds.
 #[derive(Default)]
 struct Held {
     places: usize,

@@ -1,4 +1,5 @@
-//! What tokens and UserInfo say about a user, by the vendor's behaviour (`OpenID` Connect Core 1.0, sections 2 and 5).
+//! The claims about a user in tokens and UserInfo, by the vendor's behaviour (`OpenID` Connect Core 1.0, sections 2
+//! and 5).
 
 use std::time::Duration;
 

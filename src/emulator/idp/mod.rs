@@ -53,7 +53,7 @@ const CLOCK_OFF: Duration = Duration::from_hours(1);
 /// How long a user stays signed in at the identity provider.
 const SESSION_LIFETIME: Duration = Duration::from_hours(8);
 
-/// What an emulated identity provider needs.
+/// The settings of an emulated identity provider.
 pub struct Settings {
     /// The vendor whose behaviour it has.
     pub vendor: Vendor,
@@ -125,7 +125,7 @@ struct Session {
     sid: String,
 }
 
-/// What a client was granted: the content of a code, then of an access token.
+/// A grant to a client: the content of a code, then of an access token.
 #[derive(Debug, Clone)]
 struct Grant {
     client_id: String,

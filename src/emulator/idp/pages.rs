@@ -61,7 +61,7 @@ pub(super) struct Page<'a> {
     pub(super) body: Body<'a>,
 }
 
-/// What a page shows.
+/// The content of a page.
 pub(super) enum Body<'a> {
     /// The sign-in form.
     SignIn { action: &'a str, request: &'a str, username: &'a str, error: Option<&'a str> },

@@ -1,4 +1,4 @@
-//! What an app must check in an ID token before it trusts it (`OpenID` Connect Core 1.0, section 3.1.3.7).
+//! The checks of an ID token that an app must make before it trusts it (`OpenID` Connect Core 1.0, section 3.1.3.7).
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const SKEW: Duration = Duration::from_mins(1);
 /// The longest ID token that is accepted, in bytes.
 const MAX_TOKEN: usize = 64 * 1024;
 
-/// What [`validate`] has checked once it succeeds, as sentences for users.
+/// The checks that [`validate`] has made once it succeeds, as sentences for users.
 pub(super) const PASSED: &[&str] = &[
     "The signature is valid under a key that the broker publishes, with the agreed algorithm.",
     "iss is the broker.",
@@ -26,7 +26,7 @@ pub(super) const PASSED: &[&str] = &[
     "sub is the same in userinfo.",
 ];
 
-/// What the token must say.
+/// The values that the token must have.
 pub(super) struct Expected<'a> {
     pub(super) issuer: &'a str,
     pub(super) client_id: &'a str,

@@ -35,7 +35,7 @@ const SIGN_IN_LIFETIME: Duration = Duration::from_mins(30);
 /// How long a user stays signed in here.
 const SESSION_LIFETIME: Duration = Duration::from_hours(8);
 
-/// What the sample app needs.
+/// The settings of the sample app.
 pub struct Settings {
     /// The name that it shows.
     pub name: String,

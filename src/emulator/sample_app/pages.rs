@@ -73,7 +73,7 @@ pub(super) struct Page<'a> {
     pub(super) body: Body<'a>,
 }
 
-/// What a page shows.
+/// The content of a page.
 pub(super) enum Body<'a> {
     /// No user is signed in.
     Home { shortcuts: &'a [Shortcut] },

@@ -19,7 +19,7 @@ struct Element {
     form: Option<usize>,
 }
 
-/// What a click on an element sends.
+/// The request that a click on an element sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Click {
     /// A link: GET.
@@ -114,8 +114,8 @@ impl Document {
         })
     }
 
-    /// What a click on the link or button `id` sends after filling in `filled`: values by the fields' ids. `None` if
-    /// one of these elements does not exist or is disabled.
+    /// The request that a click on the link or button `id` sends after filling in `filled`: values by the fields' ids.
+    /// `None` if one of these elements does not exist or is disabled.
     pub(super) fn click(&self, id: &str, filled: &[(&str, &str)]) -> Option<Click> {
         let clicked = self.find(id)?;
         if clicked.has("disabled") {
@@ -155,7 +155,7 @@ impl Document {
     }
 }
 
-/// What a field sends: nothing if it has no name, is disabled, is a button, or is a box that is not ticked.
+/// The value that a field sends: nothing if it has no name, is disabled, is a button, or is a box that is not ticked.
 fn value(field: &Element, filled: &[(&str, &str)]) -> Option<(String, String)> {
     let name = field.attribute("name").filter(|name| !name.is_empty() && !field.has("disabled"))?;
     let id = field.attribute("id");

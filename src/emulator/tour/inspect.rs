@@ -12,9 +12,9 @@ pub(super) struct Inspector<'a> {
     plan: &'a DemoPlan,
     organization: Option<&'a DemoOrganization>,
     report: &'a mut (dyn FnMut(&str) + Send),
-    /// What the app sent to the broker.
+    /// The request from the app to the broker.
     to_broker: Option<Sent>,
-    /// What the broker sent to the identity provider.
+    /// The request from the broker to the identity provider.
     to_provider: Option<Sent>,
     provider_answered: bool,
     app_answered: bool,

@@ -42,7 +42,7 @@ pub enum TourError {
         url: String,
         /// The element that was wanted.
         wanted: String,
-        /// What the page says about itself.
+        /// The description of the page.
         found: String,
     },
     /// Redirects that do not end, or do not name a target.

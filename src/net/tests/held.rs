@@ -1,4 +1,4 @@
-//! What clients make the listener keep: responses that they do not read, requests that they do not finish.
+//! The memory that clients make the listener keep: responses that they do not read, requests that they do not finish.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

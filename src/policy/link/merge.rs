@@ -1,4 +1,5 @@
-//! What a merge of two accounts moves and ends, and what an undo gives back: identities, never authority.
+//! Merges of two accounts: the plan for what moves and ends, and for what an undo gives back, which is identities and
+//! never authority.
 
 use super::LinkRefusal;
 use crate::model::{AccountId, Moved, ProfileId, Role};
@@ -18,10 +19,10 @@ pub struct Party {
     pub break_glass: bool,
 }
 
-/// What a merge does to profiles and roles.
+/// The effect of a merge on profiles and roles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// What moves and what ends. Subjects and consents are added when the merge is carried out.
+    /// Everything that moves and ends. Subjects and consents are added when the merge is carried out.
     pub moved: Moved,
     /// The local profile that ends, with its password.
     pub ended_local: Option<ProfileId>,

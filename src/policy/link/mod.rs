@@ -1,5 +1,6 @@
-//! Who may be linked with whom, and which profiles a page offers. The constraints of the database hold the same rules
-//! (`0002_accounts.sql`); here they have names, so that a refusal can tell the user what to do.
+//! The rules of linking: which accounts and identities may be linked, and which profiles a page offers. The
+//! constraints of the database hold the same rules (`0002_accounts.sql`); here they have names, so that a refusal can
+//! tell the user what to do.
 
 pub mod merge;
 pub mod replacement;
@@ -116,7 +117,7 @@ pub struct Sharer {
     pub proven: bool,
 }
 
-/// What the page offers a user at their first sign-in.
+/// The offer of the page to a user at their first sign-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offer {
     /// Nothing: the sign-in goes on.
@@ -135,8 +136,9 @@ impl Offer {
     }
 }
 
-/// What to offer to `newcomer`. Its email is proven (`Some(true)`), unproven (`Some(false)`) or unknown (`None`);
-/// `sharers` are the accounts with the same email. For an unproven email the answer must not depend on who has it.
+/// Decides what to offer to `newcomer`. Its email is proven (`Some(true)`), unproven (`Some(false)`) or unknown
+/// (`None`); `sharers` are the accounts with the same email. For an unproven email the answer must not depend on who
+/// has it.
 ///
 /// An account is named only if the email is proven on its own side too: anyone could have created an account with
 /// somebody else's address. Where such an account has a password, the user may type it to show that the account is

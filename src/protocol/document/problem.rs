@@ -1,4 +1,4 @@
-//! What is wrong in a document, where, and what to do about it.
+//! Problems of a document: the fault, its place, and the remedy.
 //!
 //! Problems are collected rather than returned one by one, so that the operator can correct a file in one go.
 
@@ -31,12 +31,12 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is wrong with one value, without its place.
+/// The fault of one value, without its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
-    /// What is wrong. It must never contain a secret.
+    /// The fault. It must never contain a secret.
     pub what: String,
-    /// What to do, unless the complaint says so already.
+    /// The remedy, unless the fault already names it.
     pub remedy: Option<String>,
 }
 
@@ -59,7 +59,7 @@ pub struct Problem {
     pub place: Place,
     /// The key that it is about, from the root (`server.listen`); empty if it is about no key.
     pub key: String,
-    /// What is wrong and what to do.
+    /// The fault, and its remedy.
     pub complaint: Complaint,
 }
 

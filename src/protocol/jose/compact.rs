@@ -92,7 +92,8 @@ impl JoseError {
     }
 }
 
-/// What the header of a token states. Keys in it, and addresses of keys, are noted but never used (RFC 8725, section
+/// The statements in the header of a token. Keys in it, and addresses of keys, are noted but never used (RFC 8725,
+/// section
 /// 3.10).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwsHeader {

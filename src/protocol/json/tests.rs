@@ -1,4 +1,4 @@
-//! What is read, what is refused, and that no input makes the parser panic.
+//! The parser reads what it must, refuses the rest, and never panics.
 
 use proptest::prelude::*;
 use serde_json::json;

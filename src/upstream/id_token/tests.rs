@@ -238,7 +238,7 @@ const MUTANTS: &[(&str, &str, Change)] = &[
         c.access_token = None;
     }),
     ("c_hash other", "id_token_c_hash_mismatch", |c| c.claims["c_hash"] = "AAAA".into()),
-    // What the connection and the app demand.
+    // The demands of the connection and the app.
     ("hd missing", "id_token_required_claim", |c| require(c, &["acme.test"])),
     ("hd other", "id_token_required_claim", |c| {
         require(c, &["acme.test"]);

@@ -1,4 +1,4 @@
-//! What survives a restart: the last good metadata and key set of each connection.
+//! The state that survives a restart: the last good metadata and key set of each connection.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! What is known about one identity provider, as one connection sees it: metadata, keys, and whether it works.
+//! The state of one identity provider, as one connection sees it: metadata, keys, and whether it works.
 //!
 //! Connections share nothing, even if they have the same issuer. A `Provider` belongs to the issuer and discovery URL
 //! for which it was made. If either changes, or the connection is forgotten, a new one replaces it, and a fetch that
@@ -46,7 +46,7 @@ const KEYS_FRESH: Duration = Duration::from_mins(10);
 /// The shortest time between two extra fetches for unknown key ids.
 const UNKNOWN_KEY_PAUSE: Duration = Duration::from_mins(1);
 
-/// What all identity providers are reached with.
+/// The parts that all identity providers share.
 #[derive(Clone)]
 pub(super) struct Surroundings {
     pub egress: Egress,
