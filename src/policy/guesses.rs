@@ -157,12 +157,12 @@ mod tests {
         Timestamp::from_unix_seconds(1_700_000_000 + seconds)
     }
 
-    fn seen(failures: i64, blocked_until: i64, changed_at: i64) -> Option<CounterState> {
-        Some(CounterState { failures, blocked_until: at(blocked_until), changed_at: at(changed_at) })
+    fn seen(failures: i64, blocked_until: i64, changed_at: i64) -> CounterState {
+        CounterState { failures, blocked_until: at(blocked_until), changed_at: at(changed_at) }
     }
 
     fn check(scope: Scope, failures: i64) -> Duration {
-        match decide(scope, seen(failures, 0, 0), at(1)) {
+        match decide(scope, Some(seen(failures, 0, 0)), at(1)) {
             Verdict::Check { failures: counted, blocked_until } => {
                 assert_eq!(counted, failures + 1);
                 blocked_until.since(at(1))
@@ -189,15 +189,15 @@ mod tests {
 
     #[test]
     fn a_blocked_guess_is_not_checked_and_not_counted() {
-        let verdict = decide(Scope::Account, seen(13, 8, 0), at(3));
+        let verdict = decide(Scope::Account, Some(seen(13, 8, 0)), at(3));
         assert_eq!(verdict, Verdict::Wait { wait: Duration::from_secs(5) });
     }
 
     #[test]
     fn a_clock_that_is_set_back_blocks_nobody_who_was_not_blocked() {
-        let verdict = decide(Scope::Account, seen(3, 3_600, 3_600), at(0));
+        let verdict = decide(Scope::Account, Some(seen(3, 3_600, 3_600)), at(0));
         assert_eq!(verdict, Verdict::Check { failures: 4, blocked_until: at(0) });
-        let verdict = decide(Scope::Account, seen(12, 3_608, 3_600), at(0));
+        let verdict = decide(Scope::Account, Some(seen(12, 3_608, 3_600)), at(0));
         assert_eq!(verdict, Verdict::Wait { wait: Duration::from_secs(4) });
     }
 
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn refused_codes_are_forgiven_one_a_minute() {
-        let after = |seconds: i64| match decide(Scope::Redemption, seen(25, 0, 0), at(seconds)) {
+        let after = |seconds: i64| match decide(Scope::Redemption, Some(seen(25, 0, 0)), at(seconds)) {
             Verdict::Check { failures, blocked_until } => {
                 (failures, blocked_until.since(at(seconds)).as_secs())
             }
@@ -225,15 +225,15 @@ mod tests {
         assert_eq!(may_redeem(None, 0, at(0)), Ok(()));
         assert_eq!(may_redeem(None, 51, at(0)), Ok(()));
         assert_eq!(may_redeem(None, 52, at(0)), Err(Duration::from_secs(1)));
-        let refused = |failures| seen(failures, 0, 0);
+        let refused = |failures| Some(seen(failures, 0, 0));
         assert_eq!(may_redeem(refused(19), 32, at(1)), Ok(()));
         assert_eq!(may_redeem(refused(19), 33, at(1)), Err(Duration::from_secs(1)));
-        assert_eq!(may_redeem(seen(20, 4, 0), 0, at(1)), Err(Duration::from_secs(1)));
+        assert_eq!(may_redeem(Some(seen(20, 4, 0)), 0, at(1)), Err(Duration::from_secs(1)));
     }
 
     #[test]
     fn a_day_without_failure_resets_the_count() {
-        let verdict = decide(Scope::Account, seen(99, 0, 0), at(86_400));
+        let verdict = decide(Scope::Account, Some(seen(99, 0, 0)), at(86_400));
         assert_eq!(verdict, Verdict::Check { failures: 1, blocked_until: at(86_400) });
     }
 }

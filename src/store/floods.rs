@@ -1,5 +1,5 @@
-//! Floods of refusals before any proof. Up to a number a minute, each has a record of its own; one record counts the
-//! rest.
+//! Floods of refusals before any proof. Each minute, a limited number have a record of their own; one record counts
+//! the rest.
 //!
 //! Refusals are counted by the network they come from, or by the account they are aimed at. Each has its own limit, so
 //! that noise from many networks cannot hide guesses at an account. The counters are kept for an hour
