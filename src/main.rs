@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use countersign::cli::{Arguments, run};
 
-/// The error with its causes; what an error says already of its cause is not said again.
+/// The error with its causes. A cause that the error itself already contains is not repeated.
 fn sentence(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
         if said.is_empty() {

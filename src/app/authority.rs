@@ -1,4 +1,4 @@
-//! A certificate authority of the broker's own, to try it: made once, its private key never written.
+//! A certificate authority for trying out the broker: made once, and its private key is never written.
 
 use std::fs;
 use std::io;
@@ -8,24 +8,24 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 
 use crate::crypto::private_file;
 
-/// The authority.
+/// The certificate authority.
 pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// Why certificates could not be made.
+/// Why a certificate could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    /// A certificate.
+    /// A certificate cannot be made.
     #[error("the certificate cannot be made: {0}")]
     Certificate(#[from] rcgen::Error),
-    /// A file.
+    /// A file cannot be written.
     #[error("the certificate cannot be written: {0}")]
     File(#[from] io::Error),
 }
 
 impl Authority {
-    /// A new one; people see its name where they trust it.
+    /// A new authority. Users see its name where they trust it.
     pub(super) fn new(name: &str) -> Result<Self, AuthorityError> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

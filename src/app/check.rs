@@ -1,4 +1,4 @@
-//! `countersign check`: everything that a start would need, looked at without changing anything.
+//! `countersign check`: everything that a start needs, examined without changing anything.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::net::Certificates;
 use crate::policy::deadline::deadline;
 use crate::store::{Database, keys};
 
-/// What a start would find; `embedded`: a start without a configuration file.
+/// The findings of a start. `embedded` means a start without a configuration file.
 pub async fn check(config: &Config, environment: &Environment, embedded: bool) -> Vec<Check> {
     let mut checks = if embedded && first_certificate::is_due(config) {
         vec![Check::new(
@@ -34,10 +34,13 @@ fn check_certificates(config: &Config, now: Timestamp) -> Vec<Check> {
         Ok(certificates) => certificates,
         Err(error) => return vec![Check::new("certificates", Verdict::Bad, error.to_string())],
     };
-    let (names, has_default) = certificates.names();
-    let default = if has_default { ", and a default for clients that name no host" } else { "" };
-    let mut checks =
-        vec![Check::new("certificates", Verdict::Good, format!("for {}{default}", names.join(", ")))];
+    let default =
+        if certificates.has_default() { ", and a default for clients that name no host" } else { "" };
+    let mut checks = vec![Check::new(
+        "certificates",
+        Verdict::Good,
+        format!("for {}{default}", certificates.names().join(", ")),
+    )];
     for (name, end) in certificates.ends() {
         let (verdict, finding) = match end {
             Some(end) => (deadline(end, now).into(), format!("ends on {end}")),

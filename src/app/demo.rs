@@ -1,5 +1,5 @@
-//! `countersign demo`: broker, two emulated providers of different vendors, a sample app and a page of mails, on one
-//! machine.
+//! `countersign demo`: the broker, two emulated identity providers of different vendors, a sample app and a page of
+//! mails, on one machine.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,51 +25,51 @@ use crate::model::{Caller, SigningAlg};
 use crate::net::{self, CertificateError, Certificates, Drain, Listener, Transport};
 use crate::upstream::{Egress, EgressBuildError, EgressSettings};
 
-/// The folder of the demo's mails, in its own.
+/// The folder for the demo's mails, inside the demo's folder.
 const MAILS: &str = "mails";
 
-/// What the demo is asked to do.
+/// The settings of the demo.
 #[derive(Debug, Clone)]
 pub struct DemoSettings {
     /// Where it keeps its files.
     pub data: PathBuf,
-    /// Whether to do the sign-ins and end, instead of staying.
+    /// Whether to perform the sign-ins and then end, instead of staying.
     pub tour: bool,
 }
 
 /// Why the demo ended.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// The broker.
+    /// The broker failed.
     #[error(transparent)]
     App(#[from] AppError),
-    /// The demo's configuration.
+    /// The demo's configuration is not valid.
     #[error("{0}")]
     Config(ConfigErrors),
-    /// The demo's organizations.
+    /// The demo's organizations cannot be set up.
     #[error("the demo's organizations cannot be set up: {0}")]
     Apply(#[from] ApplyError),
-    /// The certificates.
+    /// A certificate cannot be made.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
     /// A certificate that was written cannot be read.
     #[error(transparent)]
     Certificates(#[from] CertificateError),
-    /// A key.
+    /// A key cannot be made.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
-    /// The demo's own client.
+    /// The demo's own client cannot be built.
     #[error(transparent)]
     Egress(#[from] EgressBuildError),
-    /// An address.
+    /// An address is malformed.
     #[error("the demo's addresses are malformed: {0}")]
     Address(#[from] url::ParseError),
-    /// A file.
+    /// A file cannot be read or written.
     #[error("{path}: {cause}")]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         cause: io::Error,
     },
     /// The tour found something wrong.
@@ -77,7 +77,7 @@ pub enum DemoError {
     Tour(#[from] TourError),
 }
 
-/// Runs the demo until `stop` resolves, or until the tour is over. `say` prints a line.
+/// Runs the demo until `stop` resolves, or until the tour has ended. `say` prints a line.
 pub async fn run(
     settings: &DemoSettings,
     environment: Environment,
@@ -162,14 +162,14 @@ struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder: certificates, configuration, and an empty database, whatever stood there before.
+    /// Creates the folder: certificates, configuration, and an empty database, even if the folder existed before.
     fn prepare(root: &Path, plan: &DemoPlan) -> Result<Self, DemoError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |cause| DemoError::File { path, cause }
         };
         private_file::make_folder(root).map_err(at(root))?;
-        // Mails of an earlier demo tell of accounts that are gone.
+        // The mails of an earlier demo name accounts that no longer exist.
         match fs::remove_dir_all(root.join(MAILS)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(at(&root.join(MAILS))(error));
@@ -201,7 +201,7 @@ impl Folder {
     }
 }
 
-/// The configuration, written out so that commands can be tried on the running demo: `countersign --config …`.
+/// The configuration as a file, so that commands can be tried on the running demo: `countersign --config …`.
 fn demo_config(root: &Path, plan: &DemoPlan) -> String {
     let path = |name: &str| toml::Value::String(root.join(name).display().to_string());
     let database = toml::Value::String(format!("sqlite://{}", root.join("demo.db").display()));
@@ -273,7 +273,7 @@ impl Helpers<'_> {
         for address in localhost(port.unwrap_or(443)) {
             let listener = match listen(address).await {
                 Ok(listener) => listener,
-                // A machine without IPv6 serves on IPv4 alone.
+                // A machine without IPv6 serves on IPv4 only.
                 Err(_) if address.is_ipv6() => continue,
                 Err(error) => return Err(error.into()),
             };
@@ -290,7 +290,7 @@ impl Helpers<'_> {
     }
 }
 
-/// Both addresses of `localhost`, since browsers and resolvers differ in which one they try.
+/// Both addresses of `localhost`, because browsers and resolvers try different ones.
 fn localhost(port: u16) -> [SocketAddr; 2] {
     [
         SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port)),
@@ -298,7 +298,7 @@ fn localhost(port: u16) -> [SocketAddr; 2] {
     ]
 }
 
-/// The guarded client, as the sample app and the scripted browser use it.
+/// The guarded client, for the sample app and the scripted browser.
 struct Browserlike(Egress);
 
 impl Fetch for Browserlike {

@@ -1,4 +1,5 @@
-//! `countersign emulate`: one emulated provider by itself, for rehearsals and other people's tests.
+//! `countersign emulate`: one emulated identity provider by itself, for rehearsals and for the tests of other
+//! projects.
 
 use std::fs;
 use std::io;
@@ -18,54 +19,54 @@ pub use crate::emulator::{Fault, Vendor};
 use crate::model::SigningAlg;
 use crate::net::{self, CertificateError, Certificates, Drain, Transport};
 
-/// Which provider, where, for whom.
+/// The identity provider to emulate, its address, and its users.
 #[derive(Debug, Clone)]
 pub struct EmulateSettings {
-    /// Whose habits it has.
+    /// The vendor whose behaviour it has.
     pub vendor: Vendor,
     /// Where it listens.
     pub listen: SocketAddr,
     /// The file with its users and clients.
     pub users: PathBuf,
-    /// The folder with its certificate (`default.crt`, `default.key`); made, with an authority (`ca.pem`), when there
-    /// is none.
+    /// The folder with its certificate (`default.crt`, `default.key`). If there is none, it is made, with an authority
+    /// (`ca.pem`).
     pub certs: PathBuf,
-    /// What goes wrong.
+    /// The faults that it has.
     pub faults: Vec<Fault>,
 }
 
 /// Why it does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum EmulateError {
-    /// An address.
+    /// It cannot listen on an address.
     #[error(transparent)]
     App(#[from] AppError),
-    /// A file.
+    /// A file cannot be read.
     #[error("{path}: {cause}")]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         cause: io::Error,
     },
-    /// The users and clients.
+    /// The file of users and clients is not valid.
     #[error("{path}: {errors}")]
     Directory {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// All that is wrong, one a line.
+        /// All errors, one per line.
         errors: String,
     },
-    /// A certificate.
+    /// A certificate cannot be made.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
-    /// A certificate that was there.
+    /// An existing certificate cannot be used.
     #[error(transparent)]
     Certificates(#[from] CertificateError),
-    /// The signing key.
+    /// The signing key cannot be made.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
-    /// The address as a URL.
+    /// The address does not form a URL.
     #[error("the address is malformed: {0}")]
     Address(#[from] url::ParseError),
 }

@@ -1,4 +1,4 @@
-//! The certificate of a first `serve` without a configuration: somebody tries the broker on a fresh machine.
+//! The certificate of a first `serve` without a configuration, for trying out the broker on a new machine.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,8 @@ use std::path::Path;
 use super::Config;
 use super::authority::{Authority, AuthorityError};
 
-/// Only this folder, that of the embedded defaults, is ever filled: whoever named another one has certificates.
+/// Only this folder, that of the embedded defaults, is ever filled: an operator who names another folder has
+/// certificates.
 const FOLDER: &str = "data/certs";
 
 /// The file with the authority's certificate, beside the pair that it signed.
@@ -19,8 +20,8 @@ pub fn is_due(config: &Config) -> bool {
     config.tls.certs_dir == Path::new(FOLDER) && is_of_this_machine(config) && is_empty(&config.tls.certs_dir)
 }
 
-/// Whether the broker is reached on this machine alone. For any other name a missing certificate is a mistake that must
-/// stop the start, not be papered over.
+/// Whether the broker is reached only from this machine. For any other name a missing certificate is a mistake that
+/// must stop the start, and not be hidden.
 fn is_of_this_machine(config: &Config) -> bool {
     match config.server.public_url.url().host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -37,8 +38,8 @@ fn is_empty(folder: &Path) -> bool {
     }
 }
 
-/// Makes a certificate for the configured host by an authority of its own, where the default folder is empty. Gives
-/// the line that says so.
+/// Makes a certificate for the configured host, by an authority of its own, if the default folder is empty. Returns
+/// the line that reports it.
 ///
 /// # Errors
 /// The files cannot be written.

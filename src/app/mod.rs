@@ -43,10 +43,10 @@ use crate::web::pages::Pages;
 use crate::web::state::Web;
 use crate::web::text::LocaleError;
 
-/// Sockets of the management listener that may be open at once.
+/// The most sockets that the management listener may have open at once.
 const MANAGEMENT_SOCKETS: usize = 64;
 
-/// How often certificates are looked at for changes.
+/// How often the certificates are checked for changes.
 const WATCH_CERTIFICATES: Duration = Duration::from_secs(2);
 
 /// How long a request waits for a database connection.
@@ -71,12 +71,12 @@ impl Environment {
     }
 }
 
-/// Reads the configuration: a file, if one is named, under the variables of this process.
+/// Reads the configuration: a file, if one is named, and the environment variables of this process, which win.
 pub fn load_config(path: Option<&Path>) -> Result<Config, ConfigErrors> {
     Config::load(path, std::env::vars_os())
 }
 
-/// How much the configuration wants logged, and in which form.
+/// The configured log level and format.
 pub const fn log_settings(config: &Config) -> (Format, LevelFilter) {
     let format = match config.log.format {
         LogFormat::Json => Format::Json,
@@ -95,40 +95,40 @@ pub const fn log_settings(config: &Config) -> (Format, LevelFilter) {
 /// Why the broker does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The master key.
+    /// The master key cannot be used.
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
-    /// The database.
+    /// The database cannot be opened.
     #[error(transparent)]
     Database(#[from] OpenError),
-    /// The use cases.
+    /// The use cases cannot be set up.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The certificates.
+    /// The certificates cannot be used.
     #[error(transparent)]
     Certificates(#[from] CertificateError),
-    /// The texts of the pages.
+    /// The texts of the pages are broken.
     #[error("the texts of the pages are broken: {0}")]
     Locale(#[from] LocaleError),
-    /// A file that the configuration names.
+    /// A file that the configuration names cannot be read.
     #[error("{path} cannot be read: {cause}")]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         cause: io::Error,
     },
-    /// An address.
+    /// The broker cannot listen on an address.
     #[error("cannot listen on {address}: {cause}")]
     Bind {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The cause.
         cause: io::Error,
     },
 }
 
-/// Opens the database, migrates it, and makes the use cases ready; for the server and for commands alike.
+/// Opens the database, migrates it, and sets up the use cases, for the server and for commands.
 pub async fn open_broker(config: &Config, environment: &Environment) -> Result<Arc<Broker>, AppError> {
     let master = MasterKey::from_bytes(*config.secrets.load_or_create(&*environment.random)?);
     if let (None, Some(folder)) = (&config.secrets.master_key, config.secrets.master_key_file.parent()) {
@@ -252,7 +252,7 @@ pub struct App {
     random: Arc<dyn Random>,
 }
 
-/// The metrics, with what other rooms count.
+/// The metrics, with those that other rooms count.
 fn metrics_of(broker: &Broker) -> Metrics {
     let mut metrics = Metrics::default();
     let registry = metrics.registry_mut();
@@ -317,17 +317,17 @@ impl App {
         })
     }
 
-    /// The address that serves people and apps.
+    /// The address for users and apps.
     pub fn public_addr(&self) -> SocketAddr {
         self.public_addr
     }
 
-    /// The address that serves the operator.
+    /// The address for the operator.
     pub fn management_addr(&self) -> SocketAddr {
         self.management.local_addr()
     }
 
-    /// Listens on a further address too, where the machine has it.
+    /// Also listens on another address, if the machine has it.
     pub async fn also_listen_if_possible(&mut self, address: SocketAddr) {
         if let Ok(listener) = listen(address).await {
             self.public.push(listener);
@@ -339,8 +339,8 @@ impl App {
         Arc::clone(&self.broker)
     }
 
-    /// Serves until `stop` resolves: then it is not ready first, for as long as load balancers need to notice; then
-    /// what is under way finishes, and at the deadline the rest is cut off.
+    /// Serves until `stop` resolves. Then it first reports that it is not ready, for as long as load balancers need to
+    /// notice; then it finishes what is under way, and at the deadline cuts off the rest.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let (leaving, drain, last) = (Drain::default(), Drain::default(), Drain::default());
         let jobs = jobs::start(&self.broker);
@@ -365,7 +365,7 @@ impl App {
                 async move { readiness(&broker, draining).await }
             };
             let handler = net::management(ready, move || metrics.render());
-            // Its sockets are its own, out of the reserve: clients cannot take the operator's sight.
+            // Its sockets come from the reserve, so clients cannot take the operator's view away.
             let sockets = net::Sockets::new(MANAGEMENT_SOCKETS, MANAGEMENT_SOCKETS);
             let settings = net::Settings { sockets, ..self.settings };
             tokio::spawn(self.management.serve(Transport::Plain, handler, settings, last.clone()))
@@ -382,13 +382,13 @@ impl App {
         last.begin(Duration::from_secs(1));
         let _ = management.await;
         watch.abort();
-        // What they do ends with them; afterwards the database takes nothing more.
+        // Their work ends with them, and then the database gets no more work.
         drop(jobs);
         self.broker.housekeeping.close().await;
     }
 }
 
-/// A configured number as an amount in memory.
+/// A configured number as a size in memory.
 fn widen(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -4,7 +4,7 @@ use super::section::{Reader, Section, section};
 use crate::model::Secret;
 use crate::protocol::document::Complaint;
 
-crate::words! {
+crate::setting_enum! {
     /// How safely SQLite writes.
     pub enum Synchronous {
         /// What was acknowledged survives a loss of power.

@@ -2,7 +2,7 @@
 
 use super::section::{Section, section};
 
-crate::words! {
+crate::setting_enum! {
     /// How log lines look.
     pub enum LogFormat {
         /// One JSON object a line, for machines.
@@ -12,7 +12,7 @@ crate::words! {
     }
 }
 
-crate::words! {
+crate::setting_enum! {
     /// How much is logged.
     pub enum LogLevel {
         /// Failures that need somebody.

@@ -6,7 +6,7 @@ use super::section::{Reader, Section, section};
 use crate::model::Secret;
 use crate::protocol::document::Complaint;
 
-crate::words! {
+crate::setting_enum! {
     /// The way that mails take.
     pub enum MailTransport {
         /// None is sent.
@@ -18,7 +18,7 @@ crate::words! {
     }
 }
 
-crate::words! {
+crate::setting_enum! {
     /// How the conversation with the mail server is protected.
     pub enum MailTls {
         /// It begins in clear and must go over to TLS.

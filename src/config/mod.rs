@@ -1,8 +1,9 @@
 //! The configuration: TOML, then `COUNTERSIGN__SECTION__KEY` variables, read strictly.
 //!
-//! One file a section; each is defined once by `section!`, which gives the struct, its defaults, its variables and its
-//! part of `config/countersign.example.toml`. Unknown keys and all other errors are reported together, each with file
-//! and line or with the variable's name. Only `app` reads a [`Config`]; the other rooms get settings of their own.
+//! Each section has one file and is defined once by `section!`, which gives the struct, its defaults, its variables
+//! and its part of `config/countersign.example.toml`. Unknown keys and all other errors are reported together, each
+//! with file and line or with the variable's name. Only `app` reads a [`Config`]; the other rooms get settings of
+//! their own.
 
 mod audit;
 mod database;
@@ -41,7 +42,7 @@ pub use tokens::Tokens;
 use crate::protocol::document::{Complaint, Document, Errors, Place, Problems, Table, nearest, unknown_name};
 use section::{Kind, Reader, Section, Variables};
 
-/// All that is wrong with a configuration; shown one problem a line.
+/// All problems of a configuration; displayed one per line.
 pub type ConfigErrors = Errors;
 
 macro_rules! config {

@@ -3,7 +3,7 @@
 use super::section::{Reader, Section, section};
 use crate::protocol::document::Complaint;
 
-crate::words! {
+crate::setting_enum! {
     /// The rules for new passwords.
     pub enum PasswordPolicy {
         /// 8 to 64 printable ASCII characters with an upper-case letter, a lower-case letter and a digit; for people who

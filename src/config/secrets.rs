@@ -41,7 +41,7 @@ impl Section for Secrets {
 /// Why there is no master key.
 #[derive(Debug, thiserror::Error)]
 pub enum MasterKeyError {
-    /// The key in the configuration is none.
+    /// The key in the configuration is not a master key.
     #[error("secrets.master_key is not 32 bytes in base64url")]
     Malformed,
     /// The file does not hold a key.
@@ -55,12 +55,12 @@ pub enum MasterKeyError {
         /// Its permission bits.
         mode: u32,
     },
-    /// The file can be neither read nor made.
+    /// The file can be neither read nor created.
     #[error("{path}: {error}", path = .path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
 }
@@ -94,7 +94,7 @@ impl Secrets {
         let path = &self.master_key_file;
         let io = |error| MasterKeyError::Io { path: path.clone(), error };
         match create(path, random) {
-            // Another process was quicker: its key is the one.
+            // Another process was faster, so its key is the one.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 read(path, File::open(path).map_err(io)?)
             }
@@ -119,7 +119,7 @@ fn read(path: &Path, mut file: File) -> Result<Zeroizing<[u8; 32]>, MasterKeyErr
     decode(&text).ok_or_else(|| MasterKeyError::MalformedFile(path.to_owned()))
 }
 
-/// Writes the key under a name of its own and links it to `path`, so that nobody ever reads half of it and an
+/// Writes the key under a name of its own and links it to `path`, so that no process ever reads half of it and an
 /// existing key is never replaced.
 fn create(path: &Path, random: &dyn Random) -> std::io::Result<Zeroizing<[u8; 32]>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

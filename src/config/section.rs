@@ -1,4 +1,5 @@
-//! One definition a section: struct, parsing, defaults, variables and the example file come from it.
+//! Each section has one definition, from which its struct, parsing, defaults, variables and part of the example file
+//! derive.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,21 +9,21 @@ use std::path::PathBuf;
 use crate::model::Secret;
 use crate::protocol::document::{Complaint, Notation, Place, Problems, Setting, Table, unknown_name};
 
-/// What every variable of the program begins with.
+/// The beginning of every environment variable of the program.
 pub(super) const PREFIX: &str = "COUNTERSIGN__";
 
 /// How a key behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Has a default.
+    /// It has a default.
     Key,
-    /// May be absent; its text is an example.
+    /// It may be absent; its text is an example.
     Optional,
-    /// Has a default, and may also stand in the file that `<name>_file` names.
+    /// It has a default, and the file that `<name>_file` names may hold it instead.
     Secret,
 }
 
-/// A key as the reference shows it.
+/// A key, as the reference shows it.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) name: &'static str,
@@ -56,7 +57,7 @@ impl Key {
     }
 }
 
-/// A section's keys and how to read them; made by [`section!`](super::section!).
+/// A section's keys and how to read them; [`section!`](super::section!) implements it.
 pub(super) trait Keys: Sized {
     const NAME: &'static str;
     const DOC: &'static [&'static str];
@@ -66,7 +67,7 @@ pub(super) trait Keys: Sized {
     fn read(reader: &Reader<'_>) -> Option<Self>;
 }
 
-/// A section: its keys, and what must hold between them.
+/// A section: its keys, and the rules between them.
 pub(super) trait Section: Keys {
     /// Refuses values that the types allow and the meaning does not.
     fn check(&self, _reader: &Reader<'_>) {}
@@ -104,7 +105,7 @@ impl Variables {
         self.values.get(name).map(String::as_str)
     }
 
-    /// Refuses every variable that nobody asked for.
+    /// Refuses every variable that no section has read.
     pub(super) fn finish(&self, problems: &Problems) {
         let known = self.known.borrow();
         for name in self.values.keys().filter(|name| !known.contains(name)) {
@@ -128,7 +129,7 @@ impl Reader<'_> {
         format!("{PREFIX}{}__{}", self.section.to_uppercase(), key.to_uppercase())
     }
 
-    /// Whether somebody gave `key`.
+    /// Whether the file or a variable sets `key`.
     pub(super) fn is_given(&self, key: &str) -> bool {
         self.variables.values.contains_key(&self.variable(key))
             || self.table.as_ref().is_some_and(|table| table.has(key))
@@ -152,7 +153,7 @@ impl Reader<'_> {
         value.map_err(|complaint| self.refuse(key, complaint)).ok()
     }
 
-    /// An optional key: absent, given, or (the outer `None`) refused.
+    /// An optional key: absent, present, or (the outer `None`) refused.
     #[expect(clippy::option_option, reason = "refused and absent are two things")]
     pub(super) fn optional<T: Setting>(&self, key: &'static str) -> Option<Option<T>> {
         let in_file = self.table.as_ref().map(|table| (table.has(key), table.optional(key)));

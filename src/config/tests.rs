@@ -187,7 +187,7 @@ fn a_file_that_is_not_there_is_an_error_that_names_it() {
     assert!(errors.to_string().starts_with("/nowhere/countersign.toml: cannot be read: "), "{errors}");
 }
 
-/// Run with `UPDATE=1` to write the file anew.
+/// Run with `UPDATE=1` to write the file again.
 #[test]
 fn the_example_file_is_the_one_that_the_sections_make() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/countersign.example.toml");

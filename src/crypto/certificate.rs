@@ -1,7 +1,7 @@
-//! The self-signed certificate around a connection's key.
+//! The self-signed certificate of a connection's key.
 //!
-//! Entra ID and ADFS take a `private_key_jwt` key as an uploaded certificate and find it by the thumbprint in
-//! the header (RFC 7515, sections 4.1.7 and 4.1.8). Nobody verifies this certificate's chain.
+//! Entra ID and ADFS accept a `private_key_jwt` key as an uploaded certificate, and find it by the thumbprint in the
+//! header (RFC 7515, sections 4.1.7 and 4.1.8). They do not verify the chain of this certificate.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::model::{Random, Timestamp};
 use crate::protocol::base64url;
 use crate::protocol::jose::SigningAlg;
 
-/// How long before its making a certificate is valid, for readers whose clocks are behind.
+/// How long before its creation a certificate is valid, for readers whose clocks are behind.
 const ONE_DAY: Duration = Duration::from_hours(24);
 
-/// A certificate, as it is stored and shown (PEM), and its thumbprints.
+/// A certificate, as it is stored and displayed (PEM), with its thumbprints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     pem: String,
@@ -30,7 +30,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// A certificate for `key`, which must be for RS256, from the day before `now` to the day of `until`.
+    /// A certificate for `key`, which must be an RS256 key, valid from the day before `now` to the day of `until`.
     pub fn self_signed(
         key: &SigningKey,
         common_name: &str,
@@ -56,7 +56,7 @@ impl Certificate {
         Ok(Self { pem: certificate.pem(), der: certificate.der().to_vec() })
     }
 
-    /// Reads what [`Certificate::to_pem`] wrote.
+    /// Reads the text that [`Certificate::to_pem`] returns.
     pub fn from_pem(pem: &str) -> Result<Self, CryptoError> {
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| CryptoError::Certificate)?;
         Ok(Self { pem: pem.to_owned(), der: der.to_vec() })
@@ -79,7 +79,7 @@ impl Certificate {
     }
 }
 
-/// Lets `rcgen` sign with a key that stays where it is.
+/// Lets `rcgen` sign with a key without handing the key over.
 struct Signer<'a>(&'a SigningKey);
 
 impl PublicKeyData for Signer<'_> {
@@ -98,7 +98,7 @@ impl rcgen::SigningKey for Signer<'_> {
     }
 }
 
-/// The day of `time` as `rcgen` takes it; years from 1970 to 9999 (RFC 5280, section 4.1.2.5).
+/// The day of `time` in the form that `rcgen` needs, for years from 1970 to 9999 (RFC 5280, section 4.1.2.5).
 fn day(time: Timestamp) -> Result<(i32, u8, u8), CryptoError> {
     let time = jiff::Timestamp::from_microsecond(time.unix_micros()).map_err(|_| CryptoError::Date)?;
     let date = jiff::tz::Offset::UTC.to_datetime(time).date();

@@ -1,7 +1,7 @@
-//! Verifying signed tokens (RFC 7515, section 5.2; RFC 8725).
+//! The verification of signed tokens (RFC 7515, section 5.2; RFC 8725).
 //!
-//! The algorithm is the caller's, pinned per connection or per key, never the token's. This module says
-//! whether a signature holds; what the claims mean, and whose key set is asked, its callers say.
+//! The caller chooses the algorithm, per connection or per key; the token never does. This module decides whether a
+//! signature is valid. Its callers decide what the claims mean, and whose key set is used.
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{
@@ -13,46 +13,47 @@ use aws_lc_rs::signature::{
 use crate::protocol::base64url;
 use crate::protocol::jose::{CompactJws, Curve, Jwk, JwkSet, JwsHeader, PublicKey, SigningAlg};
 
-/// The bounds of an RSA modulus in bits (RFC 7518, section 3.3; the upper one keeps verification cheap).
+/// The smallest and the largest RSA modulus, in bits (RFC 7518, section 3.3; the upper limit keeps verification
+/// cheap).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
 
-/// Why a signature was not accepted. Each variant is an audit reason of its own.
+/// Why a signature was refused. Each variant is an audit reason of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JwsError {
-    /// The token claims another algorithm than the pinned one.
+    /// The token claims another algorithm than the required one.
     #[error("the token's algorithm is not the expected one")]
     AlgMismatch,
-    /// The set has no key of that name. The publisher may have rotated; it may be asked again.
+    /// The set has no key with that name. The publisher may have rotated its keys, so its set may be fetched again.
     #[error("no key has that id")]
     UnknownKid,
-    /// No key of the set, or not the one of that name, may verify this algorithm.
+    /// No key of the set, or not the one with that name, may verify this algorithm.
     #[error("no key fits the algorithm")]
     NoFittingKey,
-    /// Several fitting keys share the token's key id.
+    /// Several suitable keys share the token's key id.
     #[error("several keys have that id")]
     AmbiguousKid,
-    /// The token names no key, and several would fit.
+    /// The token names no key, and several are suitable.
     #[error("the token names no key and several fit")]
     KidRequired,
-    /// The key is of another kind or curve than the algorithm needs.
+    /// The algorithm needs another kind of key, or another curve.
     #[error("the key is of another kind")]
     KeyKind,
-    /// The publisher says that the key is for something else (`use`, `alg` or `key_ops`).
+    /// The publisher states that the key has another use (`use`, `alg` or `key_ops`).
     #[error("the key is not for this use")]
     KeyUse,
     /// An RSA key below 2048 or above 8192 bits.
     #[error("the key is of a refused size")]
     KeySize,
-    /// The key is no sound key: a point off its curve, an even exponent.
+    /// The key is not valid: a point off its curve, an even exponent.
     #[error("the key is malformed")]
     KeyMalformed,
-    /// The signature does not hold.
-    #[error("the signature does not hold")]
+    /// The signature does not match.
+    #[error("the signature is not valid")]
     BadSignature,
 }
 
 impl JwsError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub const fn code(self) -> &'static str {
         match self {
             Self::AlgMismatch => "signature_alg_mismatch",
@@ -69,7 +70,7 @@ impl JwsError {
     }
 }
 
-/// A key, examined and parsed once, that is ready to verify one algorithm.
+/// A key that was checked and parsed once, and can verify one algorithm.
 #[derive(Debug, Clone)]
 pub struct VerifyingKey {
     alg: SigningAlg,
@@ -116,7 +117,7 @@ impl VerifyingKey {
     }
 }
 
-/// Checks that `jws` claims the pinned `alg` and is signed with `key`, which must be for that.
+/// Checks that `jws` claims the required `alg` and is signed with `key`, which must be for that algorithm.
 pub fn verify(jws: &CompactJws, alg: SigningAlg, key: &Jwk) -> Result<(), JwsError> {
     if jws.header().alg != alg {
         return Err(JwsError::AlgMismatch);
@@ -124,10 +125,10 @@ pub fn verify(jws: &CompactJws, alg: SigningAlg, key: &Jwk) -> Result<(), JwsErr
     VerifyingKey::new(key, alg)?.verify(jws)
 }
 
-/// The one key of `set` that may verify a token with this header under the pinned `alg`.
+/// The one key of `set` that may verify a token with this header under the required `alg`.
 ///
-/// A named key is sought by its name, compared byte for byte. Without a name exactly one key must fit
-/// (`OpenID` Connect Core, section 10.1). Whatever stays ambiguous is refused, not tried out.
+/// If the token names a key, the name must match byte for byte. If it does not, exactly one key must be suitable
+/// (`OpenID` Connect Core, section 10.1). An ambiguous choice is refused; keys are not tried one after another.
 pub fn select_key<'a>(set: &'a JwkSet, header: &JwsHeader, alg: SigningAlg) -> Result<&'a Jwk, JwsError> {
     let named = |key: &&Jwk| header.kid.is_none() || key.kid == header.kid;
     if header.kid.is_some() && !set.keys.iter().any(|key| named(&key)) {
@@ -142,9 +143,9 @@ pub fn select_key<'a>(set: &'a JwkSet, header: &JwsHeader, alg: SigningAlg) -> R
     }
 }
 
-/// The value of `at_hash` or `c_hash` in an ID token of `alg`: the left half of `text`'s hash under the
-/// algorithm's hash function, as base64url (`OpenID` Connect Core, sections 3.1.3.6 and 3.3.2.11; Ed25519
-/// hashes with SHA-512).
+/// The value of `at_hash` or `c_hash` in an ID token of `alg`: the left half of the hash of `text` under the
+/// algorithm's hash function, base64url (`OpenID` Connect Core, sections 3.1.3.6 and 3.3.2.11; for Ed25519 it is
+/// SHA-512).
 pub fn half_hash(alg: SigningAlg, text: &str) -> String {
     let function = match alg {
         SigningAlg::RS256 | SigningAlg::PS256 | SigningAlg::ES256 => &digest::SHA256,
@@ -160,7 +161,7 @@ fn rsa(n: &[u8], e: &[u8], alg: SigningAlg) -> Result<ParsedPublicKey, JwsError>
     if !RSA_BITS.contains(&bits(n)) {
         return Err(JwsError::KeySize);
     }
-    // An even exponent inverts nothing, and with 1 every text is its own signature.
+    // An even exponent has no inverse, and with exponent 1 every text is its own signature.
     if e == [1] || e.last().is_none_or(|byte| byte % 2 == 0) {
         return Err(JwsError::KeyMalformed);
     }
@@ -198,7 +199,7 @@ mod tests {
         CompactJws::parse(token, 64 * 1_024).unwrap()
     }
 
-    /// The examples that the RFCs print for RS256, ES256 and `EdDSA`.
+    /// The examples in the RFCs for RS256, ES256 and `EdDSA`.
     fn rfc(alg: SigningAlg) -> (Jwk, String) {
         let vectors: Value = serde_json::from_str(include_str!("testdata/rfc.json")).unwrap();
         let vector = &vectors[alg.as_str()];
@@ -209,7 +210,7 @@ mod tests {
         serde_json::from_str(include_str!("testdata/openssl.json")).unwrap()
     }
 
-    /// One token for each algorithm, none signed by this program.
+    /// One token for each algorithm, none of them signed by this program.
     fn foreign_tokens() -> Vec<(SigningAlg, Jwk, String)> {
         let mut tokens: Vec<_> =
             [SigningAlg::ES256, SigningAlg::EdDSA].map(|alg| (alg, rfc(alg).0, rfc(alg).1)).into();

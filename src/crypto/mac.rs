@@ -1,5 +1,5 @@
-//! Keyed hashes (HMAC-SHA256, RFC 2104) of what must be recognized but not read: network addresses in
-//! counters and audit rows, and form tokens. Never of tokens that another program verifies.
+//! Keyed hashes (HMAC-SHA256, RFC 2104) of values that the broker must recognize but not read: network addresses in
+//! counters and audit rows, and form tokens. They are never used for tokens that another program verifies.
 
 use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
@@ -7,10 +7,10 @@ use zeroize::Zeroizing;
 use super::{CryptoError, MasterKey};
 use crate::protocol::base64url;
 
-/// What a keyed hash is for. Each purpose has a key of its own, so that no tag of one serves another.
+/// The purpose of a keyed hash. Each purpose has a key of its own, so a tag of one purpose is not valid for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MacPurpose {
-    /// Client addresses and the networks that they belong to.
+    /// Client addresses and their networks.
     NetworkAddress,
     /// The hidden field that ties a form to the browser that it was rendered for.
     FormToken,
@@ -28,7 +28,7 @@ impl MacPurpose {
     }
 }
 
-/// A key for one purpose. The key itself is large, and whoever starts a broker hands it on by value.
+/// A key for one purpose. The key itself is large, so it is boxed and cheap to move.
 #[derive(Clone)]
 pub struct MacKey(Box<hmac::Key>);
 
@@ -40,13 +40,13 @@ impl MacKey {
         Ok(Self(Box::new(hmac::Key::new(hmac::HMAC_SHA256, bytes.as_ref()))))
     }
 
-    /// The tag over `parts`, as base64url. Each part enters with its length, so that `["ab", "c"]` and `["a",
-    /// "bc"]` differ.
+    /// The tag of `parts`, base64url. The length of each part is included, so that `["ab", "c"]` and `["a", "bc"]`
+    /// differ.
     pub fn tag(&self, parts: &[&[u8]]) -> String {
         base64url::encode(self.compute(parts))
     }
 
-    /// Whether `tag` is the one over `parts`, in constant time.
+    /// Whether `tag` is the tag of `parts`, compared in constant time.
     pub fn verify(&self, parts: &[&[u8]], tag: &str) -> bool {
         base64url::decode(tag).is_ok_and(|tag| super::constant_time_eq(self.compute(parts).as_ref(), &tag))
     }

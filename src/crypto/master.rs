@@ -1,4 +1,4 @@
-//! The master key, from which all keys at rest derive.
+//! The master key, from which all keys for data at rest are derived.
 
 use aws_lc_rs::hkdf;
 use base64::Engine as _;
@@ -15,11 +15,12 @@ const LEN: usize = 32;
 /// Separates this program's derivations from any other use of the same key (RFC 5869, section 3.1).
 const SALT: &[u8] = b"countersign master key v1";
 
-/// 32 random bytes that unlock everything sealed at rest. Kept in a file or variable, never in the database.
+/// 32 random bytes that open everything sealed at rest. They are kept in a file or an environment variable, never in
+/// the database.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct MasterKey([u8; LEN]);
 
-/// A text that is no master key.
+/// Why a text is not a master key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MasterKeyError {
     /// Neither hexadecimal nor base64 of exactly 32 bytes.
@@ -38,13 +39,13 @@ impl MasterKey {
         key
     }
 
-    /// The key whose 32 bytes these are.
+    /// The key with these 32 bytes.
     pub const fn from_bytes(bytes: [u8; LEN]) -> Self {
         Self(bytes)
     }
 
-    /// Reads a key as an operator's file or variable holds it: 64 hexadecimal digits, or base64 in either
-    /// alphabet with or without padding. White space around it is ignored.
+    /// Reads a key from an operator's file or variable: 64 hexadecimal digits, or base64 in either alphabet with or
+    /// without padding. White space around it is ignored.
     pub fn from_text(text: &str) -> Result<Self, MasterKeyError> {
         let text = text.trim();
         let bytes = Zeroizing::new(
@@ -63,7 +64,7 @@ impl MasterKey {
         Secret::new(base64url::encode(self.0))
     }
 
-    /// A key of its own for `purpose`, of `key.len()` bytes (HKDF-SHA256, RFC 5869).
+    /// Derives a key for `purpose`, of `key.len()` bytes (HKDF-SHA256, RFC 5869).
     pub(super) fn derive(&self, purpose: &[u8], key: &mut [u8]) -> Result<(), CryptoError> {
         let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT);
         salt.extract(&self.0).expand(&[purpose], Length(key.len()))?.fill(key)?;
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn a_text_that_is_not_a_key_is_refused() {
         let short = base64url::encode([7u8; 31]);
         let long = base64url::encode([7u8; 33]);
         for text in ["", "changeme", &"g".repeat(64), &"a".repeat(63), &short, &long, &"ä".repeat(32)] {

@@ -1,8 +1,8 @@
-//! Everything that touches a key: signatures, sealing, keyed hashes, passwords, certificates, randomness.
+//! Everything that uses a key: signatures, sealing, keyed hashes, passwords, certificates, randomness.
 //!
-//! All of it is AWS-LC through `aws-lc-rs`, except Argon2id (`argon2`) and the shape of certificates
-//! (`rcgen`). Nothing here knows a database or decides what a valid token means, and `private_file` alone touches
-//! files; no token is ever made or checked with a symmetric key, and there is no code that could (RFC 8725, section 3.1).
+//! AWS-LC does all of it, through `aws-lc-rs`, except Argon2id (`argon2`) and the structure of certificates (`rcgen`).
+//! Nothing here knows a database or decides what a valid token means, and only `private_file` uses files. No token is
+//! ever made or checked with a symmetric key, and there is no code that could (RFC 8725, section 3.1).
 
 pub mod certificate;
 pub mod jws;
@@ -18,12 +18,12 @@ mod master;
 
 pub use master::{MasterKey, MasterKeyError};
 
-/// A primitive refused to work: a malformed private key, or a failure inside AWS-LC.
+/// An operation failed: a private key is malformed, or AWS-LC has failed.
 ///
-/// It deliberately says no more; the cause is never the other side's doing.
+/// It deliberately says no more; the other side never causes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CryptoError {
-    /// A private key is malformed, of another kind than stated, or of an unsupported algorithm.
+    /// The private key is malformed, of another kind than stated, or of an unsupported algorithm.
     #[error("the private key is not usable")]
     PrivateKey,
     /// The caller wants to set a header that the signer sets.
@@ -32,8 +32,8 @@ pub enum CryptoError {
     /// The claims cannot be written as JSON.
     #[error("the claims cannot be written")]
     Claims,
-    /// A date that a certificate cannot carry.
-    #[error("the date cannot stand in a certificate")]
+    /// A certificate cannot express this date.
+    #[error("a certificate cannot express the date")]
     Date,
     /// A certificate is malformed.
     #[error("the certificate is not usable")]
@@ -55,7 +55,7 @@ impl From<aws_lc_rs::error::KeyRejected> for CryptoError {
     }
 }
 
-/// Compares in a time that depends on the lengths alone.
+/// Whether two byte strings are equal. The time depends only on their lengths.
 pub fn constant_time_eq(left: &[u8], right: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(left, right).is_ok()
 }

@@ -1,7 +1,7 @@
-//! Files and folders that only their owner may enter: databases, keys, mails.
+//! Files and folders that only their owner may read: databases, keys, mails.
 //!
-//! The mode is set explicitly, whatever the process's umask is and whatever stood there before. The broker warns the
-//! operator about a file or folder that it cannot close, and uses it: only the operator knows who else is on the machine.
+//! The mode is set explicitly, whatever the umask of the process and the previous mode are. If the broker cannot close
+//! a file or folder to others, it warns the operator and uses it: only the operator knows who else is on the machine.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write as _};
@@ -11,17 +11,17 @@ use std::path::Path;
 const FOLDER: u32 = 0o700;
 const FILE: u32 = 0o600;
 
-/// The permissions of everybody but the owner.
+/// The permissions of everyone except the owner.
 const OTHERS: u32 = 0o077;
 
-/// The bit of folders in which everybody may make files, as in `/tmp`.
+/// The bit of folders in which everyone may create files, such as `/tmp`.
 const STICKY: u32 = 0o1000;
 
-/// Folders of the system and everything in them: other programs need to enter them, whoever owns them.
+/// Folders of the system, with everything in them. Other programs need access to them, whoever owns them.
 const OF_THE_SYSTEM: [&str; 10] =
     ["/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr"];
 
-/// Folders in which many programs or people have one of their own.
+/// Folders in which many programs or users have one of their own.
 const SHARED: [&str; 12] = [
     "/",
     "/home",
@@ -37,11 +37,12 @@ const SHARED: [&str; 12] = [
     "/var/spool",
 ];
 
-/// Makes a folder with its parents, for its owner alone. One that was there before is closed to others too, and the log
-/// says so; unless it belongs to somebody else or to the system, is somebody's home, or is the working directory.
+/// Creates a folder with its parents, for its owner only. A folder that exists is closed to others, too, and the log
+/// says so. It stays open if it belongs to another user or to the system, is a home directory, or is the working
+/// directory.
 ///
 /// # Errors
-/// The folder cannot be made.
+/// The folder cannot be created.
 pub fn make_folder(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     DirBuilder::new().recursive(true).mode(FOLDER).create(folder)?;
@@ -64,7 +65,7 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a folder is the broker's to close: its own, and none that other programs need.
+/// Whether the broker may close a folder: it is the broker's own, and no other program needs it.
 fn may_close(folder: &Path, found: &fs::Metadata) -> bool {
     let whole = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
     let is_here = std::env::current_dir().is_ok_and(|here| here == whole);
@@ -76,17 +77,17 @@ fn may_close(folder: &Path, found: &fs::Metadata) -> bool {
         && !SHARED.iter().any(|shared| whole == Path::new(shared))
 }
 
-/// Opens a file for writing, made if it is not there, for its owner alone.
+/// Opens a file for writing, with access for its owner only. Creates the file if it does not exist.
 ///
 /// # Errors
-/// The file cannot be opened or made.
+/// The file cannot be opened or created.
 pub fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE).open(path)?;
     close(path)?;
     Ok(file)
 }
 
-/// Writes a whole file, for its owner alone.
+/// Writes a whole file, with access for its owner only.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -96,7 +97,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Closes a file to others, if it is there. One that belongs to somebody else stays as it is, and is told.
+/// Closes a file to others, if it exists. A file of another user stays as it is, and the log says so.
 ///
 /// # Errors
 /// The file's mode cannot be read.

@@ -1,4 +1,4 @@
-//! Randomness of the running broker, and the bearer tokens made from it.
+//! The randomness of the running broker, and the bearer tokens made from it.
 
 use aws_lc_rs::digest;
 use zeroize::Zeroizing;
@@ -6,35 +6,33 @@ use zeroize::Zeroizing;
 use crate::model::{Random, Secret};
 use crate::protocol::base64url;
 
-/// The operating system's randomness through AWS-LC's generator.
+/// The operating system's randomness, through AWS-LC's generator.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemRandom;
 
 impl Random for SystemRandom {
     fn fill(&self, bytes: &mut [u8]) {
         if aws_lc_rs::rand::fill(bytes).is_err() {
-            // Predictable bytes would be signed, sealed and sent; a process without randomness must not go
-            // on.
+            // Predictable bytes would be signed, sealed and sent, so a process without randomness must stop.
             std::process::abort();
         }
     }
 }
 
-/// A fresh bearer token (code, refresh token, session id, client secret): 32 random bytes as base64url, 43
-/// letters.
+/// A new bearer token (code, refresh token, session id, client secret): 32 random bytes, base64url, 43 characters.
 pub fn token(random: &dyn Random) -> Secret {
     let mut bytes = Zeroizing::new([0u8; 32]);
     random.fill(bytes.as_mut());
     Secret::new(base64url::encode(bytes))
 }
 
-/// A code of so many decimal digits, each as likely as any other, for people to read and enter.
+/// A code of `count` decimal digits, all equally likely, for users to read and enter.
 pub fn digits(random: &dyn Random, count: usize) -> Secret {
     let mut code = Zeroizing::new(String::with_capacity(count));
     let mut byte = [0u8; 1];
     while code.len() < count {
         random.fill(&mut byte);
-        // 250 and above would make some digits likelier.
+        // 250 and above would make some digits more likely.
         if byte[0] < 250 {
             code.push(char::from(b'0' + byte[0] % 10));
         }
@@ -42,8 +40,8 @@ pub fn digits(random: &dyn Random, count: usize) -> Secret {
     Secret::new(&*code)
 }
 
-/// What the database keeps of a token from [`token`]: its SHA-256 as base64url. A plain hash is enough, since
-/// 256 random bits cannot be guessed; it is never enough for what a person chose.
+/// The form in which the database keeps a token from [`token`]: its SHA-256, base64url. A plain hash is enough, since
+/// 256 random bits cannot be guessed. It is never enough for what a user chose.
 pub fn hash_token(token: &str) -> String {
     base64url::encode(digest::digest(&digest::SHA256, token.as_bytes()))
 }

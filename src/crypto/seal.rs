@@ -1,11 +1,11 @@
-//! Sealing: what leaves this process as ciphertext, in a cookie, a `state`, a code or a database row.
+//! Sealing: encrypts what leaves this process, in a cookie, a `state`, a code or a database row.
 //!
-//! AES-256-GCM-SIV (RFC 8452) under a key per purpose, with a random nonce. Not plain GCM, whose random
-//! nonces wear a key out after 2^32 messages (NIST SP 800-38D, section 8.3): a busy broker seals that many
-//! cookies in days, and there a repeated nonce gives the key away, here only that two texts were equal.
+//! AES-256-GCM-SIV (RFC 8452), with one key per purpose and a random nonce. Plain GCM would not do: its random nonces
+//! wear a key out after 2^32 messages (NIST SP 800-38D, section 8.3), and a busy broker seals that many cookies in
+//! days. With GCM, a repeated nonce reveals the key; here it reveals only that two texts were equal.
 //!
-//! The mandatory context enters as associated data and names the place of the text (table, column and row, or
-//! the flow), so that ciphertexts which somebody with access to the database exchanges do not open.
+//! The mandatory context is the associated data. It names the place of the text (table, column and row, or the flow),
+//! so ciphertexts do not open after somebody with access to the database has exchanged them.
 //!
 //! Layout: one byte version, three bytes key id, twelve bytes nonce, ciphertext, sixteen bytes tag.
 
@@ -25,22 +25,22 @@ const HEADER_LEN: usize = 1 + KEY_ID_LEN;
 /// How many bytes a sealed text is longer than its plain text.
 const OVERHEAD: usize = HEADER_LEN + NONCE_LEN + 16;
 
-/// What a sealed text is for. Each purpose has a key of its own.
+/// The purpose of a sealed text. Each purpose has a key of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Flow cookies.
     FlowCookie,
     /// The `state` that goes to identity providers.
     UpstreamState,
-    /// Which accounts were used in a browser.
+    /// The accounts that have signed in in a browser.
     KnownBrowser,
-    /// Secrets that this broker must present to others: client secrets of connections, mail passwords.
+    /// Secrets that the broker must present to others: client secrets of connections, mail passwords.
     Credential,
     /// Private keys.
     PrivateKey,
     /// Personal data.
     PersonalData,
-    /// The keys, one an account, under which such data are sealed that outlive their use.
+    /// The keys, one per account, that seal data which outlives its use.
     DataKey,
 }
 
@@ -68,7 +68,7 @@ impl Purpose {
     }
 }
 
-/// Why a sealed text did not open.
+/// Why a sealed text cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unsealable {
     /// Too short, of another version, or not base64url.
@@ -83,7 +83,7 @@ pub enum Unsealable {
 }
 
 impl Unsealable {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Malformed => "seal_malformed",
@@ -93,7 +93,7 @@ impl Unsealable {
     }
 }
 
-/// Seals under the newest master key, and opens under that and older ones. Cheap to clone.
+/// Seals with the newest master key, and opens with that and older ones. Cheap to clone.
 #[derive(Clone)]
 pub struct Sealer {
     newest: Arc<Subkeys>,
@@ -125,7 +125,7 @@ impl Subkeys {
 }
 
 impl Sealer {
-    /// A sealer under `master`, which also opens what was sealed under any of `older`.
+    /// A sealer for `master`, which also opens what was sealed with any of `older`.
     pub fn new(
         master: &MasterKey,
         older: &[MasterKey],
@@ -138,8 +138,8 @@ impl Sealer {
         })
     }
 
-    /// Seals `plaintext`. `context` names its place, such as `connections.client_secret:con_…`, and must be
-    /// given again to open it.
+    /// Seals `plaintext`. `context` names its place, such as `connections.client_secret:con_…`, and the same context
+    /// is needed to open it.
     pub fn seal(&self, purpose: Purpose, context: &str, plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
         let key = self.newest.key(purpose).ok_or(CryptoError::Failed)?;
         let mut nonce = [0u8; NONCE_LEN];
@@ -155,7 +155,7 @@ impl Sealer {
         Ok(sealed)
     }
 
-    /// [`Sealer::seal`] as base64url.
+    /// [`Sealer::seal`], as base64url.
     pub fn seal_text(
         &self,
         purpose: Purpose,
@@ -165,7 +165,7 @@ impl Sealer {
         self.seal(purpose, context, plaintext).map(base64url::encode)
     }
 
-    /// Opens what [`Sealer::seal`] made for the same purpose and context.
+    /// Opens the result of [`Sealer::seal`] for the same purpose and context.
     pub fn open(
         &self,
         purpose: Purpose,
@@ -187,7 +187,7 @@ impl Sealer {
         Ok(text)
     }
 
-    /// [`Sealer::open`] of what [`Sealer::seal_text`] made.
+    /// Opens the result of [`Sealer::seal_text`].
     pub fn open_text(
         &self,
         purpose: Purpose,

@@ -1,7 +1,7 @@
-//! How the secrets of apps are kept and compared.
+//! How the secrets of apps are stored and compared.
 //!
-//! They are made here, of 256 random bits, so one SHA-256 protects them at rest as well as a slow hash would
-//! and costs a token request nothing. Secrets that an operator chose must be as random; `apply` sees to that.
+//! The broker makes them from 256 random bits, so one SHA-256 protects them at rest as well as a slow hash would,
+//! without slowing down token requests. A secret that an operator chooses must be as random; `apply` checks that.
 
 use super::{constant_time_eq, random};
 use crate::model::Secret;
@@ -9,18 +9,17 @@ use crate::protocol::base64url;
 
 const SHA256_BYTES: usize = 32;
 
-/// What the database keeps of a client secret: its SHA-256 as base64url.
+/// The form in which the database keeps a client secret: its SHA-256, base64url.
 pub fn hash(secret: &Secret) -> String {
     random::hash_token(secret.expose())
 }
 
-/// Whether this text has the shape of what [`hash`] makes.
+/// Whether a text has the form of a result of [`hash`].
 pub fn is_hash(text: &str) -> bool {
     base64url::decode(text).is_ok_and(|bytes| bytes.len() == SHA256_BYTES)
 }
 
-/// Whether `presented` is the secret behind `stored`. The time taken says nothing about how much of it is
-/// right.
+/// Whether `presented` is the secret behind `stored`. The time does not reveal how much of it is correct.
 pub fn matches(presented: &Secret, stored: &str) -> bool {
     constant_time_eq(hash(presented).as_bytes(), stored.as_bytes())
 }

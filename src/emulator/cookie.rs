@@ -1,16 +1,17 @@
-//! Cookies of programs that share the host `localhost`, where ports do not keep cookies apart (RFC 6265, section
-//! 8.5): each name says whose it is and at which port. Read and written as `web::cookies` does, which says why by hand.
+//! Cookies of programs that share the host `localhost`. Ports do not keep cookies apart (RFC 6265, section 8.5), so
+//! each cookie's name contains its owner and port.
 
 use http::HeaderMap;
 use http::header::COOKIE;
 use url::Url;
 
-/// The name of a cookie of `owner`, served at `base_url`. The `__Host-` prefix keeps other hosts from setting it.
+/// The name of a cookie of `owner`, which is served at `base_url`. The `__Host-` prefix prevents other hosts from
+/// setting it.
 pub(super) fn name(owner: &str, base_url: &Url) -> String {
     format!("__Host-{owner}-{}", base_url.port_or_known_default().unwrap_or(443))
 }
 
-/// The value of the cookie `name`, if it was sent.
+/// The value of the cookie `name`, if the request has it.
 pub(super) fn read<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(COOKIE)

@@ -1,8 +1,8 @@
-//! What `countersign demo` sets up: two organizations whose people sign in at emulated providers of different vendors,
-//! one app that serves both, and one account with a password of its own.
+//! The set-up of `countersign demo`: two organizations whose users sign in at emulated identity providers of different
+//! vendors, one app that serves both, and one account with a password of its own.
 //!
-//! This is data only. The caller starts the servers, applies [`DemoPlan::apply_document`] to the broker's database, and
-//! writes [`DemoPlan::to_json`] where people find it.
+//! This is only data. The caller starts the servers, applies [`DemoPlan::apply_document`] to the broker's database,
+//! and writes [`DemoPlan::to_json`] where users find it.
 
 use serde_json::{Value, json};
 use url::Url;
@@ -17,17 +17,17 @@ use crate::protocol::base64url;
 /// The client id of the sample app at the broker.
 pub const APP_CLIENT_ID: &str = "notes";
 
-/// The client id of the broker at the emulated providers.
+/// The client id of the broker at the emulated identity providers.
 const BROKER_CLIENT_ID: &str = "countersign";
 
-/// On which ports of `localhost` the demo's servers listen.
+/// The ports of `localhost` on which the demo's servers listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DemoPorts {
     /// The broker.
     pub broker: u16,
-    /// Acme's provider, an emulated Okta.
+    /// Acme's identity provider, an emulated Okta.
     pub okta: u16,
-    /// Globex's provider, an emulated Entra ID.
+    /// Globex's identity provider, an emulated Entra ID.
     pub entra: u16,
     /// The sample app.
     pub app: u16,
@@ -41,10 +41,10 @@ impl Default for DemoPorts {
     }
 }
 
-/// Everything that the demo's servers agree on.
+/// Everything that the demo's servers must agree on.
 #[derive(Debug, Clone)]
 pub struct DemoPlan {
-    /// The broker's origin; without its final slash, its issuer.
+    /// The broker's origin. Without its final slash, it is the issuer.
     pub broker: Url,
     /// The sample app's origin.
     pub app: Url,
@@ -52,47 +52,47 @@ pub struct DemoPlan {
     pub mails: Url,
     /// The sample app's secret at the broker.
     pub app_secret: Secret,
-    /// Acme, which signs in at an emulated Okta.
+    /// Acme, whose users sign in at an emulated Okta.
     pub acme: DemoOrganization,
-    /// Globex, which signs in at an emulated Entra ID.
+    /// Globex, whose users sign in at an emulated Entra ID.
     pub globex: DemoOrganization,
-    /// Somebody at Acme who has a password at the broker.
+    /// A user of Acme with a password at the broker.
     pub local: DemoPerson,
-    /// Somebody at Acme with a password at the broker, who is about to sign in at the provider for the first time.
+    /// A user of Acme with a password at the broker, who will sign in at the identity provider for the first time.
     pub linker: DemoLinker,
 }
 
-/// One person with two ways to sign in, not linked yet.
+/// One user with two ways to sign in, not linked yet.
 #[derive(Debug, Clone)]
 pub struct DemoLinker {
-    /// At the organization's provider.
+    /// At the organization's identity provider.
     pub at_provider: DemoPerson,
-    /// With a password at the broker; the same email.
+    /// With a password at the broker, and the same email.
     pub local: DemoPerson,
 }
 
-/// An organization with its provider and one person there.
+/// An organization with its identity provider and one user there.
 #[derive(Debug, Clone)]
 pub struct DemoOrganization {
     /// Handle at the broker.
     pub handle: &'static str,
     /// Name.
     pub name: &'static str,
-    /// The domain that routes to its provider.
+    /// The domain that routes to its identity provider.
     pub domain: &'static str,
-    /// Whose provider is emulated.
+    /// The vendor that is emulated.
     pub vendor: Vendor,
-    /// The provider's origin.
+    /// The identity provider's origin.
     pub provider: Url,
-    /// The connection's id at the broker, chosen here so that the provider can know its redirect URI.
+    /// The connection's id at the broker, chosen here so that the identity provider can know its redirect URI.
     pub connection: ConnectionId,
-    /// The broker's secret at the provider.
+    /// The broker's secret at the identity provider.
     pub client_secret: Secret,
-    /// Somebody who signs in there.
+    /// A user who signs in there.
     pub person: DemoPerson,
 }
 
-/// Somebody with a password.
+/// A user with a password.
 #[derive(Debug, Clone)]
 pub struct DemoPerson {
     /// Username.
@@ -106,7 +106,7 @@ pub struct DemoPerson {
 }
 
 impl DemoPlan {
-    /// A plan with fresh secrets and passwords.
+    /// A plan with new secrets and passwords.
     pub fn new(ports: DemoPorts, now: Timestamp, random: &dyn Random) -> Result<Self, url::ParseError> {
         let origin = |port: u16| format!("https://localhost:{port}").parse::<Url>();
         let person = |username, name, email| DemoPerson { username, name, email, password: password(random) };
@@ -149,7 +149,7 @@ impl DemoPlan {
         bare(&self.broker)
     }
 
-    /// Whom an organization's emulated provider knows: its person, and the broker as its client.
+    /// The directory of an organization's emulated identity provider: its user, and the broker as its client.
     pub fn directory(&self, organization: &DemoOrganization) -> Directory {
         let broker = self.issuer();
         let linker = (organization.handle == self.acme.handle).then_some(&self.linker.at_provider);
@@ -178,7 +178,7 @@ impl DemoPlan {
         }
     }
 
-    /// The sample app's links, one an organization.
+    /// The sample app's links, one per organization.
     pub fn shortcuts(&self) -> Vec<Shortcut> {
         let shortcut = |organization: &DemoOrganization| Shortcut {
             handle: organization.handle.to_owned(),
@@ -188,7 +188,7 @@ impl DemoPlan {
         [&self.acme, &self.globex].map(shortcut).to_vec()
     }
 
-    /// What the broker has to know, as `countersign apply` reads it.
+    /// The configuration of the broker, as `countersign apply` reads it.
     pub fn apply_document(&self) -> String {
         let people = [&self.local, &self.linker.local].map(DemoPerson::apply).join("\n");
         [self.acme.apply(), self.app_apply(), people, self.globex.apply()].join("\n")
@@ -211,7 +211,7 @@ audience = "any"
         )
     }
 
-    /// URLs, names and passwords, for people and tests.
+    /// URLs, names and passwords, for users and tests.
     pub fn to_json(&self) -> Value {
         let person = |person: &DemoPerson| {
             json!({
@@ -252,12 +252,12 @@ audience = "any"
 }
 
 impl DemoOrganization {
-    /// The provider's issuer as its metadata says it, with the placeholder where the vendor has one.
+    /// The identity provider's issuer as in its metadata, with the placeholder if the vendor has one.
     pub fn issuer(&self) -> String {
         format!("{}{}", bare(&self.provider), self.vendor.habits().issuer_path)
     }
 
-    /// What goes with the vendor's habits: who owns the addresses, and which tenants count.
+    /// The settings for the vendor's behaviour: which addresses it vouches for, and which tenants are allowed.
     fn vendor_apply(&self) -> String {
         let habits = self.vendor.habits();
         let trust = if habits.says_email_verified { "claim" } else { "authoritative" };
@@ -316,7 +316,7 @@ fn bare(origin: &Url) -> &str {
     origin.as_str().trim_end_matches('/')
 }
 
-/// A password of 96 random bits that both password policies take.
+/// A password of 96 random bits that satisfies both password policies.
 fn password(random: &dyn Random) -> Secret {
     let mut bytes = [0u8; 12];
     random.fill(&mut bytes);

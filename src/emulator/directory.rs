@@ -1,4 +1,4 @@
-//! Who an emulated provider knows: users and clients, from one TOML file or from the program.
+//! The users and clients of an emulated identity provider, from one TOML file or from the program.
 //!
 //! ```toml
 //! [[clients]]
@@ -19,21 +19,21 @@ use serde::Deserialize;
 
 use crate::model::Secret;
 
-/// The users and clients of an emulated provider.
+/// The users and clients of an emulated identity provider.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Directory {
-    /// The tenant's id, for vendors that have tenants; the vendor's example tenant when absent.
+    /// The tenant's id, for vendors that have tenants. If absent, it is the vendor's example tenant.
     pub tenant: Option<String>,
     /// Registered clients.
     #[serde(default)]
     pub clients: Vec<Client>,
-    /// People.
+    /// Users.
     #[serde(default)]
     pub users: Vec<User>,
 }
 
-/// A client as registered at the provider; to the provider, the broker is one.
+/// A client, as registered at the identity provider. The broker is a client of it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Client {
@@ -44,54 +44,54 @@ pub struct Client {
     pub client_secret: Option<Secret>,
     /// The client's public keys as a JWK set, for `private_key_jwt`.
     pub jwks: Option<String>,
-    /// Where answers may go, compared exactly.
+    /// Where responses may go, compared exactly.
     pub redirect_uris: Vec<String>,
-    /// Where a sign-out may lead back to, compared exactly.
+    /// Where a sign-out may return to, compared exactly.
     #[serde(default)]
     pub post_logout_redirect_uris: Vec<String>,
 }
 
-/// A person at the provider.
+/// A user of the identity provider.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct User {
-    /// What the person signs in with; the email serves too.
+    /// The name to sign in with. The email works, too.
     pub username: String,
-    /// The password, in clear.
+    /// The password, in plain text.
     #[serde(deserialize_with = "required_secret")]
     pub password: Secret,
     /// Full name.
     pub name: String,
     /// Email address.
     pub email: String,
-    /// Whether the provider calls the address proven, for vendors that say so.
+    /// Whether the identity provider says that the address is proven, for vendors that say so.
     #[serde(default = "yes")]
     pub email_verified: bool,
     /// Groups.
     #[serde(default)]
     pub groups: Vec<String>,
-    /// The immutable id at the vendor (`sub` at Okta, `oid` at Entra ID); derived from the username when absent.
+    /// The immutable id at the vendor (`sub` at Okta, `oid` at Entra ID). If absent, it is derived from the username.
     pub id: Option<String>,
 }
 
-/// What is wrong with a directory file.
+/// Why a directory file is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DirectoryError {
-    /// Not TOML, an unknown key, a missing key or a value of another type; says where.
+    /// Not TOML, an unknown key, a missing key or a value of another type. The message says where.
     #[error("{0}")]
     Syntax(String),
-    /// Two users or two clients that could not be told apart.
-    #[error("{kind} `{name}` is given twice")]
+    /// Two users or two clients that cannot be distinguished.
+    #[error("{kind} `{name}` occurs twice")]
     Twice {
         /// `client`, `username` or `email`.
         kind: &'static str,
         /// The name.
         name: String,
     },
-    /// A client with no way to prove itself, or with two.
+    /// A client with no way to authenticate, or with two.
     #[error("client `{0}` needs either client_secret or jwks")]
     ClientCredential(String),
-    /// A URI that no browser can be sent to.
+    /// A URI to which no browser can be sent.
     #[error("client `{client}`: `{uri}` is not an absolute URI without a fragment")]
     Uri {
         /// The client.
@@ -102,7 +102,7 @@ pub enum DirectoryError {
 }
 
 impl Directory {
-    /// Reads a file's text; every error that is found comes back, not only the first.
+    /// Reads a file's text. Returns all errors, not only the first.
     pub fn from_toml(text: &str) -> Result<Self, Vec<DirectoryError>> {
         let directory: Self =
             toml::from_str(text).map_err(|error| vec![DirectoryError::Syntax(error.to_string())])?;
@@ -129,12 +129,12 @@ impl Directory {
         errors
     }
 
-    /// The client of that id.
+    /// The client with that id.
     pub(super) fn client(&self, client_id: &str) -> Option<&Client> {
         self.clients.iter().find(|client| client.client_id == client_id)
     }
 
-    /// The person who signs in with this username or email, without regard to case.
+    /// The user who signs in with this username or email, without regard to case.
     pub(super) fn user(&self, name: &str) -> Option<&User> {
         self.users
             .iter()
@@ -213,9 +213,9 @@ mod tests {
         );
         let errors = Directory::from_toml(&text).unwrap_err();
         let wanted = [
-            "client `countersign` is given twice",
-            "username `bob` is given twice",
-            "email `bob@acme.test` is given twice",
+            "client `countersign` occurs twice",
+            "username `bob` occurs twice",
+            "email `bob@acme.test` occurs twice",
             "client `bare` needs either client_secret or jwks",
             "client `bare`: `/callback` is not an absolute URI without a fragment",
             "client `bare`: `https://a.test/#f` is not an absolute URI without a fragment",

@@ -1,22 +1,22 @@
-//! What can be made to go wrong at an emulated provider, so that a rehearsal shows what people then see.
+//! The faults that an emulated identity provider can have, so that a rehearsal shows what users then see.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::model::words::words;
+use crate::model::words::word_enum;
 
-words! {
-    /// Something that goes wrong.
+word_enum! {
+    /// A fault.
     Fault {
-        /// Its endpoints answer after half a minute.
+        /// Its endpoints respond after half a minute.
         Slow = "slow",
-        /// Every page and endpoint answers 503.
+        /// Every page and endpoint responds with 503.
         Down = "down",
-        /// Its endpoints answer with what is no JSON.
+        /// Its endpoints respond with text that is not JSON.
         Garbage = "garbage",
         /// It signs with a key that it does not publish.
         RotatedKeys = "rotated-keys",
-        /// Its ID tokens and userinfo are about somebody else.
+        /// Its ID tokens and UserInfo responses are about another user.
         WrongClaims = "wrong-claims",
         /// Its clock is an hour ahead.
         ClockOff = "clock-off",
@@ -24,7 +24,7 @@ words! {
 }
 
 impl Fault {
-    /// A sentence for whoever chooses one.
+    /// A sentence for the operator who chooses a fault.
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::Slow => "The endpoints for metadata, keys, tokens and userinfo answer after 30 seconds",
@@ -50,22 +50,22 @@ impl Fault {
     }
 }
 
-/// What is going wrong now. Clones are one set, so that a fault can begin and end while the provider runs.
+/// The faults of the moment. Clones share them, so that a fault can begin and end while the identity provider runs.
 #[derive(Debug, Clone, Default)]
 pub struct Faults(Arc<AtomicU8>);
 
 impl Faults {
-    /// From here on this goes wrong too.
+    /// Begins this fault.
     pub fn begin(&self, fault: Fault) {
         self.0.fetch_or(fault.bit(), Ordering::SeqCst);
     }
 
-    /// From here on this goes wrong no longer.
+    /// Ends this fault.
     pub fn end(&self, fault: Fault) {
         self.0.fetch_and(!fault.bit(), Ordering::SeqCst);
     }
 
-    /// Whether this goes wrong.
+    /// Whether this fault is in effect.
     pub fn has(&self, fault: Fault) -> bool {
         self.0.load(Ordering::SeqCst) & fault.bit() != 0
     }

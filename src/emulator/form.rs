@@ -5,13 +5,13 @@ use url::form_urlencoded;
 
 use crate::protocol::oauth::Parameters;
 
-/// The parameters of a form body; none where there are too many. Bytes that are no UTF-8 become replacement characters,
+/// The parameters of a form body; none if there are too many. Bytes that are not UTF-8 become replacement characters,
 /// which match nothing.
 pub(super) fn read(body: &[u8]) -> Parameters {
     Parameters::parse(&String::from_utf8_lossy(body)).unwrap_or_default()
 }
 
-/// The parameters of an address; none where there are too many.
+/// The parameters of an address; none if there are too many.
 pub(super) fn of_query(uri: &Uri) -> Parameters {
     Parameters::parse(uri.query().unwrap_or_default()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Answers as HTML, and the headers that go with every page here.
+//! Responses as HTML, and the headers of every page here.
 
 use askama::Template;
 use axum::body::Body;
@@ -8,7 +8,7 @@ use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE,
 };
 
-/// Pages load nothing and are framed by nobody. `form-action` is absent, since it would also govern the redirects that
+/// Pages load nothing and cannot be framed. `form-action` is absent, because it would also apply to the redirects that
 /// answer a form.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -40,13 +40,13 @@ pub(super) fn see_other(location: &str, cookies: &[String]) -> Response {
     finish(builder, Body::empty())
 }
 
-/// A short text for machines.
+/// A short text for programs.
 pub(super) fn plain(status: StatusCode, text: &str) -> Response {
     let builder = Response::builder().status(status).header(CONTENT_TYPE, "text/plain; charset=utf-8");
     finish(builder, Body::from(text.to_owned()))
 }
 
-/// JSON that no cache keeps.
+/// JSON that must not be cached.
 pub(super) fn json(status: StatusCode, value: &serde_json::Value) -> Response {
     let builder = Response::builder()
         .status(status)
@@ -55,7 +55,7 @@ pub(super) fn json(status: StatusCode, value: &serde_json::Value) -> Response {
     finish(builder, Body::from(value.to_string()))
 }
 
-/// The answer; a header value that cannot be sent makes it a server error.
+/// The response. A header value that cannot be sent makes it a server error.
 pub(super) fn finish(builder: http::response::Builder, body: Body) -> Response {
     builder.body(body).unwrap_or_else(|_| {
         let mut failed = Response::new(Body::empty());

@@ -1,4 +1,4 @@
-//! The demo's mails: a page that shows what the broker has written into a folder, newest first.
+//! The demo's mails: a page that shows the mails in the broker's folder, newest first.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use mail_parser::MessageParser;
 
 use super::html;
 
-/// How many mails are shown.
+/// The most mails that are shown.
 const MOST: usize = 100;
 
 /// The page as a service.
@@ -36,7 +36,7 @@ async fn show(State(folder): State<Arc<PathBuf>>) -> Response {
 struct Mail {
     to: String,
     subject: String,
-    /// Words with what stands between them, so that addresses can be links.
+    /// The words and the white space between them, so that addresses can be links.
     words: Vec<String>,
 }
 
@@ -53,11 +53,11 @@ impl Mail {
     }
 }
 
-/// The mails in a folder, newest first: their names begin with the time. One that is no mail is left out.
+/// The mails in a folder, newest first: their names begin with the time. A file that is not a mail is left out.
 async fn read(folder: &Path) -> std::io::Result<Vec<Mail>> {
     let mut entries = match tokio::fs::read_dir(folder).await {
         Ok(entries) => entries,
-        // The first mail makes it.
+        // The first mail creates it.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };

@@ -1,4 +1,5 @@
-//! What an emulated provider and the sample app remember: in memory, each entry until its end, never without bound.
+//! The memory of an emulated identity provider and the sample app: in the process, each entry until it expires, and
+//! never without limit.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,10 +7,10 @@ use std::time::Duration;
 
 use crate::model::Timestamp;
 
-/// How many entries one shelf holds; beyond it the one nearest to its end goes.
+/// The most entries of one shelf. If there are more, the one that expires first is removed.
 const CAPACITY: usize = 10_000;
 
-/// Entries by an unguessable name, each with its end.
+/// Entries by an unguessable name, each with its expiry.
 #[derive(Debug)]
 pub(super) struct Shelf<T>(Mutex<Entries<T>>);
 
@@ -20,22 +21,22 @@ impl<T> Default for Shelf<T> {
 }
 
 impl<T: Clone> Shelf<T> {
-    /// Puts `entry` down for `lifetime`.
+    /// Stores `entry` for `lifetime`.
     pub(super) fn put(&self, name: String, entry: T, now: Timestamp, lifetime: Duration) {
         insert(&mut self.entries(), name, entry, now, lifetime);
     }
 
-    /// A copy of the entry, while it lasts.
+    /// A copy of the entry, until it expires.
     pub(super) fn get(&self, name: &str, now: Timestamp) -> Option<T> {
         self.entries().get(name).filter(|(end, _)| *end > now).map(|(_, entry)| entry.clone())
     }
 
-    /// Takes the entry away; only one of many callers gets it.
+    /// Removes the entry and returns it; only one of many callers gets it.
     pub(super) fn take(&self, name: &str, now: Timestamp) -> Option<T> {
         self.entries().remove(name).filter(|(end, _)| *end > now).map(|(_, entry)| entry)
     }
 
-    /// Puts `entry` down unless the name is taken; says whether it did.
+    /// Stores `entry` unless the name is taken. Returns whether it did.
     pub(super) fn claim(&self, name: &str, entry: T, now: Timestamp, lifetime: Duration) -> bool {
         let mut entries = self.entries();
         let taken = entries.get(name).is_some_and(|(end, _)| *end > now);

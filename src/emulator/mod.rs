@@ -1,10 +1,10 @@
-//! Emulated identity providers, a sample relying app, a page of mails, and a scripted browser: what `emulate`, `demo` and
-//! `demo --tour` run, and what tests sign in at.
+//! Emulated identity providers, a sample relying app, a page of mails, and a scripted browser: `emulate`, `demo` and
+//! `demo --tour` run them, and tests sign in at them.
 //!
-//! An emulated provider is a real `OpenID` Provider with one vendor's habits; the habits are data
-//! ([`vendor::Habits`]), the protocol code knows no vendor by name. Everything is an [`axum::Router`] that the caller
-//! serves; nothing here listens, and nothing here connects out except through a [`fetch::Fetch`] that the caller
-//! passes in. Users' passwords stand in a file in clear, so no real person's account belongs here.
+//! An emulated identity provider is a real `OpenID` Provider with one vendor's behaviour. The behaviour is data
+//! ([`vendor::Habits`]), and the protocol code knows no vendor by name. Everything is an [`axum::Router`] that the
+//! caller serves. Nothing here listens, and nothing here connects out except through a [`fetch::Fetch`] that the
+//! caller provides. Users' passwords are in a file in plain text, so no real account belongs here.
 
 mod cookie;
 pub mod demo_plan;

@@ -30,7 +30,7 @@ impl Clock for StandingClock {
     }
 }
 
-/// Routers by the authority under which they are reached.
+/// Routers by the authority at which they are reached.
 #[derive(Clone, Default)]
 pub(super) struct Routers(Vec<(String, Router)>);
 

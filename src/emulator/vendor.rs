@@ -1,11 +1,12 @@
-//! The vendors that can be emulated, and their habits as data.
+//! The vendors that can be emulated, and their behaviour as data.
 //!
-//! A habit is what a relying party meets in the field and what the standards leave open: where the issuer lies, which
-//! claims the ID token has, what is honoured. The protocol code reads these tables and knows no vendor by name.
+//! A habit is something that the standards leave open and that relying parties meet in practice: where the issuer is,
+//! which claims the ID token has, which parameters are honoured. The protocol code reads these tables and knows no
+//! vendor by name.
 
-use crate::model::words::words;
+use crate::model::words::word_enum;
 
-words! {
+word_enum! {
     /// A vendor that can be emulated.
     Vendor {
         /// Okta, as its org authorization server behaves.
@@ -24,7 +25,7 @@ words! {
 }
 
 impl Vendor {
-    /// What this vendor does.
+    /// The behaviour of this vendor.
     pub const fn habits(self) -> Habits {
         match self {
             Self::Okta => OKTA,
@@ -41,29 +42,29 @@ impl Vendor {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "a table of habits that do not depend on each other")]
 pub struct Habits {
-    /// What its own sign-in page calls itself.
+    /// The name on its own sign-in page.
     pub name: &'static str,
     /// The one colour of its pages.
     pub colour: &'static str,
     /// Its tenants, if it has any.
     pub tenancy: Option<Tenancy>,
-    /// What follows the origin in the issuer.
+    /// The path of the issuer, after the origin.
     pub issuer_path: &'static str,
     /// Its endpoints.
     pub paths: Paths,
-    /// What its ID tokens hold.
+    /// The claims of its ID tokens.
     pub id_token: IdTokenHabits,
-    /// Whether userinfo says more than `sub`.
+    /// Whether UserInfo returns more than `sub`.
     pub userinfo_has_profile: bool,
-    /// Whether userinfo and ID tokens say `email_verified`.
+    /// Whether UserInfo and ID tokens have `email_verified`.
     pub says_email_verified: bool,
-    /// Whether `max_age` of a request counts.
+    /// Whether `max_age` in a request is honoured.
     pub honours_max_age: bool,
-    /// Whether metadata says that PKCE is understood. It is understood either way.
+    /// Whether the metadata announces PKCE. It is supported in any case.
     pub announces_pkce: bool,
-    /// Whether each published key says for which issuer it signs.
+    /// Whether each published key names the issuer for which it signs.
     pub keys_name_issuer: bool,
-    /// Whether a client assertion may be meant for the issuer; for the token endpoint it always may.
+    /// Whether the audience of a client assertion may be the issuer; it may always be the token endpoint.
     pub issuer_as_assertion_audience: bool,
     /// Whether a sign-out without `id_token_hint` is refused.
     pub logout_needs_hint: bool,
@@ -72,18 +73,18 @@ pub struct Habits {
 /// How a vendor writes tenants. Paths begin with the tenant's id or one of the aliases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tenancy {
-    /// Names that stand for any tenant: their metadata has `{tenantid}` in the issuer, literally.
+    /// Names that stand for any tenant. Their metadata has the literal `{tenantid}` in the issuer.
     pub aliases: &'static [&'static str],
-    /// The tenant's id unless the directory says otherwise.
+    /// The tenant's id, unless the directory names another one.
     pub example: &'static str,
 }
 
-/// Paths below the origin, `{tenantid}` standing for the tenant.
+/// Paths below the origin, in which `{tenantid}` stands for the tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paths {
     /// Authorization endpoint.
     pub authorize: &'static str,
-    /// Where the provider's own sign-in page posts to.
+    /// The address to which the identity provider's own sign-in page posts.
     pub sign_in: &'static str,
     /// Token endpoint.
     pub token: &'static str,
@@ -91,15 +92,15 @@ pub struct Paths {
     pub userinfo: &'static str,
     /// Published keys.
     pub keys: &'static str,
-    /// End-session endpoint, of those who have one.
+    /// End-session endpoint, if there is one.
     pub logout: Option<&'static str>,
 }
 
-/// What is in an ID token besides what every one must have.
+/// The claims of an ID token beside the required ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "a table of habits that do not depend on each other")]
 pub struct IdTokenHabits {
-    /// Whether it holds what the scopes ask for; a thin one leaves that to userinfo.
+    /// Whether it has the claims that the scopes ask for; otherwise only UserInfo has them.
     pub profile: bool,
     /// Whether it has `auth_time` and `amr`.
     pub authentication: bool,
@@ -107,7 +108,7 @@ pub struct IdTokenHabits {
     pub session: bool,
     /// Whether it has `at_hash`.
     pub at_hash: bool,
-    /// Whether it has `hd`, the domain of the person's organization.
+    /// Whether it has `hd`, the domain of the user's organization.
     pub hosted_domain: bool,
     /// Whether it has `upn` and `unique_name`.
     pub principal_names: bool,
@@ -115,7 +116,7 @@ pub struct IdTokenHabits {
     pub directory_ids: bool,
 }
 
-/// An ID token with nothing but what every one must have.
+/// An ID token with the required claims only.
 const BARE: IdTokenHabits = IdTokenHabits {
     profile: false,
     authentication: false,

@@ -7,8 +7,8 @@ use crate::flows::evidence::{Event, Named};
 use crate::flows::interaction::sign_in_event;
 use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{PublicCode, Reason, Wait, refused};
-use crate::model::{Clock, Flow, Timestamp};
-use crate::policy::guesses::{Scope, Verdict, decide};
+use crate::model::{Clock, Flow};
+use crate::policy::guesses::{CounterState, Scope, Verdict, decide};
 use crate::store::guesses::{GuessCount, find_guesses, reserve_guess};
 use crate::store::{Database, StoreError};
 
@@ -16,12 +16,10 @@ use crate::store::{Database, StoreError};
 /// succeeds.
 const FAILURE_ATTEMPTS: usize = 256;
 
-/// The state of a counter: failures, until when nothing more is checked, and when it changed last.
-pub(super) type Seen = (i64, Timestamp, Timestamp);
-
 /// The state of a counter, as it was read.
-pub(super) const fn as_seen(count: GuessCount) -> Seen {
-    (count.failures, count.blocked_until, count.updated_at)
+pub(super) const fn as_seen(count: GuessCount) -> CounterState {
+    let GuessCount { failures, blocked_until, updated_at: changed_at } = count;
+    CounterState { failures, blocked_until, changed_at }
 }
 
 /// Counts a failure, and gives the state of the counter afterwards. While it blocks, further failures change nothing.
@@ -30,7 +28,7 @@ pub(super) async fn count_failure(
     clock: &dyn Clock,
     scope: Scope,
     subject: &str,
-) -> Result<Option<Seen>, StoreError> {
+) -> Result<Option<CounterState>, StoreError> {
     for _ in 0..FAILURE_ATTEMPTS {
         let now = clock.now();
         let mut tx = database.write().await?;
@@ -40,7 +38,7 @@ pub(super) async fn count_failure(
         let next = GuessCount { failures, blocked_until, updated_at: now };
         if reserve_guess(&mut tx, scope.as_str(), subject, seen, next).await? {
             tx.commit().await?;
-            return Ok(Some((failures, blocked_until, now)));
+            return Ok(Some(as_seen(next)));
         }
     }
     Err(StoreError::Unavailable("too many failures are counted at once"))

@@ -1,8 +1,8 @@
-//! What runs by itself, beside the requests.
+//! The work that runs by itself, beside the requests.
 //!
-//! * Jobs of the durable queue: a use case of `flows` leaves them in its own transaction, and a worker here does them
-//!   afterwards, once or more, on whichever node is first. One file each: [`send_mail`].
-//! * [`periodic`]: what each node does every so often.
+//! * Jobs of the durable queue: a use case of `flows` adds them in its own transaction, and a worker here runs them
+//!   afterwards, once or more, on the first node that claims them. Each kind has one file: [`send_mail`].
+//! * [`periodic`]: what each node does at regular intervals.
 
 pub mod periodic;
 pub mod send_mail;
@@ -16,7 +16,7 @@ use crate::flows::Broker;
 use send_mail::SendMail;
 use worker::Worker;
 
-/// Starts everything; it ends when the set is dropped.
+/// Starts all of it. It ends when the set is dropped.
 pub fn start(broker: &Arc<Broker>) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
     periodic::start(broker, &mut jobs);

@@ -1,4 +1,4 @@
-//! What each node does every so often. Each task is a loop that logs its failures and goes on.
+//! The work of each node at regular intervals. Each task is a loop that logs its failures and continues.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,28 +11,28 @@ use crate::flows::Broker;
 use crate::flows::housekeeping::ChangeReader;
 use crate::model::Caller;
 
-/// How often other nodes' changes are read.
+/// How often this node reads the changes of other nodes.
 const READ_CHANGES: Duration = Duration::from_secs(1);
 
 /// How often keys move from one stage to the next.
 const MOVE_KEYS: Duration = Duration::from_secs(15);
 
-/// How often the jobs that wait are counted, for the operator's metrics.
+/// How often the waiting jobs are counted, for the operator's metrics.
 const MEASURE_QUEUE: Duration = Duration::from_secs(15);
 
 /// How often refusals that were counted in memory are written.
 const WRITE_REFUSALS: Duration = Duration::from_secs(1);
 
-/// How often what has expired is removed.
+/// How often expired rows are removed.
 const SWEEP: Duration = Duration::from_mins(1);
 
-/// How often it is asked whether a signing key has had its time.
+/// How often the broker checks whether a signing key must be replaced.
 const ROTATE: Duration = Duration::from_hours(1);
 
 /// How often the broker looks for days of the audit log that are old enough to leave it.
 const EXPORT_AUDIT: Duration = Duration::from_hours(1);
 
-/// How often it is said that a client secret ends soon.
+/// How often the broker warns that a client secret expires soon.
 const WARN: Duration = Duration::from_hours(24);
 
 /// Starts all of them.

@@ -6,7 +6,7 @@ use crate::flows::mail::MailToSend;
 use crate::flows::queue::{ClaimedJob, Failure};
 use crate::store::{StoreError, Tx};
 
-/// Sends a mail that a use case has left. Sent twice, after a crash, it has the same message id.
+/// Sends a mail that a use case has queued. If it is sent twice, after a crash, both copies have the same message id.
 pub struct SendMail;
 
 impl Job for SendMail {

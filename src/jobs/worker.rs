@@ -1,8 +1,8 @@
-//! The worker of the durable queue: it claims the due jobs of one name, runs several at once, and notes what became of
-//! each.
+//! The worker of the durable queue: it claims the due jobs of one name, runs several at once, and records the result
+//! of each.
 //!
-//! A job that hangs holds one of its places, and is cut off at the end of its lease. An organization that has as many jobs
-//! running as its share gets no more until one has ended, so that others always find room.
+//! A job that hangs occupies one place, and is cut off at the end of its lease. An organization that has its full
+//! share of jobs running gets no more until one has ended, so that others always find a place.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,37 +18,38 @@ use crate::flows::queue::{ClaimedJob, Failure, LEASE, Payload};
 use crate::model::OrganizationId;
 use crate::store::{StoreError, Tx};
 
-/// How often a worker looks for jobs that are due.
+/// How often a worker looks for due jobs.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How many jobs a worker claims at once.
 const BATCH: usize = 16;
 
-/// How many jobs of one organization run at once before no more of it are claimed. The last claim may have brought it
-/// nearly a batch more than that.
+/// How many jobs of one organization may run before the worker claims no more of them. The last claim may have added
+/// nearly a batch to that.
 const SHARE: usize = 16;
 
 /// How many jobs a worker runs at once.
 const PLACES: usize = 4 * SHARE;
 
-/// How many jobs write what became of them at once. The rest wait, so that a burst of them leaves the database's connections
-/// to sign-ins.
+/// How many jobs may write their results at once. The others wait, so that a burst of jobs leaves the database's
+/// connections to sign-ins.
 const NOTES: usize = 2;
 
 /// One kind of job.
 pub trait Job: Send + Sync + 'static {
-    /// What it is done with; it also names the job.
+    /// The job's data. It also names the job.
     type Payload: Payload;
 
-    /// Does it. It may be done again after it was done, when the worker died before it could say so; then the second time
-    /// must change nothing.
+    /// Runs the job. It may run again after it has succeeded, if the worker died before it could record that; the
+    /// second run must change nothing.
     fn run(
         &self,
         broker: &Broker,
         payload: &Self::Payload,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// What else is written when a job is given up, in the same transaction. Without a payload it could not be read.
+    /// Writes the further rows of a job that is given up, in the same transaction. `payload` is `None` if it could not
+    /// be read.
     fn given_up(
         &self,
         _broker: &Broker,
@@ -60,7 +61,7 @@ pub trait Job: Send + Sync + 'static {
     }
 }
 
-/// Does the jobs of one name on this node. What is under way when it is dropped is due again after its lease.
+/// Runs the jobs of one name on this node. A job that is under way when this is dropped is due again after its lease.
 pub struct Worker<J> {
     broker: Arc<Broker>,
     job: Arc<J>,
@@ -70,7 +71,7 @@ pub struct Worker<J> {
 }
 
 impl<J: Job> Worker<J> {
-    /// A worker that does nothing yet.
+    /// A worker that has not started yet.
     pub fn new(broker: Arc<Broker>, job: J) -> Self {
         Self {
             broker,
@@ -81,7 +82,7 @@ impl<J: Job> Worker<J> {
         }
     }
 
-    /// Works until it is dropped.
+    /// Runs until it is dropped.
     pub async fn run(mut self) {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -94,7 +95,8 @@ impl<J: Job> Worker<J> {
         }
     }
 
-    /// Waits until it is worth looking for jobs again: for a while, or, where there were more, until there is room.
+    /// Waits until it should look for jobs again: for a while or, if there were more jobs, until there is a free
+    /// place.
     async fn wait(&mut self, ticks: &mut Interval, is_more: bool) {
         while !is_more || self.room() < BATCH {
             tokio::select! {
@@ -108,7 +110,7 @@ impl<J: Job> Worker<J> {
         PLACES.saturating_sub(self.places.len())
     }
 
-    /// Claims jobs that are due, as many as there is room for, and begins them; gives how many.
+    /// Claims due jobs, as many as there are free places, and starts them. Returns how many.
     pub async fn begin_due(&mut self) -> Result<usize, StoreError> {
         let most = self.room().min(BATCH);
         if most == 0 {
@@ -126,7 +128,7 @@ impl<J: Job> Worker<J> {
         Ok(begun)
     }
 
-    /// The organizations whose share is used up; `None` is the deployment itself.
+    /// The organizations that have their full share of jobs; `None` stands for the deployment itself.
     fn full(&self) -> Vec<Option<OrganizationId>> {
         let mut shares: HashMap<Option<OrganizationId>, usize> = HashMap::new();
         for organization in self.places.values() {
@@ -139,7 +141,7 @@ impl<J: Job> Worker<J> {
             .collect()
     }
 
-    /// Waits until a job has ended; `false` at once when none runs.
+    /// Waits until a job has ended. `false` at once if none is running.
     pub async fn next_end(&mut self) -> bool {
         let Some(ended) = self.running.join_next_with_id().await else { return false };
         let id = match &ended {
@@ -147,15 +149,15 @@ impl<J: Job> Worker<J> {
             Err(error) => error.id(),
         };
         if let Err(error) = ended {
-            // Its lease ends, and it is tried again.
-            tracing::error!(job = J::Payload::NAME, %error, "a job panicked");
+            // Its lease ends, and it is attempted again.
+            tracing::error!(job = J::Payload::NAME, %error, "a job ended unexpectedly");
         }
         self.places.remove(&id);
         true
     }
 }
 
-/// Runs a job that was claimed, and notes what became of it.
+/// Runs a claimed job, and records its result.
 async fn attempt<J: Job>(broker: &Broker, job: &J, notes: &Semaphore, claimed: &ClaimedJob) {
     let opened = broker.core.queue().open::<J::Payload>(claimed);
     let ran = match &opened {
@@ -168,7 +170,7 @@ async fn attempt<J: Job>(broker: &Broker, job: &J, notes: &Semaphore, claimed: &
         Err(failure) => note_failure(broker, job, claimed, opened.as_ref().ok(), &failure).await,
     };
     if let Err(error) = noted {
-        tracing::warn!(job = J::Payload::NAME, id = %claimed.id(), %error, "the outcome of a job could not be recorded");
+        tracing::warn!(job = J::Payload::NAME, id = %claimed.id(), %error, "the result of a job could not be recorded");
     }
 }
 

@@ -109,7 +109,7 @@ pub enum MailerError {
     Smtp(lettre::transport::smtp::Error),
 }
 
-enum Way {
+enum Channel {
     None,
     File(PathBuf),
     Smtp(Box<AsyncSmtpTransport<Tokio1Executor>>, Duration),
@@ -120,40 +120,40 @@ enum Way {
 pub struct Mailer {
     texts: Texts,
     from: Option<Mailbox>,
-    way: Way,
+    channel: Channel,
 }
 
 impl Mailer {
     /// As configured. Connects nowhere yet.
     pub fn new(settings: &MailerSettings) -> Result<Self, MailerError> {
-        let way = match &settings.transport {
-            Transport::None => Way::None,
-            Transport::File(folder) => Way::File(folder.clone()),
-            Transport::Memory(sent) => Way::Memory(Arc::clone(sent)),
+        let channel = match &settings.transport {
+            Transport::None => Channel::None,
+            Transport::File(folder) => Channel::File(folder.clone()),
+            Transport::Memory(sent) => Channel::Memory(Arc::clone(sent)),
             Transport::Smtp(smtp) => {
                 let transport = smtp_transport(smtp).map_err(MailerError::Smtp)?;
-                Way::Smtp(Box::new(transport), smtp.timeout)
+                Channel::Smtp(Box::new(transport), smtp.timeout)
             }
         };
         let from = match &settings.transport {
             Transport::None => None,
             _ => Some(settings.from.parse().map_err(MailerError::From)?),
         };
-        Ok(Self { texts: Texts::embedded()?, from, way })
+        Ok(Self { texts: Texts::embedded()?, from, channel })
     }
 
     /// Whether mails leave at all.
     pub const fn is_configured(&self) -> bool {
-        !matches!(self.way, Way::None)
+        !matches!(self.channel, Channel::None)
     }
 
     /// Whether mails would leave now: there is a folder, or can be one; the server answers. A sentence that says what was
     /// found.
     pub async fn probe(&self) -> Result<String, String> {
-        match &self.way {
-            Way::None => Ok("not configured".to_owned()),
-            Way::Memory(_) => Ok("kept in memory".to_owned()),
-            Way::File(folder) => match tokio::fs::metadata(folder).await {
+        match &self.channel {
+            Channel::None => Ok("not configured".to_owned()),
+            Channel::Memory(_) => Ok("kept in memory".to_owned()),
+            Channel::File(folder) => match tokio::fs::metadata(folder).await {
                 Ok(found) if found.is_dir() => Ok(format!("one file a mail in {}", folder.display())),
                 Ok(_) => Err(format!("{} is not a folder", folder.display())),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -161,7 +161,7 @@ impl Mailer {
                 }
                 Err(error) => Err(format!("{}: {error}", folder.display())),
             },
-            Way::Smtp(transport, span) => match timeout(*span, transport.test_connection()).await {
+            Channel::Smtp(transport, span) => match timeout(*span, transport.test_connection()).await {
                 Ok(Ok(true)) => Ok("the mail server answers".to_owned()),
                 Ok(Ok(false)) => Err("the mail server is not ready".to_owned()),
                 Ok(Err(error)) => Err(format!("the mail server: {error}")),
@@ -177,21 +177,21 @@ impl Mailer {
         let Some(from) = &self.from else {
             return Err(SendError::Permanent("no way to send mail is configured".to_owned()));
         };
-        if let Way::Memory(sent) = &self.way {
+        if let Channel::Memory(sent) = &self.channel {
             let mail = SentMail { to: letter.to.as_str().to_owned(), mail: rendered };
             sent.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
             return Ok(());
         }
         let envelope = envelope(id, from, letter, rendered, now)?;
-        match &self.way {
-            Way::File(folder) => write_file(folder, id, envelope.formatted()).await,
-            Way::Smtp(transport, span) => match timeout(*span, transport.send(envelope)).await {
+        match &self.channel {
+            Channel::File(folder) => write_file(folder, id, envelope.formatted()).await,
+            Channel::Smtp(transport, span) => match timeout(*span, transport.send(envelope)).await {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(error)) if is_refused_for_good(&error) => Err(SendError::Permanent(status(&error))),
                 Ok(Err(error)) => Err(SendError::Passing(status(&error))),
                 Err(_) => Err(SendError::Passing(TOO_SLOW.to_owned())),
             },
-            Way::None | Way::Memory(_) => Ok(()),
+            Channel::None | Channel::Memory(_) => Ok(()),
         }
     }
 }
@@ -356,15 +356,15 @@ mod tests {
     #[tokio::test]
     async fn a_folder_that_the_first_mail_makes_is_in_order() {
         let folder = tempfile::tempdir().unwrap();
-        let way = |path: PathBuf| {
+        let mailer_of = |path: PathBuf| {
             let settings = MailerSettings { from: "id@id.test".to_owned(), transport: Transport::File(path) };
             Mailer::new(&settings).unwrap()
         };
-        assert!(way(folder.path().join("mails")).probe().await.is_ok());
-        assert!(way(folder.path().to_owned()).probe().await.is_ok());
+        assert!(mailer_of(folder.path().join("mails")).probe().await.is_ok());
+        assert!(mailer_of(folder.path().to_owned()).probe().await.is_ok());
         std::fs::write(folder.path().join("file"), "").unwrap();
-        assert!(way(folder.path().join("file")).probe().await.is_err());
-        assert!(way(folder.path().join("file/mails")).probe().await.is_err());
+        assert!(mailer_of(folder.path().join("file")).probe().await.is_err());
+        assert!(mailer_of(folder.path().join("file/mails")).probe().await.is_err());
     }
 
     #[test]

@@ -2,17 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::words::words;
+use super::words::word_enum;
 use super::{AccountId, ConnectionId, Email, OrganizationId, ProfileId, Timestamp, Username};
 
-words! {
-    /// What an account may do: in its organization, or, as operator, in the deployment.
+word_enum! {
+    /// A role of an account: in its organization, or as an operator of the deployment.
     Role {
-        /// The one owner.
+        /// The only owner of the organization.
         Owner = "owner",
         /// Manages the organization.
         Administrator = "administrator",
-        /// Belongs to it.
+        /// Belongs to the organization.
         Member = "member",
         /// Reads its audit log.
         Auditor = "auditor",
@@ -21,13 +21,13 @@ words! {
     }
 }
 
-/// The most profiles that one account ever has.
+/// The most profiles that one account may have.
 pub const MAX_PROFILES: i64 = 25;
 
-/// How many of an account's last passwords are remembered, the present one among them.
+/// How many of an account's last passwords are remembered, including the present one.
 pub const REMEMBERED_PASSWORDS: i64 = 3;
 
-/// One person's record.
+/// The record of one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// Stable id.
@@ -38,26 +38,26 @@ pub struct Account {
     pub username: Option<Username>,
     /// Email address, if known.
     pub email: Option<Email>,
-    /// Whether the address was proven when it was last said. Of one that a provider asserts, whether it still counts is
-    /// decided anew (`policy::email`).
+    /// Whether the address was proven when it was last set. If an identity provider asserts it, `policy::email`
+    /// decides each time whether it still counts.
     pub email_verified: bool,
-    /// The connection whose provider asserts the address; `None` where the operator declared it.
+    /// The connection whose identity provider asserts the address; `None` if the operator declared it.
     pub email_from: Option<ConnectionId>,
-    /// Name, phone.
+    /// Name and phone number.
     pub contact: Contact,
-    /// Roles in the organization; of an unattached account [`Role::Operator`] or none.
+    /// Roles in the organization. An unattached account has [`Role::Operator`] or none.
     pub roles: Vec<Role>,
-    /// A disabled account signs in nowhere.
+    /// A disabled account cannot sign in.
     pub enabled: bool,
     /// Whether it keeps its password while the organization's local sign-in is `break_glass`.
     pub break_glass: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When its data last changed.
     pub updated_at: Timestamp,
 }
 
-/// How a person is called and reached.
+/// The name and phone number of a user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
     /// Full name (`name`).
@@ -77,20 +77,20 @@ pub struct Profile {
     pub id: ProfileId,
     /// The account that it signs in to.
     pub account: AccountId,
-    /// What proves it.
+    /// The kind of its proof.
     pub kind: ProfileKind,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it last signed somebody in.
+    /// When a user last signed in with it.
     pub last_used_at: Option<Timestamp>,
 }
 
-/// What proves a profile.
+/// The kind of proof for a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProfileKind {
     /// Username and password.
     Local,
-    /// A subject at an identity provider, as one connection reaches it.
+    /// A subject at the identity provider of one connection.
     External {
         /// The connection.
         connection: ConnectionId,

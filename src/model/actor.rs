@@ -1,16 +1,16 @@
-//! Whose doing something was, as the audit log names it.
+//! Actors: the users and operators whom the audit log names.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{AccountId, IdError};
 
-/// Who did something that was recorded.
+/// The user or operator who performed a recorded action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Actor {
-    /// A person, by account.
+    /// A user, by account.
     Account(AccountId),
-    /// Whoever runs the deployment's commands.
+    /// The operator who runs the deployment's commands.
     Operator,
 }
 

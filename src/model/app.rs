@@ -5,23 +5,23 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::id::is_like_an_id;
-use super::words::words;
+use super::words::word_enum;
 use super::{AppId, Handle, OrganizationId, SigningAlg, Timestamp};
 
-words! {
-    /// How an app proves itself (RFC 7591, section 2, `token_endpoint_auth_method`).
+word_enum! {
+    /// How an app authenticates (RFC 7591, section 2, `token_endpoint_auth_method`).
     AppAuthMethod {
         /// HTTP Basic.
         ClientSecretBasic = "client_secret_basic",
-        /// In the form.
+        /// In the body of the form.
         ClientSecretPost = "client_secret_post",
-        /// A public app.
+        /// Not at all: a public app.
         None = "none",
     }
 }
 
-words! {
-    /// What an app may ask the token endpoint for.
+word_enum! {
+    /// The grants that an app may use at the token endpoint.
     GrantType {
         /// RFC 6749, section 4.1.
         AuthorizationCode = "authorization_code",
@@ -32,27 +32,27 @@ words! {
     }
 }
 
-words! {
+word_enum! {
     /// Where the app runs (`OpenID` Connect Registration 1.0, section 2).
     ApplicationType {
         /// In a browser or on a server.
         Web = "web",
-        /// On the person's device.
+        /// On the user's device.
         Native = "native",
     }
 }
 
-words! {
-    /// Whether people are asked before an app learns about them.
+word_enum! {
+    /// Whether users must consent before an app learns about them.
     ConsentMode {
-        /// The organization has consented for its people.
+        /// The organization has consented for its users.
         Implicit = "implicit",
-        /// Each person is asked.
+        /// Each user is asked.
         Explicit = "explicit",
     }
 }
 
-/// Whose accounts may use an app.
+/// The accounts that may use an app.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Audience {
     /// Those of the app's own organization.
@@ -73,22 +73,22 @@ pub struct App {
     pub organization: OrganizationId,
     /// OAuth client id, unique in the deployment.
     pub client_id: String,
-    /// Name for people.
+    /// The name that users see.
     pub name: String,
-    /// A disabled app gets nothing.
+    /// A disabled app gets no tokens.
     pub enabled: bool,
-    /// SHA-256 of each valid client secret, base64url: two at most, for rotation. None: a public app.
+    /// SHA-256 of each valid client secret, base64url: two at most, for rotation. A public app has none.
     pub secret_hashes: Vec<String>,
     /// Everything else.
     pub settings: AppSettings,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
 impl App {
-    /// Whether a text has the form of a client id: 1 to 255 visible ASCII characters (RFC 6749, appendix A.1), and not the
-    /// form of an id of ours. In a token for an app itself the client id is the `sub`, and no app must be taken for a
-    /// person.
+    /// Whether a text has the form of a client id: 1 to 255 visible ASCII characters (RFC 6749, appendix A.1), and not
+    /// the form of one of the broker's ids. A token for an app itself has the client id as its `sub`, and an app must
+    /// not be mistaken for a user.
     pub fn is_client_id(text: &str) -> bool {
         (1..=255).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_graphic())
@@ -100,59 +100,59 @@ impl App {
         matches!(self.settings.auth_method, AppAuthMethod::None)
     }
 
-    /// Whether the app may use a grant; client credentials come with being confidential.
+    /// Whether the app may use a grant. Every confidential app may use client credentials.
     pub fn may_use(&self, grant: GrantType) -> bool {
         self.settings.grant_types.contains(&grant)
             || (grant == GrantType::ClientCredentials && !self.is_public())
     }
 }
 
-/// How an app talks to the broker and what it gets.
+/// How an app talks to the broker, and what the broker gives it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppSettings {
     /// Client authentication, one method only.
     pub auth_method: AppAuthMethod,
-    /// Where answers may go, compared exactly.
+    /// Where responses may go, compared exactly.
     pub redirect_uris: Vec<String>,
-    /// Where a sign-out may lead back to, compared exactly.
+    /// Where a sign-out may return to, compared exactly.
     pub post_logout_redirect_uris: Vec<String>,
-    /// Where the app begins: for "Start again at …" and provider-initiated sign-ins.
+    /// Where the app starts: for "Start again at …" and sign-ins that begin at the identity provider.
     pub home_uri: Option<String>,
-    /// What the app may ask for.
+    /// The grants that the app may use.
     pub grant_types: Vec<GrantType>,
     /// Where it runs.
     pub application_type: ApplicationType,
     /// Whether a request without PKCE is refused (RFC 7636).
     pub require_pkce: bool,
-    /// Whether people are asked.
+    /// Whether users are asked to consent.
     pub consent: ConsentMode,
-    /// The scopes that it may ask for.
+    /// The scopes that the app may ask for.
     pub scopes: Vec<String>,
     /// The resources that its access tokens may be for (RFC 8707).
     #[serde(default)]
     pub resources: Vec<String>,
-    /// Whose accounts may use it.
+    /// The accounts that may use it.
     pub audience: Audience,
-    /// Handles of the connections through which people must sign in; empty allows all, and passwords.
+    /// Handles of the connections through which users must sign in. Empty allows every connection, and passwords.
     pub connections: Vec<Handle>,
     /// Algorithm of its ID tokens.
     pub id_token_alg: SigningAlg,
     /// Algorithm of its access tokens.
     pub access_token_alg: SigningAlg,
-    /// How long a code lives, 60 s at most; here and below, `None` is what the deployment says.
+    /// How long a code lives, 60 s at most. Here and below, `None` is the deployment's setting.
     pub code_lifetime: Option<Duration>,
     /// How long an access token lives.
     pub access_token_lifetime: Option<Duration>,
     /// How long an ID token lives.
     pub id_token_lifetime: Option<Duration>,
-    /// How long a refresh token lives without use.
+    /// How long an unused refresh token lives.
     pub refresh_token_lifetime: Option<Duration>,
     /// Whether an unproven email goes into tokens, with `email_verified: false`.
     pub unproven_email: bool,
 }
 
 impl AppSettings {
-    /// What an app gets that says nothing else.
+    /// The settings of an app that configures only its authentication.
     pub fn for_auth(auth_method: AppAuthMethod) -> Self {
         Self {
             auth_method,

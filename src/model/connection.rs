@@ -5,26 +5,26 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::words::words;
+use super::words::word_enum;
 use super::{ConnectionId, Handle, OrganizationId, OwnedDomain, SigningAlg, Timestamp};
 
 /// What stands in an issuer for the tenant, where an identity provider serves several under one template (Entra ID).
 pub const TENANT: &str = "{tenantid}";
 
-words! {
-    /// How the broker proves itself at the provider's token endpoint.
+word_enum! {
+    /// How the broker authenticates at the identity provider's token endpoint.
     UpstreamAuth {
         /// HTTP Basic (RFC 6749, section 2.3.1).
         ClientSecretBasic = "client_secret_basic",
-        /// In the form.
+        /// In the body of the form.
         ClientSecretPost = "client_secret_post",
-        /// A JWT signed by a key of the broker's (RFC 7523).
+        /// A JWT signed by one of the broker's keys (RFC 7523).
         PrivateKeyJwt = "private_key_jwt",
     }
 }
 
-words! {
-    /// What an assertion of [`UpstreamAuth::PrivateKeyJwt`] has as `aud`.
+word_enum! {
+    /// The `aud` of an assertion of [`UpstreamAuth::PrivateKeyJwt`].
     AssertionAudience {
         /// The issuer.
         Issuer = "issuer",
@@ -33,40 +33,40 @@ words! {
     }
 }
 
-words! {
+word_enum! {
     /// When an email of this connection counts as proven.
     EmailTrust {
-        /// When the provider says `email_verified: true`.
+        /// When the identity provider says `email_verified: true`.
         Claim = "claim",
-        /// When the provider does not say that it is unproven.
+        /// When the identity provider does not say that it is unproven.
         Authoritative = "authoritative",
     }
 }
 
-words! {
-    /// How a fresh sign-in is recognized where the provider sends no `auth_time`.
+word_enum! {
+    /// How a fresh sign-in is recognized when the identity provider sends no `auth_time`.
     Freshness {
-        /// By `auth_time`, or `iat` where the vendor honours `prompt=login`.
+        /// By `auth_time`, or by `iat` if the vendor honours `prompt=login`.
         AuthTime = "auth_time",
-        /// By the round trip alone: a waiver.
+        /// By the time of the upstream request alone. This needs a waiver.
         RoundTrip = "round_trip",
     }
 }
 
-words! {
-    /// How the provider's second factor counts.
+word_enum! {
+    /// When a second factor at the identity provider counts.
     UpstreamMfa {
-        /// By `amr` and `acr`.
+        /// When `amr` or `acr` says so.
         Claim = "claim",
-        /// By the administrator's word.
+        /// Always, because the administrator attests to it.
         Attested = "attested",
     }
 }
 
-words! {
-    /// Whether a sign-out goes on to the provider.
+word_enum! {
+    /// Whether a sign-out continues at the identity provider.
     UpstreamLogout {
-        /// The person is asked.
+        /// The user is asked.
         Ask = "ask",
         /// Always.
         Always = "always",
@@ -75,8 +75,8 @@ words! {
     }
 }
 
-words! {
-    /// Vendors whose habits are known: a name for a set of defaults, which every setting overrides.
+word_enum! {
+    /// Vendors whose behaviour is known: a name for a set of defaults. Every setting overrides its default.
     Vendor {
         /// Follows the standards.
         Generic = "generic",
@@ -104,17 +104,17 @@ pub struct Connection {
     pub organization: OrganizationId,
     /// Short name, unique in the organization.
     pub handle: Handle,
-    /// Name for people: "Sign in with …".
+    /// The name that users see: "Sign in with …".
     pub name: String,
-    /// Whether it signs anybody in.
+    /// Whether users can sign in through it.
     pub enabled: bool,
-    /// The issuer, byte for byte as its metadata and tokens say; may hold `{tenantid}`.
+    /// The issuer, byte for byte as in its metadata and tokens. It may contain `{tenantid}`.
     pub issuer: String,
-    /// The broker's client id there.
+    /// The broker's client id at the identity provider.
     pub client_id: String,
     /// Everything else.
     pub settings: ConnectionSettings,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
@@ -156,87 +156,88 @@ fn is_tenant(text: &str) -> bool {
 /// What a connection asks, trusts and demands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionSettings {
-    /// Whose habits are assumed.
+    /// The vendor, whose defaults apply.
     pub vendor: Vendor,
-    /// Where the metadata is, when it does not derive from the issuer.
+    /// Where the metadata is, if its address does not derive from the issuer.
     pub discovery_url: Option<String>,
-    /// Client authentication; `None` is the first that metadata offers and the credential fits.
+    /// Client authentication. `None` chooses the first method that the metadata offers and the credential fits.
     pub auth: Option<UpstreamAuth>,
     /// `aud` of a client assertion.
     pub assertion_audience: AssertionAudience,
-    /// Scopes that are asked.
+    /// The scopes that the broker requests.
     pub scopes: Vec<String>,
-    /// Ask userinfo even when the ID token has everything.
+    /// Whether to call the UserInfo endpoint even if the ID token has every claim.
     pub always_userinfo: bool,
-    /// A first sign-in makes an account.
+    /// Whether a first sign-in creates an account.
     pub new_accounts: bool,
     /// The only algorithm that ID tokens may have.
     pub id_token_alg: SigningAlg,
-    /// Further audiences that an ID token may have beside the client id.
+    /// Audiences that an ID token may have beside the client id.
     pub trusted_audiences: Vec<String>,
     /// Claims that must have one of these values (`hd`, `tid`).
     pub required_claims: BTreeMap<String, Vec<String>>,
-    /// Tenants that may stand for `{tenantid}` in the issuer.
+    /// Tenants that may take the place of `{tenantid}` in the issuer.
     pub tenants: Vec<String>,
     /// When an email counts as proven.
     pub email_trust: EmailTrust,
-    /// Which claim holds what.
+    /// Which claim carries which value.
     pub claims: ClaimMapping,
-    /// What the provider understands in an authorization request.
+    /// The parts of an authorization request that the identity provider understands.
     pub capabilities: Capabilities,
-    /// An app's `acr` value to the provider's.
+    /// For each `acr` value of an app, the identity provider's own.
     pub acr_values: BTreeMap<String, String>,
     /// How a fresh sign-in is recognized.
     pub freshness: Freshness,
-    /// How the provider's second factor counts.
+    /// When a second factor at the identity provider counts.
     pub mfa: UpstreamMfa,
-    /// Whether a sign-out goes on to the provider.
+    /// Whether a sign-out continues at the identity provider.
     pub upstream_logout: UpstreamLogout,
-    /// Relaxations: each a name with the time at which it ends.
+    /// Relaxations of the checks, each with the time at which it ends.
     pub waivers: BTreeMap<Waiver, Timestamp>,
-    /// Claims of the ID token whose values are kept with a profile at each sign-in, so that a connection which replaces
-    /// this one can recognize the person by them.
+    /// Claims of the ID token whose values are recorded with a profile at each sign-in. A connection that replaces
+    /// this one can then identify the user by them.
     #[serde(default)]
     pub kept_claims: Vec<String>,
     /// Which connection this one replaces, and until when.
     #[serde(default)]
     pub replaces: Option<Replacement>,
-    /// Domains for whose addresses the provider speaks although they do not route to this connection.
+    /// Domains whose addresses the identity provider vouches for although they do not route to this connection.
     #[serde(default)]
     pub trusted_email_domains: Vec<OwnedDomain>,
 }
 
-/// The provider that serves many organizations under one issuer without a tenant in it.
+/// An identity provider that serves many organizations under one issuer without a tenant in it.
 const GOOGLE: &str = "https://accounts.google.com";
 
-/// Whether many organizations share an issuer, so that the issuer alone does not tell whose people it signs in.
+/// Whether many organizations share an issuer, so that the issuer alone does not say whose users it signs in.
 pub fn is_shared_issuer(issuer: &str) -> bool {
     issuer.contains(TENANT)
         || issuer.trim_end_matches('/') == GOOGLE
         || issuer.split('/').any(|part| matches!(part, "common" | "organizations" | "consumers"))
 }
 
-/// That a connection takes the place of another one of its organization: whoever comes through it for the first time is
-/// recognized by a claim that both identity providers know.
+/// A connection replaces another one of its organization: a user who first signs in through it is identified by a
+/// claim that both identity providers know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replacement {
     /// The connection that is replaced.
     pub connection: ConnectionId,
-    /// The claim of the new provider's ID token.
+    /// The claim of the new identity provider's ID token.
     pub claim: String,
-    /// The claim of the old provider's which has the same value: `sub`, or one of its connection's `kept_claims`.
+    /// The claim of the old identity provider with the same value: `sub`, or one of the `kept_claims` of its
+    /// connection.
     pub old_claim: String,
-    /// When it was declared first.
+    /// When it was first declared.
     pub since: Timestamp,
     /// When it ends.
     pub until: Timestamp,
 }
 
-/// How long after its beginning a [`Replacement`] may end.
+/// The longest time that a [`Replacement`] may last.
 pub const REPLACEMENT_WINDOW: Duration = Duration::from_hours(30 * 24);
 
-words! {
-    /// A relaxation of the strict checks that an administrator may grant until a date.
+word_enum! {
+    /// A relaxation of the strict checks, which an administrator may grant until a date.
     Waiver {
         /// `email_verified` may be the string `"true"`.
         StringEmailVerified = "string_email_verified",
@@ -245,7 +246,7 @@ words! {
     }
 }
 
-/// Which claim of the provider holds what.
+/// Which claim of the identity provider carries which value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimMapping {
     /// Email address.
@@ -260,9 +261,9 @@ pub struct ClaimMapping {
     pub family_name: String,
     /// Phone number.
     pub phone: String,
-    /// Groups, as array, string or comma-separated list; `None` reads none.
+    /// Groups, as an array, a string or a comma-separated list. `None` reads no groups.
     pub groups: Option<String>,
-    /// Claims without which nobody signs in.
+    /// Claims without which a sign-in is refused.
     pub required: Vec<String>,
 }
 
@@ -281,21 +282,21 @@ impl Default for ClaimMapping {
     }
 }
 
-/// What a provider understands in an authorization request.
+/// The parts of an authorization request that an identity provider understands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
-    /// The `prompt` values that are passed on; of `login`, `select_account`.
+    /// The `prompt` values that are passed on, out of `login` and `select_account`.
     pub prompts: Vec<String>,
     /// Whether `max_age` is passed on.
     pub max_age: bool,
     /// Whether `login_hint` is passed on.
     pub login_hint: bool,
-    /// Whether `prompt=login` is known to force a new sign-in, so that `iat` proves its time.
+    /// Whether `prompt=login` is known to force a new sign-in, so that `iat` proves when it took place.
     pub honours_prompt_login: bool,
 }
 
 impl Capabilities {
-    /// What a provider that follows the standards understands.
+    /// The capabilities of an identity provider that follows the standards.
     pub fn standard() -> Self {
         Self {
             prompts: vec!["login".to_owned(), "select_account".to_owned()],
@@ -307,7 +308,7 @@ impl Capabilities {
 }
 
 impl ConnectionSettings {
-    /// The defaults for a vendor: the table of known habits.
+    /// The defaults for a vendor, from its known behaviour.
     pub fn for_vendor(vendor: Vendor) -> Self {
         let mut settings = Self {
             vendor,
@@ -355,8 +356,8 @@ impl ConnectionSettings {
         settings
     }
 
-    /// Whether everybody whom the provider signs in belongs to one tenant of it, so that the administrator of that tenant
-    /// alone speaks for them. Only then may the connection be [`EmailTrust::Authoritative`].
+    /// Whether every user whom the identity provider signs in belongs to one tenant of it, so that the administrator
+    /// of that tenant alone vouches for them. Only then may the connection be [`EmailTrust::Authoritative`].
     pub fn is_of_one_tenant(&self, issuer: &str) -> bool {
         let one =
             |values: &[String]| values.first().is_some_and(|first| values.iter().all(|value| value == first));

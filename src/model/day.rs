@@ -1,4 +1,4 @@
-//! A day of the calendar, in UTC.
+//! A calendar day, in UTC.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub struct Day(i64);
 const MICROS: i64 = 86_400_000_000;
 
 impl Day {
-    /// The day in which a point in time lies.
+    /// The day that contains a point in time.
     pub const fn of(time: Timestamp) -> Self {
         Self(time.unix_micros().div_euclid(MICROS))
     }

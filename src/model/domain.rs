@@ -1,4 +1,4 @@
-//! DNS names: one canonical spelling, and what may be owned.
+//! DNS names: one canonical spelling, and which of them an organization may own.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,10 +6,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a text is no domain name that an organization may own or an email may have.
+/// Why a text is not a domain name that an organization may own or an email may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DomainError {
-    /// Not a DNS name (UTS 46 processing failed, or it ends with a dot, or is too long).
+    /// Not a DNS name: UTS 46 processing failed, or it ends with a dot, or it is too long.
     #[error("this is not a domain name; write it like `example.com`, without a trailing dot")]
     Malformed,
     /// An IP address.
@@ -18,10 +18,10 @@ pub enum DomainError {
     /// Only one label.
     #[error("a domain name has at least two labels, like `example.com`")]
     SingleLabel,
-    /// A name below which the public registers names.
+    /// A public suffix: the public registers names below it.
     #[error("names below this one are registered by the public, so nobody can own it")]
     PublicSuffix,
-    /// A mail provider that serves everybody.
+    /// A mail provider that is open to everyone.
     #[error("this domain belongs to a mail service that is open to everybody, so no organization can own it")]
     ConsumerMail,
 }
@@ -37,7 +37,7 @@ impl DomainName {
         &self.0
     }
 
-    /// The name without its first label, when two labels or more remain.
+    /// The name without its first label, if at least two labels remain.
     pub fn parent(&self) -> Option<Self> {
         let (_, rest) = self.0.split_once('.')?;
         rest.contains('.').then(|| Self(rest.to_owned()))
@@ -92,8 +92,8 @@ impl From<DomainName> for String {
     }
 }
 
-/// What an organization owns: one name, or (`*.example.com`) every name below one. Public suffixes and consumer
-/// mail domains are no such thing.
+/// A domain that an organization owns: one name, or (`*.example.com`) every name below one. It cannot be a public
+/// suffix or a consumer mail domain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct OwnedDomain {
@@ -119,7 +119,7 @@ impl OwnedDomain {
         candidates
     }
 
-    /// The texts under which this name could be registered, or a wildcard that covers all of it, most specific first.
+    /// The texts under which this name, or a wildcard that covers all of it, could be registered, most specific first.
     pub fn covering(&self) -> Vec<String> {
         let candidates = Self::candidates(&self.name);
         if self.wildcard {
@@ -129,7 +129,7 @@ impl OwnedDomain {
         }
     }
 
-    /// Whether `name` falls under what is owned.
+    /// Whether `name` belongs to it.
     pub fn covers(&self, name: &DomainName) -> bool {
         if !self.wildcard {
             return *name == self.name;
@@ -179,7 +179,7 @@ impl From<OwnedDomain> for String {
     }
 }
 
-/// Mail services that give an address to anybody who asks.
+/// Mail services that give an address to anyone who asks.
 const CONSUMER_MAIL: [&str; 40] = [
     "aol.com",
     "arcor.de",
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_domain_is_refused_with_its_reason() {
+    fn a_text_that_is_not_a_domain_is_refused_with_its_reason() {
         use DomainError::{IpLiteral, Malformed, SingleLabel};
         for (text, error) in [
             ("127.0.0.1", IpLiteral),
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn public_suffixes_and_consumer_mail_belong_to_nobody() {
+    fn no_organization_owns_public_suffixes_or_consumer_mail() {
         assert_eq!("co.uk".parse::<OwnedDomain>(), Err(DomainError::PublicSuffix));
         assert_eq!("*.co.uk".parse::<OwnedDomain>(), Err(DomainError::PublicSuffix));
         assert_eq!("Gmail.com".parse::<OwnedDomain>(), Err(DomainError::ConsumerMail));

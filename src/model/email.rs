@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::DomainName;
 
-/// A text that is no email address which the broker accepts.
+/// The text is not an email address that the broker accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this is not an email address; write it like `name@example.com`")]
 pub struct EmailError;
@@ -56,8 +56,8 @@ impl FromStr for Email {
     }
 }
 
-/// RFC 5321's `Dot-string` with the non-ASCII letters of RFC 6531. What begins an encoded word (RFC 2047) is refused:
-/// software on the way would read another address in it.
+/// Whether a local part is a `Dot-string` of RFC 5321, with the non-ASCII letters of RFC 6531. The start of an encoded
+/// word (RFC 2047) is refused: mail software could read another address in it.
 fn is_plain_local_part(local: &str) -> bool {
     let atext = |c: char| {
         c.is_ascii_alphanumeric()

@@ -1,6 +1,6 @@
 //! Identifiers: `UUIDv7` (RFC 9562, section 5.7), written as a type prefix and 32 hexadecimal digits.
 //!
-//! The prefix keeps an id of one kind from being read as another; the time order keeps index pages warm.
+//! The prefix keeps an id of one kind from being read as another. The order by time keeps index pages warm.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Random, Timestamp};
 
-/// A text that is no id of the expected kind.
+/// The text is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected an id of the form {prefix}_ and 32 hexadecimal digits")]
 pub struct IdError {
@@ -36,13 +36,13 @@ fn generate(now: Timestamp, random: &dyn Random) -> Uuid {
 }
 
 /// Numbers the ids that one node makes, so that they sort in the order in which they were made, even within one
-/// millisecond and when the clock steps back (RFC 9562, section 6.2, method 1: a counter in `rand_a`).
+/// millisecond and after the clock was set back (RFC 9562, section 6.2, method 1: a counter in `rand_a`).
 #[derive(Debug, Default)]
 pub struct IdSequence(AtomicU64);
 
 impl IdSequence {
-    /// Milliseconds since 1970 (48 bits) and the counter (12 bits), greater than every earlier answer. More than
-    /// 4,096 ids in one millisecond borrow from the next.
+    /// Milliseconds since 1970 (48 bits) and the counter (12 bits). The result is greater than every earlier one. More
+    /// than 4,096 ids in one millisecond use the next millisecond.
     fn next(&self, now: Timestamp) -> u64 {
         let floor = now.unix_millis() << 12;
         let previous = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
@@ -52,7 +52,7 @@ impl IdSequence {
     }
 }
 
-/// Whether a text has the form of an id of any kind, in either case: such a text must never name something that is not
+/// Whether a text has the form of an id of any kind, in upper or lower case. Such a text must never name anything but
 /// that id.
 pub fn is_like_an_id(text: &str) -> bool {
     let Some((prefix, digits)) = text.split_once('_') else { return false };
@@ -86,7 +86,7 @@ macro_rules! id {
                 Self(generate(now, random))
             }
 
-            /// The id whose 16 bytes these are; used where ids travel sealed.
+            /// The id with these 16 bytes, for places where ids travel sealed.
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Uuid::from_bytes(bytes))
             }
@@ -147,13 +147,13 @@ ids! {
     SessionId, "ses";
     /// One attempt of one browser to get from an app's request to a code.
     FlowId, "flo";
-    /// What an app was given for an account: the family of a code and its tokens.
+    /// A grant to an app for an account: the family of a code and its tokens.
     GrantId, "gra";
     /// A signing key; its text is the `kid`.
     KeyId, "key";
     /// One record of the audit log.
     AuditId, "aud";
-    /// A mail that is sent to somebody.
+    /// A mail to one recipient.
     MailId, "mai";
     /// One entry of the link ledger.
     LedgerId, "led";
@@ -162,12 +162,12 @@ ids! {
 }
 
 impl AuditId {
-    /// What sorts before every id that is made at `time` or later, and after every id from before its millisecond.
+    /// An id that sorts before every id made at `time` or later, and after every id made before that millisecond.
     pub fn first_at(time: Timestamp) -> Self {
         Self(Uuid::from_u128(u128::from(time.unix_millis()) << 80))
     }
 
-    /// The time in the id: the one at which its record was written or, where the clock had gone back, a later one.
+    /// The time in the id: when its record was written, or later if the clock had been set back.
     pub fn time(self) -> Timestamp {
         let millis = self.0.as_u128() >> 80;
         Timestamp::from_unix_micros(i64::try_from(millis * 1_000).unwrap_or(i64::MAX))

@@ -1,12 +1,12 @@
-//! Interactions: whatever keeps one person here for more than one page, from the first thing that they prove to where
-//! it leads.
+//! Interactions: everything that keeps one user here for more than one page, from their first proof to the end of its
+//! purpose.
 //!
-//! An interaction has a purpose, a subject with what was proved of them, and what was answered. The page or trip at which
-//! it waits is a stage of `policy::step`.
+//! An interaction has a purpose, a subject with its proofs, and the user's answers. The page or upstream request at
+//! which it waits is a stage of `policy::step`.
 
 use serde::{Deserialize, Serialize};
 
-use super::words::words;
+use super::words::word_enum;
 use super::{
     AccountId, Email, FlowId, Identity, OrganizationId, ProfileId, Proof, Purpose, Secret, SessionId,
     Timestamp,
@@ -15,27 +15,27 @@ use super::{
 /// One interaction.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Interaction {
-    /// The id of the flow in which it began; its receipt is shown.
+    /// The id of the flow in which it began. Its receipt is shown to the user.
     pub id: FlowId,
     /// Why it exists, and where it ends.
     pub purpose: Purpose,
-    /// Who was proved.
+    /// The account or identity that was proved.
     pub subject: Subject,
     /// The session of the subject.
     pub session: SessionStage,
-    /// When the subject was proved again by a mailed code, where that was later than the sign-in.
+    /// When the user proved again who they are by a mailed code, if that was after the sign-in.
     pub confirmed_at: Option<Timestamp>,
-    /// The identity provider's ID token, as a hint for its logout, until the session keeps it.
+    /// The identity provider's ID token, as a hint for the sign-out there, until the session takes it over.
     #[serde(with = "super::secret::in_what_is_sealed")]
     pub upstream_id_token: Option<Secret>,
     /// A link that is offered or under way.
     pub link: Option<Linking>,
-    /// What the person has answered.
+    /// The answers of the user.
     pub answered: Answers,
 }
 
 impl Interaction {
-    /// An interaction of `subject`, who is not signed in yet.
+    /// An interaction of `subject`, which has no session yet.
     pub fn new(id: FlowId, purpose: Purpose, subject: Subject) -> Self {
         Self {
             id,
@@ -50,14 +50,14 @@ impl Interaction {
     }
 }
 
-/// Who was proved in an interaction.
+/// The account or identity that was proved in an interaction.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Subject {
-    /// An identity that is nobody's profile yet.
+    /// An identity that belongs to no account yet.
     Identity(Box<Identity>),
     /// An account, by one of its profiles.
     Account {
-        /// Whose.
+        /// The account.
         account: AccountId,
         /// How it was proved, and which profile.
         proof: Proof,
@@ -74,14 +74,14 @@ impl Subject {
     }
 }
 
-/// How far the session of an interaction is.
+/// How far the session of an interaction has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SessionStage {
-    /// None is open yet.
+    /// No session is open yet.
     None,
-    /// This one is open, and stands on what was proved before a link: it goes on with what is proved now.
+    /// This session is open, but rests on the proof before a link: it continues with the present proof.
     Outdated(SessionId),
-    /// This one is open.
+    /// This session is open.
     Open(SessionId),
 }
 
@@ -95,54 +95,77 @@ impl SessionStage {
     }
 }
 
-/// What the person has answered, so that the same thing is not asked again.
+/// The answers of the user, so that they are not asked again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answers {
-    /// They keep the offered accounts apart.
+    /// The user keeps the offered accounts apart.
     pub kept_apart: bool,
-    /// They let the app know what it asked for.
+    /// The user lets the app have what it asked for.
     pub consented: bool,
 }
 
-/// A link that is offered or under way: the subject is the side that has arrived.
+/// A link that is offered or under way. The subject of the interaction is its arriving side.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Linking {
-    /// The organization in which it links.
+    /// The organization in which the link is made.
     pub organization: OrganizationId,
-    /// When both sides must be proved and confirmed.
+    /// By when both sides must be proved and the link confirmed.
     pub until: Timestamp,
-    /// The email by which other accounts are looked for, and whether it counts as proven; `None` where the person brings
-    /// the other side without an offer.
-    pub email: Option<(Email, bool)>,
-    /// What has to be proved.
+    /// The email by which other accounts are found. `None` if the user names the other side themselves, without an
+    /// offer.
+    pub email: Option<CheckedEmail>,
+    /// The profile that must be proved as the chosen side.
     pub wanted: Wanted,
-    /// Whether the side that has arrived need not be proved once more: it was, or its provider cannot be made to ask.
+    /// Whether the arriving side needs no further proof: it was proved, or its identity provider cannot be made to ask
+    /// the user.
     pub arrival_settled: bool,
-    /// The side that was chosen, proved.
+    /// The chosen side, once it is proved.
     pub chosen: Option<Subject>,
 }
 
-/// What has to be proved as the chosen side of a link.
+/// An email, and whether it counts as proven. It is written as a pair, which earlier releases read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(Email, bool)", into = "(Email, bool)")]
+pub struct CheckedEmail {
+    /// The address.
+    pub email: Email,
+    /// Whether it counts as proven.
+    pub is_proven: bool,
+}
+
+impl From<(Email, bool)> for CheckedEmail {
+    fn from((email, is_proven): (Email, bool)) -> Self {
+        Self { email, is_proven }
+    }
+}
+
+impl From<CheckedEmail> for (Email, bool) {
+    fn from(checked: CheckedEmail) -> Self {
+        (checked.email, checked.is_proven)
+    }
+}
+
+/// The profile that must be proved as the chosen side of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wanted {
-    /// The person has not said yet.
+    /// Nothing yet: the user has not chosen.
     Nothing,
     /// Any account or identity of the organization.
     Any,
-    /// This profile and no other, even of the same person.
+    /// This profile and no other, even of the same account.
     Profile(ProfileId),
 }
 
-words! {
-    /// Why an interaction waits no longer.
+word_enum! {
+    /// Why an interaction has ended.
     InteractionEnd {
-        /// The person answered, and it came to its end.
+        /// The user answered, and it was completed.
         Answered = "answered",
-        /// A failure burned what was proved.
+        /// A failure made its proof invalid.
         Burned = "burned",
-        /// Its time was over.
+        /// It expired.
         Expired = "expired",
-        /// Everything of one of its accounts ended.
+        /// All interactions of one of its accounts were ended.
         Account = "account",
     }
 }

@@ -1,16 +1,16 @@
-//! Linking: two sides that one person has proved in one browser become one account, and the ledger that remembers it.
+//! Linking: two sides that one user has proved in one browser become one account, and the ledger records it.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::words::words;
+use super::words::word_enum;
 use super::{
     AccountId, Actor, AppId, ConnectionId, Contact, Email, LedgerId, OrganizationId, ProfileId, Proof, Role,
     Secret, Timestamp,
 };
 
-/// How long the first proof of a link is good: until then the second one is there, and confirmed.
+/// How long the first proof of a link stays valid. By then the second side must be proved and the link confirmed.
 pub const LINK_LIFETIME: Duration = Duration::from_mins(10);
 
 /// How long a mailed link to set a password works.
@@ -22,40 +22,40 @@ pub const MAIL_CODE_LIFETIME: Duration = Duration::from_mins(10);
 /// How long a link or a merge can be undone.
 pub const UNDO_WINDOW: Duration = Duration::from_hours(30 * 24);
 
-/// Somebody as a provider has vouched for them, who is nobody's profile yet.
+/// An identity for which an identity provider has vouched, and which belongs to no account yet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Identity {
-    /// Through which connection.
+    /// The connection through which it arrived.
     pub connection: ConnectionId,
-    /// A hash over organization, issuer and client id of the connection when it vouched.
+    /// A hash of the connection's organization, issuer and client id at that time.
     pub registration: [u8; 16],
     /// The token's `iss`.
     pub issuer: String,
     /// The token's `sub`.
     pub subject: String,
-    /// The email that the provider asserts.
+    /// The email that the identity provider asserts.
     pub email: Option<Email>,
     /// Whether that email counts as proven.
     pub email_verified: bool,
     /// Names and phone.
     pub contact: Contact,
-    /// When the person signed in there.
+    /// When the user signed in there.
     pub authenticated_at: Timestamp,
-    /// Whether they are known to have been asked then.
+    /// Whether the identity provider is known to have asked the user at that time.
     pub witnessed: bool,
     /// Authentication methods.
     pub amr: Vec<String>,
     /// Authentication context, as apps know it.
     pub acr: Option<String>,
-    /// The provider's session.
+    /// The identity provider's session.
     pub upstream_sid: Option<String>,
-    /// The provider's ID token, where its logout takes it as a hint.
+    /// The identity provider's ID token, if its sign-out takes it as a hint.
     #[serde(with = "super::secret::in_what_is_sealed")]
     pub id_token: Option<Secret>,
 }
 
 impl Identity {
-    /// The proof that this identity is, once it is a profile.
+    /// The proof that this identity gives, once it is the profile `profile`.
     pub fn proof(&self, profile: ProfileId) -> Proof {
         Proof {
             profile,
@@ -69,18 +69,18 @@ impl Identity {
     }
 }
 
-words! {
-    /// What an entry of the ledger tells.
+word_enum! {
+    /// The kind of event that an entry of the ledger records.
     LedgerKind {
         /// An identity became a profile of an account.
         Linked = "linked",
-        /// An identity was expected, came, and became a profile of the account that expected it.
+        /// An expected identity signed in, and became a profile of the account that expected it.
         Expected = "expected",
-        /// An identity took the place of a profile whose connection is being replaced.
+        /// An identity took over a profile whose connection is being replaced.
         Replaced = "replaced",
         /// An account was merged into another.
         Merged = "merged",
-        /// A profile was taken from its account.
+        /// A profile was removed from its account.
         Unlinked = "unlinked",
         /// An earlier entry was undone.
         Undone = "undone",
@@ -93,68 +93,69 @@ impl LedgerKind {
         matches!(self, Self::Linked | Self::Expected | Self::Replaced | Self::Merged)
     }
 
-    /// Whether the entry's first side is an identity that came to the account that the second one tells of.
+    /// Whether the entry's first side is an identity that was added to the account of the second side.
     pub const fn adds_identity(self) -> bool {
         matches!(self, Self::Linked | Self::Replaced)
     }
 }
 
-/// One entry of the link ledger: it is written once and never changed.
+/// One entry of the link ledger. It is written once and never changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerEntry {
     /// Id.
     pub id: LedgerId,
     /// The organization in which it happened.
     pub organization: OrganizationId,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// What.
+    /// The kind of event.
     pub kind: LedgerKind,
-    /// The account that the profile came to or went from; of a merge, the one that stays.
+    /// The account that the profile was added to or removed from; for a merge, the account that stays.
     pub account: AccountId,
-    /// Of a merge, the account that went into it.
+    /// For a merge, the account that ended.
     pub other: Option<AccountId>,
-    /// The profile.
+    /// The profile that was added or removed.
     pub profile: Option<ProfileId>,
     /// Its connection.
     pub connection: Option<ConnectionId>,
-    /// Whose doing it was.
+    /// The user or operator who did it.
     pub actor: Actor,
     /// The entry that this one undoes.
     pub undoes: Option<LedgerId>,
-    /// What a merge moved, to be given back.
+    /// The things that a merge moved, so that an undo can give them back.
     pub moved: Moved,
-    /// Both identities and how each was proved, each sealed under its account's key.
+    /// Both identities and how each was proved, sealed with the keys of their accounts.
     pub sides_sealed: String,
 }
 
-/// What a merge took from one account to another, or whose place was taken. It holds ids and roles only.
+/// The things that a merge moved from one account to the other, or the profile that was replaced. It holds ids and
+/// roles only.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
-    /// Profiles that moved; of a replacement, the one whose place was taken.
+    /// Profiles that moved; for a replacement, the profile that was replaced.
     pub profiles: Vec<ProfileId>,
-    /// Apps whose name for the merged account became their name for the kept one.
+    /// Apps that now know the kept account by the subject of the merged one.
     pub subjects: Vec<AppId>,
-    /// Apps to which the merged account's consent moved.
+    /// Apps to which the consent of the merged account moved.
     pub consents: Vec<AppId>,
     /// The roles that the merged account had.
     pub roles: Vec<Role>,
-    /// Those of them that the kept account did not have before.
+    /// Those of these roles that the kept account did not have before.
     pub gained: Vec<Role>,
-    /// Whose local profile ended, where both had one.
+    /// The account whose local profile ended, if both had one.
     pub ended_local: Option<AccountId>,
-    /// Whether the two usernames changed places.
+    /// Whether the two accounts swapped their usernames.
     pub swapped_usernames: bool,
 }
 
-/// One identity as the ledger and the pages name it.
+/// One identity, as the ledger and the pages name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedSide {
-    /// The account that it belonged to, if any.
+    /// The account that it belonged to, if there was one.
     pub account: Option<AccountId>,
-    /// The connection; `None` is username and password.
+    /// The connection; `None` for username and password.
     pub connection: Option<ConnectionId>,
-    /// The connection's name then.
+    /// The connection's name at that time.
     pub provider: Option<String>,
     /// The token's `iss`.
     pub issuer: Option<String>,
@@ -162,7 +163,7 @@ pub struct NamedSide {
     pub subject: Option<String>,
     /// The username of a local profile.
     pub username: Option<String>,
-    /// The email that was known of it.
+    /// The email that was known for it.
     pub email: Option<String>,
     /// When it was proved.
     pub proved_at: Timestamp,
@@ -171,7 +172,7 @@ pub struct NamedSide {
 }
 
 impl NamedSide {
-    /// What is left of a side whose personal data were erased.
+    /// The rest of a side after its personal data were erased.
     pub const fn erased(account: AccountId, proved_at: Timestamp) -> Self {
         Self {
             account: Some(account),
@@ -186,7 +187,7 @@ impl NamedSide {
         }
     }
 
-    /// The names of it that people know: connection, username, email.
+    /// The names by which the user knows it: connection, username, email.
     pub fn label(&self) -> String {
         let names = [&self.provider, &self.username, &self.email];
         names.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" · ")

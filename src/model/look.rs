@@ -6,19 +6,19 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::words::words;
+use super::words::word_enum;
 
-/// The largest logo, in bytes: it travels with the stylesheet, and a page is to weigh little.
+/// The largest logo, in bytes. It is sent with the stylesheet, and a page must stay small.
 pub const MAX_LOGO_BYTES: usize = 4 * 1024;
 
-/// A colour of sRGB.
+/// An sRGB colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Color {
-    /// Red, green, blue.
+    /// Red, green and blue, 0 to 255.
     pub channels: [u8; 3],
 }
 
-/// A text that is no colour.
+/// The text is not a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("write a colour as \"#\" and six hexadecimal digits, such as \"#0b5d5b\"")]
 pub struct ColorError;
@@ -43,17 +43,17 @@ impl fmt::Display for Color {
     }
 }
 
-/// A colour of links and buttons, on light and on dark paper.
+/// The colour of links and buttons, on a light and on a dark background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accent {
-    /// On light paper.
+    /// On a light background.
     pub light: Color,
-    /// On dark paper.
+    /// On a dark background.
     pub dark: Color,
 }
 
-words! {
-    /// What kind of picture a logo is.
+word_enum! {
+    /// The image format of a logo.
     LogoKind {
         /// PNG.
         Png = "image/png",
@@ -61,19 +61,19 @@ words! {
         Jpeg = "image/jpeg",
         /// WebP.
         Webp = "image/webp",
-        /// SVG. As a picture in a stylesheet it runs nothing and loads nothing.
+        /// SVG. As an image in a stylesheet it runs no script and loads nothing.
         Svg = "image/svg+xml",
     }
 }
 
-/// A small picture.
+/// A small image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logo {
     kind: LogoKind,
     bytes: Vec<u8>,
 }
 
-/// Why something is no logo.
+/// Why something cannot be a logo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LogoError {
     /// Larger than [`MAX_LOGO_BYTES`].
@@ -81,16 +81,16 @@ pub enum LogoError {
         "a logo has 4 KiB at most; draw it as SVG, or make the picture smaller (96 pixels high is enough)"
     )]
     TooLarge,
-    /// None of the kinds that are shown.
+    /// Not one of the supported formats.
     #[error("a logo is a picture in PNG, SVG, WebP or JPEG")]
     Kind,
-    /// Not the notation of an export.
+    /// Not written as an export writes it.
     #[error("write a logo as data:image/…;base64,…, as export does, or name a file with logo_file")]
     Notation,
 }
 
 impl Logo {
-    /// Reads a picture's file.
+    /// Reads an image file.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, LogoError> {
         if bytes.len() > MAX_LOGO_BYTES {
             return Err(LogoError::TooLarge);
@@ -100,7 +100,7 @@ impl Logo {
     }
 }
 
-/// What the first bytes say; an SVG is read as text.
+/// The format that the first bytes show. An SVG is read as text.
 fn kind_of(bytes: &[u8]) -> Option<LogoKind> {
     match bytes {
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(LogoKind::Png),
@@ -117,7 +117,7 @@ fn kind_of(bytes: &[u8]) -> Option<LogoKind> {
 }
 
 impl fmt::Display for Logo {
-    /// As a `data:` URL (RFC 2397): letters, digits and `:/;,+=` only.
+    /// A `data:` URL (RFC 2397), with letters, digits and `:/;,+=` only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "data:{};base64,{}", self.kind.as_str(), STANDARD.encode(&self.bytes))
     }
@@ -137,17 +137,17 @@ impl FromStr for Logo {
     }
 }
 
-/// What an organization has chosen for its pages.
+/// An organization's choices for its pages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Look {
-    /// Its colour; the deployment's where it has none.
+    /// Its colour; `None` for the deployment's.
     pub accent: Option<Accent>,
-    /// Its logo; the broker's mark where it has none.
+    /// Its logo; `None` for the broker's mark.
     pub logo: Option<Logo>,
 }
 
 impl Look {
-    /// Whether nothing was chosen.
+    /// Whether the organization has chosen nothing.
     pub fn is_plain(&self) -> bool {
         *self == Self::default()
     }

@@ -1,8 +1,8 @@
 //! The nouns of the broker: ids, names, typed records and their states.
 //!
-//! Nothing here performs I/O, and nothing here imports another room. The vocabulary is the one of the
-//! product: an *organization* owns *domains*, *connections*, *apps* and *accounts*; an account has *profiles*;
-//! a *flow* is one attempt of one browser to get from an app's request to a code.
+//! Nothing here performs I/O, and nothing here imports another room. The vocabulary is the product's: an
+//! *organization* owns *domains*, *connections*, *apps* and *accounts*; an account has *profiles*; a *flow* is one
+//! attempt of one browser to get from an app's request to a code.
 
 pub mod account;
 mod actor;
@@ -47,14 +47,16 @@ pub use id::{
     AccountId, AppId, AuditId, ConnectionId, FlowId, GrantId, IdError, IdSequence, JobId, KeyId, LedgerId,
     MailId, OrganizationId, ProfileId, SessionId, is_like_an_id,
 };
-pub use interaction::{Answers, Interaction, InteractionEnd, Linking, SessionStage, Subject, Wanted};
+pub use interaction::{
+    Answers, CheckedEmail, Interaction, InteractionEnd, Linking, SessionStage, Subject, Wanted,
+};
 pub use link::{
     Identity, LINK_LIFETIME, LedgerEntry, LedgerKind, MAIL_CODE_LIFETIME, Moved, NamedSide,
     PASSWORD_LINK_LIFETIME, UNDO_WINDOW,
 };
 pub use look::{Accent, Color, ColorError, Logo, LogoError, LogoKind, Look, MAX_LOGO_BYTES};
 pub use name::{Handle, NameError, Username};
-pub use organization::{LocalSignIn, Organization, OrganizationPolicy, Plan, Routing};
+pub use organization::{LocalSignIn, Membership, Organization, OrganizationPolicy, Plan, Routing};
 pub use random::Random;
 pub use secret::Secret;
 pub use session::{Proof, Session};

@@ -1,11 +1,11 @@
-//! Names that people and configuration use: handles of organizations and connections, usernames.
+//! Names that users and the configuration choose: handles of organizations and connections, usernames.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a text is no name of the wanted kind; the sentence says what is allowed.
+/// Why a text is not a name of the wanted kind. The message says what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Not a handle.
@@ -18,8 +18,8 @@ pub enum NameError {
     Username,
 }
 
-/// The short name of an organization (unique in the deployment) or a connection (unique in its organization):
-/// 1 to 63 of `a-z`, `0-9` and `-`, shaped like a DNS label.
+/// The short name of an organization (unique in the deployment) or a connection (unique in its organization): 1 to 63
+/// characters of `a-z`, `0-9` and `-`, shaped like a DNS label.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Handle(String);
@@ -43,7 +43,7 @@ impl FromStr for Handle {
     }
 }
 
-/// A username: 3 to 64 of `A-Z`, `a-z`, `0-9`, `-` and `_`. Kept as given, unique in the deployment by its
+/// A username: 3 to 64 characters of `A-Z`, `a-z`, `0-9`, `-` and `_`. Kept as given, unique in the deployment by its
 /// [`key`](Username::key).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

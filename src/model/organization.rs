@@ -1,22 +1,22 @@
-//! Organizations: who owns domains, connections, apps and accounts.
+//! Organizations, which own domains, connections, apps and accounts.
 
 use std::time::Duration;
 
-use super::words::words;
+use super::words::word_enum;
 use super::{Handle, OrganizationId, Timestamp};
 
-words! {
-    /// What an organization has subscribed to.
+word_enum! {
+    /// The plan of an organization.
     Plan {
-        /// New organizations.
+        /// The plan of a new organization.
         Trial = "trial",
-        /// Set by the operator.
+        /// The plan that the operator sets.
         Enterprise = "enterprise",
     }
 }
 
-words! {
-    /// Whether the shared sign-in page tells an organization's names from unknown ones.
+word_enum! {
+    /// Whether the shared sign-in page distinguishes an organization's names from unknown ones.
     Routing {
         /// A known name is redirected to its identity provider.
         Open = "open",
@@ -25,14 +25,14 @@ words! {
     }
 }
 
-words! {
-    /// Who may sign in with a password.
+word_enum! {
+    /// Which users may sign in with a password.
     LocalSignIn {
-        /// Everybody who has one.
+        /// All users who have one.
         All = "all",
-        /// Only the accounts that are named for emergencies.
+        /// Only break-glass accounts.
         BreakGlass = "break_glass",
-        /// Nobody.
+        /// None.
         None = "none",
     }
 }
@@ -44,32 +44,48 @@ pub struct Organization {
     pub id: OrganizationId,
     /// Short name, unique in the deployment.
     pub handle: Handle,
-    /// Name for people.
+    /// The name that users see.
     pub name: String,
-    /// What it has subscribed to.
+    /// Its plan.
     pub plan: Plan,
-    /// A disabled organization signs nobody in and issues no tokens.
+    /// In a disabled organization no user signs in, and no tokens are issued.
     pub enabled: bool,
-    /// What may differ between organizations.
+    /// Its own choices.
     pub policy: OrganizationPolicy,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
+}
+
+impl Organization {
+    /// The membership by which apps admit its accounts.
+    pub const fn membership(&self) -> Membership<'_> {
+        Membership { organization: self.id, handle: &self.handle }
+    }
+}
+
+/// The organization of an account, by which apps admit it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Membership<'a> {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// Its handle.
+    pub handle: &'a Handle,
 }
 
 /// An organization's own choices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrganizationPolicy {
-    /// Whether people may link profiles.
+    /// Whether users may link profiles.
     pub linking: bool,
     /// Whether the shared page knows the organization's names.
     pub routing: Routing,
-    /// Who may sign in with a password.
+    /// Which users may sign in with a password.
     pub local_sign_in: LocalSignIn,
-    /// How long a session lives without a request; `None` is the deployment's.
+    /// How long an unused session lives; `None` is the deployment's setting.
     pub session_idle: Option<Duration>,
-    /// How long a session lives at most; `None` is the deployment's.
+    /// How long a session lives at most; `None` is the deployment's setting.
     pub session_max: Option<Duration>,
-    /// How long a refresh token lives without a new sign-in at the identity provider; `None` is unlimited.
+    /// How long a refresh token works without a new sign-in at the identity provider; `None` is unlimited.
     pub upstream_recheck: Option<Duration>,
 }
 

@@ -1,6 +1,6 @@
 //! Randomness as a parameter.
 
-/// A source of unpredictable bytes. The broker's is the operating system's through AWS-LC; tests pass a seeded one.
+/// A source of unpredictable bytes. The broker uses the operating system's through AWS-LC; tests pass a seeded one.
 pub trait Random: Send + Sync {
     /// Fills `bytes` completely.
     fn fill(&self, bytes: &mut [u8]);

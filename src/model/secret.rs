@@ -1,20 +1,20 @@
-//! Secrets that neither print themselves nor outlive their use.
+//! Secrets that do not print themselves and are wiped after use.
 
 use std::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// A secret text: wiped from memory when dropped, never shown by `Debug`, without `Display`.
+/// A secret text: wiped from memory when dropped, hidden by `Debug`, without `Display`.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the text over.
+    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself, for the one place that needs it.
+    /// The text itself, for the code that needs it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -26,8 +26,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Writes a secret that may be absent into a value that is sealed as a whole, and reads it back: for `#[serde(with = …)]`
-/// there, and nowhere else. An absent one is an empty text.
+/// Writes an optional secret into a value that is sealed as a whole, and reads it back. Use it there with
+/// `#[serde(with = …)]`, and nowhere else. An absent secret is written as an empty text.
 pub(super) mod in_what_is_sealed {
     use serde::{Deserialize, Deserializer, Serializer};
 

@@ -1,10 +1,10 @@
-//! The signature algorithms that the broker makes or accepts, and the life of a key that it signs with.
+//! The signature algorithms that the broker makes or accepts, and the lifetime of its signing keys.
 
 use super::Timestamp;
-use super::words::words;
+use super::words::word_enum;
 
-words! {
-    /// An asymmetric JWS algorithm (RFC 7518, section 3.1; RFC 8037). `none` and HMAC do not exist here.
+word_enum! {
+    /// An asymmetric JWS algorithm (RFC 7518, section 3.1; RFC 8037). `none` and HMAC are not supported.
     SigningAlg {
         /// RSASSA-PKCS1-v1_5 with SHA-256.
         RS256 = "RS256",
@@ -27,38 +27,38 @@ words! {
     }
 }
 
-/// The stage of a signing key. Each is entered later than the one before, and none is entered again.
+/// The stage of a signing key. The stages follow in this order, and a key never returns to an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyState {
-    /// Published so that apps know it before the first token comes; signs nothing yet.
+    /// Published, so that apps know the key before its first token; does not sign yet.
     Published,
     /// Signs, and is published.
     Active,
-    /// Signs no longer, and stays published while its tokens live.
+    /// No longer signs; stays published while its tokens live.
     Retired,
-    /// No longer published; still verifies `id_token_hint`s of sessions that may yet be ended.
+    /// No longer published; still verifies `id_token_hint`s of sessions that can still be ended.
     VerifyOnly,
 }
 
 impl KeyState {
-    /// Whether the key stands in the JWKS.
+    /// Whether the key is in the JWKS.
     pub const fn is_published(self) -> bool {
         !matches!(self, Self::VerifyOnly)
     }
 }
 
-/// The times of a signing key's life.
+/// The times at which a signing key changes its stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyTimes {
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it begins to sign.
     pub signs_from: Timestamp,
-    /// When it stops to sign; `None` while it has no successor.
+    /// When it stops signing; `None` while it has no successor.
     pub signs_until: Option<Timestamp>,
     /// When it leaves the JWKS.
     pub published_until: Option<Timestamp>,
-    /// When even ID token hints by it are refused.
+    /// When ID token hints signed by it are refused, too.
     pub verifies_until: Option<Timestamp>,
 }
 

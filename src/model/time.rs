@@ -1,4 +1,4 @@
-//! Time as a parameter: a point in time in microseconds, and the clock that gives it.
+//! Time as a parameter: a point in time in microseconds, and the clock that tells it.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ pub struct Timestamp(i64);
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
-/// How far the clocks of two machines, or of one before and after it was set, may be apart.
+/// How far apart two clocks may be: those of two machines, or one clock before and after it was set.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 impl Timestamp {
@@ -56,20 +56,20 @@ impl Timestamp {
         Self(self.0.saturating_sub(micros(span)))
     }
 
-    /// Whether this lies further ahead of `now` than clocks may be apart: the clock was set back since, and whatever began
-    /// then is over.
+    /// Whether this lies further ahead of `now` than clocks may differ. Then the clock was set back, and a flow or
+    /// session that began at this time has expired.
     pub fn is_ahead_of(self, now: Self) -> bool {
         self > now.after(CLOCK_SKEW)
     }
 
-    /// The latest end that something with this lifetime can have when it is made now. Something with a later end was made
-    /// in the future, before the clock was set back.
+    /// The latest end that a thing with this lifetime can have if it is created now. A thing with a later end was
+    /// created before the clock was set back.
     #[must_use]
     pub fn last_end(self, lifetime: Duration) -> Self {
         self.after(lifetime).after(CLOCK_SKEW)
     }
 
-    /// How much later this is than `earlier`; zero when it is not.
+    /// The time from `earlier` to this; zero if this is not later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -95,9 +95,9 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// Where the time comes from.
+/// A source of the present time.
 pub trait Clock: Send + Sync {
-    /// The time now.
+    /// The present time.
     fn now(&self) -> Timestamp;
 }
 

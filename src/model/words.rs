@@ -1,7 +1,7 @@
-//! Closed sets of words, as configuration, database and API write them.
+//! Closed sets of words, as the configuration, the database and the API write them.
 
 /// Declares an enum whose variants each have one word, with `as_str`, `FromStr`, `Display`, serde and `WORDS`.
-macro_rules! words {
+macro_rules! word_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,10 +11,10 @@ macro_rules! words {
             /// Every word that is allowed here.
             pub const WORDS: &'static [&'static str] = &[$($word),+];
 
-            /// All of them, in the order of their declaration.
+            /// All variants, in the order of their declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The word for this.
+            /// The word of this variant.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
@@ -52,9 +52,9 @@ macro_rules! words {
     };
 }
 
-pub(crate) use words;
+pub(crate) use word_enum;
 
-/// A word outside of the set.
+/// The text is not a word of the set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownWord {
     /// The words that are allowed.

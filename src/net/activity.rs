@@ -1,7 +1,7 @@
-//! What a connection is doing, and until when it may: so that nobody holds one by doing nothing.
+//! The activity of a connection, and until when it may last, so that no client can hold a connection by doing nothing.
 //!
-//! hyper's own header timeout also runs while an HTTP/1.1 connection is idle, and HTTP/2 has none; so hyper's is off,
-//! and this watch tells a slow request head from an idle connection and from a reader that stopped reading.
+//! hyper's own header timeout also runs while an HTTP/1.1 connection is idle, and HTTP/2 has none. So hyper's timeout
+//! is off, and this watch distinguishes a slow request head, an idle connection, and a client that stopped reading.
 
 use std::io;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use super::frames::Frames;
 use super::heads::Heads;
 use super::held::Charge;
 
-/// What one connection is doing, shared by its stream, its requests and its watch.
+/// The activity of one connection, shared by its stream, its requests and its watch.
 #[derive(Debug)]
 pub(super) struct Activity {
     state: Mutex<State>,
@@ -34,7 +34,7 @@ struct State {
     begun: u64,
     /// The number of the request after which the connection ends.
     last: Option<u64>,
-    /// What the answers hold that hyper has taken and not written (HTTP/1).
+    /// The memory of responses that hyper has taken but not yet written (HTTP/1).
     unsent: Vec<Charge>,
     idle_since: Instant,
     head_since: Option<Instant>,
@@ -56,7 +56,7 @@ impl State {
         }
     }
 
-    /// Gives the number of the request, counted from one.
+    /// Counts a request. Returns its number, from one.
     fn begin_request(&mut self) -> u64 {
         self.requests += 1;
         self.begun += 1;
@@ -80,7 +80,7 @@ impl State {
     }
 
     fn deadline(&self, now: Instant) -> Instant {
-        // A request decides for itself how long it takes; while one runs, look again later.
+        // A request decides for itself how long it takes. While one runs, the watch checks again later.
         let idle_since = if self.requests == 0 { self.idle_since } else { now };
         let idle = idle_since + self.timeouts.idle;
         let head = self.head_since.map(|since| since + self.timeouts.header);
@@ -95,13 +95,13 @@ impl Activity {
         Arc::new(Self { state, cut: Notify::new() })
     }
 
-    /// A request has arrived; it ends when the guard is dropped.
+    /// Notes that a request has arrived. It ends when the guard is dropped.
     pub(super) fn request(self: &Arc<Self>) -> Running {
         let number = self.state().begin_request();
         Running { activity: Arc::clone(self), number }
     }
 
-    /// Keeps what an answer holds until everything that hyper has taken is written.
+    /// Keeps the charge for a response until everything that hyper has taken is written.
     pub(super) fn hold_until_written(&self, charge: Charge) {
         self.state().unsent.push(charge);
     }
@@ -116,7 +116,7 @@ impl Activity {
         self.cut.notified().await;
     }
 
-    /// Until when the connection may go on like this.
+    /// Until when the connection may continue in its present state.
     pub(super) fn deadline(&self) -> Instant {
         self.state().deadline(Instant::now())
     }
@@ -134,7 +134,7 @@ impl Activity {
     }
 }
 
-/// A request that has begun and not ended.
+/// A request that has begun and not yet ended.
 #[derive(Debug)]
 pub(super) struct Running {
     activity: Arc<Activity>,
@@ -142,7 +142,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Whether the connection must end with the answer to this request.
+    /// Whether the connection must end after the response to this request.
     pub(super) fn is_last(&self) -> bool {
         self.activity.state().last.is_some_and(|last| self.number >= last)
     }
@@ -154,14 +154,14 @@ impl Drop for Running {
     }
 }
 
-/// What looks at the bytes that arrive.
+/// The follower that examines the bytes that arrive.
 #[derive(Debug)]
 enum Follower {
     Heads(Heads),
     Frames(Frames),
 }
 
-/// A stream whose reads and writes the watch sees.
+/// A stream whose reads and writes are reported to the watch.
 #[derive(Debug)]
 pub(super) struct Watched<I> {
     stream: I,
@@ -180,7 +180,7 @@ impl<I> Watched<I> {
         Self { stream, follower, activity }
     }
 
-    /// Looks at bytes that have arrived.
+    /// Examines bytes that have arrived.
     fn follow(&mut self, bytes: &mut [u8]) -> io::Result<()> {
         let now = Instant::now();
         let mut state = self.activity.state();

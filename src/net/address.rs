@@ -1,16 +1,17 @@
-//! The client's real address. `X-Forwarded-For` counts only from a proxy that the operator trusts.
+//! The client's real address. `X-Forwarded-For` counts only if it comes from a proxy that the operator trusts.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
 
-/// The header that proxies write; each appends the address that it saw.
+/// The header that proxies write. Each appends the address that it saw.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The client's address: the network peer's, unless that is a trusted proxy. Then the list is walked from its end, as
-/// long as the hops are trusted themselves; the first that is not is the client, whatever stands before it. An entry
-/// that is no address ends the walk at the network peer: what cannot be read must not be believed in part.
+/// The client's address: that of the network peer, unless the peer is a trusted proxy. Then the list is read from its
+/// end, as long as the hops are trusted proxies themselves. The first hop that is not is the client, and entries
+/// before it are ignored. An entry that is not an address makes the network peer the client: a list that cannot be
+/// read must not be trusted in part.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     if !is_trusted(peer, trusted) {
         return peer;
@@ -34,7 +35,7 @@ pub(super) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&address))
 }
 
-/// An address, with or without a port, as the various proxies write it.
+/// An address, with or without a port, as different proxies write it.
 fn parse(text: &str) -> Option<IpAddr> {
     let address = match text.parse::<IpAddr>() {
         Ok(address) => address,
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_falls_back_to_the_peer() {
+    fn an_entry_that_is_not_an_address_falls_back_to_the_peer() {
         for value in [
             "a",
             "",

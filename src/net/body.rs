@@ -1,5 +1,5 @@
-//! Bodies as handlers see them: a request's, which cannot be larger or slower than allowed, and a response's, which
-//! tells the watch when it is done.
+//! Bodies as handlers see them: a request body, limited in size and time, and a response body, which tells the watch
+//! when it is complete.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio::time::Sleep;
 use super::activity::{Activity, Running};
 use super::held::{Charge, SharedCharge};
 
-/// An error of any kind that a body can give.
+/// Any error that a body can have.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a request body ended early.
@@ -29,15 +29,15 @@ pub enum BodyError {
     /// It took longer than allowed.
     #[error("the request body took too long")]
     TooSlow,
-    /// Its connection or its network holds too much already.
+    /// Its connection or its network already holds too much memory.
     #[error("there is no room for the request body now")]
     NoRoom,
-    /// The connection failed, or the framing was wrong.
+    /// The connection failed, or the framing was invalid.
     #[error("the request body could not be read: {0}")]
     Broken(#[from] hyper::Error),
 }
 
-/// What the listener learns about a body while the handler reads it.
+/// The listener's findings about a body while the handler reads it.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Verdict(Arc<AtomicU8>);
 
@@ -46,7 +46,7 @@ impl Verdict {
     const TOO_SLOW: u8 = 2;
     const NO_ROOM: u8 = 3;
 
-    /// The answer that the body demands whatever the handler says.
+    /// The status with which the listener must respond, whatever the handler says.
     pub(super) fn status(&self) -> Option<StatusCode> {
         match self.0.load(Ordering::Acquire) {
             Self::TOO_LARGE => Some(StatusCode::PAYLOAD_TOO_LARGE),
@@ -61,19 +61,19 @@ impl Verdict {
     }
 }
 
-/// How many bodies of one connection are read at once. The streams of HTTP/2 beyond that wait, unread, behind the
-/// connection's window: so a client cannot make us keep as many half-sent bodies as it has streams.
+/// How many bodies of one connection are read at once. Further streams of HTTP/2 wait, unread, behind the connection's
+/// window, so that a client cannot make the broker keep as many half-sent bodies as it has streams.
 const BODIES: usize = 8;
 
 /// The turns of one connection's bodies.
 #[derive(Debug, Clone)]
 pub(super) struct Turns(Arc<Semaphore>);
 
-/// The same for a connection of a trusted proxy, which stands for many clients.
+/// The same limit for a connection of a trusted proxy, which stands for many clients.
 const BODIES_OF_PROXY: usize = 256;
 
 impl Turns {
-    /// Those of a new connection; `shared` is one of a trusted proxy.
+    /// The turns of a new connection. `shared` says whether it is from a trusted proxy.
     pub(super) fn new(shared: bool) -> Self {
         Self(Arc::new(Semaphore::new(if shared { BODIES_OF_PROXY } else { BODIES })))
     }
@@ -116,7 +116,7 @@ impl RequestBody {
         Self { incoming, place, left: limit, patience, deadline: None, verdict, held }
     }
 
-    /// The next frame, once it is this body's turn.
+    /// The next frame, once this body has its turn.
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         if let Place::Waiting(turn) = &mut self.place {
             self.place = Place::Taken(std::task::ready!(turn.as_mut().poll(cx)));
@@ -169,16 +169,16 @@ impl Body for RequestBody {
     }
 }
 
-/// What holds the bytes of an answer from when hyper takes them until they are written.
+/// The owner of a response's bytes from when hyper takes them until they are written.
 #[derive(Debug)]
 pub(super) enum Keeper {
-    /// The connection: HTTP/1 writes one answer after another.
+    /// The connection: HTTP/1 writes one response after another.
     Connection(Arc<Activity>),
-    /// The bytes themselves: HTTP/2 keeps those of each stream until its client opens a window.
+    /// The bytes themselves: HTTP/2 keeps those of each stream until the client opens a window.
     Bytes,
 }
 
-/// Bytes, and the charge for them.
+/// Bytes, with the charge for them.
 struct Charged {
     bytes: Bytes,
     _charge: Charge,
@@ -190,12 +190,12 @@ impl AsRef<[u8]> for Charged {
     }
 }
 
-/// An answer's charge, and what takes it over.
+/// The charge for a response, and its next owner.
 #[derive(Debug)]
 pub(super) struct Holding {
-    /// The charge for what was not taken yet.
+    /// The charge for the bytes that hyper has not taken yet.
     pub(super) charge: Charge,
-    /// What takes it over.
+    /// The owner to which the charge passes.
     pub(super) keeper: Keeper,
 }
 
@@ -212,7 +212,7 @@ impl Holding {
     }
 }
 
-/// A response body: the handler's or the listener's own.
+/// A response body: the handler's, or the listener's own.
 #[derive(Debug)]
 pub(super) struct ResponseBody<B> {
     kind: Kind<B>,

@@ -1,4 +1,4 @@
-//! Certificates by host name: read from a folder, chosen by SNI (RFC 6066, section 3), taken over when files change.
+//! Certificates by host name: read from a folder, chosen by SNI (RFC 6066, section 3), and reloaded when files change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use rustls::sign::CertifiedKey;
 use super::validity::not_after;
 use crate::model::Timestamp;
 
-/// The pair that serves clients which name no host, or one that no pair knows.
+/// The pair for clients that name no host, or one that no pair covers.
 const DEFAULT: &str = "default";
 
-/// Why a folder or a pair is of no use.
+/// Why a folder or a pair cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// The folder cannot be read.
@@ -25,7 +25,7 @@ pub enum CertificateError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
     /// The folder holds no pair.
@@ -36,7 +36,7 @@ pub enum CertificateError {
     Pair {
         /// Its certificate file.
         path: PathBuf,
-        /// What is wrong and what to do.
+        /// The fault, and its remedy.
         reason: String,
     },
 }
@@ -84,7 +84,7 @@ fn wildcard_of(host: &str) -> Option<String> {
     Some(format!("*.{parent}"))
 }
 
-/// What tells one state of the folder from another: name, time of change and length of each file.
+/// Distinguishes two states of the folder: name, time of change and length of each file.
 type Fingerprint = Vec<(PathBuf, Option<SystemTime>, u64)>;
 
 /// The certificates of a folder, replaced as a whole when its files change.
@@ -113,7 +113,7 @@ impl Certificates {
         Ok(Self { folder: folder.to_owned(), provider, table: RwLock::new(Arc::new(Table::new(pairs))) })
     }
 
-    /// Reads the folder again. A pair that is broken is logged, and the one before it stays.
+    /// Reads the folder again. A broken pair is logged, and the previous one stays.
     pub fn reload(&self) {
         let before = self.table();
         let names = match pair_names(&self.folder) {
@@ -146,7 +146,7 @@ impl Certificates {
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Table::new(pairs));
     }
 
-    /// Looks at the folder again and again, and reads it when a file has changed. Never ends.
+    /// Checks the folder at regular intervals, and reads it again when a file has changed. Never returns.
     pub async fn watch(self: Arc<Self>, every: Duration) {
         let mut seen = None;
         loop {
@@ -163,21 +163,26 @@ impl Certificates {
         }
     }
 
-    /// The host names that are served, in their order, and whether there is a default.
-    pub fn names(&self) -> (Vec<String>, bool) {
+    /// The host names that are served, in alphabetical order.
+    pub fn names(&self) -> Vec<String> {
         let table = self.table();
         let mut names: Vec<String> = table.hosts.keys().cloned().collect();
         names.sort();
-        (names, table.default.is_some())
+        names
     }
 
-    /// The pairs by name, each with the end of its certificate, where that can be read.
+    /// Whether there is a pair for clients that name no host.
+    pub fn has_default(&self) -> bool {
+        self.table().default.is_some()
+    }
+
+    /// The pairs by name, each with the expiry of its certificate, if that can be read.
     pub fn ends(&self) -> Vec<(String, Option<Timestamp>)> {
         self.table().pairs.iter().map(|(name, pair)| (name.clone(), pair.not_after)).collect()
     }
 
-    /// Whether a connection that was opened for `sni` may carry requests for `host`, both in lower case: it names the
-    /// same host, or the certificate shown covers both (RFC 9110, section 7.4).
+    /// Whether a connection that was opened for `sni` may carry requests for `host`, both in lower case: both are the
+    /// same host, or the certificate covers both (RFC 9110, section 7.4).
     pub(super) fn covers(&self, sni: &str, host: &str) -> bool {
         if sni == host {
             return true;
@@ -188,7 +193,7 @@ impl Certificates {
         table.choose(Some(sni)).is_some_and(|pair| pair.names.iter().any(covered))
     }
 
-    /// The provider that the keys belong to.
+    /// The crypto provider to which the keys belong.
     pub(super) fn provider(&self) -> Arc<CryptoProvider> {
         Arc::clone(&self.provider)
     }
@@ -244,7 +249,7 @@ fn dns_names(leaf: &CertificateDer<'_>) -> Result<Vec<String>, webpki::Error> {
 fn fingerprint(folder: &Path) -> Option<Fingerprint> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).ok()?.flatten() {
-        // Follows links: deployments swap certificates by swapping a link.
+        // Follows links, because deployments replace a certificate by replacing a link.
         if let Ok(data) = std::fs::metadata(entry.path()) {
             files.push((entry.path(), data.modified().ok(), data.len()));
         }
@@ -330,19 +335,19 @@ mod tests {
         write_pair(folder.path(), "a", &["a.test", "new.test"]);
         std::fs::write(folder.path().join("b.crt"), "rubbish").unwrap();
         certificates.reload();
-        assert_eq!(certificates.names().0, ["a.test", "b.test", "new.test"]);
+        assert_eq!(certificates.names(), ["a.test", "b.test", "new.test"]);
         for name in ["a.crt", "b.crt"] {
             std::fs::remove_file(folder.path().join(name)).unwrap();
         }
         certificates.reload();
         assert_eq!(
-            certificates.names().0,
+            certificates.names(),
             ["a.test", "b.test", "new.test"],
             "an emptied folder changes nothing"
         );
         write_pair(folder.path(), "b", &["b.test"]);
         certificates.reload();
-        assert_eq!(certificates.names().0, ["b.test"]);
+        assert_eq!(certificates.names(), ["b.test"]);
     }
 
     #[tokio::test]
@@ -350,8 +355,8 @@ mod tests {
         let (folder, certificates) = loaded(&[("a", &["a.test"])]);
         let certificates = Arc::new(certificates);
         let watcher = tokio::spawn(Arc::clone(&certificates).watch(Duration::from_millis(5)));
-        // Whatever the watcher's first look saw, a later write differs from it.
-        let taken_over = || certificates.names().0.iter().any(|name| name.starts_with("round"));
+        // Whatever the watcher saw first, a later write differs from it.
+        let taken_over = || certificates.names().iter().any(|name| name.starts_with("round"));
         for round in 0..500 {
             if taken_over() {
                 break;

@@ -1,12 +1,13 @@
-//! Descriptors: the system's limit, beyond which not even the database is reached any more.
+//! File descriptors: once the system's limit is reached, even the database can no longer be reached.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that are kept from clients: for the database, identity providers, files, and the management listener.
+/// Descriptors that clients cannot take: they are for the database, identity providers, files, and the management
+/// listener.
 const RESERVE: u64 = 256;
 
-/// How many of `wanted` sockets may be open at once, so that clients never take the last descriptors. Raises the
-/// process's own limit (`RLIMIT_NOFILE`) as far as it may.
+/// How many of `wanted` sockets may be open at once, so that clients never take the last descriptors. Raises the limit
+/// of the process (`RLIMIT_NOFILE`) as far as possible.
 pub fn sockets_within_descriptors(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let needed = u64::try_from(wanted).unwrap_or(u64::MAX).saturating_add(RESERVE);
@@ -30,7 +31,7 @@ pub fn sockets_within_descriptors(wanted: usize) -> usize {
     allowed
 }
 
-/// At most all but the reserve; where there is hardly more than that, half.
+/// All but the reserve; half if there is little more than the reserve.
 fn within(wanted: usize, descriptors: u64) -> usize {
     let free = descriptors.saturating_sub(RESERVE).max(descriptors / 2);
     wanted.min(usize::try_from(free).unwrap_or(usize::MAX)).max(1)

@@ -1,11 +1,11 @@
-//! The way out: first not ready, then no new connections, then the end of what runs, then a hard stop.
+//! The shutdown: first not ready, then no new connections, then the running requests finish, then a hard stop.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Tells all listeners and connections that the end has begun. Clones are one.
+/// Tells all listeners and connections that the shutdown has begun. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Drain(watch::Sender<Option<Instant>>);
 
@@ -16,7 +16,7 @@ impl Default for Drain {
 }
 
 impl Drain {
-    /// Begins the end: what runs may go on for `patience`. A second call changes nothing.
+    /// Begins the shutdown: running requests may continue for `patience`. A second call changes nothing.
     pub fn begin(&self, patience: Duration) {
         self.0.send_if_modified(|deadline| {
             let first = deadline.is_none();
@@ -27,12 +27,12 @@ impl Drain {
         });
     }
 
-    /// Whether the end has begun; a listener that drains is not ready.
+    /// Whether the shutdown has begun. A listener that drains is not ready.
     pub fn has_begun(&self) -> bool {
         self.0.borrow().is_some()
     }
 
-    /// Waits for the end to begin.
+    /// Waits until the shutdown begins.
     pub async fn begun(&self) {
         self.deadline().await;
     }
@@ -50,7 +50,7 @@ impl Drain {
                 return deadline;
             }
             if receiver.changed().await.is_err() {
-                // The sender lives in `self`, so this cannot be; waiting is what stays right.
+                // The sender lives in `self`, so this cannot happen. To wait is still correct.
                 std::future::pending::<()>().await;
             }
         }
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_before_and_after_the_begin_is_told() {
+    async fn waiters_from_before_and_after_the_begin_are_told() {
         let drain = Drain::default();
         let waiting = tokio::spawn({
             let drain = drain.clone();

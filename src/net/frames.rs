@@ -1,8 +1,8 @@
-//! How many frames an HTTP/2 client sends (RFC 9113, section 10.5): PING, SETTINGS, PRIORITY, `WINDOW_UPDATE`,
-//! `RST_STREAM`, empty and tiny DATA frames cost the sender nothing, and each costs us work.
+//! How many frames an HTTP/2 client sends (RFC 9113, section 10.5). PING, SETTINGS, PRIORITY, `WINDOW_UPDATE`,
+//! `RST_STREAM`, empty and tiny DATA frames cost the sender nothing, but each costs the broker work.
 //!
-//! hyper and h2 bound what such frames make them keep, not how many they answer. So this follower reads the heads of the
-//! frames as they arrive, and looks at nothing else in them.
+//! hyper and h2 limit how much of such frames they keep, but not how many they answer. So this follower reads the
+//! heads of the frames as they arrive, and nothing else.
 
 use std::io;
 
@@ -17,25 +17,25 @@ const HEAD: usize = 9;
 /// The type of a DATA frame.
 const DATA: u8 = 0;
 
-/// A DATA frame of so many bytes pays for itself: bodies are bounded.
+/// A DATA frame of this many bytes is not counted, because bodies are limited.
 const FULL_DATA: usize = 1_024;
 
-/// The most frames that a connection may have in hand.
+/// The most frames that a connection may have left to spend.
 const MOST: u64 = 1_000;
 
-/// The frames that each second allows.
+/// The frames that a connection gains each second.
 const A_SECOND: u64 = 10;
 
-/// The frames that each request allows: its own, and those that take its answer.
+/// The frames that a connection gains with each request: its own, and those that acknowledge its response.
 const A_REQUEST: u64 = 20;
 
 /// Follows the frames of one connection.
 #[derive(Debug)]
 pub(super) struct Frames {
-    /// Bytes of the preface or of a payload that are still to come.
+    /// How many bytes of the preface or of a payload are still to come.
     skip: usize,
     head: [u8; HEAD],
-    /// How many bytes of the head are there.
+    /// How many bytes of the head have arrived.
     filled: usize,
     allowed: u64,
     since: Instant,
@@ -47,7 +47,8 @@ impl Frames {
         Self { skip: PREFACE, head: [0; HEAD], filled: 0, allowed: MOST, since: now, requests: 0 }
     }
 
-    /// Takes the bytes that have arrived. `requests` is how many requests of the connection have begun so far.
+    /// Examines the bytes that have arrived. `requests` is the number of requests that the connection has begun so
+    /// far.
     ///
     /// # Errors
     /// There were too many frames for the time and for the requests.
@@ -87,7 +88,7 @@ impl Frames {
         self.allowed = self.allowed.saturating_add(earned).min(MOST);
     }
 
-    /// Counts the frame whose head is there.
+    /// Counts the frame whose head has arrived.
     fn frame(&mut self) -> io::Result<()> {
         let [high, middle, low, kind, ..] = self.head;
         self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
@@ -118,7 +119,7 @@ mod tests {
         (frames, now)
     }
 
-    /// How many of `bytes` pass one after another.
+    /// How many of `bytes` are accepted one after another.
     fn passed(frames: &mut Frames, bytes: &[u8], now: Instant, requests: u64) -> usize {
         (0..100_000).take_while(|_| frames.follow(bytes, now, requests).is_ok()).count()
     }

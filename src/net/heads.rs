@@ -1,14 +1,16 @@
 //! Where the heads of HTTP/1 requests are, and that each of their lines ends with CR LF (RFC 9112, section 2.2).
 //!
-//! The parser under hyper also takes a lone LF for the end of a line, and has no switch for it. A proxy in front may not,
-//! and then the two see different requests. So this follower looks at the bytes on their way to hyper. In a head, a LF
-//! without its CR becomes NUL, which no head may have: hyper answers 400 and closes. Bodies pass as they are.
+//! The parser of hyper also accepts a lone LF as the end of a line, and has no switch for it. If a proxy in front does
+//! not, the two see different requests. So this follower examines the bytes on their way to hyper. In a head, an LF
+//! without its CR becomes NUL, which no head may contain: hyper answers 400 and closes the connection. Bodies pass
+//! unchanged.
 //!
-//! The follower knows where a head ends, and from `Content-Length` how long the body is. Of a request whose length it
-//! cannot tell, such as a chunked one, it lets everything pass from there on, and that request is the last one of its
-//! connection ([`Heads::last`]). So nothing that it did not look at is ever served as a head.
+//! The follower knows where a head ends, and from `Content-Length` how long the body is. If it cannot tell the length
+//! of a request, such as a chunked one, it lets everything pass from there on, and that request is the last one of its
+//! connection ([`Heads::last`]). So no byte that it has not examined is ever served as a head.
 
-/// Bytes of a line that are kept. Longer lines of the two kinds that matter make the length unknown.
+/// How many bytes of a line are kept. If a line of the two relevant kinds is longer, the length of the body is
+/// unknown.
 const KEPT: usize = 128;
 
 /// Follows the requests of one connection.
@@ -33,12 +35,12 @@ impl Default for Place {
     }
 }
 
-/// What is known of a head that has not ended.
+/// The facts about a head that has not ended yet.
 #[derive(Debug, Default)]
 struct Head {
-    /// The beginning of the line that has not ended.
+    /// The beginning of the line that has not ended yet.
     line: Vec<u8>,
-    /// How long that line is.
+    /// How long that line is, in bytes.
     length: usize,
     /// Whether its last byte is CR.
     after_cr: bool,
@@ -47,7 +49,7 @@ struct Head {
     body: Body,
 }
 
-/// What a head says of its body.
+/// A head's statement about its body.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Body {
     #[default]
@@ -57,12 +59,12 @@ enum Body {
 }
 
 impl Heads {
-    /// The number of the request, counted from one, after which the connection must end.
+    /// The number of the request, from one, after which the connection must end.
     pub(super) const fn last(&self) -> Option<u64> {
         self.last
     }
 
-    /// Looks at bytes that have arrived, and spoils each lone LF of a head.
+    /// Examines bytes that have arrived, and makes each lone LF of a head invalid.
     pub(super) fn follow(&mut self, mut bytes: &mut [u8]) {
         while !bytes.is_empty() {
             match &mut self.place {
@@ -96,7 +98,7 @@ impl Heads {
         }
     }
 
-    /// A head has ended.
+    /// Notes that a head has ended.
     fn end(&mut self, body: Body) {
         self.count += 1;
         self.place = match body {
@@ -111,7 +113,7 @@ impl Heads {
 }
 
 impl Head {
-    /// Takes more of the line that has not ended.
+    /// Takes more bytes of the line that has not ended yet.
     fn take(&mut self, bytes: &[u8]) {
         let Some(last) = bytes.last() else { return };
         self.after_cr = *last == b'\r';
@@ -120,8 +122,8 @@ impl Head {
         self.line.extend_from_slice(bytes.get(..free).unwrap_or(bytes));
     }
 
-    /// Reads the line, which ended with CR LF. Whether the head has ended with it: with an empty line, unless nothing but
-    /// empty lines came before.
+    /// Reads the line, which ended with CR LF. Returns whether the head ends with it: it is empty, and a line that is
+    /// not empty came before.
     fn end_line(&mut self) -> bool {
         let empty = self.length == 1;
         let ended = empty && self.started;
@@ -158,7 +160,7 @@ impl Head {
 mod tests {
     use super::*;
 
-    /// What is left of `text` when it arrives in pieces of `size` bytes, and the last request of the connection.
+    /// The result for `text` when it arrives in pieces of `size` bytes, and the last request of the connection.
     fn follow(text: &str, size: usize) -> (String, Option<u64>) {
         let mut heads = Heads::default();
         let mut bytes = text.as_bytes().to_vec();

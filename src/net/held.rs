@@ -1,8 +1,8 @@
-//! What requests and their answers keep in memory, counted for each connection, for each network and in all.
+//! The memory that requests and their responses take, counted per connection, per network and in total.
 //!
-//! A client decides how fast it sends a request and how fast it takes the answer. Until then both stay here: the head and
-//! the body of a request, and an answer of which HTTP/2 allows a hundred on one connection. A [`Charge`] gives back what it
-//! counts when it is dropped, so nothing can be forgotten.
+//! A client decides how fast it sends a request and how fast it reads the response. Until then, the broker keeps both:
+//! the head and the body of a request, and a response, of which HTTP/2 allows a hundred on one connection. A
+//! [`Charge`] gives back what it counts when it is dropped, so none can be forgotten.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,24 +10,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::networks::Network;
 
-/// Bytes of one connection. A connection that holds nothing may hold one answer of any size.
+/// The most bytes for one connection. A connection that holds nothing may hold one response of any size.
 const OF_CONNECTION: usize = 256 * 1_024;
 
-/// Bytes of all connections of one client's network, and of one connection of a trusted proxy, which stands for many
-/// clients. Wider networks have several such shares.
+/// The most bytes for all connections of one client's network, and for one connection of a trusted proxy, which stands
+/// for many clients. Wider networks have several such shares.
 pub(super) const OF_NETWORK: usize = 4 * 1_024 * 1_024;
 
-/// Bytes in all.
+/// The most bytes in total.
 const IN_ALL: usize = 256 * 1_024 * 1_024;
 
-/// What is held by all connections.
+/// The memory that all connections hold.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     total: AtomicUsize,
     networks: Mutex<HashMap<Network, Arc<AtomicUsize>>>,
 }
 
-/// What one connection holds.
+/// The memory that one connection holds.
 #[derive(Debug)]
 pub(super) struct Budget {
     held: Arc<Held>,
@@ -35,7 +35,7 @@ pub(super) struct Budget {
     networks: Vec<Share>,
 }
 
-/// What the connections of one network hold, and may hold.
+/// The memory that the connections of one network hold, and their limit.
 #[derive(Debug)]
 struct Share {
     network: Network,
@@ -43,17 +43,18 @@ struct Share {
     limit: usize,
 }
 
-/// Which bound would be passed.
+/// Which limit would be exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
-    /// The connection's own: its client does not take its answers.
+    /// That of the connection: its client does not read its responses.
     Connection,
-    /// The network's, or that of all.
+    /// That of the network, or the total.
     Network,
 }
 
 impl Held {
-    /// The account of a new connection in these networks, each with its shares; one in none is a trusted proxy's.
+    /// The budget of a new connection in these networks, each with its number of shares. A connection without networks
+    /// belongs to a trusted proxy.
     pub(super) fn open(self: &Arc<Self>, networks: &[(Network, usize)]) -> Arc<Budget> {
         let mut known = self.networks();
         let share = |(network, shares): &(Network, usize)| Share {
@@ -65,7 +66,7 @@ impl Held {
         Arc::new(Budget { held: Arc::clone(self), own: AtomicUsize::new(0), networks })
     }
 
-    /// Bytes that are held in all.
+    /// How many bytes are held in total.
     #[cfg(test)]
     pub(super) fn total(&self) -> usize {
         self.total.load(Ordering::Acquire)
@@ -77,13 +78,13 @@ impl Held {
 }
 
 impl Budget {
-    /// A charge of nothing yet.
+    /// A charge of zero bytes.
     pub(super) fn charge(self: &Arc<Self>) -> Charge {
         Charge { account: Arc::clone(self), own: 0, shared: 0 }
     }
 
-    /// Counts `bytes` for the connection alone. The connection of a trusted proxy stands for many clients and is not
-    /// cut: there the answer is that there is no room.
+    /// Counts `bytes` for the connection only. The connection of a trusted proxy stands for many clients and is not
+    /// cut; its requests are told that there is no room.
     fn add_own(&self, bytes: usize) -> Result<(), Full> {
         let is_proxy = self.networks.is_empty();
         let limit = if is_proxy { OF_NETWORK } else { OF_CONNECTION };
@@ -95,7 +96,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Counts `bytes` for the networks and for all, or for none of them.
+    /// Counts `bytes` for the networks and the total, or for none of them.
     fn add_shared(&self, bytes: usize) -> Result<(), Full> {
         if bytes > IN_ALL {
             return Err(Full::Network);
@@ -117,7 +118,7 @@ impl Budget {
         }
     }
 
-    /// The counts of the networks and of all, each with its limit.
+    /// The counts of the networks and the total, each with its limit.
     fn shared(&self) -> impl Iterator<Item = (&AtomicUsize, usize)> {
         let of_networks = self.networks.iter().map(|share| (&*share.count, share.limit));
         of_networks.chain([(&self.held.total, IN_ALL)])
@@ -136,18 +137,18 @@ impl Drop for Budget {
     }
 }
 
-/// Bytes that are held; given back when dropped.
+/// Bytes that are held. They are given back when this is dropped.
 #[derive(Debug)]
 pub(super) struct Charge {
     account: Arc<Budget>,
-    /// What the connection is charged with.
+    /// The bytes that the connection is charged with.
     own: usize,
-    /// What its networks and all are charged with.
+    /// The bytes that its networks and the total are charged with.
     shared: usize,
 }
 
 impl Charge {
-    /// Holds so many more bytes.
+    /// Charges this many more bytes.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Full> {
         self.account.add_own(bytes)?;
         self.own += bytes;
@@ -156,15 +157,15 @@ impl Charge {
         Ok(())
     }
 
-    /// Keeps room for an answer before the request is served, so that what neighbours hold meanwhile cannot take it: an
-    /// answer must not be lost after what it tells was done.
+    /// Reserves room for a response before the request is served, so that other connections cannot take it in the
+    /// meantime. A response must not be lost after its request was carried out.
     pub(super) fn reserve(&mut self, bytes: usize) -> Result<(), Full> {
         self.account.add_shared(bytes)?;
         self.shared += bytes;
         Ok(())
     }
 
-    /// Holds an answer of this many bytes in the room that was kept for it, and more where it is longer.
+    /// Charges a response of this many bytes to the reserved room, and more if it is longer.
     pub(super) fn settle(&mut self, bytes: usize) -> Result<(), Full> {
         self.account.add_own(bytes)?;
         self.own += bytes;
@@ -176,7 +177,7 @@ impl Charge {
         Ok(())
     }
 
-    /// Takes so many bytes of this charge for one of their own; all of them where there are fewer.
+    /// Moves this many bytes to a charge of their own; all of them if there are fewer.
     pub(super) fn split(&mut self, bytes: usize) -> Self {
         let (own, shared) = (bytes.min(self.own), bytes.min(self.shared));
         self.own -= own;
@@ -195,7 +196,7 @@ impl SharedCharge {
         Self(Arc::new(Mutex::new(charge)))
     }
 
-    /// Holds so many more bytes.
+    /// Charges this many more bytes.
     pub(super) fn grow(&self, bytes: usize) -> Result<(), Full> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).grow(bytes)
     }
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_many_ipv6_networks_has_a_few_shares() {
+    fn a_client_with_many_ipv6_networks_has_a_few_shares() {
         let held = Arc::new(Held::default());
         let fill = |subnet: usize| {
             let account = open(&held, &format!("2001:db8:0:{subnet:x}::1"));

@@ -30,28 +30,28 @@ use super::{Certificates, Drain, Settings, Timeouts, tls};
 /// How long to wait when the system has no more descriptors to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a connection that was asked to end may take to say goodbye.
+/// How long a connection that was asked to end may take to do so.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Bytes that are kept of a request or an answer at once.
+/// How many bytes of a request or a response are buffered at once.
 const BUFFER: usize = 65_536;
 
-/// Bytes of one HTTP/2 stream that may be unread.
+/// How many bytes of one HTTP/2 stream may be unread.
 const STREAM_WINDOW: u32 = 65_535;
 
-/// Bytes of all streams of an HTTP/2 connection that may be unread.
+/// How many bytes of all streams of an HTTP/2 connection may be unread.
 const CONNECTION_WINDOW: u32 = 131_072;
 
-/// How connections speak.
+/// The protocol of a connection.
 #[derive(Debug, Clone)]
 pub enum Transport {
     /// HTTP/2 and HTTP/1.1 under TLS, with these certificates.
     Tls(Arc<Certificates>),
-    /// HTTP/1.1 in clear.
+    /// HTTP/1.1 without encryption.
     Plain,
 }
 
-/// A bound socket that does not answer yet.
+/// A bound socket that does not respond yet.
 #[derive(Debug)]
 pub struct Listener {
     tcp: TcpListener,
@@ -59,10 +59,10 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `address`; port 0 takes a free one. Where the machine has no IPv6, `[::]` means `0.0.0.0`.
+    /// Binds `address`; port 0 takes a free one. On a machine without IPv6, `[::]` means `0.0.0.0`.
     ///
     /// # Errors
-    /// The address is taken, forbidden or not this machine's.
+    /// The address is taken, forbidden or not one of this machine.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let tcp = match TcpListener::bind(address).await {
             Err(error) if is_unspecified_v6(address) && error.kind() != io::ErrorKind::AddrInUse => {
@@ -80,8 +80,8 @@ impl Listener {
         self.address
     }
 
-    /// Answers connections until `drain` begins; then takes no new ones, lets the requests that run come to their end,
-    /// and cuts off what is left when patience is over.
+    /// Serves connections until `drain` begins. Then it accepts no new ones, lets the running requests finish, and
+    /// cuts off the rest when the patience is over.
     ///
     /// # Errors
     /// The TLS settings cannot be made.
@@ -117,7 +117,7 @@ struct Tls {
     certificates: Arc<Certificates>,
 }
 
-/// What each connection of a listener needs.
+/// The parts that each connection of a listener needs.
 #[derive(Clone)]
 struct Server<H> {
     tls: Option<Tls>,
@@ -157,7 +157,7 @@ impl<H: Handler> Server<H> {
         }
     }
 
-    /// Waits for the connections to end, as long as there is patience.
+    /// Waits for the connections to end, until the patience is over.
     async fn finish(&self, mut connections: JoinSet<()>) {
         let ended = async {
             while let Some(ended) = connections.join_next().await {
@@ -174,7 +174,7 @@ impl<H: Handler> Server<H> {
     }
 
     async fn connection(self, stream: TcpStream, peer: IpAddr, socket: Socket) {
-        // Answers are written whole; waiting for more only delays them.
+        // Responses are written as a whole, so waiting for more bytes would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "a connection closed before it began");
             return;
@@ -199,7 +199,7 @@ impl<H: Handler> Server<H> {
         }
     }
 
-    /// Speaks HTTP until the client, the watch or the drain ends it.
+    /// Speaks HTTP until the client, the watch or the drain ends the connection.
     async fn http<I>(self, stream: I, peer: IpAddr, socket: &Socket, sni: Option<Arc<str>>, h2: bool)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -232,26 +232,27 @@ impl<H: Handler> Server<H> {
     }
 }
 
-/// A connection ends in its own way, or with the program, unless its handler panicked.
+/// Reports how a connection ended. A connection's own end, or that of the program, is not an error; a panic of its
+/// handler is.
 fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(%error, "a connection broke down");
+        tracing::error!(%error, "a connection ended unexpectedly");
     }
 }
 
 fn http1(settings: &Settings) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    // How large a head may be is checked with the request, where a long line can be told from many headers; hyper
-    // itself answers 431 to a head that does not fit its buffer.
+    // The request checks the size of its head, because it can distinguish a long line from many headers. hyper itself
+    // answers 431 to a head that does not fit its buffer.
     builder.timer(TokioTimer::new()).header_read_timeout(None);
     builder.max_buf_size(BUFFER.max(settings.header_bytes));
     builder
 }
 
-/// HTTP/2 with small windows: what clients may send without being read is all that an attacker can make us keep.
-/// The limit on resets is against CVE-2023-44487.
+/// HTTP/2 with small windows: an attacker can make the broker keep as much as clients may send unread. The limit on
+/// resets is against CVE-2023-44487.
 fn http2(streams: Streams, settings: &Settings) -> http2::Builder<Streams> {
     let mut builder = http2::Builder::new(streams);
     builder.timer(TokioTimer::new()).max_concurrent_streams(100);
@@ -263,7 +264,8 @@ fn http2(streams: Streams, settings: &Settings) -> http2::Builder<Streams> {
 }
 
 /// Runs a connection. When the drain begins or the connection has been idle too long, it is asked to end (GOAWAY, or
-/// `Connection: close`); when it is still there after that, it is cut off. So is one whose answers nobody takes.
+/// `Connection: close`). If it is still there after that, it is cut off. A connection whose client does not read its
+/// responses is cut off, too.
 async fn run<C: GracefulConnection>(
     connection: C,
     activity: &Activity,
@@ -288,7 +290,7 @@ async fn run<C: GracefulConnection>(
                 return Poll::Ready(outcome);
             }
             let deadline = last_call.unwrap_or_else(|| activity.deadline());
-            // A later deadline waits until the alarm rings: moving it at each request would cost more than ringing.
+            // A later deadline waits until the alarm fires: to move the alarm at each request would cost more.
             if deadline < alarm.deadline() {
                 alarm.as_mut().reset(deadline);
             }
@@ -310,8 +312,9 @@ async fn run<C: GracefulConnection>(
     .await
 }
 
-/// Runs the streams of an HTTP/2 connection as tasks, and ends them when the drain's patience is over, or their own:
-/// a client that opens no window for its answer (`SETTINGS_INITIAL_WINDOW_SIZE` 0) would otherwise hold it for ever.
+/// Runs the streams of an HTTP/2 connection as tasks, and ends them when the patience of the drain, or their own, is
+/// over. Otherwise a client that opens no window for its response (`SETTINGS_INITIAL_WINDOW_SIZE` 0) would hold its
+/// stream for ever.
 #[derive(Clone)]
 struct Streams {
     drain: Drain,

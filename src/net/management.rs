@@ -1,4 +1,4 @@
-//! The management listener's answers: `/healthz`, `/readyz`, `/metrics`.
+//! The responses of the management listener: `/healthz`, `/readyz`, `/metrics`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use http_body_util::Full;
 
 use super::{Handler, RequestBody};
 
-/// The format that `metrics` gives (`OpenMetrics` 1.0).
+/// The format of `metrics` (`OpenMetrics` 1.0).
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Answers `/healthz` while the program lives, `/readyz` as `ready` says (the error is the reason, shown to the
-/// operator), and `/metrics` with what `metrics` renders.
+/// Serves `/healthz` while the program runs, `/readyz` with the result of `ready` (its error is the reason, shown to
+/// the operator), and `/metrics` with the text of `metrics`.
 pub fn management<R, F, M>(ready: R, metrics: M) -> impl Handler + use<R, F, M>
 where
     R: Fn() -> F + Send + Sync + 'static,

@@ -1,8 +1,8 @@
-//! Listeners: TLS and SNI, limits, the client's real address, the redirect of plain HTTP, the way out.
+//! Listeners: TLS and SNI, limits, the client's real address, the redirect of plain HTTP, the shutdown.
 //!
-//! This room knows HTTP up to the request's host and body size, and nothing of what is asked. Whatever answers is a
-//! [`Handler`], such as an axum router. TLS is rustls on AWS-LC, HTTP is hyper (RFC 9110, 9112, 9113); the version
-//! comes from ALPN alone, so that nobody changes it on the way.
+//! This room knows HTTP up to the request's host and body size, and nothing about the content of a request. A
+//! [`Handler`], such as an axum router, responds. TLS is rustls on AWS-LC, HTTP is hyper (RFC 9110, 9112, 9113). Only
+//! ALPN decides the version, so that it cannot be changed on the way.
 
 mod activity;
 mod address;
@@ -42,20 +42,20 @@ pub use redirect::to_public_url;
 pub use request::Handler;
 pub use sockets::Sockets;
 
-/// What a listener allows.
+/// The limits of a listener.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Bytes of a request line and its headers together; more is 431, or 414 when the line alone has more. At least
-    /// 8,192.
+    /// The most bytes of a request line and its headers together. More is answered with 431, or with 414 if the line
+    /// alone has more. At least 8,192.
     pub header_bytes: usize,
-    /// Bytes of a request body; more is 413.
+    /// The most bytes of a request body. More is answered with 413.
     pub body_bytes: usize,
-    /// The sockets that may be open at once. Listeners that share these count together: descriptors are the whole
-    /// process's.
+    /// The sockets that may be open at once. Listeners that share this count together, because the descriptors belong
+    /// to the whole process.
     pub sockets: Arc<Sockets>,
-    /// Networks whose `X-Forwarded-For` is believed.
+    /// Networks whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// How long things may take.
+    /// The time limits.
     pub timeouts: Timeouts,
 }
 
@@ -71,16 +71,16 @@ impl Default for Settings {
     }
 }
 
-/// How long things may take.
+/// Time limits.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
-    /// The TLS handshake.
+    /// For the TLS handshake.
     pub handshake: Duration,
-    /// The head of a request, from its first byte.
+    /// For the head of a request, from its first byte.
     pub header: Duration,
-    /// A request body, from the first wait for it; then 408.
+    /// For a request body, from the first wait for it; then the response is 408.
     pub body: Duration,
-    /// Between requests, and while the client does not take its answer.
+    /// Between requests, and while the client does not read its response.
     pub idle: Duration,
 }
 

@@ -1,9 +1,9 @@
-//! What counts as one client: an IPv4 address, or an IPv6 network in its three usual sizes.
+//! The networks that count as one client: an IPv4 address, or an IPv6 network in its three usual sizes.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The sizes of IPv6 networks, and how many times the share of one client each has: a host has a /64 to choose from
-/// (RFC 4291, section 2.5.1), and a customer of a provider a /56 or a /48 (RFC 6177).
+/// The sizes of IPv6 networks, and how many shares of one client each has. A host has a /64 to choose from (RFC 4291,
+/// section 2.5.1), and a customer of a network provider a /56 or a /48 (RFC 6177).
 const IPV6: [(u8, usize); 3] = [(64, 1), (56, 2), (48, 4)];
 
 /// A network that is counted.
@@ -13,7 +13,7 @@ pub(super) struct Network {
     length: u8,
 }
 
-/// The networks of an address, the narrowest first, and how many times the share of one client each has.
+/// The networks of an address, narrowest first, and how many shares of one client each has.
 pub(super) fn networks_of(address: IpAddr) -> Vec<(Network, usize)> {
     match address {
         IpAddr::V4(_) => vec![(Network { first: address, length: 32 }, 1)],
@@ -45,7 +45,7 @@ mod tests {
         assert_eq!(shared("2001:db8::1", "2001:db8:0:1::1"), [false, true, true]);
         assert_eq!(shared("2001:db8::1", "2001:db8:0:100::1"), [false, false, true]);
         assert_eq!(shared("2001:db8::1", "2001:db8:1::1"), [false, false, false]);
-        // The narrow and the wide network that begin alike are not the same.
+        // A narrow and a wide network with the same first address are not the same.
         assert_eq!(of("2001:db8::1").iter().collect::<std::collections::HashSet<_>>().len(), 3);
     }
 }

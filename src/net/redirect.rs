@@ -1,4 +1,4 @@
-//! The plain-HTTP listener's only answer: go to the public URL.
+//! The plain-HTTP listener, which only redirects to the public URL.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use http_body_util::Full;
 use super::{Handler, RequestBody};
 
 /// Redirects reads to the same path under `issuer`, an origin such as `https://login.example.com`. The request's own
-/// host is never used. A form or a token request that came here has been seen by everybody on the way, so it is
-/// refused rather than repeated.
+/// host is never used. A form or a token request that was sent here could be read on the way, so it is refused rather
+/// than redirected.
 pub fn to_public_url(issuer: &str) -> impl Handler + use<> {
     let issuer: Arc<str> = Arc::from(issuer);
     tower::service_fn(move |request: Request<RequestBody>| {

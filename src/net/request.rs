@@ -1,5 +1,5 @@
-//! What happens to a request between the connection and its handler: one host that fits the certificate, the real
-//! client address, a bounded body.
+//! The checks of a request between the connection and its handler: it must name one host that fits the certificate, it
+//! gets the real client address, and its body is limited.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use super::held::{Budget, Charge, Full, SharedCharge};
 use super::{Certificates, Settings};
 use crate::protocol::Peer;
 
-/// What answers requests; an axum `Router` is one.
+/// Responds to requests. An axum `Router` does.
 pub trait Handler:
     Service<
         Request<RequestBody>,
@@ -31,7 +31,7 @@ pub trait Handler:
     + Sync
     + 'static
 {
-    /// The body of its answers.
+    /// The body of its responses.
     type Body: Body<Data = Bytes, Error: Into<BoxError>> + Unpin + Send + 'static;
 }
 
@@ -48,7 +48,7 @@ where
     type Body = B;
 }
 
-/// What is known about the connection that a request came over.
+/// The facts about the connection over which a request came.
 #[derive(Debug)]
 pub(super) struct Origin {
     pub(super) peer: IpAddr,
@@ -60,8 +60,8 @@ pub(super) struct Origin {
     pub(super) turns: Turns,
 }
 
-/// Answers a request within the bounds of its connection, and ends the connection with the answer where what follows on it
-/// is in doubt.
+/// Responds to a request within the limits of its connection, and ends the connection after the response if it is
+/// uncertain what follows on it.
 pub(super) async fn answer<H: Handler>(
     origin: Arc<Origin>,
     handler: H,
@@ -89,7 +89,7 @@ pub(super) async fn answer<H: Handler>(
     Ok(response)
 }
 
-/// Checks a request, hands it to `handler`, and lets the body's verdict overrule the answer.
+/// Checks a request and passes it to `handler`. The body's own status replaces the handler's response.
 async fn serve<H: Handler>(
     origin: &Origin,
     handler: H,
@@ -109,22 +109,22 @@ async fn serve<H: Handler>(
     let limits = (settings.body_bytes, settings.timeouts.body);
     let body = RequestBody::new(body, &origin.turns, limits, verdict.clone(), held.clone());
     let Ok(response) = handler.oneshot(Request::from_parts(parts, body)).await;
-    // The request is held until it is answered.
+    // The request's memory is held until there is a response.
     drop(held);
     verdict.status().map_or(Ok(response), Err)
 }
 
-/// What is said where the connection or the network holds too much.
+/// The status if the connection or the network holds too much.
 const NO_ROOM: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
-/// Bytes of an answer for which there is room before the request is served: a redirect, tokens, an error. Longer answers
-/// are pages and files, which can be asked for again.
+/// How many bytes are reserved for a response before the request is served: enough for a redirect, tokens or an error.
+/// Longer responses are pages and files, which can be requested again.
 pub(super) const ORDINARY_ANSWER: usize = 6_144;
 
-/// About how many bytes a header of an answer takes; they are our own, so nobody makes them large.
+/// About how many bytes a header of a response takes. The broker writes all of them, so no client can make them large.
 const HEADER_OF_ANSWER: usize = 128;
 
-/// Holds the memory of an answer. A connection whose client takes no answers is ended.
+/// Charges the memory of a response. A connection whose client does not read responses is ended.
 fn hold<B: Body>(origin: &Origin, response: &Response<B>, charge: &mut Charge) -> Result<(), StatusCode> {
     let body = usize::try_from(response.body().size_hint().lower()).unwrap_or(usize::MAX);
     match charge.settle(body.saturating_add(response.headers().len() * HEADER_OF_ANSWER)) {
@@ -155,8 +155,8 @@ fn check(origin: &Origin, request: &Request<Incoming>) -> Result<(), StatusCode>
     Ok(())
 }
 
-/// The line and the headers together have `limit` bytes at most; a line that alone has more is 414, else it is 431
-/// (RFC 9110, section 15.5.15; RFC 6585, section 5).
+/// Checks that the line and the headers together have at most `limit` bytes. If the line alone has more, the status is
+/// 414, otherwise 431 (RFC 9110, section 15.5.15; RFC 6585, section 5).
 fn check_head<B>(request: &Request<B>, limit: usize) -> Result<(), StatusCode> {
     let line = line_of(request.method(), request.uri());
     if line > limit {
@@ -180,7 +180,7 @@ fn size_of(headers: &HeaderMap) -> usize {
 }
 
 /// The one host that a request names, in lower case and without its port (RFC 9112, section 3.2; RFC 9113, section
-/// 8.3.1): HTTP/1.1 must name it once, and where the target names one too, both must be the same.
+/// 8.3.1). HTTP/1.1 must name it exactly once, and if the target names one, too, both must be the same.
 fn host_of<B>(request: &Request<B>) -> Result<Option<String>, StatusCode> {
     let mut headers = request.headers().get_all(HOST).iter();
     let header = headers.next().map(parse_host).transpose()?;
@@ -203,7 +203,7 @@ fn parse_host(value: &HeaderValue) -> Result<Authority, StatusCode> {
     if authority.as_str().contains('@') { Err(StatusCode::BAD_REQUEST) } else { Ok(authority) }
 }
 
-/// The listener's own answer; after it, an HTTP/1 connection ends, since what follows on it is in doubt.
+/// The listener's own response. An HTTP/1 connection ends after it, because it is uncertain what follows.
 fn refusal<B>(status: StatusCode, version: Version, running: Running) -> Response<ResponseBody<B>> {
     let text = match status {
         StatusCode::MISDIRECTED_REQUEST => "This connection does not serve that host.\n",

@@ -22,23 +22,23 @@ struct Open {
     by_network: HashMap<Network, usize>,
 }
 
-/// A counted socket; counted off when dropped.
+/// A counted socket. It is no longer counted once this is dropped.
 #[derive(Debug)]
 pub(super) struct Socket {
     sockets: Arc<Sockets>,
-    /// The networks that it is counted in, each with how many shares it has.
+    /// The networks in which it is counted, each with its number of shares.
     counted_in: Vec<(Network, usize)>,
 }
 
 impl Sockets {
-    /// At most `total`, and `per_address` from one address (IPv6: one /64; twice as many from a /56, four times from a
-    /// /48), trusted proxies excepted.
+    /// Allows at most `total` sockets, and `per_address` from one address (IPv6: one /64; twice as many from a /56,
+    /// four times from a /48). Only `total` applies to trusted proxies.
     pub fn new(total: usize, per_address: usize) -> Arc<Self> {
         Arc::new(Self { total, per_address, open: Mutex::default(), held: Arc::default() })
     }
 
-    /// Counts a socket of `address`, or refuses it. A proxy in front (`shared`) stands for many clients, so that only
-    /// the total counts.
+    /// Counts a socket from `address`, or refuses it. A proxy in front (`shared`) stands for many clients, so only the
+    /// total counts.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr, shared: bool) -> Option<Socket> {
         let counted_in = if shared { Vec::new() } else { networks_of(address) };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,7 +57,7 @@ impl Sockets {
 }
 
 impl Socket {
-    /// The account of what its connection holds in memory.
+    /// The budget for the memory of its connection.
     pub(super) fn account(&self) -> Arc<Budget> {
         self.sockets.held.open(&self.counted_in)
     }
@@ -80,7 +80,7 @@ impl Drop for Socket {
 
 #[cfg(test)]
 impl Sockets {
-    /// Bytes that requests and answers hold in memory.
+    /// How many bytes requests and responses hold in memory.
     pub(super) fn bytes_held(&self) -> usize {
         self.held.total()
     }
@@ -113,7 +113,7 @@ mod tests {
         let _one = sockets.admit(address("2001:db8::1"), false).unwrap();
         assert!(sockets.admit(address("2001:db8::2"), false).is_none());
         let _second = sockets.admit(address("2001:db8:0:1::1"), false).unwrap();
-        // A customer with 256 networks of their own has two shares, and one with 65,536 has four.
+        // A customer with 256 networks has two shares, and one with 65,536 has four.
         assert!(sockets.admit(address("2001:db8:0:2::1"), false).is_none());
         let _other_56 = sockets.admit(address("2001:db8:0:100::1"), false).unwrap();
         let proxied: Vec<_> = (0..5).map(|_| sockets.admit(address("10.0.0.1"), true)).collect();

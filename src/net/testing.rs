@@ -1,5 +1,5 @@
-//! What the tests of this room share: certificates, a listener with a small handler, and clients that say every byte
-//! themselves.
+//! Helpers that the tests of this room share: certificates, a listener with a small handler, and clients that choose
+//! every byte themselves.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -59,7 +59,7 @@ pub(super) fn impatient() -> Settings {
 
 impl TestListener {
     /// Starts one. Its handler answers `/` with `hello`, `/peer` with the peer, `/body` with the length of the body,
-    /// `/page` and `/large` with many bytes, and `/wait` when told to go on.
+    /// `/page` and `/large` with many bytes, and `/wait` once the test lets it.
     pub(super) async fn start(transport: Transport, settings: Settings) -> Self {
         let requests = Arc::new(AtomicUsize::new(0));
         let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -79,18 +79,18 @@ impl TestListener {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// Sends `bytes` in clear and reads until the listener closes.
+    /// Sends `bytes` without encryption and reads until the listener closes.
     pub(super) async fn say(&self, bytes: impl AsRef<[u8]>) -> String {
         say(&mut connect(self.address).await, bytes).await
     }
 }
 
-/// Sends `bytes` and reads until the other side closes; a reset counts as that.
+/// Sends `bytes` and reads until the other side closes; a reset counts as closing.
 pub(super) async fn say(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     bytes: impl AsRef<[u8]>,
 ) -> String {
-    // The listener may close before it has read all.
+    // The listener may close before it has read everything.
     let _ = stream.write_all(bytes.as_ref()).await;
     let _ = stream.flush().await;
     let mut answer = Vec::new();
@@ -101,10 +101,10 @@ pub(super) async fn say(
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// How long the answer to `/page` is.
+/// The length of the response to `/page`, in bytes.
 pub(super) const PAGE: usize = 20_000;
 
-/// How long the answer to `/large` is.
+/// The length of the response to `/large`, in bytes.
 pub(super) const LARGE: usize = 3_000_000;
 
 type State = (Arc<AtomicUsize>, Arc<Notify>, Arc<Notify>);
@@ -192,7 +192,7 @@ pub(super) async fn tls_over(
     TlsConnector::from(Arc::new(config)).connect(host, stream).await
 }
 
-/// Waits until something is so; fails when it never is.
+/// Waits until `so` returns true; fails if it never does.
 pub(super) async fn eventually(what: &str, so: impl Fn() -> bool) {
     let waiting = async {
         while !so() {

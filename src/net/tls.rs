@@ -1,4 +1,4 @@
-//! TLS as the broker speaks it: 1.3 and 1.2, hybrid post-quantum key exchange first, AWS-LC underneath.
+//! TLS as the broker uses it: 1.3 and 1.2, hybrid post-quantum key exchange first, on AWS-LC.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ pub(super) const ALPN_H2: &[u8] = b"h2";
 
 const ALPN_HTTP11: &[u8] = b"http/1.1";
 
-/// The settings of the TLS listener. X25519MLKEM768 is first by rustls's feature `prefer-post-quantum`; a test holds
-/// it to that. Sessions resume by tickets, whose keys rotate and never leave memory, so that nothing is stored.
+/// The settings of the TLS listener. X25519MLKEM768 comes first through rustls's feature `prefer-post-quantum`; a test
+/// checks this. Sessions resume by tickets whose keys rotate and never leave memory, so nothing is stored.
 ///
 /// # Errors
 /// The provider cannot speak these versions, or cannot make a ticket key.

@@ -1,14 +1,15 @@
-//! When a certificate ends (RFC 5280, section 4.1.2.5).
+//! When a certificate expires (RFC 5280, section 4.1.2.5).
 //!
-//! By hand, because rustls checks it and tells nobody, and the crates that parse certificates bring ten others for
-//! this one field. What it reads was accepted by webpki before; anything odd is `None`, and shown as unknown.
+//! This is written by hand, because rustls checks the expiry but does not report it, and the crates that parse
+//! certificates bring ten others for this one field. webpki has accepted the bytes before; anything unexpected gives
+//! `None`, and is shown as unknown.
 
 use crate::model::Timestamp;
 
 const SEQUENCE: u8 = 0x30;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-/// `version`, which is there in every certificate of today.
+/// `version`, which every present certificate has.
 const VERSION: u8 = 0xa0;
 
 /// The end of a certificate's validity.
@@ -29,7 +30,7 @@ pub(super) fn not_after(der: &[u8]) -> Option<Timestamp> {
 fn time(tag: u8, text: &str) -> Option<Timestamp> {
     let text = match tag {
         GENERALIZED_TIME => text.to_owned(),
-        // Two digits of the year: 50 and above are of the last century.
+        // The year has two digits: from 50 on it is in the last century.
         UTC_TIME => format!("{}{text}", if *text.as_bytes().first()? >= b'5' { "19" } else { "20" }),
         _ => return None,
     };
@@ -38,7 +39,7 @@ fn time(tag: u8, text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_unix_seconds(time.as_second()))
 }
 
-/// Tag and content of the first element, and what follows it.
+/// Tag and content of the first element, and the bytes after it.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let ([tag, length], rest) = der.split_first_chunk::<2>()?;
     let (length, rest) = match length {
@@ -69,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_has_no_end() {
+    fn bytes_that_are_not_a_certificate_have_no_end() {
         for der in [&b""[..], b"0", b"0\x82\xff\xff", b"rubbish", &[0x30, 0x02, 0x30, 0x00]] {
             assert_eq!(not_after(der), None);
         }

@@ -1,33 +1,33 @@
-//! Who may use an app, and with which scopes.
+//! The accounts that may use an app, and the scopes that it may have.
 
-use crate::model::{
-    Account, App, Audience, ConsentMode, Handle, LocalSignIn, Organization, OrganizationId, Prompt,
-};
+use crate::model::{Account, App, Audience, ConsentMode, LocalSignIn, Membership, Organization, Prompt};
 
 /// Whether accounts of an organization may use an app. An unattached account may use an app that is open to any.
-pub fn may_use(app: &App, account: Option<(OrganizationId, &Handle)>) -> bool {
+pub fn may_use(app: &App, account: Option<Membership<'_>>) -> bool {
     match (&app.settings.audience, account) {
         (Audience::Any, _) => true,
         (_, None) => false,
-        (Audience::Own, Some((organization, _))) => organization == app.organization,
-        (Audience::Organizations(handles), Some((organization, handle))) => {
-            organization == app.organization || handles.contains(handle)
+        (Audience::Own, Some(member)) => member.organization == app.organization,
+        (Audience::Organizations(handles), Some(member)) => {
+            member.organization == app.organization || handles.contains(member.handle)
         }
     }
 }
 
-/// Whether whoever an app sends is one of its own organization's people, if anybody: it serves nobody else.
+/// Whether the app lets in the accounts of its own organization and no others.
 pub fn serves_its_own_alone(app: &App) -> bool {
     app.settings.audience == Audience::Own
 }
 
-/// Whether an account may be signed in by its password, and stay so, in its organization as it is now.
+/// Whether an account may sign in by its password, and keep a session that a password opened, under the present rules
+/// of its organization.
 pub fn may_use_password(account: &Account, organization: Option<&Organization>) -> bool {
     let rule = organization.map(|organization| organization.policy.local_sign_in);
     allows_password(account.organization.is_some(), rule, account.break_glass)
 }
 
-/// The same, of plain values: whether the account belongs to an organization, and that organization's rule.
+/// The same decision from plain values. `attached` says whether the account belongs to an organization; `rule` is the
+/// rule of that organization.
 pub fn allows_password(attached: bool, rule: Option<LocalSignIn>, break_glass: bool) -> bool {
     match rule {
         None => !attached,
@@ -37,21 +37,22 @@ pub fn allows_password(attached: bool, rule: Option<LocalSignIn>, break_glass: b
     }
 }
 
-/// The fewest people who must be able to sign in by password where passwords are for emergencies.
+/// The fewest people who must be able to sign in by password where only break-glass accounts may use one.
 const BREAK_GLASS_PEOPLE: i64 = 2;
 
-/// Whether an organization whose passwords are for emergencies only still has enough people for one. `people` counts
-/// its enabled accounts that are named for emergencies and have a password.
+/// Whether an organization that keeps passwords for emergencies has enough people who could use one. `people` is the
+/// number of its enabled break-glass accounts that have a password.
 pub const fn has_enough_break_glass(local_sign_in: LocalSignIn, people: i64) -> bool {
     !matches!(local_sign_in, LocalSignIn::BreakGlass) || people >= BREAK_GLASS_PEOPLE
 }
 
-/// Whether the person must be asked before the app gets `wanted`. `given` is what they let it have before.
+/// Whether the user must be asked before the app gets the scopes `wanted`. `given` are the scopes that the user has
+/// consented to before.
 pub fn needs_consent(app: &App, wanted: &[String], given: Option<&[String]>, prompt: &[Prompt]) -> bool {
     if prompt.contains(&Prompt::Consent) {
         return true;
     }
-    // RFC 9700, section 4.14: whoever can receive the answer of a public app with such an address may be another app.
+    // RFC 9700, section 4.14: another app on the device may receive the response of a public app at such an address.
     let can_be_impersonated =
         app.is_public() && app.settings.redirect_uris.iter().any(|uri| !uri.starts_with("https://"));
     if can_be_impersonated {
@@ -61,7 +62,7 @@ pub fn needs_consent(app: &App, wanted: &[String], given: Option<&[String]>, pro
     app.settings.consent == ConsentMode::Explicit && !covered
 }
 
-/// Those of `scopes` that are allowed now: what an app may ask for can shrink after something was granted.
+/// Those of `scopes` that are allowed now: the scopes of an app can shrink after some were granted.
 pub fn within(scopes: &[String], allowed: &[String]) -> Vec<String> {
     scopes.iter().filter(|scope| allowed.contains(scope)).cloned().collect()
 }
@@ -77,7 +78,7 @@ pub fn narrow_scopes(granted: &[String], asked: Option<&[String]>) -> Option<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::AppAuthMethod;
+    use crate::model::{AppAuthMethod, Handle, OrganizationId};
     use crate::policy::request::tests::app;
 
     fn scopes(text: &str) -> Vec<String> {
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_use_a_password_is_the_organizations_word() {
+    fn the_organization_decides_who_may_use_a_password() {
         for (attached, rule, break_glass, expected) in [
             (false, None, false, true),
             (true, None, true, false),
@@ -103,13 +104,14 @@ mod tests {
         let (acme, globex): (Handle, Handle) = ("acme".parse().unwrap(), "globex".parse().unwrap());
         let own = app(|_| ());
         let other = OrganizationId::from_bytes([9; 16]);
-        assert!(may_use(&own, Some((own.organization, &acme))));
-        assert!(!may_use(&own, Some((other, &globex))));
+        let of = |organization, handle| Some(Membership { organization, handle });
+        assert!(may_use(&own, of(own.organization, &acme)));
+        assert!(!may_use(&own, of(other, &globex)));
         assert!(!may_use(&own, None));
         let listed = app(|settings| settings.audience = Audience::Organizations(vec![globex.clone()]));
-        assert!(may_use(&listed, Some((other, &globex))) && !may_use(&listed, Some((other, &acme))));
+        assert!(may_use(&listed, of(other, &globex)) && !may_use(&listed, of(other, &acme)));
         let any = app(|settings| settings.audience = Audience::Any);
-        assert!(may_use(&any, None) && may_use(&any, Some((other, &globex))));
+        assert!(may_use(&any, None) && may_use(&any, of(other, &globex)));
         assert!(serves_its_own_alone(&own) && !serves_its_own_alone(&listed) && !serves_its_own_alone(&any));
     }
 

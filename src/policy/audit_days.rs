@@ -4,27 +4,36 @@ use std::time::Duration;
 
 use crate::model::{Day, Timestamp};
 
-/// Whether a day is over for so long that its records are exported and removed.
+/// Whether a day ended so long ago that its records must be exported and removed.
 pub fn is_due(day: Day, keep: Duration, now: Timestamp) -> bool {
     day.ends().after(keep) <= now
 }
 
-/// How a record of the database and a line of the day's file compare. Both are in the order of their ids.
+/// How a record of the database compares with a line of the day's file. Both are in the order of their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
-    /// The line is the record, word for word.
+    /// The line is this record, byte for byte.
     Same,
-    /// The line is an earlier record's, which was removed before: the next line may be the record.
+    /// The line is an earlier record, which has been removed already: the next line may be this record.
     Earlier,
-    /// The file does not hold this record: it must not be removed.
+    /// The file does not hold this record, so the record must not be removed.
     Missing,
 }
 
-/// Compares a record, by its id and as it would be exported, with a line of the file.
-pub fn compare(record: (&str, &str), line: (&str, &str)) -> Comparison {
+/// A record of the audit log, as a day's file holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exported<'a> {
+    /// The record's id.
+    pub id: &'a str,
+    /// The line of the file.
+    pub text: &'a str,
+}
+
+/// Compares a record with a line of the file.
+pub fn compare(record: Exported<'_>, line: Exported<'_>) -> Comparison {
     if record == line {
         Comparison::Same
-    } else if line.0 < record.0 {
+    } else if line.id < record.id {
         Comparison::Earlier
     } else {
         Comparison::Missing
@@ -43,7 +52,7 @@ mod tests {
             let day = Day::of(now.before(Duration::from_hours(24 * days_ago)));
             assert_eq!(is_due(day, keep, now), due, "{days_ago}");
         }
-        // A clock that went back makes nothing due.
+        // A clock that was set back makes no day due.
         assert!(!is_due(Day::of(now), keep, Timestamp::from_unix_seconds(0)));
     }
 
@@ -55,7 +64,8 @@ mod tests {
             (("b", "{b}"), ("b", "{B}"), Comparison::Missing),
             (("b", "{b}"), ("c", "{c}"), Comparison::Missing),
         ] {
-            assert_eq!(compare(record, line), comparison, "{record:?} {line:?}");
+            let exported = |(id, text)| Exported { id, text };
+            assert_eq!(compare(exported(record), exported(line)), comparison, "{record:?} {line:?}");
         }
     }
 }

@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::model::{Account, App};
 
-/// The claims that `scopes` stand for. An email that is not proven for the app is left out unless the app opted in, and
-/// then marked.
+/// The claims that `scopes` stand for. An email that is not proven for the app is left out, unless the app has opted
+/// in to unproven emails; then `email_verified` is false.
 pub fn claims_for(account: &Account, app: &App, scopes: &[String], email_proven: bool) -> Map<String, Value> {
     let has = |scope: &str| scopes.iter().any(|granted| granted == scope);
     let mut claims = Map::new();

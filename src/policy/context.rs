@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-/// Whether a sign-in in the context `acr` is one of the `essential` ones; where none is demanded, any is.
+/// Whether a sign-in in the context `acr` is one of the `essential` ones. Where the app demands none, every context is
+/// accepted.
 pub fn is_accepted(essential: &[String], acr: Option<&str>) -> bool {
     essential.is_empty() || acr.is_some_and(|acr| essential.iter().any(|it| it == acr))
 }
 
-/// Whether a provider can be asked for one of the `essential` contexts: `words` holds the apps' words that it has its
-/// own for.
+/// Whether an identity provider can be asked for one of the `essential` contexts. The keys of `words` are the contexts
+/// of apps for which the connection knows the provider's own word.
 pub fn can_be_asked_for(essential: &[String], words: &BTreeMap<String, String>) -> bool {
     essential.is_empty() || essential.iter().any(|word| words.contains_key(word))
 }

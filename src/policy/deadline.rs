@@ -1,31 +1,31 @@
-//! When people are told that something ends: a certificate, a client secret at a provider.
+//! When the operator is warned that something expires: a certificate, or a client secret at an identity provider.
 
 use std::time::Duration;
 
 use crate::model::Timestamp;
 
-/// How long before its end something is warned of.
+/// How long before its expiry a thing is warned about.
 pub const WARN_BEFORE: Duration = Duration::from_hours(30 * 24);
 
-/// How near an end is.
+/// How close an expiry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {
-    /// There is time.
-    Far,
-    /// Somebody should act.
-    Near,
-    /// It is over.
+    /// More than [`WARN_BEFORE`] remains.
+    Later,
+    /// It expires within [`WARN_BEFORE`], and the operator should act.
+    Soon,
+    /// It has expired.
     Past,
 }
 
-/// How near `end` is.
+/// How close the expiry `end` is.
 pub fn deadline(end: Timestamp, now: Timestamp) -> Deadline {
     if end <= now {
         Deadline::Past
     } else if end <= now.after(WARN_BEFORE) {
-        Deadline::Near
+        Deadline::Soon
     } else {
-        Deadline::Far
+        Deadline::Later
     }
 }
 
@@ -37,8 +37,8 @@ mod tests {
     fn an_end_comes_nearer_and_is_over_at_its_moment() {
         let end = Timestamp::from_unix_seconds(100 * 86_400);
         let at = |seconds| deadline(end, Timestamp::from_unix_seconds(seconds));
-        assert_eq!(at(70 * 86_400 - 1), Deadline::Far);
-        assert_eq!((at(70 * 86_400), at(100 * 86_400 - 1)), (Deadline::Near, Deadline::Near));
+        assert_eq!(at(70 * 86_400 - 1), Deadline::Later);
+        assert_eq!((at(70 * 86_400), at(100 * 86_400 - 1)), (Deadline::Soon, Deadline::Soon));
         assert_eq!(at(100 * 86_400), Deadline::Past);
     }
 }

@@ -1,16 +1,16 @@
 //! Whether an email that an identity provider vouches for counts as proven, and for which apps.
 //!
-//! A provider speaks for the domains that route to its connection, and for those that the connection's settings name
-//! (`trusted_email_domains`). It never speaks for a domain that another organization owns.
+//! An identity provider vouches for the domains that route to its connection, and for the domains that the
+//! connection's settings name (`trusted_email_domains`). It never vouches for a domain that another organization owns.
 
 use crate::model::{ConnectionId, DomainName, OrganizationId, OwnedDomain};
 
 /// How far an email counts as proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EmailProof {
-    /// It proves nothing.
+    /// It is not proven at all.
     Unproven,
-    /// It counts inside the account's organization, for that organization's own apps alone.
+    /// It counts only for apps of the account's own organization.
     OwnApps,
     /// It counts for every app.
     Everywhere,
@@ -22,7 +22,7 @@ impl EmailProof {
         !matches!(self, Self::Unproven)
     }
 
-    /// Whether it counts for an app: one of the account's organization (`own`), or another's.
+    /// Whether it counts for an app. `own` says whether the app belongs to the account's organization.
     pub const fn counts_for(self, own: bool) -> bool {
         match self {
             Self::Unproven => false,
@@ -32,24 +32,26 @@ impl EmailProof {
     }
 }
 
-/// Who owns the domain of an email, by the most specific name that anybody owns, and where that name leads.
+/// The owner of an email's domain, found by the most specific name that an organization owns, and the connections to
+/// which that name routes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainOwner {
     /// The organization.
     pub organization: OrganizationId,
-    /// The enabled connections that the name leads to.
+    /// The enabled connections to which the name routes.
     pub connections: Vec<ConnectionId>,
 }
 
 impl DomainOwner {
-    /// Whether the name is this organization's and leads to this connection.
+    /// Whether the name belongs to this organization and routes to this connection.
     pub fn routes(&self, organization: OrganizationId, connection: ConnectionId) -> bool {
         self.organization == organization && self.connections.contains(&connection)
     }
 }
 
-/// Decides about an email in `domain` that the provider of `connection`, a connection of `organization`, vouches for.
-/// `trusted` are the domains that the connection's settings name.
+/// Decides how far an email counts as proven. The identity provider of `connection` vouches for it; `organization`
+/// owns that connection; `owner` owns the email's domain; `trusted` are the domains that the connection's settings
+/// name.
 pub fn decide(
     organization: OrganizationId,
     connection: ConnectionId,
@@ -79,7 +81,8 @@ mod tests {
         DomainOwner { organization, connections: connections.to_vec() }
     }
 
-    /// A name, the connection that vouches, who owns the domain, what the settings name, and what follows.
+    /// A name, the connection that vouches, the owner of the domain, the domains that the settings name, and the
+    /// expected proof.
     type Case = (&'static str, ConnectionId, Option<DomainOwner>, &'static [&'static str], EmailProof);
 
     #[test]

@@ -1,17 +1,17 @@
-//! How recent a proof has to be for something sensitive.
+//! How recent a proof must be for a sensitive action.
 
 use std::time::Duration;
 
 use crate::model::{Identity, LINK_LIFETIME, SensitiveAction, Timestamp};
 
-/// How old the first proof may be when a link begins, so that time is left for the second one.
+/// How old the first proof may be when a link begins, so that the user has time for the second one.
 const BEGIN_LINK_WITHIN: Duration = Duration::from_mins(5);
 
 /// How old a proof may be for any other sensitive action, without a second factor.
 const FRESH_PROOF: Duration = Duration::from_mins(30);
 
-/// Until when the person may finish `action`, if they proved recently enough who they are; `None` where they must prove
-/// it again. A proof in the future is none: the clock was set back.
+/// Until when the user may finish `action`, if their last proof is recent enough; `None` if they must prove again who
+/// they are. A proof in the future does not count: the clock was set back.
 pub fn fresh_until(action: SensitiveAction, proved_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let (within, lifetime) = match action {
         SensitiveAction::AddProfile => (BEGIN_LINK_WITHIN, LINK_LIFETIME),
@@ -21,7 +21,8 @@ pub fn fresh_until(action: SensitiveAction, proved_at: Timestamp, now: Timestamp
     is_fresh.then(|| proved_at.after(lifetime))
 }
 
-/// Whether an identity that has just arrived was proved: its provider asked the person, and not long ago.
+/// Whether an identity that has just arrived counts as proved: its identity provider asked the user, and did so
+/// recently.
 pub fn is_proved(identity: &Identity, now: Timestamp) -> bool {
     identity.witnessed && fresh_until(SensitiveAction::AddProfile, identity.authenticated_at, now).is_some()
 }
@@ -50,7 +51,7 @@ mod tests {
             assert_eq!(fresh_until(action, proved, later(30, 0)), Some(later(30, 0)));
             assert_eq!(fresh_until(action, proved, later(30, 1)), None);
         }
-        // The clocks of two nodes may be a minute apart; more is a clock that was set back.
+        // The clocks of two nodes may differ by a minute. A larger difference means that a clock was set back.
         for action in [link, others[0], others[1]] {
             assert!(fresh_until(action, proved, before(60)).is_some());
             assert_eq!(fresh_until(action, proved, before(61)), None);

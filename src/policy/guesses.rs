@@ -4,41 +4,42 @@ use std::time::Duration;
 
 use crate::model::Timestamp;
 
-/// Failures that cost no wait: people mistype, and several devices may sign in at once.
+/// Failures that cost no wait: people mistype, and may sign in on several devices at once.
 const FREE: i64 = 10;
 
-/// Failures after which the password rests for a day.
+/// Failures after which no guess at the password is checked for a day.
 const STOP: i64 = 100;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// Failures of one network, over all accounts, that cost no wait.
+/// Failures from one network, over all accounts, that cost no wait.
 const NETWORK_FREE: i64 = 300;
 
-/// Wrong client secrets of one network for one app that cost no wait.
+/// Wrong client secrets from one network for one app that cost no wait.
 const CLIENT_FREE: i64 = 10;
 
-/// Codes of one network, or of one account's browsers, that a provider may refuse before it costs a wait.
+/// Refused authorization codes, from one network or from the browsers of one account, that cost no wait.
 const REDEMPTION_FREE: i64 = 20;
 
-/// Codes that may be under way beyond that, and of which nobody knows yet whether they are refused.
+/// Codes beyond that number that may be at the identity provider at once, before it has accepted or refused them.
 const REDEMPTIONS_UNJUDGED: i64 = 32;
 
-/// A refused code is forgiven after this time: people come back too late now and then.
+/// One refused code is forgiven after this time: people now and then return too late.
 const REDEMPTION_FORGIVEN: Duration = Duration::from_mins(1);
 
-/// What a counter counts.
+/// The guesses that a counter counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Guesses at one account's password from browsers that it has not been used in.
+    /// Guesses at one account's password, from browsers in which the account has never signed in.
     Account,
-    /// Guesses at one account's password from one browser that it has been used in.
+    /// Guesses at one account's password, from one browser in which the account has signed in.
     KnownBrowser,
-    /// Guesses from one network, at whatever account.
+    /// Guesses from one network, at any account.
     Network,
     /// Wrong secrets for one app from one network.
     Client,
-    /// Codes that the provider of one connection refused, from one network or from the browsers of one account.
+    /// Codes that the identity provider of one connection refused, from one network or from the browsers of one
+    /// account.
     Redemption,
 }
 
@@ -55,34 +56,47 @@ impl Scope {
     }
 }
 
+/// The state of a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CounterState {
+    /// Failures so far.
+    pub failures: i64,
+    /// No other guess is checked before this time.
+    pub blocked_until: Timestamp,
+    /// When the last failure was counted.
+    pub changed_at: Timestamp,
+}
+
 /// Whether a guess may be checked now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Check it, after counting it with this wait behind it.
+    /// Check the guess, after counting it together with this wait.
     Check {
-        /// The count with this guess.
+        /// The number of failures, with this guess counted as one.
         failures: i64,
-        /// No further guess is checked before.
+        /// No other guess is checked before this time.
         blocked_until: Timestamp,
     },
     /// Do not check it.
     Wait {
-        /// For so long.
+        /// How long to wait.
         wait: Duration,
     },
 }
 
-/// Decides on one guess. `seen` is (failures, `blocked_until`, last change), if anything was counted.
-pub fn decide(scope: Scope, seen: Option<(i64, Timestamp, Timestamp)>, now: Timestamp) -> Verdict {
+/// Decides on one guess. `seen` is `None` if nothing was counted.
+pub fn decide(scope: Scope, seen: Option<CounterState>, now: Timestamp) -> Verdict {
     let failures = match seen {
-        // Never longer than this many failures cost: a clock that was set back is nobody's guess.
-        Some((failures, blocked_until, _))
+        // The wait is never longer than this many failures cost, even where the clock was set back.
+        Some(CounterState { failures, blocked_until, .. })
             if now < blocked_until && wait_after(scope, failures) > Duration::ZERO =>
         {
             return Verdict::Wait { wait: blocked_until.since(now).min(wait_after(scope, failures)) };
         }
-        // A day without a failure, or the end of a day's stop, begins anew.
-        Some((failures, _, changed)) if now.since(changed) < DAY => left(scope, failures, now.since(changed)),
+        // After a day without a failure, or after the day's stop, the count starts again from zero.
+        Some(CounterState { failures, changed_at, .. }) if now.since(changed_at) < DAY => {
+            left(scope, failures, now.since(changed_at))
+        }
         _ => 0,
     };
     let failures = failures.saturating_add(1);
@@ -108,7 +122,7 @@ fn wait_after(scope: Scope, failures: i64) -> Duration {
     Duration::from_secs(1 << doublings).min(longest)
 }
 
-/// How much is left of a count after some time.
+/// How many of `failures` still count after the time `since` has passed.
 fn left(scope: Scope, failures: i64, since: Duration) -> i64 {
     if scope != Scope::Redemption {
         return failures;
@@ -117,18 +131,15 @@ fn left(scope: Scope, failures: i64, since: Duration) -> i64 {
     failures.saturating_sub(i64::try_from(forgiven).unwrap_or(i64::MAX)).max(0)
 }
 
-/// Whether one more code may go to the provider, while so many are under way; else how long to wait.
+/// Whether one more code may go to the identity provider while `unjudged` codes are there already; if not, how long
+/// to wait.
 ///
 /// # Errors
 /// How long to wait.
-pub fn may_redeem(
-    seen: Option<(i64, Timestamp, Timestamp)>,
-    unjudged: i64,
-    now: Timestamp,
-) -> Result<(), Duration> {
+pub fn may_redeem(seen: Option<CounterState>, unjudged: i64, now: Timestamp) -> Result<(), Duration> {
     match decide(Scope::Redemption, seen, now) {
         Verdict::Wait { wait } => Err(wait),
-        // The count holds this one, too.
+        // The count includes this code.
         Verdict::Check { failures, .. }
             if failures.saturating_add(unjudged) > REDEMPTION_FREE + REDEMPTIONS_UNJUDGED =>
         {
@@ -146,8 +157,12 @@ mod tests {
         Timestamp::from_unix_seconds(1_700_000_000 + seconds)
     }
 
+    fn seen(failures: i64, blocked_until: i64, changed_at: i64) -> CounterState {
+        CounterState { failures, blocked_until: at(blocked_until), changed_at: at(changed_at) }
+    }
+
     fn check(scope: Scope, failures: i64) -> Duration {
-        match decide(scope, Some((failures, at(0), at(0))), at(1)) {
+        match decide(scope, Some(seen(failures, 0, 0)), at(1)) {
             Verdict::Check { failures: counted, blocked_until } => {
                 assert_eq!(counted, failures + 1);
                 blocked_until.since(at(1))
@@ -174,15 +189,15 @@ mod tests {
 
     #[test]
     fn a_blocked_guess_is_not_checked_and_not_counted() {
-        let verdict = decide(Scope::Account, Some((13, at(8), at(0))), at(3));
+        let verdict = decide(Scope::Account, Some(seen(13, 8, 0)), at(3));
         assert_eq!(verdict, Verdict::Wait { wait: Duration::from_secs(5) });
     }
 
     #[test]
     fn a_clock_that_is_set_back_blocks_nobody_who_was_not_blocked() {
-        let verdict = decide(Scope::Account, Some((3, at(3_600), at(3_600))), at(0));
+        let verdict = decide(Scope::Account, Some(seen(3, 3_600, 3_600)), at(0));
         assert_eq!(verdict, Verdict::Check { failures: 4, blocked_until: at(0) });
-        let verdict = decide(Scope::Account, Some((12, at(3_608), at(3_600))), at(0));
+        let verdict = decide(Scope::Account, Some(seen(12, 3_608, 3_600)), at(0));
         assert_eq!(verdict, Verdict::Wait { wait: Duration::from_secs(4) });
     }
 
@@ -195,7 +210,7 @@ mod tests {
 
     #[test]
     fn refused_codes_are_forgiven_one_a_minute() {
-        let after = |seconds: i64| match decide(Scope::Redemption, Some((25, at(0), at(0))), at(seconds)) {
+        let after = |seconds: i64| match decide(Scope::Redemption, Some(seen(25, 0, 0)), at(seconds)) {
             Verdict::Check { failures, blocked_until } => {
                 (failures, blocked_until.since(at(seconds)).as_secs())
             }
@@ -210,16 +225,15 @@ mod tests {
         assert_eq!(may_redeem(None, 0, at(0)), Ok(()));
         assert_eq!(may_redeem(None, 51, at(0)), Ok(()));
         assert_eq!(may_redeem(None, 52, at(0)), Err(Duration::from_secs(1)));
-        let refused = |failures| Some((failures, at(0), at(0)));
+        let refused = |failures| Some(seen(failures, 0, 0));
         assert_eq!(may_redeem(refused(19), 32, at(1)), Ok(()));
         assert_eq!(may_redeem(refused(19), 33, at(1)), Err(Duration::from_secs(1)));
-        assert_eq!(may_redeem(Some((20, at(4), at(0))), 0, at(1)), Err(Duration::from_secs(1)));
+        assert_eq!(may_redeem(Some(seen(20, 4, 0)), 0, at(1)), Err(Duration::from_secs(1)));
     }
 
     #[test]
-    fn a_day_without_failure_begins_anew() {
-        let seen = Some((99, at(0), at(0)));
-        let verdict = decide(Scope::Account, seen, at(86_400));
+    fn a_day_without_failure_resets_the_count() {
+        let verdict = decide(Scope::Account, Some(seen(99, 0, 0)), at(86_400));
         assert_eq!(verdict, Verdict::Check { failures: 1, blocked_until: at(86_400) });
     }
 }

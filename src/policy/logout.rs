@@ -1,9 +1,9 @@
-//! Signing out at an app's word: whether the person is asked first, and where it may lead
-//! (`OpenID` Connect RP-Initiated Logout 1.0, sections 2 and 3).
+//! Sign-out at the request of an app: whether the user is asked first, and where they may be sent afterwards (`OpenID`
+//! Connect RP-Initiated Logout 1.0, sections 2 and 3).
 
 use crate::model::UpstreamLogout;
 
-/// What an `id_token_hint` that was verified says about the session of the browser at hand.
+/// The statement of a verified `id_token_hint` about the session of this browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hinted {
     /// It was issued for the session's account.
@@ -12,18 +12,18 @@ pub struct Hinted {
     pub session: bool,
 }
 
-/// What happens next.
+/// The next step of a sign-out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogoutStep {
-    /// Nobody is signed in: it goes on at once.
+    /// No user is signed in: the sign-out goes on at once.
     Pass,
     /// The session ends at once.
     End,
-    /// The person is asked.
+    /// The user is asked first.
     Ask,
 }
 
-/// What happens next. Without a hint that names the very session, any site could sign people out, so they are asked.
+/// Decides the next step. Any site could sign users out, so they are asked, unless a hint names exactly this session.
 pub const fn decide(signed_in: bool, hint: Option<Hinted>) -> LogoutStep {
     match (signed_in, hint) {
         (false, _) => LogoutStep::Pass,
@@ -32,14 +32,15 @@ pub const fn decide(signed_in: bool, hint: Option<Hinted>) -> LogoutStep {
     }
 }
 
-/// Whether a sign-out may lead to `uri`: only where it was registered letter by letter.
+/// Whether a sign-out may lead to `uri`: only if the app has registered exactly this text.
 pub fn may_return(uri: &str, registered: &[String]) -> bool {
     registered.iter().any(|known| known == uri)
 }
 
-/// Whether the ID token of an identity provider is kept with the session, as a hint for the sign-out there. It is kept only
-/// where a sign-out would send it: the connection's sign-outs go on to the provider, and the provider has an end-session
-/// endpoint. Where either changes later, sessions from before sign out there without a hint, which the protocol allows.
+/// Whether the ID token of an identity provider is kept with the session, as a hint for the sign-out there. It is kept
+/// only where a sign-out would send it: the connection is set to sign users out at the identity provider, and the
+/// identity provider has an end-session endpoint. If either changes later, older sessions sign out there without a
+/// hint, which the protocol allows.
 pub const fn keeps_hint(wish: UpstreamLogout, has_end_session: bool) -> bool {
     has_end_session && matches!(wish, UpstreamLogout::Ask | UpstreamLogout::Always)
 }

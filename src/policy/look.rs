@@ -1,22 +1,22 @@
-//! Whether a colour can be read on the paper of the pages (WCAG 2.2, criterion 1.4.3).
+//! Whether a colour is readable on the background of the pages (WCAG 2.2, criterion 1.4.3).
 
 use crate::model::{Accent, Color};
 
-/// The paper of the pages, light and dark, as the stylesheet has it.
+/// The background of the pages, light and dark, as in the stylesheet.
 pub const LIGHT_PAPER: Color = Color { channels: [0xfb, 0xfa, 0xf8] };
 /// See [`LIGHT_PAPER`].
 pub const DARK_PAPER: Color = Color { channels: [0x14, 0x17, 0x1a] };
 
-/// The least contrast that links and buttons have.
+/// The lowest contrast ratio that a link or button may have.
 pub const LEAST_CONTRAST: f64 = 4.5;
 
-/// How much two colours differ in lightness, from 1 to 21 (WCAG 2.2, *contrast ratio*).
+/// The contrast ratio of two colours, from 1 to 21 (WCAG 2.2, *contrast ratio*).
 pub fn contrast(one: Color, other: Color) -> f64 {
     let (one, other) = (luminance(one), luminance(other));
     (one.max(other) + 0.05) / (one.min(other) + 0.05)
 }
 
-/// WCAG 2.2, *relative luminance*.
+/// The relative luminance, from 0 to 1 (WCAG 2.2, *relative luminance*).
 fn luminance(color: Color) -> f64 {
     let linear = |channel: u8| {
         let value = f64::from(channel) / 255.0;
@@ -35,23 +35,23 @@ fn nearest_readable(color: Color, paper: Color) -> Color {
     readable.unwrap_or_else(|| mixed(u8::MAX))
 }
 
-/// So many 255ths of the way from one value to another.
+/// The value that lies `part` 255ths of the way from one value to another.
 fn mix(from: u8, to: u8, part: u8) -> u8 {
     let (from, to, part) = (u32::from(from), u32::from(to), u32::from(part));
     let mixed = (from * (255 - part) + to * part + 127) / 255;
     u8::try_from(mixed).unwrap_or(u8::MAX)
 }
 
-/// That a colour cannot be read, and what would do.
+/// The colour is not readable; what would be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Unreadable {
     /// Its contrast with the paper.
     pub contrast: f64,
-    /// The nearest colour that can be read.
+    /// The nearest readable colour.
     pub nearest: Color,
 }
 
-/// Holds a colour against the paper that it stands on.
+/// Checks whether a colour is readable on the background `paper`.
 pub fn check(color: Color, paper: Color) -> Result<(), Unreadable> {
     let contrast = contrast(color, paper);
     if contrast >= LEAST_CONTRAST {
@@ -60,7 +60,7 @@ pub fn check(color: Color, paper: Color) -> Result<(), Unreadable> {
     Err(Unreadable { contrast, nearest: nearest_readable(color, paper) })
 }
 
-/// The colours of an organization that gives one for light paper, and perhaps another one for dark.
+/// The colours of an organization that sets one for the light background, and perhaps another one for the dark.
 pub fn accent(light: Color, dark: Option<Color>) -> Accent {
     Accent { light, dark: dark.unwrap_or_else(|| nearest_readable(light, DARK_PAPER)) }
 }
@@ -115,7 +115,7 @@ mod tests {
             let nearest = nearest_readable(color, paper);
             prop_assert!(contrast(nearest, paper) >= LEAST_CONTRAST);
             prop_assert_eq!(nearest == color, check(color, paper).is_ok());
-            // One step less cannot be read.
+            // One step less is not readable.
             let end = if dark { 255 } else { 0 };
             let part = (0..=u8::MAX).find(|part| nearest.channels == channels.map(|it| mix(it, end, *part))).unwrap();
             if let Some(less) = part.checked_sub(1) {

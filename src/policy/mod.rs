@@ -1,5 +1,5 @@
-//! Decisions, as pure functions over plain values. No I/O, no clock, no `async`: whoever asks brings the facts and
-//! does what the answer says.
+//! Decisions, as pure functions over plain values. No I/O, no clock, no `async`: the caller reads the facts and
+//! carries out the answer.
 
 pub mod access;
 pub mod audit_days;

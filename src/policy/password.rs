@@ -1,25 +1,25 @@
-//! What a new password must be like.
+//! The rules for a new password.
 
 use unicode_normalization::UnicodeNormalization;
 
-/// Which rules hold.
+/// Which rules apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordRules {
-    /// 8 to 64 characters of printable ASCII with an upper-case letter, a lower-case letter and a digit; for people
-    /// who choose one themselves, none of the account's last three.
+    /// 8 to 64 characters of printable ASCII with an upper-case letter, a lower-case letter and a digit. A user who
+    /// chooses a password may not choose one of their account's last three.
     Classic,
-    /// 15 to 256 characters of anything, none of the common ones (NIST SP 800-63B-4, section 3.1.1.2).
+    /// 15 to 256 characters of any kind, except the common passwords (NIST SP 800-63B-4, section 3.1.1.2).
     Nist,
 }
 
 impl PasswordRules {
-    /// Whether nobody may choose one of their account's last passwords again.
+    /// Whether these rules forbid the account's last passwords.
     pub const fn forbids_recent(self) -> bool {
         matches!(self, Self::Classic)
     }
 }
 
-/// A rule that a password breaks; the words say what to do.
+/// A rule that a password breaks. The message says what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BrokenRule {
     /// Too few characters.
@@ -37,14 +37,14 @@ pub enum BrokenRule {
     /// No digit.
     #[error("use at least one digit")]
     NoDigit,
-    /// Something else than letters, digits and symbols of ASCII.
+    /// A character that is not a letter, digit or symbol of ASCII.
     #[error("use only letters, digits and symbols of the English keyboard, without spaces")]
     Characters,
-    /// Among the first that guessers try.
+    /// One of the first passwords that attackers try.
     #[error("use something that is not among the most common passwords")]
     Common,
-    /// One of the account's last three; known by their hashes alone, so that `broken_rules` does not find it.
-    #[error("use something other than your last three passwords")]
+    /// One of the account's last three. They are known by their hashes alone, so `broken_rules` does not find this.
+    #[error("use something else than your last three passwords")]
     Recent,
 }
 
@@ -91,7 +91,7 @@ fn is_repetition(text: &str, word: &str) -> bool {
     !text.is_empty() && text.chars().zip(word.chars().cycle()).all(|(a, b)| a == b)
 }
 
-/// What guessers repeat to reach fifteen characters.
+/// Words that people repeat to reach fifteen characters.
 const COMMON: [&str; 12] = [
     "password",
     "passwort",

@@ -1,30 +1,30 @@
-//! Whether a first sign-in through a connection makes an account.
+//! Whether a first sign-in through a connection creates an account.
 
-/// What is known about somebody who comes through a connection for the first time.
+/// The facts about a user who signs in through a connection for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FirstSignIn {
-    /// Whether the identity signs in through another connection of the organization already.
+    /// Whether the identity already signs in through another connection of the organization.
     pub known_elsewhere: bool,
-    /// Whether the connection makes accounts.
+    /// Whether the connection creates accounts.
     pub new_accounts: bool,
     /// Whether the organization may have another account.
     pub has_room: bool,
 }
 
-/// What follows.
+/// The decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provision {
-    /// An account is made.
+    /// Create an account.
     Create,
-    /// The other connection is named: one identity has one account.
+    /// Refuse, and name the other connection: one identity has one account.
     RefuseOther,
-    /// The organization gives out accounts by itself.
+    /// Refuse: the connection does not create accounts.
     RefuseOff,
-    /// The organization is full.
+    /// Refuse: the organization has as many accounts as it may have.
     RefuseFull,
 }
 
-/// Decides. The most helpful refusal comes first.
+/// Decides. The refusal that helps the user most comes first.
 pub const fn decide(facts: FirstSignIn) -> Provision {
     if facts.known_elsewhere {
         Provision::RefuseOther

@@ -1,4 +1,5 @@
-//! Redirect URIs: what may be registered, and what matches (RFC 6749, section 3.1.2; RFC 8252, section 7.3).
+//! Redirect URIs: which ones an app may register, and which ones match (RFC 6749, section 3.1.2; RFC 8252, section
+//! 7.3).
 
 use url::{Host, Url};
 
@@ -19,12 +20,12 @@ pub enum RedirectUriError {
     /// `http` to another machine.
     #[error("is not encrypted; use https (http is for native apps on the same device)")]
     Insecure,
-    /// A scheme that runs in the browser or names no app.
+    /// A scheme that browsers execute, or that does not name an app.
     #[error(
         "has a scheme that no app may use; use https, or a scheme of the app's own domain like `com.example.app:`"
     )]
     Scheme,
-    /// Does not say the same after parsing.
+    /// The URI changes when it is parsed and written again.
     #[error(
         "is ambiguous: browsers would read it differently; write it exactly as browsers do, without backslashes, dot segments or spaces"
     )]
@@ -66,8 +67,8 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Whether an app that registered `registered` may have its answer at `requested`: byte for byte, except the port of
-/// a native app's loopback address.
+/// Whether the response for an app that registered `registered` may go to `requested`. They must be equal byte for
+/// byte, except for the port of a native app's loopback address.
 pub fn matches(requested: &str, registered: &[String], application: ApplicationType) -> bool {
     let exact = registered.iter().any(|uri| uri == requested);
     exact
@@ -83,7 +84,7 @@ fn same_but_port(requested: &str, registered: &str) -> bool {
     requested == registered
 }
 
-/// `http://127.0.0.1:PORT/REST` as (host, rest).
+/// Splits `http://127.0.0.1:PORT/REST` into host and rest.
 fn split_loopback(uri: &str) -> Option<(&str, &str)> {
     let rest = uri.strip_prefix("http://")?;
     let host = ["127.0.0.1", "[::1]"].into_iter().find(|host| rest.starts_with(host))?;

@@ -1,5 +1,5 @@
-//! Whether an authorization request is in order: everything that can be told without a person
-//! (RFC 6749, section 4.1.1; `OpenID` Connect Core, section 3.1.2.2; RFC 7636, section 4.4.1).
+//! Whether an authorization request is valid, as far as that can be decided without the user (RFC 6749, section 4.1.1;
+//! `OpenID` Connect Core, section 3.1.2.2; RFC 7636, section 4.4.1).
 
 use crate::model::{App, AuthorizationRequest, GrantType, Prompt};
 use crate::protocol::claims::{self, Demanded};
@@ -9,24 +9,24 @@ use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters, parse_prompt, sp
 /// Scopes that the broker knows.
 pub const SCOPES: [&str; 5] = ["openid", "profile", "email", "phone", "offline_access"];
 
-/// A request that is in order.
+/// A valid request.
 #[derive(Debug)]
 pub struct Checked {
-    /// The request; `hinted_account` is for the caller to fill in.
+    /// The request. The caller fills in `hinted_account`.
     pub request: AuthorizationRequest,
-    /// `sub` that the parameter `claims` demands.
+    /// The `sub` that the parameter `claims` demands.
     pub subject: Option<String>,
 }
 
-/// Checks a request whose `client_id` and `redirect_uri` were found good. `longest` is how long `state`, `nonce` and
-/// `claims` may each be, in bytes.
+/// Checks a request whose `client_id` and `redirect_uri` are valid already. `longest` is the length limit of each of
+/// `state`, `nonce` and `claims`, in bytes.
 pub fn check(
     app: &App,
     redirect_uri: &str,
     parameters: &Parameters,
     longest: usize,
 ) -> Result<Checked, OAuthError> {
-    // Order matters: what makes the rest of the request unreliable comes first.
+    // Order matters: a fault that makes the rest of the request unreliable is reported first.
     if let Some(name) = parameters.first_repeated() {
         return Err(OAuthError::naming(
             ErrorCode::InvalidRequest,
@@ -46,7 +46,7 @@ pub fn check(
         state: opaque(parameters, "state", longest)?,
         nonce: opaque(parameters, "nonce", longest)?,
         max_age: max_age(parameters)?,
-        // What is demanded is wished for, too.
+        // A context that the app demands is requested upstream, too.
         acr_values: [claims.essential_acr.clone(), claims.voluntary_acr, wished].concat(),
         essential_acr: claims.essential_acr,
         login_hint: parameters.get("login_hint").map(str::to_owned),
@@ -105,7 +105,7 @@ fn check_response(app: &App, parameters: &Parameters) -> Result<(), OAuthError> 
     Ok(())
 }
 
-/// The words of a parameter.
+/// The space-separated words of a parameter.
 fn words(parameters: &Parameters, name: &'static str) -> Result<Vec<String>, OAuthError> {
     let Some(text) = parameters.get(name) else { return Ok(Vec::new()) };
     split_words(text).map_err(|_| {
@@ -133,8 +133,8 @@ fn prompt(parameters: &Parameters) -> Result<Vec<Prompt>, OAuthError> {
     Ok(prompt)
 }
 
-/// Scopes that the app may have; unknown ones are ignored (`OpenID` Connect Core, section 3.1.2.1), known ones that
-/// the app may not have are refused.
+/// The scopes of the request that the app may have. Unknown scopes are ignored (`OpenID` Connect Core, section
+/// 3.1.2.1); known scopes that the app may not have are refused.
 fn scopes(app: &App, parameters: &Parameters, prompt: &[Prompt]) -> Result<Vec<String>, OAuthError> {
     let asked = words(parameters, "scope")?;
     let well_formed = |word: &String| word.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
@@ -153,7 +153,8 @@ fn scopes(app: &App, parameters: &Parameters, prompt: &[Prompt]) -> Result<Vec<S
             return Err(OAuthError::naming(ErrorCode::InvalidScope, &description));
         }
     }
-    // `OpenID` Connect Core, section 11: offline access needs consent, or an app whose organization has consented.
+    // `OpenID` Connect Core, section 11: offline access needs the user's consent, or an app whose organization has
+    // consented for them.
     let asks_consent = prompt.contains(&Prompt::Consent);
     let implicit = app.settings.consent == crate::model::ConsentMode::Implicit;
     let refreshes = app.may_use(GrantType::RefreshToken);
@@ -202,7 +203,7 @@ fn max_age(parameters: &Parameters) -> Result<Option<u32>, OAuthError> {
     if digits { text.parse().map(Some).map_err(|_| error) } else { Err(error) }
 }
 
-/// What the parameter `claims` demands.
+/// The demands of the parameter `claims`.
 fn demanded(parameters: &Parameters, longest: usize) -> Result<Demanded, OAuthError> {
     let Some(text) = parameters.get("claims") else { return Ok(Demanded::default()) };
     claims::parse(text, longest).ok_or(OAuthError::new(
@@ -211,8 +212,8 @@ fn demanded(parameters: &Parameters, longest: usize) -> Result<Demanded, OAuthEr
     ))
 }
 
-/// Resource indicators (RFC 8707, section 2): of those that the app is registered for, so that no app gets a token
-/// for somebody else's API.
+/// Resource indicators (RFC 8707, section 2). Only those that are registered for the app are accepted, so that no app
+/// gets a token for another one's API.
 fn resources(app: &App, parameters: &Parameters) -> Result<Vec<String>, OAuthError> {
     let mut resources = Vec::new();
     for resource in parameters.all("resource") {
@@ -302,7 +303,7 @@ pub(crate) mod tests {
                 checked.map(|_| ()).map_err(|error| error.code)
             };
             assert_eq!(with(101), Err(ErrorCode::InvalidRequest), "{name}");
-            // `prompt` takes four words that exist.
+            // `prompt` accepts only its four words.
             assert_eq!(with(100).is_ok(), name != "prompt", "{name}");
         }
     }
@@ -336,7 +337,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn offline_access_needs_consent_of_somebody() {
+    fn offline_access_needs_the_consent_of_the_user_or_the_organization() {
         let asks = |app: &App, more: &str| {
             let text = GOOD.replace("scope=openid", "scope=openid+offline_access") + more;
             check(app, "u", &Parameters::parse(&text).unwrap(), 2_048)

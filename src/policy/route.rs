@@ -1,21 +1,21 @@
-//! Where somebody signs in: one decision over what the request says and what the directory knows.
+//! Where a user signs in: one decision from the request and the directory.
 
 use crate::model::{ConnectionId, OrganizationId, Routing};
 
-/// What a name (handle or domain) leads to.
+/// The route of a name (handle or domain).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedRoute {
     /// The organization.
     pub organization: OrganizationId,
-    /// Whether the shared page may tell.
+    /// Whether the shared sign-in page may reveal the route.
     pub routing: Routing,
     /// Whether a domain of the organization is proven.
     pub has_proven_domain: bool,
-    /// Its enabled connections for this name, in order.
+    /// Its enabled connections for this name, in the order in which they are offered.
     pub connections: Vec<ConnectionId>,
 }
 
-/// Where a name was given.
+/// Where the name was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedBy {
     /// In `domain_hint`, by an app of this organization.
@@ -28,10 +28,10 @@ pub enum NamedBy {
     PersonByHandle,
 }
 
-/// What the hints of a request lead to, as far as they were given.
+/// The routes of a request's hints; `None` for each hint that the request does not have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hints {
-    /// `idp_hint`: connections with that handle in the organizations that the app serves.
+    /// `idp_hint`: the connections with that handle in the organizations that the app serves.
     pub idp: Option<Vec<ConnectionId>>,
     /// `domain_hint`.
     pub domain: Option<Vec<ConnectionId>>,
@@ -46,15 +46,15 @@ pub struct Hints {
 pub enum Destination {
     /// At the identity provider of this connection.
     Connection(ConnectionId),
-    /// At one of these, as the person chooses.
+    /// At one of these connections, as the user chooses.
     Choice(Vec<ConnectionId>),
-    /// At the sign-in page, where the person says.
+    /// At the sign-in page, where the user decides.
     Page,
-    /// Nowhere: what was demanded excludes itself, or is disabled.
+    /// Nowhere: the demands contradict each other, or the connection is disabled.
     Nowhere,
 }
 
-/// The connections that a name leads to, or none where the asker may not learn of them.
+/// The connections that a name routes to; none if the asker must not learn of them.
 pub fn connections_of(route: Option<&NamedRoute>, by: NamedBy) -> Vec<ConnectionId> {
     let Some(route) = route else { return Vec::new() };
     let known = match (route.routing, by) {
@@ -67,8 +67,9 @@ pub fn connections_of(route: Option<&NamedRoute>, by: NamedBy) -> Vec<Connection
     if known { route.connections.clone() } else { Vec::new() }
 }
 
-/// Where to sign in. What the app, `idp_hint` and `domain_hint` say must all hold, as far as they lead anywhere; the
-/// domain of a `login_hint` narrows that choice where it can, and decides where there is none.
+/// Decides where the user signs in. The demands of the app, of `idp_hint` and of `domain_hint` must all hold; a hint
+/// that routes nowhere is ignored. The domain of a `login_hint` narrows the choice where that leaves a connection, and
+/// decides alone where nothing else is demanded.
 pub fn decide(hints: &Hints) -> Destination {
     let hinted = [&hints.idp, &hints.domain].into_iter().flatten().filter(|hint| !hint.is_empty());
     let demanded = hints.app.iter().chain(hinted).fold(None, |so_far: Option<Vec<ConnectionId>>, hint| {
@@ -93,7 +94,8 @@ pub fn decide(hints: &Hints) -> Destination {
     }
 }
 
-/// The connections that a session must have come through: those that the app, `idp_hint` and `domain_hint` allow.
+/// The connections through which a session must have been opened: those that the app, `idp_hint` and `domain_hint`
+/// allow. `None` if all are allowed.
 pub fn allowed_connections(hints: &Hints) -> Option<Vec<ConnectionId>> {
     let mut allowed: Option<Vec<ConnectionId>> = None;
     for hint in [&hints.app, &hints.idp, &hints.domain].into_iter().flatten() {
@@ -105,8 +107,8 @@ pub fn allowed_connections(hints: &Hints) -> Option<Vec<ConnectionId>> {
     allowed
 }
 
-/// Whether a sign-in through `connection` (`None`: by password) is what the request asked for: the app's own demand
-/// always holds, a hint as far as it leads anywhere.
+/// Whether a sign-in through `connection` (`None`: by password) is what the request asked for. The app's own demand
+/// always counts; a hint counts unless it routes nowhere.
 pub fn is_among(hints: &Hints, connection: Option<ConnectionId>) -> bool {
     let inside = |list: &Vec<ConnectionId>| connection.is_some_and(|used| list.contains(&used));
     let demanded = hints.app.as_ref().is_none_or(inside);
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_took_another_way_is_not_who_was_asked_for() {
+    fn a_sign_in_by_another_way_is_not_what_was_asked_for() {
         let none = Hints::default();
         assert!(is_among(&none, None) && is_among(&none, Some(con(1))));
         let app = Hints { app: Some(list(&[1])), ..none.clone() };

@@ -1,55 +1,56 @@
-//! Whether a session satisfies an app's request, so that nobody needs to sign in again.
+//! Whether a session satisfies an app's request, so that the user need not sign in again.
 
 use std::time::Duration;
 
 use super::context::is_accepted;
 use crate::model::{AccountId, AuthorizationRequest, ConnectionId, Email, Prompt, Session, Timestamp};
 
-/// What is known about a session when a request comes.
+/// The facts about a session when a request arrives.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionFacts<'a> {
-    /// The session, which is not over.
+    /// The session, which has not ended.
     pub session: &'a Session,
-    /// Whether account, organization and connection are active now.
+    /// Whether the account, its organization and the connection are enabled now.
     pub active: bool,
     /// Whether the account may use the app.
     pub may_use_app: bool,
     /// The account's username, in its compared form.
     pub username_key: Option<&'a str>,
-    /// The account that the app calls what `login_hint` says, if it calls one so.
+    /// The account that the app knows by the name in `login_hint`, if there is one.
     pub hinted: Option<AccountId>,
     /// The account's email.
     pub email: Option<&'a Email>,
-    /// The connections that app, `idp_hint` and `domain_hint` allow; `None` allows all, and passwords.
+    /// The connections that the app, `idp_hint` and `domain_hint` allow. `None` allows every connection, and
+    /// passwords.
     pub allowed: Option<&'a [ConnectionId]>,
 }
 
 /// Why a session does not satisfy a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsatisfied {
-    /// The app wants a new sign-in, or the old one is too old.
+    /// The app demands a new sign-in, or this one is too old for it.
     Stale,
-    /// The app wants the account to be chosen.
+    /// The app wants the user to choose the account.
     Selection,
-    /// Something that it stands on is disabled.
+    /// The account, its organization or the connection is disabled.
     Inactive,
-    /// The request is about somebody else.
+    /// The request names another account.
     OtherAccount,
-    /// The person came through another connection than the request allows.
+    /// The user signed in through a connection that the request does not allow.
     OtherConnection,
-    /// The person signed in in another context than the app demands.
+    /// The user signed in with an authentication context that the app does not accept.
     Context,
-    /// The account may not use the app. Another account may.
+    /// The account may not use the app. Another account of the user might.
     NotAllowed,
 }
 
-/// Whether a session satisfies a request.
+/// Whether a session satisfies a request; if not, why.
 pub fn satisfies(
     request: &AuthorizationRequest,
     facts: SessionFacts<'_>,
     now: Timestamp,
 ) -> Result<(), Unsatisfied> {
-    // Order matters: what must not be told apart by prompt=none comes after what always asks.
+    // Order matters: the reasons that always ask the user come before those that `prompt=none` must not tell apart.
     if request.wants(Prompt::Login) || is_stale(request.max_age, facts.session.proof.authenticated_at, now) {
         return Err(Unsatisfied::Stale);
     }
@@ -83,8 +84,8 @@ fn is_stale(max_age: Option<u32>, authenticated_at: Timestamp, now: Timestamp) -
     })
 }
 
-/// Whether `login_hint` names the account: by what the app calls it, its id, username or email. A hint that looks like
-/// none of these names nobody in particular.
+/// Whether `login_hint` names the account: by the subject under which the app knows it, its id, username or email. A
+/// hint that looks like none of these names no account.
 fn fits_login_hint(hint: Option<&str>, facts: SessionFacts<'_>) -> bool {
     let Some(hint) = hint else { return true };
     if let Ok(id) = hint.parse::<AccountId>() {
@@ -191,7 +192,7 @@ mod tests {
         assert_eq!(ask(request(named), good, later(0)), Ok(()));
         let former = |r: &mut AuthorizationRequest| r.login_hint = Some(before.clone());
         assert_eq!(ask(request(former), good, later(0)), Err(Unsatisfied::OtherAccount));
-        // What the app has called the account since before it was merged.
+        // The subject under which the app has known the account since before it was merged.
         let called = SessionFacts { hinted: Some(good.session.account), ..good };
         assert_eq!(ask(request(former), called, later(0)), Ok(()));
         let elsewhere = SessionFacts { allowed: Some(&other), ..good };
@@ -218,7 +219,7 @@ mod tests {
         let (lower, higher) = (session(None), facts(&reached));
         assert_eq!(ask(higher), Ok(()));
         assert_eq!(ask(facts(&lower)), Err(Unsatisfied::Context));
-        // A sign-in anew may reach the context, and as somebody else; so it is told before.
+        // A new sign-in may reach the context, and with another account; so this reason comes first.
         assert_eq!(ask(SessionFacts { may_use_app: false, ..facts(&lower) }), Err(Unsatisfied::Context));
         assert_eq!(ask(SessionFacts { may_use_app: false, ..higher }), Err(Unsatisfied::NotAllowed));
     }

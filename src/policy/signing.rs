@@ -1,10 +1,10 @@
-//! When the broker's own signing keys change, and how long each is of use after it has stopped to sign.
+//! When the broker's own signing keys change, and how long each stays in use after it has stopped signing.
 
 use std::time::Duration;
 
 use crate::model::{KeyState, KeyTimes, Timestamp};
 
-/// The stage of a key at a time; `None` when it verifies nothing any more.
+/// The stage of a key at a time; `None` once it no longer verifies anything.
 pub fn stage(key: &KeyTimes, now: Timestamp) -> Option<KeyState> {
     let ended = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
     if ended(key.verifies_until) {
@@ -14,22 +14,22 @@ pub fn stage(key: &KeyTimes, now: Timestamp) -> Option<KeyState> {
     } else if ended(key.signs_until) {
         Some(KeyState::Retired)
     } else if key.signs_from <= now || key.signs_from <= key.created_at {
-        // A first key signs from its making on, also after the clock was set back behind that.
+        // The first key signs from its creation on, even if the clock was then set back to before it.
         Some(KeyState::Active)
     } else {
         Some(KeyState::Published)
     }
 }
 
-/// Whether a key's successor is to be made now, so that it has been published for `publish_before` when this key has
-/// signed for `rotate_every`.
+/// Whether the successor of a key must be created now. The successor must have been published for `publish_before`
+/// when this key has signed for `rotate_every`.
 pub fn is_due(key: &KeyTimes, now: Timestamp, rotate_every: Duration, publish_before: Duration) -> bool {
     now.since(key.signs_from).saturating_add(publish_before) >= rotate_every
 }
 
-/// The ends of a key that stops to sign at `signs_until`: it stays published until the last token that it signed has
-/// expired, with as much again for apps whose clock or cache is behind, and verifies ID token hints for as long as
-/// a session may live. `longest_token` is the longest life of a token of any app.
+/// The end times of a key that stops signing at `signs_until`. The key stays published until the last token that it
+/// signed has expired, and as long again for apps whose clock or cache is behind. It verifies ID token hints for as
+/// long as a session may live. `longest_token` is the longest lifetime of a token of any app.
 pub fn retired(
     key: &KeyTimes,
     signs_until: Timestamp,
@@ -38,7 +38,7 @@ pub fn retired(
 ) -> KeyTimes {
     let published_until = signs_until.after(longest_token.saturating_mul(2));
     let verifies_until = signs_until.after(longest_session).max(published_until);
-    // What was promised once is never shortened.
+    // An end time that was promised once is never brought forward.
     KeyTimes {
         created_at: key.created_at,
         signs_from: key.signs_from,

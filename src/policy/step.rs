@@ -1,12 +1,12 @@
 //! The order of the steps of an interaction: what is due next. Steps never call each other.
 //!
-//! A step waits for the person at a stage, acts without them, or ends the interaction. A stage *proves* who somebody is, or
-//! *asks* them something. A session opens only when no proof is due, and what the purpose asks for is done only when
-//! nothing is. The two permits say so, and for which account: [`next_step`] alone makes them.
+//! A step waits for the user at a stage, acts without them, or ends the interaction. A stage *proves* who the user is,
+//! or *asks* them something. A session opens only when no proof is due, and the purpose of the interaction is carried
+//! out only when no step is due. The two permits attest to this, for one account each: [`next_step`] alone makes them.
 
 use crate::model::{AccountId, FlowId};
 
-/// Something that a sign-in stands on, and that is there no longer.
+/// Something that a sign-in depends on and that is no longer there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Withdrawn {
     /// The account is disabled or gone.
@@ -17,73 +17,73 @@ pub enum Withdrawn {
     Connection,
     /// The app, or its organization, is disabled.
     App,
-    /// The app has given up the address that waits for the answer.
+    /// The app no longer registers the address that waits for the response.
     RedirectUri,
-    /// The organization has no more sign-ins by password for this account.
+    /// The organization no longer allows this account to sign in by password.
     LocalSignIn,
 }
 
-/// What is known about an interaction.
+/// The facts about an interaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// The interaction.
     pub interaction: FlowId,
-    /// What is known about its subject.
+    /// The facts about its subject.
     pub subject: SubjectFacts,
-    /// What is due of a link.
+    /// The next step of a link in it.
     pub link: LinkDue,
 }
 
-/// What is known about the subject of an interaction.
+/// The facts about the subject of an interaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubjectFacts {
-    /// It is an identity that is nobody's profile yet.
+    /// It is an identity that belongs to no account yet.
     Identity,
     /// It is an account.
     Account(AccountFacts),
 }
 
-/// What is known about an account that was proved.
+/// The facts about an account that was proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is the answer to one question")]
 pub struct AccountFacts {
     /// The account.
     pub account: AccountId,
-    /// What is disabled or gone now, of that on which the sign-in stands.
+    /// The part that the sign-in depends on and that is now disabled or gone; `None` if there is none.
     pub withdrawn: Option<Withdrawn>,
     /// Whether this is the account that `id_token_hint` or `claims` names, where one does.
     pub is_expected: bool,
-    /// Whether the person signed in in a context that the app accepts.
+    /// Whether the user signed in with an authentication context that the app accepts.
     pub is_context_accepted: bool,
     /// Whether the account may use the app, in the way in which it signed in.
     pub may_use_app: bool,
-    /// Whether its session is open, and stands on what was proved last.
+    /// Whether its session is open, and rests on the last proof.
     pub has_session: bool,
-    /// Whether the person must be asked before the app learns about them.
+    /// Whether the user must consent before the app learns about them.
     pub needs_consent: bool,
 }
 
-/// What is due of a link.
+/// The next step of a link that is offered or under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkDue {
-    /// Nothing: there is none.
+    /// Nothing: there is no link.
     Nothing,
-    /// The person has not said whom to link with.
+    /// The user has not yet said whom to link with.
     Offer,
-    /// The side that has arrived must be proved once more.
+    /// The arriving side must be proved once more.
     ArrivingProof,
     /// The chosen side must be proved.
     ChosenProof,
-    /// Both sides are proved, and the person must confirm.
+    /// Both sides are proved, and the user must confirm the link.
     Confirmation,
 }
 
-/// Why an interaction ends without what it was for.
+/// Why an interaction ends without its purpose being carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepRefusal {
-    /// Something that the sign-in stands on was withdrawn meanwhile.
+    /// Something that the sign-in depends on was withdrawn in the meantime.
     Withdrawn(Withdrawn),
-    /// Somebody else signed in than the app, or the page, expects.
+    /// The app, or the page, expects another account than the one that signed in.
     OtherAccount,
     /// This account may not use this app.
     Access,
@@ -91,48 +91,48 @@ pub enum StepRefusal {
     Context,
 }
 
-/// What is due next.
+/// The next step.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     /// Refuse to go on.
     Refuse(StepRefusal),
-    /// Make an account of the identity, where its connection allows.
+    /// Create an account for the identity, if its connection allows that.
     CreateAccount,
     /// Open the session.
     OpenSession(SessionPermit),
-    /// Wait for the person, at this page or trip.
+    /// Wait for the user, at this page or upstream request.
     Wait(Stage),
-    /// Do what the interaction is for.
+    /// Carry out the purpose of the interaction.
     Finish(FinishPermit),
 }
 
-crate::model::words::words! {
-    /// The page or trip at which an interaction waits. A page's word is its path.
+crate::model::words::word_enum! {
+    /// The page or upstream request at which an interaction waits. A page's word is its path.
     Stage {
         /// The page that offers to link another account.
         LinkOffer = "link",
-        /// The trip that proves the arriving side of a link once more.
+        /// The upstream request that proves the arriving side of a link once more.
         ProveArriving = "link/arriving",
-        /// The trip that proves the chosen side of a link.
+        /// The upstream request that proves the chosen side of a link.
         ProveChosen = "link/chosen",
-        /// The page that names both sides of a link and asks once more.
+        /// The page that names both sides of a link and asks the user to confirm it.
         ConfirmLink = "link/confirm",
         /// The page that asks for consent.
         Consent = "consent",
     }
 }
 
-/// What a stage needs of the person.
+/// The kind of input that a stage needs from the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StageKind {
-    /// They prove something: no session opens before.
+    /// A proof: no session opens before it.
     Proves,
-    /// They answer something.
+    /// An answer.
     Asks,
 }
 
 impl Stage {
-    /// What the stage needs of the person.
+    /// The kind of input that this stage needs from the user.
     pub const fn kind(self) -> StageKind {
         match self {
             Self::ProveArriving | Self::ProveChosen => StageKind::Proves,
@@ -140,7 +140,7 @@ impl Stage {
         }
     }
 
-    /// Whether it belongs to a link that is under way: the person may go back from it to the offer.
+    /// Whether the stage belongs to a link that is under way: the user may go back from it to the offer.
     pub const fn is_of_link(self) -> bool {
         match self {
             Self::LinkOffer | Self::ProveArriving | Self::ProveChosen | Self::ConfirmLink => true,
@@ -149,7 +149,7 @@ impl Stage {
     }
 }
 
-/// Leave to open the session of an interaction: no proving step is due in it.
+/// Permission to open the session of an interaction: no proving step is due in it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SessionPermit {
     interaction: FlowId,
@@ -162,13 +162,13 @@ impl SessionPermit {
         self.interaction
     }
 
-    /// The account for which it may be.
+    /// The account for which the session may be opened.
     pub const fn account(&self) -> AccountId {
         self.account
     }
 }
 
-/// Leave to do what an interaction is for, such as to issue a code: no step is due in it.
+/// Permission to carry out the purpose of an interaction, such as to issue a code: no step is due in it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FinishPermit {
     interaction: FlowId,
@@ -181,13 +181,13 @@ impl FinishPermit {
         self.interaction
     }
 
-    /// The account for which it may.
+    /// The account for which it may finish.
     pub const fn account(&self) -> AccountId {
         self.account
     }
 }
 
-/// What is due next. The only place that knows the order.
+/// The next step. This function alone knows the order.
 pub const fn next_step(facts: Facts) -> Step {
     let Facts { interaction, subject, link } = facts;
     match subject {
@@ -196,7 +196,7 @@ pub const fn next_step(facts: Facts) -> Step {
     }
 }
 
-/// An identity is linked with an account, or becomes one.
+/// An identity is linked with an account, or becomes a new account.
 const fn step_of_identity(link: LinkDue) -> Step {
     match link {
         LinkDue::Offer => Step::Wait(Stage::LinkOffer),
@@ -208,7 +208,7 @@ const fn step_of_identity(link: LinkDue) -> Step {
 }
 
 const fn step_of_account(interaction: FlowId, facts: AccountFacts, link: LinkDue) -> Step {
-    // Every fact is named here, so that a new one is not overlooked.
+    // Every fact is named here, so that a new one cannot be overlooked.
     let AccountFacts {
         account,
         withdrawn,
@@ -218,7 +218,7 @@ const fn step_of_account(interaction: FlowId, facts: AccountFacts, link: LinkDue
         has_session,
         needs_consent,
     } = facts;
-    // Order matters: nobody is asked anything who will be refused in the end.
+    // Order matters: a user who will be refused in the end is asked nothing.
     if let Some(what) = withdrawn {
         return Step::Refuse(StepRefusal::Withdrawn(what));
     }
@@ -228,7 +228,7 @@ const fn step_of_account(interaction: FlowId, facts: AccountFacts, link: LinkDue
         (true, true, false) => return Step::Refuse(StepRefusal::Context),
         (true, true, true) => {}
     }
-    // Order matters: what a link that is under way needs, then the session, then further questions.
+    // Order matters: first what a link under way needs, then the session, then further questions.
     match (link, has_session, needs_consent) {
         (LinkDue::ArrivingProof, _, _) => Step::Wait(Stage::ProveArriving),
         (LinkDue::ChosenProof, _, _) => Step::Wait(Stage::ProveChosen),

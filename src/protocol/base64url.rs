@@ -1,9 +1,9 @@
-//! Base64url without padding (RFC 4648, section 5; RFC 7515, section 2), strict both ways.
+//! Base64url without padding (RFC 4648, section 5; RFC 7515, section 2), strict in both directions.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// A text that is not canonical base64url: padding, a foreign letter, white space, or stray bits at the end.
+/// The text is not canonical base64url: it has padding, a foreign character, white space, or stray bits at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not canonical base64url")]
 pub struct Base64UrlError;
@@ -13,8 +13,8 @@ pub fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Reads the one canonical spelling of some bytes. Every other spelling is refused, so that two texts never
-/// stand for the same bytes.
+/// Reads the one canonical spelling of some bytes. Every other spelling is refused, so that no two texts stand for the
+/// same bytes.
 pub fn decode(text: impl AsRef<[u8]>) -> Result<Vec<u8>, Base64UrlError> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| Base64UrlError)
 }

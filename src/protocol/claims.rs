@@ -1,27 +1,28 @@
-//! The `claims` parameter of an authorization request (`OpenID` Connect Core, section 5.5), as far as it demands
-//! something of the sign-in itself.
+//! The `claims` parameter of an authorization request (`OpenID` Connect Core, section 5.5), as far as it makes demands
+//! on the sign-in itself.
 
 use serde_json::{Map, Value};
 
 use super::count::counted;
 use super::json::parse_object;
 
-/// What the parameter demands.
+/// The demands of the parameter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Demanded {
-    /// The authentication contexts (`acr`) of which one must be reached (section 5.5.1.1); empty demands none.
+    /// The authentication contexts (`acr`) of which one must be reached (section 5.5.1.1). Empty demands none.
     pub essential_acr: Vec<String>,
-    /// Those that are only wished for, most wanted first.
+    /// The authentication contexts that are only preferred, best first.
     pub voluntary_acr: Vec<String>,
-    /// Whom alone the answer may be about (`sub`; section 3.1.2.2).
+    /// The only account that the response may be about (`sub`; section 3.1.2.2).
     pub subject: Option<String>,
 }
 
-/// Reads the parameter, of at most `longest` bytes. `None` when it is not what section 5.5 says, and, stricter than that,
-/// when `values` is empty or stands beside `value`: an app that wrote so meant to demand something. An essential `acr` with
-/// neither demands nothing. More than [`MOST`](super::count::MOST) claims or values are refused as well.
+/// Reads the parameter, of at most `longest` bytes. `None` if it does not follow section 5.5. It is also `None`, more
+/// strictly, if `values` is empty or occurs beside `value`, because an app that wrote this meant to demand something.
+/// An essential `acr` with neither demands nothing. More than [`MOST`](super::count::MOST) claims or values are
+/// refused, too.
 ///
-/// What is asked of `userinfo`, and of other claims, is looked at for its form alone.
+/// The requests for `userinfo` and for other claims are checked for their form only.
 pub fn parse(text: &str, longest: usize) -> Option<Demanded> {
     let request = parse_object(text.as_bytes(), longest).ok()?;
     requests(&request, "userinfo")?;
@@ -46,7 +47,7 @@ pub fn parse(text: &str, longest: usize) -> Option<Demanded> {
     Some(demanded)
 }
 
-/// The member `name`: `Some(None)` where it is absent, `None` where it is malformed.
+/// The member `name`: `Some(None)` if it is absent, `None` if it is malformed.
 #[expect(clippy::option_option, reason = "absent and malformed are two things")]
 fn requests<'a>(request: &'a Map<String, Value>, name: &str) -> Option<Option<&'a Map<String, Value>>> {
     let Some(member) = request.get(name) else { return Some(None) };
@@ -67,7 +68,7 @@ fn is_essential(request: &Map<String, Value>) -> Option<bool> {
     request.get("essential").map_or(Some(false), Value::as_bool)
 }
 
-/// The text of `value`, or the texts of `values`, which is not empty.
+/// The text of `value`, or the texts of `values`, which must not be empty.
 fn words(request: &Map<String, Value>) -> Option<Vec<String>> {
     let text = |word: &Value| word.as_str().map(str::to_owned);
     match (request.get("value"), request.get("values")) {

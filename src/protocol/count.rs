@@ -1,9 +1,9 @@
-//! How many parts one message may have: the one place that counts parameters, words and members of lists.
+//! How many parts a message may have: the one place that counts parameters, words and members of lists.
 //!
-//! Strangers choose how many they send. The broker counts here first and refuses what is beyond the limit, so that no
+//! Clients choose how many they send. The broker counts here first and refuses what exceeds the limit, so that no
 //! later step meets more.
 
-/// The most parameters of a query or form, words of a list of words, and members of an array.
+/// The most parameters of a query or form, words in a list of words, and members of an array.
 pub const MOST: usize = 100;
 
 /// More than [`MOST`].
@@ -11,7 +11,7 @@ pub const MOST: usize = 100;
 #[error("more than {MOST} of what is counted")]
 pub struct TooMany;
 
-/// Collects at most [`MOST`] items. The first one beyond ends the reading.
+/// Collects at most [`MOST`] items. It stops reading at the first item beyond.
 pub fn counted<T>(items: impl IntoIterator<Item = T>) -> Result<Vec<T>, TooMany> {
     let mut items = items.into_iter();
     let kept = items.by_ref().take(MOST).collect();

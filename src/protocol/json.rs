@@ -1,10 +1,10 @@
-//! Strict JSON for bytes that somebody else wrote: tokens, key sets, metadata, userinfo, API bodies.
+//! Strict JSON for bytes from outside: tokens, key sets, metadata, UserInfo, API bodies.
 //!
-//! `serde_json` alone keeps the last of two equal names and nests 128 deep; both have let two readers of one
-//! document see different things. Here such a document is refused (RFC 8259, section 4; RFC 7519, section 4;
-//! RFC 8725, section 2.9). U+0000 is refused as well, since PostgreSQL cannot store it and `SQLite` can.
+//! `serde_json` alone keeps the last of two equal names and allows 128 levels of nesting. Both have led two readers to
+//! see different things in one document. Such a document is refused here (RFC 8259, section 4; RFC 7519, section 4;
+//! RFC 8725, section 2.9). U+0000 is refused, too, because PostgreSQL cannot store it and `SQLite` can.
 //!
-//! [`Claims`] then reads members with their types: a wrongly typed member is an error, never an absence.
+//! [`Claims`] then reads members by type: a member of the wrong type is an error, never treated as absent.
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,7 +15,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::model::Timestamp;
 
-/// How deep objects and arrays may nest, the outermost object counting as one.
+/// How deep objects and arrays may nest. The outermost object counts as one.
 pub const MAX_DEPTH: usize = 32;
 
 /// The last second of the year 9999, the latest time that a `NumericDate` may name here.
@@ -24,19 +24,19 @@ const MAX_SECONDS: u64 = 253_402_300_799;
 /// Why a document was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
-    /// More bytes than the caller takes.
+    /// More bytes than the caller accepts.
     #[error("the document is too large")]
     TooLarge,
     /// Nested deeper than [`MAX_DEPTH`].
     #[error("the document nests too deep")]
     TooDeep,
-    /// One object names a member twice.
+    /// One object contains a member name twice.
     #[error("a member is repeated")]
     DuplicateKey,
     /// A name or a text contains U+0000.
     #[error("a text contains U+0000")]
     NulCharacter,
-    /// JSON, but no object.
+    /// JSON, but not an object.
     #[error("the document is not an object")]
     NotAnObject,
     /// Not UTF-8.
@@ -51,7 +51,7 @@ pub enum JsonError {
 }
 
 impl JsonError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub const fn code(self) -> &'static str {
         match self {
             Self::TooLarge => "json_too_large",
@@ -84,7 +84,7 @@ pub fn parse_object(bytes: &[u8], max_bytes: usize) -> Result<Map<String, Value>
     }
 }
 
-/// Builds a [`Value`] and notes in `reason` what was wrong when it was more than syntax.
+/// Builds a [`Value`], and notes in `reason` a fault that is more than a syntax error.
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     depth: usize,
@@ -178,19 +178,19 @@ impl<'de> Visitor<'de> for Strict<'_> {
 /// A member that is missing or of the wrong type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimError {
-    /// A member that must be there is not.
+    /// A required member is missing.
     #[error("{0} is missing")]
     Missing(String),
-    /// The member is there with a value of another type; `null` is one.
+    /// The value of the member is of another type, such as `null`.
     #[error("{0} is of the wrong type")]
     WrongType(String),
-    /// The member is of the right type with a value that cannot be meant, such as a negative time.
+    /// The member has the right type, but an impossible value, such as a negative time.
     #[error("{0} is out of range")]
     OutOfRange(String),
 }
 
 impl ClaimError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Missing(_) => "claim_missing",
@@ -207,8 +207,8 @@ impl ClaimError {
     }
 }
 
-/// A typed view of an object's members. Each reader gives `None` for an absent member and an error for one of
-/// another type; the `required_` form also refuses absence.
+/// A typed view of an object's members. Each reader gives `None` for an absent member and an error for one of another
+/// type; the `required_` form also refuses an absent member.
 #[derive(Debug, Clone, Copy)]
 pub struct Claims<'a>(&'a Map<String, Value>);
 
@@ -227,13 +227,12 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// A text that must be there.
+    /// A required text.
     pub fn required_string(self, name: &str) -> Result<&'a str, ClaimError> {
         self.string(name)?.ok_or_else(|| missing(name))
     }
 
-    /// One text or an array of texts, as `aud` is written (RFC 7519, section 4.1.3). One text is a list of
-    /// one.
+    /// One text or an array of texts, as in `aud` (RFC 7519, section 4.1.3). One text counts as a list of one.
     pub fn string_or_list(self, name: &str) -> Result<Option<Vec<&'a str>>, ClaimError> {
         match self.0.get(name) {
             None => Ok(None),
@@ -248,13 +247,13 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// One text or an array of texts that must be there.
+    /// One text or an array of texts, required.
     pub fn required_string_or_list(self, name: &str) -> Result<Vec<&'a str>, ClaimError> {
         self.string_or_list(name)?.ok_or_else(|| missing(name))
     }
 
-    /// A `NumericDate` (RFC 7519, section 2): seconds since 1970 as a number, whose fraction is cut off. From
-    /// 1970 to the end of the year 9999.
+    /// A `NumericDate` (RFC 7519, section 2): seconds since 1970, from 1970 to the end of the year 9999. The fraction
+    /// is cut off.
     pub fn numeric_date(self, name: &str) -> Result<Option<Timestamp>, ClaimError> {
         let number = match self.0.get(name) {
             None => return Ok(None),
@@ -268,12 +267,12 @@ impl<'a> Claims<'a> {
             .ok_or_else(|| ClaimError::OutOfRange(name.to_owned()))
     }
 
-    /// A `NumericDate` that must be there.
+    /// A required `NumericDate`.
     pub fn required_numeric_date(self, name: &str) -> Result<Timestamp, ClaimError> {
         self.numeric_date(name)?.ok_or_else(|| missing(name))
     }
 
-    /// A boolean; the texts "true" and "false" are not.
+    /// A boolean. The texts "true" and "false" are not booleans.
     pub fn bool(self, name: &str) -> Result<Option<bool>, ClaimError> {
         match self.0.get(name) {
             None => Ok(None),

@@ -1,6 +1,6 @@
-//! The wire: how foreign bytes become typed values, and typed values bytes.
+//! The wire: how bytes from outside become typed values, and typed values become bytes.
 //!
-//! Parsing and writing only. Nothing here performs I/O, holds a key, or decides whether somebody may do something.
+//! Only parsing and writing. Nothing here performs I/O, holds a key, or decides what a caller may do.
 
 pub mod base64url;
 pub mod claims;

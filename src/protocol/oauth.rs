@@ -1,4 +1,4 @@
-//! OAuth 2.0 and `OpenID` Connect on the wire: parameters, error codes, answers.
+//! OAuth 2.0 and `OpenID` Connect on the wire: parameters, error codes, responses.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -8,36 +8,36 @@ use url::form_urlencoded;
 use super::count::{TooMany, counted};
 use crate::model::Prompt;
 
-crate::model::words::words! {
+crate::model::words::word_enum! {
     /// An error code (RFC 6749, sections 4.1.2.1 and 5.2; `OpenID` Connect Core, section 3.1.2.6; RFC 6750; RFC 8707).
     ErrorCode {
         /// The request is malformed, repeats a parameter or lacks one.
         InvalidRequest = "invalid_request",
         /// The client failed to authenticate.
         InvalidClient = "invalid_client",
-        /// The code, token or verifier is not good.
+        /// The code, token or verifier is not valid.
         InvalidGrant = "invalid_grant",
-        /// The client may not do this.
+        /// The client may not use this grant or endpoint.
         UnauthorizedClient = "unauthorized_client",
-        /// No such grant type.
+        /// The grant type is not supported.
         UnsupportedGrantType = "unsupported_grant_type",
         /// A scope is unknown, malformed or more than was granted.
         InvalidScope = "invalid_scope",
-        /// The person, their organization or a policy said no.
+        /// The user, their organization or a policy refused.
         AccessDenied = "access_denied",
-        /// No such response type.
+        /// The response type is not supported.
         UnsupportedResponseType = "unsupported_response_type",
-        /// Something broke.
+        /// The broker has failed.
         ServerError = "server_error",
-        /// Something is down; try again.
+        /// The broker is unavailable for now; the app may try again.
         TemporarilyUnavailable = "temporarily_unavailable",
-        /// Nobody is signed in, and nothing may be shown.
+        /// No user is signed in, and no page may be shown.
         LoginRequired = "login_required",
-        /// Something must be shown, and nothing may be.
+        /// A page is needed, and none may be shown.
         InteractionRequired = "interaction_required",
-        /// Consent is due, and nothing may be shown.
+        /// The user must consent, and no page may be shown.
         ConsentRequired = "consent_required",
-        /// An account must be chosen, and nothing may be shown.
+        /// The user must choose an account, and no page may be shown.
         AccountSelectionRequired = "account_selection_required",
         /// The `request` parameter is not supported.
         RequestNotSupported = "request_not_supported",
@@ -47,7 +47,7 @@ crate::model::words::words! {
         RegistrationNotSupported = "registration_not_supported",
         /// The resource is unknown or malformed (RFC 8707, section 2).
         InvalidTarget = "invalid_target",
-        /// The access token is not good (RFC 6750, section 3.1).
+        /// The access token is not valid (RFC 6750, section 3.1).
         InvalidToken = "invalid_token",
         /// The access token lacks a scope.
         InsufficientScope = "insufficient_scope",
@@ -57,20 +57,20 @@ crate::model::words::words! {
     }
 }
 
-/// The parameters of a request, in the order in which they came.
+/// The parameters of a request, in the order in which they were sent.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Parameters(Vec<(String, String)>);
 
 impl std::fmt::Debug for Parameters {
-    /// Names only: values may be passwords, codes and secrets.
+    /// Shows names only: values may be passwords, codes and secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
 }
 
 impl Parameters {
-    /// Reads `application/x-www-form-urlencoded` text, as queries and forms carry it. U+0000 becomes U+FFFD, as in
-    /// HTML: PostgreSQL keeps no such text, and nothing that is registered or issued holds it.
+    /// Reads `application/x-www-form-urlencoded` text, as in queries and forms. U+0000 becomes U+FFFD, as in HTML:
+    /// PostgreSQL cannot store it, and no value that the broker registers or issues contains it.
     ///
     /// # Errors
     /// There are more than [`MOST`](super::count::MOST) parameters.
@@ -80,7 +80,7 @@ impl Parameters {
         Ok(Self(counted(pairs)?))
     }
 
-    /// The value of a parameter; one without a value counts as absent (RFC 6749, section 3.1).
+    /// The value of a parameter. A parameter without a value counts as absent (RFC 6749, section 3.1).
     pub fn get<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.all(name).next()
     }
@@ -90,19 +90,19 @@ impl Parameters {
         self.0.iter().filter(move |(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
     }
 
-    /// Whether the parameter came exactly once, whatever its value.
+    /// Whether the parameter was sent exactly once, with any value.
     pub fn is_single(&self, name: &str) -> bool {
         self.0.iter().filter(|(n, _)| n == name).count() == 1
     }
 
-    /// The first parameter that came more than once; `resource` may (RFC 8707, section 2).
+    /// The first parameter that was sent more than once. `resource` may be (RFC 8707, section 2).
     pub fn first_repeated(&self) -> Option<&str> {
         let mut seen = HashSet::with_capacity(self.0.len());
         let mut names = self.0.iter().map(|(name, _)| name.as_str());
         names.find(|name| *name != "resource" && !seen.insert(*name))
     }
 
-    /// The same as text again.
+    /// Writes the parameters as text again.
     pub fn to_text(&self) -> String {
         form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
     }
@@ -113,7 +113,7 @@ impl Parameters {
     }
 }
 
-/// An answer to an app that names an error.
+/// An error response to an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OAuthError {
     /// The code.
@@ -124,19 +124,19 @@ pub struct OAuthError {
 }
 
 impl OAuthError {
-    /// With a fixed sentence.
+    /// An error with a fixed sentence.
     pub const fn new(code: ErrorCode, description: &'static str) -> Self {
         Self { code, description: Cow::Borrowed(description) }
     }
 
-    /// With a sentence that names what came; characters that may not stand there are left out.
+    /// An error whose sentence names a value of the request. Characters that the RFC forbids are left out.
     pub fn naming(code: ErrorCode, description: &str) -> Self {
         let allowed = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
         Self { code, description: Cow::Owned(description.chars().filter(allowed).take(200).collect()) }
     }
 }
 
-/// Adds parameters to a redirect URI, keeping the query that it has (RFC 6749, section 4.1.2).
+/// Adds parameters to a redirect URI and keeps its own query (RFC 6749, section 4.1.2).
 pub fn add_to_query(redirect_uri: &str, parameters: &[(&str, &str)]) -> String {
     let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
     let separator = if redirect_uri.contains('?') { '&' } else { '?' };
@@ -153,7 +153,7 @@ pub fn split_words(text: &str) -> Result<Vec<String>, TooMany> {
     Ok(words.into_iter().filter(|word| seen.insert(*word)).map(str::to_owned).collect())
 }
 
-/// Reads `prompt`; `None` for a value that does not exist, and for more words than are read.
+/// Reads `prompt`. `None` for an unknown value, and for more words than are allowed.
 pub fn parse_prompt(text: &str) -> Option<Vec<Prompt>> {
     split_words(text).ok()?.iter().map(|word| word.parse().ok()).collect()
 }
@@ -189,7 +189,7 @@ mod tests {
         let read = Parameters::parse(&text(100)).unwrap();
         assert_eq!((read.iter().count(), read.first_repeated()), (100, None));
         assert_eq!(Parameters::parse(&text(101)), Err(TooMany));
-        // Separators alone are no parameters.
+        // Separators alone are not parameters.
         assert_eq!(Parameters::parse(&"&".repeat(1_000)), Ok(Parameters::default()));
     }
 

@@ -1,12 +1,12 @@
-//! A token in compact form (RFC 7515, section 7.1; RFC 7516, section 7.1) as the bytes that its parts spell: a quarter
-//! shorter than its text, and read back letter by letter.
+//! A token in compact form (RFC 7515, section 7.1; RFC 7516, section 7.1), stored as the bytes that its parts encode.
+//! This is a quarter shorter than its text, and gives back exactly the same text.
 
 use super::base64url;
 
-/// What packed bytes begin with; no token in compact form does.
+/// The first byte of packed bytes. No token in compact form begins with it.
 const PACKED: u8 = 0;
 
-/// The bytes of a token; `None` where its text would not come back the same, so that the text itself must be kept.
+/// The bytes of a token. `None` if its text could not be restored exactly, so that the text itself must be stored.
 pub fn pack(token: &str) -> Option<Vec<u8>> {
     let mut packed = Vec::with_capacity(token.len());
     packed.push(PACKED);
@@ -18,7 +18,7 @@ pub fn pack(token: &str) -> Option<Vec<u8>> {
     Some(packed)
 }
 
-/// The text of a token from what [`pack`] made of it, or from the text itself.
+/// The text of a token, from the result of [`pack`] or from the text itself.
 pub fn unpack(kept: &[u8]) -> Option<String> {
     let Some((&PACKED, mut rest)) = kept.split_first() else {
         return std::str::from_utf8(kept).ok().map(str::to_owned);

@@ -7,7 +7,7 @@ use crate::model::{
     Account, AccountId, AppId, ConnectionId, Contact, Email, OrganizationId, Role, Timestamp, Username,
 };
 
-/// Accounts with their roles.
+/// The columns of accounts, with their roles.
 macro_rules! select {
     ($which:literal) => {
         concat!(
@@ -40,8 +40,8 @@ statements! {
                       family_name = $7, phone = $8, updated_at = $9, email_connection_id = $10 \
                       WHERE id = $1 AND profile_count = 1";
     SET_ENABLED = "UPDATE accounts SET enabled = $2, updated_at = $3 WHERE id = $1";
-    HOLD = "UPDATE accounts SET updated_at = updated_at WHERE id = $1";
-    HOLD_BY_USERNAME = "UPDATE accounts SET updated_at = updated_at WHERE username_key = $1";
+    LOCK = "UPDATE accounts SET updated_at = updated_at WHERE id = $1";
+    LOCK_BY_USERNAME = "UPDATE accounts SET updated_at = updated_at WHERE username_key = $1";
     DELETE_ROLES = "DELETE FROM account_roles WHERE account_id = $1";
     INSERT_ROLE = "INSERT INTO account_roles (organization_id, account_id, role) VALUES ($1, $2, $3)";
     DELETE_OPERATOR = "DELETE FROM operators WHERE account_id = $1";
@@ -58,24 +58,24 @@ statements! {
                      WHERE a.id = $1";
 }
 
-/// Whether everything that a sign-in stands on is enabled, read in one statement.
+/// Whether everything that a sign-in depends on is enabled, read in one statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is the switch of one thing")]
 pub struct Standing {
-    /// The organization that the account belongs to now.
+    /// The present organization of the account.
     pub organization_id: Option<OrganizationId>,
-    /// The account.
+    /// Whether the account is enabled.
     pub account: bool,
-    /// Its organization; true for an unattached account.
+    /// Whether its organization is enabled; true for an unattached account.
     pub organization: bool,
-    /// The connection and its organization; true when none was asked about.
+    /// Whether the connection and its organization are enabled; true if the caller asked about none.
     pub connection: bool,
-    /// The app and its organization; true when none was asked about.
+    /// Whether the app and its organization are enabled; true if the caller asked about none.
     pub app: bool,
 }
 
 impl Standing {
-    /// Whether nothing is disabled.
+    /// Whether all of them are enabled.
     pub const fn is_good(&self) -> bool {
         self.account && self.organization && self.connection && self.app
     }
@@ -147,12 +147,12 @@ impl TryFrom<AccountRow> for Account {
     }
 }
 
-/// The account with this id, of whatever organization.
+/// The account with this id, of any organization.
 pub async fn find_account(tx: &mut Tx, id: AccountId) -> Result<Option<Account>, StoreError> {
     fetch_optional!(tx, AccountRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
 }
 
-/// The account with this id, and how many profiles it has.
+/// The account with this id, and the number of its profiles.
 pub async fn find_account_with_count(
     tx: &mut Tx,
     id: AccountId,
@@ -173,7 +173,7 @@ pub async fn find_account_by_username(
     fetch_optional!(tx, AccountRow, FIND_BY_USERNAME, username.key())?.map(TryInto::try_into).transpose()
 }
 
-/// Up to `limit` accounts of an organization with ids after `after`, by id; begin with the empty text.
+/// Up to `limit` accounts of an organization with ids after `after`, by id. Begin with the empty text.
 pub async fn list_accounts(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -200,7 +200,7 @@ pub async fn count_accounts(tx: &mut Tx, organization: OrganizationId) -> Result
     Ok(counted.first().map_or(0, |row| row.amount))
 }
 
-/// How many enabled accounts of an organization are named for emergencies and have a password.
+/// How many enabled break-glass accounts of an organization have a password.
 pub async fn count_break_glass(tx: &mut Tx, organization: OrganizationId) -> Result<i64, StoreError> {
     let counted = fetch_many!(tx, CountRow, COUNT_BREAK_GLASS, organization.to_string())?;
     Ok(counted.first().map_or(0, |row| row.amount))
@@ -211,15 +211,15 @@ pub async fn insert_account(tx: &mut Tx, new: &Account) -> Result<(), StoreError
     write(tx, INSERT, new, new.created_at).await
 }
 
-/// Changes everything about an account but its id and profiles.
+/// Changes every field of an account except its id; its profiles stay.
 pub async fn update_account(tx: &mut Tx, changed: &Account, now: Timestamp) -> Result<(), StoreError> {
     execute!(tx, DELETE_ROLES, changed.id.to_string())?;
     execute!(tx, DELETE_OPERATOR, changed.id.to_string())?;
     write(tx, UPDATE, changed, now).await
 }
 
-/// Changes how a person is called and reached, and nothing that says what they may do; `false` when the account has more
-/// than one profile, so that none of them speaks for it.
+/// Changes the name, phone and email of an account, and nothing that decides what it may do. `false` if the account
+/// has more than one profile: then none of them may change it.
 pub async fn update_contact(tx: &mut Tx, changed: &Account, now: Timestamp) -> Result<bool, StoreError> {
     let changed = execute!(
         tx,
@@ -238,7 +238,7 @@ pub async fn update_contact(tx: &mut Tx, changed: &Account, now: Timestamp) -> R
     Ok(changed == 1)
 }
 
-/// Switches an account on or off, and changes nothing else.
+/// Enables or disables an account, and changes nothing else.
 pub async fn set_enabled(
     tx: &mut Tx,
     id: AccountId,
@@ -249,15 +249,15 @@ pub async fn set_enabled(
     Ok(())
 }
 
-/// Holds an account for the rest of the transaction: what is read after this is still true when it is written.
-pub async fn hold_account(tx: &mut Tx, id: AccountId) -> Result<(), StoreError> {
-    execute!(tx, HOLD, id.to_string())?;
+/// Locks an account for the rest of the transaction: a fact that is read after this stays true until the commit.
+pub async fn lock_account(tx: &mut Tx, id: AccountId) -> Result<(), StoreError> {
+    execute!(tx, LOCK, id.to_string())?;
     Ok(())
 }
 
-/// [`hold_account`], by username without regard to case.
-pub async fn hold_account_by_username(tx: &mut Tx, username: &Username) -> Result<(), StoreError> {
-    execute!(tx, HOLD_BY_USERNAME, username.key())?;
+/// [`lock_account`], by username without regard to case.
+pub async fn lock_account_by_username(tx: &mut Tx, username: &Username) -> Result<(), StoreError> {
+    execute!(tx, LOCK_BY_USERNAME, username.key())?;
     Ok(())
 }
 
@@ -294,19 +294,19 @@ async fn write(tx: &mut Tx, sql: &'static str, it: &Account, now: Timestamp) -> 
     Ok(())
 }
 
-/// The key of an account's personal data, sealed.
+/// The sealed key of an account's personal data.
 pub async fn find_data_key(tx: &mut Tx, id: AccountId) -> Result<Option<String>, StoreError> {
     let row = fetch_optional!(tx, DataKeyRow, FIND_DATA_KEY, id.to_string())?;
     Ok(row.and_then(|row| row.data_key_sealed))
 }
 
-/// Gives an account the key of its personal data, unless it has one.
+/// Gives an account the sealed key of its personal data, unless it has one.
 pub async fn add_data_key(tx: &mut Tx, id: AccountId, sealed: &str) -> Result<(), StoreError> {
     execute!(tx, ADD_DATA_KEY, id.to_string(), sealed).map(drop)
 }
 
-/// What an account's sign-in stands on, as it is now: itself, its organization, and the connection and app if given.
-/// A connection or app that does not exist counts as disabled.
+/// Whether everything that a sign-in to the account depends on is enabled now: the account, its organization, and the
+/// connection and app if they are given. A connection or app that does not exist counts as disabled.
 pub async fn read_standing(
     tx: &mut Tx,
     id: AccountId,

@@ -78,7 +78,7 @@ pub async fn find_app_by_client_id(tx: &mut Tx, client_id: &str) -> Result<Optio
     fetch_optional!(tx, AppRow, FIND_BY_CLIENT_ID, client_id)?.map(TryInto::try_into).transpose()
 }
 
-/// The hashes of an app's secrets, if it and its organization are enabled.
+/// The hashes of an app's secrets; `None` if the app or its organization is disabled.
 pub async fn find_secrets_of_active_app(tx: &mut Tx, id: AppId) -> Result<Option<Vec<String>>, StoreError> {
     let row = fetch_optional!(tx, SecretsRow, FIND_SECRETS_OF_ACTIVE, id.to_string())?;
     Ok(row.map(|row| row.secret_hash.into_iter().chain(row.next_secret_hash).collect()))
@@ -89,8 +89,8 @@ pub async fn list_apps(tx: &mut Tx, organization: OrganizationId) -> Result<Vec<
     fetch_many!(tx, AppRow, LIST, organization.to_string())?.into_iter().map(TryInto::try_into).collect()
 }
 
-/// The longest life that any app's tokens have by a setting of its own; zero when no app has one. It reads every app,
-/// a thousand at once.
+/// The longest token lifetime that any app sets for itself; zero if no app sets one. It reads every app, in pages of a
+/// thousand.
 pub async fn find_longest_token_lifetime(tx: &mut Tx) -> Result<Duration, StoreError> {
     let mut longest = Duration::ZERO;
     let mut after = String::new();
@@ -112,12 +112,12 @@ pub async fn count_apps(tx: &mut Tx, organization: OrganizationId) -> Result<i64
     Ok(row.map_or(0, |row| row.amount))
 }
 
-/// Adds an app; a client id that is taken is a [`StoreError::Conflict`].
+/// Adds an app. [`StoreError::Conflict`] if the client id is taken.
 pub async fn insert_app(tx: &mut Tx, new: &App) -> Result<(), StoreError> {
     write(tx, INSERT, new, new.created_at).await
 }
 
-/// Changes everything about an app but its id and organization.
+/// Changes every field of an app except its id and organization.
 pub async fn update_app(tx: &mut Tx, changed: &App, now: Timestamp) -> Result<(), StoreError> {
     write(tx, UPDATE, changed, now).await
 }

@@ -1,4 +1,4 @@
-//! The audit log: one record for every security decision, written in the transaction of what was decided.
+//! The audit log: one record for each security decision, written in the transaction of that decision.
 
 use super::row::{Row, text, time};
 use super::tx::{execute, fetch_many, row, statements};
@@ -40,27 +40,27 @@ statements! {
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRecord {
-    /// Id, in the order of time.
+    /// Id, in order of time.
     pub id: AuditId,
-    /// Whose log it stands in; `None` is the operator's.
+    /// The organization whose log it belongs to; `None` for the operator's log.
     pub organization: Option<OrganizationId>,
-    /// When it was decided.
+    /// When the decision was made.
     pub at: Timestamp,
-    /// Whose doing it was, if that is known.
+    /// The user or operator who acted, if that is known.
     pub actor: Option<Actor>,
-    /// What was to be done: `sign_in`, `authorize`, `token.code`, ….
+    /// The action that was attempted: `sign_in`, `authorize`, `token.code`, ….
     pub action: String,
-    /// Whether it was.
+    /// Whether it succeeded.
     pub succeeded: bool,
-    /// Why not, as a stable code.
+    /// Why it failed, as a stable code.
     pub reason: Option<String>,
-    /// The code that the person saw.
+    /// The code that the user saw.
     pub receipt: Option<String>,
     /// The connection that was involved.
     pub connection: Option<ConnectionId>,
     /// The app that was involved.
     pub app: Option<AppId>,
-    /// What else is known, without personal data.
+    /// Further facts, without personal data.
     pub detail: Option<String>,
     /// What it is about, where that is neither the actor nor the connection or app.
     pub target: Option<Target>,
@@ -125,17 +125,17 @@ pub async fn insert_audit(tx: &mut Tx, record: &AuditRecord) -> Result<(), Store
 /// Which records to list.
 #[derive(Debug, Clone, Copy)]
 pub enum AuditSelection<'a> {
-    /// All.
+    /// All records.
     All,
-    /// Those of one organization.
+    /// The records of one organization.
     Organization(OrganizationId),
-    /// Those under one receipt.
+    /// The records with one receipt.
     Receipt(&'a str),
     /// Those about one target, in the log of this organization; `None` is the operator's.
     Target(Option<OrganizationId>, &'a Target),
 }
 
-/// Up to `limit` records after `after`, oldest first; begin with the empty text.
+/// Up to `limit` records after `after`, oldest first. Begin with the empty text.
 pub async fn list_audit(
     tx: &mut Tx,
     selection: AuditSelection<'_>,

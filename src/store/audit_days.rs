@@ -1,5 +1,6 @@
-//! Whole days of the audit log: read by the time in their records' ids, and removed once they are exported; and the files
-//! to which they were exported. An id is never earlier than its record, so every record belongs to one day.
+//! Whole days of the audit log: reading them by the time in their records' ids, and removing them after their export;
+//! and the files to which they were exported. An id is never earlier than its record, so every record belongs to
+//! exactly one day.
 
 use super::audit::{AuditRecord, AuditRow};
 use super::row::Row;
@@ -30,18 +31,18 @@ row! {
     }
 }
 
-/// The file to which a day, or what was left of it, was exported.
+/// The file to which a day, or the rest of a day, was exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Export {
-    /// Which file of the day this is, from 1 on.
+    /// The number of this file among the day's files, from 1.
     pub part: i64,
-    /// The records in the file: its lines.
+    /// The number of records in the file: one a line.
     pub records: u64,
-    /// Its SHA-256, in hexadecimal digits, as `sha256sum` writes it.
+    /// The SHA-256 of the file, in hexadecimal digits, as `sha256sum` writes it.
     pub sha256: String,
 }
 
-/// The first day from `from` on of which there are records.
+/// The first day that has records, from `from` on.
 pub async fn find_first_day(tx: &mut Tx, from: Option<Day>) -> Result<Option<Day>, StoreError> {
     let from = from.map(|day| AuditId::first_at(day.begins()).to_string()).unwrap_or_default();
     let Some(row) = fetch_optional!(tx, IdRow, FIND_FIRST, from)? else { return Ok(None) };
@@ -49,7 +50,7 @@ pub async fn find_first_day(tx: &mut Tx, from: Option<Day>) -> Result<Option<Day
     Ok(Some(Day::of(id.time())))
 }
 
-/// Up to `limit` records of a day, oldest first: the first ones, or those after `after`.
+/// Up to `limit` records of a day, oldest first: from its first record, or from the one after `after`.
 pub async fn list_records_of_day(
     tx: &mut Tx,
     day: Day,
@@ -61,12 +62,12 @@ pub async fn list_records_of_day(
     fetch_many!(tx, AuditRow, LIST, after, end, limit)?.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Removes the records from `first` to `last`; gives how many there were.
+/// Removes the records from `first` to `last`. Returns how many they were.
 pub async fn delete_records(tx: &mut Tx, first: AuditId, last: AuditId) -> Result<u64, StoreError> {
     execute_many!(tx, DELETE, first.to_string(), last.to_string())
 }
 
-/// The last file from which the broker has begun to remove records of a day.
+/// The last file whose records the broker has begun to remove from a day.
 pub async fn find_last_export(tx: &mut Tx, day: Day) -> Result<Option<Export>, StoreError> {
     let day = day.to_string();
     let Some(row) = fetch_optional!(tx, ExportRow, FIND_EXPORT, day.clone())? else { return Ok(None) };
@@ -75,7 +76,7 @@ pub async fn find_last_export(tx: &mut Tx, day: Day) -> Result<Option<Export>, S
     Ok(Some(Export { part: row.part, records, sha256: row.sha256 }))
 }
 
-/// Records that the broker begins to remove what stands in a file.
+/// Notes that the broker begins to remove the records that this file holds.
 pub async fn insert_export(tx: &mut Tx, day: Day, export: &Export) -> Result<(), StoreError> {
     let records = i64::try_from(export.records).unwrap_or(i64::MAX);
     execute!(tx, INSERT_EXPORT, day.to_string(), export.part, records, &export.sha256).map(drop)

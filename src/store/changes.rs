@@ -1,4 +1,4 @@
-//! What other nodes must forget: a row for each change, in the transaction of the change.
+//! Changes that other nodes must learn of: a row for each change, in the transaction of that change.
 
 use super::tx::{execute, fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
@@ -14,9 +14,9 @@ row! {
     /// A change, by its number.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Change {
-        /// Grows with each change; commits may come in another order.
+        /// Grows with each change. Changes may be committed in another order.
         pub seq: i64,
-        /// What changed.
+        /// The thing that changed.
         pub topic: String,
     }
 }
@@ -27,7 +27,7 @@ row! {
     }
 }
 
-/// Notes a change.
+/// Records a change.
 pub async fn insert_change(tx: &mut Tx, topic: &str, now: Timestamp) -> Result<(), StoreError> {
     execute!(tx, INSERT, topic, now.unix_micros())?;
     Ok(())
@@ -38,7 +38,7 @@ pub async fn find_last_change(tx: &mut Tx) -> Result<i64, StoreError> {
     Ok(fetch_optional!(tx, SeqRow, LAST)?.map_or(0, |row| row.seq))
 }
 
-/// The changes after a number, 10,000 at most.
+/// The changes after a number, at most 10,000.
 pub async fn list_changes(tx: &mut Tx, after: i64) -> Result<Vec<Change>, StoreError> {
     fetch_many!(tx, Change, LIST, after)
 }

@@ -1,4 +1,4 @@
-//! Connections, their sealed credentials, and what was last heard of their providers.
+//! Connections, their sealed credentials, and the last metadata and keys of their identity providers.
 
 use super::row::{CountRow, Row, time, to_json};
 use super::tx::{execute, fetch_all, fetch_many, fetch_optional, row, statements};
@@ -52,22 +52,22 @@ statements! {
 pub struct ConnectionRecord {
     /// The connection.
     pub connection: Connection,
-    /// Its credential, sealed.
+    /// Its sealed credential.
     pub credential: SealedCredential,
 }
 
-/// How the broker proves itself at a provider; everything secret is sealed.
+/// How the broker authenticates at an identity provider. Everything secret is sealed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SealedCredential {
     /// The client secret.
     pub secret: Option<String>,
-    /// The one that replaces it.
+    /// The client secret that will replace it.
     pub next_secret: Option<String>,
-    /// When the secret expires at the provider.
+    /// When the client secret expires at the identity provider.
     pub secret_expires_at: Option<Timestamp>,
     /// The private key (PKCS #8).
     pub key: Option<String>,
-    /// Its certificate (PEM), which is public.
+    /// The certificate of the key (PEM), which is public.
     pub certificate: Option<String>,
 }
 
@@ -105,7 +105,7 @@ impl TryFrom<ConnectionRow> for ConnectionRecord {
     }
 }
 
-/// The connection with this id, of whatever organization; the caller holds it against what it expects.
+/// The connection with this id, of any organization. The caller checks that it is the expected one.
 pub async fn find_connection(tx: &mut Tx, id: ConnectionId) -> Result<Option<ConnectionRecord>, StoreError> {
     fetch_optional!(tx, ConnectionRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
 }
@@ -120,7 +120,7 @@ pub async fn find_connection_by_handle(
     row.map(TryInto::try_into).transpose()
 }
 
-/// The connections of all organizations with this handle, 100 at most.
+/// The connections of all organizations with this handle, at most 100.
 pub async fn list_connections_by_handle(
     tx: &mut Tx,
     handle: &Handle,
@@ -140,7 +140,7 @@ pub async fn list_connections(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// The enabled connections whose client secret ends before `time`, the first to end first.
+/// The enabled connections whose client secret expires before `time`, soonest first.
 pub async fn list_ending_secrets(tx: &mut Tx, time: Timestamp) -> Result<Vec<ConnectionRecord>, StoreError> {
     let rows = fetch_many!(tx, ConnectionRow, LIST_ENDING_SECRETS, time.unix_micros())?;
     rows.into_iter().map(TryInto::try_into).collect()
@@ -152,13 +152,12 @@ pub async fn count_connections(tx: &mut Tx, organization: OrganizationId) -> Res
     Ok(row.map_or(0, |row| row.amount))
 }
 
-/// Adds a connection without a credential; a handle that the organization uses already is a
-/// [`StoreError::Conflict`].
+/// Adds a connection without a credential. [`StoreError::Conflict`] if the organization already uses the handle.
 pub async fn insert_connection(tx: &mut Tx, new: &Connection) -> Result<(), StoreError> {
     write(tx, INSERT, new, new.created_at).await
 }
 
-/// Changes everything about a connection but its id and organization.
+/// Changes every field of a connection except its id and organization.
 pub async fn update_connection(tx: &mut Tx, changed: &Connection, now: Timestamp) -> Result<(), StoreError> {
     write(tx, UPDATE, changed, now).await
 }
@@ -201,12 +200,12 @@ pub async fn update_credential(
     Ok(())
 }
 
-/// The last good metadata and keys of a connection's provider, as [`save_memory`] got them.
+/// The last good metadata and keys of a connection's identity provider, as [`save_memory`] stored them.
 pub async fn find_memory(tx: &mut Tx, id: ConnectionId) -> Result<Option<String>, StoreError> {
     Ok(fetch_optional!(tx, MemoryRow, FIND_MEMORY, id.to_string())?.map(|row| row.remembered))
 }
 
-/// Keeps the last good metadata and keys of a connection's provider.
+/// Stores the last good metadata and keys of a connection's identity provider.
 pub async fn save_memory(
     tx: &mut Tx,
     id: ConnectionId,

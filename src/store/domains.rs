@@ -1,4 +1,4 @@
-//! Domains: which organization owns a name, and which of its connections the name leads to.
+//! Domains: which organization owns a name, and to which of its connections the name routes.
 
 use super::row::{CountRow, Row, time};
 use super::tx::{execute, fetch_all, fetch_many, fetch_optional, row, statements};
@@ -26,9 +26,9 @@ statements! {
 /// A name with its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainRecord {
-    /// What is owned.
+    /// The name that is owned.
     pub domain: OwnedDomain,
-    /// By whom.
+    /// The organization that owns it.
     pub organization: OrganizationId,
     /// How it was proven: `operator`.
     pub proven_by: String,
@@ -73,7 +73,7 @@ impl TryFrom<DomainRow> for DomainRecord {
     }
 }
 
-/// The owner of the first of `candidates` that anybody owns; see [`OwnedDomain::candidates`].
+/// The owner of the first of `candidates` that an organization owns; see [`OwnedDomain::candidates`].
 pub async fn find_owner(tx: &mut Tx, candidates: &[String]) -> Result<Option<DomainRecord>, StoreError> {
     for candidate in candidates {
         if let Some(row) = fetch_optional!(tx, DomainRow, FIND_OWNER, candidate)? {
@@ -83,7 +83,7 @@ pub async fn find_owner(tx: &mut Tx, candidates: &[String]) -> Result<Option<Dom
     Ok(None)
 }
 
-/// [`find_owner`], with the enabled connections that the name leads to, in their order.
+/// [`find_owner`], with the enabled connections to which the name routes, in their order.
 pub async fn find_owner_and_connections(
     tx: &mut Tx,
     candidates: &[String],
@@ -113,7 +113,7 @@ pub async fn list_domains(
     fetch_many!(tx, DomainRow, LIST, organization.to_string())?.into_iter().map(TryInto::try_into).collect()
 }
 
-/// The connections that a domain leads to, in their order.
+/// The connections to which a domain routes, in their order.
 pub async fn list_domain_connections(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -131,8 +131,8 @@ pub async fn count_domains(tx: &mut Tx, organization: OrganizationId) -> Result<
     Ok(row.map_or(0, |row| row.amount))
 }
 
-/// Registers a domain as proven; [`StoreError::Conflict`] when somebody else owns it. Owned by the same
-/// organization already, it stays as it is.
+/// Registers a domain as proven. [`StoreError::Conflict`] if another organization owns it. If the same organization
+/// owns it already, nothing changes.
 pub async fn insert_domain(tx: &mut Tx, new: &DomainRecord) -> Result<(), StoreError> {
     let name = new.domain.to_string();
     let at = new.proven_at.unix_micros();
@@ -145,7 +145,7 @@ pub async fn insert_domain(tx: &mut Tx, new: &DomainRecord) -> Result<(), StoreE
     }
 }
 
-/// Sets the connections that a domain leads to, in this order.
+/// Sets the connections to which a domain routes, in this order.
 pub async fn replace_domain_connections(
     tx: &mut Tx,
     organization: OrganizationId,

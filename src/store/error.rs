@@ -1,4 +1,4 @@
-//! What can go wrong in the store. Absence is no error: it is `Option`.
+//! The errors of the store. An absent row is not an error: it is `None`.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use rusqlite::ErrorCode;
 use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
 
-/// What can go wrong in the store.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A rule of the database refused the change: somebody else was first, or the thing exists.
-    #[error("another change came first")]
+    /// A rule of the database refused the change: another change came first, or the row exists already.
+    #[error("another change was first")]
     Conflict,
     /// A row that no version of this program writes.
     #[error("inconsistent row {id} in {table}.{column}")]
@@ -23,16 +23,17 @@ pub enum StoreError {
         /// The row's id.
         id: String,
     },
-    /// The database cannot be asked now, or did not make the change durable; nothing was acknowledged.
+    /// The database cannot be reached now, or did not make the change durable. Nothing was acknowledged.
     #[error("the database is unavailable: {0}")]
     Unavailable(&'static str),
-    /// Any other error of a driver.
+    /// Any other error of the driver.
     #[error("the database refused a statement")]
     Driver(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl StoreError {
-    /// Whether a statement named a table that is not there: 42P01 of `PostgreSQL`; `SQLite` tells it by its words alone.
+    /// Whether a statement named a table that does not exist: 42P01 on `PostgreSQL`. `SQLite` says so only in its
+    /// message.
     pub(super) fn is_missing_table(&self) -> bool {
         let Self::Driver(error) = self else { return false };
         if let Some(sqlx::Error::Database(error)) = error.downcast_ref() {
@@ -45,7 +46,7 @@ impl StoreError {
         Self::Driver(error.into())
     }
 
-    /// A row whose `column` does not parse.
+    /// The error for a row whose `column` does not parse.
     pub fn inconsistent(table: &'static str, column: &'static str, id: impl Display) -> Self {
         Self::Inconsistent { table, column, id: id.to_string() }
     }
@@ -89,8 +90,9 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// Whether a code of `PostgreSQL` (SQLSTATE) says that the statement may succeed later: connection, resources, a lock
-/// that was not had in time, operator intervention, serialization.
+/// Whether a `PostgreSQL` error code (SQLSTATE) means that the statement may succeed later: a problem of the
+/// connection, of resources, of a lock that was not free in time, of serialization, or an intervention of the
+/// operator.
 fn is_passing(code: &str) -> bool {
     ["08", "53", "55P03", "57", "40"].iter().any(|class| code.starts_with(class))
 }

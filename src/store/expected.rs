@@ -1,4 +1,5 @@
-//! Identities that are expected: whom the next matching sign-in through a connection belongs to. Each is claimed once.
+//! Expected identities: the account to which the next matching sign-in through a connection belongs. Each is claimed
+//! once.
 
 use super::row::Row;
 use super::tx::{execute, fetch_all, fetch_optional, row, statements};
@@ -19,16 +20,16 @@ statements! {
     DELETE = "DELETE FROM expected_identities WHERE account_id = $1 AND consumed_at IS NULL";
 }
 
-/// An identity that is expected for an account.
+/// An identity that an account expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpectedIdentity {
     /// The account.
     pub account: AccountId,
-    /// The connection through which it will come.
+    /// The connection through which it will sign in.
     pub connection: ConnectionId,
-    /// The claim that tells it apart.
+    /// The claim that identifies it.
     pub claim: String,
-    /// That claim's value.
+    /// The value of that claim.
     pub value: String,
 }
 
@@ -54,7 +55,7 @@ row! {
     }
 }
 
-/// What is or was expected for an account, and whether it has come.
+/// The identity that an account expects or has expected, and whether it has signed in.
 pub async fn find_expected(
     tx: &mut Tx,
     account: AccountId,
@@ -77,7 +78,8 @@ pub async fn list_expected_claims(tx: &mut Tx, connection: ConnectionId) -> Resu
     Ok(rows.into_iter().map(|row| row.claim).collect())
 }
 
-/// Claims what is expected of a connection under this value: the account, once, while nobody can sign in to it.
+/// Claims the account that expects an identity of a connection with this value. It can be claimed once, and only while
+/// no user can sign in to the account.
 pub async fn consume_expected(
     tx: &mut Tx,
     connection: ConnectionId,
@@ -91,8 +93,8 @@ pub async fn consume_expected(
     row.map(|row| at.parse("account_id", &row.account_id)).transpose()
 }
 
-/// Sets what is expected for an account; [`StoreError::Conflict`] when another account expects the same, or this one's
-/// has come already.
+/// Sets the identity that an account expects. [`StoreError::Conflict`] if another account expects the same identity,
+/// or if this account's has signed in already.
 pub async fn save_expected(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -112,7 +114,7 @@ pub async fn save_expected(
     if changed == 1 { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
-/// Expects nobody any more for an account.
+/// Removes the identity that an account expects.
 pub async fn delete_expected(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
     execute!(tx, DELETE, account.to_string()).map(drop)
 }

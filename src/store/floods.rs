@@ -1,8 +1,9 @@
-//! Floods of refusals from before anything was proven: so many a minute have a record of their own, and one record
-//! counts the rest.
+//! Floods of refusals before any proof. Each minute, a limited number have a record of their own; one record counts
+//! the rest.
 //!
-//! They are counted by where they come from, or by the account at which they are aimed. Both have room of their own,
-//! so that noise from many networks hides no guess at an account. The counters live for an hour (`housekeeping`).
+//! Refusals are counted by the network they come from, or by the account they are aimed at. Each has its own limit, so
+//! that noise from many networks cannot hide guesses at an account. The counters are kept for an hour
+//! (`housekeeping`).
 
 use std::collections::BTreeMap;
 
@@ -20,33 +21,34 @@ statements! {
     UPDATE_SUMMARY = "UPDATE audit SET detail = $2 WHERE id = $1";
 }
 
-/// By what a refusal is counted.
+/// The key by which a refusal is counted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Source {
-    /// The networks that it came from, narrowest first, or the one account at which it was aimed.
+    /// The networks that it came from, narrowest first, or the one account that it was aimed at.
     pub levels: Vec<Level>,
-    /// Which of the two.
+    /// Which of the two it is.
     pub kind: SourceKind,
-    /// About so many refusals a minute, of all reasons and sources of this kind, have records of their own in one
-    /// organization's log, or in the operator's: a flood fills no disk on which decisions have to be recorded.
+    /// About how many refusals a minute, of all reasons and sources of this kind, have records of their own in one
+    /// organization's log or in the operator's. The limit keeps a flood from filling the disk on which decisions must
+    /// be recorded.
     pub all: i64,
 }
 
-/// A network or an account as a counter knows it.
+/// A network or an account, as a counter names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Level {
     /// Its name in the counters.
     pub tag: String,
-    /// How many refusals a minute, of one reason, have a record of their own.
+    /// How many refusals a minute, for one reason, have a record of their own.
     pub room: i64,
 }
 
-/// What refusals are counted by.
+/// The kind of key by which refusals are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SourceKind {
-    /// The network that they came from.
+    /// By the network that they came from.
     Network,
-    /// The account at which they were aimed.
+    /// By the account that they were aimed at.
     Account,
 }
 
@@ -66,7 +68,7 @@ impl SourceKind {
         }
     }
 
-    /// What stands in the place of a tag for all sources of this kind.
+    /// The tag that stands for all sources of this kind.
     const fn everybody(self) -> &'static str {
         match self {
             Self::Network => "*",
@@ -75,12 +77,12 @@ impl SourceKind {
     }
 }
 
-/// Stands in the place of a reason for all reasons.
+/// The reason that stands for all reasons.
 const ALL: &str = "*";
 
 row! {
     struct FloodRow {
-        /// Refusals that came one by one.
+        /// Refusals that were written one by one.
         refusals: i64,
         /// Refusals that were counted in memory.
         counted: i64,
@@ -89,7 +91,7 @@ row! {
 }
 
 impl FloodRow {
-    /// How many have no record of their own, when so many have.
+    /// How many refusals have no record of their own, if `room` of them have.
     fn beyond(&self, room: i64) -> i64 {
         self.refusals - self.refusals.min(room) + self.counted
     }
@@ -103,9 +105,9 @@ struct Counter<'a> {
     minute: i64,
 }
 
-/// Writes a refusal from before anything was proven: with a record of its own while there is room, else in the record
-/// that counts the rest of its reason, source and minute. Where the organization's log has no room, one record counts
-/// for all sources.
+/// Records a refusal before any proof. It gets a record of its own while the limit allows; then the record that counts
+/// the rest of its reason, source and minute includes it. If the organization's log has reached its limit, one record
+/// counts for all sources.
 pub async fn insert_anonymous_refusal(
     tx: &mut Tx,
     record: &AuditRecord,
@@ -140,8 +142,8 @@ pub async fn insert_anonymous_refusal(
     insert_audit(tx, record).await
 }
 
-/// Writes that so many refusals like `record` came from a source and were counted in memory; whether the record that
-/// says so is new. [`count_records_of_all`] then counts the new ones.
+/// Records that a number of refusals like `record` came from a source and were counted in memory. Returns whether the
+/// record that says so is new; [`count_records_of_all`] must then count the new ones.
 pub async fn count_anonymous_refusals(
     tx: &mut Tx,
     record: &AuditRecord,
@@ -158,8 +160,8 @@ pub async fn count_anonymous_refusals(
     count_and_summarize(tx, record, counting, (0, times), &source.kind.one(record)).await
 }
 
-/// Counts new records where the records of all sources are counted: in one order, so that transactions which lock these
-/// counters do not wait for each other in a circle.
+/// Counts new records against the limit over all sources. It does so in a fixed order, so that transactions that lock
+/// these counters cannot deadlock.
 pub async fn count_records_of_all(tx: &mut Tx, new: &[(&AuditRecord, SourceKind)]) -> Result<(), StoreError> {
     let mut counters: BTreeMap<(String, i64), i64> = BTreeMap::new();
     for (record, kind) in new {
@@ -178,13 +180,13 @@ fn counter<'a>(record: &'a AuditRecord, tag: &'a str) -> Counter<'a> {
     Counter { reason, tag, minute: record.at.unix_seconds().div_euclid(60) }
 }
 
-/// The tag of all sources of a kind in the log where a record stands.
+/// The tag that stands for all sources of a kind in the log of a record.
 fn everybody(record: &AuditRecord, kind: SourceKind) -> String {
     let organization = record.organization.map(|id| id.to_string()).unwrap_or_default();
     format!("{}{organization}", kind.everybody())
 }
 
-/// Whether the log has no room for further records of this kind in this minute.
+/// Whether the log has reached its limit for records of this kind in this minute.
 async fn is_full(
     tx: &mut Tx,
     record: &AuditRecord,
@@ -196,7 +198,7 @@ async fn is_full(
     Ok(written.is_some_and(|written| written.refusals >= source.all))
 }
 
-/// Counts in the one record that stands for all sources of a kind.
+/// Counts a refusal in the one record that stands for all sources of a kind.
 async fn count_for_all(
     tx: &mut Tx,
     record: &AuditRecord,
@@ -207,7 +209,7 @@ async fn count_for_all(
     count_and_summarize(tx, record, (counter(record, everybody), 0), more, kind.all()).await.map(drop)
 }
 
-/// Counts further refusals and says so in the counter's record; whether that record is new.
+/// Counts more refusals and writes the count to the counter's record. Returns whether that record is new.
 async fn count_and_summarize(
     tx: &mut Tx,
     record: &AuditRecord,
@@ -220,7 +222,7 @@ async fn count_and_summarize(
     summarize(tx, record, counter, flood.audit_id, beyond, source).await
 }
 
-/// Counts further refusals: so many that came one by one, and so many that were counted in memory.
+/// Counts more refusals: some that came one by one, and some that were counted in memory.
 async fn count(
     tx: &mut Tx,
     counter: Counter<'_>,
@@ -231,7 +233,7 @@ async fn count(
     row.ok_or_else(|| StoreError::inconsistent("audit_floods", "refusals", tag))
 }
 
-/// Writes the record that counts a flood, or the new number into it; whether it is new.
+/// Writes the record that counts a flood, or updates its number. Returns whether the record is new.
 async fn summarize(
     tx: &mut Tx,
     record: &AuditRecord,

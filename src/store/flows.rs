@@ -1,4 +1,4 @@
-//! Flow state: spent ids, and flows too large for a cookie.
+//! The state of flows: spent ids, and flows too large for a cookie.
 
 use super::guesses::{self, GuessCount, GuessRow};
 use super::tx::{execute, fetch_optional, row, statements};
@@ -35,36 +35,46 @@ row! {
     }
 }
 
-/// Spends a use of a flow, named by `mark`; `false` when it was spent before. Whatever follows, it stays spent.
+/// Spends one use of a flow, named by `mark`. `false` if it was spent before. It stays spent, even if the rest of the
+/// request fails.
 pub async fn spend(tx: &mut Tx, mark: &str, expires_at: Timestamp) -> Result<bool, StoreError> {
     Ok(execute!(tx, SPEND, mark, expires_at.unix_micros())? == 1)
 }
 
-/// [`spend`], unless `over` was spent: then the flow was told to be over. Gives the counter of guesses with this scope
-/// and subject as well, in the same call.
+/// The result of [`spend_unless`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    /// Whether the mark was spent now; false if it was spent before.
+    pub is_first: bool,
+    /// The counter of guesses; `None` if nothing was counted.
+    pub guesses: Option<GuessCount>,
+}
+
+/// [`spend`], unless `over` is spent: then the user has been told that the flow has ended. The same call also returns
+/// the counter of guesses with this scope and subject.
 pub async fn spend_unless(
     tx: &mut Tx,
     (mark, over): (&str, &str),
     expires_at: Timestamp,
     (scope, subject): (&str, &str),
-) -> Result<(bool, Option<GuessCount>), StoreError> {
+) -> Result<Spent, StoreError> {
     let spent = execute!(tx, SPEND_UNLESS, mark, expires_at.unix_micros(), over)?;
     let row = fetch_optional!(tx, GuessRow, guesses::FIND, scope, subject)?;
-    Ok((spent == 1, row.map(Into::into)))
+    Ok(Spent { is_first: spent == 1, guesses: row.map(Into::into) })
 }
 
-/// Whether either of two marks was spent.
+/// Whether one of two marks is spent.
 pub async fn is_either_spent(tx: &mut Tx, one: &str, other: &str) -> Result<bool, StoreError> {
     Ok(fetch_optional!(tx, SpentRow, FIND_SPENT, one, other)?
         .is_some_and(|row| [one, other].contains(&&*row.id)))
 }
 
-/// Whether a use of a flow was spent.
+/// Whether a use of a flow is spent.
 pub async fn is_spent(tx: &mut Tx, mark: &str) -> Result<bool, StoreError> {
     Ok(fetch_optional!(tx, SpentRow, IS_SPENT, mark)?.is_some_and(|row| row.id == mark))
 }
 
-/// Keeps a sealed flow that is too large for a cookie.
+/// Stores a sealed flow that is too large for a cookie.
 pub async fn park_flow(
     tx: &mut Tx,
     id: FlowId,
@@ -76,13 +86,13 @@ pub async fn park_flow(
     Ok(())
 }
 
-/// How many flows a network has parked.
+/// How many parked flows came from a network.
 pub async fn count_parked_flows(tx: &mut Tx, network: &str, now: Timestamp) -> Result<i64, StoreError> {
     let row = fetch_optional!(tx, CountRow, COUNT_PARKED, network, now.unix_micros())?;
     Ok(row.map_or(0, |row| row.parked))
 }
 
-/// A parked flow, sealed.
+/// A parked flow, still sealed.
 pub async fn find_parked_flow(tx: &mut Tx, id: FlowId, now: Timestamp) -> Result<Option<String>, StoreError> {
     let row = fetch_optional!(tx, ParkedRow, FIND_PARKED, id.to_string(), now.unix_micros())?;
     Ok(row.map(|row| row.sealed))

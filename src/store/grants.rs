@@ -1,5 +1,5 @@
-//! Grants: what an app was given for an account, and the codes and tokens that came of it. Codes and refresh tokens
-//! are kept only as hashes; each is used once, by one guarded statement.
+//! Grants: what an app was given for an account, with its codes and tokens. Codes and refresh tokens are kept only as
+//! hashes; each is used once, by one guarded statement.
 
 use super::row::{Row, text, time, to_json, words};
 use super::tx::{execute, execute_many, fetch_optional, row, statements};
@@ -21,7 +21,7 @@ row! {
         created_at: i64,
         expires_at: i64,
         revoked_at: Option<i64>,
-        /// Empty for a password; `None` on rows of earlier releases.
+        /// Empty for a sign-in by password; `None` on rows of earlier releases.
         pub(super) connection_id: Option<String>,
     }
 }
@@ -39,11 +39,11 @@ statements! {
                    VALUES ($1, $2, $3, $4, $5, $6, TRUE)";
     FIND_CODE = "SELECT hash, grant_id, redirect_uri, code_challenge, nonce, expires_at, used_at FROM codes WHERE hash = $1";
     CONSUME_CODE = "UPDATE codes SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
-    BURY_CODE = "UPDATE codes SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
+    EXPIRE_CODE = "UPDATE codes SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
     INSERT_REFRESH = "INSERT INTO refresh_tokens (hash, grant_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
     FIND_REFRESH = "SELECT hash, grant_id, expires_at, used_at FROM refresh_tokens WHERE hash = $1";
     CONSUME_REFRESH = "UPDATE refresh_tokens SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
-    BURY_REFRESH = "UPDATE refresh_tokens SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
+    EXPIRE_REFRESH = "UPDATE refresh_tokens SET expires_at = 0 WHERE hash = $1 AND expires_at <= $2";
     INSERT_DEAD = "INSERT INTO dead_tokens (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
     FIND_DEAD = "SELECT id FROM dead_tokens WHERE id = $1";
     FIND_CONSENT = "SELECT scopes FROM consents WHERE account_id = $1 AND app_id = $2";
@@ -58,7 +58,7 @@ statements! {
                                SELECT id AS account_id FROM chain WHERE next IS NULL";
 }
 
-/// What an app was given for an account: the family of a code and its tokens.
+/// A grant to an app for an account: the family of a code and its tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// Stable id.
@@ -69,21 +69,21 @@ pub struct Grant {
     pub app: AppId,
     /// The account.
     pub account: AccountId,
-    /// The session in which it was given.
+    /// The session in which it was made.
     pub session: SessionId,
-    /// What the app calls the account.
+    /// The subject under which the app knows the account.
     pub subject: String,
     /// The scopes that were granted.
     pub scopes: Vec<String>,
-    /// The resources that tokens are for (RFC 8707); empty is the issuer.
+    /// The resources that tokens are for (RFC 8707). Empty stands for the issuer.
     pub resources: Vec<String>,
-    /// How the person had proved who they are.
+    /// How the user had proved who they are.
     pub proof: Proof,
-    /// When it was given.
+    /// When it was made.
     pub created_at: Timestamp,
     /// When its last token expires.
     pub expires_at: Timestamp,
-    /// When it was revoked.
+    /// When it was revoked; `None` if it was not.
     pub revoked_at: Option<Timestamp>,
 }
 
@@ -92,17 +92,17 @@ pub struct Grant {
 pub struct Code {
     /// SHA-256 of the code, base64url.
     pub hash: String,
-    /// What it stands for.
+    /// The grant that it belongs to.
     pub grant: GrantId,
     /// The redirect URI that the app must repeat.
     pub redirect_uri: String,
-    /// The challenge that the verifier must fit.
+    /// The challenge that the verifier must match.
     pub code_challenge: Option<String>,
-    /// Goes into the ID token.
+    /// Copied into the ID token.
     pub nonce: Option<String>,
     /// When it expires.
     pub expires_at: Timestamp,
-    /// When it was redeemed.
+    /// When it was redeemed; `None` if it was not.
     pub used_at: Option<Timestamp>,
 }
 
@@ -111,11 +111,11 @@ pub struct Code {
 pub struct RefreshToken {
     /// SHA-256 of the token, base64url.
     pub hash: String,
-    /// What it stands for.
+    /// The grant that it belongs to.
     pub grant: GrantId,
-    /// When it expires without use.
+    /// When it expires if it is not used.
     pub expires_at: Timestamp,
-    /// When it was rotated.
+    /// When it was used and replaced; `None` if it was not.
     pub used_at: Option<Timestamp>,
 }
 
@@ -217,7 +217,7 @@ impl TryFrom<RefreshRow> for RefreshToken {
     }
 }
 
-/// Records what an app is given.
+/// Adds a grant.
 pub async fn insert_grant(tx: &mut Tx, new: &Grant) -> Result<(), StoreError> {
     execute!(
         tx,
@@ -230,7 +230,7 @@ pub async fn insert_grant(tx: &mut Tx, new: &Grant) -> Result<(), StoreError> {
         &new.subject,
         new.scopes.join(" "),
         new.resources.join(" "),
-        // The provider's session is looked for among our sessions alone.
+        // The identity provider's session is looked up among the broker's sessions only.
         to_json(&Proof { upstream_sid: None, ..new.proof.clone() })?,
         new.created_at.unix_micros(),
         new.expires_at.unix_micros(),
@@ -245,18 +245,18 @@ pub async fn find_grant(tx: &mut Tx, id: GrantId) -> Result<Option<Grant>, Store
     fetch_optional!(tx, GrantRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
 }
 
-/// Notes that a token of the grant lives until `expires_at`.
+/// Notes that a token of the grant will live until `expires_at`.
 pub async fn extend_grant(tx: &mut Tx, id: GrantId, expires_at: Timestamp) -> Result<(), StoreError> {
     execute!(tx, EXTEND, id.to_string(), expires_at.unix_micros())?;
     Ok(())
 }
 
-/// Revokes a grant with all its tokens; `false` when it was revoked before.
+/// Revokes a grant with all its tokens. `false` if it was revoked before.
 pub async fn revoke_grant(tx: &mut Tx, id: GrantId, now: Timestamp) -> Result<bool, StoreError> {
     Ok(execute!(tx, REVOKE, id.to_string(), now.unix_micros())? == 1)
 }
 
-/// Revokes the grants that an account has given to an app.
+/// Revokes the grants of an account to an app.
 pub async fn revoke_grants_of_app(
     tx: &mut Tx,
     account: AccountId,
@@ -266,7 +266,7 @@ pub async fn revoke_grants_of_app(
     execute_many!(tx, REVOKE_OF_APP, account.to_string(), app.to_string(), now.unix_micros()).map(drop)
 }
 
-/// Records a code.
+/// Adds a code.
 pub async fn insert_code(tx: &mut Tx, new: &Code) -> Result<(), StoreError> {
     execute!(
         tx,
@@ -286,12 +286,12 @@ pub async fn find_code(tx: &mut Tx, hash: &str) -> Result<Option<Code>, StoreErr
     fetch_optional!(tx, CodeRow, FIND_CODE, hash)?.map(TryInto::try_into).transpose()
 }
 
-/// Lets a code that has expired stay so, whatever the clock will say.
-pub async fn bury_code(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
-    execute!(tx, BURY_CODE, hash, now.unix_micros()).map(drop)
+/// Marks a code as ended that has expired, so that it stays expired even if the clock is set back.
+pub async fn expire_code(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, EXPIRE_CODE, hash, now.unix_micros()).map(drop)
 }
 
-/// Records a refresh token.
+/// Adds a refresh token.
 pub async fn insert_refresh_token(tx: &mut Tx, new: &RefreshToken, now: Timestamp) -> Result<(), StoreError> {
     let (created, expires) = (now.unix_micros(), new.expires_at.unix_micros());
     execute!(tx, INSERT_REFRESH, &new.hash, new.grant.to_string(), created, expires)?;
@@ -303,23 +303,23 @@ pub async fn find_refresh_token(tx: &mut Tx, hash: &str) -> Result<Option<Refres
     fetch_optional!(tx, RefreshRow, FIND_REFRESH, hash)?.map(TryInto::try_into).transpose()
 }
 
-/// Lets a refresh token that has expired stay so, whatever the clock will say.
-pub async fn bury_refresh_token(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
-    execute!(tx, BURY_REFRESH, hash, now.unix_micros()).map(drop)
+/// Marks a refresh token as ended that has expired, so that it stays expired even if the clock is set back.
+pub async fn expire_refresh_token(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, EXPIRE_REFRESH, hash, now.unix_micros()).map(drop)
 }
 
-/// Marks a single token, by its `jti`, as revoked or used until it would have expired; `false` when it was marked
+/// Marks a single token, named by its `jti`, as revoked or used until it would have expired. `false` if it was marked
 /// before.
 pub async fn kill_token(tx: &mut Tx, jti: &str, expires_at: Timestamp) -> Result<bool, StoreError> {
     Ok(execute!(tx, INSERT_DEAD, jti, expires_at.unix_micros())? == 1)
 }
 
-/// Whether a single token was marked by [`kill_token`].
+/// Whether [`kill_token`] has marked a token.
 pub async fn is_dead(tx: &mut Tx, jti: &str) -> Result<bool, StoreError> {
     Ok(fetch_optional!(tx, DeadRow, FIND_DEAD, jti)?.is_some_and(|row| row.id == jti))
 }
 
-/// The scopes that a person has let an app have.
+/// The scopes that a user has let an app have.
 pub async fn find_consent(
     tx: &mut Tx,
     account: AccountId,
@@ -329,7 +329,7 @@ pub async fn find_consent(
     Ok(row.map(|row| words(&row.scopes)))
 }
 
-/// Records the scopes that a person lets an app have.
+/// Stores the scopes that a user lets an app have.
 pub async fn save_consent(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -350,7 +350,8 @@ pub async fn save_consent(
     Ok(())
 }
 
-/// What an app calls an account: fixed at the first issue, `wanted` if that is now.
+/// The subject under which an app knows an account. It is fixed at the first issue; if this is the first, it becomes
+/// `wanted`.
 pub async fn pin_subject(
     tx: &mut Tx,
     app: AppId,
@@ -359,7 +360,7 @@ pub async fn pin_subject(
     now: Timestamp,
 ) -> Result<String, StoreError> {
     let (app, account) = (app.to_string(), account.to_string());
-    // Most people have come before. Between the two statements somebody else's first issue may come.
+    // Most users have signed in before. Another first issue may come between the two statements.
     for _ in 0..2 {
         if let Some(row) = fetch_optional!(tx, SubjectRow, FIND_SUBJECT, &app, &account)? {
             return Ok(row.subject);
@@ -371,7 +372,7 @@ pub async fn pin_subject(
     Err(StoreError::inconsistent("subjects", "subject", &account))
 }
 
-/// The account that an app calls `subject`; of one that was merged, the account that it has become.
+/// The account that an app knows as `subject`. If that account was merged, the account into which it went.
 pub async fn find_account_of_subject(
     tx: &mut Tx,
     app: AppId,

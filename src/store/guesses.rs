@@ -20,7 +20,7 @@ statements! {
 /// The state of one counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GuessCount {
-    /// Guesses since the last success, unfinished ones included.
+    /// Guesses since the last success, including those that are still being checked.
     pub failures: i64,
     /// No guess is checked before this time.
     pub blocked_until: Timestamp,
@@ -46,14 +46,14 @@ impl From<GuessRow> for GuessCount {
     }
 }
 
-/// The counter of a scope (`policy::guesses::Scope`) and subject; `None` is zero.
+/// The counter of a scope (`policy::guesses::Scope`) and subject; `None` if nothing was counted.
 pub async fn find_guesses(tx: &mut Tx, scope: &str, subject: &str) -> Result<Option<GuessCount>, StoreError> {
     let row = fetch_optional!(tx, GuessRow, FIND, scope, subject)?;
     Ok(row.map(Into::into))
 }
 
-/// Counts one guess more than `seen`, with the wait that follows it. `false` when another guess was counted
-/// meanwhile: read again and decide again.
+/// Counts one guess more than `seen`, with the wait that follows it. `false` if another guess was counted in between:
+/// the caller must read and decide again.
 pub async fn reserve_guess(
     tx: &mut Tx,
     scope: &str,
@@ -79,14 +79,14 @@ pub async fn reserve_guess(
     Ok(changed == 1)
 }
 
-/// Forgets a counter after a success.
+/// Deletes a counter after a success.
 pub async fn forgive_guesses(tx: &mut Tx, scope: &str, subject: &str) -> Result<(), StoreError> {
     execute!(tx, FORGIVE, scope, subject)?;
     Ok(())
 }
 
-/// Takes one counted guess back, with the wait that it left behind: it was no failure. A wait that another guess left
-/// meanwhile stays.
+/// Takes back one counted guess that was not a failure, with the wait that it caused. A wait that another guess has
+/// caused since stays.
 pub async fn return_guess(
     tx: &mut Tx,
     scope: &str,

@@ -1,4 +1,4 @@
-//! Removing what has expired, in bounded steps.
+//! The removal of expired rows, in bounded steps.
 
 use std::time::Duration;
 
@@ -6,23 +6,22 @@ use super::tx::{execute, execute_many, statements};
 use super::{StoreError, Tx};
 use crate::model::{Timestamp, UNDO_WINDOW};
 
-/// Whether a grant `g` ends with its session.
+/// The condition that a grant `g` ends with its session.
 macro_rules! ends_with_its_session {
     () => {
         "(' ' || g.scopes || ' ') NOT LIKE '% offline_access %'"
     };
 }
 
-/// Up to a thousand sessions `s` that nobody may use any more. However many more there are, a statement that starts from
-/// these stays short.
+/// Up to a thousand ended sessions `s`. A statement that starts from these stays short, however many more there are.
 macro_rules! sessions_that_are_over {
     () => {
         "(SELECT id FROM sessions WHERE idle_until < $1 ORDER BY idle_until LIMIT 1000) s"
     };
 }
 
-/// Gives `$row` for each grant that ends with a session which is over, or for what `$further` joins to that grant. SQLite
-/// keeps to the order of a CROSS JOIN: from the sessions to their grants, and on.
+/// Selects `$row` for each grant that ends with an ended session, or for what `$further` joins to that grant. SQLite
+/// keeps to the order of a CROSS JOIN: from the sessions to their grants, and from there on.
 macro_rules! granted_in_sessions_that_are_over {
     ($row:literal, $further:literal, $which:literal) => {
         concat!(
@@ -125,25 +124,25 @@ statements! {
     DELETE_CHANGES = "DELETE FROM changes WHERE seq IN (SELECT seq FROM changes WHERE at < $1 LIMIT 1000)";
 }
 
-/// How many rows a statement deletes at most, so that no transaction is long.
+/// The most rows that one statement deletes, so that no transaction takes long.
 const STEP: u64 = 1_000;
 
-/// How long a job that was given up stays as a dead letter, so that `check` tells of it.
+/// How long a job that was given up stays as a dead letter, so that `check` reports it.
 const DEAD_JOBS_STAY: Duration = Duration::from_hours(24 * 7);
 
-/// What a step of the clean-up did.
+/// The result of one step of the clean-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Swept {
-    /// Rows that went.
+    /// The number of deleted rows.
     pub deleted: u64,
-    /// Whether there may be more to delete.
+    /// Whether there may be more rows to delete.
     pub is_more: bool,
 }
 
 /// Everything that expires by itself, children before parents.
 const SWEEPS: &[&str] = &[
     DELETE_PARKED_FLOWS,
-    // Nodes of the release before write these two still.
+    // Nodes of the previous release still write these two.
     DELETE_PROVEN_FLOWS,
     DELETE_LINK_ATTEMPTS,
     DELETE_PASSWORD_LINKS,
@@ -154,9 +153,10 @@ const SWEEPS: &[&str] = &[
     DELETE_MAIL_COUNTS,
 ];
 
-/// What goes an hour after its end, so that a clock that is an hour ahead for a while ends nothing that people use, and
-/// brings nothing back that was used; children before parents. Sessions go when nobody has used them for so long as they
-/// may idle, and take along what was granted in them without `offline_access`, which ends with them.
+/// Rows that are deleted an hour after their end, children before parents. The delay means that a clock that runs an
+/// hour ahead for a while neither ends what is still in use nor revives what was used. Sessions are deleted once they
+/// have been unused for longer than they may idle, together with their grants without `offline_access`, which end with
+/// them.
 const LATER: &[&str] = &[
     DELETE_SPENT_FLOWS,
     DELETE_INTERACTIONS,
@@ -169,11 +169,11 @@ const LATER: &[&str] = &[
     DELETE_CHANGES,
 ];
 
-/// Deletes up to a thousand rows of each kind that expired before `now`. Sessions, codes, interactions, changes, counted
-/// refusals, and the marks of what was used or revoked, are kept for an hour longer; guess counters and jobs that are done
-/// for two days after their last change, jobs that were given up for a week, and jobs that no worker took for two days
-/// after they were of use; the places of replaced profiles for sixty days: twice as long as they can be given back. The
-/// table `mails` is an earlier version's, which nobody reads any more.
+/// Deletes up to a thousand rows of each kind that expired before `now`. Some rows are kept longer: sessions, codes,
+/// interactions, changes, counted refusals and the marks of used or revoked things for an hour; guess counters and
+/// finished jobs for two days after their last change; jobs that were given up for a week; jobs that no worker claimed for two
+/// days after they stopped being useful; replaced profiles for sixty days, which is twice as long as they can be given
+/// back. The table `mails` belongs to an earlier version, and nothing reads it any more.
 pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
     let week = now.before(DEAD_JOBS_STAY).unix_micros();
     let days = now.before(Duration::from_hours(48)).unix_micros();
@@ -201,8 +201,8 @@ pub async fn sweep(tx: &mut Tx, now: Timestamp) -> Result<Swept, StoreError> {
     Ok(swept)
 }
 
-/// Writes a row and removes it again, in the caller's transaction: whether the database takes writes shows when that
-/// commits. `mark` must be random, so that two nodes never wait for each other.
+/// Writes a row and removes it again, in the caller's transaction: the commit shows whether the database accepts
+/// writes. `mark` must be random, so that two nodes never wait for each other.
 pub async fn probe_write(tx: &mut Tx, mark: &str, now: Timestamp) -> Result<(), StoreError> {
     execute!(tx, INSERT_PROBE, mark, now.unix_micros())?;
     execute!(tx, DELETE_PROBE, mark).map(drop)

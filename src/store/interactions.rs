@@ -1,5 +1,5 @@
-//! The rows of interactions that wait for the person. What was proved is sealed. Each change stands on the revision
-//! before it, so that of two that come at once one is late.
+//! The rows of interactions that wait for the user. Their proofs are sealed. Each change names the revision before it,
+//! so only the first of two concurrent changes succeeds.
 
 use super::row::{Row, text, time};
 use super::tx::{execute, execute_many, fetch_optional, row, statements};
@@ -16,45 +16,45 @@ statements! {
     UPDATE = "UPDATE interactions SET organization_id = $2, account_id = $3, chosen_account_id = $4, state_sealed = $5, \
               waits_since = $6, expires_at = $7 WHERE id = $1 AND revision = $8 AND ended_at IS NULL";
     END = "UPDATE interactions SET ended_at = $2, ended_by = $3 WHERE id = $1 AND ended_at IS NULL";
-    BURY = "UPDATE interactions SET ended_at = $2, ended_by = $4 \
+    EXPIRE = "UPDATE interactions SET ended_at = $2, ended_by = $4 \
             WHERE id = $1 AND ended_at IS NULL AND (expires_at <= $2 OR waits_since > $3)";
     FIND_END = "SELECT id, ended_by FROM interactions WHERE id = $1";
     END_OF_ACCOUNT = "UPDATE interactions SET ended_at = $2, ended_by = $4 \
                       WHERE (account_id = $1 OR chosen_account_id = $1) AND id <> $3 AND ended_at IS NULL";
 }
 
-/// An interaction as it is kept.
+/// An interaction to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredInteraction {
     /// Id.
     pub id: FlowId,
-    /// The organization of its subject, if there is one.
+    /// The organization of its subject; `None` if it has none.
     pub organization: Option<OrganizationId>,
     /// The accounts that were proved in it.
     pub accounts: ProvedAccounts,
     /// Everything else, sealed.
     pub state_sealed: String,
-    /// When what it waits for began.
+    /// When it began to wait for its present step.
     pub waits_since: Timestamp,
-    /// When it is over.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
-/// The accounts that were proved in an interaction: its subject's, and that of the chosen side of a link.
+/// The accounts that were proved in an interaction: that of its subject, and that of the chosen side of a link.
 pub type ProvedAccounts = [Option<AccountId>; 2];
 
-/// An interaction as it is found: what is sealed, and the revision to which it has come.
+/// A stored interaction with its revision; its content is sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundInteraction {
     /// Id.
     pub id: FlowId,
-    /// The organization of its subject, if there is one.
+    /// The organization of its subject; `None` if it has none.
     pub organization: Option<OrganizationId>,
     /// Everything else, sealed.
     pub state_sealed: String,
-    /// Counts its changes.
+    /// The number of changes so far.
     pub revision: i64,
-    /// When what it waits for began.
+    /// When it began to wait for its present step.
     pub waits_since: Timestamp,
 }
 
@@ -90,7 +90,7 @@ impl TryFrom<InteractionRow> for FoundInteraction {
     }
 }
 
-/// Keeps an interaction, at revision 0; `false` when one with its id was kept before.
+/// Stores an interaction, at revision 0. `false` if one with its id was stored before.
 pub async fn insert_interaction(tx: &mut Tx, new: &StoredInteraction) -> Result<bool, StoreError> {
     let [account, chosen] = &new.accounts;
     let inserted = execute!(
@@ -107,7 +107,7 @@ pub async fn insert_interaction(tx: &mut Tx, new: &StoredInteraction) -> Result<
     Ok(inserted == 1)
 }
 
-/// An interaction that is neither ended nor over.
+/// The interaction with this id; `None` if it has ended or expired.
 pub async fn find_interaction(
     tx: &mut Tx,
     id: FlowId,
@@ -117,8 +117,8 @@ pub async fn find_interaction(
     row.map(TryInto::try_into).transpose()
 }
 
-/// Takes an interaction from `revision` to the next one, for whoever goes on with it; `false` when somebody else was
-/// first, or it is over.
+/// Claims an interaction for its next change by moving it from `revision` to the next one. `false` if another request
+/// was first, or if it has expired.
 pub async fn claim_interaction(
     tx: &mut Tx,
     id: FlowId,
@@ -128,8 +128,8 @@ pub async fn claim_interaction(
     Ok(execute!(tx, CLAIM, id.to_string(), revision, now.unix_micros())? == 1)
 }
 
-/// Writes what has become of an interaction that this transaction has claimed, at the revision to which it came by that;
-/// `false` when it has ended meanwhile.
+/// Writes the new state of an interaction that this transaction has claimed, at the revision that the claim gave it.
+/// `false` if it has ended in between.
 pub async fn update_interaction(
     tx: &mut Tx,
     changed: &StoredInteraction,
@@ -151,7 +151,7 @@ pub async fn update_interaction(
     Ok(updated == 1)
 }
 
-/// Ends an interaction, whatever has become of it; `false` when it had ended.
+/// Ends an interaction, at any revision. `false` if it had ended before.
 pub async fn end_interaction(
     tx: &mut Tx,
     id: FlowId,
@@ -161,28 +161,28 @@ pub async fn end_interaction(
     Ok(execute!(tx, END, id.to_string(), now.unix_micros(), by.as_str())? == 1)
 }
 
-/// Lets an interaction stay over that has expired, or that began to wait later than `latest`, whatever becomes of the
-/// clock.
-pub async fn bury_interaction(
+/// Marks an interaction as ended that has expired or that began to wait later than `latest`, so that it stays ended
+/// even if the clock is set back.
+pub async fn expire_interaction(
     tx: &mut Tx,
     id: FlowId,
     now: Timestamp,
     latest: Timestamp,
 ) -> Result<(), StoreError> {
     let by = InteractionEnd::Expired.as_str();
-    execute!(tx, BURY, id.to_string(), now.unix_micros(), latest.unix_micros(), by).map(drop)
+    execute!(tx, EXPIRE, id.to_string(), now.unix_micros(), latest.unix_micros(), by).map(drop)
 }
 
-/// How an interaction stands that can no longer be found waiting.
+/// The state of an interaction that is no longer waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Its time is over, or it began in the future; nobody has noted that yet.
+    /// It has expired, or began in the future; its row does not say so yet.
     Over,
-    /// It has ended, and this is why.
+    /// It has ended, for this reason.
     Noted(InteractionEnd),
 }
 
-/// Why an interaction that can no longer be found waiting is over; `None` when it has no row.
+/// Why an interaction no longer waits; `None` if it has no row.
 pub async fn find_end(tx: &mut Tx, id: FlowId) -> Result<Option<End>, StoreError> {
     let Some(row) = fetch_optional!(tx, EndRow, FIND_END, id.to_string())? else { return Ok(None) };
     let at = Row { table: "interactions", id: &row.id };
@@ -190,7 +190,7 @@ pub async fn find_end(tx: &mut Tx, id: FlowId) -> Result<Option<End>, StoreError
     Ok(Some(by.map_or(End::Over, End::Noted)))
 }
 
-/// Ends the interactions in which an account was proved, as either side of a link, but for one.
+/// Ends the interactions in which an account was proved as either side of a link, except one.
 pub async fn end_interactions_of_account(
     tx: &mut Tx,
     account: AccountId,

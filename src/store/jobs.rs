@@ -1,10 +1,11 @@
-//! The durable queue: jobs are written in the transaction that they follow from, and claimed by one worker at a time.
+//! The durable queue: a job is written in the transaction that causes it, and one worker at a time claims it.
 //!
-//! A claim is a lease: it moves `due_at` to its own end, so that a job whose worker died is due again. Whatever ends or
-//! postpones a job names the claim, so that a worker that took longer than its lease changes nothing any more.
+//! A claim is a lease: it moves `due_at` to its own end, so that a job whose worker died becomes due again. Every
+//! statement that ends or postpones a job names the claim, so a worker that took longer than its lease can no longer
+//! change the job.
 //!
-//! Due jobs are taken by `turn`, not by age. Jobs of one organization stand ten seconds apart there, so that somebody
-//! else's next job comes before most of a flood.
+//! Due jobs are taken in the order of `turn`, not by age. The turns of one organization's jobs are ten seconds apart,
+//! so that another organization's next job comes before most of a flood.
 
 use std::time::Duration;
 
@@ -13,14 +14,14 @@ use super::tx::{execute, execute_many, fetch_many, fetch_optional, row, statemen
 use super::{StoreError, Tx};
 use crate::model::{AccountId, CLOCK_SKEW, JobId, OrganizationId, Timestamp};
 
-/// How far apart the jobs of one organization stand in the order of turns, in microseconds. An organization whose jobs all
-/// hang still has one done more often than this, so that few of its jobs can stand before somebody else's.
+/// How far apart the turns of one organization's jobs are, in microseconds. Even an organization whose jobs all hang
+/// finishes one more often than this, so few of its jobs can come before those of others.
 const TURN_STEP: i64 = 10_000_000;
 
-/// How many organizations a claim can leave out.
+/// How many organizations a claim can exclude.
 pub const LEFT_OUT: usize = 4;
 
-/// The turn after the last one of an organization, or `$at` where that is later.
+/// The turn after the last one of an organization, or `$at` if that is later.
 macro_rules! next_turn {
     ($name:literal, $organization:literal, $at:literal, $step:literal) => {
         concat!(
@@ -74,89 +75,89 @@ statements! {
                       ORDER BY finished_at DESC LIMIT 1";
 }
 
-/// A job that is about to be kept.
+/// A job to be stored.
 #[derive(Debug, Clone)]
 pub struct NewJob {
     /// Stable id.
     pub id: JobId,
-    /// What is to be done.
+    /// The kind of job.
     pub name: &'static str,
-    /// The form of its payload. Workers take the forms that they know.
+    /// The version of its payload. Workers claim the versions that they know.
     pub version: i64,
-    /// With what, sealed.
+    /// Its sealed payload.
     pub payload_sealed: String,
     /// The organization that it is about.
     pub organization: Option<OrganizationId>,
     /// The account that it is about.
     pub account: Option<AccountId>,
-    /// Of two of one name with the same key, the second is not kept.
+    /// The queue keeps only the first of two jobs with the same name and key.
     pub dedup_key: Option<String>,
     /// When it was written.
     pub created_at: Timestamp,
-    /// From when on doing it helps nobody.
+    /// The time from which the job is no longer useful.
     pub useful_until: Timestamp,
 }
 
-/// A job as a worker has it.
+/// A job that a worker has claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredJob {
     /// Stable id.
     pub id: JobId,
-    /// What is to be done.
+    /// The kind of job.
     pub name: String,
-    /// The form of its payload.
+    /// The version of its payload.
     pub version: i64,
-    /// With what, sealed.
+    /// Its sealed payload.
     pub payload_sealed: String,
     /// The organization that it is about.
     pub organization: Option<OrganizationId>,
     /// The account that it is about.
     pub account: Option<AccountId>,
-    /// From when on doing it helps nobody.
+    /// The time from which the job is no longer useful.
     pub useful_until: Timestamp,
-    /// How often it was tried, this time included.
+    /// How often it was attempted, including this time.
     pub attempts: i64,
 }
 
-/// What of a queue a worker claims.
+/// Which jobs a worker claims.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
-    /// The name of the claim, which nobody else has.
+    /// The unique name of the claim.
     pub name: &'a str,
-    /// How long its worker has.
+    /// How long the worker may take.
     pub lease: Duration,
-    /// The newest form of the payload that the worker knows.
+    /// The newest payload version that the worker knows.
     pub newest_version: i64,
-    /// How many jobs it takes at most: a hundred.
+    /// The most jobs to claim, up to a hundred.
     pub most: i64,
-    /// Organizations of which it takes nothing now, as their ids; the empty text stands for the deployment itself. Of more
-    /// than [`LEFT_OUT`], the first ones count.
+    /// The ids of organizations whose jobs it must not claim now. The empty text stands for the deployment itself.
+    /// Only the first [`LEFT_OUT`] count.
     pub without: &'a [String],
 }
 
-/// How it stands with the jobs of one name.
+/// The state of the jobs of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueState {
-    /// What is to be done.
+    /// The kind of job.
     pub name: String,
-    /// How many wait or are being done.
+    /// How many wait or are running.
     pub waiting: i64,
-    /// Since when one of them has been due and not taken.
+    /// Since when the oldest due job has waited to be claimed; `None` if no job is due.
     pub due_since: Option<Timestamp>,
-    /// How many were given up and are still kept.
+    /// How many jobs that were given up are still kept.
     pub dead: i64,
-    /// When the first and the last of these were given up, and why the last.
+    /// When the first and the last of them were given up, and why the last one was.
     pub deaths: Option<Deaths>,
 }
 
 /// When jobs were given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deaths {
-    /// The first one.
+    /// When the first one was.
     pub first: Timestamp,
-    /// The last one.
+    /// When the last one was.
     pub last: Timestamp,
-    /// Why the last one, as a code.
+    /// Why the last one was, as a code.
     pub last_error: String,
 }
 
@@ -217,7 +218,7 @@ impl TryFrom<JobRow> for StoredJob {
     }
 }
 
-/// Keeps a job until it is done; `false` when one of its name with its key was kept before.
+/// Stores a job until it is done. `false` if one with its name and key was stored before.
 pub async fn insert_job(tx: &mut Tx, new: &NewJob) -> Result<bool, StoreError> {
     let changed = execute!(
         tx,
@@ -236,8 +237,8 @@ pub async fn insert_job(tx: &mut Tx, new: &NewJob) -> Result<bool, StoreError> {
     Ok(changed == 1)
 }
 
-/// The latest time at which a row can have been written when clocks agree. A row with a later one was written before the
-/// clock was set back, and what it says of the time does not count.
+/// The latest time that a row can carry if the clocks agree. A row with a later time was written before the clock was
+/// set back, and its times do not count.
 fn last_note(now: Timestamp) -> i64 {
     now.after(CLOCK_SKEW).unix_micros()
 }
@@ -253,8 +254,7 @@ pub async fn is_job_due(
     Ok(row.is_some_and(|row| !row.id.is_empty()))
 }
 
-/// Claims jobs of this name that are due. Jobs that were claimed or postponed before the clock was set back
-/// are due as well.
+/// Claims due jobs of this name. Jobs that were claimed or postponed before the clock was set back are due as well.
 pub async fn claim_jobs(
     tx: &mut Tx,
     name: &str,
@@ -263,23 +263,23 @@ pub async fn claim_jobs(
 ) -> Result<Vec<StoredJob>, StoreError> {
     let (at, until) = (now.unix_micros(), now.after(claim.lease).unix_micros());
     execute_many!(tx, RELEASE, name, at, last_note(now))?;
-    // No organization's id is this.
+    // No organization has this id.
     let without = |place: usize| claim.without.get(place).map_or("-", String::as_str).to_owned();
     let (newest, [one, two, three, four]) = (claim.newest_version, [0, 1, 2, 3].map(without));
-    // The guard stands on the outer statement too: of two workers that chose the same job, one has it.
+    // The outer statement repeats the guard: if two workers choose the same job, only one gets it.
     let rows = fetch_many!(
         tx, JobRow, CLAIM, claim.name, at, until, name, newest, one, two, three, four, claim.most
     )?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// A job is done: its payload goes. `false` when the claim had been lost.
+/// Finishes a job and deletes its payload. `false` if the claim was lost.
 pub async fn finish_job(tx: &mut Tx, id: JobId, claim: &str, now: Timestamp) -> Result<bool, StoreError> {
     Ok(execute!(tx, FINISH, id.to_string(), claim, now.unix_micros())? == 1)
 }
 
-/// A job is given up, for the reason `code`: its payload goes, and the row stays for a while as a dead letter. `false` when
-/// the claim had been lost.
+/// Gives a job up for the reason `code` and deletes its payload. The row stays for a while as a dead letter. `false`
+/// if the claim was lost.
 pub async fn give_up_job(
     tx: &mut Tx,
     id: JobId,
@@ -290,8 +290,8 @@ pub async fn give_up_job(
     Ok(execute!(tx, GIVE_UP, id.to_string(), claim, now.unix_micros(), code)? == 1)
 }
 
-/// A job failed, for the reason `code`, and is due again at `at`, behind what its organization has waiting. `false` when the
-/// claim had been lost.
+/// Postpones a job that failed for the reason `code`: it is due again at `at`, after the waiting jobs of its
+/// organization. `false` if the claim was lost.
 pub async fn postpone_job(
     tx: &mut Tx,
     id: JobId,
@@ -303,7 +303,7 @@ pub async fn postpone_job(
     Ok(execute!(tx, POSTPONE, id.to_string(), claim, now, at, code, TURN_STEP)? == 1)
 }
 
-/// How it stands with the jobs of each name that has rows.
+/// The state of the jobs of each name that has rows.
 pub async fn list_queues(tx: &mut Tx, now: Timestamp) -> Result<Vec<QueueState>, StoreError> {
     let (mut queues, mut after) = (Vec::new(), String::new());
     while let Some(NameRow { name }) = fetch_optional!(tx, NameRow, FIND_NEXT_NAME, &after)? {

@@ -11,20 +11,20 @@ statements! {
     INSERT = "INSERT INTO signing_keys (id, algorithm, private_sealed, created_at, signs_from) VALUES ($1, $2, $3, $4, $5) \
               ON CONFLICT DO NOTHING";
     SET_ENDS = "UPDATE signing_keys SET signs_until = $2, published_until = $3, verifies_until = $4 WHERE id = $1";
-    HOLD = "UPDATE signing_keys SET created_at = created_at";
+    LOCK = "UPDATE signing_keys SET created_at = created_at";
     FORGET = "DELETE FROM signing_keys WHERE verifies_until < $1";
 }
 
-/// A signing key with the times of its life.
+/// A signing key with the times at which it changes its stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningKeyRecord {
     /// The `kid`.
     pub id: KeyId,
-    /// What it signs.
+    /// The algorithm that it signs with.
     pub algorithm: SigningAlg,
     /// The private key (PKCS #8), sealed.
     pub private_sealed: String,
-    /// The times of its life.
+    /// The times at which it changes its stage.
     pub times: KeyTimes,
 }
 
@@ -66,7 +66,7 @@ pub async fn list_keys(tx: &mut Tx) -> Result<Vec<SigningKeyRecord>, StoreError>
     fetch_all!(tx, KeyRow, LIST)?.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Adds a key; `false` when its algorithm has a key without a successor already.
+/// Adds a key. `false` if its algorithm already has a key without a successor.
 pub async fn insert_key(tx: &mut Tx, new: &SigningKeyRecord) -> Result<bool, StoreError> {
     let added = execute!(
         tx,
@@ -80,13 +80,14 @@ pub async fn insert_key(tx: &mut Tx, new: &SigningKeyRecord) -> Result<bool, Sto
     Ok(added == 1)
 }
 
-/// Holds all keys for the rest of the transaction: whoever retires one, or makes tokens live longer, waits meanwhile.
-pub async fn hold_keys(tx: &mut Tx) -> Result<(), StoreError> {
-    execute!(tx, HOLD)?;
+/// Locks all keys for the rest of the transaction: a transaction that retires a key, or lengthens the lifetime of
+/// tokens, waits for this one.
+pub async fn lock_keys(tx: &mut Tx) -> Result<(), StoreError> {
+    execute!(tx, LOCK)?;
     Ok(())
 }
 
-/// Sets the ends of a key's life.
+/// Sets the times at which a key changes its stage.
 pub async fn set_ends(tx: &mut Tx, id: KeyId, times: &KeyTimes) -> Result<(), StoreError> {
     let micros = |time: Option<Timestamp>| time.map(Timestamp::unix_micros);
     let ends = (micros(times.signs_until), micros(times.published_until), micros(times.verifies_until));
@@ -94,7 +95,7 @@ pub async fn set_ends(tx: &mut Tx, id: KeyId, times: &KeyTimes) -> Result<(), St
     Ok(())
 }
 
-/// Deletes the keys that verify nothing any more.
+/// Deletes the keys that no longer verify anything.
 pub async fn delete_dead_keys(tx: &mut Tx, now: Timestamp) -> Result<u64, StoreError> {
     execute!(tx, FORGET, now.unix_micros())
 }

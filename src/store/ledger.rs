@@ -1,4 +1,5 @@
-//! The link ledger: written once, never changed, never removed. A trigger of the database says so too.
+//! The link ledger: entries are written once, never changed and never removed. A trigger of the database enforces
+//! this.
 
 use super::row::{Row, text, time, to_json};
 use super::tx::{execute, fetch_many, fetch_optional, row, statements};
@@ -59,7 +60,7 @@ impl TryFrom<LedgerRow> for LedgerEntry {
     }
 }
 
-/// Adds an entry; `false` when it undoes one that was undone before.
+/// Adds an entry. `false` if it undoes an entry that was undone before.
 pub async fn insert_entry(tx: &mut Tx, new: &LedgerEntry) -> Result<bool, StoreError> {
     let changed = execute!(
         tx,
@@ -85,7 +86,7 @@ pub async fn find_entry(tx: &mut Tx, id: LedgerId) -> Result<Option<LedgerEntry>
     fetch_optional!(tx, LedgerRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
 }
 
-/// The entry that tells how a profile was taken from an account, the last time.
+/// The latest entry that records the removal of a profile from an account.
 pub async fn find_unlinking(
     tx: &mut Tx,
     account: AccountId,
@@ -97,7 +98,7 @@ pub async fn find_unlinking(
     row.map(TryInto::try_into).transpose()
 }
 
-/// The merges into an account since another entry, that one not among them, which were not undone.
+/// The merges into an account after another entry that were not undone.
 pub async fn list_merges_since(tx: &mut Tx, entry: &LedgerEntry) -> Result<Vec<LedgerEntry>, StoreError> {
     let (account, kind) = (entry.account.to_string(), LedgerKind::Merged.as_str());
     let (at, id) = (entry.at.unix_micros(), entry.id.to_string());
@@ -105,7 +106,7 @@ pub async fn list_merges_since(tx: &mut Tx, entry: &LedgerEntry) -> Result<Vec<L
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// What happened to an account's links, newest first, 500 at most; also merges in which it went into another one.
+/// The ledger entries of an account, newest first, at most 500. They include merges in which it ended.
 pub async fn list_entries(tx: &mut Tx, account: AccountId) -> Result<Vec<LedgerEntry>, StoreError> {
     let rows = fetch_many!(tx, LedgerRow, LIST, account.to_string())?;
     rows.into_iter().map(TryInto::try_into).collect()

@@ -1,4 +1,4 @@
-//! How organizations' pages look.
+//! How the pages of organizations look.
 
 use super::row::{Row, text};
 use super::tx::{execute, fetch_optional, row, statements};
@@ -21,7 +21,7 @@ row! {
     }
 }
 
-/// What an organization has chosen; plain where it has chosen nothing.
+/// The look that an organization has chosen; the plain one if it has chosen nothing.
 pub async fn find_look(tx: &mut Tx, organization: OrganizationId) -> Result<Look, StoreError> {
     let id = organization.to_string();
     let Some(row) = fetch_optional!(tx, LookRow, FIND, &id)? else { return Ok(Look::default()) };
@@ -34,7 +34,7 @@ pub async fn find_look(tx: &mut Tx, organization: OrganizationId) -> Result<Look
     })
 }
 
-/// Sets what an organization has chosen; nothing is kept of a plain look.
+/// Stores the look of an organization. A plain look is stored as no row.
 pub async fn save_look(tx: &mut Tx, organization: OrganizationId, look: &Look) -> Result<(), StoreError> {
     let id = organization.to_string();
     if look.is_plain() {

@@ -1,4 +1,4 @@
-//! Codes by mail: the newest of each session, kept as a keyed tag, with the tries that it had.
+//! Mailed codes: the newest of each session, kept as a keyed tag, with the number of attempts to enter it.
 
 use super::tx::{execute, fetch_optional, row, statements};
 use super::{StoreError, Tx};
@@ -11,7 +11,7 @@ statements! {
     TRY = "UPDATE mail_codes SET tries = tries + 1 \
            WHERE session_id = $1 AND expires_at > $2 AND tries < $3 AND expires_at <= $4 RETURNING code_tag";
     DELETE_OF_ACCOUNT = "DELETE FROM mail_codes WHERE session_id IN (SELECT id FROM sessions WHERE account_id = $1)";
-    BURY = "UPDATE mail_codes SET expires_at = 0 WHERE session_id = $1 AND (expires_at <= $2 OR expires_at > $3)";
+    EXPIRE = "UPDATE mail_codes SET expires_at = 0 WHERE session_id = $1 AND (expires_at <= $2 OR expires_at > $3)";
     DELETE = "DELETE FROM mail_codes WHERE session_id = $1";
 }
 
@@ -25,7 +25,7 @@ fn last_end(now: Timestamp) -> i64 {
     now.last_end(MAIL_CODE_LIFETIME).unix_micros()
 }
 
-/// Puts a new code in the place of the session's last one.
+/// Replaces the session's last code by a new one.
 pub async fn put_code(
     tx: &mut Tx,
     session: SessionId,
@@ -35,13 +35,14 @@ pub async fn put_code(
     execute!(tx, PUT, session.to_string(), code_tag, expires_at.unix_micros()).map(drop)
 }
 
-/// Whether a code of the session is on its way or can be entered.
+/// Whether a code of the session was sent and can still be entered.
 pub async fn has_code(tx: &mut Tx, session: SessionId, now: Timestamp) -> Result<bool, StoreError> {
     let row = fetch_optional!(tx, TagRow, FIND, session.to_string(), now.unix_micros(), last_end(now))?;
     Ok(row.is_some())
 }
 
-/// Counts a try, before anything is compared: the code's tag, or `None` when it is over or had `most` tries.
+/// Counts an attempt before the code is compared. Returns the code's tag; `None` if the code has expired or `most`
+/// attempts were made.
 pub async fn try_code(
     tx: &mut Tx,
     session: SessionId,
@@ -52,17 +53,17 @@ pub async fn try_code(
     Ok(row.map(|row| row.code_tag))
 }
 
-/// Lets a code that has expired stay so, whatever becomes of the clock.
-pub async fn bury_code(tx: &mut Tx, session: SessionId, now: Timestamp) -> Result<(), StoreError> {
-    execute!(tx, BURY, session.to_string(), now.unix_micros(), last_end(now)).map(drop)
+/// Marks a code as ended that has expired, so that it stays expired even if the clock is set back.
+pub async fn expire_code(tx: &mut Tx, session: SessionId, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, EXPIRE, session.to_string(), now.unix_micros(), last_end(now)).map(drop)
 }
 
-/// Lets no code that was mailed to an account work any more.
+/// Invalidates every code that was mailed to an account.
 pub async fn delete_codes_of_account(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
     execute!(tx, DELETE_OF_ACCOUNT, account.to_string()).map(drop)
 }
 
-/// Lets a session's code work no more.
+/// Invalidates the code of a session.
 pub async fn delete_code(tx: &mut Tx, session: SessionId) -> Result<(), StoreError> {
     execute!(tx, DELETE, session.to_string()).map(drop)
 }

@@ -1,4 +1,4 @@
-//! How many mails an address got for a purpose, by hour and by day. The address stands here as a keyed tag.
+//! How many mails an address was sent for a purpose, by hour and by day. The address is kept as a keyed tag.
 
 use super::tx::{execute, statements};
 use super::{StoreError, Tx};
@@ -10,7 +10,8 @@ statements! {
     TAKE_BACK = "UPDATE mail_counts SET mails = mails - 1 WHERE subject = $1 AND span = $2 AND began = $3 AND mails > 0";
 }
 
-/// Counts a mail to `subject` in the span (`hour`, `day`) that began at `began`; `false` when there were `most` already.
+/// Counts a mail to `subject` in the span (`hour`, `day`) that began at `began`. `false` if `most` were counted
+/// already.
 pub async fn count_mail(
     tx: &mut Tx,
     subject: &str,
@@ -20,7 +21,7 @@ pub async fn count_mail(
     Ok(execute!(tx, COUNT, subject, span, began, expires_at.unix_micros(), most)? == 1)
 }
 
-/// Takes back one that was counted.
+/// Takes back one counted mail.
 pub async fn take_count_back(
     tx: &mut Tx,
     subject: &str,

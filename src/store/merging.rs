@@ -1,4 +1,4 @@
-//! What a merge of two accounts moves besides profiles, and what undoing it moves back: each by one guarded statement.
+//! The moves of a merge besides those of profiles, and the moves of its undo: each is one guarded statement.
 
 use super::row::Row;
 use super::tx::{execute, fetch_many, fetch_optional, row, statements};
@@ -34,7 +34,7 @@ row! {
     }
 }
 
-/// Marks an account that has no profile left as merged into another; `false` when it was, or has one.
+/// Marks an account without profiles as merged into another. `false` if it is merged already, or still has a profile.
 pub async fn mark_merged(
     tx: &mut Tx,
     merged: AccountId,
@@ -44,7 +44,7 @@ pub async fn mark_merged(
     Ok(execute!(tx, MARK, merged.to_string(), into.to_string(), now.unix_micros())? == 1)
 }
 
-/// Takes the mark off; `false` when it was not merged into that one.
+/// Removes the mark. `false` if the account was not merged into that one.
 pub async fn unmark_merged(
     tx: &mut Tx,
     merged: AccountId,
@@ -54,7 +54,7 @@ pub async fn unmark_merged(
     Ok(execute!(tx, UNMARK, merged.to_string(), into.to_string(), now.unix_micros())? == 1)
 }
 
-/// The account that an account was merged into, if it was.
+/// The account into which an account was merged; `None` if it was not.
 pub async fn find_merged_into(tx: &mut Tx, account: AccountId) -> Result<Option<AccountId>, StoreError> {
     let id = account.to_string();
     let row = fetch_optional!(tx, IdRow, FIND_MERGED_INTO, &id)?;
@@ -67,13 +67,13 @@ fn apps(rows: &[AppIdRow], table: &'static str, account: &str) -> Result<Vec<App
     rows.iter().map(|row| at.parse("app_id", &row.app_id)).collect()
 }
 
-/// The apps that have a name for an account.
+/// The apps that know an account by a subject.
 pub async fn list_subject_apps(tx: &mut Tx, account: AccountId) -> Result<Vec<AppId>, StoreError> {
     let account = account.to_string();
     apps(&fetch_many!(tx, AppIdRow, LIST_SUBJECTS, &account)?, "subjects", &account)
 }
 
-/// Gives an app's name for one account to another account, for which the app has none; `false` when it has one.
+/// Moves an app's subject from one account to another. `false` if the app already has a subject for the other account.
 pub async fn move_subject(
     tx: &mut Tx,
     app: AppId,
@@ -89,8 +89,8 @@ pub async fn list_consent_apps(tx: &mut Tx, account: AccountId) -> Result<Vec<Ap
     apps(&fetch_many!(tx, AppIdRow, LIST_CONSENTS, &account)?, "consents", &account)
 }
 
-/// Moves an account's consent to an app, if it was given until `until`, to another account that has none there; `false`
-/// when nothing was moved.
+/// Moves an account's consent to an app, if it was given before `until`, to an account that has given none to this
+/// app. `false` if nothing was moved.
 pub async fn move_consent(
     tx: &mut Tx,
     app: AppId,
@@ -107,7 +107,7 @@ pub async fn delete_consents(tx: &mut Tx, account: AccountId) -> Result<(), Stor
     execute!(tx, DELETE_CONSENTS, account.to_string()).map(drop)
 }
 
-/// Gives an account a role.
+/// Adds a role to an account.
 pub async fn add_role(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -117,19 +117,19 @@ pub async fn add_role(
     execute!(tx, ADD_ROLE, organization.to_string(), account.to_string(), role.as_str()).map(drop)
 }
 
-/// Takes a role from an account.
+/// Removes a role from an account.
 pub async fn take_role(tx: &mut Tx, account: AccountId, role: Role) -> Result<(), StoreError> {
     execute!(tx, TAKE_ROLE, account.to_string(), role.as_str()).map(drop)
 }
 
-/// Lets two accounts change usernames; either may have none.
+/// Swaps the usernames of two accounts. Either may have none.
 pub async fn swap_usernames(
     tx: &mut Tx,
     (one, name_of_one): (AccountId, Option<&Username>),
     (two, name_of_two): (AccountId, Option<&Username>),
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    // A name is free before somebody else has it.
+    // A name must be free before another account can have it.
     for (account, name) in [(one, None), (two, name_of_one), (one, name_of_two)] {
         let (text, key) = (name.map(Username::as_str), name.map(Username::key));
         execute!(tx, SET_USERNAME, account.to_string(), text, key, now.unix_micros())?;

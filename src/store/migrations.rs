@@ -1,6 +1,6 @@
-//! Migrations: numbered once across `migrations/common`, `migrations/sqlite` and `migrations/postgres`.
+//! Migrations, numbered once across `migrations/common`, `migrations/sqlite` and `migrations/postgres`.
 //!
-//! A released file never changes; what must change is expanded in one release and contracted in a later one.
+//! A released file never changes. A change is expanded in one release and contracted in a later one.
 
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};

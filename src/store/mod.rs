@@ -1,12 +1,13 @@
-//! The store: the only room that says `sqlx` and `rusqlite`. One SQL text serves `SQLite` and `PostgreSQL`.
+//! The store: the only room that uses `sqlx` and `rusqlite`. One SQL text serves `SQLite` and `PostgreSQL`.
 //!
-//! * [`Database`] opens, migrates, and hands out [`Tx`]: [`Database::read`] for short reads,
-//!   [`Database::write`] for everything that must be durable together.
-//! * One file an aggregate: `find_*` gives an `Option`, `list_*` many, `insert_*`, `consume_*` and `revoke_*` change.
-//! * The database referees: a single-use thing is one guarded `UPDATE` or `INSERT … ON CONFLICT DO NOTHING`,
-//!   of which the rows are counted, uniqueness is a constraint, the 25 profiles are a guarded counter with a CHECK.
-//! * Statements are constants; a test prepares every one on both databases. What may take long is marked at its call
-//!   (`fetch_many!`, `execute_many!`): everything else runs on the thread of a request (`sqlite`).
+//! * [`Database`] opens the database, migrates it, and hands out [`Tx`]: [`Database::read`] for short reads,
+//!   [`Database::write`] for every change that must be durable as a whole.
+//! * Each aggregate has one file: `find_*` returns an `Option`, `list_*` returns many, `insert_*`, `consume_*` and
+//!   `revoke_*` change.
+//! * The database decides races: a single-use thing is one guarded `UPDATE` or `INSERT … ON CONFLICT DO NOTHING` whose
+//!   rows are counted, uniqueness is a constraint, and the limit of 25 profiles is a guarded counter with a CHECK.
+//! * Statements are constants; a test prepares each one on both databases. A statement that may take long is marked
+//!   where it is called (`fetch_many!`, `execute_many!`); all others run on the thread of the request (`sqlite`).
 
 pub mod accounts;
 pub mod apps;
@@ -52,9 +53,20 @@ pub use error::{OpenError, StoreError};
 pub use settings::StoreSettings;
 pub use tx::Tx;
 
-/// Every statement of the store, as (file, name, text).
-pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
-    let files: [(&'static str, &[(&'static str, &'static str)]); 29] = [
+/// A statement of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Statement {
+    /// The file that declares it, without its extension.
+    pub file: &'static str,
+    /// The name of its constant.
+    pub name: &'static str,
+    /// The SQL text.
+    pub text: &'static str,
+}
+
+/// Every statement of the store.
+pub fn all_statements() -> Vec<Statement> {
+    let files: [(&'static str, &[(&'static str, &'static str)]); 30] = [
         ("accounts", accounts::STATEMENTS),
         ("apps", apps::STATEMENTS),
         ("audit", audit::STATEMENTS),
@@ -67,6 +79,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("flows", flows::STATEMENTS),
         ("grants", grants::STATEMENTS),
         ("guesses", guesses::STATEMENTS),
+        ("housekeeping", housekeeping::STATEMENTS),
         ("jobs", jobs::STATEMENTS),
         ("keys", keys::STATEMENTS),
         ("ledger", ledger::STATEMENTS),
@@ -85,9 +98,10 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("standing", standing::STATEMENTS),
         ("turns", turns::STATEMENTS),
     ];
-    let flat =
-        files.into_iter().flat_map(|(file, list)| list.iter().map(move |(name, text)| (file, *name, *text)));
-    flat.chain(housekeeping::STATEMENTS.iter().map(|(name, text)| ("housekeeping", *name, *text))).collect()
+    files
+        .into_iter()
+        .flat_map(|(file, list)| list.iter().map(move |(name, text)| Statement { file, name, text }))
+        .collect()
 }
 
 /// Asks the database to prepare a statement, without running it.

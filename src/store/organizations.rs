@@ -33,8 +33,8 @@ statements! {
     UPDATE = "UPDATE organizations SET handle = $2, name = $3, plan = $4, enabled = $5, linking = $6, routing = $7, \
               local_sign_in = $8, session_idle = $9, session_max = $10, upstream_recheck = $11, updated_at = $12 \
               WHERE id = $1";
-    HOLD = "UPDATE organizations SET updated_at = updated_at WHERE id = $1";
-    HOLD_BY_HANDLE = "UPDATE organizations SET updated_at = updated_at WHERE handle = $1";
+    LOCK = "UPDATE organizations SET updated_at = updated_at WHERE id = $1";
+    LOCK_BY_HANDLE = "UPDATE organizations SET updated_at = updated_at WHERE handle = $1";
 }
 
 impl TryFrom<OrganizationRow> for Organization {
@@ -66,7 +66,7 @@ pub async fn find_organization(tx: &mut Tx, id: OrganizationId) -> Result<Option
     fetch_optional!(tx, OrganizationRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
 }
 
-/// The organization that an account belongs to.
+/// The organization of an account.
 pub async fn find_organization_of(
     tx: &mut Tx,
     account: &Account,
@@ -85,7 +85,7 @@ pub async fn find_organization_by_handle(
     fetch_optional!(tx, OrganizationRow, FIND_BY_HANDLE, handle.as_str())?.map(TryInto::try_into).transpose()
 }
 
-/// Up to `limit` organizations whose handle comes after `after`, by handle; begin with the empty text.
+/// Up to `limit` organizations whose handle comes after `after`, by handle. Begin with the empty text.
 pub async fn list_organizations(
     tx: &mut Tx,
     after: &str,
@@ -94,12 +94,12 @@ pub async fn list_organizations(
     fetch_many!(tx, OrganizationRow, LIST, after, limit)?.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Adds an organization; a handle that is taken is a [`StoreError::Conflict`].
+/// Adds an organization. [`StoreError::Conflict`] if the handle is taken.
 pub async fn insert_organization(tx: &mut Tx, new: &Organization) -> Result<(), StoreError> {
     write(tx, INSERT, new, new.created_at).await
 }
 
-/// Changes everything about an organization but its id.
+/// Changes every field of an organization except its id.
 pub async fn update_organization(
     tx: &mut Tx,
     changed: &Organization,
@@ -129,14 +129,15 @@ async fn write(tx: &mut Tx, sql: &'static str, it: &Organization, now: Timestamp
     Ok(())
 }
 
-/// Holds an organization for the rest of the transaction: whoever counts or changes what it has waits meanwhile.
-pub async fn hold_organization(tx: &mut Tx, id: OrganizationId) -> Result<(), StoreError> {
-    execute!(tx, HOLD, id.to_string())?;
+/// Locks an organization for the rest of the transaction: a transaction that counts or changes what it has waits for
+/// this one.
+pub async fn lock_organization(tx: &mut Tx, id: OrganizationId) -> Result<(), StoreError> {
+    execute!(tx, LOCK, id.to_string())?;
     Ok(())
 }
 
-/// [`hold_organization`], by handle.
-pub async fn hold_organization_by_handle(tx: &mut Tx, handle: &Handle) -> Result<(), StoreError> {
-    execute!(tx, HOLD_BY_HANDLE, handle.as_str())?;
+/// [`lock_organization`], by handle.
+pub async fn lock_organization_by_handle(tx: &mut Tx, handle: &Handle) -> Result<(), StoreError> {
+    execute!(tx, LOCK_BY_HANDLE, handle.as_str())?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Links by which a password is set: kept as the hash of their token, used once.
+//! Links to set a password: kept as the hash of their token, and used once.
 
 use super::row::Row;
 use super::tx::{execute, fetch_optional, row, statements};
@@ -13,7 +13,7 @@ statements! {
                  WHERE hash = $1 AND used_at IS NULL AND expires_at > 0 AND (expires_at <= $2 OR expires_at > $3)";
     CONSUME = "UPDATE password_links SET used_at = $2 \
                WHERE hash = $1 AND used_at IS NULL AND expires_at > $2 AND expires_at <= $3 RETURNING account_id";
-    BURY = "UPDATE password_links SET expires_at = 0 WHERE hash = $1 AND (expires_at <= $2 OR expires_at > $3)";
+    EXPIRE = "UPDATE password_links SET expires_at = 0 WHERE hash = $1 AND (expires_at <= $2 OR expires_at > $3)";
     CONSUME_ALL = "UPDATE password_links SET used_at = $2 WHERE account_id = $1 AND used_at IS NULL";
 }
 
@@ -42,30 +42,30 @@ pub async fn insert_link(
     execute!(tx, INSERT, hash, account.to_string(), expires_at.unix_micros()).map(drop)
 }
 
-/// Whose password a link sets, unless it was used or is over.
+/// The account whose password a link sets; `None` if the link was used or has expired.
 pub async fn find_link(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<Option<AccountId>, StoreError> {
     let row = fetch_optional!(tx, AccountIdRow, FIND, hash, now.unix_micros(), last_end(now))?;
     account(row.as_ref(), hash)
 }
 
-/// Whether a link is there that was never used, and whose time is not now.
+/// Whether a link exists that was never used and has expired.
 pub async fn is_over(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<bool, StoreError> {
     let row = fetch_optional!(tx, AccountIdRow, FIND_OVER, hash, now.unix_micros(), last_end(now))?;
     Ok(row.is_some())
 }
 
-/// Lets a link that has expired stay so, whatever becomes of the clock.
-pub async fn bury_link(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
-    execute!(tx, BURY, hash, now.unix_micros(), last_end(now)).map(drop)
+/// Marks a link as ended that has expired, so that it stays expired even if the clock is set back.
+pub async fn expire_link(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<(), StoreError> {
+    execute!(tx, EXPIRE, hash, now.unix_micros(), last_end(now)).map(drop)
 }
 
-/// Uses a link up; `None` when it was used before or is over.
+/// Uses a link. `None` if it was used before or has expired.
 pub async fn consume_link(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<Option<AccountId>, StoreError> {
     let row = fetch_optional!(tx, AccountIdRow, CONSUME, hash, now.unix_micros(), last_end(now))?;
     account(row.as_ref(), hash)
 }
 
-/// Lets no link of an account work any more.
+/// Invalidates every link of an account.
 pub async fn consume_all_links(tx: &mut Tx, account: AccountId, now: Timestamp) -> Result<(), StoreError> {
     execute!(tx, CONSUME_ALL, account.to_string(), now.unix_micros()).map(drop)
 }

@@ -1,4 +1,4 @@
-//! Passwords: of each account the one that works, and those before it that may not be chosen again.
+//! Passwords: for each account the present one, and the earlier ones that the user may not choose again.
 
 use super::row::time;
 use super::tx::{execute, fetch_all, fetch_optional, row, statements};
@@ -9,7 +9,7 @@ statements! {
     FIND = "SELECT hash, changed_at FROM passwords WHERE account_id = $1";
     SAVE = "INSERT INTO passwords (account_id, hash, changed_at) VALUES ($1, $2, $3) \
             ON CONFLICT (account_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
-    HOLD = "UPDATE passwords SET changed_at = changed_at WHERE account_id = $1 AND hash = $2";
+    LOCK = "UPDATE passwords SET changed_at = changed_at WHERE account_id = $1 AND hash = $2";
     REPLACE_HASH = "UPDATE passwords SET hash = $3 WHERE account_id = $1 AND hash = $2";
     REPLACE_PAST = "UPDATE past_passwords SET hash = $2 WHERE hash = $1";
     MOVE = "UPDATE passwords SET account_id = $2 WHERE account_id = $1";
@@ -37,12 +37,12 @@ row! {
     }
 }
 
-/// An account's password, as it is kept.
+/// A stored password of an account.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredPassword {
     /// The PHC string.
     pub hash: String,
-    /// Since when this password is in force; a stronger hash of the same password does not change it.
+    /// When this password was set. A stronger hash of the same password does not change this time.
     pub changed_at: Timestamp,
 }
 
@@ -52,8 +52,8 @@ pub async fn find_password(tx: &mut Tx, id: AccountId) -> Result<Option<StoredPa
     Ok(row.map(|row| StoredPassword { hash: row.hash, changed_at: time(row.changed_at) }))
 }
 
-/// The hashes of the passwords that were set last, the newest first; also of one that was ended since, and always the one
-/// in force.
+/// The hashes of the passwords that were set last, newest first. They include a password that was deleted since, and
+/// always the present one.
 pub async fn list_past_passwords(tx: &mut Tx, id: AccountId) -> Result<Vec<String>, StoreError> {
     let rows = fetch_all!(tx, HashRow, LIST_PAST, id.to_string(), REMEMBERED_PASSWORDS)?;
     let mut hashes: Vec<String> = rows.into_iter().map(|row| row.hash).collect();
@@ -62,20 +62,20 @@ pub async fn list_past_passwords(tx: &mut Tx, id: AccountId) -> Result<Vec<Strin
     Ok(hashes)
 }
 
-/// Sets an account's password, and remembers it among the last ones.
+/// Sets an account's password and adds it to the remembered ones.
 pub async fn save_password(tx: &mut Tx, id: AccountId, hash: &str, now: Timestamp) -> Result<(), StoreError> {
     execute!(tx, SAVE, id.to_string(), hash, now.unix_micros())?;
     execute!(tx, REMEMBER, id.to_string(), hash, now.unix_micros())?;
     execute!(tx, FORGET, id.to_string(), REMEMBERED_PASSWORDS).map(drop)
 }
 
-/// Holds an account's password for the rest of the transaction, so that nobody changes it meanwhile; `false` when it
-/// is not the one with this hash any more.
-pub async fn hold_password(tx: &mut Tx, id: AccountId, hash: &str) -> Result<bool, StoreError> {
-    Ok(execute!(tx, HOLD, id.to_string(), hash)? == 1)
+/// Locks an account's password for the rest of the transaction, so that it cannot change. `false` if it is no longer
+/// the one with this hash.
+pub async fn lock_password(tx: &mut Tx, id: AccountId, hash: &str) -> Result<bool, StoreError> {
+    Ok(execute!(tx, LOCK, id.to_string(), hash)? == 1)
 }
 
-/// Puts a stronger hash of the same password in the place of `old`, unless it was changed meanwhile.
+/// Replaces the hash `old` by a stronger hash of the same password, unless the password has changed since.
 pub async fn replace_password_hash(
     tx: &mut Tx,
     id: AccountId,
@@ -83,18 +83,19 @@ pub async fn replace_password_hash(
     new: &str,
 ) -> Result<(), StoreError> {
     execute!(tx, REPLACE_HASH, id.to_string(), old, new)?;
-    // Nobody shall guess at the weaker one, wherever a merge has copied it; with its salt, a hash is of one password.
+    // The weaker hash must not stay anywhere, wherever a merge has copied it. A hash has a salt, so it belongs to one
+    // password.
     execute!(tx, REPLACE_PAST, old, new).map(drop)
 }
 
-/// Gives the password of one account to another that has none, with those before it.
+/// Moves the password of one account, with the remembered ones, to another that has none.
 pub async fn move_password(tx: &mut Tx, from: AccountId, to: AccountId) -> Result<(), StoreError> {
     execute!(tx, MOVE, from.to_string(), to.to_string())?;
     execute!(tx, COPY_PAST, from.to_string(), to.to_string())?;
     execute!(tx, FORGET, to.to_string(), REMEMBERED_PASSWORDS).map(drop)
 }
 
-/// Deletes an account's password; it stays among the last ones.
+/// Deletes an account's password. It stays among the remembered ones.
 pub async fn delete_password(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
     execute!(tx, DELETE, account.to_string()).map(drop)
 }

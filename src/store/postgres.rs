@@ -1,13 +1,13 @@
 //! Connections to `PostgreSQL`: a pool of them, and [`PostgresLink`], which gives each call a deadline.
 //!
-//! A network may fall silent instead of resetting, and a server may freeze: then no answer and no error comes. Three
-//! things keep a node from waiting for ever:
+//! A network may drop packets instead of resetting a connection, and a server may freeze: then neither an answer nor
+//! an error arrives. Three things keep a node from waiting for ever:
 //!
-//! * A call that has no answer after [`CALL_DEADLINE`] fails, and its connection is closed at once: it may be in the
+//! * A call without an answer after [`CALL_DEADLINE`] fails, and its connection is closed at once: it may be in the
 //!   middle of a message, so nothing else may use it.
-//! * After that, the pool gives out no connection that was idle before: all of them lead through the same silence.
-//!   Every other idle connection is asked for a sign of life, which has [`SIGN_OF_LIFE`] to come.
-//! * The server ends what a silent node left behind (see [`SESSION_SETTINGS`]), so that its locks stop nobody else.
+//! * After that, the pool no longer gives out connections that were idle at that time, because all of them use the
+//!   same network. Every other idle connection is pinged, and must answer within [`SIGN_OF_LIFE`].
+//! * The server ends what a silent node left behind (see [`SESSION_SETTINGS`]), so that its locks block no other node.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ use super::migrations::{Dialect, migrator};
 use super::settings::{CALL_DEADLINE, timed_out};
 use super::{OpenError, StoreSettings};
 
-/// How long an idle connection has to show that it is alive. Less than a request waits for a connection, so that
-/// another one can be opened in the same request.
+/// How long an idle connection may take to answer a ping. This is less than a request waits for a connection, so that
+/// another one can still be opened for the same request.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
-/// What the server does for each connection of ours. It ends a transaction that nobody continues, and a statement whose
-/// caller has given up; both are longer than [`CALL_DEADLINE`], so that no caller who still waits is disturbed. A wait
-/// for a lock ends before that, with an error, so that it is not taken for silence.
+/// The settings of the server for each of our connections. It ends a transaction that is not continued, and a
+/// statement whose caller has given up. Both times are longer than [`CALL_DEADLINE`], so that no waiting caller is
+/// disturbed. The wait for a lock ends before that deadline, with an error, so that it is not mistaken for silence.
 const SESSION_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '10s'; \
                                 SET lock_timeout = '4s'";
 
@@ -37,17 +37,17 @@ const SESSION_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s';
 /// `PostgreSQL`'s protocol do not have this setting.
 const TCP_USER_TIMEOUT: &str = "SET tcp_user_timeout = '10s'";
 
-/// A pool of connections to `PostgreSQL`. Clones are one.
+/// A pool of connections to `PostgreSQL`. Clones share it.
 #[derive(Clone)]
 pub(super) struct PostgresPool {
     pool: PgPool,
     silence: Arc<Silence>,
 }
 
-/// Remembers when a call last had no answer.
+/// Remembers when a call last went without an answer.
 struct Silence {
     began: Instant,
-    /// Milliseconds from `began`; 0 is never.
+    /// Milliseconds since `began`; 0 means never.
     noticed: AtomicU64,
 }
 
@@ -60,7 +60,7 @@ impl Silence {
         self.noticed.store(self.age().max(1), Ordering::Relaxed);
     }
 
-    /// Whether a connection that is idle for so long was already idle when a call had no answer.
+    /// Whether a connection that has been idle for `idle_for` was already idle when a call went without an answer.
     fn outdates(&self, idle_for: Duration) -> bool {
         let idle_since = self.age().saturating_sub(millis(idle_for));
         idle_since < self.noticed.load(Ordering::Relaxed)
@@ -78,7 +78,7 @@ fn millis(span: Duration) -> u64 {
 impl PostgresPool {
     /// Opens the database and brings its schema up to date.
     pub async fn open(settings: &StoreSettings) -> Result<Self, OpenError> {
-        // Through a connection of its own: a migration may take longer than a call of a request.
+        // This uses a connection of its own, because a migration may take longer than a call of a request.
         let options = options(settings)?;
         let connecting = timeout(CALL_DEADLINE, options.connect());
         let mut connection = connecting.await.map_err(|_| timed_out())??;
@@ -87,7 +87,7 @@ impl PostgresPool {
         Self::connect(settings, options).await
     }
 
-    /// Opens the database to look at it: the server refuses every write.
+    /// Opens the database only for reading: the server refuses every write.
     pub async fn open_to_look(settings: &StoreSettings) -> Result<Self, OpenError> {
         Self::connect(settings, options(settings)?.options([("default_transaction_read_only", "on")])).await
     }
@@ -99,7 +99,7 @@ impl PostgresPool {
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
             .after_connect(|connection, _| Box::pin(prepare_session(connection)))
-            // `is_alive` asks instead, and does not wait for ever.
+            // `is_alive` pings instead, and does not wait for ever.
             .test_before_acquire(false)
             .before_acquire(move |connection, idle| {
                 let silence = Arc::clone(&for_check);
@@ -122,13 +122,14 @@ impl PostgresPool {
         Ok(link)
     }
 
-    /// Closes all connections after what is under way.
+    /// Closes all connections once their work is done.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 }
 
-/// Tells the server how to treat a connection whose client is gone. A server that cannot do so is used all the same.
+/// Tells the server how to treat a connection whose client is gone. A server that does not know the settings is used
+/// all the same.
 async fn prepare_session(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     for settings in [SESSION_SETTINGS, TCP_USER_TIMEOUT] {
         match connection.execute(settings).await {
@@ -156,22 +157,22 @@ async fn is_alive(connection: &mut PgConnection, silence: &Silence, idle_for: Du
     }
 }
 
-/// A connection of the pool, in a transaction or only for reads. Dropped without [`PostgresLink::commit`], nothing of a
-/// transaction remains.
+/// A connection of the pool, in a transaction or only for reads. A transaction is rolled back if this is dropped
+/// without [`PostgresLink::commit`].
 pub struct PostgresLink {
-    /// Absent once a call had no answer: then nothing more may happen here.
+    /// `None` once a call went without an answer: the connection must not be used again.
     connection: Option<PoolConnection<Postgres>>,
     in_transaction: bool,
     silence: Arc<Silence>,
 }
 
 impl PostgresLink {
-    /// The connection, for one call; [`PostgresLink::settle`] takes what came of it.
+    /// The connection, for one call. [`PostgresLink::settle`] takes the result of that call.
     pub(super) fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
         self.connection.as_deref_mut().ok_or_else(timed_out)
     }
 
-    /// Takes what came of a call within [`CALL_DEADLINE`]. Where nothing came, the connection is closed.
+    /// Takes the result of a call within [`CALL_DEADLINE`]. If there is none, the connection is closed.
     pub(super) fn settle<T>(
         &mut self,
         answer: Result<Result<T, sqlx::Error>, tokio::time::error::Elapsed>,
@@ -179,7 +180,7 @@ impl PostgresLink {
         answer.unwrap_or_else(|_| {
             tracing::warn!("the database did not answer in time; a connection to it was given up");
             self.silence.notice();
-            // Taken from the pool, it is closed without a word to a server that does not listen.
+            // Detached from the pool, it is closed without a message to a server that does not listen.
             drop(self.connection.take().map(PoolConnection::detach));
             Err(timed_out())
         })
@@ -193,7 +194,7 @@ impl PostgresLink {
         self.settle(answer).map(drop)
     }
 
-    /// Makes durable what the transaction wrote. After an error nobody knows whether the server did so.
+    /// Makes the writes of the transaction durable. After an error it is unknown whether the server did so.
     pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
         if self.in_transaction {
             self.run("COMMIT").await?;
@@ -211,14 +212,15 @@ impl Drop for PostgresLink {
     }
 }
 
-/// Ends what is left of a transaction and returns the connection to the pool, or closes it when the server is silent.
+/// Rolls back what remains of a transaction and returns the connection to the pool, or closes it if the server is
+/// silent.
 async fn give_back(mut connection: PoolConnection<Postgres>, in_transaction: bool) {
     if in_transaction && !matches!(timeout(CALL_DEADLINE, connection.execute("ROLLBACK")).await, Ok(Ok(_))) {
         drop(connection.detach());
         return;
     }
-    // `PoolConnection` would do the same when it is dropped, but would wait for ever. Its future holds the connection:
-    // where it is dropped unfinished, the connection is closed and its place in the pool is free.
+    // `PoolConnection` would do the same when it is dropped, but would wait for ever. The future owns the connection:
+    // if it is dropped unfinished, the connection is closed and its place in the pool becomes free.
     let _ = timeout(CALL_DEADLINE, connection.return_to_pool()).await;
 }
 

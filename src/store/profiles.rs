@@ -1,4 +1,4 @@
-//! Profiles: the ways to sign in to an account. The database holds the three rules (see `0002_accounts.sql`).
+//! Profiles: the ways to sign in to an account. The database enforces the three rules (see `0002_accounts.sql`).
 
 use super::row::{Row, text, time};
 use super::tx::{execute, fetch_all, fetch_many, fetch_optional, row, statements};
@@ -76,7 +76,7 @@ row! {
     }
 }
 
-/// A profile with what decides whether it can sign in.
+/// A profile with the facts that decide whether the user can sign in with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct HeldProfile {
@@ -84,13 +84,13 @@ pub struct HeldProfile {
     pub profile: Profile,
     /// Whether its account is enabled.
     pub account_enabled: bool,
-    /// Whether its account is one for emergencies.
+    /// Whether its account is a break-glass account.
     pub break_glass: bool,
     /// Whether its connection is enabled; true for a local profile.
     pub connection_enabled: bool,
     /// Whether its account has a password.
     pub has_password: bool,
-    /// Whether the operator has declared the email that was asked about to be this account's, and proven.
+    /// Whether the operator has declared the email in question as this account's, and as proven.
     pub email_declared: bool,
 }
 
@@ -145,7 +145,7 @@ pub async fn find_external_profile(
     row.map(TryInto::try_into).transpose()
 }
 
-/// The profile of a subject at an identity provider, through whichever connection of an organization.
+/// The profile of a subject at an identity provider, through any connection of an organization.
 pub async fn find_profile_in_organization(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -162,8 +162,8 @@ pub async fn list_profiles(tx: &mut Tx, account: AccountId) -> Result<Vec<Profil
     fetch_all!(tx, ProfileRow, LIST, account.to_string())?.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Adds a profile to its account. [`StoreError::Conflict`] when the account has 25 or was merged into another, when it
-/// has one of this provider already, or when the subject is somebody's profile already.
+/// Adds a profile to its account. [`StoreError::Conflict`] if the account has 25 profiles, was merged into another or
+/// has a profile of this identity provider already, or if the subject has a profile already.
 pub async fn insert_profile(
     tx: &mut Tx,
     organization: Option<OrganizationId>,
@@ -202,8 +202,8 @@ pub async fn find_profile(tx: &mut Tx, id: ProfileId) -> Result<Option<Profile>,
     fetch_optional!(tx, ProfileRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
 }
 
-/// All profiles of those accounts of an organization that have this email (in its canonical form) themselves or in a
-/// profile; 500 at most, by account.
+/// All profiles of the accounts of an organization that have this email (in its canonical form), themselves or in a
+/// profile; at most 500, by account.
 pub async fn list_profiles_sharing_email(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -213,13 +213,13 @@ pub async fn list_profiles_sharing_email(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// An account's profiles with what decides whether they can sign in, oldest first.
+/// An account's profiles with the facts that decide whether the user can sign in with them, oldest first.
 pub async fn list_held_profiles(tx: &mut Tx, account: AccountId) -> Result<Vec<HeldProfile>, StoreError> {
     fetch_all!(tx, HeldRow, LIST_HELD, account.to_string())?.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Takes a profile from its account for good, if more than `keep` would be there before; `false` when it is not there,
-/// or too few would stay.
+/// Removes a profile from its account for good, if the account had more than `keep`. `false` if the profile is not
+/// there, or if too few would remain.
 pub async fn delete_profile(
     tx: &mut Tx,
     account: AccountId,
@@ -230,8 +230,8 @@ pub async fn delete_profile(
     Ok(execute!(tx, DELETE, id.to_string(), &account)? == 1 && execute!(tx, RELEASE, &account, keep)? == 1)
 }
 
-/// Moves a profile to another account; `false` when it is not there. [`StoreError::Conflict`] when that account has 25,
-/// or one of this provider.
+/// Moves a profile to another account. `false` if the profile is not there. [`StoreError::Conflict`] if that account
+/// has 25 profiles, or one of this identity provider.
 pub async fn move_profile(
     tx: &mut Tx,
     id: ProfileId,
@@ -248,14 +248,14 @@ pub async fn move_profile(
     Ok(true)
 }
 
-/// Notes that a local profile signed somebody in.
+/// Notes a sign-in with a local profile.
 pub async fn touch_profile(tx: &mut Tx, id: ProfileId, now: Timestamp) -> Result<(), StoreError> {
     execute!(tx, TOUCH, id.to_string(), now.unix_micros())?;
     Ok(())
 }
 
-/// Notes that an external profile signed somebody in, and the email that its provider asserted. Holds the profile for the
-/// rest of the transaction; `false` when it is not this account's any more: it was taken away, or merged into another.
+/// Notes a sign-in with an external profile, and the email that its identity provider asserted. Locks the profile for
+/// the rest of the transaction. `false` if it no longer belongs to this account: it was removed, or moved by a merge.
 pub async fn touch_external_profile(
     tx: &mut Tx,
     (id, account): (ProfileId, AccountId),
@@ -265,7 +265,7 @@ pub async fn touch_external_profile(
 ) -> Result<bool, StoreError> {
     let (id, account, now) = (id.to_string(), account.to_string(), now.unix_micros());
     let (text, canonical) = (email.map(Email::as_str), email.map(Email::canonical));
-    // Mostly it is the email that is there already; to write it again would change its index too.
+    // Usually the email is unchanged. Writing it again would update its index too.
     if execute!(tx, TOUCH_SAME_EMAIL, &id, &account, now, text, email_verified, canonical)? == 1 {
         return Ok(true);
     }

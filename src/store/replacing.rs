@@ -1,4 +1,4 @@
-//! Connections that replace others: the claims by which people are recognized, and whose place was taken, once.
+//! Connections that replace others: the claims that identify users, and which profiles were replaced, each once.
 
 use super::profiles::{ProfileRow, find_profile, profile_columns};
 use super::row::Row;
@@ -28,7 +28,7 @@ statements! {
     FIND_BY_PROFILE = "SELECT new_profile_id AS id FROM replaced_profiles WHERE old_profile_id = $1 ORDER BY replaced_at DESC LIMIT 1";
 }
 
-/// How often a place is followed that was taken again and again.
+/// How many replacements of replacements are followed.
 const STEPS: usize = 10;
 
 row! {
@@ -50,8 +50,8 @@ row! {
     }
 }
 
-/// Keeps the value of a claim with a profile, over an earlier one; with none, forgets that. Nobody waits for it but the
-/// commit.
+/// Stores the value of a claim with a profile, over an earlier value. `None` deletes the value. Only the commit waits
+/// for it.
 pub async fn keep_claim(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -66,7 +66,7 @@ pub async fn keep_claim(
     Ok(())
 }
 
-/// The claims of which values are kept in an organization, each with the connection by whose profiles.
+/// The claims whose values are stored in an organization, each with the connection of the profiles.
 pub async fn list_kept_claims(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -77,7 +77,7 @@ pub async fn list_kept_claims(
     rows.into_iter().map(|row| Ok((at.parse("connection_id", &row.connection_id)?, row.claim))).collect()
 }
 
-/// Forgets the values of a claim that are kept with the profiles of a connection.
+/// Deletes the stored values of a claim from the profiles of a connection.
 pub async fn delete_kept_claims(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -87,7 +87,7 @@ pub async fn delete_kept_claims(
     execute_many!(tx, FORGET_ALL, organization.to_string(), connection.to_string(), claim).map(drop)
 }
 
-/// The profiles of a connection that have this value of a kept claim, two at most.
+/// The profiles of a connection with this value of a stored claim, at most two.
 pub async fn list_profiles_by_claim(
     tx: &mut Tx,
     (organization, connection): (OrganizationId, ConnectionId),
@@ -98,7 +98,7 @@ pub async fn list_profiles_by_claim(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// The profiles of a connection with this subject, of whatever issuer, two at most.
+/// The profiles of a connection with this subject, of any issuer, at most two.
 pub async fn list_profiles_by_subject(
     tx: &mut Tx,
     (organization, connection): (OrganizationId, ConnectionId),
@@ -109,12 +109,12 @@ pub async fn list_profiles_by_subject(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Whether the place of a profile was taken through this connection before.
+/// Whether a profile was replaced through this connection before.
 pub async fn was_taken(tx: &mut Tx, through: ConnectionId, old: ProfileId) -> Result<bool, StoreError> {
     Ok(fetch_optional!(tx, IdRow, FIND_TAKEN, through.to_string(), old.to_string())?.is_some())
 }
 
-/// Takes the place of a profile for another one, through this connection; `false` when that was done before, or it is no
+/// Replaces a profile by another one, through this connection. `false` if that was done before, or if it is not the
 /// profile of an identity provider.
 pub async fn consume_place(
     tx: &mut Tx,
@@ -138,7 +138,7 @@ pub async fn consume_place(
     Ok(changed == 1)
 }
 
-/// The profile that has the place now which an identity of this organization had before.
+/// The profile that has replaced the former profile of an identity of this organization.
 pub async fn find_successor_of_identity(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -152,7 +152,7 @@ pub async fn find_successor_of_identity(
     }
 }
 
-/// A profile, or where its place was taken since, the one that has it now; `None` when neither is there.
+/// A profile or, if it was replaced since, its successor; `None` if neither exists.
 pub async fn find_here_or_successor(
     tx: &mut Tx,
     mut profile: ProfileId,

@@ -1,4 +1,4 @@
-//! Reading columns into the types of `model`; what does not parse is [`StoreError::Inconsistent`].
+//! Reads columns into the types of `model`. A value that does not parse is [`StoreError::Inconsistent`].
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use super::tx::row;
 use crate::model::Timestamp;
 
 row! {
-    /// The answer of a statement that counts.
+    /// The result of a statement that counts.
     pub(super) struct CountRow {
         pub amount: i64,
     }
@@ -30,12 +30,12 @@ impl Row<'_> {
         StoreError::inconsistent(self.table, column, self.id)
     }
 
-    /// A text column in its type.
+    /// A text column, parsed.
     pub fn parse<T: FromStr>(self, column: &'static str, text: &str) -> Result<T, StoreError> {
         text.parse().map_err(|_| self.error(column))
     }
 
-    /// A nullable text column in its type.
+    /// A nullable text column, parsed.
     pub fn parse_optional<T: FromStr>(
         self,
         column: &'static str,
@@ -44,18 +44,18 @@ impl Row<'_> {
         text.map(|text| self.parse(column, text)).transpose()
     }
 
-    /// A JSON column in its type.
+    /// A JSON column, parsed.
     pub fn json<T: DeserializeOwned>(self, column: &'static str, text: &str) -> Result<T, StoreError> {
         serde_json::from_str(text).map_err(|_| self.error(column))
     }
 }
 
-/// A value for a JSON column.
+/// The value of a JSON column.
 pub(super) fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|_| StoreError::inconsistent("json", "value", "new"))
 }
 
-/// A nullable text column from anything with a text form.
+/// The value of a nullable text column, from anything with a text form.
 pub(super) fn text<T: Display>(value: Option<&T>) -> Option<String> {
     value.map(ToString::to_string)
 }
@@ -65,17 +65,17 @@ pub(super) fn time(micros: i64) -> Timestamp {
     Timestamp::from_unix_micros(micros)
 }
 
-/// A span from its column, in microseconds.
+/// A span of time from its column, in microseconds.
 pub(super) fn span(micros: Option<i64>) -> Option<Duration> {
     micros.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
 }
 
-/// A span for its column, in microseconds.
+/// A span of time for its column, in microseconds.
 pub(super) fn span_column(span: Option<Duration>) -> Option<i64> {
     span.map(|span| i64::try_from(span.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// Words of a space-separated column.
+/// The words of a space-separated column.
 pub(super) fn words(text: &str) -> Vec<String> {
     text.split_ascii_whitespace().map(str::to_owned).collect()
 }

@@ -1,16 +1,16 @@
-//! How sessions end, with the grants that end with them: one pair of statements for each selection.
+//! How sessions end, with the grants that end with them: one pair of statements for each selection of sessions.
 //!
-//! A statement changes a thousand rows at most; the caller repeats it until fewer come.
+//! A statement changes at most a thousand rows. The caller repeats it until it changes fewer.
 
 use super::row::Row;
 use super::tx::{fetch_many, fetch_optional, row, statements};
 use super::{StoreError, Tx};
 use crate::model::{AccountId, AppId, ConnectionId, OrganizationId, ProfileId, SessionId, Timestamp};
 
-/// How many rows one call ends at most. The statements say it too.
+/// The most rows that one call ends. The statements contain the same number.
 pub const END_PAGE: usize = 1_000;
 
-/// Ends the living sessions of a selection.
+/// Ends the sessions of a selection that have not ended yet.
 macro_rules! end {
     ($which:literal) => {
         concat!(
@@ -22,7 +22,8 @@ macro_rules! end {
     };
 }
 
-/// Revokes the grants of a selection: all of them, or those without `offline_access`, as `$all` says.
+/// Revokes the grants of a selection. `$all` says whether it revokes all of them, or only those without
+/// `offline_access`.
 macro_rules! revoke {
     ($which:literal, $all:literal) => {
         concat!(
@@ -54,38 +55,38 @@ statements! {
     );
 }
 
-/// Which sessions end.
+/// A selection of sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionsOf {
-    /// One, if it is this account's.
+    /// One session, if it belongs to this account.
     One {
         /// The account.
         account: AccountId,
         /// The session.
         session: SessionId,
     },
-    /// All of an account.
+    /// All sessions of an account.
     Account(AccountId),
-    /// All of an account but one.
+    /// All sessions of an account except one.
     AccountBut {
         /// The account.
         account: AccountId,
-        /// The session that goes on.
+        /// The session that stays open.
         keep: SessionId,
     },
-    /// Those that one of an account's profiles opened, or went on with.
+    /// The sessions that one of an account's profiles opened or continued.
     Profile {
         /// The account.
         account: AccountId,
         /// The profile.
         profile: ProfileId,
     },
-    /// Those of an account that were opened or renewed since a moment. Of its grants, those that were given or refreshed
+    /// The sessions of an account that were opened or renewed since a time, and its grants that were made or refreshed
     /// since then.
     Since {
         /// The account.
         account: AccountId,
-        /// The moment.
+        /// The time.
         since: Timestamp,
     },
 }
@@ -95,20 +96,20 @@ pub enum SessionsOf {
 pub struct EndedSession {
     /// The session.
     pub session: SessionId,
-    /// Whose it was.
+    /// The account that was signed in.
     pub account: AccountId,
-    /// The account's organization when it signed in.
+    /// The account's organization at sign-in.
     pub organization: Option<OrganizationId>,
-    /// The connection through which the person had come.
+    /// The connection through which the user had signed in.
     pub connection: Option<ConnectionId>,
     /// The apps whose grants ended with it, once for each grant.
     pub apps: Vec<AppId>,
 }
 
-/// A grant that was revoked since sessions ended.
+/// A grant that was revoked because its session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndedGrant {
-    /// The session in which it was given.
+    /// The session in which it was made.
     pub session: SessionId,
     /// The app.
     pub app: AppId,
@@ -145,7 +146,7 @@ impl TryFrom<SessionRow> for EndedSession {
     }
 }
 
-/// Ends sessions that live, [`END_PAGE`] at most.
+/// Ends sessions that have not ended yet, at most [`END_PAGE`].
 pub async fn end_sessions(
     tx: &mut Tx,
     which: SessionsOf,
@@ -174,8 +175,8 @@ pub async fn end_sessions(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Revokes the grants that belong to these sessions, [`END_PAGE`] at most: `all`, or those that end with their session,
-/// which are those without `offline_access`.
+/// Revokes grants of these sessions, at most [`END_PAGE`]. If `all`, it revokes all of them, otherwise those that end
+/// with their session, which are those without `offline_access`.
 pub async fn revoke_grants_of(
     tx: &mut Tx,
     which: SessionsOf,

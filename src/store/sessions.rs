@@ -46,18 +46,18 @@ statements! {
              idle_until = $13, expires_at = $14, organization_id = $15, witnessed = $16, confirmed_at = NULL WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
     CONFIRM = "UPDATE sessions SET token_hash = $2, confirmed_at = $3 WHERE id = $1 AND token_hash = $4 AND ended_at IS NULL";
     TOUCH = "UPDATE sessions SET last_seen_at = $2, idle_until = $3 WHERE id = $1 AND ended_at IS NULL";
-    HOLD = "UPDATE sessions SET last_seen_at = last_seen_at WHERE id = $1 AND ended_at IS NULL";
+    LOCK = "UPDATE sessions SET last_seen_at = last_seen_at WHERE id = $1 AND ended_at IS NULL";
     FIND_UPSTREAM_ID_TOKEN = "SELECT upstream_id_token_sealed FROM sessions WHERE id = $1";
 }
 
-/// A session that is about to begin.
+/// A session to be stored.
 #[derive(Debug, Clone)]
 pub struct NewSession {
     /// The session.
     pub session: Session,
     /// The hash of the cookie's token.
     pub token_hash: String,
-    /// The provider's ID token, sealed, as a hint for its logout.
+    /// The identity provider's ID token, sealed, as a hint for the sign-out there.
     pub upstream_id_token_sealed: Option<String>,
 }
 
@@ -95,7 +95,7 @@ impl TryFrom<SessionRow> for Session {
     }
 }
 
-/// The session whose cookie's token has this hash, unless it was ended; the caller asks whether it is over.
+/// The session whose cookie has a token with this hash, unless it was ended. The caller checks whether it has expired.
 pub async fn find_session_by_token(tx: &mut Tx, token_hash: &str) -> Result<Option<Session>, StoreError> {
     fetch_optional!(tx, SessionRow, FIND_BY_TOKEN, token_hash)?.map(TryInto::try_into).transpose()
 }
@@ -105,7 +105,7 @@ pub async fn find_session(tx: &mut Tx, id: SessionId) -> Result<Option<Session>,
     fetch_optional!(tx, SessionRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
 }
 
-/// An account's sessions that are not over, last used first, 100 at most.
+/// An account's sessions that have not ended, last used first, at most 100.
 pub async fn list_sessions(
     tx: &mut Tx,
     account: AccountId,
@@ -115,7 +115,7 @@ pub async fn list_sessions(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// The sessions that a subject of a provider opened through a connection.
+/// The sessions that a subject of an identity provider opened through a connection.
 pub async fn list_sessions_of_subject(
     tx: &mut Tx,
     connection: ConnectionId,
@@ -126,7 +126,8 @@ pub async fn list_sessions_of_subject(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// The sessions that belong to a provider's session (`sid`), which has meaning beside its issuer alone.
+/// The sessions that belong to an identity provider's session (`sid`). A `sid` has a meaning only together with its
+/// issuer.
 pub async fn list_sessions_of_sid(
     tx: &mut Tx,
     connection: ConnectionId,
@@ -137,7 +138,7 @@ pub async fn list_sessions_of_sid(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Begins a session.
+/// Adds a session.
 pub async fn insert_session(tx: &mut Tx, new: &NewSession) -> Result<(), StoreError> {
     let NewSession { session, token_hash, upstream_id_token_sealed } = new;
     let proof = &session.proof;
@@ -164,7 +165,7 @@ pub async fn insert_session(tx: &mut Tx, new: &NewSession) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Gives a session that goes on a new token and proof; `false` when it had ended.
+/// Gives a session that continues a new token and proof. `false` if it has ended.
 pub async fn renew_session(tx: &mut Tx, new: &NewSession) -> Result<bool, StoreError> {
     let NewSession { session, token_hash, upstream_id_token_sealed } = new;
     let proof = &session.proof;
@@ -191,7 +192,8 @@ pub async fn renew_session(tx: &mut Tx, new: &NewSession) -> Result<bool, StoreE
     Ok(changed == 1)
 }
 
-/// Gives a session whose person was proved anew another token; `false` when it has ended, or has another one already.
+/// Gives a session whose user has proved again who they are a new token. `false` if it has ended, or has another token
+/// already.
 pub async fn confirm_session(
     tx: &mut Tx,
     id: SessionId,
@@ -212,12 +214,12 @@ pub async fn touch_session(
     Ok(())
 }
 
-/// Holds a session for the rest of the transaction, so that nobody ends it meanwhile; `false` when it has ended.
-pub async fn hold_session(tx: &mut Tx, id: SessionId) -> Result<bool, StoreError> {
-    Ok(execute!(tx, HOLD, id.to_string())? == 1)
+/// Locks a session for the rest of the transaction, so that no other transaction can end it. `false` if it has ended.
+pub async fn lock_session(tx: &mut Tx, id: SessionId) -> Result<bool, StoreError> {
+    Ok(execute!(tx, LOCK, id.to_string())? == 1)
 }
 
-/// The provider's ID token of a session, sealed, also after its end.
+/// The sealed ID token of the identity provider for a session, also after the session's end.
 pub async fn find_upstream_id_token(tx: &mut Tx, id: SessionId) -> Result<Option<String>, StoreError> {
     let row = fetch_optional!(tx, UpstreamIdTokenRow, FIND_UPSTREAM_ID_TOKEN, id.to_string())?;
     Ok(row.and_then(|row| row.upstream_id_token_sealed))

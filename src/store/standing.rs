@@ -1,14 +1,15 @@
-//! What a grant stands on, read in one statement: the grant itself, its account, organization, connection, app and
-//! session. Tokens are issued, refreshed and believed on this.
+//! The standing of a grant, read in one statement: the grant itself, its account, organization, connection, app and
+//! session. Tokens are issued, refreshed and accepted on this basis.
 
 use super::accounts::Standing;
 use super::grants::{CONSUME_CODE, CONSUME_REFRESH, Code, Grant, GrantRow, RefreshToken, grant_columns};
 use super::row::{Row, span, text, time};
 use super::tx::{execute, fetch_optional, row, statements};
 use super::{StoreError, Tx};
-use crate::model::{ConnectionId, GrantId, Handle, LocalSignIn, OrganizationId, Timestamp};
+use crate::model::{ConnectionId, GrantId, Handle, LocalSignIn, Membership, Timestamp};
 
-/// Grants with what they stand on; `$connection` is the id of the one through which the person came, or empty.
+/// Grants with what they depend on. `$connection` is the id of the connection through which the user signed in, or
+/// empty.
 macro_rules! select {
     ($columns:literal, $connection:literal, $from:literal, $which:literal) => {
         select!([grant_columns!("g")], $columns, $connection, $from, $which)
@@ -56,44 +57,45 @@ statements! {
     );
 }
 
-/// A grant, and whether what it stands on is good.
+/// A grant, and whether everything it depends on is enabled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantStanding {
     /// The grant as it is now.
     pub grant: Grant,
-    /// What is enabled.
+    /// Which of its parts are enabled.
     pub standing: Standing,
     /// The handle of the organization that the account belongs to now.
     pub handle: Option<Handle>,
-    /// How long that organization takes a sign-in at a provider for good.
+    /// How long that organization accepts one sign-in at an identity provider; `None` for ever.
     pub upstream_recheck: Option<std::time::Duration>,
-    /// Whom that organization lets sign in by password.
+    /// Which users of that organization may sign in by password.
     pub local_sign_in: Option<LocalSignIn>,
-    /// Whether the account is one for emergencies.
+    /// Whether the account is a break-glass account.
     pub break_glass: bool,
-    /// When the session ends, with and without further use; `None` when it was ended.
+    /// When the session ends if it is not used again; `None` if it was ended.
     pub session_until: Option<Timestamp>,
-    /// Whether the token that was asked about was revoked by itself.
+    /// Whether the token in question was itself revoked.
     pub token_dead: bool,
 }
 
 impl GrantStanding {
-    /// Whether the grant lives and nothing under it is disabled.
+    /// Whether the grant is valid and everything it depends on is enabled.
     pub const fn is_good(&self) -> bool {
         self.grant.revoked_at.is_none() && self.standing.is_good()
     }
 
-    /// The organization that the account belongs to now.
-    pub fn belongs(&self) -> Option<(OrganizationId, &Handle)> {
-        self.standing.organization_id.zip(self.handle.as_ref())
+    /// The present organization of the account.
+    pub fn membership(&self) -> Option<Membership<'_>> {
+        let belongs = self.standing.organization_id.zip(self.handle.as_ref());
+        belongs.map(|(organization, handle)| Membership { organization, handle })
     }
 
-    /// Whether the session in which the grant was given is over at `now`.
+    /// Whether the session in which the grant was made has ended at `now`.
     pub fn session_is_over(&self, now: Timestamp) -> bool {
         self.session_until.is_none_or(|until| now >= until)
     }
 
-    /// Whether this is what `before` was, but for the ends that move while a grant and its session are used.
+    /// Whether this equals `before`, apart from the end times that move while a grant and its session are used.
     pub fn is_unchanged_since(mut self, before: &Self) -> bool {
         self.grant.expires_at = before.grant.expires_at;
         self.session_until = before.session_until;
@@ -111,7 +113,7 @@ row! {
 }
 
 row! {
-    /// What can have changed of a grant that was read a moment ago, with what it stands on.
+    /// The parts of a grant and what it depends on that can have changed since it was read.
     struct AgainRow {
         subject: String,
         revoked_at: Option<i64>,
@@ -169,7 +171,7 @@ impl TryFrom<StandingRow> for GrantStanding {
 }
 
 impl StandsOnRow {
-    /// What `grant` stands on.
+    /// Combines `grant` with what it depends on.
     fn under(self, grant: Grant) -> Result<GrantStanding, StoreError> {
         let (row, account) = (self, grant.account.to_string());
         let at = Row { table: "accounts", id: &account };
@@ -197,7 +199,7 @@ impl StandsOnRow {
     }
 }
 
-/// The grant with this id and what it stands on. `connection` is the one through which the person came, `jti` a
+/// The grant with this id and what it depends on. `connection` is the one through which the user signed in, `jti` a
 /// single token of the grant.
 pub async fn read_grant_standing(
     tx: &mut Tx,
@@ -211,7 +213,7 @@ pub async fn read_grant_standing(
     row.map(TryInto::try_into).transpose()
 }
 
-/// The code with this hash, used or not, with its grant and what that stands on.
+/// The code with this hash, used or not, with its grant and what that depends on.
 pub async fn read_code_standing(
     tx: &mut Tx,
     hash: &str,
@@ -230,7 +232,7 @@ pub async fn read_code_standing(
     Ok(Some((code, read)))
 }
 
-/// The refresh token with this hash, used or not, with its grant and what that stands on.
+/// The refresh token with this hash, used or not, with its grant and what that depends on.
 pub async fn read_refresh_token_standing(
     tx: &mut Tx,
     hash: &str,
@@ -246,8 +248,8 @@ pub async fn read_refresh_token_standing(
     Ok(Some((token, read)))
 }
 
-/// The standing of a row that was found by a code or token. A grant of an earlier release names its connection in its
-/// proof alone, so it is read again by that.
+/// The standing of a row that was found by a code or token. A grant of an earlier release names its connection only in
+/// its proof, so it is read again by that connection.
 async fn standing_of(tx: &mut Tx, row: StandingRow) -> Result<Option<GrantStanding>, StoreError> {
     let names_connection = row.grant.connection_id.is_some();
     let read = GrantStanding::try_from(row)?;
@@ -257,25 +259,32 @@ async fn standing_of(tx: &mut Tx, row: StandingRow) -> Result<Option<GrantStandi
     read_grant_standing(tx, read.grant.id, read.grant.proof.connection, None).await
 }
 
-/// Redeems a code of a grant, and reads what the grant stands on after that. `false` when the code was redeemed before
-/// or is over.
+/// The result of redeeming a code or using a refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumed {
+    /// Whether it was consumed now; false if it was used before or has expired.
+    pub is_first: bool,
+    /// The grant and what it depends on, read after that; `None` if the grant is gone.
+    pub standing: Option<GrantStanding>,
+}
+
+/// Redeems a code of a grant, and then reads what the grant depends on.
 pub async fn consume_code(
     tx: &mut Tx,
     hash: &str,
     grant: &Grant,
     now: Timestamp,
-) -> Result<(bool, Option<GrantStanding>), StoreError> {
+) -> Result<Consumed, StoreError> {
     consume(tx, CONSUME_CODE, hash, grant, now).await
 }
 
-/// Uses a refresh token of a grant up, and reads what the grant stands on after that. `false` when the token was used
-/// before or is over.
+/// Uses a refresh token of a grant, and then reads what the grant depends on.
 pub async fn consume_refresh_token(
     tx: &mut Tx,
     hash: &str,
     grant: &Grant,
     now: Timestamp,
-) -> Result<(bool, Option<GrantStanding>), StoreError> {
+) -> Result<Consumed, StoreError> {
     consume(tx, CONSUME_REFRESH, hash, grant, now).await
 }
 
@@ -295,13 +304,13 @@ async fn consume(
     hash: &str,
     grant: &Grant,
     now: Timestamp,
-) -> Result<(bool, Option<GrantStanding>), StoreError> {
+) -> Result<Consumed, StoreError> {
     let connection = text(grant.proof.connection.as_ref()).unwrap_or_default();
     let consumed = execute!(tx, consume, hash, now.unix_micros())?;
     let row = fetch_optional!(tx, AgainRow, READ_AGAIN, grant.id.to_string(), connection)?;
     let again = row.map(|AgainRow { subject, revoked_at, stands_on }| {
-        // What was granted, to whom and by which proof never changes.
+        // The scopes, the account and the proof of a grant never change.
         stands_on.under(Grant { subject, revoked_at: revoked_at.map(time), ..grant.clone() })
     });
-    Ok((consumed == 1, again.transpose()?))
+    Ok(Consumed { is_first: consumed == 1, standing: again.transpose()? })
 }

@@ -1,4 +1,4 @@
-//! Jobs that one node at a time runs, and which node has the turn.
+//! Jobs that run on one node at a time, and which node has the turn.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ statements! {
     END = "DELETE FROM turns WHERE job = $1 AND holder = $2";
 }
 
-/// Takes the turn of a job for `span`, or goes on with it; `false` while another holder has it. A turn that ends later than
-/// any turn that begins now was taken before the clock was set back, and does not count.
+/// Takes the turn of a job for `span`, or extends it. `false` while another holder has it. A turn that ends later than
+/// a turn that begins now could end was taken before the clock was set back, and does not count.
 pub async fn take_turn(
     tx: &mut Tx,
     job: &str,

@@ -13,7 +13,7 @@ pub enum Tx {
 }
 
 impl Tx {
-    /// Makes everything durable that this transaction wrote. Until this has returned, nothing may be acknowledged.
+    /// Makes all writes of this transaction durable. Nothing may be acknowledged before this returns.
     pub async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(SqliteLink::Write(held)) => held.commit().await,
@@ -23,7 +23,7 @@ impl Tx {
     }
 }
 
-/// Declares statements as constants, and lists them so that a test prepares every one on both databases.
+/// Declares statements as constants, and lists them so that a test can prepare each one on both databases.
 macro_rules! statements {
     ($($name:ident = $sql:expr;)+) => {
         $(pub(super) const $name: &str = $sql;)+
@@ -33,7 +33,7 @@ macro_rules! statements {
     };
 }
 
-/// Asks `PostgreSQL` once, and waits for the answer no longer than a call may take.
+/// Runs one call on `PostgreSQL`, and waits for the answer no longer than a call may take.
 macro_rules! ask {
     ($link:expr, $connection:ident => $asking:expr) => {{
         let answer = match $link.connection() {
@@ -44,7 +44,7 @@ macro_rules! ask {
     }};
 }
 
-/// Runs a statement on `PostgreSQL`; gives the number of rows that it changed.
+/// Runs a statement on `PostgreSQL`. Returns the number of rows that it changed.
 macro_rules! execute_on_postgres {
     ($link:expr, $sql:expr $(, $bind:expr)*) => {
         $crate::store::tx::ask!($link, connection => {
@@ -54,7 +54,7 @@ macro_rules! execute_on_postgres {
     };
 }
 
-/// Runs a statement on `PostgreSQL` that gives rows, by `fetch_optional` or `fetch_all`.
+/// Runs a statement on `PostgreSQL` that returns rows, by `fetch_optional` or `fetch_all`.
 macro_rules! fetch_on_postgres {
     ($fetch:ident, $link:expr, $row:ty, $sql:expr $(, $bind:expr)*) => {
         $crate::store::tx::ask!($link, connection => {
@@ -63,17 +63,17 @@ macro_rules! fetch_on_postgres {
     };
 }
 
-/// What is bound, for a statement of `SQLite` that runs on this thread.
+/// The values for a statement of `SQLite` that runs on this thread.
 macro_rules! borrowed {
     ($($bind:expr),*) => { &[$(&$bind as &(dyn rusqlite::ToSql + Sync)),*] };
 }
 
-/// What is bound, for a statement of `SQLite` that runs on another thread.
+/// The values for a statement of `SQLite` that runs on another thread.
 macro_rules! owned {
     ($($bind:expr),*) => { vec![$($crate::store::sqlite::owned($bind)?),*] };
 }
 
-/// Runs a statement; gives the number of rows that it changed. It changes a few: see [`execute_many`].
+/// Runs a statement. Returns the number of rows that it changed. It may change only a few: see [`execute_many`].
 macro_rules! execute {
     ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
@@ -85,7 +85,7 @@ macro_rules! execute {
     };
 }
 
-/// Runs a statement that may change hundreds of rows, or look at thousands.
+/// Runs a statement that may change hundreds of rows, or examine thousands.
 macro_rules! execute_many {
     ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
@@ -97,7 +97,7 @@ macro_rules! execute_many {
     };
 }
 
-/// Runs a statement that gives one row or none, and finds it by an index.
+/// Runs a statement that returns at most one row, and finds it by an index.
 macro_rules! fetch_optional {
     ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
@@ -111,7 +111,7 @@ macro_rules! fetch_optional {
     };
 }
 
-/// Runs a statement that gives some rows: a hundred at most. See [`fetch_many`].
+/// Runs a statement that returns at most a hundred rows. See [`fetch_many`].
 macro_rules! fetch_all {
     ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
@@ -125,7 +125,7 @@ macro_rules! fetch_all {
     };
 }
 
-/// Runs a statement that may give hundreds of rows, or look at thousands; its text limits them.
+/// Runs a statement that may return hundreds of rows, or examine thousands. Its text limits them.
 macro_rules! fetch_many {
     ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $tx {
@@ -139,11 +139,11 @@ macro_rules! fetch_many {
     };
 }
 
-/// Declares a struct that is made of a row, by the names of its columns, whichever database gives it. A field under
-/// `#[sqlx(flatten)]` is such a struct itself.
+/// Declares a struct that is read from a row by the names of its columns, on either database. A field under
+/// `#[sqlx(flatten)]` is itself such a struct.
 ///
 /// With `columns NAME;` before it, it also declares a macro for the statements below: `NAME!()` is the list of these
-/// columns, and `NAME!("a")` the list of them in the table that the statement calls `a`.
+/// columns, and `NAME!("a")` is the same list for the table that the statement calls `a`.
 macro_rules! row {
     (columns $columns:ident; $($row:tt)+) => {
         $crate::store::tx::columns! { ($) $columns $($row)+ }
@@ -183,8 +183,8 @@ macro_rules! field {
     };
 }
 
-/// Declares the macro that lists the columns of a [`row`]. The first token is a dollar, which a macro that declares a
-/// macro cannot write.
+/// Declares the macro that lists the columns of a [`row`]. The first token is a dollar, because a macro that declares
+/// a macro cannot write one.
 macro_rules! columns {
     (
         ($dollar:tt) $columns:ident
@@ -201,7 +201,7 @@ macro_rules! columns {
     };
 }
 
-/// Names of columns as a statement lists them.
+/// The names of columns, as a statement lists them.
 macro_rules! listed {
     (; $first:ident $($next:ident)*) => {
         concat!(stringify!($first) $(, ", ", stringify!($next))*)

@@ -1,4 +1,4 @@
-//! Log lines: JSON for machines, text for people; one event, one line.
+//! Log lines: JSON for machines, text for people; one event per line.
 
 use std::fmt;
 
@@ -11,24 +11,24 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// How log lines look.
+/// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
     /// One line of text.
     Text,
 }
 
-/// A subscriber that writes what this crate says at `level` or above, and warnings of its dependencies, to `writer`.
-/// `main` makes it the process's own; a test keeps it.
+/// A subscriber that writes to `writer`: the events of this crate at `level` or above, and warnings of its
+/// dependencies. `main` installs it for the process; a test keeps it.
 pub fn subscriber<W>(format: Format, level: LevelFilter, writer: W) -> Dispatch
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let others = level.min(LevelFilter::WARN);
     let filter = Targets::new().with_target(env!("CARGO_PKG_NAME"), level).with_default(others);
-    // A line that cannot be written is lost. It must not be complained of on the same full disk, by a macro that panics.
+    // A line that cannot be written is lost. To report that, a macro would write to the same full disk, and panic.
     let layer =
         tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
@@ -44,7 +44,7 @@ fn dispatch(subscriber: impl Subscriber + Send + Sync + 'static) -> Dispatch {
     Dispatch::new(subscriber)
 }
 
-/// Writes a field without letting its value break the line, or speak to the terminal.
+/// Writes a field. Its value can neither break the line nor control the terminal.
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     if field.name() != "message" {
         write!(writer, "{}=", field.name())?;

@@ -1,6 +1,7 @@
 //! Metrics in the text format that Prometheus reads (`OpenMetrics` 1.0).
 //!
-//! `prometheus-client`, since its registry is a value that we own; the `metrics` crate records into a global.
+//! It uses `prometheus-client`, whose registry is a value that the broker owns; the `metrics` crate records into a
+//! global.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -9,18 +10,18 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// Upper bounds in seconds: from a cached answer to one that waited for an identity provider.
+/// Upper bounds in seconds: from a cached response to one that waited for an identity provider.
 const SECONDS: [f64; 13] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// What tells one kind of request from another. The route is the pattern that matched, never the path, so that nobody
-/// outside can make new series.
+/// The properties by which requests are counted. The route is the pattern that matched, never the path, so that
+/// clients cannot create new series.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
-    /// The method; `OTHER` when it is none of HTTP's own.
+    /// The method; `OTHER` if it is not one of HTTP's own.
     pub method: &'static str,
     /// The route, such as `/sso/{name}`.
     pub route: String,
-    /// The status; 0 when the client went away before there was one.
+    /// The status; 0 if the client went away before there was one.
     pub status: u16,
 }
 
@@ -64,24 +65,24 @@ fn histogram() -> Histogram {
 }
 
 impl Metrics {
-    /// Where `app` registers what other rooms count, before the metrics are shared.
+    /// The registry, in which `app` registers the metrics of other rooms before the metrics are shared.
     pub fn registry_mut(&mut self) -> &mut Registry {
         &mut self.registry
     }
 
-    /// A request has begun.
+    /// Notes that a request has begun.
     pub(super) fn request_began(&self) {
         self.running.inc();
     }
 
-    /// A request has ended, after so many seconds.
+    /// Notes that a request has ended, and how many seconds it took.
     pub(super) fn request_ended(&self, labels: &RequestLabels, seconds: f64) {
         self.running.dec();
         self.requests.get_or_create(labels).inc();
         self.durations.get_or_create(&RouteLabel { route: labels.route.clone() }).observe(seconds);
     }
 
-    /// How many requests ended like this.
+    /// How many requests with these properties have ended.
     pub fn requests(&self, labels: &RequestLabels) -> u64 {
         self.requests.get(labels).map_or(0, |counter| counter.get())
     }
@@ -89,7 +90,7 @@ impl Metrics {
     /// All metrics as text.
     pub fn render(&self) -> String {
         let mut text = String::new();
-        // Writing into a string fails only if a metric's own encoding does; then the scrape shows what there is.
+        // Writing to a string fails only if the encoding of a metric fails. Then the scrape shows what there is.
         if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &self.registry) {
             tracing::error!(%error, "metrics could not be rendered");
         }

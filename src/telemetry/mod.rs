@@ -1,8 +1,8 @@
-//! What the broker says about itself: log lines and metrics.
+//! The broker's reports about itself: log lines and metrics.
 //!
-//! Both are values that `app` makes and hands on, never globals, so that two brokers in one process (as tests run
-//! them) do not mix. Nobody logs a secret, a token, a cookie, a query string or a form; dependencies are kept at
-//! warnings whatever the level, since at lower ones they show headers.
+//! Both are values that `app` makes and hands on, never globals, so that two brokers in one process (as in tests) do
+//! not mix. No code may log a secret, a token, a cookie, a query string or a form. Dependencies are kept at warnings
+//! at every level, because at lower ones they show headers.
 
 mod log;
 mod metrics;

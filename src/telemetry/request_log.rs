@@ -1,4 +1,4 @@
-//! The one line that each request leaves, and its metrics.
+//! The one log line of each request, and its metrics.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,15 +13,16 @@ use tracing::Instrument as _;
 use super::{Metrics, RequestLabels};
 use crate::model::Random;
 
-/// The answer's header that carries the request's id. A request's own id is not taken over: it could be anybody's.
+/// The response header with the request's id. The broker does not adopt an id that the request brings, because any
+/// client could choose it.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The route of requests that match none.
+/// The route of requests that match no route.
 const UNMATCHED: &str = "unmatched";
 
-/// A layer for a router (`Router::layer`, so that the matched route is known): gives each request an id, which all
-/// log lines inside it carry, counts it, and logs one line when its answer is there. The line holds the route's
-/// pattern, never the path: paths of mailed links are secrets.
+/// A layer for a router (added by `Router::layer`, so that the matched route is known). It gives each request an id,
+/// which all its log lines carry, counts the request, and logs one line when there is a response. The line contains
+/// the route's pattern, never the path: the paths of mailed links are secret.
 #[derive(Clone)]
 pub struct RequestLog {
     metrics: Arc<Metrics>,
@@ -49,7 +50,7 @@ impl<S> Layer<S> for RequestLog {
     }
 }
 
-/// A service whose requests leave a line.
+/// A service that logs one line for each request.
 #[derive(Clone)]
 pub struct RequestLogService<S> {
     inner: S,
@@ -90,7 +91,7 @@ where
     }
 }
 
-/// The line of a request, written when the answer is there or the client has gone.
+/// The log line of a request, written when there is a response or the client has gone.
 struct Line {
     metrics: Arc<Metrics>,
     labels: RequestLabels,
@@ -114,7 +115,7 @@ impl Drop for Line {
     }
 }
 
-/// The method's name from a closed set: it is a label.
+/// The method's name, from a fixed set, because it is a label.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,4 +1,4 @@
-//! In whose name a provider is asked, and what may hold a call back at the last moment.
+//! For whom an identity provider is called, and what may stop a call at the last moment.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::turns::{Lane, Share};
 
-/// In whose name a provider is asked: calls of one network share what it may have, and so do those of one account.
+/// For whom an identity provider is called. Calls from one network share a limit, and so do calls for one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asker {
     network: String,
@@ -14,17 +14,17 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// A browser that nobody is known to have used.
+    /// A browser in which no account is known to have signed in.
     pub fn stranger(network: impl Into<String>) -> Self {
         Self { network: network.into(), account: None }
     }
 
-    /// A browser in which this account was used before.
+    /// A browser in which this account has signed in before.
     pub fn known(network: impl Into<String>, account: impl Into<String>) -> Self {
         Self { network: network.into(), account: Some(account.into()) }
     }
 
-    /// The name to count it by: that of a network, or of an account.
+    /// The name under which calls are counted: that of a network or of an account.
     pub fn name(&self) -> String {
         match &self.account {
             Some(account) => format!("account:{account}"),
@@ -32,7 +32,7 @@ impl Asker {
         }
     }
 
-    /// Whose turns its calls take.
+    /// The share from which its calls take their turns.
     pub(super) fn share(&self) -> Share {
         match &self.account {
             Some(account) => Share { lane: Lane::Known, name: account.clone() },
@@ -40,7 +40,7 @@ impl Asker {
         }
     }
 
-    /// Whose failures count together with its own: those of its network, known browsers apart.
+    /// The group whose failures count together: a network, with its known browsers apart.
     pub(super) fn side(&self) -> (String, bool) {
         (self.network.clone(), self.account.is_some())
     }
@@ -48,17 +48,17 @@ impl Asker {
 
 /// Decides, when a call's turn has come, whether the call is made.
 pub trait Gate: Send + Sync {
-    /// Whether it is made.
+    /// Lets the call pass, or says how long to wait.
     ///
     /// # Errors
     /// How long to wait before trying again.
     fn pass(&self) -> Result<(), Duration>;
 
-    /// The provider has answered, and took what it was given.
+    /// Notes that the identity provider has answered and accepted what it was sent.
     fn accepted(&self);
 }
 
-/// One call: in whose name, until when, and what may hold it back.
+/// One call: for whom, until when, and what may stop it.
 #[derive(Clone, Copy)]
 pub(super) struct Errand<'a> {
     pub asker: &'a Asker,

@@ -1,8 +1,8 @@
-//! The authorization request to the provider (`OpenID` Connect Core, section 3.1.2.1; RFC 7636).
+//! The authorization request to the identity provider (`OpenID` Connect Core, section 3.1.2.1; RFC 7636).
 //!
-//! Built by `openidconnect`; what of an app's wishes goes into it, the connection's capability table says. `consent`,
-//! `create` and `none` never go upstream: consent is between the app and the broker, and a silent attempt would
-//! prove nothing that a page could explain.
+//! `openidconnect` builds it. The connection's capability table decides which of an app's wishes go into it.
+//! `consent`, `create` and `none` never go upstream: consent is between the app and the broker, and a silent attempt
+//! would prove nothing that a page could explain.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::discovery::Metadata;
 use crate::model::{Connection, Prompt};
 use crate::protocol::base64url;
 
-/// What of a flow goes into the request.
+/// The parts of the request that come from a flow.
 #[derive(Debug, Clone, Copy)]
 pub struct AuthorizationInput<'a> {
     /// The broker's callback for this connection.
@@ -26,38 +26,38 @@ pub struct AuthorizationInput<'a> {
     pub nonce: &'a str,
     /// The random part of the PKCE verifier, which is its base64url text.
     pub verifier: &'a [u8; 32],
-    /// Who is expected.
+    /// The user who is expected.
     pub login_hint: Option<&'a str>,
-    /// What the app wants the person to be asked.
+    /// The questions that the app wants the user to be asked.
     pub prompts: &'a [Prompt],
     /// How old the sign-in may be, in seconds.
     pub max_age: Option<u32>,
-    /// The authentication contexts that the app wants, in its own words.
+    /// The authentication contexts that the app prefers, in the apps' words.
     pub acr_values: &'a [String],
 }
 
-/// A request as it is sent.
+/// A request, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorizationUrl {
-    /// Where the browser goes.
+    /// Where the browser is sent.
     pub url: Url,
-    /// Whether `prompt=login` is in it.
+    /// Whether it contains `prompt=login`.
     pub forced: bool,
 }
 
-/// Why no request can be made.
+/// Why the request cannot be built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorizeError {
-    /// The callback is no URL.
+    /// The callback is not a URL.
     #[error("the redirect URI is malformed")]
     RedirectUri,
-    /// The issuer is no URL.
+    /// The issuer is not a URL.
     #[error("the issuer is malformed")]
     Issuer,
 }
 
 impl AuthorizeError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub const fn code(self) -> &'static str {
         match self {
             Self::RedirectUri => "authorize_redirect_uri",
@@ -104,7 +104,7 @@ pub(super) fn authorization_url(
     }
     let mut asked: Vec<&String> = Vec::new();
     for value in input.acr_values.iter().filter_map(|value| settings.acr_values.get(value)) {
-        // Several of the apps' words may be one of the provider's.
+        // Several of the apps' words may map to the same word of the identity provider.
         if asked.contains(&value) {
             continue;
         }
@@ -119,7 +119,8 @@ pub(super) fn verifier_text(verifier: &[u8; 32]) -> String {
     base64url::encode(verifier)
 }
 
-/// What goes upstream as `prompt`. Where `max_age` is not understood, a demanded age becomes `login`.
+/// The `prompt` that goes upstream. If the identity provider does not understand `max_age`, a demanded age becomes
+/// `login`.
 fn prompts(
     connection: &Connection,
     metadata: &Metadata,

@@ -1,5 +1,5 @@
-//! How the broker proves itself at a provider's token endpoint (RFC 6749, section 2.3; RFC 7523, section 2.2;
-//! `OpenID` Connect Core, section 9). Exactly one method in any request.
+//! How the broker authenticates at an identity provider's token endpoint (RFC 6749, section 2.3; RFC 7523, section
+//! 2.2; `OpenID` Connect Core, section 9). Each request uses exactly one method.
 
 use std::time::Duration;
 
@@ -14,35 +14,35 @@ use crate::protocol::base64url;
 /// How long a client assertion is valid.
 const ASSERTION_LIFETIME: Duration = Duration::from_mins(1);
 
-/// What the broker proves itself with.
+/// The broker's means of authentication.
 #[derive(Debug)]
 pub enum Credential {
     /// Nothing: a public client.
     None,
-    /// A client secret, and the one that replaces it while both are valid.
+    /// A client secret, and the one that will replace it while both are valid.
     Secrets {
-        /// The one that is used first.
+        /// The secret that is used first.
         current: Secret,
-        /// The one that is tried when the first is refused.
+        /// The secret that is tried if the first is refused.
         next: Option<Secret>,
     },
     /// A private key.
     Key {
         /// The key.
         key: Box<SigningKey>,
-        /// Its certificate, for providers that find it by thumbprint.
+        /// Its certificate, for identity providers that find the key by its thumbprint.
         certificate: Option<Certificate>,
     },
 }
 
-/// Why a credential does not serve.
+/// Why a credential cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
     /// The connection's method needs another kind of credential.
     #[error("the connection has no credential for its authentication method")]
     Missing,
-    /// The provider offers no method that fits the credential.
-    #[error("the provider offers no authentication method that fits the credential")]
+    /// The identity provider offers no method that fits the credential.
+    #[error("the identity provider offers no authentication method that fits the credential")]
     NoMethod,
     /// The key could not sign.
     #[error("the client assertion could not be signed")]
@@ -50,7 +50,7 @@ pub enum CredentialError {
 }
 
 impl CredentialError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Missing => "credential_missing",
@@ -67,14 +67,14 @@ pub(super) enum Proof {
     Public,
     /// HTTP Basic.
     Basic(Secret),
-    /// In the form.
+    /// In the body of the form.
     Post(Secret),
     /// A signed assertion.
     Assertion(Secret),
 }
 
 impl Credential {
-    /// The proofs to try, in order: two while a secret is being replaced, else one.
+    /// The proofs to try, in this order: two while a secret is being replaced, otherwise one.
     pub(super) fn proofs(
         &self,
         connection: &Connection,
@@ -102,7 +102,7 @@ impl Credential {
         }
     }
 
-    /// The first method that the metadata offers and this credential fits; `None` is a public client.
+    /// The first method that the metadata offers and that fits this credential; `None` for a public client.
     fn offered(&self, metadata: &Metadata) -> Result<Option<UpstreamAuth>, CredentialError> {
         let fits = |method: &UpstreamAuth| match self {
             Self::None => false,
@@ -121,8 +121,8 @@ fn secrets(current: &Secret, next: Option<&Secret>) -> impl Iterator<Item = Secr
     std::iter::once(current.clone()).chain(next.cloned())
 }
 
-/// A client assertion. Its `aud` is one text: the issuer, or the token endpoint where the connection says so. What
-/// the provider's metadata states about itself is never an audience that another provider would take.
+/// A client assertion. Its `aud` is a single text: the issuer, or the token endpoint if the connection says so. It
+/// never comes from the identity provider's metadata, so that another identity provider cannot accept the assertion.
 fn assertion(
     key: &SigningKey,
     certificate: Option<&Certificate>,

@@ -1,7 +1,9 @@
-//! Provider metadata (`OpenID` Connect Discovery 1.0, sections 3 and 4; RFC 8414; RFC 9207, section 3).
+//! The metadata of an identity provider (`OpenID` Connect Discovery 1.0, sections 3 and 4; RFC 8414; RFC 9207, section
+//! 3).
 //!
-//! The document is read strictly by ourselves: `openidconnect`'s `ProviderMetadata` takes repeated members, leaves
-//! out values that it does not know, and refuses documents for members that nothing here needs. No fetching here.
+//! This module reads the document strictly itself: `openidconnect`'s `ProviderMetadata` accepts repeated members,
+//! drops values that it does not know, and refuses documents for members that the broker does not need. It fetches
+//! nothing.
 
 use serde_json::{Map, Value};
 use url::Url;
@@ -13,32 +15,33 @@ const WELL_KNOWN: &str = "/.well-known/openid-configuration";
 const MAX_BYTES: usize = 1 << 20;
 /// The longest endpoint, in bytes.
 const MAX_URL: usize = 2_048;
-/// Of a list, how many values are kept, and how long each may be. Nothing that is asked for here is beyond it.
+/// How many values of a list are kept, and how long each may be, in bytes. Every value that the broker looks for is
+/// within these limits.
 const MAX_VALUES: usize = 100;
 const MAX_VALUE: usize = 128;
 
 /// Why metadata was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
-    /// No URL to ask can be made of the issuer or the discovery URL: it is no `https` URL.
+    /// The issuer or the discovery URL is not an `https` URL.
     #[error("the issuer or discovery URL is not an https URL")]
     Address,
-    /// No strict JSON object.
+    /// Not a strict JSON object.
     #[error("the document is refused: {0}")]
     Json(#[from] JsonError),
     /// A member is missing or of the wrong type.
     #[error(transparent)]
     Member(#[from] ClaimError),
-    /// `issuer` is another than the configured one, byte for byte.
+    /// `issuer` differs from the configured one, byte for byte.
     #[error("the document names another issuer")]
     IssuerMismatch,
-    /// An endpoint is no plain `https` URL.
+    /// An endpoint is not a plain `https` URL.
     #[error("{0} is not an https URL")]
     Endpoint(&'static str),
 }
 
 impl MetadataError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Address => "metadata_address",
@@ -50,7 +53,7 @@ impl MetadataError {
     }
 }
 
-/// What a provider says about itself, as far as it matters here.
+/// The statements of an identity provider about itself, as far as the broker uses them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
     /// `issuer`, equal to the configured one.
@@ -61,13 +64,13 @@ pub struct Metadata {
     pub token_endpoint: Url,
     /// Where the keys are.
     pub jwks_uri: Url,
-    /// Where claims are asked.
+    /// Where claims are requested.
     pub userinfo_endpoint: Option<Url>,
-    /// Where a sign-out goes on.
+    /// Where a sign-out continues.
     pub end_session_endpoint: Option<Url>,
-    /// The provider promises `iss` in its authorization responses (RFC 9207).
+    /// Whether the identity provider promises `iss` in its authorization responses (RFC 9207).
     pub response_iss: bool,
-    /// `token_endpoint_auth_methods_supported`; absent means `client_secret_basic`.
+    /// `token_endpoint_auth_methods_supported`. If absent, it is `client_secret_basic`.
     pub auth_methods: Vec<String>,
     /// `prompt_values_supported`, when stated.
     pub prompts: Option<Vec<String>>,
@@ -86,7 +89,7 @@ impl Metadata {
     pub fn parse(bytes: &[u8], issuer: &str) -> Result<Self, MetadataError> {
         let object = json::parse_object(bytes, MAX_BYTES)?;
         let claims = Claims::of(&object);
-        // Order matters: nothing of a document is looked at before it is the right one.
+        // Order matters: `issuer` is checked before any other member is read.
         if claims.required_string("issuer")? != issuer {
             return Err(MetadataError::IssuerMismatch);
         }
@@ -111,7 +114,7 @@ impl Metadata {
         })
     }
 
-    /// About how many bytes this takes in memory.
+    /// About how many bytes of memory this takes.
     pub fn bytes(&self) -> usize {
         let needed = [&self.authorization_endpoint, &self.token_endpoint, &self.jwks_uri];
         let offered = [&self.userinfo_endpoint, &self.end_session_endpoint];
@@ -131,8 +134,8 @@ impl Metadata {
     }
 }
 
-/// Where the metadata of a connection is: its discovery URL, else below its issuer. In an issuer with a tenant
-/// template, `common` is the tenant whose document holds the template itself.
+/// The address of a connection's metadata: its discovery URL, or an address below its issuer. For an issuer with a
+/// tenant template, the tenant is `common`, whose document contains the template itself.
 pub fn discovery_url(connection: &Connection) -> Result<Url, MetadataError> {
     let text = connection.settings.discovery_url.clone().unwrap_or_else(|| {
         let issuer = connection.issuer.replace(TENANT, "common");
@@ -146,7 +149,7 @@ fn endpoint(claims: Claims<'_>, name: &'static str) -> Result<Option<Url>, Metad
     plain_https(text).map(Some).ok_or(MetadataError::Endpoint(name))
 }
 
-/// An `https` URL with a host, without user, password, fragment or a template's braces.
+/// An `https` URL with a host, and without user, password, fragment or the braces of a template.
 fn plain_https(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let plain = url.scheme() == "https"

@@ -1,7 +1,7 @@
-//! What can go wrong with an identity provider, in the three groups that a flow tells apart.
+//! The errors of an identity provider, in the three groups that a flow distinguishes.
 //!
-//! Every reason has a stable code for audit records and receipts. What the provider itself wrote is kept apart,
-//! capped, for the audit's detail alone; no page shows it.
+//! Every reason has a stable code for audit records and receipts. The text that the identity provider itself sent is
+//! kept separately and cut, for the detail of an audit record; no page shows it.
 
 use std::time::Duration;
 
@@ -19,19 +19,19 @@ use crate::protocol::jose::JwksError;
 /// Why a call for an identity provider did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
-    /// What the provider sent, or how the connection is set up, is not acceptable.
+    /// The identity provider's response, or the set-up of the connection, is not acceptable.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The provider answered with an error of its own.
+    /// The identity provider answered with an error of its own.
     #[error(transparent)]
     Denied(#[from] Denial),
-    /// The provider cannot be reached, or not in time.
+    /// The identity provider could not be reached, or not in time.
     #[error(transparent)]
     Unavailable(#[from] Outage),
 }
 
 impl UpstreamError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.code(),
@@ -41,40 +41,40 @@ impl UpstreamError {
     }
 }
 
-/// What was not acceptable.
+/// The part that was not acceptable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The metadata.
-    #[error("the provider's metadata: {0}")]
+    #[error("the identity provider's metadata: {0}")]
     Metadata(#[from] MetadataError),
     /// The key set.
-    #[error("the provider's keys: {0}")]
+    #[error("the identity provider's keys: {0}")]
     Keys(#[from] JwksError),
-    /// The authorization response names no issuer although the provider promises it (RFC 9207).
-    #[error("the authorization response does not say who issued it")]
+    /// The authorization response does not name its issuer, although the identity provider promises to (RFC 9207).
+    #[error("the authorization response does not name its issuer")]
     ResponseIssuerMissing,
     /// The authorization response names another issuer (RFC 9207).
     #[error("the authorization response comes from another issuer")]
     ResponseIssuerMismatch,
-    /// The code cannot be one: it is empty, too long, or has characters that no code has.
+    /// The text cannot be a code: it is empty, too long, or has characters that no code has.
     #[error("the authorization response has a code of impossible form")]
     ResponseCode,
-    /// The authorization request cannot be made.
+    /// The authorization request cannot be built.
     #[error("the authorization request: {0}")]
     Authorize(#[from] AuthorizeError),
-    /// The broker's credential does not serve.
+    /// The broker's credential cannot be used.
     #[error("the credential: {0}")]
     Credential(#[from] CredentialError),
-    /// The token endpoint's answer.
-    #[error("the token answer: {0}")]
+    /// The response of the token endpoint.
+    #[error("the token response: {0}")]
     TokenAnswer(#[from] TokenAnswerError),
     /// The ID token.
     #[error("the ID token: {0}")]
     IdToken(#[from] IdTokenError),
-    /// The userinfo answer.
-    #[error("the userinfo answer: {0}")]
+    /// The response of the UserInfo endpoint.
+    #[error("the userinfo response: {0}")]
     UserInfo(#[from] UserInfoError),
-    /// The claims as they are mapped.
+    /// The claims, as the connection maps them.
     #[error("the claims: {0}")]
     Identity(#[from] IdentityError),
     /// The logout token.
@@ -102,26 +102,26 @@ impl Refusal {
     }
 }
 
-/// Why a provider counts as away.
+/// Why an identity provider counts as unavailable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Outage {
     /// The call failed.
     #[error(transparent)]
     Call(#[from] EgressError),
-    /// The endpoint answered with a status that is no answer.
+    /// The endpoint answered with a status that carries no usable response.
     #[error("the endpoint answered with status {0}")]
     Status(u16),
-    /// It failed so often that it is left alone for a while.
-    #[error("calls to the provider failed repeatedly, so the broker makes none for a moment")]
+    /// It failed so often that it is not called for a while.
+    #[error("the identity provider failed repeatedly and is not called for a moment")]
     BreakerOpen,
-    /// Too many calls for this connection are under way.
-    #[error("too many calls to the provider are under way")]
+    /// Too many calls of this connection are under way.
+    #[error("too many calls to the identity provider are under way")]
     Busy,
-    /// The broker held the call back, because the provider refused too many codes from this network.
-    #[error("the provider refused too many codes from this network; the broker sends the next one in {} s", .0.as_secs())]
+    /// The broker delays the call, because the identity provider refused too many codes from this network.
+    #[error("the identity provider refused too many codes from this network; the broker sends the next one in {} s", .0.as_secs())]
     Withheld(Duration),
-    /// The last good key set is too old to be believed.
-    #[error("the provider's keys are too old, and new ones could not be fetched")]
+    /// The last good key set is too old to be trusted.
+    #[error("the identity provider's keys could not be fetched for too long")]
     KeysTooOld,
 }
 
@@ -142,18 +142,18 @@ impl Outage {
 const MAX_ERROR: usize = 64;
 const MAX_DESCRIPTION: usize = 500;
 
-/// An error that the provider itself answered (RFC 6749, sections 4.1.2.1 and 5.2; `OpenID` Connect Core, section
+/// An error that the identity provider itself sent (RFC 6749, sections 4.1.2.1 and 5.2; `OpenID` Connect Core, section
 /// 3.1.2.6).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the provider answered {error}")]
+#[error("the identity provider answered {error}")]
 pub struct Denial {
     error: String,
     description: Option<String>,
 }
 
 impl Denial {
-    /// From the members of an error answer. `error` is kept only as far as it has the form of an error code, the
-    /// description without control characters, both capped.
+    /// Builds it from the members of an error response. `error` is kept only if it has the form of an error code, and
+    /// the description without control characters. Both are cut to a maximal length.
     pub fn new(error: &str, description: Option<&str>) -> Self {
         let shaped = (1..=MAX_ERROR).contains(&error.len())
             && error.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
@@ -164,17 +164,18 @@ impl Denial {
         Self { error, description: description.map(cleaned) }
     }
 
-    /// The error code, which is foreign text of a safe form.
+    /// The error code. It comes from outside, but in a safe form.
     pub fn error(&self) -> &str {
         &self.error
     }
 
-    /// What the provider wrote for its developers: foreign text, for the audit's detail only.
+    /// The text that the identity provider wrote for developers. It comes from outside, and is for the detail of an
+    /// audit record only.
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()
     }
 
-    /// The stable name of the reason: the known codes by name, all others as one.
+    /// The stable name of the reason: each known code has one, all others share one.
     pub fn code(&self) -> &'static str {
         match self.error.as_str() {
             "access_denied" => "idp_access_denied",

@@ -1,8 +1,8 @@
 //! Redeeming a code (RFC 6749, section 4.1.3; RFC 7636, section 4.5; `OpenID` Connect Core, section 3.1.3).
 //!
-//! `oauth2` makes the request and reads the answer's members; before it sees the answer, this module has held it
-//! against the stricter rules of [`token_answer`](super::token_answer). The ID token stays text: `openidconnect`'s own
-//! type would read its claims before anything was verified.
+//! `oauth2` makes the request and reads the members of the response. Before it does, this module checks the response
+//! against stricter rules: JSON by its media type, no repeated members, no redirect, a limited size. The ID token
+//! stays text: `openidconnect`'s own type would read its claims before anything was verified.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -37,14 +37,14 @@ pub(super) struct Tokens {
     pub access_token: Secret,
 }
 
-/// One redemption, as it goes to the token endpoint.
+/// One redemption, as it is sent to the token endpoint.
 pub(super) struct CodeRequest<'a> {
     pub code: &'a str,
     pub redirect_uri: &'a str,
     pub verifier: &'a [u8; 32],
 }
 
-/// The member of the answer that OpenID Connect adds.
+/// The member of the response that OpenID Connect adds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct IdTokenMember {
     id_token: Option<String>,
@@ -63,7 +63,8 @@ type OauthClient = Client<
 >;
 type AnswerError = RequestTokenError<CallError, ErrorAnswer>;
 
-/// Redeems a code. While a secret is being replaced and the first is refused (`invalid_client`), the other is tried.
+/// Redeems a code. While a secret is being replaced, the other one is tried if the first is refused
+/// (`invalid_client`).
 pub(super) async fn redeem(
     provider: &Provider,
     connection: &Connection,
@@ -159,7 +160,7 @@ fn translate(error: AnswerError) -> UpstreamError {
     }
 }
 
-/// Why a call did not give an answer that `oauth2` may read.
+/// Why a call returned no response that `oauth2` may read.
 #[derive(Debug, thiserror::Error)]
 enum CallError {
     #[error(transparent)]
@@ -168,7 +169,7 @@ enum CallError {
     Answer(#[from] TokenAnswerError),
 }
 
-/// The HTTP client that `oauth2` calls through.
+/// The HTTP client that `oauth2` uses.
 struct Caller<'a> {
     provider: &'a Provider,
     errand: Errand<'a>,

@@ -1,7 +1,7 @@
 //! Every check of an ID token (`OpenID` Connect Core, section 3.1.3.7; RFC 8725).
 //!
-//! Pure functions over what is given: no clock, no network. Nothing of a token is believed before its signature
-//! holds under the algorithm that is pinned for the connection, by a key of this connection's own set.
+//! Pure functions over their arguments: no clock, no network. No claim of a token is trusted before its signature is
+//! verified, by a key of this connection's own set, under the only algorithm that the connection allows.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use crate::model::{Connection, Freshness, IssuerMatch, SigningAlg, TENANT, Times
 use crate::protocol::jose::{CompactJws, JoseError, Jwk, JwkSet};
 use crate::protocol::json::{ClaimError, Claims, JsonError};
 
-/// The longest token that is read, in bytes.
+/// The longest token that is accepted, in bytes.
 pub const MAX_TOKEN: usize = 64 * 1024;
-/// How far clocks may be apart, both ways.
+/// How far the clocks may differ, in either direction.
 pub(super) const SKEW: Duration = Duration::from_mins(1);
 /// How old a token may be.
 pub(super) const MAX_AGE: Duration = Duration::from_mins(10);
-/// How far ahead a token may expire.
+/// How far in the future a token may expire.
 const MAX_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24 + 3 * 24);
 const MAX_SUBJECT: usize = 255;
-/// The longest session id that is kept, in characters; no logout token names a longer one.
+/// The longest session id that is kept, in characters. A logout token must not name a longer one.
 const MAX_SESSION: usize = 255;
-/// Of the words for how somebody signed in, how many are kept, and how long each may be, in bytes.
+/// How many authentication methods are kept, and how long each may be, in bytes.
 const MAX_METHODS: usize = 20;
 const MAX_METHOD: usize = 64;
 
@@ -40,16 +40,16 @@ pub enum IdTokenError {
     /// Its signature.
     #[error("{0}")]
     Signature(#[from] JwsError),
-    /// Its claims are no strict JSON object.
+    /// Its claims are not a strict JSON object.
     #[error("the claims are refused: {0}")]
     Json(#[from] JsonError),
     /// A claim is missing or of the wrong type.
     #[error("{0}")]
     Claim(#[from] ClaimError),
-    /// `iss` is another issuer.
+    /// `iss` names another issuer.
     #[error("the issuer is not the expected one")]
     Issuer,
-    /// `iss` does not name the tenant that `tid` names.
+    /// `iss` and `tid` name different tenants.
     #[error("the issuer and the tenant claim name different tenants")]
     TenantMismatch,
     /// The tenant is not among those that the connection lists.
@@ -62,18 +62,18 @@ pub enum IdTokenError {
     #[error("the subject is empty or too long")]
     Subject,
     /// The token is not for the broker.
-    #[error("the token is for another audience")]
+    #[error("the token is not for this client")]
     Audience,
     /// The token is also for an audience that the connection does not trust.
     #[error("the token is also for an audience that is not trusted")]
     UntrustedAudience,
-    /// `azp` is another client.
+    /// `azp` names another client.
     #[error("the token was issued to another client")]
     AuthorizedParty,
     /// The token has expired.
     #[error("the token has expired")]
     Expired,
-    /// The token expires unreasonably late.
+    /// The token expires too far in the future.
     #[error("the token expires too late")]
     ExpiresTooLate,
     /// `iat` is in the future.
@@ -85,7 +85,7 @@ pub enum IdTokenError {
     /// `nbf` is in the future.
     #[error("the token is not valid yet")]
     NotYetValid,
-    /// `nonce` is another one.
+    /// `nonce` has another value.
     #[error("the nonce is not the expected one")]
     Nonce,
     /// `at_hash` does not belong to the access token.
@@ -97,17 +97,17 @@ pub enum IdTokenError {
     /// `auth_time` is in the future.
     #[error("the sign-in is in the future")]
     SignInInFuture,
-    /// The sign-in is older than demanded.
-    #[error("the sign-in is older than allowed")]
+    /// The sign-in is older than the app allows.
+    #[error("the sign-in is older than demanded")]
     SignInTooOld,
-    /// A fresh sign-in was demanded, and nothing says when it was.
-    #[error("the provider does not say when the user signed in")]
+    /// A fresh sign-in was demanded, but the token does not say when it took place.
+    #[error("the identity provider does not say when the user signed in")]
     SignInTimeUnknown,
-    /// `acr` is missing although it was demanded.
-    #[error("the provider does not name the authentication context of the sign-in")]
+    /// `acr` was demanded, but is missing.
+    #[error("the identity provider does not say how strongly the user signed in")]
     ContextMissing,
-    /// `acr` is none of those that were demanded.
-    #[error("the sign-in does not have the demanded authentication context")]
+    /// `acr` is not one of those that were demanded.
+    #[error("the sign-in was not of the demanded strength")]
     ContextMismatch,
     /// A claim that the connection requires has another value, or none.
     #[error("{0} has none of the values that the connection requires")]
@@ -115,7 +115,7 @@ pub enum IdTokenError {
 }
 
 impl IdTokenError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Form(error) => error.code(),
@@ -148,7 +148,7 @@ impl IdTokenError {
         }
     }
 
-    /// Whether a newer key set could change the verdict.
+    /// Whether a newer key set could change the result.
     pub(super) fn may_be_a_new_key(&self, jws: &CompactJws) -> bool {
         let nameless = jws.header().kid.is_none();
         match self {
@@ -159,7 +159,7 @@ impl IdTokenError {
     }
 }
 
-/// Codes for claims that are missing or malformed: claim, missing, malformed.
+/// The codes for a missing and a malformed claim: claim, code if missing, code if malformed.
 const CLAIM_CODES: &[(&str, &str, &str)] = &[
     ("iss", "id_token_iss_missing", "id_token_iss_malformed"),
     ("sub", "id_token_sub_missing", "id_token_sub_malformed"),
@@ -189,10 +189,10 @@ pub(super) fn claim_code(error: &ClaimError) -> &'static str {
     }
 }
 
-/// What a token is held against.
+/// The values that a token is checked against.
 #[derive(Debug, Clone)]
 pub struct Expectation<'a> {
-    /// The time now.
+    /// The present time.
     pub now: Timestamp,
     /// The nonce that was sent.
     pub nonce: &'a str,
@@ -200,24 +200,24 @@ pub struct Expectation<'a> {
     pub code: Option<&'a str>,
     /// The access token that came with it.
     pub access_token: Option<&'a str>,
-    /// A fresh sign-in is demanded.
+    /// Set if a fresh sign-in is demanded.
     pub fresh: Option<FreshSignIn>,
-    /// `acr` must be one of these, in the provider's words; `None` demands nothing.
+    /// `acr` must be one of these, in the identity provider's words. `None` demands nothing.
     pub acr: Option<&'a [&'a str]>,
 }
 
 /// A demand for a fresh sign-in, from `max_age` or `prompt=login`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreshSignIn {
-    /// The oldest sign-in that is good enough.
+    /// The oldest sign-in that is recent enough.
     pub not_before: Timestamp,
     /// Whether `prompt=login` was sent.
     pub forced: bool,
-    /// When the person was sent to the provider.
+    /// When the user was sent to the identity provider.
     pub sent_at: Timestamp,
 }
 
-/// The claims of a token that passed.
+/// The claims of a token that passed every check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IdTokenClaims {
     /// `iss`.
@@ -226,28 +226,28 @@ pub struct IdTokenClaims {
     pub subject: String,
     /// `iat`.
     pub issued_at: Timestamp,
-    /// When the person signed in there, as far as the provider says or the connection lets it be concluded.
+    /// When the user signed in there, if the identity provider says so or the connection allows to infer it.
     pub auth_time: Option<Timestamp>,
     /// `acr`.
     pub acr: Option<String>,
-    /// `amr`, as far as it is kept.
+    /// `amr`, within the limits.
     pub amr: Vec<String>,
-    /// Whether `amr` or `sid` had more than is kept.
+    /// Whether `amr` or `sid` exceeded the limits.
     pub shortened: bool,
-    /// `sid`, if it is of a length that is kept.
+    /// `sid`, if it is within the limit.
     pub sid: Option<String>,
-    /// All of them.
+    /// All claims.
     pub all: Map<String, Value>,
 }
 
-/// Checks a token against the keys of its connection and what is expected.
+/// Checks a token against the keys of its connection and the expected values.
 pub fn verify(
     jws: &CompactJws,
     keys: &JwkSet,
     connection: &Connection,
     expected: &Expectation<'_>,
 ) -> Result<IdTokenClaims, IdTokenError> {
-    // Order matters: type, algorithm and signature come before any claim is read.
+    // Order matters: type, algorithm and signature are checked before any claim is read.
     check_type(jws, &["JWT"])?;
     let key = check_signature(jws, keys, connection)?;
     let all = jws.claims()?;
@@ -281,7 +281,7 @@ pub fn verify(
     })
 }
 
-/// The type in the header is absent or one of `allowed`, in any case.
+/// Checks that the type in the header is absent or one of `allowed`, in any case.
 pub(super) fn check_type(jws: &CompactJws, allowed: &[&str]) -> Result<(), IdTokenError> {
     match &jws.header().typ {
         Some(typ) if !allowed.iter().any(|known| known.eq_ignore_ascii_case(typ)) => Err(IdTokenError::Type),
@@ -289,7 +289,7 @@ pub(super) fn check_type(jws: &CompactJws, allowed: &[&str]) -> Result<(), IdTok
     }
 }
 
-/// The signature holds under the pinned algorithm; the key is returned.
+/// Checks the signature under the algorithm that the connection allows. Returns the key.
 pub(super) fn check_signature<'a>(
     jws: &CompactJws,
     keys: &'a JwkSet,
@@ -304,7 +304,7 @@ pub(super) fn check_signature<'a>(
     Ok(key)
 }
 
-/// Issuer, tenant, the key's issuer, subject, audience and authorized party.
+/// Checks issuer, tenant, the key's issuer, subject, audience and authorized party.
 fn check_parties(claims: Claims<'_>, key: &Jwk, connection: &Connection) -> Result<(), IdTokenError> {
     check_issuer(claims, key, connection)?;
     let subject = claims.required_string("sub")?;
@@ -314,8 +314,8 @@ fn check_parties(claims: Claims<'_>, key: &Jwk, connection: &Connection) -> Resu
     check_audience(claims, connection)
 }
 
-/// `iss` is the configured issuer byte for byte, or the template filled with an allowed tenant that `tid` names too;
-/// a key that states an issuer states this one.
+/// Checks that `iss` is the configured issuer byte for byte, or the template filled with an allowed tenant that `tid`
+/// names too. If the key states an issuer, it must be the same.
 pub(super) fn check_issuer(
     claims: Claims<'_>,
     key: &Jwk,
@@ -363,7 +363,7 @@ pub(super) fn check_audience(claims: Claims<'_>, connection: &Connection) -> Res
     }
 }
 
-/// `exp`, `iat` and `nbf`; gives `iat`.
+/// Checks `exp`, `iat` and `nbf`. Returns `iat`.
 pub(super) fn check_times(claims: Claims<'_>, now: Timestamp) -> Result<Timestamp, IdTokenError> {
     let expires_at = claims.required_numeric_date("exp")?;
     let issued_at = claims.required_numeric_date("iat")?;
@@ -386,7 +386,7 @@ pub(super) fn check_times(claims: Claims<'_>, now: Timestamp) -> Result<Timestam
     Ok(issued_at)
 }
 
-/// `at_hash` and `c_hash`, when present (`OpenID` Connect Core, sections 3.1.3.6 and 3.3.2.11).
+/// Checks `at_hash` and `c_hash`, if present (`OpenID` Connect Core, sections 3.1.3.6 and 3.3.2.11).
 fn check_half_hash(
     claims: Claims<'_>,
     name: &str,
@@ -423,8 +423,9 @@ fn check_context(claims: Claims<'_>, expected: &Expectation<'_>) -> Result<Optio
     Ok(stated.map(str::to_owned))
 }
 
-/// When the person signed in. A demanded fresh sign-in is proven by `auth_time`; without it by `iat`, where the
-/// vendor honours `prompt=login` and it was sent; without that only by a waiver that lets the round trip count.
+/// When the user signed in. If a fresh sign-in is demanded, `auth_time` proves it. Without `auth_time`, `iat` proves
+/// it if the vendor honours `prompt=login` and that was sent. Otherwise only a waiver allows the time of the upstream
+/// request to count.
 fn check_freshness(
     claims: Claims<'_>,
     connection: &Connection,

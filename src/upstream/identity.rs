@@ -1,8 +1,8 @@
-//! From claims to what a flow works with: who the person is at the provider, by the connection's mapping.
+//! Turns claims into what a flow works with: who the user is at the identity provider, by the connection's mapping.
 //!
-//! A claim is taken from the ID token, and from userinfo where the ID token has none. An email and the word that it
-//! is proven come from one document, or the email is unproven. Whether the address lies inside a domain of the
-//! organization, flows decide.
+//! A claim is taken from the ID token, or from UserInfo if the ID token does not have it. An email and the claim that
+//! it is proven must come from the same document; otherwise the email is unproven. Flows decide whether the address
+//! belongs to a domain of the organization.
 
 use serde_json::{Map, Value};
 
@@ -16,45 +16,45 @@ const MAX_TEXT: usize = 200;
 const MAX_GROUPS: usize = 1_000;
 /// The longest name of a group, in characters.
 const MAX_GROUP: usize = 256;
-/// The longest of the apps' words for a context that is told to an app, in bytes.
+/// The longest context that an app is told, in the apps' words, in bytes.
 const MAX_CONTEXT: usize = 255;
 
-/// A person as a provider has vouched for them.
+/// A user for whom an identity provider has vouched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerifiedIdentity {
-    /// Through which connection.
+    /// The connection through which they signed in.
     pub connection: ConnectionId,
     /// The token's `iss`.
     pub issuer: String,
     /// The token's `sub`.
     pub subject: String,
-    /// The email that the provider asserts.
+    /// The email that the identity provider asserts.
     pub email: Option<AssertedEmail>,
-    /// Names and phone.
+    /// Names and phone number.
     pub contact: Contact,
-    /// Groups; empty where none are mapped.
+    /// Groups; empty if none are mapped.
     pub groups: Vec<String>,
     /// `amr`.
     pub amr: Vec<String>,
-    /// `acr` in the provider's words.
+    /// `acr`, in the identity provider's words.
     pub acr: Option<String>,
-    /// `acr` in the apps' words, where the mapping has one for it.
+    /// `acr`, in the apps' words, if the mapping has one for it.
     pub mapped_acr: Option<String>,
-    /// When the person signed in at the provider, where that is known.
+    /// When the user signed in at the identity provider, if that is known.
     pub auth_time: Option<Timestamp>,
     /// When the ID token was issued.
     pub issued_at: Timestamp,
-    /// The provider's session, for its logout messages.
+    /// The identity provider's session, for its logout messages.
     pub upstream_sid: Option<String>,
     /// The claims of the ID token, for expected identities.
     pub claims: Map<String, Value>,
     /// The ID token itself, for `id_token_hint` at a sign-out.
     pub id_token: IdToken,
-    /// Whether the provider has an end-session endpoint, which would take that hint.
+    /// Whether the identity provider has an end-session endpoint, which would take that hint.
     pub has_end_session: bool,
 }
 
-/// An ID token as text; compared in tests, never shown.
+/// An ID token as text. Tests compare it; it is never printed.
 #[derive(Debug, Clone)]
 pub struct IdToken(pub Secret);
 
@@ -64,14 +64,14 @@ impl PartialEq for IdToken {
     }
 }
 
-/// An email and whether the provider vouches for it.
+/// An email, and whether the identity provider vouches for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssertedEmail {
     /// The address.
     pub email: Email,
-    /// Whether it counts as proven, by the connection's trust and as far as the provider can say.
+    /// Whether it counts as proven, by the connection's trust, as far as the identity provider can tell.
     pub verified: bool,
-    /// Which document it is from.
+    /// The document that it comes from.
     pub source: ClaimSource,
 }
 
@@ -80,27 +80,27 @@ pub struct AssertedEmail {
 pub enum ClaimSource {
     /// The ID token.
     IdToken,
-    /// Userinfo.
+    /// The UserInfo response.
     UserInfo,
 }
 
 /// Why claims cannot be mapped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
-    /// A claim without which nobody signs in is missing.
+    /// A required claim is missing.
     #[error("the claim {0} is missing")]
     Missing(String),
     /// A mapped claim is of the wrong type.
     #[error("{1}")]
     Malformed(Mapped, ClaimError),
-    /// The provider says that the person has more groups than it lists, or it lists more than are read.
+    /// The identity provider says that the user has more groups than it lists, or it lists more than the broker reads.
     #[error(
-        "the provider left the groups out because there are too many, or sent more than 1,000; limit the groups that it sends to those assigned to the app"
+        "the identity provider left the groups out because there are too many, or sent more than 1,000; limit the groups that it sends to those assigned to the app"
     )]
     GroupsOverage,
 }
 
-/// What a claim is mapped to.
+/// The field that a claim is mapped to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mapped {
     /// The full name.
@@ -116,7 +116,7 @@ pub enum Mapped {
 }
 
 impl IdentityError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Missing(_) => "identity_claim_missing",
@@ -130,7 +130,8 @@ impl IdentityError {
     }
 }
 
-/// Whether userinfo has to be asked: always by setting, else when a claim is missing that it may have.
+/// Whether the UserInfo endpoint must be called: always if the connection says so, otherwise if a claim is missing
+/// that it may have.
 pub(super) fn needs_userinfo(connection: &Connection, claims: &Map<String, Value>, offered: bool) -> bool {
     let settings = &connection.settings;
     let mapping = &settings.claims;
@@ -142,7 +143,8 @@ pub(super) fn needs_userinfo(connection: &Connection, claims: &Map<String, Value
         || (offered && (missing(&mapping.email) || nameless || groupless))
 }
 
-/// Maps what was verified. Of several of the apps' words for what the provider says in `acr`, one of `wanted` is taken.
+/// Maps verified claims. If several of the apps' words map to the identity provider's `acr`, one of `wanted` is
+/// chosen.
 pub(super) fn map(
     connection: &Connection,
     id_token: IdTokenClaims,
@@ -188,7 +190,8 @@ pub(super) fn map(
     })
 }
 
-/// A claim that says something: `null` is as good as absent here, since providers write it for what they do not know.
+/// A claim that has a value. `null` counts as absent here, since identity providers write it for what they do not
+/// know.
 fn value<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     claims.get(name).filter(|value| !value.is_null())
 }
@@ -204,7 +207,7 @@ impl<'a> Documents<'a> {
         value(self.id_token, name).or_else(|| value(self.userinfo?, name))
     }
 
-    /// A text for people: without control characters, capped; empty is absent.
+    /// A text for display: without control characters, cut to a maximal length. An empty text counts as absent.
     fn text(self, mapped: Mapped, name: &str) -> Result<Option<String>, IdentityError> {
         let Some(found) = self.find(name) else { return Ok(None) };
         let text = found.as_str().ok_or_else(|| malformed(mapped, name))?;
@@ -212,8 +215,8 @@ impl<'a> Documents<'a> {
         Ok(Some(clean.trim().to_owned()).filter(|text| !text.is_empty()))
     }
 
-    /// The email. Where both documents name one, neither may contradict the other: two addresses, or one that either
-    /// document calls unproven, are unproven.
+    /// The email. If both documents name one, neither may contradict the other: two different addresses are unproven,
+    /// and so is an address that either document calls unproven.
     fn email(self, connection: &Connection, now: Timestamp) -> Option<AssertedEmail> {
         let from = |document, source| asserted(connection, document, source, now);
         let first = from(self.id_token, ClaimSource::IdToken);
@@ -266,7 +269,8 @@ fn malformed(mapped: Mapped, name: &str) -> IdentityError {
     IdentityError::Malformed(mapped, ClaimError::WrongType(name.to_owned()))
 }
 
-/// The email of one document with that document's own word about it. A text that is no address is none.
+/// The email of one document, with the same document's statement about it. A text that is not an address counts as
+/// absent.
 fn asserted(
     connection: &Connection,
     document: &Map<String, Value>,
@@ -276,7 +280,8 @@ fn asserted(
     let email: Email = value(document, &connection.settings.claims.email)?.as_str()?.parse().ok()?;
     let settings = &connection.settings;
     let verified = match settings.email_trust {
-        // A second wall: `apply` takes no such connection. Several tenants would speak for each other's addresses.
+        // A second safeguard: `apply` accepts no such connection. Several tenants would vouch for each other's
+        // addresses.
         EmailTrust::Authoritative if settings.is_of_one_tenant(&connection.issuer) => {
             vouched(connection, document, now) != Some(false)
         }
@@ -285,8 +290,8 @@ fn asserted(
     Some(AssertedEmail { email, verified, source })
 }
 
-/// What a document says about its email: boolean true, or the text "true" by waiver, is yes; absent is `None`;
-/// anything else is no.
+/// A document's statement about its email. `true` means yes, and so does the text "true" under a waiver. An absent
+/// claim is `None`, and everything else means no.
 fn vouched(connection: &Connection, document: &Map<String, Value>, now: Timestamp) -> Option<bool> {
     let settings = &connection.settings;
     match value(document, &settings.claims.email_verified)? {

@@ -1,25 +1,26 @@
-//! The providers that are kept in memory between requests: bounded by bytes, with a share for each organization.
+//! The identity providers that are kept in memory between requests, limited in bytes, with a share for each
+//! organization.
 //!
-//! A provider weighs what its documents take in memory. When an organization keeps more than its share, those of its
-//! connections that were used longest ago are forgotten; when all together keep too much, those of whatever organization.
-//! A forgotten provider starts again from its saved documents, or fetches them. It is written here because `moka` bounds
-//! a cache as a whole and knows no share for each owner.
+//! The weight of an identity provider is the memory that its documents take. If an organization exceeds its share, its
+//! least recently used connections are forgotten; if all together exceed the limit, those of any organization are. A
+//! forgotten identity provider starts again from its saved documents, or fetches them. This is written here because
+//! `moka` limits a cache as a whole and has no shares for owners.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{Connection, ConnectionId, OrganizationId};
 
-/// Bytes of all providers together.
+/// The most bytes that all identity providers may take.
 const ALL: usize = 64 << 20;
-/// Bytes of one organization's providers.
+/// The most bytes that the identity providers of one organization may take.
 const OF_AN_ORGANIZATION: usize = 4 << 20;
-/// The weight of a provider before anything is known of it: its places for documents, breaker and pool.
+/// The weight of an identity provider without documents: its slots, breaker and pool, in bytes.
 const EMPTY: usize = 4 << 10;
 
-/// A provider, as far as it matters whether it is kept.
+/// The part of an identity provider that this cache needs.
 pub(super) trait Keep {
-    /// Whether it was made for what the connection is now.
+    /// Whether it was made for the connection as it is now.
     fn is_for(&self, connection: &Connection) -> bool;
 }
 
@@ -27,7 +28,7 @@ struct Entry<P> {
     provider: Arc<P>,
     organization: OrganizationId,
     weight: usize,
-    /// When it was used last, in uses of all.
+    /// When it was last used, as a count of all uses.
     used: u64,
 }
 
@@ -38,7 +39,7 @@ struct State<P> {
     uses: u64,
 }
 
-/// The providers that are kept.
+/// The identity providers that are kept.
 pub(super) struct Kept<P> {
     state: Mutex<State<P>>,
     most: usize,
@@ -57,12 +58,12 @@ impl<P: Keep> Kept<P> {
         Self { state: Mutex::new(state), most, most_of_an_organization }
     }
 
-    /// Every change under the lock is whole, so a panic elsewhere leaves nothing to distrust.
+    /// Every change under the lock is complete, so a panic elsewhere leaves no inconsistent state.
     fn lock(&self) -> MutexGuard<'_, State<P>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The provider of a connection, made by `make` when none is kept that is for what the connection is now.
+    /// The identity provider of a connection. `make` creates it if none is kept for the connection as it is now.
     pub fn get(&self, connection: &Connection, make: impl FnOnce() -> Arc<P>) -> Arc<P> {
         let mut state = self.lock();
         state.uses = state.uses.wrapping_add(1);
@@ -83,7 +84,8 @@ impl<P: Keep> Kept<P> {
         provider
     }
 
-    /// Notes what the documents of a provider weigh now. One that is kept no more changes nothing.
+    /// Records the present weight of an identity provider's documents, in bytes. Nothing changes if it is no longer
+    /// kept.
     pub fn weigh(&self, connection: ConnectionId, provider: &P, documents: usize) {
         let mut state = self.lock();
         let Some(entry) = state.entries.get_mut(&connection) else { return };
@@ -98,12 +100,12 @@ impl<P: Keep> Kept<P> {
         self.bound(&mut state, organization);
     }
 
-    /// Takes out the provider of a connection.
+    /// Removes the identity provider of a connection.
     pub fn remove(&self, connection: ConnectionId) -> Option<Arc<P>> {
         self.lock().remove(connection)
     }
 
-    /// How many bytes all providers take.
+    /// How many bytes all identity providers take.
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.lock().all
@@ -159,7 +161,7 @@ mod tests {
     use super::*;
     use crate::upstream::testing::connection;
 
-    /// A provider that knows for whom it was made.
+    /// An identity provider that knows the connection for which it was made.
     struct Fake(Connection);
 
     impl Keep for Fake {
@@ -180,7 +182,7 @@ mod tests {
         }
     }
 
-    /// Keeps a provider with documents of this weight.
+    /// Stores an identity provider with documents of this weight.
     fn keep(kept: &Kept<Fake>, connection: &Connection, documents: usize) {
         let provider = kept.get(connection, || provider_of(connection));
         kept.weigh(connection.id, &provider, documents);
@@ -207,7 +209,7 @@ mod tests {
         assert_eq!(numbers(&kept), [1, 2, 3, 4, 5, 200]);
         keep(&kept, &of(1, 6), EMPTY);
         assert_eq!(numbers(&kept), [1, 3, 4, 5, 6, 200], "the first was used since");
-        // One that grows beyond the whole share alone is not kept.
+        // One that alone exceeds the whole share is not kept.
         keep(&kept, &of(1, 3), 11 * EMPTY);
         assert_eq!(numbers(&kept), [200]);
     }

@@ -1,5 +1,5 @@
-//! Sign-outs between the broker and a provider: back-channel logout tokens (`OpenID` Connect Back-Channel Logout 1.0)
-//! and the provider's end-session endpoint (`OpenID` Connect RP-Initiated Logout 1.0).
+//! Sign-outs between the broker and an identity provider: back-channel logout tokens (`OpenID` Connect Back-Channel
+//! Logout 1.0) and the end-session endpoint (`OpenID` Connect RP-Initiated Logout 1.0).
 
 use serde_json::Value;
 use url::Url;
@@ -19,13 +19,13 @@ const MAX_ID: usize = 255;
 /// Why a logout token was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogoutTokenError {
-    /// What it has in common with an ID token: form, type, signature, issuer, audience, times.
+    /// A check that it shares with an ID token: form, type, signature, issuer, audience or times.
     #[error("{0}")]
     Token(#[from] IdTokenError),
     /// It has no logout event.
     #[error("the token has no logout event")]
     Event,
-    /// It has a nonce, as only ID tokens do.
+    /// It has a nonce, which only ID tokens may have.
     #[error("the token has a nonce")]
     Nonce,
     /// `jti` is empty or too long.
@@ -37,7 +37,7 @@ pub enum LogoutTokenError {
 }
 
 impl LogoutTokenError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Token(IdTokenError::Claim(error)) => claim_code(error),
@@ -56,31 +56,31 @@ impl From<ClaimError> for LogoutTokenError {
     }
 }
 
-/// Whom a valid logout token signs out.
+/// The sessions that a valid logout token ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogoutTarget {
     /// The token's `iss`.
     pub issuer: String,
-    /// The person at the provider.
+    /// The user's subject at the identity provider.
     pub subject: Option<String>,
-    /// The provider's session.
+    /// The identity provider's session.
     pub sid: Option<String>,
-    /// The token's id, to be spent once.
+    /// The token's id, which must be spent once.
     pub jti: String,
-    /// When the token was issued: it speaks of sessions that were there by then.
+    /// When the token was issued. It applies to sessions that existed at that time.
     pub issued_at: Timestamp,
-    /// Until when the token would be taken again, were its id not remembered.
+    /// Until when the token would be accepted again if its id were not remembered.
     pub replayable_until: Timestamp,
 }
 
-/// Checks a logout token (section 2.6). Replay is the caller's to refuse, by `jti`.
+/// Checks a logout token (section 2.6). The caller must refuse a replay, by `jti`.
 pub fn verify(
     jws: &CompactJws,
     keys: &JwkSet,
     connection: &Connection,
     now: Timestamp,
 ) -> Result<LogoutTarget, LogoutTokenError> {
-    // Order matters: type, algorithm and signature come before any claim is read.
+    // Order matters: type, algorithm and signature are checked before any claim is read.
     check_type(jws, &["logout+jwt", "application/logout+jwt", "JWT"])?;
     let key = check_signature(jws, keys, connection)?;
     let all = jws.claims().map_err(IdTokenError::from)?;
@@ -117,19 +117,19 @@ pub fn verify(
     })
 }
 
-/// What goes into an end-session request.
+/// The parts of an end-session request.
 #[derive(Debug, Clone, Copy)]
 pub struct EndSession<'a> {
     /// The ID token of the session that ends.
     pub id_token_hint: Option<&'a Secret>,
-    /// Where the provider sends the browser afterwards.
+    /// Where the identity provider sends the browser afterwards.
     pub post_logout_redirect_uri: &'a str,
-    /// Comes back with the browser.
+    /// A value that comes back with the browser.
     pub state: &'a str,
 }
 
-/// The end-session request; `None` when the provider has no such endpoint. Built by hand: the type of `openidconnect`
-/// takes as a hint only a token that it has read itself.
+/// The end-session request; `None` if the identity provider has no such endpoint. It is built by hand, because the
+/// type of `openidconnect` accepts as a hint only a token that it has read itself.
 pub(super) fn end_session_url(
     connection: &Connection,
     metadata: &Metadata,

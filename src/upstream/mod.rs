@@ -1,12 +1,14 @@
-//! The relying-party side: everything between the broker and somebody else's `OpenID` Provider.
+//! The relying-party side: everything between the broker and external `OpenID` Providers.
 //!
-//! [`Upstream`] is what flows call. Behind it, each file has one concern: [`egress`] connects out, [`discovery`] and
-//! [`provider`] know metadata and keys, [`authorize`] builds the request, [`credential`] and `exchange` redeem the
-//! code, [`token_answer`], [`id_token`] and [`userinfo`] check what came, [`identity`] maps it, [`logout`] handles sign-outs.
+//! Flows call [`Upstream`]. Behind it, each file has one concern: [`egress`] connects out, [`discovery`] and
+//! [`provider`] know metadata and keys, [`authorize`] builds the request, [`credential`] and [`exchange`] redeem the
+//! code, [`id_token`] and [`userinfo`] check the responses, [`identity`] maps the claims, [`logout`] handles
+//! sign-outs.
 //!
-//! Nothing here knows accounts, sessions or the database, and nothing looks for a vendor's name: habits of vendors are
-//! settings of a connection. One question is an exception, and strict: whether an issuer serves several tenants
-//! (`ConnectionSettings::is_of_one_tenant`) decides whether its word about emails can be an authority.
+//! This room knows neither accounts nor sessions nor the database, and no code here asks for a vendor's name: the
+//! behaviour of a vendor is a setting of the connection. There is one strict exception: whether an issuer serves
+//! several tenants (`ConnectionSettings::is_of_one_tenant`) decides whether its statements about emails can be
+//! authoritative.
 
 mod asker;
 pub mod authorize;
@@ -61,12 +63,12 @@ use crate::protocol::jose::{CompactJws, JwkSet};
 /// The longest code that is redeemed, in bytes.
 const MAX_CODE: usize = 4 * 1024;
 
-/// How the relying-party side behaves.
+/// The settings of the relying-party side.
 #[derive(Debug, Clone)]
 pub struct UpstreamSettings {
-    /// Outgoing calls.
+    /// The limits of outgoing calls.
     pub egress: EgressSettings,
-    /// How long the last good key set serves while fetches fail.
+    /// How long the last good key set is used while fetches fail.
     pub jwks_max_stale: Duration,
 }
 
@@ -84,11 +86,11 @@ pub struct Upstream {
     time_limit: Duration,
 }
 
-/// What came to the callback, and what was sent before.
+/// The authorization response, and what was sent before it.
 pub struct Redemption<'a> {
-    /// In whose name the provider is asked.
+    /// For whom the identity provider is called.
     pub asker: &'a Asker,
-    /// Decides whether the redemption goes to the provider when its turn has come.
+    /// Decides whether the redemption goes to the identity provider when its turn has come.
     pub gate: &'a dyn Gate,
     /// `code` of the authorization response.
     pub code: &'a str,
@@ -100,17 +102,18 @@ pub struct Redemption<'a> {
     pub verifier: &'a [u8; 32],
     /// The nonce that was sent.
     pub nonce: &'a str,
-    /// A fresh sign-in is demanded.
+    /// Set if a fresh sign-in is demanded.
     pub fresh: Option<FreshSignIn>,
-    /// One of these authentication contexts is demanded, in the app's words, which the connection translates; empty
-    /// demands nothing.
+    /// The authentication contexts of which one is demanded, in the apps' words, which the connection translates.
+    /// Empty demands none.
     pub essential_acr: &'a [String],
-    /// Of the apps' words for the context that was reached, the first of these is told.
+    /// The apps' words in order of preference: if several stand for the context that was reached, the app is told the
+    /// first of these.
     pub wanted_acr: &'a [String],
 }
 
 impl Upstream {
-    /// Builds it. Reads the certificate authorities; connects nowhere yet.
+    /// Builds it. It reads the certificate authorities, but does not connect yet.
     pub fn new(
         settings: &UpstreamSettings,
         clock: Arc<dyn Clock>,
@@ -136,8 +139,8 @@ impl Upstream {
         Ok(authorize::authorization_url(connection, &metadata, input).map_err(Refusal::from)?)
     }
 
-    /// Checks `iss` of an authorization response (RFC 9207): there when the provider promises it, and the right one
-    /// when there. [`Upstream::redeem`] does this itself; this is for error responses.
+    /// Checks `iss` of an authorization response (RFC 9207): it must be present if the identity provider promises it,
+    /// and correct if present. [`Upstream::redeem`] does this itself; this function is for error responses.
     pub async fn check_response_iss(
         &self,
         connection: &Connection,
@@ -147,7 +150,7 @@ impl Upstream {
         Ok(check_response_iss(connection, &metadata, iss)?)
     }
 
-    /// Redeems a code and checks everything that comes of it. Whatever fails, nobody is signed in.
+    /// Redeems a code and checks everything that results from it. If any check fails, no user is signed in.
     pub async fn redeem(
         &self,
         connection: &Connection,
@@ -159,7 +162,8 @@ impl Upstream {
         }
         let provider = self.provider(connection);
         let metadata = provider.metadata(connection).await?;
-        // Order matters: until the response is known to come from this provider, no endpoint sees its code.
+        // Order matters: no endpoint may see the code before the response is known to come from this identity
+        // provider.
         check_response_iss(connection, &metadata, redemption.response_iss)?;
         let deadline = Instant::now() + self.time_limit;
         let now = self.around.clock.now();
@@ -221,7 +225,7 @@ impl Upstream {
         Ok(verdict.map_err(Refusal::from)?)
     }
 
-    /// Checks a back-channel logout token. The caller spends its `jti`.
+    /// Checks a back-channel logout token. The caller must spend its `jti`.
     pub async fn logout_token(
         &self,
         connection: &Connection,
@@ -239,7 +243,7 @@ impl Upstream {
         Ok(with_keys(&provider, connection, check, may_be_new).await?.map_err(Refusal::from)?)
     }
 
-    /// Where a sign-out goes on; `None` when the provider has no end-session endpoint.
+    /// Where a sign-out continues; `None` if the identity provider has no end-session endpoint.
     pub async fn end_session_url(
         &self,
         connection: &Connection,
@@ -249,8 +253,8 @@ impl Upstream {
         Ok(logout::end_session_url(connection, &metadata, request))
     }
 
-    /// Asks the provider anew for metadata and keys, and says what stands in the way of sign-ins. Changes nothing
-    /// that sign-ins use.
+    /// Fetches metadata and keys from the identity provider again, and reports what would prevent sign-ins. It changes
+    /// nothing that sign-ins use.
     pub async fn probe(&self, connection: &Connection) -> Probe {
         let provider = Arc::new(Provider::apart(connection, &self.around));
         let address = discovery::discovery_url(connection).ok().map(String::from);
@@ -263,22 +267,22 @@ impl Upstream {
         }
     }
 
-    /// Drops what is known about a connection's provider, because the connection has changed. A fetch that is under
-    /// way puts nothing back.
+    /// Forgets what is known about a connection's identity provider, because the connection has changed. A fetch that
+    /// is under way does not store its result.
     pub fn forget(&self, connection: ConnectionId) {
         if let Some(provider) = self.kept.remove(connection) {
             provider.forget();
         }
     }
 
-    /// The provider of a connection; one that was made for another issuer or discovery URL is replaced.
+    /// The identity provider of a connection. One that was made for another issuer or discovery URL is replaced.
     fn provider(&self, connection: &Connection) -> Arc<Provider> {
         let make = || Arc::new(Provider::kept_in(&self.kept, connection, self.around.clone()));
         self.kept.get(connection, make)
     }
 }
 
-/// Checks a token with the keys in use, and once more with newer ones when the key may be new.
+/// Checks a token with the present keys, and once more with newer ones if its key may be new.
 async fn with_keys<T, E>(
     provider: &Arc<Provider>,
     connection: &Connection,

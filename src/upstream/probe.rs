@@ -1,43 +1,44 @@
-//! What `check` says about a connection: whether its provider can be reached, and what would stand in the way.
+//! The report of `check` about a connection: whether its identity provider can be reached, and what would prevent
+//! sign-ins.
 
 use super::discovery::Metadata;
 use super::error::UpstreamError;
 use crate::model::{Connection, UpstreamAuth};
 use crate::protocol::jose::JwkSet;
 
-/// How grave a finding is.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gravity {
-    /// Nobody can sign in.
+    /// No user can sign in.
     Failure,
-    /// Somebody may be unable to, or a function is missing.
+    /// Some users may be unable to sign in, or a function is missing.
     Warning,
 }
 
-/// One thing that was found.
+/// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How grave it is.
+    /// How serious it is.
     pub gravity: Gravity,
-    /// Stable name.
+    /// A stable name.
     pub code: &'static str,
     /// A sentence for the administrator.
     pub text: String,
 }
 
-/// What was found out about a provider; without findings it is well.
+/// The findings about an identity provider. If there are none, it is in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
-    /// Where the metadata was sought, when that is a URL.
+    /// Where the metadata was looked for, if that is a URL.
     pub discovery_url: Option<String>,
     /// How many keys are usable under the connection's algorithm.
     pub usable_keys: usize,
-    /// What was found, gravest first.
+    /// The findings, most serious first.
     pub findings: Vec<Finding>,
 }
 
 impl Probe {
-    /// Whether somebody could sign in.
+    /// Whether users could sign in.
     pub fn is_usable(&self) -> bool {
         self.findings.iter().all(|finding| finding.gravity != Gravity::Failure)
     }
@@ -69,27 +70,37 @@ pub(super) fn examine(
         stated.as_ref().is_some_and(|stated| !stated.iter().any(|known| known == word))
     };
     if lacks(&metadata.response_types, "code") {
-        note(Gravity::Failure, "no_code_flow", "The provider does not offer the code flow.".to_owned());
+        note(
+            Gravity::Failure,
+            "no_code_flow",
+            "The identity provider does not offer the code flow.".to_owned(),
+        );
     }
     if lacks(&metadata.id_token_algs, alg.as_str()) {
-        let text =
-            format!("The provider does not list {alg} for ID tokens; set id_token_alg to one that it does.");
+        let text = format!(
+            "The identity provider does not list {alg} for ID tokens; set id_token_alg to one that it does."
+        );
         note(Gravity::Warning, "alg_not_offered", text);
     }
     let method = connection.settings.auth.map(UpstreamAuth::as_str);
     if let Some(method) = method.filter(|method| !metadata.auth_methods.iter().any(|known| known == method)) {
-        let text = format!("The provider does not list the authentication method {method}.");
+        let text = format!("The identity provider does not list the authentication method {method}.");
         note(Gravity::Warning, "auth_not_offered", text);
     }
     if let Some(scope) = connection.settings.scopes.iter().find(|scope| lacks(&metadata.scopes, scope)) {
-        note(Gravity::Warning, "scope_not_offered", format!("The provider does not list the scope {scope}."));
+        note(
+            Gravity::Warning,
+            "scope_not_offered",
+            format!("The identity provider does not list the scope {scope}."),
+        );
     }
     if connection.settings.always_userinfo && metadata.userinfo_endpoint.is_none() {
-        let text = "Userinfo is always asked, and the provider has no userinfo endpoint.";
+        let text =
+            "The connection always calls userinfo, but the identity provider has no userinfo endpoint.";
         note(Gravity::Failure, "no_userinfo", text.to_owned());
     }
     if metadata.end_session_endpoint.is_none() {
-        let text = "The provider has no end-session endpoint; sign-outs end here.";
+        let text = "The identity provider has no end-session endpoint; sign-outs end here.";
         note(Gravity::Warning, "no_end_session", text.to_owned());
     }
     findings.sort_by_key(|finding| finding.gravity == Gravity::Warning);

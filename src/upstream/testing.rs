@@ -1,4 +1,4 @@
-//! What the tests of this room share.
+//! Helpers that the tests of this room share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -20,12 +20,12 @@ use crate::model::{
 };
 use crate::protocol::base64url;
 
-/// When the tests play.
+/// The present time of the tests.
 pub(super) fn now() -> Timestamp {
     Timestamp::from_unix_seconds(1_800_000_000)
 }
 
-/// A connection to `issuer` with default settings, but that its ID tokens are signed by a [`Signer`].
+/// A connection to `issuer` with default settings, except that a [`Signer`] signs its ID tokens.
 pub(super) fn connection(issuer: &str) -> Connection {
     Connection {
         id: ConnectionId::from_bytes([7; 16]),
@@ -43,7 +43,7 @@ pub(super) fn connection(issuer: &str) -> Connection {
     }
 }
 
-/// Metadata of a provider with every endpoint.
+/// The metadata of an identity provider with every endpoint.
 pub(super) fn metadata(issuer: &str) -> Metadata {
     let document = serde_json::json!({
         "issuer": issuer,
@@ -56,7 +56,7 @@ pub(super) fn metadata(issuer: &str) -> Metadata {
     Metadata::parse(document.to_string().as_bytes(), issuer).unwrap()
 }
 
-/// A clock that stands until it is moved.
+/// A clock that stands still until a test moves it.
 pub(super) struct Hands(Mutex<Timestamp>);
 
 impl Hands {
@@ -99,10 +99,10 @@ impl Memory for Notes {
     }
 }
 
-/// What the scripted server does with a request.
+/// The scripted server's reaction to a request.
 #[derive(Clone)]
 pub(super) enum Reply {
-    /// A whole answer with this status, media type and body.
+    /// A whole response with this status, media type and body.
     Text(u16, &'static str, String),
     /// These bytes, then the end of the connection.
     Raw(Vec<u8>),
@@ -133,7 +133,7 @@ struct Script {
     connections: usize,
 }
 
-/// A TLS server on loopback whose every byte is scripted.
+/// A TLS server on loopback that sends exactly the scripted bytes.
 #[derive(Clone)]
 pub(super) struct Server {
     pub port: u16,
@@ -250,7 +250,7 @@ async fn read_request(stream: &mut TlsStream<TcpStream>) -> Option<Seen> {
     Some(Seen { path, headers, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
-/// Signs tokens with any header, as no honest signer would. Ed25519, so that a seed is enough.
+/// Signs tokens with any header, as no honest signer would. It uses Ed25519, so that a seed is enough.
 pub(super) struct Signer {
     pair: Ed25519KeyPair,
     kid: Option<String>,
@@ -262,7 +262,7 @@ impl Signer {
         Self { pair, kid: kid.map(str::to_owned) }
     }
 
-    /// The key as a published set has it.
+    /// The key, as in a published set.
     pub fn jwk(&self) -> Value {
         let x = base64url::encode(self.pair.public_key().as_ref());
         let mut jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "use": "sig" });

@@ -11,7 +11,7 @@ use crate::protocol::base64url;
 const CALLBACK: &str = "https://id.test/sso/callback/con_1";
 const METADATA: &str = "/.well-known/openid-configuration";
 
-/// Holds nothing back.
+/// Lets every call pass.
 struct Open;
 
 impl Gate for Open {
@@ -78,7 +78,7 @@ impl Stage {
         })
     }
 
-    /// The token endpoint gives these claims, signed.
+    /// Makes the token endpoint return these claims, signed.
     fn answer(&self, claims: &Value) {
         self.answer_with(&json!({
             "access_token": "at", "token_type": "Bearer", "expires_in": 300,
@@ -171,7 +171,7 @@ async fn a_code_of_impossible_form_makes_no_call() {
     }
 }
 
-/// Holds everything back.
+/// Stops every call.
 struct Closed;
 
 impl Gate for Closed {
@@ -400,12 +400,12 @@ async fn a_changed_connection_is_another_provider_at_once() {
     stage.redeem().await.unwrap();
     let other = Stage::new().await;
     stage.connection.issuer = other.server.origin();
-    // The other server's certificate is not trusted here, so that whatever is not refused must come from a cache.
+    // The other server's certificate is not trusted here, so a success could only come from a cache.
     assert_eq!(stage.refused().await, "outbound_tls_failed");
 }
 
 #[tokio::test]
-async fn a_forgotten_connection_starts_anew() {
+async fn a_forgotten_connection_starts_afresh() {
     let stage = Stage::new().await;
     stage.redeem().await.unwrap();
     stage.server.on("/jwks", Reply::json(&jwks(&[])));

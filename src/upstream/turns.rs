@@ -1,30 +1,31 @@
-//! Fair turns at something that only so many may use at once.
+//! Fair turns at a resource that only a limited number of calls may use at once.
 //!
-//! Everybody waits in the name of a share: a network, an account, an organization. A share runs and holds only as much
-//! as it leaves free, so that one share alone gets half and the next one still finds room. Two lanes leave each other a
-//! quarter. Those who wait are served in turn, share by share, and a share that is full holds nobody up.
+//! Every caller waits under a share: a network, an account or an organization. A share may run and hold only as much
+//! as it leaves free, so that one share alone gets half and the next one still finds room. Two lanes leave each other
+//! a quarter. Waiting callers are served share by share, in turn, and a full share delays no other.
 //!
-//! `crypto::password` has a queue with the same idea. It is apart from this one because its waiters are threads that
-//! compute, and a turn there is one password; here they are tasks, and a turn is held while a call runs.
+//! `crypto::password` has a queue with the same idea. They are separate, because the waiters there are threads that
+//! compute and a turn is one password; here they are tasks, and a turn is held while a call runs.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// The most that one account holds in the lane of known browsers, and of that runs at once: an account has few browsers.
+/// The most places that one account holds in the lane of known browsers, and how many of these may run at once: an
+/// account has few browsers.
 const OF_AN_ACCOUNT: Amount = Amount { running: 4, places: 8 };
 
 /// Which of the two lanes a share belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Lane {
-    /// Browsers in which an account was used, by account.
+    /// Browsers in which an account has signed in, by account.
     Known,
     /// All others.
     Others,
 }
 
-/// In whose name somebody waits.
+/// The share under which a caller waits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Share {
     pub lane: Lane,
@@ -32,23 +33,23 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// A share of the lane that strangers use.
+    /// A share of the lane for strangers.
     pub fn of(name: impl Into<String>) -> Self {
         Self { lane: Lane::Others, name: name.into() }
     }
 }
 
-/// How many run, and how many places are held by those who run or wait.
+/// How many calls run, and how many places running and waiting calls hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Amount {
     running: usize,
     places: usize,
 }
 
-/// Somebody who waits: their number, and what tells them that it is their turn.
+/// A waiting caller: its number, and the channel that tells it that its turn has come.
 type Waiter = (u64, oneshot::Sender<()>);
 
-/// Those who wait in a lane, by share. The share whose turn it is stands first, and none is empty.
+/// The waiting callers of a lane, by share. The share whose turn it is comes first, and no share is empty.
 type Line = VecDeque<(Share, VecDeque<Waiter>)>;
 
 #[derive(Debug, Default)]
@@ -59,12 +60,12 @@ struct State {
     held_by_others: Amount,
     known: Line,
     others: Line,
-    /// Whether the lane of known browsers is asked first.
+    /// Whether the lane of known browsers is served first.
     known_first: bool,
     numbers: u64,
 }
 
-/// The turns at one thing.
+/// The turns at one resource.
 #[derive(Debug)]
 pub(super) struct Turns {
     state: Mutex<State>,
@@ -73,7 +74,7 @@ pub(super) struct Turns {
     reserved: Amount,
 }
 
-/// A turn, taken or waited for until this is dropped.
+/// A turn, or a place in the queue for one. It is given back when this is dropped.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     turns: &'a Turns,
@@ -82,7 +83,7 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turns {
-    /// So many may run `at_once`, and so many more may wait. All are in one lane.
+    /// Up to `at_once` callers may run, and up to `waiting` more may wait. All are in one lane.
     pub fn new(at_once: usize, waiting: usize) -> Self {
         let all = Amount { running: at_once, places: at_once + waiting };
         Self { state: Mutex::default(), all, reserved: Amount::default() }
@@ -95,7 +96,7 @@ impl Turns {
         Self { reserved, ..turns }
     }
 
-    /// Takes a turn, after waiting for it. `None` when this share finds no place to wait. The caller bounds the wait.
+    /// Takes a turn, after waiting for it. `None` if this share has no free place to wait. The caller limits the wait.
     pub async fn enter(&self, share: Share) -> Option<Turn<'_>> {
         let (turn, called) = self.join(share)?;
         if let Some(called) = called {
@@ -104,7 +105,7 @@ impl Turns {
         Some(turn)
     }
 
-    /// Takes a place, and the turn at once if it can be had.
+    /// Takes a place, and the turn at once if it is free.
     fn join(&self, share: Share) -> Option<(Turn<'_>, Option<oneshot::Receiver<()>>)> {
         let mut state = self.lock();
         if !self.has_room(&state, &share, |amount| amount.places) {
@@ -128,7 +129,7 @@ impl Turns {
         Some((Turn { turns: self, share, number }, called))
     }
 
-    /// Whether a share may have one more of what `amount` reads.
+    /// Whether a share may have one more of the quantity that `amount` reads.
     fn has_room(&self, state: &State, share: &Share, amount: impl Fn(&Amount) -> usize) -> bool {
         let (ours, theirs) = match share.lane {
             Lane::Known => (amount(&state.held_by_known), amount(&state.held_by_others)),
@@ -143,10 +144,10 @@ impl Turns {
         free > 0 && state.held.get(share).map_or(0, amount) < most
     }
 
-    /// Calls whoever may run now.
+    /// Gives the turn to every caller that may run now.
     fn call_next(&self, state: &mut State) {
         while let Some((share, call)) = self.next(state) {
-            // A caller who has just gone away gives the turn back when it is dropped.
+            // A caller that has just gone away gives the turn back when it is dropped.
             let _ = call.send(());
             state.change(&share, |held| held.running += 1);
         }
@@ -168,13 +169,13 @@ impl Turns {
         None
     }
 
-    /// How many shares hold something: what this remembers.
+    /// How many shares hold something, which is what this has to remember.
     #[cfg(test)]
     pub fn shares(&self) -> usize {
         self.lock().held.len()
     }
 
-    /// Every change under the lock is whole, so a panic elsewhere leaves nothing to distrust.
+    /// Every change under the lock is complete, so a panic elsewhere leaves no inconsistent state.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -195,7 +196,7 @@ impl State {
         }
     }
 
-    /// Changes what a share holds, and the sum of its lane with it.
+    /// Changes what a share holds, together with the sum of its lane.
     fn change(&mut self, share: &Share, change: impl Fn(&mut Amount)) {
         change(match share.lane {
             Lane::Known => &mut self.held_by_known,
@@ -216,7 +217,7 @@ impl State {
         }
     }
 
-    /// Takes somebody out of the line; `false` when they do not wait any more, because it is their turn.
+    /// Removes a caller from the queue. `false` if it no longer waits, because its turn has come.
     fn leave(&mut self, share: &Share, number: u64) -> bool {
         let line = self.line_mut(share.lane);
         let Some(at) = line.iter().position(|(waiting, _)| waiting == share) else { return false };
@@ -251,12 +252,12 @@ mod tests {
         Share { lane: Lane::Known, name: name.to_owned() }
     }
 
-    /// How many of a share run at once if it asks for as many as it can, and how many wait then.
+    /// How many calls of a share run at once if it asks for as many as possible, and how many wait then.
     fn crowd<'a>(turns: &'a Turns, share: &Share) -> (Vec<Turn<'a>>, usize) {
         let (mut held, mut waiting) = (Vec::new(), 0);
         while let Some((turn, called)) = turns.join(share.clone()) {
             waiting += usize::from(called.is_some());
-            // A caller who does not listen is called all the same: the turn is theirs until they go.
+            // A caller that does not listen gets the turn all the same, and keeps it until it goes.
             held.push(turn);
         }
         (held, waiting)
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_is_called_share_by_share_and_a_full_share_holds_nobody_up() {
+    async fn waiting_callers_are_served_share_by_share_and_a_full_share_delays_no_other() {
         let turns = Turns::new(2, 100);
         let first = turns.enter(Share::of("a")).await.unwrap();
         let (of_a, mut called_a) = turns.join(Share::of("a")).unwrap();
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_goes_away_while_waiting_or_called_leaves_the_place_to_others() {
+    async fn a_caller_who_goes_away_while_waiting_or_called_leaves_the_place_to_others() {
         let turns = Turns::new(1, 100);
         let first = turns.enter(Share::of("a")).await.unwrap();
         let (gone, _) = turns.join(Share::of("b")).unwrap();

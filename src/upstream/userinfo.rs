@@ -1,7 +1,7 @@
-//! What userinfo is asked, and what it may answer (`OpenID` Connect Core, section 5.3; RFC 6750).
+//! Calls to the UserInfo endpoint (`OpenID` Connect Core, section 5.3; RFC 6750).
 //!
-//! Its `sub` equals the ID token's, or nothing in it counts (section 5.3.2). Signed answers (`application/jwt`) are
-//! refused: nothing here asks for them.
+//! Its `sub` must equal the ID token's, or the whole response is refused (section 5.3.2). Signed responses
+//! (`application/jwt`) are refused: the broker does not ask for them.
 
 use bytes::Bytes;
 use headers::{Authorization, HeaderMapExt as _};
@@ -16,11 +16,11 @@ use crate::protocol::json::{self, ClaimError, Claims, JsonError};
 
 const MAX_BYTES: usize = 1 << 20;
 
-/// Why a userinfo answer was refused.
+/// Why a UserInfo response was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UserInfoError {
-    /// The metadata names no endpoint, and it is needed.
-    #[error("the provider has no userinfo endpoint")]
+    /// The metadata names no endpoint, but it is needed.
+    #[error("the identity provider has no userinfo endpoint")]
     NoEndpoint,
     /// The access token cannot be sent in a header.
     #[error("the access token cannot be sent")]
@@ -28,25 +28,25 @@ pub enum UserInfoError {
     /// A status other than 200.
     #[error("the endpoint answered with status {0}")]
     Status(u16),
-    /// A signed or encrypted answer, which was not asked for.
-    #[error("the answer is a token, which was not asked for")]
+    /// A signed or encrypted response, which the broker did not ask for.
+    #[error("the response is a token, which was not asked for")]
     Signed,
     /// The media type is not JSON.
-    #[error("the answer is not JSON by its media type")]
+    #[error("the response is not JSON by its media type")]
     ContentType,
-    /// No strict JSON object.
-    #[error("the answer is refused: {0}")]
+    /// Not a strict JSON object.
+    #[error("the response is refused: {0}")]
     Json(#[from] JsonError),
     /// `sub` is missing or of the wrong type.
     #[error("{0}")]
     Claim(#[from] ClaimError),
-    /// `sub` is another than the ID token's.
-    #[error("the answer is about another user")]
+    /// `sub` differs from the ID token's.
+    #[error("the response is about another user")]
     SubjectMismatch,
 }
 
 impl UserInfoError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NoEndpoint => "userinfo_no_endpoint",
@@ -76,10 +76,10 @@ pub(super) fn request(metadata: &Metadata, access_token: &Secret) -> Result<Requ
     Ok(request)
 }
 
-/// The claims of an answer, if they are those of `subject`.
+/// The claims of a response, if they are those of `subject`.
 ///
 /// # Errors
-/// The answer is no strict JSON, or is about somebody else.
+/// The response is not strict JSON, or is about another user.
 pub fn read(answer: &Response<Bytes>, subject: &str) -> Result<Map<String, Value>, UserInfoError> {
     if answer.status() != StatusCode::OK {
         return Err(UserInfoError::Status(answer.status().as_u16()));

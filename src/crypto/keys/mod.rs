@@ -1,7 +1,7 @@
-//! This broker's own signing keys, and the ring in which they rotate.
+//! The broker's own signing keys, and the ring in which they rotate.
 //!
-//! A private key lives here parsed, and leaves only as PKCS#8 on its way to be sealed. AWS-LC generates keys
-//! with its own generator; a seeded `Random` cannot reach it.
+//! A private key is kept parsed here, and leaves only as PKCS#8 to be sealed. AWS-LC generates keys with its own
+//! generator, which a seeded `Random` cannot control.
 
 mod ring;
 mod rsa_der;

@@ -8,18 +8,18 @@ use crate::crypto::jws::{JwsError, VerifyingKey};
 use crate::model::KeyState;
 use crate::protocol::jose::{CompactJws, Jwk, JwkSet, SigningAlg};
 
-/// Why keys form no ring.
+/// Why keys cannot form a ring.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RingError {
-    /// Two keys have one name.
+    /// Two keys have the same name.
     #[error("two signing keys are called {0}")]
     DuplicateKid(String),
-    /// A key's public half cannot verify.
+    /// The public half of a key cannot verify.
     #[error(transparent)]
     Key(#[from] CryptoError),
 }
 
-/// A set of keys, parsed and ready. Immutable and cheap to clone: a rotation makes a new ring.
+/// A set of parsed keys. It is immutable and cheap to clone: a rotation creates a new ring.
 #[derive(Debug, Clone)]
 pub struct KeyRing(Arc<[Entry]>);
 
@@ -31,7 +31,7 @@ struct Entry {
 }
 
 impl KeyRing {
-    /// A ring of `keys`, the newest last.
+    /// A ring of `keys`, newest last.
     pub fn new(keys: impl IntoIterator<Item = (SigningKey, KeyState)>) -> Result<Self, RingError> {
         let mut entries: Vec<Entry> = Vec::new();
         for (key, state) in keys {
@@ -45,31 +45,31 @@ impl KeyRing {
         Ok(Self(entries.into()))
     }
 
-    /// The key that signs with `alg` now: of several active ones (during a rotation) the newest.
+    /// The key that signs with `alg` now. During a rotation several may be active; then it is the newest.
     pub fn signer(&self, alg: SigningAlg) -> Option<&SigningKey> {
         let mut active =
             self.0.iter().filter(|entry| entry.state == KeyState::Active && entry.key.alg() == alg);
         active.next_back().map(|entry| &entry.key)
     }
 
-    /// The public half of the key of that name, at whatever stage it is.
+    /// The public half of the key with that name, at any stage.
     pub fn verifier(&self, kid: &str) -> Option<&Jwk> {
         self.entry(kid).map(|entry| entry.key.public_jwk())
     }
 
-    /// Checks that a key of this ring signed `jws`, with the algorithm that the key is for. A token that
-    /// names no key is none of ours.
+    /// Checks that a key of this ring signed `jws`, with that key's own algorithm. A token that names no key is not
+    /// one of the broker's.
     pub fn verify(&self, jws: &CompactJws) -> Result<(), JwsError> {
         let kid = jws.header().kid.as_deref().ok_or(JwsError::KidRequired)?;
         self.entry(kid).ok_or(JwsError::UnknownKid)?.verifying.verify(jws)
     }
 
-    /// The algorithms that can be signed with now, for the metadata.
+    /// The algorithms that the broker can sign with now, for the metadata.
     pub fn algs(&self) -> impl Iterator<Item = SigningAlg> + '_ {
         SigningKey::ALGS.into_iter().filter(|alg| self.signer(*alg).is_some())
     }
 
-    /// What `/oauth2/jwks` publishes: the public halves alone, since [`Jwk`] has no others.
+    /// The keys that `/oauth2/jwks` publishes. [`Jwk`] has public halves only.
     pub fn public_jwks(&self) -> JwkSet {
         let published = self.0.iter().filter(|entry| entry.state.is_published());
         JwkSet { keys: published.map(|entry| entry.key.public_jwk().clone()).collect() }

@@ -1,7 +1,7 @@
-//! The two integers of an RSA public key out of its DER form (RFC 8017, appendix A.1.1).
+//! Reads the two integers of an RSA public key from its DER form (RFC 8017, appendix A.1.1).
 //!
-//! By hand, because AWS-LC hands out that form alone (its accessors need the *ring* compatibility layer,
-//! which the tree does without), and because this reads nothing but what AWS-LC has just written.
+//! This is written by hand, because AWS-LC returns only that form (its accessors need the *ring* compatibility layer,
+//! which is not in the dependency tree), and because it reads only what AWS-LC has just written.
 
 /// `(n, e)`, big-endian without leading zeros.
 pub(super) fn components(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
@@ -11,7 +11,7 @@ pub(super) fn components(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     (rest.is_empty() && end.is_empty()).then(|| (unsigned(n), unsigned(e)))
 }
 
-/// The content of the first element, which must have this tag, and what follows it.
+/// The content of the first element, which must have this tag, and the bytes after it.
 fn element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (head, rest) = der.split_first_chunk::<2>()?;
     let [found, length] = *head;

@@ -31,11 +31,11 @@ enum Pair {
 }
 
 impl SigningKey {
-    /// The algorithms that this broker signs with.
+    /// The algorithms that the broker signs with.
     pub const ALGS: [SigningAlg; 4] =
         [SigningAlg::RS256, SigningAlg::PS256, SigningAlg::ES256, SigningAlg::EdDSA];
 
-    /// A new key. RSA keys have 2048 bits and take some 100 ms, so generate them off the runtime's threads.
+    /// A new key. RSA keys have 2048 bits and take about 100 ms, so do not generate them on the runtime's threads.
     pub fn generate(alg: SigningAlg, kid: String) -> Result<Self, CryptoError> {
         let pair = match alg {
             SigningAlg::RS256 | SigningAlg::PS256 => {
@@ -48,7 +48,7 @@ impl SigningKey {
         Self::new(alg, kid, pair)
     }
 
-    /// The key in a PKCS#8 document (RFC 5208), as [`SigningKey::to_pkcs8`] writes it.
+    /// The key from a PKCS#8 document (RFC 5208), as [`SigningKey::to_pkcs8`] writes it.
     pub fn from_pkcs8(alg: SigningAlg, kid: String, pkcs8: &[u8]) -> Result<Self, CryptoError> {
         let pair = match alg {
             SigningAlg::RS256 | SigningAlg::PS256 => {
@@ -90,19 +90,19 @@ impl SigningKey {
         self.alg
     }
 
-    /// The name that tokens and key sets call it by.
+    /// The name of the key in tokens and key sets.
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// The public half, as key sets publish it.
+    /// The public half, as in key sets.
     pub const fn public_jwk(&self) -> &Jwk {
         &self.public
     }
 
-    /// A compact token (RFC 7515, section 7.1) over `claims`. `typ` is the media type without `application/`
-    /// (`JWT`, `at+jwt`, `logout+jwt`); `extra` adds header members such as `x5t#S256`, never the three that
-    /// stand for the key and the type.
+    /// Signs `claims` as a compact token (RFC 7515, section 7.1). `typ` is the media type without `application/`
+    /// (`JWT`, `at+jwt`, `logout+jwt`). `extra` adds header members such as `x5t#S256`; it cannot replace the three
+    /// for the key and the type.
     pub fn sign_jwt(
         &self,
         typ: &str,
@@ -126,7 +126,7 @@ impl SigningKey {
         Ok(token)
     }
 
-    /// The bare signature over `message`, in the form that JWS uses (RFC 7518, section 3).
+    /// The bare signature of `message`, in the form that JWS uses (RFC 7518, section 3).
     pub(in crate::crypto) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
         #[expect(clippy::disallowed_methods, reason = "an unread argument of AWS-LC's ring-shaped interface")]
         let unread = SystemRandom::new();
@@ -141,8 +141,7 @@ impl SigningKey {
         })
     }
 
-    /// The public key as certificates carry it: `RSAPublicKey` in DER, a curve point, or the 32 bytes of
-    /// Ed25519.
+    /// The public key as in certificates: `RSAPublicKey` in DER, a curve point, or the 32 bytes of Ed25519.
     pub(in crate::crypto) fn public_bytes(&self) -> &[u8] {
         self.pair.public_bytes()
     }

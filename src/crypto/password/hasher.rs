@@ -1,4 +1,4 @@
-//! The hashing threads.
+//! The threads that hash passwords.
 
 use std::sync::Arc;
 use std::thread;
@@ -15,13 +15,13 @@ use crate::model::{Random, Secret};
 /// How passwords are hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HasherSettings {
-    /// What new hashes cost; older ones that cost less are made anew at sign-in.
+    /// The cost of a new hash. A cheaper stored hash is replaced at sign-in.
     pub cost: Cost,
-    /// The most hashes computed at once; never more than there are cores, since one more makes all slower.
-    /// `None` is one a core.
+    /// The most hashes computed at once. It is never more than the number of cores, since one more would slow down
+    /// all. `None` means one per core.
     pub threads: Option<usize>,
-    /// How many may wait besides those being computed; from four on, strangers and those who have signed in before leave
-    /// each other a quarter.
+    /// How many may wait in addition to those being computed. From four on, strangers and users who have signed in
+    /// before leave each other a quarter.
     pub queue: usize,
 }
 
@@ -37,7 +37,7 @@ pub enum PasswordError {
     /// Longer than [`MAX_PASSWORD_BYTES`].
     #[error("the password is too long")]
     TooLong,
-    /// The queue is full, or stands still.
+    /// The queue is full, or does not move.
     #[error("too many passwords are being checked")]
     Busy {
         /// When to try again.
@@ -51,18 +51,17 @@ pub enum PasswordError {
     Unavailable,
 }
 
-/// What became of a check.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    /// Whether the password is the one that was hashed.
+    /// Whether the password matches the hash.
     pub matches: bool,
-    /// Whether it should be hashed anew, since the stored hash is weaker than the settings; only after a
+    /// Whether it should be hashed again, because the stored hash is weaker than the settings. It is true only after a
     /// match.
     pub needs_rehash: bool,
 }
 
-/// Hashes and checks passwords, a bounded number at once. Cheap to clone; the threads end with the last
-/// clone.
+/// Hashes and checks passwords, a limited number at once. It is cheap to clone; the threads end with the last clone.
 #[derive(Clone)]
 pub struct PasswordHasher(Arc<Inner>);
 
@@ -73,22 +72,24 @@ struct Inner {
     patience: Duration,
 }
 
-/// Work for a hashing thread, which brings the memory; gives whether there was any.
+/// A job for a hashing thread, which provides the memory. It returns whether there was work to do.
 type Job = Box<dyn FnOnce(&mut Vec<Block>) -> bool + Send>;
 
-/// Room for one password before the hashing threads, held until it was hashed or this is dropped.
+/// A place for one password in the queue of the hashing threads. It is held until the password was hashed or this is
+/// dropped.
 pub struct Place(queue::Place<Job>);
 
-/// How much less than the broker's other threads the hashing threads count with the system's scheduler: the least that an
-/// ordinary thread can. They compute whenever no other would, so that a crowd at the sign-in page slows down only itself.
-/// Where others keep all cores busy, they get a seventieth of the time at most.
+/// The scheduling priority of the hashing threads: the lowest of an ordinary thread. They compute when no other thread
+/// would, so that a crowd at the sign-in page slows down only itself. Where other threads keep all cores busy, they
+/// get at most a seventieth of the time.
 const NICENESS: i32 = 19;
 
-/// How long a password waits for its turn: longer than a full queue takes, shorter than whoever waits for an answer does.
+/// How long a password waits for its turn: longer than a full queue takes, but shorter than a client waits for a
+/// response.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl PasswordHasher {
-    /// Starts the threads. Their memory (19 MiB each by default) is taken at the first hash.
+    /// Starts the threads. Their memory (19 MiB each by default) is allocated at the first hash.
     pub fn start(settings: HasherSettings, random: Arc<dyn Random>) -> Result<Self, PasswordError> {
         StoredHash::of_nobody(settings.cost)?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -98,7 +99,7 @@ impl PasswordHasher {
             settings.queue / 4,
             u32::try_from(threads).unwrap_or(u32::MAX),
         ));
-        // Made before the threads, so that those which started end when one cannot.
+        // It is created before the threads, so that if one cannot start, the others end.
         let hasher = Self(Arc::new(Inner {
             queue: Arc::clone(&queue),
             cost: settings.cost,
@@ -115,7 +116,7 @@ impl PasswordHasher {
         Ok(hasher)
     }
 
-    /// The PHC string of `password`, to be stored.
+    /// Hashes `password`. Returns the PHC string to be stored.
     pub async fn hash(&self, share: Share, password: Secret) -> Result<String, PasswordError> {
         check_length(&password)?;
         let cost = self.0.cost;
@@ -125,8 +126,8 @@ impl PasswordHasher {
         Ok(self.run(self.enter(share)?, password, hash).await??)
     }
 
-    /// Holds `password` against a stored PHC string. With `None`, for a name that has no password, the same
-    /// work is done and nothing matches, so that the time taken tells nobody which names exist.
+    /// Checks a password against a stored PHC string. `None` stands for a name without a password: the same work is
+    /// done and nothing matches, so that the time does not reveal which names exist.
     pub async fn verify(
         &self,
         share: Share,
@@ -137,14 +138,14 @@ impl PasswordHasher {
         self.verify_in(self.enter(share)?, password, phc).await
     }
 
-    /// Takes room for one password, so that whoever finds none is told to come back before anything else is done for
-    /// them.
+    /// Takes a place for one password. A caller that gets none is told to come back before any other work is done for
+    /// it.
     pub fn enter(&self, share: Share) -> Result<Place, PasswordError> {
         let place = self.0.queue.enter(share, Instant::now());
         place.map(Place).map_err(|retry_after| PasswordError::Busy { retry_after })
     }
 
-    /// [`verify`](Self::verify), for whoever has room already.
+    /// [`verify`](Self::verify), for a caller that has a place already.
     pub async fn verify_in(
         &self,
         place: Place,
@@ -171,11 +172,11 @@ impl PasswordHasher {
         let (reply, answer) = oneshot::channel();
         let share = place.0.share().clone();
         let job: Job = Box::new(move |memory| {
-            // Somebody who has left is owed no hash.
+            // A caller that has left needs no hash.
             let is_owed = !reply.is_closed();
             if is_owed {
                 let computed = compute(password.expose().as_bytes(), memory);
-                // Before the answer: whoever has it may come with the next password at once.
+                // Before the reply: the caller may send the next password as soon as it has the reply.
                 drop(place);
                 let _ = reply.send(computed);
             }
@@ -184,7 +185,7 @@ impl PasswordHasher {
         self.0.queue.push(&share, job).map_err(|_| PasswordError::Unavailable)?;
         match tokio::time::timeout(self.0.patience, answer).await {
             Ok(answer) => answer.map_err(|_| PasswordError::Unavailable),
-            // The queue stands still, since the cores are busy with something else.
+            // The queue does not move, because the cores are busy with something else.
             Err(_) => Err(PasswordError::Busy { retry_after: self.0.patience }),
         }
     }
@@ -218,7 +219,8 @@ fn work(queue: &Queue<Job>) {
     }
 }
 
-/// Lowers the priority of this thread. On Linux it is a thread's own; elsewhere it would be the whole program's.
+/// Lowers the priority of this thread. On Linux the priority belongs to the thread; elsewhere it would be that of the
+/// whole program.
 fn yield_to_everything_else() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
@@ -237,7 +239,7 @@ mod tests {
     use super::*;
     use crate::model::random::CountingRandom;
 
-    /// What somebody is told before anything was worked off.
+    /// The wait that a caller is told before any hash has been computed.
     const BUSY: PasswordError = PasswordError::Busy { retry_after: Duration::from_secs(1) };
 
     const CHEAP: Cost = Cost { memory_kib: 64, passes: 1, lanes: 1 };
@@ -247,7 +249,7 @@ mod tests {
         PasswordHasher::start(settings, Arc::new(CountingRandom::default())).unwrap()
     }
 
-    /// Somebody else each time.
+    /// A different client each time.
     fn who() -> Share {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         Share::Network(NUMBER.fetch_add(1, Ordering::SeqCst).to_string())
@@ -257,7 +259,7 @@ mod tests {
         Secret::new("correct horse battery staple")
     }
 
-    /// Polls once, which puts a password in line or shows that there is no room.
+    /// Polls once, which puts a password in the queue or shows that there is no place.
     async fn enter<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
         let mut future = Some(future);
         std::future::poll_fn(move |context| {
@@ -292,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_weaker_hash_is_made_anew_only_after_the_right_password() {
+    async fn a_weaker_hash_is_replaced_only_after_the_right_password() {
         let phc = hasher(1, 4).hash(who(), secret()).await.unwrap();
         let settings = HasherSettings { cost: Cost { passes: 2, ..CHEAP }, threads: Some(1), queue: 4 };
         let stronger = PasswordHasher::start(settings, Arc::new(CountingRandom::default())).unwrap();
@@ -323,7 +325,7 @@ mod tests {
         assert_eq!(refused, Some(PasswordError::Phc(PhcError::Malformed)));
     }
 
-    /// Keeps `threads` threads of `hasher` at work until the result is dropped.
+    /// Keeps `threads` threads of `hasher` busy until the result is dropped.
     async fn occupy(hasher: &PasswordHasher, threads: usize) -> Vec<mpsc::Sender<()>> {
         let mut holds = Vec::new();
         for _ in 0..threads {
@@ -344,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_finds_the_queue_full_is_told_to_come_back() {
+    async fn a_caller_who_finds_the_queue_full_is_told_to_come_back() {
         let hasher = hasher(1, 2);
         let release = occupy(&hasher, 1).await;
         let (mut first, mut second) =
@@ -358,7 +360,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_while_the_queue_stands_still_is_told_to_come_back() {
+    async fn a_caller_who_waits_while_the_queue_stands_still_is_told_to_come_back() {
         let mut hasher = hasher(1, 2);
         Arc::get_mut(&mut hasher.0).unwrap().patience = Duration::from_millis(1);
         let release = occupy(&hasher, 1).await;
@@ -368,7 +370,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn whoever_has_an_answer_finds_their_place_free_again() {
+    async fn a_place_is_free_again_once_its_answer_has_arrived() {
         let hasher = hasher(1, 0);
         for number in 0..2_000 {
             let computed = hasher.run(hasher.enter(Share::Operator).unwrap(), secret(), move |_, _| number);
@@ -390,7 +392,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_leaves_the_queue_is_not_hashed_for() {
+    async fn no_hash_is_computed_for_a_caller_who_has_left() {
         let hasher = hasher(1, 2);
         let release = occupy(&hasher, 1).await;
         let computed = Arc::new(AtomicBool::new(false));
@@ -409,8 +411,8 @@ mod tests {
     async fn as_many_are_computed_at_once_as_there_are_threads_and_no_more() {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let hasher = hasher(1_000, 1);
-        // All threads meet here, which fewer threads could not; with all of them held, one more waits in the
-        // line.
+        // All threads meet here, which fewer threads could not; while all of them are held, one more password waits in
+        // the queue.
         let barrier = Arc::new(Barrier::new(cores + 1));
         let mut at_work = Vec::new();
         for _ in 0..cores {

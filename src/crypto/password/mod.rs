@@ -1,8 +1,9 @@
-//! Passwords that people chose: Argon2id (RFC 9106) at the parameters of OWASP, in PHC strings.
+//! Passwords that users choose: Argon2id (RFC 9106) with the parameters of OWASP, in PHC strings.
 //!
-//! Hashing is meant to be expensive, so it happens on a few threads of its own with a short queue before them
-//! ([`PasswordHasher`]), of which nobody gets all; whoever does not fit in is told to come back. What a password must look like is not
-//! decided here, except that none longer than [`MAX_PASSWORD_BYTES`] is hashed and none is ever cut.
+//! Hashing is deliberately expensive, so it happens on a few threads of its own behind a short queue
+//! ([`PasswordHasher`]), which no client can fill alone. A client that gets no place is told to come back. The rules
+//! for passwords are not here, except that no password longer than [`MAX_PASSWORD_BYTES`] is hashed and none is ever
+//! cut.
 
 mod hasher;
 mod phc;

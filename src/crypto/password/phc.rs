@@ -1,5 +1,5 @@
-//! PHC strings of Argon2, bounded: hashes may be imported, and whoever writes the string sets the work it
-//! takes.
+//! PHC strings of Argon2, with limits: hashes may be imported, and the author of such a string chooses how much work
+//! it takes.
 
 use argon2::password_hash::phc::{Decimal, Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -10,17 +10,17 @@ pub(super) const SALT_LEN: usize = 16;
 /// The length of a hash in bytes.
 const HASH_LEN: usize = 32;
 
-/// The most that a stored hash may cost to check.
+/// The most that checking a stored hash may cost.
 const MAX: Cost = Cost { memory_kib: 64 * 1_024, passes: 10, lanes: 16 };
 
-/// What one hash costs.
+/// The cost of one hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
     /// Memory in KiB.
     pub memory_kib: u32,
     /// Passes over the memory.
     pub passes: u32,
-    /// Lanes that an attacker may compute side by side; this program computes them one after another.
+    /// Lanes that an attacker may compute in parallel. The broker computes them one after another.
     pub lanes: u32,
 }
 
@@ -43,10 +43,10 @@ impl Cost {
     }
 }
 
-/// Why a PHC string is not taken.
+/// Why a PHC string is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PhcError {
-    /// Not a PHC string of Argon2 with version, salt and hash, or with parameters that Argon2 does not have.
+    /// Not a PHC string of Argon2 with version, salt and hash, or with parameters that Argon2 does not allow.
     #[error("not an Argon2 hash in PHC form")]
     Malformed,
     /// Checking it would take more than 64 MiB, ten passes or sixteen lanes.
@@ -59,7 +59,7 @@ pub fn check_phc(phc: &str) -> Result<(), PhcError> {
     StoredHash::parse(phc).map(drop)
 }
 
-/// A hash that passwords are held against.
+/// A hash to check passwords against.
 pub(super) struct StoredHash {
     algorithm: Algorithm,
     version: Version,
@@ -87,7 +87,7 @@ impl StoredHash {
         })
     }
 
-    /// A hash of `cost` that no password has: what names without an account are held against.
+    /// A hash of `cost` that no password matches. Names without an account are checked against it.
     pub(super) fn of_nobody(cost: Cost) -> Result<Self, PhcError> {
         Ok(Self {
             algorithm: Algorithm::Argon2id,
@@ -139,8 +139,7 @@ pub(super) fn hash(
     Ok(phc.to_string())
 }
 
-/// Hashes in `memory`, which grows to what is needed and is given back when a hash needed more than its
-/// successor.
+/// Hashes in `memory`, which grows and shrinks to what this hash needs.
 fn run(
     argon2: &Argon2<'_>,
     password: &[u8],
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_costs_what_somebody_costs() {
+    fn an_unknown_name_costs_as_much_as_a_known_one() {
         let somebody = hash(b"secret", [7; SALT_LEN], Cost::default(), &mut Vec::new()).unwrap();
         let somebody = StoredHash::parse(&somebody).unwrap();
         let nobody = StoredHash::of_nobody(Cost::default()).unwrap();
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_argon2_hash_is_refused() {
+    fn a_text_that_is_not_an_argon2_hash_is_refused() {
         for phc in [
             "",
             "password",

@@ -1,22 +1,22 @@
-//! The short queue before the hashing threads: nobody's crowd takes all of it, and whoever has signed in here before has
+//! The short queue of the hashing threads: no single client can fill it, and users who have signed in here before have
 //! a lane of their own.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The least that somebody is told to wait who found no room.
+/// The shortest wait that a caller without a place is told.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
-/// The most; whoever would have to wait longer begins a new line.
+/// The longest wait. A caller who would have to wait longer begins a new line.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// In whose name somebody waits. All who wait in one name share what one may have.
+/// The share under which a caller waits. All callers of one share have one limit together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Share {
     /// Strangers from this network.
     Network(String),
-    /// A browser in which this account was used.
+    /// A browser in which this account has signed in.
     Known(String),
     /// The operator's own commands.
     Operator,
@@ -28,10 +28,10 @@ impl Share {
     }
 }
 
-/// A bounded queue that worker threads wait at. Nothing waits to get in: who finds no room is told so. A network, or the
-/// operator, takes only as many places as it leaves free of those that its lane may take, so that one alone gets half of
-/// these and the next one still finds some; an account takes a few. Each lane leaves a part to the other. Both lanes take
-/// turns, and in a lane the shares do.
+/// A bounded queue for worker threads. No caller waits to enter: one that finds no place is told so. A network, or the
+/// operator, may take only as many places as it leaves free of those that its lane may take, so that one alone gets
+/// half of them and the next one still finds some. An account may take a few. Each lane leaves a part to the other.
+/// The two lanes take turns, and so do the shares in a lane.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
@@ -40,35 +40,35 @@ pub(super) struct Queue<T> {
 struct State<T> {
     known: Lane<T>,
     strangers: Lane<T>,
-    /// Whether it is the strangers' turn.
+    /// Whether the strangers are next.
     strangers_next: bool,
     free: usize,
-    /// What each lane leaves to the other.
+    /// How many places each lane leaves to the other.
     reserved: usize,
     held: HashMap<Share, Held>,
-    /// How many work on the items.
+    /// How many threads work on the items.
     workers: u32,
-    /// How long the workers need for an item, all of them together, as it was of late.
+    /// How long all workers together have recently taken for one item.
     pace: Duration,
     known_line: Line,
     strangers_line: Line,
     closed: bool,
 }
 
-/// What somebody holds.
+/// The places that a share holds.
 #[derive(Default)]
 struct Held {
     places: usize,
-    /// Those of them who were turned away while the lane had room for others.
+    /// The callers of this share that were turned away while the lane had room for others.
     line: Line,
 }
 
-/// Those who were turned away: when the last one of them was told to come back.
+/// The callers that were turned away: when the last one of them was told to come back.
 #[derive(Default)]
 struct Line(Option<Instant>);
 
 impl Line {
-    /// How long the next one is to wait: until a turn of their own behind those before, if the line is not too long.
+    /// How long the next caller must wait: until a turn of its own after those before, if the line is not too long.
     fn join(&mut self, now: Instant, pace: Duration) -> Duration {
         let soonest = now + SHORTEST_WAIT;
         let turn = self.0.map_or(soonest, |last| last + pace).max(soonest);
@@ -78,7 +78,7 @@ impl Line {
     }
 }
 
-/// What waits in a lane, by share; the share whose turn it is stands first, and none is empty.
+/// The waiting items of a lane, by share. The share whose turn it is comes first, and no share is empty.
 struct Lane<T>(VecDeque<(Share, VecDeque<T>)>);
 
 impl<T> Lane<T> {
@@ -99,22 +99,22 @@ impl<T> Lane<T> {
     }
 }
 
-/// Room in a queue, taken until this is dropped.
+/// A place in a queue. It is taken until this is dropped.
 pub(super) struct Place<T> {
     queue: Arc<Queue<T>>,
     share: Share,
 }
 
 impl<T> Place<T> {
-    /// In whose name it was taken.
+    /// The share that took it.
     pub(super) const fn share(&self) -> &Share {
         &self.share
     }
 }
 
 impl<T> Queue<T> {
-    /// A queue with `room` for so many items, those being worked on included; so many of them each lane leaves to the
-    /// other. `workers` is how many work on them at once.
+    /// A queue with `room` for this many items, including those that are being worked on. Each lane leaves `reserved`
+    /// of them to the other. `workers` is how many threads work at once.
     pub(super) fn new(room: usize, reserved: usize, workers: u32) -> Self {
         let state = State {
             known: Lane(VecDeque::new()),
@@ -132,10 +132,10 @@ impl<T> Queue<T> {
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Takes room for one item; where there is none for this share, gives how long to wait before coming again. Whoever is
-    /// turned away gets a turn of their own behind those before, as fast as items are worked off, so that a crowd comes back
-    /// as a line: the lane's, or where others would still find room, that of the share alone. The item takes its place
-    /// along, until it was worked off.
+    /// Takes a place for one item. If there is none for this share, returns how long to wait before coming again. A
+    /// caller that is turned away gets a turn of its own after those before, at the pace of the work, so that a crowd
+    /// comes back as a line. The line is that of the lane or, if others would still find a place, that of the share
+    /// alone. The item keeps its place until it is done.
     pub(super) fn enter(self: &Arc<Self>, share: Share, now: Instant) -> Result<Place<T>, Duration> {
         let mut state = self.lock();
         let is_stranger = share.is_stranger();
@@ -146,7 +146,7 @@ impl<T> Queue<T> {
             .map(|(_, held)| held.places)
             .sum();
         let free = state.free.saturating_sub(state.reserved.saturating_sub(of_others));
-        // An account has few browsers at once; whoever sends many sign-ins by it is no person.
+        // An account has few browsers at once. Many sign-ins under one account are not made by a user.
         let most = match share {
             Share::Known(_) => free.min((state.reserved / 4).max(1)),
             Share::Network(_) | Share::Operator => free,
@@ -165,15 +165,15 @@ impl<T> Queue<T> {
         Ok(Place { queue: Arc::clone(self), share })
     }
 
-    /// Notes how long a worker has worked on an item.
+    /// Records how long a worker took for an item.
     pub(super) fn note_work(&self, took: Duration) {
         let mut state = self.lock();
         let pace = took / state.workers;
-        // A moving average over some eight items.
+        // A moving average over about eight items.
         state.pace = if state.pace.is_zero() { pace } else { (state.pace * 7 + pace) / 8 };
     }
 
-    /// Puts `item` in line, or gives it back when the queue is closed.
+    /// Puts `item` into the queue; returns it if the queue is closed.
     pub(super) fn push(&self, share: &Share, item: T) -> Result<(), T> {
         let mut state = self.lock();
         if state.closed {
@@ -186,7 +186,7 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// The next item; waits for one. `None` when the queue is closed.
+    /// The next item, after waiting for one. `None` if the queue is closed.
     pub(super) fn next(&self) -> Option<T> {
         let mut state = self.lock();
         loop {
@@ -200,18 +200,18 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Sends the workers home and drops what waits.
+    /// Ends the workers, and drops the waiting items.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
         let waiting = (std::mem::take(&mut state.known.0), std::mem::take(&mut state.strangers.0));
         drop(state);
-        // Outside the lock: each gives back its place.
+        // Outside the lock, because each gives back its place.
         drop(waiting);
         self.changed.notify_all();
     }
 
-    /// Every change under the lock is whole, so a panic elsewhere leaves nothing to distrust.
+    /// Every change under the lock is complete, so a panic elsewhere leaves no inconsistent state.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -229,7 +229,7 @@ impl<T> State<T> {
             Some(item) => (item, false),
             None => (second.take()?, true),
         };
-        // Whoever was served waits for the other lane.
+        // The lane that was served now waits for the other one.
         self.strangers_next ^= !is_second;
         Some(item)
     }
@@ -260,7 +260,7 @@ mod tests {
         Share::Known(name.to_owned())
     }
 
-    /// How many places somebody gets, all of which they keep.
+    /// How many places a share gets; it keeps all of them.
     fn fill(queue: &Arc<Queue<u8>>, share: &Share) -> Vec<Place<u8>> {
         std::iter::from_fn(|| queue.enter(share.clone(), Instant::now()).ok()).collect()
     }
@@ -293,13 +293,13 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_next_finds_half_of_what_is_left() {
+    fn the_next_caller_finds_half_of_what_is_left() {
         let queue = Arc::new(Queue::new(40, 8, 1));
         let first = fill(&queue, &network("a"));
         let second = fill(&queue, &network("b"));
         let third = fill(&queue, &network("c"));
         assert_eq!((first.len(), second.len(), third.len()), (16, 8, 4));
-        // However many networks a crowd has, what is reserved is there for those who are known, who share it too.
+        // However many networks a crowd has, the reserved places are for known users, who share them, too.
         let rest: Vec<_> = (0..40).flat_map(|n| fill(&queue, &network(&format!("n{n}")))).collect();
         assert_eq!(first.len() + second.len() + third.len() + rest.len(), 32);
         assert_eq!(fill(&queue, &known("bob")).len(), 2);
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(fill(&queue, &known("ann")).len(), 2);
         drop((bob, rest));
         assert_eq!(fill(&queue, &network("d")).len(), 2);
-        // What was given back is nobody's.
+        // A place that was given back belongs to no share.
         drop((first, second, third));
         assert_eq!(fill(&queue, &network("a")).len(), 16);
     }
@@ -335,21 +335,21 @@ mod tests {
         assert_eq!((told(network("a")), told(network("c"))), (millis(1_000), millis(1_000)));
         queue.note_work(millis(400));
         assert_eq!((told(network("a")), told(network("c"))), (millis(1_200), millis(1_400)));
-        // Whoever is known stands in another line.
+        // Known users are in another line.
         assert_eq!((told(known("bob")), told(Share::Operator)), (millis(1_000), millis(1_200)));
-        // However large the crowd, nobody is sent away for longer, and no two times in one line are the same.
+        // However large the crowd, no caller must wait longer, and no two waits in one line are the same.
         let waits: Vec<_> = (0..143).map(|_| told(network("c"))).collect();
         assert!(waits.is_sorted_by(|one, next| one < next));
         assert_eq!((waits[0], waits[142]), (millis(1_600), millis(30_000)));
         assert_eq!(told(network("d")), millis(1_000), "a new line");
-        // A line that nobody joins dissolves.
+        // A line that no caller joins dissolves.
         let later = now + millis(60_000);
         assert_eq!(queue.enter(network("e"), later).map(|_| ()).unwrap_err(), millis(1_000));
         drop(held);
     }
 
     #[test]
-    fn whoever_fills_their_own_share_makes_nobody_else_wait() {
+    fn a_share_that_is_full_makes_no_other_wait() {
         let queue = Arc::new(Queue::<u8>::new(8, 0, 1));
         let now = Instant::now();
         queue.note_work(Duration::from_secs(1));
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_of_one_serves_whoever_comes() {
+    fn a_queue_of_one_serves_every_caller() {
         let queue = Arc::new(Queue::<u8>::new(1, 0, 1));
         let place = queue.enter(network("a"), Instant::now());
         assert!(

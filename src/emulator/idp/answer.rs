@@ -11,7 +11,7 @@ use super::{Grant, Idp, Session};
 use crate::emulator::html;
 use crate::protocol::oauth::{OAuthError, add_to_query};
 
-/// How long a code waits for its redemption.
+/// How long a code can be redeemed.
 const CODE_LIFETIME: Duration = Duration::from_mins(1);
 
 impl Idp {
@@ -35,7 +35,7 @@ impl Idp {
         self.send(target, &[("error", error.code.as_str()), ("error_description", &error.description)], &[])
     }
 
-    /// Answers a request that cannot be served.
+    /// Responds to a request that cannot be served.
     pub(super) fn refuse(&self, refusal: &Refusal) -> Response {
         match refusal {
             Refusal::Page(reason) => self.page(StatusCode::BAD_REQUEST, Body::Error { reason }),
@@ -43,12 +43,12 @@ impl Idp {
         }
     }
 
-    /// Shows one of the provider's own pages.
+    /// Shows one of the identity provider's own pages.
     pub(super) fn page(&self, status: StatusCode, body: Body<'_>) -> Response {
         self.page_with(status, body, &[])
     }
 
-    /// Shows one of the provider's own pages, and sets cookies.
+    /// Shows one of the identity provider's own pages, and sets cookies.
     pub(super) fn page_with(&self, status: StatusCode, body: Body<'_>, cookies: &[String]) -> Response {
         html::page(status, &Page { name: self.habits.name, colour: self.habits.colour, body }, cookies)
     }

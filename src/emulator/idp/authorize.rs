@@ -15,14 +15,14 @@ use crate::emulator::form;
 use crate::model::Timestamp;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 
-/// What an authorization request comes to.
+/// The result of an authorization request.
 #[derive(Debug, PartialEq, Eq)]
 enum Decision {
-    /// The person is known well enough.
+    /// The user has signed in well enough.
     Grant(Session),
-    /// The person has to sign in.
+    /// The user must sign in.
     Ask,
-    /// The person would have to sign in, and must not be asked.
+    /// The user would have to sign in, but must not be asked.
     LoginRequired,
 }
 
@@ -67,7 +67,7 @@ impl Idp {
         }
     }
 
-    /// The sign-in page. It carries the request, which is read anew when the form comes back.
+    /// The sign-in page. It contains the request, which is read again when the form comes back.
     pub(super) fn ask(
         &self,
         status: StatusCode,

@@ -1,4 +1,5 @@
-//! What tokens and userinfo say about a person, by the vendor's habits (`OpenID` Connect Core 1.0, sections 2 and 5).
+//! The claims about a user in tokens and UserInfo, by the vendor's behaviour (`OpenID` Connect Core 1.0, sections 2
+//! and 5).
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::emulator::directory::User;
 use crate::emulator::fault::Fault;
 use crate::protocol::base64url;
 
-/// How long an ID token lives.
+/// The lifetime of an ID token.
 const ID_TOKEN_LIFETIME: Duration = Duration::from_hours(1);
 
 impl Idp {
@@ -65,7 +66,7 @@ impl Idp {
         claims
     }
 
-    /// The claims that userinfo gives for an access token.
+    /// The claims that UserInfo returns for an access token.
     pub(super) fn userinfo_claims(&self, grant: &Grant, user: &User) -> Map<String, Value> {
         let mut claims = object(json!({ "sub": self.subject(grant, user) }));
         if self.habits.userinfo_has_profile {
@@ -77,7 +78,7 @@ impl Idp {
         claims
     }
 
-    /// What the scopes ask for.
+    /// The claims that the scopes ask for.
     fn profile(&self, grant: &Grant, user: &User) -> Map<String, Value> {
         let mut claims = Map::new();
         if grant.has_scope("profile") {
@@ -96,7 +97,7 @@ impl Idp {
         claims
     }
 
-    /// `sub`: where people have directory ids, another one at each client; else the person's own id.
+    /// `sub`: if users have directory ids, a different one for each client, otherwise the user's own id.
     fn subject(&self, grant: &Grant, user: &User) -> String {
         let own = user.id.as_deref().unwrap_or(&user.username);
         if self.habits.id_token.directory_ids {
@@ -110,7 +111,7 @@ impl Idp {
     }
 }
 
-/// The person's id in the directory, shaped like a UUID.
+/// The user's id in the directory, in the form of a UUID.
 fn object_id(user: &User) -> String {
     user.id.clone().unwrap_or_else(|| {
         let digest = base64url::decode(crypto::random::hash_token(&user.username)).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! How a client proves itself at the token endpoint: `client_secret_basic`, `client_secret_post` (RFC 6749, section
-//! 2.3.1) or `private_key_jwt` (RFC 7523, section 3). One method a request.
+//! How a client authenticates at the token endpoint: `client_secret_basic`, `client_secret_post` (RFC 6749, section
+//! 2.3.1) or `private_key_jwt` (RFC 7523, section 3). One method per request.
 
 use std::time::Duration;
 
@@ -17,23 +17,23 @@ use crate::protocol::oauth::Parameters;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// The longest assertion that is read, in bytes.
+/// The longest assertion that is accepted, in bytes.
 const MAX_ASSERTION: usize = 16 * 1024;
 
-/// The longest that an assertion may live.
+/// The longest lifetime of an assertion.
 const MAX_ASSERTION_LIFETIME: Duration = Duration::from_hours(1);
 
-/// A client that could not prove itself.
+/// Why a client was not authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClientAuthError {
-    /// Two methods at once, or a method used against its form.
+    /// Two methods at once, or a malformed one.
     Malformed,
     /// The proof is missing or wrong.
     Refused,
 }
 
 impl Idp {
-    /// The client that sent this.
+    /// The client that sent this request.
     pub(super) fn authenticate(
         &self,
         headers: &HeaderMap,

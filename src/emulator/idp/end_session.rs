@@ -16,7 +16,7 @@ use crate::protocol::jose::CompactJws;
 use crate::protocol::json::Claims;
 use crate::protocol::oauth::{Parameters, add_to_query};
 
-/// The longest hint that is read, in bytes.
+/// The longest hint that is accepted, in bytes.
 const MAX_HINT: usize = 16 * 1024;
 
 impl Idp {
@@ -47,7 +47,8 @@ impl Idp {
         }
     }
 
-    /// The client for which an ID token of this provider was made. An expired one serves as well (section 2).
+    /// The client for which an ID token of this identity provider was made. An expired token is accepted, too (section
+    /// 2).
     fn client_of_hint(&self, hint: &str) -> Option<&Client> {
         let token = CompactJws::parse(hint, MAX_HINT).ok()?;
         jws::verify(&token, self.key.alg(), self.key.public_jwk()).ok()?;
@@ -56,7 +57,7 @@ impl Idp {
     }
 }
 
-/// Where the sign-out leads back to: only to what that client has registered.
+/// Where the sign-out returns to: only an address that this client has registered.
 fn return_to<'a>(client: Option<&Client>, wanted: Option<&'a str>) -> Option<&'a str> {
     let registered = &client?.post_logout_redirect_uris;
     wanted.filter(|uri| registered.iter().any(|known| known == uri))

@@ -12,7 +12,7 @@ use crate::emulator::html;
 use crate::model::TENANT;
 
 impl Idp {
-    /// The issuer as a document under this tenant's name says it: with the placeholder where the name stands for any.
+    /// The issuer in the document for this tenant name: with the placeholder if the name stands for any tenant.
     fn documented_issuer(&self, tenant: &str) -> String {
         let tenant = if self.is_alias(tenant) { TENANT } else { &self.tenant };
         self.url(self.habits.issuer_path, tenant)

@@ -1,9 +1,9 @@
 //! One emulated identity provider: an `OpenID` Provider (`OpenID` Connect Core 1.0, authorization code flow) with the
-//! habits of one vendor.
+//! behaviour of one vendor.
 //!
-//! A request walks: [`router`] → the handler of its endpoint → what the provider remembers (`Idp`) → an answer. Codes,
-//! sessions and tokens live in memory and end with the process. There is one factor (a password from the directory), no
-//! guard against guessing and no refresh token: this is for rehearsals.
+//! A request passes through [`router`] → the handler of its endpoint → the memory of the identity provider (`Idp`) → a
+//! response. Codes, sessions and tokens are in memory and end with the process. There is one factor (a password from
+//! the directory), no guard against guessing and no refresh token: this is for rehearsals.
 
 mod answer;
 mod authorize;
@@ -41,39 +41,39 @@ use crate::crypto;
 use crate::crypto::keys::SigningKey;
 use crate::model::{Clock, Random, TENANT, Timestamp};
 
-/// The largest form that is read, in bytes.
+/// The largest form that is accepted, in bytes.
 const MAX_FORM: usize = 64 * 1024;
 
-/// Where the metadata lies, below the issuer.
+/// The path of the metadata, below the issuer.
 const METADATA: &str = "/.well-known/openid-configuration";
 
-/// How far a clock that is off is ahead.
+/// How far ahead a clock is that is off.
 const CLOCK_OFF: Duration = Duration::from_hours(1);
 
-/// How long a person stays signed in at the provider.
+/// How long a user stays signed in at the identity provider.
 const SESSION_LIFETIME: Duration = Duration::from_hours(8);
 
-/// What an emulated provider is made of.
+/// The settings of an emulated identity provider.
 pub struct Settings {
-    /// Whose habits it has.
+    /// The vendor whose behaviour it has.
     pub vendor: Vendor,
     /// The origin under which browsers and clients reach it.
     pub base_url: Url,
-    /// Whom it knows.
+    /// Its users and clients.
     pub directory: Directory,
     /// Whether authorization responses name their issuer (RFC 9207).
     pub response_iss: bool,
-    /// Where the time comes from.
+    /// The source of time.
     pub clock: Arc<dyn Clock>,
-    /// Where codes, tokens and session ids come from.
+    /// The source of codes, tokens and session ids.
     pub random: Arc<dyn Random>,
-    /// What signs its ID tokens: an RS256 key, as all these vendors have.
+    /// The key for its ID tokens: an RS256 key, as all these vendors have.
     pub key: SigningKey,
-    /// What goes wrong.
+    /// Its faults.
     pub faults: Faults,
 }
 
-/// The provider as a service for one origin.
+/// The identity provider as a service for one origin.
 pub fn router(settings: Settings) -> Router {
     let idp = Arc::new(Idp::new(settings));
     let paths = idp.habits.paths;
@@ -96,7 +96,7 @@ pub fn router(settings: Settings) -> Router {
         .with_state(idp)
 }
 
-/// A provider at work.
+/// A running identity provider.
 struct Idp {
     habits: Habits,
     origin: String,
@@ -111,13 +111,13 @@ struct Idp {
     cookie: String,
     sessions: Shelf<Session>,
     codes: Shelf<Grant>,
-    /// The access token that each spent code gave.
+    /// The access token that each spent code was redeemed for.
     spent: Shelf<String>,
     tokens: Shelf<Grant>,
     assertions: Shelf<()>,
 }
 
-/// A browser in which somebody has signed in here.
+/// A browser in which a user has signed in here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Session {
     username: String,
@@ -125,7 +125,7 @@ struct Session {
     sid: String,
 }
 
-/// What a client was given: the content of a code, then of an access token.
+/// A grant to a client: the content of a code, then of an access token.
 #[derive(Debug, Clone)]
 struct Grant {
     client_id: String,
@@ -176,7 +176,7 @@ impl Idp {
         crypto::random::token(self.random.as_ref()).expose().to_owned()
     }
 
-    /// The URL of `path` for a tenant, or for one of the names that stand for any.
+    /// The URL of `path` for a tenant, or for one of the names that stand for any tenant.
     fn url(&self, path: &str, tenant: &str) -> String {
         format!("{}{}", self.origin, path.replace(TENANT, tenant))
     }
@@ -186,7 +186,7 @@ impl Idp {
         self.url(self.habits.issuer_path, &self.tenant)
     }
 
-    /// Names that may stand where a path says which tenant.
+    /// The names that may take the tenant's place in a path.
     fn tenant_names(&self) -> impl Iterator<Item = &str> {
         let aliases = self.habits.tenancy.map_or(&[][..], |tenancy| tenancy.aliases);
         aliases.iter().copied().chain([self.tenant.as_str()])
@@ -197,14 +197,14 @@ impl Idp {
         self.habits.tenancy.is_some_and(|tenancy| tenancy.aliases.contains(&name))
     }
 
-    /// The session of the browser that sent these headers, while its person exists.
+    /// The session of the browser that sent these headers, as long as its user exists.
     fn session(&self, headers: &HeaderMap) -> Option<Session> {
         let id = cookie::read(headers, &self.cookie)?;
         self.sessions.get(id, self.now()).filter(|session| self.directory.user(&session.username).is_some())
     }
 }
 
-/// The name that stands for the tenant in a path: its first segment.
+/// The name in the tenant's place of a path: its first segment.
 fn tenant_in(path: &str) -> &str {
     path.split('/').nth(1).unwrap_or_default()
 }

@@ -1,8 +1,8 @@
-//! The provider's own pages: plain, in its own colour, without script.
+//! The identity provider's own pages: plain, in its own colour, without script.
 
 use askama::Template;
 
-/// One page of a provider.
+/// One page of an identity provider.
 #[derive(Template)]
 #[template(
     ext = "html",
@@ -61,13 +61,13 @@ pub(super) struct Page<'a> {
     pub(super) body: Body<'a>,
 }
 
-/// What a page says.
+/// The content of a page.
 pub(super) enum Body<'a> {
-    /// Who are you?
+    /// The sign-in form.
     SignIn { action: &'a str, request: &'a str, username: &'a str, error: Option<&'a str> },
-    /// The answer to the client, posted by the browser.
+    /// The response to the client, posted by the browser.
     FormPost { action: &'a str, fields: &'a [(&'a str, &'a str)] },
-    /// After a sign-out that leads nowhere.
+    /// The page after a sign-out without a return address.
     SignedOut,
     /// A request that cannot be served.
     Error { reason: &'a str },

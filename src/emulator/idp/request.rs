@@ -1,4 +1,4 @@
-//! The authorization request, read and checked before anybody is asked anything (`OpenID` Connect Core 1.0, section
+//! The authorization request, read and checked before the user is asked anything (`OpenID` Connect Core 1.0, section
 //! 3.1.2.1; RFC 7636, section 4.3).
 
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::emulator::directory::Directory;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters, split_words};
 
-/// How the answer travels.
+/// How the response is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ResponseMode {
     /// In the redirect's query.
@@ -15,7 +15,7 @@ pub(super) enum ResponseMode {
     FormPost,
 }
 
-/// Where the answer goes, once that is certain.
+/// Where the response goes, once that is certain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) redirect_uri: String,
@@ -23,7 +23,7 @@ pub(super) struct Target {
     pub(super) state: Option<String>,
 }
 
-/// Whether and how the person may be asked.
+/// Whether and how the user may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Prompt {
     /// As needed.
@@ -34,7 +34,7 @@ pub(super) enum Prompt {
     SignIn,
 }
 
-/// A request that may be answered.
+/// A request that may be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AuthorizeRequest {
     pub(super) client_id: String,
@@ -50,15 +50,15 @@ pub(super) struct AuthorizeRequest {
 /// A request that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Without a redirect, since nobody knows to whom it would lead.
+    /// On a page, because a redirect could lead anywhere.
     Page(&'static str),
     /// At the client.
     Redirect(Target, OAuthError),
 }
 
 impl AuthorizeRequest {
-    /// Reads a request of one of the directory's clients.
-    // Order matters: only after client and redirect URI are certain may an error be redirected.
+    /// Reads a request from one of the directory's clients.
+    // Order matters: an error may be redirected only after the client and the redirect URI are certain.
     pub(super) fn read(parameters: &Parameters, directory: &Directory) -> Result<Self, Refusal> {
         let single = |name| parameters.get(name).filter(|_| parameters.is_single(name));
         let client = single("client_id")

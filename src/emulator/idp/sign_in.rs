@@ -1,4 +1,4 @@
-//! The provider's own sign-in form.
+//! The identity provider's own sign-in form.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Whole code flows against the router, as a relying party and a browser send them.
+//! Whole code flows against the router, with a relying party and a browser.
 
 mod clients;
 mod faults;
@@ -120,19 +120,19 @@ impl Fixture {
         self.send(request).await
     }
 
-    /// The path of an endpoint that metadata names.
+    /// The path of an endpoint in the metadata.
     async fn endpoint(&self, document: &str, name: &str) -> String {
         let metadata = self.get(document, "").await.json();
         metadata[name].as_str().unwrap().strip_prefix("https://localhost:9001").unwrap().to_owned()
     }
 
-    /// Signs in on the provider's page for an authorization request, and gives the redirect.
+    /// Signs in on the identity provider's page for an authorization request, and returns the redirect.
     async fn sign_in(&self, vendor: &Paths, query: &str, username: &str, password: &str) -> Answer {
         let fields = [("request", query), ("username", username), ("password", password)];
         self.post(vendor.sign_in, "", &fields).await
     }
 
-    /// The answer of the token endpoint to the broker's secret.
+    /// The response of the token endpoint to a request with the broker's secret.
     async fn redeem(&self, vendor: &Paths, code: &str, change: &[(&str, &str)]) -> Answer {
         let mut fields = vec![
             ("grant_type", "authorization_code"),
@@ -160,7 +160,7 @@ impl Fixture {
     }
 }
 
-/// Paths as a client would read them from metadata.
+/// Paths, as a client would read them from metadata.
 struct Paths {
     authorize: &'static str,
     sign_in: &'static str,
@@ -212,7 +212,7 @@ fn query(change: &[(&str, &str)]) -> String {
     encode(fields.into_iter().filter(|(_, value)| !value.is_empty()))
 }
 
-/// The claims of an ID token, its signature held against the published keys.
+/// The claims of an ID token, whose signature is checked against the published keys.
 async fn verified_claims(fixture: &Fixture, vendor: &Paths, token: &str) -> Value {
     let published = fixture.get(vendor.keys, "").await;
     let keys = crate::protocol::jose::JwkSet::parse(published.text.as_bytes()).unwrap();

@@ -1,5 +1,5 @@
-//! The token endpoint: a code becomes an ID token and an access token, once (RFC 6749, section 4.1.3; RFC 7636, section
-//! 4.6).
+//! The token endpoint: a code is redeemed once, for an ID token and an access token (RFC 6749, section 4.1.3; RFC
+//! 7636, section 4.6).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::emulator::form;
 use crate::emulator::html;
 use crate::protocol::oauth::{ErrorCode, Parameters};
 
-/// How long an access token lives.
+/// The lifetime of an access token.
 const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_hours(1);
 
-/// How long a spent code is remembered, so that its second use ends what it gave.
+/// How long a spent code is remembered, so that its second use ends the tokens of the first.
 const SPENT_LIFETIME: Duration = ACCESS_TOKEN_LIFETIME;
 
 impl ClientAuthError {
@@ -54,7 +54,7 @@ impl Idp {
         self.issue(code, grant)
     }
 
-    /// Takes the code away. A second use ends the access token of the first.
+    /// Removes the code. A second use ends the access token of the first.
     fn redeem(&self, code: &str) -> Result<Grant, ErrorCode> {
         let now = self.now();
         self.codes.take(code, now).ok_or_else(|| {
@@ -85,7 +85,7 @@ impl Idp {
     }
 }
 
-/// A challenge demands its verifier, and a verifier its challenge.
+/// A challenge requires its verifier, and a verifier its challenge.
 fn verify_pkce(challenge: Option<&str>, verifier: Option<&str>) -> Result<(), ErrorCode> {
     match (challenge, verifier) {
         (None, None) => Ok(()),

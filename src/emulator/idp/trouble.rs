@@ -1,5 +1,5 @@
-//! The faults that an emulated provider was told to have, where they meet whole answers. Those inside of a token stand
-//! where the token is made.
+//! The faults of an emulated identity provider that affect whole responses. Those that affect a token are where the
+//! token is made.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::crypto::keys::SigningKey;
 use crate::emulator::fault::Fault;
 use crate::emulator::html;
 
-/// How long a slow answer takes: longer than any relying party waits.
+/// How long a slow response takes: longer than any relying party waits.
 const SLOW: Duration = Duration::from_secs(30);
 
-/// What is answered where JSON belongs.
+/// The response in place of JSON.
 const GARBAGE: &str = "{\"issuer\": \"https://\u{fffd}\u{fffd}\u{fffd}<html>";
 
-/// Answers late, wrongly or not at all.
+/// Responds late, wrongly or not at all.
 pub(super) async fn trouble(State(idp): State<Arc<Idp>>, request: Request, next: Next) -> Response {
     if idp.faults.has(Fault::Down) {
         return html::plain(StatusCode::SERVICE_UNAVAILABLE, "This provider is down.");
@@ -42,13 +42,13 @@ pub(super) async fn trouble(State(idp): State<Arc<Idp>>, request: Request, next:
 }
 
 impl Idp {
-    /// Whether a route is one that clients call; the others are for browsers.
+    /// Whether clients call this route; the others are for browsers.
     fn is_for_clients(&self, route: &str) -> bool {
         let paths = self.habits.paths;
         [paths.token, paths.userinfo, paths.keys].contains(&route) || route.ends_with(super::METADATA)
     }
 
-    /// The key that signs: the published one, or one that nobody has seen.
+    /// The key that signs: the published one, or one that is not published.
     pub(super) fn signing_key(&self) -> Result<&SigningKey, CryptoError> {
         if self.faults.has(Fault::RotatedKeys) { self.unpublished.get(self.key.alg()) } else { Ok(&self.key) }
     }

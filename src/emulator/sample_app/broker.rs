@@ -1,4 +1,4 @@
-//! The broker as the sample app sees it: metadata, token endpoint, keys, userinfo.
+//! The broker as the sample app sees it: metadata, token endpoint, keys, UserInfo.
 
 use bytes::Bytes;
 use headers::authorization::{Basic, Bearer, InvalidBearerToken};
@@ -15,17 +15,17 @@ use crate::emulator::form;
 use crate::protocol::jose::{JwkSet, JwksError};
 use crate::protocol::json::{self, ClaimError, Claims, JsonError};
 
-/// The largest answer that is read, in bytes.
+/// The largest response that is accepted, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// Why the broker's answers are of no use.
+/// Why the broker's responses cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BrokerError {
-    /// No answer.
+    /// There was no response.
     #[error("the broker does not answer: {0}")]
     Fetch(#[from] FetchError),
-    /// A request that cannot be written.
-    #[error("the broker's metadata names an address that cannot be called")]
+    /// A request that cannot be sent.
+    #[error("the broker's metadata names an address that cannot be asked")]
     Address(#[from] http::Error),
     /// An access token that no header can carry.
     #[error("the access token cannot be sent")]
@@ -33,27 +33,27 @@ pub(super) enum BrokerError {
     /// Another status than 200.
     #[error("the broker answered {status}{error}")]
     Status { status: StatusCode, error: String },
-    /// No strict JSON object.
-    #[error("the broker's answer is refused: {0}")]
+    /// Not a strict JSON object.
+    #[error("the broker's response is refused: {0}")]
     Json(#[from] JsonError),
     /// A member is missing or of the wrong type.
-    #[error("the broker's answer is refused: {0}")]
+    #[error("the broker's response is refused: {0}")]
     Member(#[from] ClaimError),
-    /// No key set.
+    /// Not a key set.
     #[error("the broker's keys are refused: {0}")]
     Keys(#[from] JwksError),
     /// The document of another issuer.
     #[error("the metadata names another issuer")]
     Issuer,
-    /// A token that does not pass.
+    /// The ID token is not valid.
     #[error("the ID token is refused: {0}")]
     Token(#[from] TokenError),
-    /// Userinfo about somebody else.
-    #[error("userinfo and the ID token are about different users")]
+    /// UserInfo about another user.
+    #[error("userinfo is about another user than the ID token")]
     OtherSubject,
 }
 
-/// What the app needs of the metadata (`OpenID` Connect Discovery 1.0, section 3).
+/// The part of the metadata that the app needs (`OpenID` Connect Discovery 1.0, section 3).
 pub(super) struct Metadata {
     pub(super) authorization_endpoint: String,
     pub(super) end_session_endpoint: String,
@@ -63,13 +63,13 @@ pub(super) struct Metadata {
     jwks_uri: String,
 }
 
-/// The broker, reached with the app's settings.
+/// The broker, and the app's settings to reach it.
 pub(super) struct Broker<'a> {
     pub(super) settings: &'a Settings,
 }
 
 impl Broker<'_> {
-    /// Reads the metadata anew; an app of more than a demo would keep it.
+    /// Fetches the metadata each time; a real app would keep it.
     pub(super) async fn metadata(&self) -> Result<Metadata, BrokerError> {
         let url = format!("{}/.well-known/openid-configuration", self.settings.issuer.trim_end_matches('/'));
         let document = json::parse_object(&self.get(&url, None).await?, MAX_ANSWER)?;
@@ -88,7 +88,7 @@ impl Broker<'_> {
         })
     }
 
-    /// Redeems a code and checks what it gave.
+    /// Redeems a code and checks the tokens.
     pub(super) async fn redeem(
         &self,
         metadata: &Metadata,

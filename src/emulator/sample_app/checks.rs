@@ -1,4 +1,4 @@
-//! What an app must check about an ID token before it believes it (`OpenID` Connect Core 1.0, section 3.1.3.7).
+//! The checks of an ID token that an app must make before it trusts it (`OpenID` Connect Core 1.0, section 3.1.3.7).
 
 use std::time::Duration;
 
@@ -9,24 +9,24 @@ use crate::model::{SigningAlg, Timestamp};
 use crate::protocol::jose::{CompactJws, JoseError, JwkSet};
 use crate::protocol::json::{ClaimError, Claims, JsonError};
 
-/// How far two clocks may be apart.
+/// How far two clocks may differ.
 const SKEW: Duration = Duration::from_mins(1);
 
-/// The longest ID token that is read, in bytes.
+/// The longest ID token that is accepted, in bytes.
 const MAX_TOKEN: usize = 64 * 1024;
 
-/// What [`validate`] has checked once it succeeds, as sentences for people.
+/// The checks that [`validate`] has made once it succeeds, as sentences for users.
 pub(super) const PASSED: &[&str] = &[
     "The signature is valid under a key that the broker publishes, with the agreed algorithm.",
     "iss is the broker.",
-    "aud is this app and nothing else.",
+    "aud is this app and no other client.",
     "exp is in the future, and iat is not.",
-    "nonce is the one that this browser sent at the start of the sign-in.",
-    "at_hash belongs to the access token that was sent with it.",
+    "nonce is the one that this browser's sign-in began with.",
+    "at_hash matches the access token that came with it.",
     "sub is the same in userinfo.",
 ];
 
-/// What the token must say.
+/// The values that the token must have.
 pub(super) struct Expected<'a> {
     pub(super) issuer: &'a str,
     pub(super) client_id: &'a str,
@@ -36,28 +36,28 @@ pub(super) struct Expected<'a> {
     pub(super) now: Timestamp,
 }
 
-/// Why a token is not believed.
+/// Why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenError {
-    /// No token.
+    /// Not a token.
     #[error(transparent)]
     Form(#[from] JoseError),
-    /// No strict JSON in it.
+    /// It does not contain strict JSON.
     #[error(transparent)]
     Json(#[from] JsonError),
-    /// The signature does not hold.
+    /// The signature is not valid.
     #[error(transparent)]
     Signature(#[from] JwsError),
     /// A claim is missing or of the wrong type.
     #[error(transparent)]
     Claim(#[from] ClaimError),
-    /// A claim says something else than it must.
-    #[error("{0} is wrong")]
+    /// A claim has another value than it must have.
+    #[error("{0} is not what it must be")]
     Wrong(&'static str),
 }
 
 /// The claims of a token that passes every check.
-// Order matters: nothing in the token is looked at before its signature holds.
+// Order matters: nothing in the token is read before its signature is verified.
 pub(super) fn validate(
     token: &str,
     keys: &JwkSet,

@@ -1,7 +1,7 @@
-//! The demo's relying app: it signs people in with the broker as any app would, and shows what it got.
+//! The demo's relying app: it signs users in with the broker like any app, and shows what it received.
 //!
-//! It knows nothing of the broker but the issuer and its own credentials; everything else it reads from metadata. What
-//! came back is shown only after all checks of `checks` have passed.
+//! It knows nothing about the broker except the issuer and its own credentials; it reads the rest from metadata. It
+//! shows what it received only after all checks of `checks` have passed.
 
 mod broker;
 mod checks;
@@ -32,12 +32,12 @@ use crate::protocol::oauth::{Parameters, add_to_query};
 /// How long a sign-in may be under way.
 const SIGN_IN_LIFETIME: Duration = Duration::from_mins(30);
 
-/// How long a person stays signed in here.
+/// How long a user stays signed in here.
 const SESSION_LIFETIME: Duration = Duration::from_hours(8);
 
-/// What the sample app is made of.
+/// The settings of the sample app.
 pub struct Settings {
-    /// What it calls itself.
+    /// The name that it shows.
     pub name: String,
     /// The origin under which browsers reach it. Its redirect URI is `/callback` below it, its post-logout redirect URI
     /// `/signed-out`.
@@ -50,13 +50,13 @@ pub struct Settings {
     pub client_secret: Secret,
     /// The algorithm with which the broker signs its ID tokens.
     pub id_token_alg: SigningAlg,
-    /// Further ways to sign in, each naming whose identity provider to use.
+    /// More ways to sign in, each with the organization whose identity provider it uses.
     pub shortcuts: Vec<Shortcut>,
     /// How it reaches the broker.
     pub fetch: Arc<dyn Fetch>,
-    /// Where the time comes from.
+    /// The source of time.
     pub clock: Arc<dyn Clock>,
-    /// Where state, nonce and session ids come from.
+    /// The source of state, nonce and session ids.
     pub random: Arc<dyn Random>,
 }
 
@@ -67,7 +67,7 @@ pub struct Shortcut {
     pub handle: String,
     /// The organization's name.
     pub name: String,
-    /// What the broker is told (`domain_hint`).
+    /// The `domain_hint` for the broker.
     pub domain_hint: String,
 }
 
@@ -114,7 +114,7 @@ struct SignIn {
     code_verifier: String,
 }
 
-/// Somebody signed in.
+/// A user who has signed in.
 #[derive(Debug, Clone)]
 struct Session {
     id_token: String,
@@ -143,7 +143,7 @@ impl SampleApp {
         self.page(StatusCode::BAD_REQUEST, Body::Failed { reason: &error.to_string() })
     }
 
-    /// The authorization request, and the cookie that ties its answer to this browser.
+    /// The authorization request, and the cookie that ties its response to this browser.
     async fn start(&self, query: &Parameters) -> Result<Response, SignInError> {
         let metadata = self.broker().metadata().await?;
         let (state, browser) = (self.token(), self.token());
@@ -167,8 +167,8 @@ impl SampleApp {
         Ok(html::see_other(&location, &[cookie::set(&self.sign_in_cookie, &browser)]))
     }
 
-    /// The answer to it: checks, redeems, checks again, and only then signs in.
-    // Order matters: the answer must belong to this browser and come from the broker before its code is used.
+    /// The response to it: checks it, redeems the code, checks the tokens, and only then signs the user in.
+    // Order matters: the response must belong to this browser and come from the broker before its code is used.
     async fn finish(&self, query: &Parameters, headers: &HeaderMap) -> Result<Response, SignInError> {
         if query.first_repeated().is_some() {
             return Err(SignInError::Foreign);
@@ -210,19 +210,19 @@ impl SampleApp {
     }
 }
 
-/// Why nobody was signed in.
+/// Why the user was not signed in.
 #[derive(Debug, thiserror::Error)]
 enum SignInError {
-    /// An answer to no question of this browser's.
-    #[error("this answer does not belong to a sign-in that this browser has started")]
+    /// A response without a request from this browser.
+    #[error("this response belongs to no sign-in that this browser has started")]
     Foreign,
-    /// Another server answered.
-    #[error("the answer does not come from the broker (iss)")]
+    /// The response comes from another server.
+    #[error("the response does not come from the broker (iss)")]
     WrongIssuer,
-    /// The broker said no.
+    /// The broker refused.
     #[error("the broker answered {code}: {description}")]
     Refused { code: String, description: String },
-    /// The broker could not be asked, or its tokens are not good.
+    /// The broker could not be reached, or its tokens are not valid.
     #[error(transparent)]
     Broker(#[from] BrokerError),
 }

@@ -73,15 +73,15 @@ pub(super) struct Page<'a> {
     pub(super) body: Body<'a>,
 }
 
-/// What a page says.
+/// The content of a page.
 pub(super) enum Body<'a> {
-    /// Nobody is signed in.
+    /// No user is signed in.
     Home { shortcuts: &'a [Shortcut] },
-    /// Somebody is.
+    /// A user is signed in.
     SignedIn { claims: &'a [Row], userinfo: &'a [Row], checks: &'a [&'a str] },
     /// After the broker's sign-out.
     SignedOut,
-    /// Something did not pass.
+    /// A check failed.
     Failed { reason: &'a str },
 }
 
@@ -92,7 +92,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// All claims of a document, each as text: strings as they are, everything else as JSON.
+    /// All claims of a document as text: strings unchanged, everything else as JSON.
     pub(super) fn all(claims: &Map<String, Value>) -> Vec<Self> {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         claims.iter().map(|(name, value)| Self { name: name.clone(), value: text(value) }).collect()

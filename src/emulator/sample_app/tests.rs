@@ -1,4 +1,5 @@
-//! The sample app against an emulated provider in the broker's place: to an app, both are `OpenID` Providers.
+//! The sample app against an emulated identity provider in the place of the broker: to an app, both are `OpenID`
+//! Providers.
 
 use super::*;
 use crate::crypto::keys::SigningKey;

@@ -1,9 +1,9 @@
-//! Reading the forms and links of a page, as much of it as the scripted browser needs.
+//! Reads the forms and links of a page, as far as the scripted browser needs them.
 //!
-//! Written by hand, since the broker's, the emulator's and the sample app's pages are the only ones it reads, and an
-//! HTML parser of the standard would bring a dozen crates into the binary for this alone; tests read pages with one. It
-//! knows elements, attributes, character references, comments and raw text, and does not know `select`, implied tags or
-//! script. Elements are found by their `id`.
+//! It is written by hand, because it reads only the pages of the broker, the emulator and the sample app, and a
+//! standard HTML parser would add a dozen crates to the binary for this alone; tests read pages with one. It knows
+//! elements, attributes, character references, comments and raw text. It does not know `select`, implied tags or
+//! scripts. Elements are found by their `id`.
 
 /// A page, as the sequence of its start tags.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ struct Element {
     form: Option<usize>,
 }
 
-/// What a click on an element sends.
+/// The request that a click on an element sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Click {
     /// A link: GET.
@@ -41,7 +41,7 @@ impl Element {
 }
 
 impl Document {
-    /// Reads a page. Whatever cannot be understood is skipped.
+    /// Reads a page. It skips what it cannot understand.
     pub(super) fn parse(html: &str) -> Self {
         let mut elements: Vec<Element> = Vec::new();
         let mut form = None;
@@ -80,23 +80,23 @@ impl Document {
         self.0.iter().find(|element| element.attribute("id") == Some(id))
     }
 
-    /// Whether the page has an element of that id.
+    /// Whether the page has an element with that id.
     pub(super) fn has(&self, id: &str) -> bool {
         self.find(id).is_some()
     }
 
-    /// The text that directly follows the start tag of that id.
+    /// The text that directly follows the start tag with that id.
     pub(super) fn text(&self, id: &str) -> Option<&str> {
         self.find(id).map(|element| element.text.as_str())
     }
 
-    /// The text of the first `tag` after the start tag of that id.
+    /// The text of the first `tag` after the start tag with that id.
     pub(super) fn text_after(&self, id: &str, tag: &str) -> Option<&str> {
         let mut after = self.0.iter().skip_while(|element| element.attribute("id") != Some(id)).skip(1);
         after.find(|element| element.tag == tag).map(|element| element.text.as_str())
     }
 
-    /// An attribute of the element of that id.
+    /// An attribute of the element with that id.
     pub(super) fn attribute(&self, id: &str, name: &str) -> Option<&str> {
         self.find(id)?.attribute(name)
     }
@@ -114,8 +114,8 @@ impl Document {
         })
     }
 
-    /// What a click on the link or button `id` sends, after filling in `filled`: values by the fields' ids. `None`
-    /// when one of these elements is not there, or is disabled.
+    /// The request that a click on the link or button `id` sends after filling in `filled`: values by the fields' ids.
+    /// `None` if one of these elements does not exist or is disabled.
     pub(super) fn click(&self, id: &str, filled: &[(&str, &str)]) -> Option<Click> {
         let clicked = self.find(id)?;
         if clicked.has("disabled") {
@@ -146,7 +146,7 @@ impl Document {
         Some(if posts { Click::Post(action, fields) } else { Click::Query(action, fields) })
     }
 
-    /// The position of the form that an element belongs to: the one that it names, else the one around it.
+    /// The position of the form that an element belongs to: the one that it names, or the one around it.
     fn form_of(&self, element: &Element) -> Option<usize> {
         match element.attribute("form") {
             None => element.form,
@@ -155,7 +155,7 @@ impl Document {
     }
 }
 
-/// What a field sends: nothing without a name, when it is disabled, a button, or a box that is not ticked.
+/// The value that a field sends: nothing if it has no name, is disabled, is a button, or is a box that is not ticked.
 fn value(field: &Element, filled: &[(&str, &str)]) -> Option<(String, String)> {
     let name = field.attribute("name").filter(|name| !name.is_empty() && !field.has("disabled"))?;
     let id = field.attribute("id");
@@ -178,7 +178,7 @@ fn add_text(elements: &mut [Element], text: &str) {
     }
 }
 
-/// Reads a start tag, from its name on, and gives what follows its `>`.
+/// Reads a start tag, from its name on, and returns what follows its `>`.
 fn start_tag(markup: &str) -> (Element, &str) {
     let end = markup.find(|c: char| c.is_ascii_whitespace() || c == '>' || c == '/').unwrap_or(markup.len());
     let (tag, mut rest) = markup.split_at(end);
@@ -223,7 +223,7 @@ fn attribute(markup: &str) -> ((String, String), &str) {
     ((name, decode(value)), rest)
 }
 
-/// Replaces the character references that templates write.
+/// Replaces the character references that the templates contain.
 fn decode(text: &str) -> String {
     let mut decoded = String::with_capacity(text.len());
     let mut rest = text;

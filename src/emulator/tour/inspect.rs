@@ -1,4 +1,4 @@
-//! What must hold at each hop of a sign-in, and the line that is printed for it.
+//! The requirements for each hop of a sign-in, and the line that is printed for it.
 
 use http::{Method, StatusCode};
 use url::Url;
@@ -12,23 +12,23 @@ pub(super) struct Inspector<'a> {
     plan: &'a DemoPlan,
     organization: Option<&'a DemoOrganization>,
     report: &'a mut (dyn FnMut(&str) + Send),
-    /// What the app has sent to the broker.
+    /// The request from the app to the broker.
     to_broker: Option<Sent>,
-    /// What the broker has sent to the provider.
+    /// The request from the broker to the identity provider.
     to_provider: Option<Sent>,
     provider_answered: bool,
     app_answered: bool,
     count: usize,
 }
 
-/// What ties an answer to its request.
+/// The values that tie a response to its request.
 #[derive(Clone, PartialEq, Eq)]
 struct Sent {
     state: String,
     nonce: String,
 }
 
-/// What had to hold at one hop, and whether it did.
+/// The requirements for one hop, and whether they were met.
 struct Demands<'a> {
     hop: &'a Hop,
     met: Vec<&'static str>,
@@ -45,7 +45,7 @@ impl Demands<'_> {
 }
 
 impl<'a> Inspector<'a> {
-    /// For a sign-in through that organization's provider, or with a password.
+    /// An inspector for a sign-in through that organization's identity provider, or with a password.
     pub(super) fn new(
         plan: &'a DemoPlan,
         organization: Option<&'a DemoOrganization>,
@@ -63,7 +63,7 @@ impl<'a> Inspector<'a> {
         }
     }
 
-    /// Holds when the sign-in went all of its way.
+    /// Checks that the sign-in was completed.
     pub(super) fn finish(&self) -> Result<(), TourError> {
         let url = shown(&self.plan.app);
         if !self.app_answered {
@@ -118,7 +118,7 @@ impl<'a> Inspector<'a> {
     }
 }
 
-/// What every authorization request here must have.
+/// Checks what every authorization request must have.
 fn authorization_request(demands: &mut Demands<'_>) -> Result<Sent, TourError> {
     let hop = demands.hop;
     let query = |name| hop.query(name).filter(|value| !value.is_empty());

@@ -1,6 +1,7 @@
-//! The tour: the demo's sign-ins done by a scripted browser, each hop printed with what was checked and how long it took.
+//! The tour: a scripted browser performs the demo's sign-ins. It prints each hop with what was checked and how long it
+//! took.
 //!
-//! It goes through the same servers as a person's browser. What it does not find as it should be ends it with an error.
+//! It uses the same servers as a user's browser. It ends with an error at the first thing that is not as it should be.
 
 mod forms;
 mod inspect;
@@ -19,55 +20,55 @@ use super::demo_plan::{DemoOrganization, DemoPerson, DemoPlan};
 use super::fetch::{Fetch, FetchError};
 use crate::model::Clock;
 
-/// How often it is looked for a mail, and how long in between.
+/// How often the tour looks for a mail, and how long it waits in between.
 const MAIL_TRIES: usize = 20;
 const MAIL_WAIT: Duration = Duration::from_millis(500);
 
-/// Why the tour ended before its end.
+/// Why the tour ended early.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TourError {
-    /// A server did not answer.
+    /// A server did not respond.
     #[error("{url} does not answer: {error}")]
     NoAnswer {
-        /// Which address, without its query.
+        /// The address, without its query.
         url: String,
-        /// Why.
+        /// The cause.
         error: FetchError,
     },
-    /// Another page than the one that has the wanted link, button or field.
+    /// A page without the wanted link, button or field.
     #[error("{url} has no usable `{wanted}`; it is: {found}")]
     Page {
-        /// Which address, without its query.
+        /// The address, without its query.
         url: String,
         /// The element that was wanted.
         wanted: String,
-        /// What the page says about itself.
+        /// The description of the page.
         found: String,
     },
-    /// Redirects that do not end, or lead nowhere.
-    #[error("the redirects from {0} do not end at a page")]
+    /// Redirects that do not end, or do not name a target.
+    #[error("the redirects from {0} lead nowhere")]
     Loop(String),
-    /// A hop that is not as it must be.
-    #[error("at {url}: {demand} did not hold")]
+    /// A hop that does not meet a requirement.
+    #[error("at {url}, this requirement is not met: {demand}")]
     Demand {
-        /// Which address, without its query.
+        /// The address, without its query.
         url: String,
-        /// What had to hold.
+        /// The requirement.
         demand: &'static str,
     },
-    /// A claim in the token that the app has validated.
-    #[error("the app got {name} = {found} instead of {wanted}")]
+    /// A claim with another value in the token that the app has validated.
+    #[error("the app has got {name} = {found} instead of {wanted}")]
     Claim {
-        /// Which claim.
+        /// The claim.
         name: &'static str,
-        /// What it had to be.
+        /// The value that it must have.
         wanted: String,
-        /// What it is.
+        /// The value that it has.
         found: String,
     },
 }
 
-/// One who is on the tour.
+/// The tour itself.
 struct Tour<'a> {
     plan: &'a DemoPlan,
     fetch: &'a dyn Fetch,
@@ -75,15 +76,15 @@ struct Tour<'a> {
     report: &'a mut (dyn FnMut(&str) + Send),
 }
 
-/// How a sign-in leaves the app.
+/// How a sign-in starts at the app.
 enum Start<'a> {
-    /// By the app's ordinary link; at the broker the person enters their organization's domain.
+    /// With the app's ordinary link; at the broker, the user enters the domain of their organization.
     CustomDomain(&'a DemoOrganization),
-    /// By the app's link for that organization.
+    /// With the app's link for that organization.
     Shortcut(&'a DemoOrganization),
 }
 
-/// Does all of the demo's sign-ins, each in a browser of its own, and reports line by line.
+/// Performs all of the demo's sign-ins, each in a browser of its own, and reports line by line.
 pub async fn run(
     plan: &DemoPlan,
     fetch: &dyn Fetch,
@@ -100,7 +101,7 @@ pub async fn run(
 }
 
 impl Tour<'_> {
-    /// A sign-in at the organization's own provider.
+    /// A sign-in at the organization's own identity provider.
     async fn brokered(&mut self, start: &Start<'_>) -> Result<(), TourError> {
         let (Start::CustomDomain(organization) | Start::Shortcut(organization)) = start;
         let provider = organization.vendor.habits().name;
@@ -129,8 +130,8 @@ impl Tour<'_> {
         self.validate(&done, person)
     }
 
-    /// A first sign-in at the provider, linked with an account that has a password: offer, proof, confirmation; then the
-    /// other way leads to the same account.
+    /// A first sign-in at the identity provider, linked with an account that has a password: offer, proof,
+    /// confirmation. Then the other way leads to the same account.
     async fn link(&mut self) -> Result<(), TourError> {
         let (organization, linker) = (&self.plan.acme, &self.plan.linker);
         let provider = organization.vendor.habits().name;
@@ -160,7 +161,7 @@ impl Tour<'_> {
         self.mail(here).await
     }
 
-    /// Waits for the mail that tells the person of the link; the broker sends within a second.
+    /// Waits for the mail that tells the user about the link; the broker sends it within a second.
     async fn mail(&mut self, person: &DemoPerson) -> Result<(), TourError> {
         let mut inspector = Inspector::new(self.plan, None, self.report);
         let mut walker = Walker::new(self.fetch, self.clock, &mut inspector);
@@ -202,8 +203,8 @@ impl Tour<'_> {
         Ok(done)
     }
 
-    /// Holds the claims that the app has validated against what they must be, and prints them. What the ID token leaves
-    /// out, userinfo may say.
+    /// Checks the claims that the app has validated, and prints them. UserInfo may have those that the ID token leaves
+    /// out.
     fn validate(&mut self, page: &Page, person: &DemoPerson) -> Result<(), TourError> {
         let wanted = [
             ("iss", self.plan.issuer()),

@@ -1,4 +1,4 @@
-//! The scripted browser for tests: every step must work, and every address is noted.
+//! The scripted browser for tests: every step must work, and every address is recorded.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +16,7 @@ impl Watch for Notes {
     }
 }
 
-/// A browser that stays where it is between calls.
+/// A browser that keeps its page between calls.
 pub(in crate::emulator) struct Browser {
     walker: Walker<'static>,
     notes: Notes,

@@ -1,4 +1,4 @@
-//! The browser against small servers, the inspector against hops of every kind, and the tour's first failures.
+//! The browser against small servers, the inspector against all kinds of hops, and the tour's first failures.
 
 use std::time::Duration;
 
@@ -112,7 +112,7 @@ fn hop(method: Method, url: &str, status: u16, location: Option<&str>) -> Hop {
 
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-/// The hops that matter of a good sign-in at Acme, as addresses.
+/// The addresses of the hops that matter in a good sign-in at Acme.
 fn good() -> Vec<String> {
     let callback = format!("https://localhost:8443/sso/callback/{}", plan().acme.connection);
     let pkce = format!("response_type=code&code_challenge={CHALLENGE}&code_challenge_method=S256");

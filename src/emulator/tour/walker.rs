@@ -1,4 +1,4 @@
-//! A browser without a screen: keeps cookies, follows redirects, fills in forms, and reports every hop.
+//! A browser without a screen: it keeps cookies, follows redirects, fills in forms, and reports every hop.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::model::Clock;
 /// How many redirects may follow each other.
 const MAX_REDIRECTS: usize = 20;
 
-/// One request and what came back.
+/// One request and its response.
 #[derive(Debug)]
 pub(super) struct Hop {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) status: StatusCode,
-    /// Where the answer sends the browser.
+    /// Where the response sends the browser.
     pub(super) location: Option<Url>,
     pub(super) took: Duration,
 }
@@ -34,13 +34,13 @@ impl Hop {
     }
 }
 
-/// Looks at each hop as it happens; its error ends the walk.
+/// Inspects each hop as it happens. An error ends the walk.
 pub(super) trait Watch: Send {
     /// Called once for each hop, in order.
     fn hop(&mut self, hop: &Hop) -> Result<(), TourError>;
 }
 
-/// A page that the walk has come to.
+/// The page at which the walk has arrived.
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) url: Url,
@@ -48,7 +48,7 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// The error that this page has no usable element of that id.
+    /// The error that this page has no usable element with that id.
     pub(super) fn lacks(&self, id: &str) -> TourError {
         TourError::Page { url: shown(&self.url), wanted: id.to_owned(), found: found(self) }
     }
@@ -70,7 +70,7 @@ struct Cookie {
 }
 
 impl<'a> Walker<'a> {
-    /// A browser that has been nowhere yet.
+    /// A browser that has not opened any page yet.
     pub(super) fn new(fetch: &'a dyn Fetch, clock: &'a dyn Clock, watch: &'a mut dyn Watch) -> Self {
         Self { fetch, clock, watch, cookies: Vec::new() }
     }
@@ -103,7 +103,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Sends a request and follows what comes back until a page is there.
+    /// Sends a request and follows redirects until there is a page.
     async fn walk(&mut self, mut method: Method, mut url: Url, mut form: String) -> Result<Page, TourError> {
         for _ in 0..=MAX_REDIRECTS {
             let (hop, body) = self.hop(&method, &url, &form).await?;
@@ -151,7 +151,8 @@ impl<'a> Walker<'a> {
         builder.body(Bytes::from(form.to_owned())).map_err(|_| TourError::Loop(shown(url)))
     }
 
-    /// Keeps what the answer sets. Every cookie here is a `__Host-` one, so the host alone decides where it goes.
+    /// Stores the cookies of the response. Every cookie here is a `__Host-` cookie, so the host alone decides where it
+    /// is sent.
     fn keep_cookies(&mut self, url: &Url, headers: &HeaderMap) {
         let host = url.host_str().unwrap_or_default();
         for header in headers.get_all(SET_COOKIE).iter().filter_map(|header| header.to_str().ok()) {
@@ -177,12 +178,12 @@ fn redirect(url: &Url, answer: &Response<Bytes>) -> Option<Url> {
     answer.status().is_redirection().then(|| url.join(location).ok()).flatten()
 }
 
-/// An address without its query, which may hold codes.
+/// An address without its query, which may contain codes.
 pub(super) fn shown(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
-/// What a page says about itself when it is not the one that was wanted.
+/// How a page describes itself if it is not the wanted one.
 fn found(page: &Page) -> String {
     let document = &page.document;
     let title = document.title().unwrap_or("a page without a title").to_owned();

@@ -72,11 +72,11 @@ impl OwnAccount {
         back: &Account,
     ) -> Result<(), StoreError> {
         let moved = &entry.moved;
-        let (left, given) = roles_after_undo(&kept.roles, moved);
-        for role in kept.roles.iter().filter(|role| !left.contains(role)) {
+        let roles = roles_after_undo(&kept.roles, moved);
+        for role in kept.roles.iter().filter(|role| !roles.kept.contains(role)) {
             merging::take_role(tx, kept.id, *role).await?;
         }
-        for role in given {
+        for role in roles.returned {
             merging::add_role(tx, entry.organization, back.id, role).await?;
         }
         if moved.swapped_usernames {
@@ -121,9 +121,9 @@ impl OwnAccount {
             if profiles::move_profile(tx, held, kept.id, back.id).await? {
                 came_back += 1;
             } else if let Some(side) = self.find_unlinked(tx, entry, *profile).await? {
-                let (came, anew) = self.bring_back(tx, back, *profile, &side).await?;
+                let (came, is_restored) = self.bring_back(tx, back, *profile, &side).await?;
                 came_back += usize::from(came);
-                restored.extend(anew.then_some(back.id));
+                restored.extend(is_restored.then_some(back.id));
             }
         }
         if let Some(account) = moved.ended_local {

@@ -205,7 +205,7 @@ impl OwnAccount {
         if now >= entry.at.after(UNDO_WINDOW) {
             return Err(UndoError::Refused(UndoRefusal::TooLate));
         }
-        hold_accounts(&mut tx, &entry).await?;
+        lock_accounts(&mut tx, &entry).await?;
         let sides = self.core.open_sides(&mut tx, &entry).await?;
         let replaced = replaced_email(&entry, &sides);
         let new = NewEntry {
@@ -345,11 +345,11 @@ impl OwnAccount {
 }
 
 /// Holds the accounts of an entry, in one order.
-async fn hold_accounts(tx: &mut Tx, entry: &LedgerEntry) -> Result<(), StoreError> {
+async fn lock_accounts(tx: &mut Tx, entry: &LedgerEntry) -> Result<(), StoreError> {
     let mut both: Vec<AccountId> = [entry.account].into_iter().chain(entry.other).collect();
     both.sort_unstable();
     for account in both {
-        accounts::hold_account(tx, account).await?;
+        accounts::lock_account(tx, account).await?;
     }
     Ok(())
 }

@@ -64,7 +64,7 @@ impl OwnAccount {
         };
         let side = self.profiles.name_profile(&mut self.core.database.read().await?, &found).await?;
         let mut tx = self.core.database.write().await?;
-        accounts::hold_account(&mut tx, account.id).await?;
+        accounts::lock_account(&mut tx, account.id).await?;
         if let Some((code, reason)) = self.take_away(&mut tx, organization.id, &found, session.id).await? {
             return Err(refused(event, code, reason));
         }
@@ -121,7 +121,7 @@ impl OwnAccount {
         if !profiles::delete_profile(tx, account, profile.id, 1).await? {
             return Ok(Some((PublicCode::UnlinkLast, Reason::UnlinkLast)));
         }
-        let held = sessions::hold_session(tx, session).await?;
+        let held = sessions::lock_session(tx, session).await?;
         Ok((!held).then_some((PublicCode::SessionEnded, Reason::SessionEnded)))
     }
 }

@@ -71,18 +71,18 @@ impl Core {
         marks: Vec<Mark>,
         record: Option<&(Event, AuditReason)>,
     ) -> Result<(), StoreError> {
-        let is_burial = marks.iter().all(Mark::is_burial);
+        let is_expiry = marks.iter().all(Mark::is_expiry);
         if !marks.is_empty() {
             let mut tx = self.database.write().await?;
             for mark in marks {
                 self.leave_mark(&mut tx, mark).await?;
             }
-            if let (Some((event, reason)), false) = (record, is_burial) {
+            if let (Some((event, reason)), false) = (record, is_expiry) {
                 self.record_refusal(&mut tx, event, *reason).await?;
             }
             tx.commit().await?;
         }
-        if let (Some((event, reason)), true) = (record, is_burial) {
+        if let (Some((event, reason)), true) = (record, is_expiry) {
             self.record_refusal_alone(network, event, *reason).await?;
         }
         Ok(())
@@ -94,16 +94,16 @@ impl Core {
             Mark::EndInteraction(id) => {
                 interactions::end_interaction(tx, id, InteractionEnd::Burned, now).await.map(drop)
             }
-            Mark::BuryInteraction(id) => {
-                interactions::bury_interaction(tx, id, now, now.last_end(Duration::ZERO)).await
+            Mark::ExpireInteraction(id) => {
+                interactions::expire_interaction(tx, id, now, now.last_end(Duration::ZERO)).await
             }
             Mark::DeleteMailCode(session) => mail_codes::delete_code(tx, session).await,
-            Mark::BuryMailCode(session) => mail_codes::bury_code(tx, session, now).await,
+            Mark::ExpireMailCode(session) => mail_codes::expire_code(tx, session, now).await,
             Mark::RevokeGrant(grant) => grants::revoke_grant(tx, grant, now).await.map(drop),
             Mark::UseCode(hash) => use_code(tx, &hash, now).await,
-            Mark::BuryCode(hash, from) => grants::bury_code(tx, &hash, from).await,
+            Mark::ExpireCode(hash, from) => grants::expire_code(tx, &hash, from).await,
             Mark::UseRefreshToken(hash) => use_refresh_token(tx, &hash, now).await,
-            Mark::BuryRefreshToken(hash) => grants::bury_refresh_token(tx, &hash, now).await,
+            Mark::ExpireRefreshToken(hash) => grants::expire_refresh_token(tx, &hash, now).await,
         }
     }
 

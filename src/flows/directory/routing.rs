@@ -43,9 +43,7 @@ impl Directory {
                 Audience::Own => *organization == app.organization,
                 Audience::Organizations(_) => {
                     let entry = self.connection(*connection).await?;
-                    entry.is_some_and(|entry| {
-                        may_use(app, Some((entry.organization.id, &entry.organization.handle)))
-                    })
+                    entry.is_some_and(|entry| may_use(app, Some(entry.organization.membership())))
                 }
             };
             if serves {

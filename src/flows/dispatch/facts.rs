@@ -70,7 +70,7 @@ async fn read_account(
     let standing = read_standing(tx, account.id, proof.connection, purpose.app()).await?;
     let organization = organizations::find_organization_of(tx, &account).await?;
     let app = known.app.as_deref();
-    let belongs = organization.as_ref().map(|organization| (organization.id, &organization.handle));
+    let belongs = organization.as_ref().map(Organization::membership);
     let (may_use_app, asks, still_registered) = match (app, purpose) {
         (Some(entry), Purpose::App(request)) => (
             may_use(&entry.app, belongs)

@@ -29,7 +29,7 @@ use crate::flows::visit::{Answer, CookieChange, Visit};
 use crate::model::{FLOW_LIFETIME, SessionStage, Subject};
 use crate::policy::step::{SessionPermit, Step, next_step};
 use crate::store::flows;
-use crate::store::sessions::hold_session;
+use crate::store::sessions::lock_session;
 use facts::Standing;
 
 /// The most steps that one answer goes through. Each acts at most once, so no interaction comes near.
@@ -102,13 +102,13 @@ impl Dispatcher {
                 Step::Wait(stage) => {
                     // What a link stands on is read again when it is confirmed.
                     if was_open && !stage.is_of_link() {
-                        self.hold_open_session(&mut answered).await?;
+                        self.lock_open_session(&mut answered).await?;
                     }
                     return Box::pin(self.wait(visit, answered, (stage, standing), cookies)).await;
                 }
                 Step::Finish(permit) => {
                     if was_open {
-                        self.hold_open_session(&mut answered).await?;
+                        self.lock_open_session(&mut answered).await?;
                     }
                     return self.finish(visit, answered, permit, cookies).await;
                 }
@@ -119,14 +119,14 @@ impl Dispatcher {
 
     /// Holds the session that is open, for the rest of the transaction: an app is given nothing in one that has ended. Our
     /// own pages ask for the session themselves.
-    async fn hold_open_session(&self, answered: &mut Answered) -> Result<(), FlowError> {
+    async fn lock_open_session(&self, answered: &mut Answered) -> Result<(), FlowError> {
         let Answered { tx, interaction, event, .. } = answered;
         let (SessionStage::Open(session), Some(request)) =
             (interaction.session, interaction.purpose.request())
         else {
             return Ok(());
         };
-        if hold_session(tx, session).await? {
+        if lock_session(tx, session).await? {
             return Ok(());
         }
         Err(if interaction.purpose.is_silent() {

@@ -49,7 +49,7 @@ impl Dispatcher {
         };
         match chosen.and_then(|profile| profile.kind.connection()).or(through) {
             Some(connection) => {
-                let hint = link.and_then(|link| link.email.as_ref()).map(|(email, _)| email.as_str());
+                let hint = link.and_then(|link| link.email.as_ref()).map(|checked| checked.email.as_str());
                 Box::pin(self.sign_in.begin_upstream(visit, flow, connection, hint)).await
             }
             None => self.sign_in.show_sign_in(visit, &flow).await,

@@ -28,7 +28,7 @@ impl Known {
     /// Whether somebody of this organization who came through this connection may use the app that is waiting.
     pub(in crate::flows) fn admits(&self, organization: &Organization, connection: ConnectionId) -> bool {
         let Some(entry) = &self.app else { return true };
-        may_use(&entry.app, Some((organization.id, &organization.handle)))
+        may_use(&entry.app, Some(organization.membership()))
             && self.hints.as_ref().is_none_or(|hints| is_among(hints, Some(connection)))
     }
 }

@@ -124,7 +124,7 @@ impl Interactions {
         };
         // The person is told that it is over, so it stays over when the clock is set back.
         Err(match end {
-            Some(End::Over) => lost.marking(Mark::BuryInteraction(name.id)).into(),
+            Some(End::Over) => lost.marking(Mark::ExpireInteraction(name.id)).into(),
             Some(End::Noted(_)) | None => lost.into(),
         })
     }

@@ -13,7 +13,7 @@ use crate::flows::evidence::Event;
 use crate::model::{Caller, KeyId, KeyState, KeyTimes, SigningAlg, Timestamp};
 use crate::policy::signing::{is_due, retired, stage};
 use crate::store::apps::find_longest_token_lifetime;
-use crate::store::keys::{SigningKeyRecord, delete_dead_keys, hold_keys, insert_key, list_keys, set_ends};
+use crate::store::keys::{SigningKeyRecord, delete_dead_keys, insert_key, list_keys, lock_keys, set_ends};
 use crate::store::{StoreError, Tx, changes};
 
 /// The algorithms that every deployment has from the start: ID tokens by RS256, access tokens by ES256.
@@ -178,7 +178,7 @@ impl Keys {
             spare.push(self.make_key(old.algorithm, now, switch)?);
         }
         let mut tx = self.core.database.write().await?;
-        hold_keys(&mut tx).await?;
+        lock_keys(&mut tx).await?;
         let records = list_keys(&mut tx).await?;
         let mut made = Vec::new();
         for old in self.without_successor(&records, now, only_due) {
@@ -241,7 +241,7 @@ impl Keys {
     /// transaction that may have made tokens live longer, after its last change of an app.
     pub(in crate::flows) async fn extend_retired_keys(&self, tx: &mut Tx) -> Result<(), StoreError> {
         let now = self.core.clock.now();
-        hold_keys(tx).await?;
+        lock_keys(tx).await?;
         let mut records = list_keys(tx).await?;
         records.retain(|key| key.times.signs_until.is_some_and(|end| now < end));
         if records.is_empty() {

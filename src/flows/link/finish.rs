@@ -138,7 +138,7 @@ impl Links {
         // grants, names. So does whoever signs in, merges, unlinks, undoes or disables: they wait for each other, and never
         // both.
         for account in accounts_of(arriving, chosen) {
-            accounts::hold_account(tx, account).await?;
+            accounts::lock_account(tx, account).await?;
         }
         let claim = self.claim_link(tx, attempt).await?;
         let organization = self.profiles.organization_of(tx, attempt.link.organization).await?;
@@ -200,13 +200,13 @@ impl Links {
     }
 
     /// Whether the session of the arriving side, where it is signed in, lives: it is held for the rest of the transaction.
-    pub(in crate::flows) async fn hold_arriving(
+    pub(in crate::flows) async fn lock_arriving(
         &self,
         tx: &mut Tx,
         attempt: &LinkAttempt,
     ) -> Result<(), FinishError> {
         match attempt.interaction.session.id() {
-            Some(session) if !sessions::hold_session(tx, session).await? => {
+            Some(session) if !sessions::lock_session(tx, session).await? => {
                 Err(FinishError::Gone(PublicCode::SessionEnded, Reason::SessionEnded))
             }
             _ => Ok(()),

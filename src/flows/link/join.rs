@@ -22,7 +22,7 @@ impl Links {
         may_join(Newcomer::Identity(&identity.issuer), &holder).map_err(FinishError::Refused)?;
         let profile = self.profiles.profile_of(account, identity);
         profiles::insert_profile(tx, Some(organization.id), &profile).await?;
-        self.hold_arriving(tx, attempt).await?;
+        self.lock_arriving(tx, attempt).await?;
         let entry = NewEntry {
             kind: LedgerKind::Linked,
             organization: organization.id,

@@ -35,7 +35,7 @@ impl Links {
         interactions::end_interactions_of_account(tx, gone.id, Some(attempt.id()), self.core.clock.now())
             .await?;
         self.move_profiles(tx, &kept, &gone, &planned).await?;
-        self.hold_arriving(tx, attempt).await?;
+        self.lock_arriving(tx, attempt).await?;
         self.sessions.end_everything(tx, gone.id, Some(attempt.id())).await?;
         self.end_elsewhere(tx, kept.id, attempt).await?;
         self.move_names(tx, organization, &kept, &gone, &mut moved).await?;

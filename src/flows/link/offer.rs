@@ -6,11 +6,11 @@ use crate::flows::interaction::Answered;
 use crate::flows::link::{LinkAttempt, Links};
 use crate::flows::profile::email::email_proof;
 use crate::flows::profile::holder::{holders, host};
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason, refused};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, refused};
 use crate::flows::visit::Visit;
 use crate::model::{
-    AccountId, ConnectionId, Email, Identity, Linking, Organization, ProfileId, ProfileKind, Subject, Wanted,
+    AccountId, CheckedEmail, ConnectionId, Email, Identity, Linking, Organization, ProfileId, ProfileKind,
+    Subject, Wanted,
 };
 use crate::policy::link::{Holder, LinkRefusal, Newcomer, Offer, Sharer, offer};
 use crate::store::{StoreError, Tx, accounts, profiles};
@@ -70,15 +70,17 @@ impl Links {
         &self,
         tx: &mut Tx,
         organization: &Organization,
-        email: Option<&(Email, bool)>,
+        email: Option<&CheckedEmail>,
         newcomer: Newcomer<'_>,
     ) -> Result<Offer, StoreError> {
         let linking = organization.policy.linking;
         let sharers = match email {
-            Some((email, true)) if linking => sharers(tx, organization, email).await?,
+            Some(CheckedEmail { email, is_proven: true }) if linking => {
+                sharers(tx, organization, email).await?
+            }
             _ => Vec::new(),
         };
-        Ok(offer(linking, email.map(|(_, proven)| *proven), newcomer, &sharers))
+        Ok(offer(linking, email.map(|email| email.is_proven), newcomer, &sharers))
     }
 
     /// What the page shows.
@@ -104,7 +106,7 @@ impl Links {
             Some(app) => self.core.directory.app_link(app).await,
             None => None,
         };
-        let email = attempt.link.email.as_ref().filter(|(_, proven)| *proven);
+        let email = attempt.link.email.as_ref().filter(|email| email.is_proven);
         Ok(LinkOfferView {
             handle: handle.to_owned(),
             form_token: self.interactions.form_token(&attempt.id().to_string()),
@@ -112,7 +114,7 @@ impl Links {
             receipt: receipt_of(attempt.id()),
             brand: self.core.directory.brand(&organization).await?,
             provider,
-            email: email.map(|(email, _)| email.clone()),
+            email: email.map(|checked| checked.email.clone()),
             candidates,
             may_skip,
             locale: attempt.interaction.purpose.ui_locales().map(str::to_owned),
@@ -193,8 +195,9 @@ impl Links {
 }
 
 /// The email by which other accounts of an identity's person are looked for.
-pub(in crate::flows) fn shared_email(identity: &Identity) -> Option<(Email, bool)> {
-    identity.email.clone().map(|email| (email, identity.email_verified))
+pub(in crate::flows) fn shared_email(identity: &Identity) -> Option<CheckedEmail> {
+    let is_proven = identity.email_verified;
+    identity.email.clone().map(|email| CheckedEmail { email, is_proven })
 }
 
 /// The accounts that share an email, each with whether its own side proves it: by the operator's word, or by that of a

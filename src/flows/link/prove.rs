@@ -86,7 +86,7 @@ impl Links {
             None => {
                 let event = Event { action: "link.prove", ..event };
                 let refused = refused(event, PublicCode::FlowExpired, Reason::LinkNotWaiting);
-                Err(refused.marking(Mark::BuryInteraction(trip.interaction)))
+                Err(refused.marking(Mark::ExpireInteraction(trip.interaction)))
             }
         }
     }

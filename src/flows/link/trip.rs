@@ -21,7 +21,7 @@ impl Links {
         let Some(attempt) = found else {
             let event = Event::new("link.prove");
             let refused = refused(event, PublicCode::FlowExpired, Reason::LinkNotWaiting);
-            return Err(refused.marking(Mark::BuryInteraction(trip.interaction)));
+            return Err(refused.marking(Mark::ExpireInteraction(trip.interaction)));
         };
         let event = Self::link_event("link.prove", &attempt);
         let (mut tx, known) = self.interactions.open_for(&attempt.interaction).await?;

@@ -176,7 +176,7 @@ impl Accounts {
     ) -> Result<OrganizationId, ManageError> {
         let found = organizations::find_organization_by_handle(tx, handle).await?;
         let id = found.ok_or_else(|| ManageError::NotFound(format!("organization {handle}")))?.id;
-        organizations::hold_organization(tx, id).await?;
+        organizations::lock_organization(tx, id).await?;
         if accounts::count_accounts(tx, id).await? >= self.most {
             return Err(ManageError::Refused(format!(
                 "organization {handle} has as many accounts as it may"
@@ -197,9 +197,9 @@ impl Accounts {
         let mut tx = self.core.database.write().await?;
         // Order matters: held first, so that two who disable two people at once are counted one after the other.
         if let Some(organization) = view.account.organization {
-            organizations::hold_organization(&mut tx, organization).await?;
+            organizations::lock_organization(&mut tx, organization).await?;
         }
-        accounts::hold_account(&mut tx, view.account.id).await?;
+        accounts::lock_account(&mut tx, view.account.id).await?;
         if let Some(into) = merging::find_merged_into(&mut tx, view.account.id).await? {
             return Err(ManageError::Refused(format!("account {name}: {}", merged_sentence(into))));
         }

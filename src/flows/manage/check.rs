@@ -36,8 +36,8 @@ impl fmt::Display for Verdict {
 impl From<Deadline> for Verdict {
     fn from(deadline: Deadline) -> Self {
         match deadline {
-            Deadline::Far => Self::Good,
-            Deadline::Near => Self::Warning,
+            Deadline::Later => Self::Good,
+            Deadline::Soon => Self::Warning,
             Deadline::Past => Self::Bad,
         }
     }
@@ -163,8 +163,8 @@ impl Health {
         }
         if let Some(end) = record.credential.secret_expires_at {
             match deadline(end, self.core.clock.now()) {
-                Deadline::Far => {}
-                Deadline::Near => {
+                Deadline::Later => {}
+                Deadline::Soon => {
                     texts
                         .push(format!("its client secret expires on {end}: get a new one from the provider"));
                     verdict = if verdict == Verdict::Good { Verdict::Warning } else { verdict };

@@ -7,13 +7,12 @@ use crate::flows::directory::AppEntry;
 use crate::flows::evidence::{Event, receipt_of};
 use crate::flows::interaction::{Answered, Handled};
 use crate::flows::provider::Authorization;
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason, Refusal, refused};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, Refusal, refused};
 use crate::flows::session::CurrentSession;
 use crate::flows::visit::{Answer, NextPage, Visit};
 use crate::model::{
-    AccountId, Aim, App, AuthorizationRequest, Flow, FlowId, Interaction, Prompt, Purpose, SessionStage,
-    Subject, Username,
+    AccountId, Aim, App, AuthorizationRequest, Flow, FlowId, Interaction, Organization, Prompt, Purpose,
+    SessionStage, Subject, Username,
 };
 use crate::policy::access::may_use;
 use crate::policy::redirect;
@@ -162,8 +161,7 @@ impl Authorization {
         current: &CurrentSession,
     ) -> Result<Result<(), Unsatisfied>, StoreError> {
         let account = &current.account;
-        let belongs =
-            current.organization.as_ref().map(|organization| (organization.id, &organization.handle));
+        let belongs = current.organization.as_ref().map(Organization::membership);
         let key = account.username.as_ref().map(Username::key);
         let allowed = route::allowed_connections(hints);
         let hinted = match request.login_hint.as_deref().filter(|hint| hint.parse::<AccountId>().is_ok()) {

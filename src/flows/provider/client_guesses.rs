@@ -11,9 +11,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::flows::guessing::Seen;
 use crate::model::Timestamp;
-use crate::policy::guesses::{Scope, Verdict, decide};
+use crate::policy::guesses::{CounterState, Scope, Verdict, decide};
 
 /// Counters that are remembered; of more, those are forgotten that were touched longest ago.
 const COUNTERS: usize = 10_000;
@@ -36,7 +35,7 @@ pub(in crate::flows) struct ClientGuesses {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Counter {
-    seen: Option<Seen>,
+    seen: Option<CounterState>,
     /// Wrong secrets that are not counted yet.
     pending: i64,
 }
@@ -49,11 +48,13 @@ pub(in crate::flows) struct Wrong<'a> {
 
 impl Wrong<'_> {
     /// Notes what the counter says now that this one is counted; for an app that does not exist, counts it here alone.
-    pub(in crate::flows) fn counted(self, seen: Option<Seen>, now: Timestamp) {
+    pub(in crate::flows) fn counted(self, seen: Option<CounterState>, now: Timestamp) {
         let mut counters = lock(&self.guesses.counters);
         let counter = counters.touch(&self.pair);
         counter.seen = seen.or_else(|| match decide(Scope::Client, counter.seen, now) {
-            Verdict::Check { failures, blocked_until } => Some((failures, blocked_until, now)),
+            Verdict::Check { failures, blocked_until } => {
+                Some(CounterState { failures, blocked_until, changed_at: now })
+            }
             Verdict::Wait { .. } => counter.seen,
         });
     }
@@ -101,7 +102,9 @@ impl ClientGuesses {
         let mut seen = seen;
         for _ in 0..pending {
             match decide(Scope::Client, seen, now) {
-                Verdict::Check { failures, blocked_until } => seen = Some((failures, blocked_until, now)),
+                Verdict::Check { failures, blocked_until } => {
+                    seen = Some(CounterState { failures, blocked_until, changed_at: now });
+                }
                 Verdict::Wait { .. } => break,
             }
         }
@@ -246,7 +249,8 @@ mod tests {
         let guesses = ClientGuesses::default();
         let here = pair("notes", "one");
         let Judged::Wrong(wrong) = guesses.judge(here.clone(), false, at(0)) else { panic!() };
-        wrong.counted(Some((15, at(32), at(0))), at(0));
+        let seen = CounterState { failures: 15, blocked_until: at(32), changed_at: at(0) };
+        wrong.counted(Some(seen), at(0));
         assert!(!is_right(&guesses, &here, at(31)));
         assert!(is_right(&guesses, &here, at(32)));
     }

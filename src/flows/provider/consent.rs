@@ -116,7 +116,7 @@ impl Authorization {
             let clear = CookieChange::ClearFlow(interaction.id);
             return Ok(Answer::to(NextPage::App(url)).with(clear).into());
         }
-        if !sessions::hold_session(&mut tx, session).await? {
+        if !sessions::lock_session(&mut tx, session).await? {
             return Err(refused(event, PublicCode::SessionEnded, Reason::SessionEnded));
         }
         let now = self.core.clock.now();

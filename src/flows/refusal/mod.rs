@@ -40,36 +40,36 @@ pub(super) enum Mark {
     /// What was proved in an interaction proves nothing any more.
     EndInteraction(FlowId),
     /// The person was told that an interaction is over, so it stays over when the clock is set back.
-    BuryInteraction(FlowId),
+    ExpireInteraction(FlowId),
     /// A mailed code works no longer.
     DeleteMailCode(SessionId),
     /// The person was told that a mailed code is over, so it stays over when the clock is set back.
-    BuryMailCode(SessionId),
+    ExpireMailCode(SessionId),
     /// A grant is revoked, with everything that came of it.
     RevokeGrant(GrantId),
     /// A code, by its hash, is used up.
     UseCode(String),
     /// A code, by its hash, is over, and stays so when the clock is set back; from this instant on.
-    BuryCode(String, Timestamp),
+    ExpireCode(String, Timestamp),
     /// A refresh token, by its hash, is used up.
     UseRefreshToken(String),
     /// A refresh token, by its hash, is over, and stays so when the clock is set back.
-    BuryRefreshToken(String),
+    ExpireRefreshToken(String),
 }
 
 impl Mark {
     /// Whether it only notes that something is over.
-    pub(super) const fn is_burial(&self) -> bool {
+    pub(super) const fn is_expiry(&self) -> bool {
         match self {
-            Self::BuryInteraction(_) | Self::BuryMailCode(_) => true,
+            Self::ExpireInteraction(_) | Self::ExpireMailCode(_) => true,
             // What is over of an app's stands with its record, as an app is no stranger.
             Self::EndInteraction(_)
             | Self::DeleteMailCode(_)
             | Self::RevokeGrant(_)
             | Self::UseCode(_)
-            | Self::BuryCode(..)
+            | Self::ExpireCode(..)
             | Self::UseRefreshToken(_)
-            | Self::BuryRefreshToken(_) => false,
+            | Self::ExpireRefreshToken(_) => false,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Why something was refused, as the audit log records it. It is for those who may look into the log, never for the person
 //! who was refused.
 
-use crate::model::words::words;
+use crate::model::words::word_enum;
 use crate::policy::link::LinkRefusal;
 use crate::policy::step::Withdrawn;
 use crate::protocol::oauth::ErrorCode;
 use crate::upstream::UpstreamError;
 
-words! {
+word_enum! {
     /// The reasons that the use cases themselves have.
     Reason {
         /// The account is disabled.

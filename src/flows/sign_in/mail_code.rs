@@ -128,7 +128,7 @@ impl SignIn {
         let mut tx = self.core.database.write().await?;
         let Some(tag) = try_code(&mut tx, session, TRIES, now).await? else {
             let over = refused(event, PublicCode::MailCodeOver, Reason::MailCodeOver);
-            return Err(over.marking(Mark::BuryMailCode(session)));
+            return Err(over.marking(Mark::ExpireMailCode(session)));
         };
         // Counted before it is compared, so that parallel guesses do not outrun the count.
         if !self.mails.count_by_day(&mut tx, "code-wrong", &email, WRONG_TRIES_A_DAY).await? {

@@ -202,7 +202,7 @@ impl SignIn {
         let organization = organizations::find_organization_of(&mut tx, &account).await?;
         let allowed = may_use_password(&account, organization.as_ref());
         // A password that was changed while the old one was being checked opens nothing.
-        let current = passwords::hold_password(&mut tx, account.id, checked).await?;
+        let current = passwords::lock_password(&mut tx, account.id, checked).await?;
         let (Some(profile), true) = (profile, allowed && current) else {
             let reason = if current { Reason::LocalSignInOff } else { Reason::PasswordChanged };
             let event = Event {

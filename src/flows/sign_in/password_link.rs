@@ -110,7 +110,7 @@ impl SignIn {
             };
         let now = self.core.clock.now();
         let mut tx = self.core.database.write().await?;
-        accounts::hold_account(&mut tx, account.id).await?;
+        accounts::lock_account(&mut tx, account.id).await?;
         let used = consume_link(&mut tx, &hash, now).await?;
         let standing = self.password_standing(&mut tx, account.id).await?;
         let (Some(used), Ok(account)) = (used, standing) else {
@@ -168,7 +168,7 @@ impl SignIn {
         drop(tx);
         if is_over {
             let mut tx = self.core.database.write().await?;
-            password_links::bury_link(&mut tx, hash, self.core.clock.now()).await?;
+            password_links::expire_link(&mut tx, hash, self.core.clock.now()).await?;
             tx.commit().await?;
         }
         match standing {

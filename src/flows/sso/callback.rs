@@ -140,9 +140,9 @@ impl Sso {
         let until = flow.started_at.after(FLOW_LIFETIME);
         let (over, counter) = (over_mark(flow.id), (Scope::Redemption.as_str(), attempt.subject()));
         let mut tx = self.core.database.write().await?;
-        let (is_first, seen) = flows::spend_unless(&mut tx, (&mark, &over), until, counter).await?;
-        attempt.learn(seen.map(as_seen));
-        if !is_first {
+        let spent = flows::spend_unless(&mut tx, (&mark, &over), until, counter).await?;
+        attempt.learn(spent.guesses.map(as_seen));
+        if !spent.is_first {
             return Err(refused(event, PublicCode::FlowFinished, Reason::StateSpent));
         }
         tx.commit().await?;

@@ -11,8 +11,8 @@ use crate::flows::sso::Sso;
 use crate::flows::sso::provision::NewPersonError;
 use crate::flows::visit::Visit;
 use crate::model::{
-    Account, Aim, Email, Flow, Identity, Interaction, LinkSide, Profile, ProfileId, Subject, UpstreamLogout,
-    UpstreamRequest,
+    Account, Aim, CheckedEmail, Flow, Identity, Interaction, LinkSide, Profile, ProfileId, Subject,
+    UpstreamLogout, UpstreamRequest,
 };
 use crate::policy::logout::keeps_hint;
 use crate::store::{Tx, accounts, profiles};
@@ -49,7 +49,7 @@ impl Sso {
             Aim::Prove(trip) => {
                 // Order matters: accounts before interactions. What ends everything of this one waits for the proof.
                 if let (LinkSide::Chosen, Some(profile)) = (trip.side, &profile) {
-                    accounts::hold_account(&mut tx, profile.account).await?;
+                    accounts::lock_account(&mut tx, profile.account).await?;
                 }
                 let opened = (tx, known);
                 return match trip.side {
@@ -119,9 +119,10 @@ fn vouched(
     sent: &UpstreamRequest,
     wish: UpstreamLogout,
     verified: VerifiedIdentity,
-    email: Option<(Email, bool)>,
+    email: Option<CheckedEmail>,
 ) -> Identity {
-    let (email, email_verified) = email.map_or((None, false), |(email, proven)| (Some(email), proven));
+    let (email, email_verified) =
+        email.map_or((None, false), |checked| (Some(checked.email), checked.is_proven));
     let signed_in = if sent.forced { verified.issued_at } else { sent.sent_at };
     Identity {
         connection: sent.connection,

@@ -8,7 +8,7 @@ use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{PublicCode, Reason};
 use crate::flows::sso::Sso;
 use crate::model::{
-    Account, AccountId, ConnectionId, Contact, Email, Identity, OrganizationId, Profile, ProfileId,
+    Account, AccountId, CheckedEmail, ConnectionId, Contact, Identity, OrganizationId, Profile, ProfileId,
     ProfileKind, Proof, Role, Secret,
 };
 use crate::policy::provision::{FirstSignIn, Provision, decide};
@@ -46,11 +46,11 @@ impl Sso {
         tx: &mut Tx,
         organization: OrganizationId,
         identity: &VerifiedIdentity,
-    ) -> Result<Option<(Email, bool)>, StoreError> {
+    ) -> Result<Option<CheckedEmail>, StoreError> {
         let Some(AssertedEmail { email, verified, .. }) = &identity.email else { return Ok(None) };
         let whose = (organization, identity.connection);
-        let proven = *verified && email_proof(tx, whose, email).await?.is_proven();
-        Ok(Some((email.clone(), proven)))
+        let is_proven = *verified && email_proof(tx, whose, email).await?.is_proven();
+        Ok(Some(CheckedEmail { email: email.clone(), is_proven }))
     }
 
     /// Brings a known person's data up to date. An account with another profile keeps its own.
@@ -110,7 +110,7 @@ impl Sso {
     ) -> Result<(Account, ProfileId), NewPersonError> {
         let organization = entry.organization.id;
         let elsewhere = find_elsewhere(tx, organization, identity).await?;
-        organizations::hold_organization(tx, organization).await?;
+        organizations::lock_organization(tx, organization).await?;
         let accounts = accounts::count_accounts(tx, organization).await?;
         let facts = FirstSignIn {
             known_elsewhere: elsewhere.is_some(),

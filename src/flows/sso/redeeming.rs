@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::flows::guessing::{Seen, count_failure};
+use crate::flows::guessing::count_failure;
 use crate::flows::sso::Sso;
 use crate::flows::visit::Visit;
 use crate::model::{Clock, ConnectionId};
-use crate::policy::guesses::{Scope, may_redeem};
+use crate::policy::guesses::{CounterState, Scope, may_redeem};
 use crate::store::{Database, StoreError};
 use crate::upstream::{Asker, Gate};
 
@@ -25,7 +25,7 @@ pub(in crate::flows) struct Redemptions(Mutex<HashMap<String, Note>>);
 #[derive(Default)]
 struct Note {
     /// The state of the counter in the database, as it was read last.
-    seen: Option<Seen>,
+    seen: Option<CounterState>,
     /// Codes that are with the provider.
     unjudged: i64,
     /// Callbacks under way: with the last of them this is forgotten.
@@ -53,10 +53,10 @@ impl Place {
         Self { notes: Arc::clone(notes), subject, calling: AtomicBool::new(false) }
     }
 
-    fn learn(&self, seen: Option<Seen>) {
+    fn learn(&self, seen: Option<CounterState>) {
         if let Some(note) = self.notes.lock().get_mut(&self.subject) {
             // Two callbacks may tell what they read in the wrong order: the later state counts.
-            let order = |seen: &Seen| (seen.2, seen.0);
+            let order = |seen: &CounterState| (seen.changed_at, seen.failures);
             if note.seen.as_ref().map(order) < seen.as_ref().map(order) {
                 note.seen = seen;
             }
@@ -99,7 +99,7 @@ impl Attempt {
     }
 
     /// Notes the state of the counter in the database.
-    pub(in crate::flows) fn learn(&self, seen: Option<Seen>) {
+    pub(in crate::flows) fn learn(&self, seen: Option<CounterState>) {
         if let Some(place) = &self.place {
             place.learn(seen);
         }

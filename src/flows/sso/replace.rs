@@ -92,7 +92,7 @@ impl Sso {
         let (organization, account, now) = (&entry.organization, old.account, self.core.clock.now());
         let new = self.profiles.profile_of(account, identity);
         // Order matters: accounts before profiles, as whoever links does. Whoever was before us has changed what was read.
-        accounts::hold_account(tx, account).await?;
+        accounts::lock_account(tx, account).await?;
         let is_as_read = profiles::find_profile(tx, old.id)
             .await?
             .is_some_and(|held| (held.account, &held.kind) == (old.account, &old.kind));

@@ -1,4 +1,4 @@
-//! The way out: what runs is finished, nothing new begins, and patience ends.
+//! The shutdown: running requests finish, nothing new begins, and patience ends.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What clients make the listener keep: answers that they do not take, requests that they do not finish.
+//! The memory that clients make the listener keep: responses that they do not read, requests that they do not finish.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -17,7 +17,7 @@ use crate::net::request::ORDINARY_ANSWER;
 use crate::net::testing::*;
 use crate::net::{Settings, Transport};
 
-/// A connection from another address of this machine, which keeps few bytes that nobody reads.
+/// A connection from another address of this machine, whose system buffers few unread bytes.
 async fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
@@ -25,7 +25,7 @@ async fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
     socket.connect(address).await.unwrap()
 }
 
-/// An HTTP/2 client that opens a window of `window` bytes for each answer.
+/// An HTTP/2 client that opens a window of `window` bytes for each response.
 async fn h2(
     authority: &Authority,
     source: [u8; 4],
@@ -58,7 +58,7 @@ async fn a_connection_that_takes_none_of_its_answers_is_ended() {
     let settings = Settings::default();
     let sockets = settings.sockets.clone();
     let listener = TestListener::start(authority.transport(), settings).await;
-    // One byte makes the listener hand the whole answer over; it is kept all the same.
+    // One byte makes the handler pass on the whole response; the memory is counted all the same.
     for window in [0, 1] {
         let mut sender = h2(&authority, ATTACKER, listener.address, window).await;
         let mut unread = Vec::new();
@@ -68,7 +68,7 @@ async fn a_connection_that_takes_none_of_its_answers_is_ended() {
             assert!(held >= unread.len() * PAGE - unread.len(), "{held} for {}", unread.len());
             assert!(unread.len() < 100, "a hundred answers wait, and the connection lives");
         }
-        // The bound is 256 KiB.
+        // The limit is 256 KiB.
         assert_eq!(unread.len(), 13);
         eventually("the connection ends", || sender.is_closed()).await;
         drop((sender, unread));
@@ -152,7 +152,7 @@ async fn an_http_1_client_that_stops_reading_is_counted_until_it_reads_or_goes()
     let rest = say(&mut stuck, "").await;
     assert!(rest.len() > LARGE);
     eventually("nothing is held", || sockets.bytes_held() == 0).await;
-    // One that goes away leaves nothing either.
+    // A client that goes away leaves no charge either.
     let mut stuck = connect_from(ATTACKER, listener.address).await;
     stuck.write_all(ask).await.unwrap();
     stuck.read_exact(&mut first).await.unwrap();

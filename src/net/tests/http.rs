@@ -50,7 +50,7 @@ async fn too_large_a_head_is_431_too_long_a_line_414_and_nobody_is_asked() {
         (431, get(&format!("/{}", &long[..16_000]), &format!("X-Long: {}\r\n", &long[..1_000]))),
         (414, get(&format!("/{long}"), "")),
         (414, get(&format!("/?{}", long.repeat(3)), "")),
-        // Beyond its buffer nobody reads on to see where the line ends.
+        // hyper does not read beyond its buffer to see where the line ends.
         (431, get(&format!("/{}", long.repeat(8)), "")),
     ] {
         let answer = listener.say(&head).await;
@@ -117,13 +117,13 @@ async fn half_sent_bodies_of_one_connection_are_few_and_the_others_wait_for_thei
     let mut sender = h2(&authority, &listener, "a.test").await;
     let post =
         |length: usize| Request::post("https://a.test/body").body(Full::from(vec![b'x'; length])).unwrap();
-    // More bodies than turns, all of them whole: each is read.
+    // There are more bodies than turns, but all are complete: each is read.
     let answers: Vec<_> = (0..50).map(|_| tokio::spawn(sender.send_request(post(1_000)))).collect();
     for answer in answers {
         assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::OK);
     }
-    // As many half-sent ones as there are turns, on a connection of their own: what comes behind them waits, in vain
-    // while they last; the next connection does not.
+    // There are as many half-sent bodies as turns, on a connection of their own. The requests behind them wait in vain
+    // while they last; the next connection does not wait.
     let mut attacker = connect_tls(authority.client(&["h2"]), listener.address, "a.test").await.unwrap();
     let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
     for stream in (1_u32..20).step_by(2) {
@@ -139,7 +139,7 @@ async fn half_sent_bodies_of_one_connection_are_few_and_the_others_wait_for_thei
     let attack = tokio::spawn(async move { say(&mut attacker, frames).await });
     let mut sender = h2(&authority, &listener, "a.test").await;
     assert_eq!(send(&mut sender, post(65_536)).await, (StatusCode::OK, "65536".to_owned()));
-    // Those who wait for a turn run out of time as those who have one; then their connection is idle, and ends.
+    // Requests that wait for a turn time out like those that have one. Then their connection is idle, and ends.
     attack.await.unwrap();
     assert_eq!(listener.requests(), 61);
 }
@@ -157,7 +157,7 @@ async fn a_slow_head_is_cut_off_and_a_slow_body_is_408() {
 async fn a_head_that_trickles_wins_no_time() {
     let listener = TestListener::start(Transport::Plain, impatient()).await;
     let mut stream = connect(listener.address).await;
-    // Without the cut-off the writes would go on until the loop's end.
+    // If it were not cut off, the writes would go on until the loop ends.
     let mut cut_off = false;
     for _ in 0..1_000 {
         let written = stream.write_all(b"G").await;
@@ -261,7 +261,7 @@ async fn a_storm_of_resets_ends_its_connection_and_no_other() {
         storm.extend(stream.to_be_bytes());
         storm.extend([0, 0, 0, 8]);
     }
-    // Reads until the listener ends the connection; a listener that put up with the storm would keep it.
+    // Reads until the listener ends the connection. A listener that tolerated the storm would keep it open.
     say(&mut attacker, storm).await;
     assert!(listener.requests() < 1_000, "{} of 2000 were served", listener.requests());
     let mut sender = h2(&authority, &listener, "a.test").await;
@@ -278,7 +278,7 @@ async fn a_client_that_opens_no_window_for_its_answer_is_cut_off() {
     // SETTINGS_INITIAL_WINDOW_SIZE (4) is 0; then one request (RFC 9113, section 6.9.2).
     let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0".to_vec();
     frames.extend(b"\0\0\x0b\x01\x05\0\0\0\x01\x82\x87\x84\x41\x06a.test");
-    // Reads until the listener ends the connection; one that waited for a window would keep it for ever.
+    // Reads until the listener ends the connection. A listener that waited for a window would keep it open for ever.
     let ended = tokio::time::timeout(Duration::from_secs(30), say(&mut attacker, frames)).await;
     assert!(ended.is_ok_and(|said| !said.contains("hello")));
     assert_eq!(listener.requests(), 1);

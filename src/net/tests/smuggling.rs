@@ -1,4 +1,4 @@
-//! Requests whose end two readers could see in two places (RFC 9112, section 6.3): nothing in a body is ever served as
+//! Requests whose end two readers could see in two places (RFC 9112, section 6.3). No part of a body may be served as
 //! a second request.
 
 use std::time::Duration;
@@ -69,7 +69,7 @@ async fn a_lone_lf_ends_no_line_of_a_head() {
             assert_eq!(listener.requests(), before, "{case:?}");
         }
     }
-    // The head of a later request on the same connection, also one that comes behind a body.
+    // The head of a later request on the same connection, also after a body.
     for first in [SECOND.to_owned(), post("Content-Length: 3\r\n", "a\nb")] {
         let before = listener.requests();
         let answer = listener.say(format!("{first}GET / HTTP/1.1\nHost: a.test\r\n\r\n")).await;
@@ -89,7 +89,7 @@ async fn bodies_may_hold_what_heads_may_not_and_the_connection_is_kept() {
     let answer = listener.say(format!("{one}{one}{SECOND}")).await;
     assert_eq!(answer.matches("HTTP/1.1 200").count(), 3, "{answer:?}");
     assert_eq!(answer.matches(&format!("\r\n\r\n{}", body.len())).count(), 2, "{answer:?}");
-    // Byte by byte it is the same.
+    // The result is the same byte by byte.
     let text = format!("{one}{}", SECOND.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
     let answer = say(&mut Dribble(connect(listener.address).await), text).await;
     assert_eq!(answer.matches("HTTP/1.1 200").count(), 2, "{answer:?}");

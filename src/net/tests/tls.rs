@@ -20,7 +20,7 @@ fn authority() -> Authority {
 async fn the_certificate_is_chosen_by_sni_whatever_its_case() {
     let authority = authority();
     let listener = TestListener::start(authority.transport(), Settings::default()).await;
-    // The client holds each certificate against the name that it asked for.
+    // The client checks each certificate against the name that it asked for.
     for host in ["acme.test", "ACME.test", "mail.acme.test", "other.test"] {
         let stream = connect_tls(authority.client(&[]), listener.address, host).await;
         assert!(stream.is_ok(), "{host}: {stream:?}");
@@ -155,7 +155,7 @@ async fn a_hello_that_comes_byte_by_byte_is_understood() {
 }
 
 #[tokio::test]
-async fn what_is_no_hello_is_cut_off_and_a_silent_client_too() {
+async fn bytes_that_are_not_a_hello_are_cut_off_and_a_silent_client_is_too() {
     let authority = authority();
     let listener = TestListener::start(authority.transport(), impatient()).await;
     for bytes in

@@ -1,9 +1,10 @@
-//! What a merge of two accounts moves and ends, and what undoing it gives back: identities, never authority.
+//! Merges of two accounts: the plan for what moves and ends, and for what an undo gives back, which is identities and
+//! never authority.
 
 use super::LinkRefusal;
 use crate::model::{AccountId, Moved, ProfileId, Role};
 
-/// One of two accounts that become one.
+/// One of the two accounts of a merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Party {
     /// The account.
@@ -14,25 +15,25 @@ pub struct Party {
     pub local: Option<ProfileId>,
     /// Its other profiles.
     pub external: Vec<ProfileId>,
-    /// Whether it is named for emergencies.
+    /// Whether it is a break-glass account.
     pub break_glass: bool,
 }
 
-/// What a merge does to profiles and roles.
+/// The effect of a merge on profiles and roles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// What moves and what ends; subjects and consents are found when it is done.
+    /// Everything that moves and ends. Subjects and consents are added when the merge is carried out.
     pub moved: Moved,
     /// The local profile that ends, with its password.
     pub ended_local: Option<ProfileId>,
-    /// Whether the password of the merged account moves along with its local profile.
+    /// Whether the password of the merged account moves together with its local profile.
     pub moves_password: bool,
 }
 
-/// Plans a merge of `other` into `kept`. `local_of` says whose username and password stay where both have one; where
-/// only one has, it stays.
+/// Plans a merge of `other` into `kept`. Where both accounts have a username and password, those of the account
+/// `local_of` stay. Where only one has them, they stay.
 pub fn plan(kept: &Party, other: &Party, local_of: AccountId) -> Result<Plan, LinkRefusal> {
-    // An emergency counts accounts that have a password; a merge must not take one away unseen.
+    // An organization counts the break-glass accounts that have a password, so a merge must not remove one unnoticed.
     if other.break_glass || (kept.break_glass && local_of != kept.account && other.local.is_some()) {
         return Err(LinkRefusal::Emergency);
     }
@@ -60,12 +61,21 @@ pub fn plan(kept: &Party, other: &Party, local_of: AccountId) -> Result<Plan, Li
     })
 }
 
-/// The roles of both accounts after a merge is undone: of the kept account, then of the one that comes back. What the
-/// kept account has lost since stays lost.
-pub fn roles_after_undo(now: &[Role], moved: &Moved) -> (Vec<Role>, Vec<Role>) {
+/// The roles of both accounts after a merge is undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolesAfterUndo {
+    /// Those of the kept account.
+    pub kept: Vec<Role>,
+    /// Those of the account that comes back.
+    pub returned: Vec<Role>,
+}
+
+/// The roles of both accounts after a merge is undone. `now` are those of the kept account before that; a role that it
+/// has lost since the merge stays lost.
+pub fn roles_after_undo(now: &[Role], moved: &Moved) -> RolesAfterUndo {
     let kept = now.iter().copied().filter(|role| !moved.gained.contains(role)).collect();
-    let other = moved.roles.iter().copied().filter(|role| now.contains(role)).collect();
-    (kept, other)
+    let returned = moved.roles.iter().copied().filter(|role| now.contains(role)).collect();
+    RolesAfterUndo { kept, returned }
 }
 
 #[cfg(test)]
@@ -120,7 +130,7 @@ mod tests {
         let (kept, mut other) = (party(1, &[], true), party(2, &[], true));
         other.break_glass = true;
         assert_eq!(plan(&kept, &other, kept.account), Err(LinkRefusal::Emergency));
-        // Nor does its password, when it is the one that stays.
+        // Nor does a merge end the password of a break-glass account when that account stays.
         assert!(plan(&other, &kept, other.account).is_ok());
         assert_eq!(plan(&other, &kept, kept.account), Err(LinkRefusal::Emergency));
     }
@@ -131,16 +141,16 @@ mod tests {
         let (kept, other) = (party(1, &[Member, Auditor], false), party(2, &[Member, Administrator], false));
         let moved = plan(&kept, &other, kept.account).unwrap().moved;
         assert_eq!(moved.gained, [Administrator]);
-        for (now, after_kept, after_other) in [
-            // Nothing was changed meanwhile: each has what it had.
+        for (now, kept, returned) in [
+            // No role changed in between: each account has its former roles.
             (vec![Member, Auditor, Administrator], vec![Member, Auditor], vec![Member, Administrator]),
-            // Taken from the merged account, it is gone for both.
+            // A role that was taken from the merged account is gone for both.
             (vec![Member, Auditor], vec![Member, Auditor], vec![Member]),
-            // What was added meanwhile stays where it was added, and comes to nobody else.
+            // A role that was added in between stays with the kept account, and the other account does not get it.
             (vec![Member, Owner, Administrator], vec![Member, Owner], vec![Member, Administrator]),
             (vec![], vec![], vec![]),
         ] {
-            assert_eq!(roles_after_undo(&now, &moved), (after_kept, after_other), "{now:?}");
+            assert_eq!(roles_after_undo(&now, &moved), RolesAfterUndo { kept, returned }, "{now:?}");
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Who may be linked with whom, and whom a page offers. The database holds the same rules by constraints
-//! (`0002_accounts.sql`); here they have names, so that a refusal can help.
+//! The rules of linking: which accounts and identities may be linked, and which profiles a page offers. The
+//! constraints of the database hold the same rules (`0002_accounts.sql`); here they have names, so that a refusal can
+//! tell the user what to do.
 
 pub mod merge;
 pub mod replacement;
@@ -10,7 +11,7 @@ use crate::model::{
     AccountId, Identity, LedgerEntry, MAX_PROFILES, ProfileId, Timestamp, UNDO_WINDOW, Wanted,
 };
 
-/// Until when an entry of the ledger can be undone, if it can.
+/// Until when a user may undo an entry of the ledger; `None` if they may not.
 pub fn undo_until(entry: &LedgerEntry, was_undone: bool, now: Timestamp) -> Option<Timestamp> {
     let until = entry.at.after(UNDO_WINDOW);
     (entry.kind.can_be_undone() && !was_undone && now < until).then_some(until)
@@ -34,7 +35,7 @@ pub struct HeldProfile {
     pub id: ProfileId,
     /// Its identity provider (the token's `iss`); `None` is username and password.
     pub issuer: Option<String>,
-    /// Whether it can sign in now: its connection is enabled, its password set and allowed.
+    /// Whether the user can sign in with it now: its connection is enabled, or its password is set and allowed.
     pub usable: bool,
 }
 
@@ -46,16 +47,16 @@ impl HeldProfile {
 }
 
 impl Holder {
-    /// Whether its person could still sign in without a profile.
+    /// Whether the user could still sign in if the account lost `profile`.
     pub fn is_reachable_without(&self, profile: ProfileId) -> bool {
         self.profiles.iter().any(|other| other.id != profile && other.usable)
     }
 }
 
-/// Whoever is to be joined with an account.
+/// The one to be joined with an account.
 #[derive(Debug, Clone, Copy)]
 pub enum Newcomer<'a> {
-    /// An identity of this provider that is nobody's profile.
+    /// An identity of this identity provider that belongs to no account.
     Identity(&'a str),
     /// Another account.
     Account(&'a Holder),
@@ -64,25 +65,26 @@ pub enum Newcomer<'a> {
 /// Why two sides are not linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkRefusal {
-    /// The organization has no new links.
+    /// The organization allows no new links.
     Off,
-    /// Both sides are one account already.
+    /// Both sides are the same account already.
     SameAccount,
     /// The account is disabled.
     Disabled,
-    /// Both sides have a profile of one identity provider.
+    /// Both sides have a profile of the same identity provider.
     SameProvider,
     /// There would be more profiles than an account may have.
     Full,
     /// Neither side is an account.
     NoAccount,
-    /// Another profile was proved than the chosen one.
+    /// The user proved another profile than the chosen one.
     WrongProfile,
-    /// The account that would go is one that an emergency needs.
+    /// The account that would end is a break-glass account.
     Emergency,
 }
 
-/// Whether `newcomer` may become part of the account `holder`. Of two local profiles one ends, so they count once.
+/// Whether `newcomer` may become part of the account `holder`. Where both have a local profile, one of the two ends,
+/// so they count as one.
 pub fn may_join(newcomer: Newcomer<'_>, holder: &Holder) -> Result<(), LinkRefusal> {
     if !holder.enabled {
         return Err(LinkRefusal::Disabled);
@@ -110,18 +112,20 @@ pub fn may_join(newcomer: Newcomer<'_>, holder: &Holder) -> Result<(), LinkRefus
 pub struct Sharer {
     /// The account.
     pub holder: Holder,
-    /// Whether the email is proven on its side too: the operator declared it, or a provider that speaks for its domain did.
+    /// Whether the email is proven on its side too: the operator declared it, or an identity provider that vouches for
+    /// its domain did.
     pub proven: bool,
 }
 
-/// What is offered to somebody at a first sign-in.
+/// The offer of the page to a user at their first sign-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offer {
     /// Nothing: the sign-in goes on.
     Nothing,
     /// These profiles, of these accounts.
     Named(Vec<(AccountId, ProfileId)>),
-    /// To sign in with an account that they have, without naming any: on one of both sides the email proves nothing.
+    /// To sign in with an account that the user already has. The page names none, because the email is unproven on one
+    /// of the two sides.
     Unnamed,
 }
 
@@ -132,12 +136,13 @@ impl Offer {
     }
 }
 
-/// What to offer to `newcomer`, whose email is proven (`Some(true)`), unproven, or unknown; `sharers` are the accounts that
-/// share it. For an unproven email the answer must not depend on who has it.
+/// Decides what to offer to `newcomer`. Its email is proven (`Some(true)`), unproven (`Some(false)`) or unknown
+/// (`None`); `sharers` are the accounts with the same email. For an unproven email the answer must not depend on who
+/// has it.
 ///
-/// Only an account whose own side proves the email is named: anybody may have made another one with somebody else's
-/// address. Where such an account has a password, the newcomer may show that it is theirs by typing it, without being told
-/// which account it is.
+/// An account is named only if the email is proven on its own side too: anyone could have created an account with
+/// somebody else's address. Where such an account has a password, the user may type it to show that the account is
+/// theirs; the page does not tell them which account it is.
 pub fn offer(linking: bool, email_proven: Option<bool>, newcomer: Newcomer<'_>, sharers: &[Sharer]) -> Offer {
     match (linking, email_proven) {
         (false, _) | (_, None) => Offer::Nothing,
@@ -161,7 +166,7 @@ pub fn offer(linking: bool, email_proven: Option<bool>, newcomer: Newcomer<'_>, 
     }
 }
 
-/// Whether what was proved is what had to be. `proved` is `None` for an identity that is nobody's profile.
+/// Whether the user proved the side that was `wanted`. `proved` is `None` for an identity that belongs to no account.
 pub fn fits(wanted: Wanted, proved: Option<ProfileId>) -> Result<(), LinkRefusal> {
     match (wanted, proved) {
         (Wanted::Any, _) => Ok(()),
@@ -170,10 +175,10 @@ pub fn fits(wanted: Wanted, proved: Option<ProfileId>) -> Result<(), LinkRefusal
     }
 }
 
-/// The claims by which an identity may be expected: those that nobody can change, and the email, if it is proven.
+/// The claims by which an identity may be expected: those that no user can change, and the email, if it is proven.
 pub const EXPECTED_CLAIMS: [&str; 3] = ["sub", "oid", "email"];
 
-/// What an identity says under a claim by which it may be expected.
+/// The value of a claim by which an identity may be expected; `None` if the identity does not have it.
 pub fn expected_value(claim: &str, identity: &Identity, claims: &Map<String, Value>) -> Option<String> {
     match claim {
         "sub" => Some(identity.subject.clone()),
@@ -200,7 +205,7 @@ mod tests {
         ProfileId::from_bytes(bytes)
     }
 
-    /// An account with these profiles; `-` is the local one.
+    /// An account with these profiles; `-` stands for the local one.
     fn holder(number: u8, issuers: &[&str]) -> Holder {
         let profiles = (0..).zip(issuers).map(|(index, issuer)| HeldProfile {
             id: profile(number, index),
@@ -241,7 +246,7 @@ mod tests {
         for (other, kept, expected) in [
             (holder(2, &["okta"]), holder(1, &["-"]), Ok(())),
             (holder(2, &["okta"]), holder(1, &["okta"]), Err(LinkRefusal::SameProvider)),
-            // Of two passwords one ends.
+            // One of the two passwords ends.
             (holder(2, &["-"]), holder(1, &["-"]), Ok(())),
             (holder(1, &["-"]), holder(1, &["-"]), Err(LinkRefusal::SameAccount)),
             (disabled, holder(1, &["-"]), Err(LinkRefusal::Disabled)),
@@ -250,7 +255,7 @@ mod tests {
         ] {
             assert_eq!(may_join(Newcomer::Account(&other), &kept), expected, "{other:?} {kept:?}");
         }
-        // 13 and 13, of which two are local, are 25.
+        // 13 and 13 profiles, of which two are local, make 25.
         let mut one = many(1, "a", 12);
         let mut two = many(2, "b", 12);
         one.profiles.push(HeldProfile { id: profile(1, 99), issuer: None, usable: true });
@@ -267,7 +272,7 @@ mod tests {
             (true, Some(true), carol.as_slice(), named),
             (true, Some(true), &[], Offer::Nothing),
             (false, Some(true), &carol, Offer::Nothing),
-            // The same whoever has it, and if nobody has.
+            // The answer is the same whether or not an account has the email.
             (true, Some(false), &carol, Offer::Unnamed),
             (true, Some(false), &[], Offer::Unnamed),
             (false, Some(false), &carol, Offer::Nothing),

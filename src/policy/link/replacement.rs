@@ -1,5 +1,5 @@
-//! Whose place an identity takes where its connection replaces another one: an organization's people move from one
-//! identity provider to the next, or to another registration at the same one.
+//! Which profile an identity takes over when its connection replaces another one: the people of an organization move
+//! to another identity provider, or to another registration at the same one.
 
 use serde_json::{Map, Value};
 
@@ -9,14 +9,15 @@ use crate::model::{
     Timestamp,
 };
 
-/// The claim that every identity has; its values are known of every profile.
+/// The claim that every identity has. Its value is known for every profile.
 pub const SUBJECT: &str = "sub";
 
-/// The longest value by which somebody is recognized, in bytes.
+/// The longest claim value that can identify a user, in bytes.
 const LONGEST: usize = 255;
 
-/// Claims by which nobody is recognized, in lower case: those of the token itself, those that many people share, those
-/// that people change themselves, and what is an email under whatever name: an email never links by itself.
+/// Claims that cannot identify a user, in lower case: the claims of the token itself, values that many people share,
+/// values that people can change themselves, and every claim that carries an email, because an email alone never
+/// links.
 const NO_IDENTIFIERS: [&str; 48] = [
     "iss",
     "aud",
@@ -68,7 +69,7 @@ const NO_IDENTIFIERS: [&str; 48] = [
     "user_name",
 ];
 
-/// Whether somebody may be recognized by a claim of this name, at a connection which reads its claims so.
+/// Whether a claim of this name may identify users of a connection that reads its claims by `mapping`.
 pub fn is_identifier(claim: &str, mapping: &ClaimMapping) -> bool {
     let ClaimMapping { email, email_verified, name, given_name, family_name, phone, groups, .. } = mapping;
     let mapped = [email, email_verified, name, given_name, family_name, phone];
@@ -80,39 +81,39 @@ pub fn is_identifier(claim: &str, mapping: &ClaimMapping) -> bool {
         && !NO_IDENTIFIERS.contains(&claim.to_ascii_lowercase().as_str())
 }
 
-/// What an ID token says under a claim by which somebody is recognized; `None` for what is no text of a line, too long,
-/// or an email.
+/// The value of a claim that identifies a user in an ID token; `None` if it is not a single line of text, is too long,
+/// or is an email.
 pub fn identifier<'a>(claim: &str, claims: &'a Map<String, Value>) -> Option<&'a str> {
     let value = claims.get(claim).and_then(Value::as_str)?;
     let is_line = (1..=LONGEST).contains(&value.len()) && !value.chars().any(char::is_control);
     (is_line && (claim == SUBJECT || value.parse::<Email>().is_err())).then_some(value)
 }
 
-/// What a connection replaces now, if anything.
+/// The replacement that is in force now, if there is one.
 pub fn current(replacement: Option<&Replacement>, now: Timestamp) -> Option<&Replacement> {
     replacement.filter(|replacement| now < replacement.until)
 }
 
-/// Whose place an identity takes that is nobody's profile at its own connection.
+/// The profile that an identity takes over, where the identity belongs to no account at its own connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Predecessor {
-    /// Nobody's.
+    /// No profile.
     None,
-    /// This profile's.
+    /// This profile.
     Is(Profile),
     /// More than one profile has the value of its claim.
     Ambiguous,
 }
 
-/// Decides. `same_identity` is the profile that the identity is already, by issuer and subject, in this organization;
-/// `by_claim` are the profiles of the replaced connection which have its claim's value.
+/// Decides which profile the identity takes over. `same_identity` is the profile in this organization with the same
+/// issuer and subject; `by_claim` are the profiles of the replaced connection with the same value of the claim.
 pub fn predecessor(
     replaced: ConnectionId,
     same_identity: Option<Profile>,
     by_claim: Vec<Profile>,
 ) -> Predecessor {
     if let Some(profile) = same_identity {
-        // Through a third connection it is that one's, whatever a claim says.
+        // A profile of a third connection stays there, whatever a claim says.
         let is_replaced = profile.kind.connection() == Some(replaced);
         return if is_replaced { Predecessor::Is(profile) } else { Predecessor::None };
     }
@@ -124,8 +125,8 @@ pub fn predecessor(
     }
 }
 
-/// Whether an identity of this provider may take the place of a profile. An account that an emergency needs stays as the
-/// operator made it.
+/// Whether an identity of this identity provider may take over a profile. A break-glass account stays as the operator
+/// made it.
 pub fn may_replace(
     mut holder: Holder,
     old: ProfileId,
@@ -146,13 +147,13 @@ pub enum Fault {
     Itself,
     /// Each would replace the other.
     EachOther,
-    /// The other one does not keep the claim by which people are to be recognized.
+    /// The other connection does not record the claim that identifies the users.
     NotKept,
-    /// It would go on for more than 30 days.
+    /// It would last longer than 30 days.
     TooLong,
 }
 
-/// Holds a connection's replacement against the connection that it names.
+/// Checks the replacement of a connection against the connection that it names.
 pub fn check(new: ConnectionId, replacement: &Replacement, old: &Connection) -> Result<(), Fault> {
     let kept = &old.settings.kept_claims;
     if old.id == new {
@@ -222,7 +223,7 @@ mod tests {
             (None, vec![bob.clone()], Predecessor::Is(bob.clone())),
             (None, vec![bob.clone(), carol.clone()], Predecessor::Ambiguous),
             (Some(bob.clone()), vec![], Predecessor::Is(bob.clone())),
-            // Issuer and subject say more than any claim.
+            // Issuer and subject outweigh every claim.
             (Some(bob.clone()), vec![carol.clone()], Predecessor::Is(bob)),
             (Some(elsewhere), vec![carol], Predecessor::None),
         ] {
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_recognized_by_what_people_change_or_share_or_by_an_email() {
+    fn claims_that_people_change_or_share_and_emails_identify_no_user() {
         let usual = ClaimMapping::default();
         for (claim, good) in [
             ("sub", true),
@@ -254,7 +255,7 @@ mod tests {
             assert_eq!(is_identifier(claim, &usual), good, "{claim}");
         }
         assert!(!is_identifier(&"x".repeat(101), &usual));
-        // Nor by what the connection reads as an email, a name or groups.
+        // Nor by a claim that the connection reads as an email, a name or groups.
         let own = ClaimMapping {
             email: "contact".to_owned(),
             phone: "desk".to_owned(),
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_line_of_text_that_is_no_email_recognizes_somebody() {
+    fn only_a_line_of_text_that_is_not_an_email_identifies_a_user() {
         let Value::Object(claims) = json!({
             "sub": "bob@acme.test", "oid": "7f", "empty": "", "number": 7, "list": ["7"], "long": "x".repeat(256),
             "longest": "x".repeat(255), "mailbox": "bob@acme.test", "zero": "7\u{0}", "lines": "7\n8"
@@ -317,7 +318,7 @@ mod tests {
         let full: Vec<HeldProfile> = (1..=25).map(|number| held(number, &format!("i{number}"))).collect();
         for (holder, issuer, emergency, expected) in [
             (holder(vec![held(1, "old")]), "new", false, Ok(())),
-            // It is the old one that goes.
+            // The old profile is the one that ends.
             (holder(vec![held(1, "old")]), "old", false, Ok(())),
             (holder(full), "new", false, Ok(())),
             (holder(vec![held(1, "old"), held(2, "new")]), "new", false, Err(LinkRefusal::SameProvider)),

@@ -1,9 +1,9 @@
 //! Strict reading of TOML documents: the configuration, and the files of `apply`.
 //!
-//! A [`Table`] is asked for its keys by type. Whatever is wrong (syntax, a type, a word, a key that nobody asked
-//! for) becomes a [`Problem`] with file and line in one shared [`Problems`], and reading goes on, so that all errors
-//! are reported together. No I/O: the caller brings the text. `toml` gives the spans; serde is not used here,
-//! since it stops at the first error and forgets where a value stood.
+//! Code asks a [`Table`] for its keys by type. Every fault (syntax, a type, a word, a key that no code asked for)
+//! becomes a [`Problem`] with file and line in one shared [`Problems`], and reading goes on, so that all errors are
+//! reported together. No I/O: the caller supplies the text. `toml` gives the positions. serde is not used here,
+//! because it stops at the first error and forgets where a value was.
 
 mod problem;
 mod setting;
@@ -26,8 +26,8 @@ pub struct Document<'t> {
 }
 
 impl<'t> Document<'t> {
-    /// Parses `text`; `name` is the file as the person named it. Syntax errors go to `problems`, and what could be
-    /// understood is read all the same.
+    /// Parses `text`; `name` is the file name as the operator wrote it. Syntax errors go to `problems`, and everything
+    /// that could be understood is read all the same.
     pub fn parse(name: &str, text: &'t str, problems: &Problems) -> Self {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         let (root, errors) = DeTable::parse_recoverable(text);
@@ -53,7 +53,7 @@ impl<'t> Document<'t> {
     }
 }
 
-/// A table that is being read. [`Table::finish`] ends the reading and refuses what nobody asked for.
+/// A table that is being read. [`Table::finish`] ends the reading and refuses every key that was not read.
 #[derive(Debug)]
 pub struct Table<'d> {
     document: &'d Document<'d>,
@@ -80,7 +80,7 @@ impl<'d> Table<'d> {
         self.document.place(self.line)
     }
 
-    /// Where `key` stands; the table's own place when it is absent.
+    /// Where `key` is; the table's own place if it is absent.
     pub fn place_of(&self, key: &str) -> Place {
         match self.entries.get_key_value(key) {
             Some((name, _)) => self.document.place(self.document.line_of(name.span().start)),
@@ -93,17 +93,17 @@ impl<'d> Table<'d> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    /// Whether `key` is given.
+    /// Whether `key` is present.
     pub fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
-    /// Refuses the value of `key` for a reason of the caller's.
+    /// Refuses the value of `key` for a reason that the caller gives.
     pub fn refuse(&self, key: &str, complaint: Complaint) {
         self.problems.add(self.place_of(key), self.path_of(key), complaint);
     }
 
-    /// The value of `key` as `read` understands it; nothing when it is absent or refused.
+    /// The value of `key`, as `read` understands it; `None` if it is absent or refused.
     fn read<T>(
         &self,
         key: &'static str,
@@ -121,12 +121,12 @@ impl<'d> Table<'d> {
         }
     }
 
-    /// An optional value; nothing also when it is refused, which is then on record.
+    /// An optional value; `None` if it is absent, or if it is refused and so recorded as a problem.
     pub fn optional<T: Setting>(&self, key: &'static str) -> Option<T> {
         self.read(key, T::from_value)
     }
 
-    /// A value that must be there.
+    /// A required value.
     pub fn required<T: Setting>(&self, key: &'static str) -> Option<T> {
         self.require(key);
         self.optional(key)
@@ -142,13 +142,13 @@ impl<'d> Table<'d> {
         self.read(key, parse_text)
     }
 
-    /// A text that must be there and that `T` parses.
+    /// A required text that `T` parses.
     pub fn required_parsed<T: FromStr<Err: std::fmt::Display>>(&self, key: &'static str) -> Option<T> {
         self.require(key);
         self.parsed(key)
     }
 
-    /// A list of texts that `T` parses; empty when absent. Each refused item is on record with its own line.
+    /// A list of texts that `T` parses; empty if absent. Each refused item is recorded with its own line.
     pub fn parsed_list<T: FromStr<Err: std::fmt::Display>>(&self, key: &'static str) -> Vec<T> {
         let mut parsed = Vec::new();
         for (index, item) in self.items(key, "a list in brackets").enumerate() {
@@ -163,7 +163,7 @@ impl<'d> Table<'d> {
         parsed
     }
 
-    /// A table whose keys are the writer's own, such as claim names; in the order of the keys.
+    /// A table whose keys the author of the document chooses, such as claim names; in the order of the keys.
     pub fn map<T: Setting>(&self, key: &'static str) -> Vec<(String, T)> {
         let Some(table) = self.table(key) else { return Vec::new() };
         let entries = table.entries.iter().filter_map(|(name, value)| match T::from_value(value.get_ref()) {
@@ -188,7 +188,7 @@ impl<'d> Table<'d> {
         Some(Table::new(self.document, self.problems, self.path_of(key), line, entries))
     }
 
-    /// The tables of an array (`[[key]]`, or inline tables in brackets); none when absent.
+    /// The tables of an array (`[[key]]`, or inline tables in brackets); none if absent.
     pub fn tables(&self, key: &'static str) -> Vec<Table<'d>> {
         let mut tables = Vec::new();
         for (index, item) in self.items(key, "a list of tables").enumerate() {
@@ -206,18 +206,18 @@ impl<'d> Table<'d> {
         tables
     }
 
-    /// The keys that are given, in the order of their names.
+    /// The keys that are present, in alphabetical order.
     pub fn keys(&self) -> impl Iterator<Item = &'d str> {
         self.entries.keys().map(|key| key.get_ref().as_ref())
     }
 
-    /// Ends the reading: every key that nobody asked for is refused, with the name that was probably meant.
+    /// Ends the reading. Every key that was not read is refused, with the name that was probably meant.
     pub fn finish(self) {
         let known = self.known.borrow().clone();
         self.finish_with(|key| unknown_name("key", key, known.iter().copied()));
     }
 
-    /// As [`Table::finish`], with the caller's own complaint about an unknown key.
+    /// Like [`Table::finish`], with the caller's own complaint about an unknown key.
     pub fn finish_with(self, complaint: impl Fn(&str) -> Complaint) {
         let known = self.known.borrow();
         for key in self.keys().filter(|key| !known.contains(key)) {
@@ -225,7 +225,7 @@ impl<'d> Table<'d> {
         }
     }
 
-    /// The items of an array, none when it is absent or no array.
+    /// The items of an array; none if it is absent or not an array.
     fn items(&self, key: &'static str, expected: &str) -> impl Iterator<Item = &'d Spanned<DeValue<'d>>> {
         let is_array = self.read(key, |value| match value {
             DeValue::Array(_) => Ok(()),

@@ -1,14 +1,14 @@
-//! What is wrong in a document, where, and what to do about it.
+//! Problems of a document: the fault, its place, and the remedy.
 //!
-//! Problems are collected rather than returned one by one, so that a person who mends a file mends it once.
+//! Problems are collected rather than returned one by one, so that the operator can correct a file in one go.
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 
-/// Where something stands.
+/// Where something is written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// In a file, as the person named it; lines count from 1, and 0 means the file as a whole.
+    /// In a file, named as the operator wrote it. Lines count from 1, and 0 means the file as a whole.
     File {
         /// The name of the file.
         name: String,
@@ -31,17 +31,17 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is wrong with one value, without its place.
+/// The fault of one value, without its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
-    /// What is wrong; never the text of a secret.
+    /// The fault. It must never contain a secret.
     pub what: String,
-    /// What to do, if the complaint does not say it already.
+    /// The remedy, unless the fault already names it.
     pub remedy: Option<String>,
 }
 
 impl Complaint {
-    /// A complaint that says by itself what to do.
+    /// A complaint that itself says what to do.
     pub fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), remedy: None }
     }
@@ -52,19 +52,19 @@ impl Complaint {
     }
 }
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where it stands.
+    /// Where it is.
     pub place: Place,
-    /// The key it is about, from the root (`server.listen`); empty when it is about no key.
+    /// The key that it is about, from the root (`server.listen`); empty if it is about no key.
     pub key: String,
-    /// What is wrong and what to do.
+    /// The fault, and its remedy.
     pub complaint: Complaint,
 }
 
 impl fmt::Display for Problem {
-    /// `file:line: key: what is wrong; what to do`, in one line whatever the document held.
+    /// `file:line: key: what is wrong; what to do`, always on one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = format!("{}: ", self.place);
         if !self.key.is_empty() {
@@ -91,19 +91,19 @@ impl fmt::Display for Problem {
 #[derive(Debug, Default)]
 pub struct Problems {
     found: RefCell<Vec<Problem>>,
-    /// Every key that a reader asked for, from the root, so that tests can hold reference files against readers.
+    /// Every key that code asked for, from the root, so that tests can compare reference files with the code.
     #[cfg(test)]
     pub asked: RefCell<std::collections::BTreeSet<String>>,
 }
 
 impl Problems {
-    /// Adds one.
+    /// Adds a problem.
     pub fn add(&self, place: Place, key: impl Into<String>, complaint: Complaint) {
         self.found.borrow_mut().push(Problem { place, key: key.into(), complaint });
     }
 
-    /// Ends the collection: what was read, if all of it was and nothing is wrong; else all problems in the order of
-    /// their places.
+    /// Ends the collection. Returns what was read if it is complete and there is no problem, otherwise all problems in
+    /// the order of their places.
     pub fn finish<T>(self, read: Option<T>) -> Result<T, Errors> {
         let mut problems = self.found.into_inner();
         problems.sort_by(|a, b| a.place.cmp(&b.place));
@@ -114,7 +114,7 @@ impl Problems {
     }
 }
 
-/// All problems of some documents; shown one a line.
+/// All problems of some documents. They are displayed one per line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Errors(Vec<Problem>);
 
@@ -135,7 +135,7 @@ impl fmt::Display for Errors {
     }
 }
 
-/// The known name that `unknown` most probably meant, if one is close; case does not count.
+/// The known name that `unknown` most probably stands for, if one is close. Case is ignored.
 pub fn nearest<'n>(unknown: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     const CLOSE_ENOUGH: f64 = 0.65;
     let unknown = unknown.to_lowercase();

@@ -1,4 +1,4 @@
-//! Values of documents and variables: what a type accepts, and what it says when it does not.
+//! Values of documents and environment variables: what a type accepts, and how it complains.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,15 +21,15 @@ pub enum Notation {
     List,
 }
 
-/// A type that a key of a document, or a variable, can have.
+/// A type that a key of a document, or an environment variable, can have.
 pub trait Setting: Sized {
     /// How it is written in TOML.
     const NOTATION: Notation = Notation::Text;
 
-    /// From a text: a TOML string or the value of a variable.
+    /// Reads a text: a TOML string or the value of a variable.
     fn from_text(text: &str) -> Result<Self, Complaint>;
 
-    /// From a TOML value.
+    /// Reads a TOML value.
     fn from_value(value: &DeValue<'_>) -> Result<Self, Complaint> {
         match value {
             DeValue::String(text) => Self::from_text(text),
@@ -38,7 +38,7 @@ pub trait Setting: Sized {
     }
 }
 
-/// "expected this, found that", without the value, which may be secret.
+/// "expected this, found that", without the value, which may be a secret.
 pub(super) fn mismatch(expected: &str, found: &DeValue<'_>) -> Complaint {
     Complaint::new(format!("expected {expected}, found {}", found.type_str()))
 }
@@ -111,7 +111,7 @@ impl Setting for SocketAddr {
 }
 
 impl Setting for IpNet {
-    /// A network, or one address as the network of itself.
+    /// A network, or a single address as a network of its own.
     fn from_text(text: &str) -> Result<Self, Complaint> {
         let network = match text.parse::<std::net::IpAddr>() {
             Ok(address) => Some(Self::from(address)),
@@ -132,8 +132,8 @@ impl Setting for IpNet {
 }
 
 impl Setting for Duration {
-    /// A whole number and `ms`, `s`, `m`, `h` or `d` (24 hours). `jiff` reads more, but treats days as calendar
-    /// units, which a lifetime is not.
+    /// A whole number with `ms`, `s`, `m`, `h` or `d` (24 hours). `jiff` reads more, but treats days as calendar
+    /// units, which does not suit a lifetime.
     fn from_text(text: &str) -> Result<Self, Complaint> {
         let complaint = || {
             Complaint::with_remedy(
@@ -188,7 +188,7 @@ pub fn one_of<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, Com
 /// An enum that documents write as one of a few words.
 ///
 /// ```
-/// countersign::words! {
+/// countersign::setting_enum! {
 ///     /// How it looks.
 ///     pub enum Look {
 ///         /// With little.
@@ -202,7 +202,7 @@ pub fn one_of<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, Com
 /// assert_eq!(Look::Full.word(), "full");
 /// ```
 #[macro_export]
-macro_rules! words {
+macro_rules! setting_enum {
     ($(#[$doc:meta])* pub enum $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::*;
 use crate::model::Secret;
 
-crate::words! {
+crate::setting_enum! {
     /// A colour.
     pub enum Colour {
         /// Red.

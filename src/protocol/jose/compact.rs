@@ -1,4 +1,4 @@
-//! The compact serialization of a signed token (RFC 7515, section 7.1), read strictly and not yet believed.
+//! The compact serialization of a signed token (RFC 7515, section 7.1), read strictly and not yet verified.
 
 use serde_json::{Map, Value};
 
@@ -10,22 +10,22 @@ use crate::protocol::json::{self, Claims, JsonError};
 /// The longest `typ` that is kept, in bytes.
 const MAX_TYP: usize = 128;
 
-/// Why a text is no token that this broker would verify. Each variant is an audit reason of its own.
+/// Why a text is not a token that the broker would verify. Each variant is an audit reason of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JoseError {
-    /// Longer than the caller takes.
+    /// Longer than the caller accepts.
     #[error("the token is too long")]
     TooLong,
     /// Not three parts.
     #[error("the token does not have three parts")]
     NotThreeParts,
-    /// Five parts: a JWE. This broker registers no encryption key, so nobody can have meant it (RFC 7516).
+    /// Five parts: a JWE. The broker registers no encryption key, so it cannot be meant for the broker (RFC 7516).
     #[error("the token is encrypted")]
     Encrypted,
     /// The header is not canonical base64url.
     #[error("the header is not base64url")]
     HeaderEncoding,
-    /// The header is no strict JSON object.
+    /// The header is not a strict JSON object.
     #[error("the header is refused: {0}")]
     HeaderJson(JsonError),
     /// The header states no algorithm, or not as a text.
@@ -40,19 +40,19 @@ pub enum JoseError {
     /// The header names another algorithm that is not supported.
     #[error("the algorithm is not supported")]
     AlgUnsupported,
-    /// `kid` is no text, or longer than any honest one.
+    /// `kid` is not a text, or longer than any real one.
     #[error("the key id is malformed")]
     KidMalformed,
-    /// `typ` is no text, or longer than any honest one.
+    /// `typ` is not a text, or longer than any real one.
     #[error("the type is malformed")]
     TypMalformed,
-    /// The header demands extensions; none is understood (RFC 7515, section 4.1.11).
+    /// The header demands extensions, and the broker supports none (RFC 7515, section 4.1.11).
     #[error("the header demands an extension")]
     Crit,
     /// The header changes how the payload is encoded (RFC 7797).
     #[error("the header changes the payload's encoding")]
     B64,
-    /// The header names a compression or content encryption, which a signed token has not (RFC 7516, section
+    /// The header names a compression or a content encryption, which a signed token does not have (RFC 7516, section
     /// 4.1).
     #[error("the header belongs to an encrypted token")]
     EncryptionHeader,
@@ -68,7 +68,7 @@ pub enum JoseError {
 }
 
 impl JoseError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub const fn code(self) -> &'static str {
         match self {
             Self::TooLong => "token_too_long",
@@ -92,19 +92,20 @@ impl JoseError {
     }
 }
 
-/// What the header of a token states. Keys and addresses of keys in it (`jwk`, `jku`, `x5u`, `x5c`) are not read
-/// (RFC 8725, section 3.10).
+/// The statements in the header of a token. Keys in it, and addresses of keys, are noted but never used (RFC 8725,
+/// section
+/// 3.10).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwsHeader {
-    /// The algorithm that the sender claims; the verifier compares it with the one that it expects.
+    /// The algorithm that the sender claims. The verifier compares it with the one that it expects.
     pub alg: SigningAlg,
     /// The name of the key.
     pub kid: Option<String>,
-    /// The type of the token, as spelled.
+    /// The type of the token, as written.
     pub typ: Option<String>,
 }
 
-/// A token whose form is sound. Nothing in it is to be believed before `crypto::jws::verify` has passed it.
+/// A token whose form is valid. Nothing in it may be trusted before `crypto::jws::verify` has accepted it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompactJws {
     header: JwsHeader,
@@ -145,7 +146,7 @@ impl CompactJws {
         &self.header
     }
 
-    /// What the signature covers: the first two parts as they were sent.
+    /// The bytes that the signature covers: the first two parts as they were sent.
     pub fn signing_input(&self) -> &[u8] {
         self.signing_input.as_bytes()
     }

@@ -11,10 +11,10 @@ use crate::protocol::json::{self, Claims, JsonError};
 /// The longest `kid` that is kept, in bytes.
 pub(super) const MAX_KID: usize = 512;
 
-/// The longest RSA modulus or exponent that is decoded, in bytes; `crypto` sets the narrower bounds.
+/// The longest RSA modulus or exponent that is decoded, in bytes. `crypto` sets the narrower limits.
 const MAX_MODULUS: usize = 2_048;
 
-/// The longest text that is kept of what a publisher says about a key's use, in bytes.
+/// The longest text about a key's use that is kept, in bytes.
 const MAX_USE: usize = 64;
 
 /// The longest issuer that a key may state, in bytes.
@@ -54,7 +54,7 @@ impl Curve {
     }
 }
 
-/// The key itself, decoded but not examined: whether it is a sound key, `crypto` says.
+/// The key itself, decoded but not examined: `crypto` decides whether it is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublicKey {
     /// An RSA key.
@@ -80,7 +80,7 @@ pub enum PublicKey {
     },
 }
 
-/// A public key with what its publisher says about its use. `x5c` and other unknown members are dropped.
+/// A public key, with what its publisher says about its use. `x5c` and unknown members are dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Jwk {
     /// The key.
@@ -89,24 +89,24 @@ pub struct Jwk {
     pub kid: Option<String>,
     /// `sig`, `enc` or something else.
     pub key_use: Option<String>,
-    /// The only algorithm that it is for, by any JOSE name.
+    /// The only algorithm that it may be used with, by any JOSE name.
     pub alg: Option<String>,
-    /// The operations that it is for.
+    /// The operations that it may be used for.
     pub key_ops: Option<Vec<String>>,
-    /// Whose tokens it signs; Entra ID states it, in sets that several issuers share.
+    /// The issuer whose tokens it signs. Entra ID states it in sets that several issuers share.
     pub issuer: Option<String>,
 }
 
 /// Why a single key cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JwkError {
-    /// `kty` or `crv` is absent or of a kind without public-key signatures here.
+    /// `kty` or `crv` is absent, or names a kind of key that the broker cannot verify signatures with.
     #[error("the kind of the key is not supported")]
     UnsupportedKind,
-    /// A member is absent, of another type, of the wrong length, or not base64url.
+    /// A member is absent, of the wrong type or length, or not base64url.
     #[error("the key is malformed")]
     Malformed,
-    /// A private member is published with it: whoever reads the set can sign with it.
+    /// A private member is published with it: everyone who reads the set can sign with the key.
     #[error("the key is published with a private member")]
     Private,
 }
@@ -139,7 +139,7 @@ impl Jwk {
         })
     }
 
-    /// About how many bytes this takes in memory.
+    /// About how many bytes of memory this takes.
     fn bytes(&self) -> usize {
         let key = match &self.key {
             PublicKey::Rsa { n, e } => n.capacity() + e.capacity(),
@@ -154,8 +154,7 @@ impl Jwk {
             + operations.map(|operation| size_of::<String>() + operation.capacity()).sum::<usize>()
     }
 
-    /// Whether the kind of key, and what its publisher says about it, allow verifying signatures of `alg`
-    /// with it.
+    /// Whether the kind of key, and what its publisher says about its use, allow verifying `alg` signatures with it.
     pub fn allows(&self, alg: SigningAlg) -> bool {
         self.fits(alg)
             && self.key_use.as_deref().is_none_or(|key_use| key_use == "sig")
@@ -186,8 +185,7 @@ fn exactly(claims: Claims<'_>, name: &str, len: usize) -> Result<Vec<u8>, JwkErr
         .and_then(|bytes| if bytes.len() == len { Ok(bytes) } else { Err(JwkError::Malformed) })
 }
 
-/// Some publishers write a sign byte before the modulus, although RFC 7518, section 2, forbids it. It changes
-/// nothing.
+/// Some publishers write a sign byte before the modulus, although RFC 7518, section 2, forbids it. It does no harm.
 fn integer(claims: Claims<'_>, name: &str) -> Result<Vec<u8>, JwkError> {
     let bytes = bytes(claims, name)?;
     let digits: Vec<u8> = bytes.into_iter().skip_while(|byte| *byte == 0).collect();
@@ -271,10 +269,10 @@ pub struct JwkSet {
 /// Why a whole set was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JwksError {
-    /// The document is no strict JSON object.
+    /// The document is not a strict JSON object.
     #[error(transparent)]
     Json(#[from] JsonError),
-    /// `keys` is absent or no array.
+    /// `keys` is absent or not an array.
     #[error("the document has no array of keys")]
     NoKeys,
     /// More keys than a set may have.
@@ -283,7 +281,7 @@ pub enum JwksError {
 }
 
 impl JwksError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Json(_) => "jwks_json",
@@ -300,8 +298,8 @@ impl JwkSet {
     /// The largest document that is read, in bytes.
     pub const MAX_BYTES: usize = 1 << 20;
 
-    /// Reads a set. Keys that cannot be used (encryption curves, symmetric keys, malformed ones) are left
-    /// out, as RFC 7517, section 5, advises, and do not spoil the rest.
+    /// Reads a set. Keys that cannot be used (encryption curves, symmetric keys, malformed ones) are left out, as RFC
+    /// 7517, section 5, advises, and do not affect the others.
     pub fn parse(bytes: &[u8]) -> Result<Self, JwksError> {
         let object = json::parse_object(bytes, Self::MAX_BYTES)?;
         let keys = object.get("keys").and_then(Value::as_array).ok_or(JwksError::NoKeys)?;
@@ -312,7 +310,7 @@ impl JwkSet {
         Ok(Self { keys: usable.collect() })
     }
 
-    /// About how many bytes this takes in memory.
+    /// About how many bytes of memory this takes.
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.keys.iter().map(Jwk::bytes).sum::<usize>()
     }

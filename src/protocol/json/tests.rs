@@ -1,4 +1,4 @@
-//! What is read, what is refused, and that nothing makes the parser panic.
+//! The parser reads what it must, refuses the rest, and never panics.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -43,7 +43,7 @@ fn nesting_ends_at_the_limit() {
 }
 
 #[test]
-fn what_is_no_single_object_is_refused_with_its_reason() {
+fn a_text_that_is_not_a_single_object_is_refused_with_its_reason() {
     for (bytes, reason) in [
         (&b""[..], JsonError::Syntax),
         (b"{", JsonError::Syntax),

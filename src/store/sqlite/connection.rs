@@ -1,4 +1,4 @@
-//! One connection, and what its statements give.
+//! One connection, and the results of its statements.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,29 +9,31 @@ use rusqlite::{CachedStatement, Error, ErrorCode, Row};
 
 use crate::store::settings::CALL_DEADLINE;
 
-/// What is bound to a statement: the first is `$1`.
+/// The values bound to a statement: the first is `$1`.
 pub(in crate::store) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// How many statements stay prepared: more than the store has.
 const PREPARED: usize = 512;
 
-/// After how many of `SQLite`'s own instructions it looks whether the deadline has passed: some tenths of a millisecond.
+/// After how many of its own instructions `SQLite` checks the deadline: some tenths of a millisecond.
 const INSTRUCTIONS: i32 = 20_000;
 
-/// How long to wait before a database in which another process is in the way is asked again.
+/// How long to wait before the statement is tried again while another process locks the database.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
-/// How long a statement waits for another process. Shorter than [`CALL_DEADLINE`], so that the error can say so.
+/// How long a statement waits for another process. This is shorter than [`CALL_DEADLINE`], so that the error can name
+/// the cause.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A connection. Each statement ends at [`CALL_DEADLINE`], and none waits for another process: [`patiently`] does that.
+/// A connection. Each statement ends at [`CALL_DEADLINE`], and none waits for another process: [`patiently`] does
+/// that.
 pub(in crate::store) struct Connection {
     raw: rusqlite::Connection,
     deadline: Deadline,
 }
 
 impl Connection {
-    /// Takes a connection over.
+    /// Wraps a connection.
     pub fn new(raw: rusqlite::Connection) -> Result<Self, Error> {
         raw.set_prepared_statement_cache_capacity(PREPARED);
         raw.busy_timeout(Duration::ZERO)?;
@@ -41,20 +43,20 @@ impl Connection {
         Ok(Self { raw, deadline })
     }
 
-    /// Runs a statement; the number of rows that it changed.
+    /// Runs a statement. Returns the number of rows that it changed.
     pub fn execute(&self, sql: &str, values: Values<'_>) -> Result<u64, Error> {
         let changed = self.bound(sql, values)?.raw_execute()?;
         Ok(u64::try_from(changed).unwrap_or(u64::MAX))
     }
 
-    /// Runs a statement; its first row.
+    /// Runs a statement. Returns its first row.
     pub fn one<T: FromColumns>(&self, sql: &str, values: Values<'_>) -> Result<Option<T>, Error> {
         let mut statement = self.bound(sql, values)?;
         let mut rows = statement.raw_query();
         rows.next()?.map(|row| T::read(&mut Columns::of(row))).transpose()
     }
 
-    /// Runs a statement; all its rows.
+    /// Runs a statement. Returns all its rows.
     pub fn all<T: FromColumns>(&self, sql: &str, values: Values<'_>) -> Result<Vec<T>, Error> {
         let mut statement = self.bound(sql, values)?;
         let mut rows = statement.raw_query();
@@ -70,7 +72,7 @@ impl Connection {
         self.raw.prepare_cached(sql).map(drop)
     }
 
-    /// Whether no transaction is open. `SQLite` ends one by itself where it cannot go on, such as on a full disk.
+    /// Whether no transaction is open. `SQLite` itself ends a transaction that cannot go on, such as on a full disk.
     pub fn is_outside_a_transaction(&self) -> bool {
         self.raw.is_autocommit()
     }
@@ -82,7 +84,7 @@ impl Connection {
         if count != values.len() {
             return Err(Error::InvalidParameterCount(values.len(), count));
         }
-        // To SQLite `$2` is a name, numbered by where it first stands.
+        // SQLite takes `$2` as a name, and numbers it by where it first occurs.
         for place in 1..=count {
             let name = statement.parameter_name(place).unwrap_or_default();
             let number = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
@@ -94,7 +96,7 @@ impl Connection {
     }
 }
 
-/// Asks until no other process is in the way, for [`BUSY_TIMEOUT`] at most.
+/// Calls `ask` until no other process locks the database, for at most [`BUSY_TIMEOUT`].
 pub(super) async fn patiently<T>(mut ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     let mut answer = ask();
     let began = Instant::now();
@@ -109,12 +111,12 @@ fn is_busy(error: &Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
-/// When the statement that runs has to end. Clones are one.
+/// When the running statement must end. Clones share it.
 #[derive(Clone)]
 struct Deadline {
     term: Duration,
     epoch: Instant,
-    /// Nanoseconds from `epoch`.
+    /// Nanoseconds since `epoch`.
     at: Arc<AtomicU64>,
 }
 
@@ -140,13 +142,13 @@ fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A struct that is made of a row, by the names of its columns; `tx::row!` writes it.
+/// A struct that is read from a row by the names of its columns; `tx::row!` implements it.
 pub(in crate::store) trait FromColumns: Sized + Send + 'static {
-    /// Takes its columns, in the order of its fields.
+    /// Reads its columns, in the order of its fields.
     fn read(columns: &mut Columns<'_>) -> Result<Self, Error>;
 }
 
-/// The columns of a row. They are found by name; the quickest way is in the order in which the statement gives them.
+/// The columns of a row. They are found by name; this is fastest in the order in which the statement returns them.
 pub(in crate::store) struct Columns<'a> {
     row: &'a Row<'a>,
     next: usize,

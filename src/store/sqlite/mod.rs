@@ -1,14 +1,14 @@
-//! `SQLite`, where the request runs: a point read takes some microseconds, so a statement runs on the thread of the task
-//! that asks. What may take longer is marked at its statement and runs on a thread for things that block; commits have a
+//! `SQLite`, on the thread of the request: a point read takes some microseconds, so a statement runs on the thread of
+//! the task that calls it. A statement that may take longer is marked, and runs on a blocking thread. Commits have a
 //! thread of their own.
 //!
-//! A statement ends at its deadline, which it looks for while it computes. Where the disk does not answer at all, a read of a
-//! page that the system does not hold in memory keeps its thread; reads of other pages go on, and writes are refused,
-//! since their commit waits on its own thread.
+//! A running statement checks its deadline while it computes. If the disk does not answer at all, the read of a page
+//! that is not in the system's memory blocks its thread. Reads of other pages go on, and writes fail, since their
+//! commit waits on its own thread.
 //!
 //! * [`connection`]: a connection, its statements and their deadline.
 //! * [`reading`]: the connections that only read.
-//! * [`writing`]: the one that writes, and how transactions share a commit.
+//! * [`writing`]: the connection that writes, and how transactions share a commit.
 //! * [`opening`]: the file, its settings and its migrations.
 
 pub(super) mod connection;
@@ -31,22 +31,22 @@ use writing::Held;
 use super::StoreError;
 use super::settings::CALL_DEADLINE;
 
-/// How a [`Tx`](super::Tx) holds its connection to `SQLite`.
+/// The connection of a [`Tx`](super::Tx) to `SQLite`.
 pub enum SqliteLink {
-    /// The writer's.
+    /// The connection that writes.
     Write(Held),
-    /// The readers.
+    /// The connections that read.
     Read(Readers),
 }
 
 impl SqliteLink {
-    /// Runs a statement; the number of rows that it changed.
+    /// Runs a statement. Returns the number of rows that it changed.
     pub(super) async fn execute(&mut self, sql: &'static str, values: Values<'_>) -> Result<u64, StoreError> {
         consume_budget().await;
         self.writing()?.run(|connection| connection.execute(sql, values))
     }
 
-    /// Runs a statement that may change many rows, on a thread for things that block.
+    /// Runs a statement that may change many rows, on a blocking thread.
     pub(super) async fn execute_many(
         &mut self,
         sql: &'static str,
@@ -55,7 +55,7 @@ impl SqliteLink {
         self.writing()?.run_long(move |connection| connection.execute(sql, &borrowed(&values))).await
     }
 
-    /// Runs a statement; its first row.
+    /// Runs a statement. Returns its first row.
     pub(super) async fn one<T: FromColumns>(
         &mut self,
         sql: &'static str,
@@ -68,7 +68,7 @@ impl SqliteLink {
         }
     }
 
-    /// Runs a statement that gives some rows.
+    /// Runs a statement that returns few rows.
     pub(super) async fn all<T: FromColumns>(
         &mut self,
         sql: &'static str,
@@ -81,7 +81,7 @@ impl SqliteLink {
         }
     }
 
-    /// Runs a statement that may give many rows, or look at many, on a thread for things that block.
+    /// Runs a statement that may return or examine many rows, on a blocking thread.
     pub(super) async fn many<T: FromColumns>(
         &mut self,
         sql: &'static str,
@@ -111,7 +111,7 @@ fn borrowed(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     values.iter().map(|value| value as _).collect()
 }
 
-/// For how long calls held the thread of a request, in seconds. Clones are one.
+/// How long calls held the thread of a request, in seconds. Clones share it.
 #[derive(Clone)]
 pub(super) struct Holding(Histogram);
 
@@ -137,8 +137,8 @@ fn closed() -> StoreError {
     StoreError::Unavailable("the database was closed")
 }
 
-/// Does something with `held` on a thread for things that block, and waits for it no longer than a call may take. A caller
-/// that gives up, or goes away, lets go of `held` when it is done.
+/// Runs `act` with `held` on a blocking thread, and waits for it no longer than a call may take. If the caller gives
+/// up or goes away, `held` is released when `act` is done.
 async fn on_a_thread<H: Send + 'static, T: Send + 'static>(
     mut held: H,
     act: impl FnOnce(&mut H) -> T + Send + 'static,
@@ -147,12 +147,12 @@ async fn on_a_thread<H: Send + 'static, T: Send + 'static>(
         let done = act(&mut held);
         (held, done)
     });
-    // A little longer than a statement has, so that its own word comes first.
+    // This is a little longer than a statement may take, so that the statement's own error comes first.
     let acted = timeout(CALL_DEADLINE + Duration::from_secs(1), acting).await;
     acted.map_err(|_| StoreError::Unavailable("the database did not answer in time"))?.map_err(|_| closed())
 }
 
-/// A value that travels to another thread.
+/// A value that can move to another thread.
 pub(super) fn owned(value: impl ToSql) -> Result<Value, StoreError> {
     let value = value.to_sql()?;
     Ok(match value {

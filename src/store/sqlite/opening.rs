@@ -15,11 +15,11 @@ use crate::crypto::private_file;
 use crate::store::migrations::{Dialect, migrator};
 use crate::store::{OpenError, StoreSettings};
 
-/// How many pages the write-ahead log gathers, 16 MiB, before they go into the file: the more, the more often a page has
-/// changed again meanwhile and is written once.
+/// How many pages (16 MiB) the write-ahead log collects before they go into the file. The more it collects, the more
+/// often a page that has changed several times is written only once.
 const LOG_PAGES: i64 = 4_000;
 
-/// The same table as on `PostgreSQL`, where `sqlx` makes it.
+/// The same table that `sqlx` creates on `PostgreSQL`.
 const MAKE_TABLE: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT PRIMARY KEY, \
      description TEXT NOT NULL, installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, \
      checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)";
@@ -56,15 +56,15 @@ impl SqliteFile {
         Ok(Self { path: PathBuf::from(path.as_ref()), synchronous_full: settings.synchronous_full })
     }
 
-    /// Whether it is there.
+    /// Whether the file exists.
     pub fn exists(&self) -> bool {
         self.path.exists()
     }
 
-    /// Opens the database, makes it where it is not there, and brings its schema up to date.
+    /// Opens the database, creates it if it does not exist, and brings its schema up to date.
     pub async fn open(self, settings: &StoreSettings) -> Result<Sqlite, OpenError> {
         keep_private(&self.path)?;
-        // One process at a time makes or migrates the file; others wait for a while.
+        // One process at a time creates or migrates the file; others wait for a while.
         let alone = alone_with(&self.path, settings.acquire_timeout).await?;
         let file = self.clone();
         let opening = tokio::task::spawn_blocking(move || {
@@ -78,7 +78,7 @@ impl SqliteFile {
         self.serve(Connection::new(connection)?, settings)
     }
 
-    /// Opens a database that is there, to look at it.
+    /// Opens an existing database only for reading.
     pub fn open_to_look(self, settings: &StoreSettings) -> Result<Sqlite, OpenError> {
         let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.pragma_update(None, "query_only", true)?;
@@ -104,14 +104,15 @@ impl SqliteFile {
             "synchronous",
             if self.synchronous_full { "FULL" } else { "NORMAL" },
         )?;
-        // What undoes a savepoint: in files, a group of transactions would make and unlink one for each commit.
+        // The data for undoing savepoints stays in memory: as files, a group of transactions would create and delete
+        // one for each commit.
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         Ok(connection)
     }
 }
 
-/// Applies the migrations that the database has not, each in a transaction of its own with its row.
+/// Applies the migrations that the database has not applied, each in one transaction with its row.
 fn migrate(connection: &mut rusqlite::Connection) -> Result<(), OpenError> {
     connection.execute_batch(MAKE_TABLE)?;
     let migrator = migrator(Dialect::Sqlite);
@@ -161,8 +162,9 @@ fn apply(connection: &mut rusqlite::Connection, migration: &Migration) -> Result
     transaction.commit()
 }
 
-/// Waits, for `patience` at most, until no other process makes or changes the database, and has it alone until the result
-/// is dropped. A file of its own beside the database: closing that one would take `SQLite`'s own locks with it.
+/// Waits, for at most `patience`, until no other process creates or migrates the database. The result excludes other
+/// processes until it is dropped. It locks a file of its own beside the database, because closing the database file
+/// would release `SQLite`'s own locks.
 async fn alone_with(file: &Path, patience: Duration) -> Result<Option<std::fs::File>, OpenError> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let Some(name) = file.file_name() else { return Ok(None) };
@@ -192,8 +194,8 @@ async fn alone_with(file: &Path, patience: Duration) -> Result<Option<std::fs::F
     Ok(Some(lock))
 }
 
-/// Makes the database file and its folder, for their owner alone, and closes to others what was there before. `SQLite`
-/// gives the files that it makes beside the database the database's own mode.
+/// Creates the database file and its folder with access for their owner only, and removes the access of others from an
+/// existing file. `SQLite` gives the files beside the database the same mode.
 fn keep_private(file: &Path) -> Result<(), OpenError> {
     let error = |error| OpenError::File { path: file.to_owned(), error };
     if let Some(folder) = file.parent() {
@@ -270,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_only_looks_writes_nothing() {
+    async fn opening_to_look_writes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let settings = settings(&format!("sqlite://{}", folder.path().join("test.db").display()));
         let sqlite = SqliteFile::of(&settings).unwrap().open(&settings).await.unwrap();

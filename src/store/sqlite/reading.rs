@@ -1,6 +1,6 @@
 //! The connections that only read.
 //!
-//! A read takes the connection that was used last and gives it back at once, so there are hardly more connections than
+//! A read takes the connection that was used last and returns it at once, so there are hardly more connections than
 //! threads.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use crate::store::StoreError;
 /// The most connections that are opened in advance.
 const READY: usize = 8;
 
-/// The readers. Clones are one.
+/// The connections that read. Clones share them.
 #[derive(Clone)]
 pub struct Readers {
     shared: Arc<Shared>,
@@ -29,22 +29,22 @@ struct Shared {
     open: Box<dyn Fn() -> Result<Connection, Error> + Send + Sync>,
     idle: Mutex<Vec<Connection>>,
     closed: AtomicBool,
-    /// For long reads.
+    /// The permits for long reads.
     turns: Arc<Semaphore>,
     patience: Duration,
     holding: Holding,
 }
 
 impl Readers {
-    /// Reads through connections that `open` makes. At most `limit` long reads run at once; who waits for a turn longer
-    /// than `patience` is turned away.
+    /// Reads through connections that `open` creates. At most `limit` long reads run at once; a read that has waited
+    /// for its permit longer than `patience` fails.
     pub(super) fn new(
         open: impl Fn() -> Result<Connection, Error> + Send + Sync + 'static,
         limit: u32,
         patience: Duration,
         holding: Holding,
     ) -> Result<Self, Error> {
-        // One for each thread that serves requests: none has to be opened in the middle of one.
+        // One for each thread that serves requests, so that none must be opened during a request.
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let idle = (0..threads.min(READY)).map(|_| open()).collect::<Result<_, _>>()?;
         let turns = Arc::new(Semaphore::new(usize::try_from(limit.max(1)).unwrap_or(1)));
@@ -52,21 +52,21 @@ impl Readers {
         Ok(Self { shared: Arc::new(Shared { open, idle, closed, turns, patience, holding }) })
     }
 
-    /// Reads what takes microseconds, on this thread.
+    /// Runs a read that takes microseconds, on this thread.
     pub(super) async fn run<T>(
         &self,
         mut read: impl FnMut(&Connection) -> Result<T, Error>,
     ) -> Result<T, StoreError> {
         self.refuse_when_closed()?;
         let answer = patiently(|| self.shared.holding.measure(|| self.shared.read(&mut read))).await;
-        // Who else is ready comes first: where many ask, each step of a request is taken by many in a row, in warm caches,
-        // and their answers leave together. Introspection gains half by it.
+        // Other ready tasks run first: under load, each step of a request then runs for many requests in a row, in
+        // warm caches, and their responses leave together. This makes introspection half again as fast.
         tokio::task::yield_now().await;
         Ok(answer?)
     }
 
-    /// Reads what may take long, on a thread for things that block. The turn is given back when the read has ended, also
-    /// where nobody waits for it any more.
+    /// Runs a read that may take long, on a blocking thread. The permit is returned when the read has ended, even if
+    /// its caller has gone away.
     pub(super) async fn run_long<T: Send + 'static>(
         &self,
         mut read: impl FnMut(&Connection) -> Result<T, Error> + Send + 'static,
@@ -83,7 +83,7 @@ impl Readers {
         Ok(reading.await?.1?)
     }
 
-    /// Reads nothing any more, and closes what is idle.
+    /// Refuses new reads, and closes idle connections.
     pub(in crate::store) fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
         self.shared.turns.close();
@@ -104,7 +104,7 @@ impl Shared {
         answer
     }
 
-    /// Every change under the lock is whole, so a panic elsewhere leaves nothing to distrust.
+    /// Every change under the lock is complete, so a panic elsewhere leaves no inconsistent state.
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,7 +127,7 @@ mod tests {
         connection.prepare("SELECT 1").map(|()| 7)
     }
 
-    /// A long read that goes on until it is let go, and has begun.
+    /// Starts a long read that runs until it is released, and waits until it has begun.
     async fn begin_long(
         readers: &Readers,
     ) -> (tokio::task::JoinHandle<Result<u64, StoreError>>, mpsc::Sender<()>) {

@@ -1,10 +1,11 @@
-//! The one connection that writes: it groups transactions that wait for each other into one commit.
+//! The one connection that writes. It groups transactions that wait for each other into one commit.
 //!
-//! Each logical transaction is a savepoint in a surrounding one. Its statements run on the thread of whoever has the
-//! turn; only a commit, which waits for the disk, has a thread of its own. [`Held::commit`] steps aside for whoever
-//! waits, and returns when the surrounding transaction is on disk. Since the turns are fair, the flusher that every
-//! commit wakes comes to its turn behind all transactions that waited at that moment, and commits them together. If the
-//! surrounding transaction fails, all of them fail: nothing is acknowledged that is not durable.
+//! Each logical transaction is a savepoint in a surrounding transaction. Its statements run on the thread of the task
+//! that has the turn. Only a commit, which waits for the disk, has a thread of its own. [`Held::commit`] gives the
+//! turn to the next waiting transaction, and returns when the surrounding transaction is on disk. The turns are fair:
+//! every commit wakes the flusher, which takes its turn after all transactions that were waiting at that moment, and
+//! commits them together. If the surrounding transaction fails, all of them fail: a write is acknowledged only when it
+//! is durable.
 
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -19,16 +20,17 @@ use super::{Holding, closed, on_a_thread};
 use crate::store::StoreError;
 use crate::store::settings::CALL_DEADLINE;
 
-/// How many logical transactions share a commit at most.
+/// The most logical transactions that share a commit.
 const GROUP_LIMIT: usize = 64;
 
-/// After a commit that so many transactions have shared, the next one waits for [`GATHERING`], so that more share it.
+/// After a commit that this many transactions shared, the next commit waits for [`GATHERING`], so that more
+/// transactions share it.
 const CROWD: usize = 4;
 
-/// How long a commit waits for company where many transactions come.
+/// How long a commit waits for other transactions under load.
 const GATHERING: Duration = Duration::from_millis(1);
 
-/// The writer; dropping it ends its task and its thread.
+/// The writer. Dropping it ends its task and its thread.
 pub(in crate::store) struct Writer {
     shared: Arc<Shared>,
     patience: Duration,
@@ -43,16 +45,16 @@ struct Shared {
 
 struct Group {
     connection: Connection,
-    /// A surrounding transaction is open.
+    /// Whether a surrounding transaction is open.
     open: bool,
-    /// Ended transactions that wait for the commit.
+    /// The ended transactions that wait for the commit.
     waiting: Vec<oneshot::Sender<bool>>,
-    /// Nothing begins any more.
+    /// Whether new transactions are refused.
     closed: bool,
 }
 
 impl Writer {
-    /// Takes the connection over. A transaction waits for its turn no longer than `patience`.
+    /// Takes ownership of the connection. A transaction waits for its turn no longer than `patience`.
     pub(super) fn new(
         connection: Connection,
         patience: Duration,
@@ -75,13 +77,14 @@ impl Writer {
         self.begin_behind(GROUP_LIMIT).await
     }
 
-    /// Waits for its turn, and begins a transaction that shares its commit with none before it: what it does may take so
-    /// long that it is ended, and that ends the surrounding transaction.
+    /// Waits for its turn, and begins a transaction that shares its commit with no transaction before it. Its
+    /// statements may run so long that they are ended, which rolls back the surrounding transaction.
     pub(in crate::store) async fn begin_alone(&self) -> Result<Held, StoreError> {
         self.begin_behind(1).await
     }
 
-    /// Commits first where so many wait for it already.
+    /// Waits for its turn and begins a transaction. If `limit` transactions already wait for the commit, it commits
+    /// them first.
     async fn begin_behind(&self, limit: usize) -> Result<Held, StoreError> {
         let turn = timeout(self.patience, Arc::clone(&self.shared.group).lock_owned()).await;
         let mut group = turn.map_err(|_| StoreError::Unavailable("the writer is busy"))?;
@@ -95,17 +98,17 @@ impl Writer {
         Ok(Held { group: Some(group), shared: Arc::clone(&self.shared) })
     }
 
-    /// Commits what is open, and lets nothing begin any more.
+    /// Commits what is open, and refuses new transactions.
     pub(in crate::store) async fn close(&self) {
         let mut group = Arc::clone(&self.shared.group).lock_owned().await;
         group.closed = true;
-        // Where it has no answer, its callers have none either.
+        // If this gets no answer, its callers get none either.
         let _ = on_a_thread(group, |group| group.flush()).await;
         self.flusher.abort();
     }
 }
 
-/// Sends the group to its commit whenever a transaction has ended.
+/// Commits the group whenever a transaction has ended.
 async fn flush_when_woken(shared: Arc<Shared>, commits: mpsc::Sender<OwnedMutexGuard<Group>>) {
     let mut shared_by = 0;
     loop {
@@ -142,7 +145,7 @@ impl Group {
         begun.map(drop)
     }
 
-    /// Undoes the logical transaction.
+    /// Rolls back the logical transaction.
     fn undo(&mut self) {
         let undone = ["ROLLBACK TO logical", "RELEASE logical"]
             .iter()
@@ -152,7 +155,7 @@ impl Group {
         }
     }
 
-    /// Ends the logical transaction; the answer comes with the surrounding one's.
+    /// Ends the logical transaction. The receiver gets the result of the surrounding one.
     fn keep(&mut self) -> Result<oneshot::Receiver<bool>, Error> {
         self.connection.execute("RELEASE logical", &[])?;
         let (sender, receiver) = oneshot::channel();
@@ -160,7 +163,7 @@ impl Group {
         Ok(receiver)
     }
 
-    /// Commits the surrounding transaction, if one is open, and tells everybody who waits.
+    /// Commits the surrounding transaction, if one is open, and tells all callers that wait for it.
     fn flush(&mut self) {
         if !self.open {
             return;
@@ -174,9 +177,9 @@ impl Group {
         }
     }
 
-    /// Rolls everything back; whoever waits learns that nothing was written.
+    /// Rolls back the surrounding transaction; all callers that wait learn that nothing was written.
     fn abandon(&mut self) {
-        // When the database has rolled back by itself (disk full), there is nothing left to roll back.
+        // If the database has rolled back by itself (full disk), there is nothing left to roll back.
         let _ = self.connection.execute("ROLLBACK", &[]);
         self.end(false);
     }
@@ -184,21 +187,21 @@ impl Group {
     fn end(&mut self, committed: bool) {
         self.open = false;
         for sender in self.waiting.drain(..) {
-            // A receiver that is gone needs no answer.
+            // A receiver that is gone needs no result.
             let _ = sender.send(committed);
         }
     }
 }
 
-/// A logical transaction, whose turn it is. Dropped without [`commit`](Held::commit), it is undone.
+/// A logical transaction that has its turn. It is rolled back if it is dropped without [`commit`](Held::commit).
 pub struct Held {
-    /// Absent once the transaction can do nothing more.
+    /// `None` once the transaction can do nothing more.
     group: Option<OwnedMutexGuard<Group>>,
     shared: Arc<Shared>,
 }
 
 impl Held {
-    /// Asks the connection what takes microseconds, on this thread.
+    /// Runs a statement that takes microseconds, on this thread.
     pub(super) fn run<T>(
         &mut self,
         ask: impl FnOnce(&Connection) -> Result<T, Error>,
@@ -217,7 +220,7 @@ impl Held {
         Ok(answer?)
     }
 
-    /// Asks the connection what may take long, on a thread for things that block.
+    /// Runs a statement that may take long, on a blocking thread.
     pub(super) async fn run_long<T: Send + 'static>(
         &mut self,
         ask: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
@@ -228,7 +231,7 @@ impl Held {
         answer
     }
 
-    /// Returns once the transaction is on disk. A commit that times out may still reach it.
+    /// Returns once the transaction is on disk. A commit that times out may still get there.
     pub(in crate::store) async fn commit(mut self) -> Result<(), StoreError> {
         let mut group = self.group.take().ok_or_else(ended)?;
         let kept = self.shared.holding.measure(|| group.keep());
@@ -299,7 +302,7 @@ mod tests {
         let writer = Arc::new(writer(&file));
         let mut dropped = writer.begin().await.unwrap();
         dropped.run(insert).unwrap();
-        // More than share a commit.
+        // More than may share a commit.
         let waiting: Vec<_> = (0..4 * GROUP_LIMIT)
             .map(|number| {
                 let writer = Arc::clone(&writer);
@@ -352,7 +355,7 @@ mod tests {
         let second = writer.begin();
         let first = tokio::spawn(first.commit());
         let mut second = second.await.unwrap();
-        // A child without its parent: only the commit says so.
+        // A child without its parent: only the commit detects it.
         second.run(|connection| connection.execute("INSERT INTO c (a) VALUES (1)", &[])).unwrap();
         let failed = |outcome| matches!(outcome, Err(StoreError::Unavailable("the database did not commit")));
         assert!(failed(second.commit().await));

@@ -1,8 +1,8 @@
 //! Which addresses outgoing calls may reach.
 //!
-//! A table as data: the special-purpose registries of IANA (RFC 6890 and its updates) and what clouds have put
-//! beside them. Of IPv6 only global unicast (`2000::/3`) can pass at all, so that every form which carries an
-//! IPv4 address inside (mapped, compatible, NAT64) and every unallocated block is refused without being named.
+//! The table holds the special-purpose registries of IANA (RFC 6890 and its updates) and the addresses that clouds use
+//! beside them. Of IPv6, only global unicast (`2000::/3`) can pass at all. So every form that contains an IPv4 address
+//! (mapped, compatible, NAT64) and every unallocated block is refused without being listed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -35,7 +35,7 @@ const REFUSED_V4: &[(Ipv4Net, &str)] = &[
     (v4(240, 0, 0, 0, 4), "reserved"),
 ];
 
-/// Global unicast: outside of it no IPv6 address passes.
+/// Global unicast. No IPv6 address outside it may be reached.
 const GLOBAL_V6: Ipv6Net = v6(0x2000, 0, 0, 3);
 
 const REFUSED_V6: &[(Ipv6Net, &str)] = &[
@@ -45,7 +45,7 @@ const REFUSED_V6: &[(Ipv6Net, &str)] = &[
     (v6(0x3fff, 0, 0, 20), "documentation"),
 ];
 
-/// Why an address is refused, or `None` when it may be reached: it is public, or in one of `allowed`.
+/// Why an address is refused; `None` if it may be reached because it is public or belongs to one of `allowed`.
 pub(super) fn refusal(address: IpAddr, allowed: &[IpNet]) -> Option<&'static str> {
     if allowed.iter().any(|network| network.contains(&address)) {
         return None;
@@ -58,7 +58,7 @@ pub(super) fn refusal(address: IpAddr, allowed: &[IpNet]) -> Option<&'static str
     }
 }
 
-/// An interface id that carries an IPv4 address to tunnel to (RFC 5214, section 6.1).
+/// Whether the interface id contains an IPv4 address to tunnel to (RFC 5214, section 6.1).
 fn is_isatap(address: Ipv6Addr) -> bool {
     matches!(address.segments(), [_, _, _, _, 0 | 0x200, 0x5efe, _, _])
 }

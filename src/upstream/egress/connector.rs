@@ -1,8 +1,8 @@
-//! Opening a TCP connection to an address that has been vetted.
+//! Opens TCP connections, only to addresses that have been checked.
 //!
-//! The system's resolver looks the name up once. Every address is held against the table, and the connection goes to the
-//! address that passed. A name that resolves to something else a moment later gains nothing. Names are looked up by
-//! `names`, where each owner has a share.
+//! The system's resolver looks the name up once. Every address is checked against the table, and the connection goes
+//! to an address that passed. A name that resolves to something else a moment later gains nothing. `names` does the
+//! look-ups and gives each owner a share.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -53,7 +53,7 @@ impl From<LookupError> for ConnectError {
     }
 }
 
-/// Opens TCP connections to vetted addresses only.
+/// Opens TCP connections to checked addresses only.
 #[derive(Clone)]
 pub(super) struct VettingConnector {
     allowed: Arc<[IpNet]>,
@@ -84,7 +84,7 @@ impl VettingConnector {
         Err(last)
     }
 
-    /// The addresses of `host` that may be reached; an error when there is none.
+    /// The addresses of `host` that may be reached; an error if there is none.
     async fn vetted(&self, host: String, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
         let mut refused = None;
         let mut vetted = Vec::new();
@@ -138,7 +138,7 @@ impl Service<Uri> for VettingConnector {
     }
 }
 
-/// Bounds everything that comes before the first byte of a request: look-up, TCP and TLS together.
+/// Limits the time before the first byte of a request: look-up, TCP and TLS together.
 #[derive(Clone)]
 pub(super) struct Timed<C> {
     inner: C,

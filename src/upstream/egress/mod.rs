@@ -1,12 +1,13 @@
-//! The only client that connects out: guarded, bounded, without memory of its own.
+//! The only client that connects out: guarded, limited, and without a cache of its own.
 //!
-//! `https` only, to vetted addresses only (`address`, `connector`), TLS by the name in the URL against the
-//! system's roots and those of the operator. No redirects, no compression, no proxy; connect, total time, header
-//! and body sizes are bounded, the body while it streams. HTTP/1.1 only: under HTTP/2 connections of several
-//! organizations to one host would share a stream limit and one congestion window.
+//! It calls `https` URLs only, and checked addresses only (`address`, `connector`). It verifies TLS by the name in the
+//! URL, against the certificate authorities of the system and of the operator. It follows no redirects, and uses no
+//! compression and no proxy. The time to connect, the total time, and the sizes of header and body are limited, the
+//! body while it streams. It speaks HTTP/1.1 only: under HTTP/2, connections of several organizations to one host
+//! would share a stream limit and one congestion window.
 //!
-//! Nothing here knows what is being fetched. It does know for whom: every call has an `Owner`, and look-ups and calls
-//! under way have a share for each, so that no organization makes another one wait.
+//! This module does not know what is fetched, but it knows for whom. Every call has an `Owner`, and each owner has a
+//! share of the look-ups and calls under way, so that no organization makes another one wait.
 
 mod address;
 mod connector;
@@ -38,11 +39,13 @@ use names::{Names, SystemResolver};
 use super::turns::{Share, Turns};
 use crate::model::Connection;
 
-/// Calls under way at once, over all organizations: each holds a socket. An organization has as many as it leaves free.
+/// How many calls of all organizations may be under way at once: each holds a socket. One organization may have as
+/// many as it leaves free.
 const CALLS: usize = 192;
-/// How long a call waits for a turn of its organization; that it does not get one is no fault of the provider.
+/// How long a call waits for a turn of its organization. If it gets none, that is not the fault of the identity
+/// provider.
 const TURN_WAIT: Duration = Duration::from_secs(2);
-/// Calls that wait for a turn of their organization, each within its own time limit.
+/// How many calls may wait for a turn of their organization, each within its own time limit.
 const WAITING: usize = 1_024;
 const POOL_IDLE: Duration = Duration::from_secs(30);
 const POOL_PER_HOST: usize = 16;
@@ -50,16 +53,16 @@ const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 const AGENT: &str = concat!("countersign/", env!("CARGO_PKG_VERSION"));
 
-/// What outgoing calls may do (`[outbound]`).
+/// The limits of outgoing calls (`[outbound]`).
 #[derive(Debug, Clone)]
 pub struct EgressSettings {
     /// Networks that may be reached although they are not public.
     pub allow: Vec<IpNet>,
-    /// Further certificate authorities: PEM.
+    /// Additional certificate authorities, as PEM.
     pub extra_ca: Option<Vec<u8>>,
-    /// Look-up, TCP and TLS together.
+    /// The limit for look-up, TCP and TLS together.
     pub connect_timeout: Duration,
-    /// The whole call, with the body.
+    /// The limit for the whole call, with the body.
     pub total_timeout: Duration,
     /// The largest body, in bytes.
     pub max_body: usize,
@@ -80,7 +83,7 @@ impl Default for EgressSettings {
 /// Why the client could not be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EgressBuildError {
-    /// The file with further certificate authorities is no PEM, holds none, or one that is malformed.
+    /// The file with additional certificate authorities is not PEM, contains none, or contains a malformed one.
     #[error("the extra certificate authorities cannot be read: {0}")]
     ExtraCa(String),
     /// TLS could not be set up.
@@ -91,51 +94,51 @@ pub enum EgressBuildError {
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EgressError {
-    /// The request is not to an `https` URL with a host.
+    /// The request is not for an `https` URL with a host.
     #[error("only https URLs with a host are called")]
     InvalidUrl,
     /// The name does not resolve.
     #[error("the name does not resolve: {0}")]
     Lookup(String),
-    /// Every address of the name is one that may not be reached.
-    #[error("the broker may not call the address {address} ({why}); outbound.allow can allow its network")]
+    /// None of the addresses of the name may be reached.
+    #[error("the address {address} may not be reached ({why}); the operator can allow its network")]
     AddressRefused {
         /// The address.
         address: IpAddr,
-        /// What it is.
+        /// Why it is refused.
         why: &'static str,
     },
-    /// No connection.
-    #[error("the connection failed: {0}")]
+    /// No connection was opened.
+    #[error("no connection: {0}")]
     Connect(String),
-    /// No connection in time.
-    #[error("the connection took too long")]
+    /// No connection was opened in time.
+    #[error("no connection in time")]
     ConnectTimeout,
-    /// The TLS handshake failed; most often the certificate is not trusted.
+    /// The TLS handshake failed; usually the certificate is not trusted.
     #[error("TLS failed: {0}")]
     Tls(String),
     /// The call took too long.
-    #[error("the answer took too long")]
+    #[error("there was no response in time")]
     Timeout,
     /// A redirect, which is never followed.
-    #[error("the answer is a redirect ({0})")]
+    #[error("the response is a redirect ({0})")]
     Redirect(StatusCode),
     /// The body is larger than allowed.
-    #[error("the answer is too large")]
+    #[error("the response is too large")]
     TooLarge,
-    /// The answer is compressed although that was not offered.
-    #[error("the answer has a content encoding that was not asked for")]
+    /// The response is compressed although the request did not offer that.
+    #[error("the response has a content encoding that was not asked for")]
     Encoded,
-    /// As many calls or look-ups are under way for the connection or its organization as it may have.
+    /// The connection or its organization already has as many calls or look-ups under way as it may have.
     #[error("too many calls are under way for this connection or its organization")]
     Busy,
-    /// The answer is no HTTP, its head is too large, or the body ended early.
-    #[error("the answer is broken: {0}")]
+    /// The response is not HTTP, its head is too large, or its body ended early.
+    #[error("the response is malformed: {0}")]
     Broken(String),
 }
 
 impl EgressError {
-    /// The stable name of the reason, as audit records carry it.
+    /// The stable name of the reason, as in audit records.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::InvalidUrl => "outbound_invalid_url",
@@ -153,7 +156,7 @@ impl EgressError {
         }
     }
 
-    /// Whether the other side is at fault now and may be well later.
+    /// Whether the other side is at fault now, and may work again later.
     pub const fn is_outage(&self) -> bool {
         !matches!(self, Self::InvalidUrl | Self::AddressRefused { .. } | Self::Busy)
     }
@@ -191,7 +194,7 @@ impl Egress {
         Self::with_resolver(settings, Arc::new(SystemResolver))
     }
 
-    /// The same, with a resolver of one's own.
+    /// The same, with a given resolver.
     pub(in crate::upstream) fn with_resolver(
         settings: &EgressSettings,
         resolver: Arc<dyn Resolver>,
@@ -213,7 +216,7 @@ impl Egress {
         })
     }
 
-    /// The client of a connection, with a pool of its own and the connection's share of what all may use.
+    /// The client of a connection, with a pool of its own and the connection's share of the common limits.
     pub(in crate::upstream) fn of(&self, connection: &Connection) -> Self {
         let owner = Owner {
             organization: connection.organization.to_string(),
@@ -222,7 +225,7 @@ impl Egress {
         Self { client: client(&self.shared, &owner), owner, shared: Arc::clone(&self.shared), ..*self }
     }
 
-    /// Sends one request and reads its whole answer, whatever its status but a redirect.
+    /// Sends one request and reads its whole response. Any status is accepted, except a redirect.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, EgressError> {
         let answer = self.send_as_browser(request).await?;
         if answer.status().is_redirection() {
@@ -231,8 +234,8 @@ impl Egress {
         Ok(answer)
     }
 
-    /// The same, but a redirect is an answer like another. For the demo, whose scripted browser follows by itself;
-    /// each of its hops is vetted like any other call.
+    /// The same, but returns a redirect like any other response. This is for the demo, whose scripted browser follows
+    /// redirects itself. Each of its requests is checked like any other call.
     pub async fn send_as_browser(&self, request: Request<Bytes>) -> Result<Response<Bytes>, EgressError> {
         tokio::time::timeout(self.total_timeout, self.exchange(request))
             .await
@@ -288,7 +291,7 @@ fn client(shared: &Shared, owner: &Owner) -> Client<Timed<HttpsConnector<Vetting
         .build(Timed::new(https, shared.connect_timeout))
 }
 
-/// The one spelling of an `https` URL: an IPv4 address in octal, hexadecimal or fewer parts becomes what it stands for.
+/// The canonical spelling of an `https` URL: an IPv4 address in octal, hexadecimal or fewer parts is written in full.
 fn canonical(uri: &Uri) -> Result<Uri, EgressError> {
     let url = Url::parse(&uri.to_string()).map_err(|_| EgressError::InvalidUrl)?;
     if url.scheme() != "https" || !url.has_host() {

@@ -1,7 +1,8 @@
-//! Looking names up, so that no organization uses up what all share.
+//! Looks names up, in such a way that no organization uses up what all share.
 //!
-//! A look-up that hangs holds a thread of the system's resolver until that one gives up, whoever still waits for it. So
-//! it counts against its connection and its organization until it has truly ended, and there is at most one for a name.
+//! A look-up that hangs blocks a thread of the system's resolver until that gives up, whether or not a caller still
+//! waits for it. So it counts against its connection and its organization until it has really ended, and each name has
+//! at most one.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -15,11 +16,11 @@ use tokio::time::Instant;
 
 use super::Owner;
 
-/// Look-ups at once.
+/// How many look-ups may run at once.
 const LOOKUPS: usize = 128;
-/// Of one organization; it also takes only as many as it leaves free.
+/// How many of them may belong to one organization. It may also have only as many as it leaves free.
 const OF_AN_ORGANIZATION: usize = 16;
-/// Of one connection.
+/// How many of them may belong to one connection.
 const OF_A_CONNECTION: usize = 4;
 
 /// The addresses that the resolver found, or why it found none.
@@ -31,7 +32,7 @@ pub(in crate::upstream) trait Resolver: Send + Sync {
     fn resolve(&self, host: String) -> Pin<Box<dyn Future<Output = Found> + Send>>;
 }
 
-/// The system's resolver: the hosts file counts.
+/// The system's resolver, which reads the hosts file.
 pub(super) struct SystemResolver;
 
 impl Resolver for SystemResolver {
@@ -50,11 +51,11 @@ pub(super) enum LookupError {
     Failed(String),
     /// It took too long.
     TimedOut,
-    /// The owner has as many look-ups under way as it may have.
+    /// The owner already has as many look-ups under way as it may have.
     Busy,
 }
 
-/// A look-up under way: since when, and what will come of it.
+/// A look-up under way: when it began, and where its result will arrive.
 type Flight = (Instant, watch::Receiver<Option<Found>>);
 
 #[derive(Default)]
@@ -71,7 +72,7 @@ pub(super) struct Names {
     limit: Duration,
 }
 
-/// The charge of a look-up, held until it ends.
+/// The place that a look-up takes until it ends.
 struct Charge {
     names: Arc<Names>,
     owner: Owner,
@@ -87,8 +88,8 @@ impl Names {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every address of `host`. Two callers who ask for the same name wait for the same look-up; a look-up that has
-    /// taken too long already is not waited for.
+    /// Every address of `host`. Two callers that ask for the same name wait for the same look-up. A look-up that has
+    /// already taken too long is not waited for.
     pub async fn look_up(self: &Arc<Self>, owner: &Owner, host: String) -> Result<Vec<IpAddr>, LookupError> {
         let (since, mut outcome) = self.flight(owner, host)?;
         let landed = tokio::time::timeout_at(since + self.limit, outcome.wait_for(Option::is_some)).await;
@@ -147,7 +148,7 @@ impl Drop for Charge {
     }
 }
 
-/// Counts one less, and forgets who has none.
+/// Counts one look-up less, and removes a count that has reached zero.
 fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count = count.saturating_sub(1);

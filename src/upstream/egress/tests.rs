@@ -13,7 +13,7 @@ async fn get(egress: &Egress, url: &str) -> Result<Response<Bytes>, EgressError>
     egress.send(Request::get(url).body(Bytes::new()).unwrap()).await
 }
 
-/// What a scripted reply becomes.
+/// The result of a scripted reply.
 async fn outcome(reply: Reply) -> Result<Response<Bytes>, EgressError> {
     let server = Server::start().await;
     server.on("/", reply);
@@ -186,7 +186,7 @@ fn malformed_certificate_authorities_are_refused() {
     }
 }
 
-/// A resolver that never answers for names below `silent.test`, and says `localhost` for all others.
+/// A resolver that never answers for names below `silent.test`, and answers `localhost` for all others.
 #[derive(Default)]
 struct Quiet(std::sync::Mutex<Vec<String>>);
 
@@ -221,7 +221,7 @@ fn connection_of(organization: u8, connection: u8) -> Connection {
     }
 }
 
-/// Has this client call these URLs at once; gives their tasks.
+/// Calls these URLs with this client at the same time. Returns the tasks.
 fn crowd(egress: &Egress, urls: impl Iterator<Item = String>) -> Vec<tokio::task::JoinHandle<&'static str>> {
     urls.map(|url| {
         let egress = egress.clone();
@@ -246,7 +246,7 @@ async fn names_that_never_resolve_cost_their_own_organization_and_no_other() {
         let hostile = egress.of(&connection_of(1, connection));
         let urls = (0..40).map(move |number| format!("https://n{number}.c{connection}.silent.test/"));
         for task in crowd(&hostile, urls) {
-            // A call that finds no room fails at once; the others hang.
+            // A call that finds no free place fails at once; the others hang.
             hanging.push(task);
         }
     }
@@ -254,7 +254,7 @@ async fn names_that_never_resolve_cost_their_own_organization_and_no_other() {
         tokio::task::yield_now().await;
     }
     assert_eq!((quiet.asked(), egress.shared.names.under_way()), (16, 16));
-    // The rest of the look-ups are there for others, and a name of their own resolves.
+    // The rest of the look-ups are free for other organizations, and their names resolve.
     for organization in 2..100 {
         let other = egress.of(&connection_of(organization, 1));
         assert_eq!(get(&other, &server.origin()).await.unwrap().status(), 200, "{organization}");
@@ -279,7 +279,7 @@ async fn a_connection_alone_hangs_at_four_names_and_each_name_is_looked_up_once(
         assert_eq!(task.await.unwrap(), "outbound_connect_timeout");
     }
     assert_eq!(quiet.asked(), 1);
-    // It has taken too long already: nobody waits for it any more, and nobody asks once more.
+    // It has already taken too long: no caller waits for it, and none starts another.
     let error = get(&egress, "https://one.silent.test/").await.unwrap_err();
     assert_eq!((error, quiet.asked()), (EgressError::ConnectTimeout, 1));
     for number in 0..10 {

@@ -10,7 +10,7 @@ const NOW: i64 = 1_800_000_000;
 const CODE: &str = "the code";
 const ACCESS_TOKEN: &str = "the access token";
 
-/// Everything that a verdict depends on; good as it is.
+/// Everything that the result depends on. As it is, the token is good.
 struct Case {
     signer: Signer,
     header: Value,
@@ -69,7 +69,7 @@ impl Case {
         self.claims.as_object_mut().unwrap().remove(claim);
     }
 
-    /// A connection that serves several tenants, and a token of one of them.
+    /// Changes the connection to one that serves several tenants, and the token to one of theirs.
     fn tenants(&mut self) {
         self.connection = connection("https://login.test/{tenantid}/v2.0");
         self.connection.settings.tenants = vec!["t-1".to_owned(), "t-2".to_owned()];
@@ -95,7 +95,7 @@ fn flip(token: &str, part: usize) -> String {
     parts.join(".")
 }
 
-/// Each mutant with the code under which it is refused.
+/// Each mutant, with the code of its refusal.
 const MUTANTS: &[(&str, &str, Change)] = &[
     // Form.
     ("alg none", "token_alg_none", |c| c.header["alg"] = "none".into()),
@@ -238,7 +238,7 @@ const MUTANTS: &[(&str, &str, Change)] = &[
         c.access_token = None;
     }),
     ("c_hash other", "id_token_c_hash_mismatch", |c| c.claims["c_hash"] = "AAAA".into()),
-    // What the connection and the app demand.
+    // The demands of the connection and the app.
     ("hd missing", "id_token_required_claim", |c| require(c, &["acme.test"])),
     ("hd other", "id_token_required_claim", |c| {
         require(c, &["acme.test"]);
@@ -308,7 +308,7 @@ fn every_mutant_is_refused_for_its_own_reason() {
     }
 }
 
-/// What differs from the good token and is no fault.
+/// Differences from the good token that are not faults.
 const NEIGHBOURS: &[(&str, Change)] = &[
     ("as it is", |_| {}),
     ("typ absent", |c| c.header = json!({ "alg": "EdDSA", "kid": "k1" })),

@@ -131,7 +131,7 @@ fn an_authority_of_several_tenants_is_believed_only_when_it_says_yes() {
 }
 
 #[test]
-fn what_is_no_address_is_no_email() {
+fn a_text_that_is_not_an_address_is_not_an_email() {
     for text in ["bob", "bob@acme.test@evil.test", "bob@acme.test\r\n", "<bob@acme.test>", ""] {
         let claims = json!({ "email": text, "email_verified": true });
         assert_eq!(email(|_| {}, claims, None), None, "{text:?}");

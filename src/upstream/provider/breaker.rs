@@ -1,11 +1,12 @@
-//! Leaves a provider alone that fails again and again, and bounds how much it is asked at once.
+//! Stops calling an identity provider that fails again and again, and limits how many calls it gets at once.
 //!
-//! One for each connection, so that a dead provider costs only its own organization. Answers of status 500 and
-//! above count as failures like silence does; a refused code does not, nor does a caller that went away.
+//! Each connection has its own breaker, so that a dead identity provider affects only its own organization. A response
+//! with status 500 or above counts as a failure, like no response. A refused code does not, nor does a caller that
+//! went away.
 //!
-//! Within a connection each network counts apart, and in it the browsers that are known here, so that a stranger whose
-//! requests make the provider fail stops only their own network. When two networks see it fail at the same time, the
-//! provider is left alone by all.
+//! Within a connection, each network is counted separately, and within a network the browsers that are known here. So
+//! a stranger whose requests make the identity provider fail stops only their own network. If two networks see it fail
+//! at the same time, no network calls it for a while.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,16 +18,16 @@ use crate::upstream::asker::Asker;
 use crate::upstream::error::Outage;
 use crate::upstream::turns::{Turn, Turns};
 
-/// Failures in a row that open the breaker.
+/// How many failures in a row open the breaker.
 const FAILURES: u32 = 5;
-/// How long it stays open before one probe is let through.
+/// How long it stays open before one probe may pass.
 const OPEN: Duration = Duration::from_secs(10);
-/// Calls of one connection that are under way at once.
+/// How many calls of one connection may be under way at once.
 const CALLS: usize = 64;
-/// Calls of one connection that wait for their turn; the next ones are refused at once.
+/// How many calls of one connection may wait for their turn. Further calls are refused at once.
 const WAITING: usize = 256;
-/// How many networks whose last call failed are remembered for a connection; of more, the one that failed longest ago
-/// is forgotten.
+/// How many networks are remembered per connection because their last call failed. If there are more, the one that
+/// failed longest ago is forgotten.
 const NETWORKS: usize = 256;
 
 /// Failures in a row, and what follows from them.
@@ -35,18 +36,18 @@ struct Fuse {
     failures: u32,
     opened_at: Option<Timestamp>,
     probing: bool,
-    /// When it failed last, in failures of the connection.
+    /// When it last failed, as a count of the connection's failures.
     failed: u64,
 }
 
-/// Whose failures count together: a network, and whether the browser is known here.
+/// A group whose failures count together: a network, and whether the browser is known here.
 type Side = (String, bool);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Opened by two networks, for all.
+    /// Opened by failures from two networks, for all networks.
     all: Fuse,
-    /// By side, if its last call failed.
+    /// For each side whose last call failed.
     sides: HashMap<Side, Fuse>,
     failed: u64,
 }
@@ -58,12 +59,20 @@ pub(super) struct Breaker {
     turns: Turns,
 }
 
-/// The right to make one call. Dropped without a verdict it says nothing about the provider.
+/// For which fuses a call is the one probe.
+#[derive(Debug, Clone, Copy)]
+struct Probes {
+    /// For the fuse of its side.
+    side: bool,
+    /// For the fuse of the whole connection.
+    all: bool,
+}
+
+/// Permission to make one call. If it is dropped without a result, nothing is learned about the identity provider.
 pub(super) struct Ticket<'a> {
     breaker: &'a Breaker,
     side: Side,
-    /// Whether it is the one probe of its side, and of the connection.
-    probes: (bool, bool),
+    probes: Probes,
     _turn: Turn<'a>,
 }
 
@@ -76,7 +85,7 @@ impl Breaker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The right to make a call, after waiting for a turn. The caller bounds the wait by its own deadline.
+    /// Waits for a turn, and returns the permission to make a call. The caller limits the wait by its own deadline.
     pub async fn enter(&self, now: Timestamp, asker: &Asker) -> Result<Ticket<'_>, Outage> {
         let turn = self.turns.enter(asker.share()).await.ok_or(Outage::Busy)?;
         let side = asker.side();
@@ -101,14 +110,14 @@ impl Fuse {
 }
 
 impl State {
-    fn admit(&mut self, now: Timestamp, side: &Side) -> Result<(bool, bool), Outage> {
+    fn admit(&mut self, now: Timestamp, side: &Side) -> Result<Probes, Outage> {
         let of_side = self.sides.get(side).map_or(Ok(false), |fuse| fuse.admit(now))?;
         let of_all = self.all.admit(now)?;
         self.all.probing |= of_all;
         if let Some(fuse) = self.sides.get_mut(side) {
             fuse.probing |= of_side;
         }
-        Ok((of_side, of_all))
+        Ok(Probes { side: of_side, all: of_all })
     }
 
     fn failed(&mut self, now: Timestamp, side: &Side) {
@@ -133,18 +142,18 @@ impl State {
 }
 
 impl Ticket<'_> {
-    /// The provider answered.
+    /// Notes that the identity provider answered.
     pub fn succeeded(self) {
         let mut state = self.breaker.state();
         state.all = Fuse::default();
         state.sides.remove(&self.side);
     }
 
-    /// The provider did not answer, or with nothing that counts.
+    /// Notes that the identity provider did not answer, or not usefully.
     pub fn failed(self, now: Timestamp) {
         let mut state = self.breaker.state();
         state.failed(now, &self.side);
-        if self.probes.1 {
+        if self.probes.all {
             state.all.opened_at = Some(now);
         }
     }
@@ -152,7 +161,7 @@ impl Ticket<'_> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        let (of_side, of_all) = self.probes;
+        let Probes { side: of_side, all: of_all } = self.probes;
         let mut state = self.breaker.state();
         if of_all {
             state.all.probing = false;
@@ -232,7 +241,7 @@ mod tests {
         let (one, other, third) = (from("one"), from("other"), from("third"));
         fail(&breaker, 5, at(0), &one).await;
         assert!(enter(&breaker, at(0), &other).await.is_ok());
-        // Somebody known here, in the same network, is no second network.
+        // A known browser in the same network does not count as a second network.
         let known = Asker::known("one", "ann");
         fail(&breaker, 5, at(0), &known).await;
         assert_eq!(enter(&breaker, at(0), &known).await.err(), Some(Outage::BreakerOpen));

@@ -1,4 +1,4 @@
-//! What outlives a restart: the last good metadata and key set of each connection.
+//! The state that survives a restart: the last good metadata and key set of each connection.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,16 +10,16 @@ use crate::model::{ConnectionId, Timestamp};
 /// A boxed future, as the methods of [`Memory`] return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Where the last good documents are kept. Both directions are best effort: without them a provider is asked again.
+/// Where the last good documents are stored. Storing and loading may fail: then the identity provider is called again.
 pub trait Memory: Send + Sync {
-    /// What was saved last for a connection.
+    /// The documents that were last saved for a connection.
     fn load(&self, connection: ConnectionId) -> BoxFuture<'_, Option<Remembered>>;
 
-    /// Replaces what was saved for a connection.
+    /// Replaces the documents that were saved for a connection.
     fn save(&self, connection: ConnectionId, remembered: Remembered) -> BoxFuture<'_, ()>;
 }
 
-/// The last good documents of a connection, with what they were fetched for.
+/// The last good documents of a connection, with the settings for which they were fetched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
     /// The connection's issuer at that time.

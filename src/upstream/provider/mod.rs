@@ -1,13 +1,14 @@
-//! What is known of one provider, as one connection sees it: metadata, keys, and whether it is well.
+//! The state of one identity provider, as one connection sees it: metadata, keys, and whether it works.
 //!
-//! Nothing is shared between connections, not even of one issuer. A `Provider` belongs to the issuer and discovery
-//! URL for which it was made; when either changes, or the connection is forgotten, a new one takes its place, and a
-//! fetch that is still under way fills only the old one.
+//! Connections share nothing, even if they have the same issuer. A `Provider` belongs to the issuer and discovery URL
+//! for which it was made. If either changes, or the connection is forgotten, a new one replaces it, and a fetch that
+//! is still under way fills only the old one.
 //!
-//! * Metadata is fetched when first needed and counts as fresh for an hour; a failed fetch leaves the last good one.
-//! * A key set in use is fetched at least every ten minutes. An unknown key id makes one further fetch, at most once
-//!   a minute. A key dies at the first successful fetch without it. While fetches fail, the last good set serves
-//!   until it is too old.
+//! * Metadata is fetched when it is first needed, and stays fresh for an hour. If a fetch fails, the last good
+//!   metadata stays.
+//! * A key set in use is fetched at least every ten minutes. An unknown key id causes one extra fetch, at most once a
+//!   minute. A key is invalid after the first successful fetch without it. While fetches fail, the last good set is
+//!   used until it is too old.
 //! * Both survive a restart through [`Memory`].
 
 mod breaker;
@@ -38,29 +39,29 @@ use super::kept::{Keep, Kept};
 use crate::model::{Clock, Connection, ConnectionId};
 use crate::protocol::jose::JwkSet;
 
-/// How long metadata counts as fresh.
+/// How long metadata stays fresh.
 const METADATA_FRESH: Duration = Duration::from_hours(1);
-/// How long a key set counts as fresh: the longest life of a key that was removed.
+/// How long a key set stays fresh. A key that the identity provider removed is accepted no longer than this.
 const KEYS_FRESH: Duration = Duration::from_mins(10);
-/// At most one further fetch for unknown key ids in this time.
+/// The shortest time between two extra fetches for unknown key ids.
 const UNKNOWN_KEY_PAUSE: Duration = Duration::from_mins(1);
 
-/// What every provider is reached with.
+/// The parts that all identity providers share.
 #[derive(Clone)]
 pub(super) struct Surroundings {
     pub egress: Egress,
     pub clock: Arc<dyn Clock>,
     pub memory: Arc<dyn Memory>,
-    /// How long the last good key set serves while fetches fail.
+    /// How long the last good key set is used while fetches fail.
     pub jwks_max_stale: Duration,
 }
 
-/// One provider as one connection sees it.
+/// One identity provider, as one connection sees it.
 pub(super) struct Provider {
     connection: ConnectionId,
     issuer: String,
     discovery_url: Option<String>,
-    /// Where it is kept, and has to say what its documents weigh.
+    /// The cache that holds it, and that must be told the weight of its documents.
     kept: Weak<Kept<Self>>,
     recalled: OnceCell<()>,
     saving: tokio::sync::Mutex<()>,
@@ -77,9 +78,9 @@ impl Keep for Provider {
     }
 }
 
-/// A document that takes room in memory.
+/// A document that takes memory.
 trait Weight {
-    /// About how many bytes.
+    /// About how many bytes it takes.
     fn weight(&self) -> usize;
 }
 
@@ -119,18 +120,19 @@ impl Provider {
         }
     }
 
-    /// One that neither remembers nor recalls: what it fetches is new, and stays its own.
+    /// An identity provider that neither saves nor loads documents: everything it fetches is new, and only it uses it.
     pub fn apart(connection: &Connection, around: &Surroundings) -> Self {
         let around = Surroundings { memory: Arc::new(Forgetful), ..around.clone() };
         Self::new(connection, around)
     }
 
-    /// One that tells where it is kept what its documents weigh.
+    /// An identity provider that tells the cache the weight of its documents.
     pub fn kept_in(kept: &Arc<Kept<Self>>, connection: &Connection, around: Surroundings) -> Self {
         Self { kept: Arc::downgrade(kept), ..Self::new(connection, around) }
     }
 
-    /// Says what the documents weigh. `new` is one that has come and is not in its place yet.
+    /// Tells the cache the weight of the documents. `new` is the weight of a document that has arrived but is not
+    /// stored yet, in bytes.
     fn weigh(&self, kind: Kind, new: usize) {
         let Some(kept) = self.kept.upgrade() else { return };
         let metadata = || self.metadata.good().map_or(0, |metadata| metadata.weight());
@@ -142,7 +144,7 @@ impl Provider {
         kept.weigh(self.connection, self, documents);
     }
 
-    /// Nothing that is still under way is remembered from here on.
+    /// From now on, fetches under way are no longer saved.
     pub fn forget(&self) {
         self.forgotten.store(true, Ordering::Release);
     }
@@ -160,7 +162,7 @@ impl Provider {
         self.metadata.get(self.around.clock.now(), METADATA_FRESH, Duration::MAX, load).await
     }
 
-    /// The key set. One that is too old to be believed, and cannot be fetched, is an outage of its own.
+    /// The key set. A set that is too old to be trusted and cannot be fetched is an outage of its own.
     pub async fn keys(self: &Arc<Self>, connection: &Connection) -> Result<Arc<JwkSet>, UpstreamError> {
         let metadata = self.metadata(connection).await?;
         let load = || self.loading_keys(&metadata);
@@ -172,7 +174,7 @@ impl Provider {
         })
     }
 
-    /// A key set that is newer than `seen`, for a key that is not in it; `None` when there is none to be had now.
+    /// A key set newer than `seen`, to look for a key that `seen` does not have; `None` if none is available now.
     pub async fn newer_keys(
         self: &Arc<Self>,
         connection: &Connection,
@@ -183,7 +185,7 @@ impl Provider {
         self.keys.newer(seen, self.around.clock.now(), UNKNOWN_KEY_PAUSE, load).await
     }
 
-    /// One call that counts for the breaker: to the token or userinfo endpoint.
+    /// One call that counts for the breaker: to the token or UserInfo endpoint.
     pub async fn call(&self, request: Request<Bytes>, errand: Errand<'_>) -> Result<Response<Bytes>, Outage> {
         let Errand { asker, gate, deadline } = errand;
         let clock = &self.around.clock;
@@ -205,7 +207,7 @@ impl Provider {
                 Ok(answer)
             }
             Err(error) => {
-                // A call that our own queues let begin late says nothing about the provider.
+                // A call that our own queues delayed says nothing about the identity provider.
                 let had_time = !matches!(error, EgressError::Timeout) || begun.elapsed() >= whole / 2;
                 if error.is_outage() && had_time {
                     ticket.failed(clock.now());
@@ -223,7 +225,7 @@ impl Provider {
         self.loading(Kind::Keys, metadata.jwks_uri.clone(), parse)
     }
 
-    /// Fetches and reads one document, and remembers it.
+    /// Fetches, reads and saves one document.
     fn loading<T: Weight + Send + Sync + 'static>(
         self: &Arc<Self>,
         kind: Kind,
@@ -234,7 +236,7 @@ impl Provider {
         Box::pin(async move {
             let fetched = provider.fetch(&url, parse).await;
             let (value, document) = fetched.inspect_err(|error| {
-                // While the last good document serves, nobody else would tell.
+                // While the last good document is used, nothing else would report the failure.
                 let (connection, code) = (provider.connection, error.code());
                 tracing::warn!(%connection, %url, code, "a provider's document could not be fetched: {error}");
             })?;
@@ -255,13 +257,14 @@ impl Provider {
             return Err(Outage::Status(answer.status().as_u16()).into());
         }
         let value = Arc::new(parse(answer.body())?);
-        // What was parsed is UTF-8.
+        // It was parsed, so it is UTF-8.
         let text = String::from_utf8_lossy(answer.body()).into_owned();
         Ok((value, Document { text, fetched_at: self.around.clock.now() }))
     }
 
-    /// Saves a document beside the other one, beside the caller: nobody waits for it. One save follows the other, each
-    /// with what was saved by then, so that none is lost. The texts themselves are not kept in memory.
+    /// Saves a document together with the other one, in the background: no caller waits for it. Saves follow each
+    /// other, each with everything that was saved before, so that none is lost. The texts themselves are not kept in
+    /// memory.
     fn remember(self: &Arc<Self>, kind: Kind, document: Document) {
         let provider = Arc::clone(self);
         tokio::spawn(async move {
@@ -278,7 +281,7 @@ impl Provider {
         });
     }
 
-    /// Takes up what was saved before, once.
+    /// Loads the saved documents, once.
     async fn recall(&self, connection: &Connection) {
         self.recalled
             .get_or_init(|| async {

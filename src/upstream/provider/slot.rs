@@ -1,8 +1,8 @@
 //! One fetched document: its last good value, and at most one fetch at a time.
 //!
-//! A fetch is a task of its own: a caller that goes away does not stop it for the others. A failed fetch never
-//! removes a good value. Times are compared with the clock; a value from the future is treated as old, so that a
-//! clock that was set back revives nothing.
+//! A fetch is a task of its own, so a caller that goes away does not stop it for the others. A failed fetch never
+//! removes a good value. Times are compared with the clock. A value from the future counts as old, so that nothing
+//! becomes fresh again after the clock was set back.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,14 +16,14 @@ use crate::upstream::error::Outage;
 use crate::upstream::error::UpstreamError;
 
 const SKEW: Duration = Duration::from_mins(1);
-/// After a failed fetch the last good value serves for this long before the next try.
+/// How long the last good value is used after a failed fetch before the next attempt.
 const RETRY: Duration = Duration::from_mins(1);
-/// Without a good value: after so many failures in a row …
+/// Without a good value, after this many failures in a row …
 const FAILURES: u32 = 5;
-/// … the provider is left alone for this long.
+/// … the identity provider is not called for this long.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// A value and when it was fetched.
+/// A value, and when it was fetched.
 #[derive(Debug)]
 pub(super) struct Good<T> {
     pub value: Arc<T>,
@@ -53,7 +53,7 @@ struct State<T> {
     extra_at: Option<Timestamp>,
 }
 
-/// The place of one document.
+/// The slot of one document.
 pub(super) struct Slot<T> {
     state: Mutex<State<T>>,
 }
@@ -76,17 +76,17 @@ impl<T: Send + Sync + 'static> Slot<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The value, however old.
+    /// The value, of any age.
     pub fn good(&self) -> Option<Arc<T>> {
         self.state().good.as_ref().map(|good| Arc::clone(&good.value))
     }
 
-    /// Whether there is a value, however old.
+    /// Whether there is a value, of any age.
     pub fn is_filled(&self) -> bool {
         self.state().good.is_some()
     }
 
-    /// Puts a remembered value in, unless something newer is there.
+    /// Stores a saved value, unless a newer one is there.
     pub fn recall(&self, good: Good<T>) {
         let mut state = self.state();
         if state.good.as_ref().is_none_or(|known| known.fetched_at < good.fetched_at) {
@@ -94,8 +94,8 @@ impl<T: Send + Sync + 'static> Slot<T> {
         }
     }
 
-    /// The value, fetched by `load` when it is older than `fresh`. While fetches fail, the last good value serves
-    /// until it is older than `oldest`.
+    /// The value. `load` fetches it if it is older than `fresh`. While fetches fail, the last good value is used until
+    /// it is older than `oldest`.
     pub async fn get<L, F>(
         self: &Arc<Self>,
         now: Timestamp,
@@ -126,8 +126,8 @@ impl<T: Send + Sync + 'static> Slot<T> {
         }
     }
 
-    /// A value that is newer than `seen`, if one can be had: what another caller fetched meanwhile, else a fetch
-    /// beyond the ordinary ones, at most once in `pause`. A failure gives `None` and changes nothing.
+    /// A value newer than `seen`, if one is available: the one that another caller has fetched since, or the result of
+    /// an extra fetch, at most once in `pause`. A failure gives `None` and changes nothing.
     pub async fn newer<L, F>(
         self: &Arc<Self>,
         seen: &Arc<T>,
@@ -158,13 +158,13 @@ impl<T: Send + Sync + 'static> Slot<T> {
         landed(flight).await.ok().map(|good| good.value)
     }
 
-    /// The fetch that is under way, else a new one.
+    /// The fetch that is under way, or a new one.
     fn flight<L, F>(self: &Arc<Self>, state: &mut State<T>, now: Timestamp, load: L) -> Flight<T>
     where
         L: FnOnce() -> F,
         F: Future<Output = Outcome<T>> + Send + 'static,
     {
-        // A closed channel without an outcome is a fetch that died.
+        // A closed channel without a result means that the fetch died.
         let alive = |flight: &&Flight<T>| flight.has_changed().is_ok() || flight.borrow().is_some();
         if let Some(flight) = state.flight.as_ref().filter(alive) {
             return flight.clone();

@@ -8,7 +8,7 @@ use crate::upstream::asker::Asker;
 use crate::upstream::egress::EgressSettings;
 use crate::upstream::testing::{Hands, Notes, Reply, Server, Signer, connection, jwks};
 
-/// A provider against a scripted server, with a clock and a memory in the test's hands.
+/// An identity provider on a scripted server, with a clock and a memory that the test controls.
 struct Stage {
     server: Server,
     clock: Arc<Hands>,
@@ -43,7 +43,7 @@ impl Stage {
         stage
     }
 
-    /// The provider answers, with keys of these names.
+    /// Makes the server answer, with keys of these names.
     fn well(&self, kids: &[&str]) {
         let origin = self.server.origin();
         let metadata = json!({
@@ -67,7 +67,7 @@ impl Stage {
         Ok(keys.keys.iter().filter_map(|key| key.kid.clone()).collect())
     }
 
-    /// Asks for a key that is not there.
+    /// Asks for a key that does not exist.
     async fn seek(&self) -> bool {
         let keys = self.provider.keys(&self.connection).await.unwrap();
         self.provider.newer_keys(&self.connection, &keys).await.is_some()
@@ -77,12 +77,12 @@ impl Stage {
         self.server.seen(path).len()
     }
 
-    /// As after a restart: nothing is in memory, what was saved is.
+    /// Acts as a restart: what was in memory is lost, what was saved remains.
     fn restart(&mut self) {
         self.provider = Arc::new(Provider::new(&self.connection, self.around.clone()));
     }
 
-    /// Waits until what was fetched is saved.
+    /// Waits until the fetched documents are saved.
     async fn saved(&self, complete: impl Fn(&Remembered) -> bool) {
         while !self.notes.0.lock().unwrap().get(&self.connection.id).is_some_and(&complete) {
             tokio::task::yield_now().await;
@@ -165,7 +165,7 @@ async fn unknown_keys_make_one_fetch_a_minute() {
 }
 
 #[tokio::test]
-async fn who_holds_an_older_set_gets_the_newer_one_without_a_fetch() {
+async fn a_caller_with_an_older_set_gets_the_newer_one_without_a_fetch() {
     let stage = Stage::new().await;
     let old = stage.provider.keys(&stage.connection).await.unwrap();
     stage.well(&["k2"]);
@@ -254,7 +254,7 @@ async fn documents_weigh_as_much_as_what_was_read_from_them_takes() {
     let keys = provider.keys(connection).await.unwrap();
     let full = empty + metadata.bytes() + keys.bytes();
     assert_eq!(kept.bytes(), full);
-    // The same after they were forgotten and taken up again.
+    // The same holds after they were forgotten and loaded again.
     stage.saved(|saved| saved.metadata.is_some() && saved.jwks.is_some()).await;
     kept.remove(connection.id);
     assert_eq!(kept.bytes(), 0);

@@ -18,7 +18,7 @@ use crate::on_both_databases;
 const CALLBACK: &str = "https://notes.acme.test/callback";
 const BYE: &str = "https://notes.acme.test/bye";
 
-/// Apps with addresses that somebody could take for patterns, and on the person's own machine.
+/// Apps with addresses that could be mistaken for patterns, and with addresses on the user's own machine.
 const APPS: &str = r#"
 [[organizations]]
 handle = "acme"
@@ -269,7 +269,8 @@ on_both_databases! {
             assert!(page.location().is_none(), "{other}");
             page.expect(400, "error");
         }
-        // For an app that is not native a port is a port, and loopback is no address at all.
+        // For an app that is not native, the port is part of the address, and a loopback address is not allowed at
+        // all.
         for other in ["https://notes.acme.test:1/callback", "http://127.0.0.1:1/callback"] {
             let page = world.browser().open(&app(&world, "notes", other).authorize_url(&[])).await;
             page.expect(400, "error");

@@ -33,7 +33,7 @@ fn page() -> String {
     fs::read_to_string(root().join("docs/security.md")).unwrap()
 }
 
-/// What stands between backticks, each with the text after it.
+/// The texts between backticks, each with the text after it.
 fn spans(text: &str) -> Vec<(&str, &str)> {
     let parts: Vec<&str> = text.split('`').collect();
     parts[1..].chunks(2).filter(|pair| pair.len() == 2).map(|pair| (pair[0], pair[1])).collect()
@@ -48,7 +48,7 @@ fn test_at<'a>(lines: &[&'a str], at: usize) -> Option<&'a str> {
         return name(rest);
     }
     let rest = lines[at].trim_start_matches("async ").strip_prefix("fn ")?;
-    // Attributes may stand between the mark and the name.
+    // There may be attributes between the mark and the name.
     let above = lines[..at].iter().rev().find(|line| {
         line.starts_with("#[test]") || line.starts_with("#[tokio::test") || !line.starts_with("#[")
     });

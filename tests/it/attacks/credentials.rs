@@ -82,7 +82,7 @@ on_both_databases! {
             assert_eq!((*status, wait.is_some()), if turn < 10 { (403, false) } else { (429, true) }, "guess {turn}");
             assert!(body.contains("ENTERED") && body.contains("RECEIPT"), "{body}");
         }
-        // Stopped, the right password is answered like a wrong one, and like one for nobody.
+        // Once the name is stopped, the right password gets the same response as a wrong one and as an unknown name.
         let stopped = ["gil", "nobody", "switched-off"];
         let answers = async |name| bare(&guess(&mut world.browser(), &start, name, PASSWORD).await, name);
         let first = answers(stopped[0]).await;
@@ -183,7 +183,7 @@ on_both_databases! {
         let world = World::new(kind).await;
         let other = world.app.second_node().await;
         let networks = [world.app.network.clone(), other.network.clone()];
-        // An app's sign-in, another app's, and the person's own page.
+        // An app's sign-in, another app's, and the user's own page.
         let starts = [world.globex_app.authorize_url(&[]), world.notes.authorize_url(&[]), format!("{ISSUER}/account")];
         let before = Evidence::now(&world.app).await;
         let checked = guess_at_once(&networks, &starts, &SPELLINGS, 200).await;
@@ -288,7 +288,7 @@ on_both_databases! {
         assert!(page.location_parameter("code").is_some(), "{}", page.body);
         let changes = before.changes(&world.app).await;
         assert!(changes.audit.contains(&"sign_in done".to_owned()), "{changes:?}");
-        // The known browser is no open door either: it has a count of its own.
+        // The known browser is not unlimited either: it has a count of its own.
         let mut checked = 0;
         for _ in 0..20 {
             let page = guess(&mut home, &start, "gil", WRONG).await;
@@ -298,7 +298,7 @@ on_both_databases! {
     }
 }
 
-/// Guesses once as a name that nobody has, under an `X-Forwarded-For`.
+/// Guesses once with an unknown name, with this `X-Forwarded-For`.
 async fn guess_from(world: &World, name: &str, forwarded: &[(&str, &str)]) {
     let mut browser = world.browser();
     let page = browser.open(&world.globex_app.authorize_url(&[])).await;
@@ -324,7 +324,7 @@ on_both_databases! {
             &[("x-real-ip", "203.0.113.4"), ("cf-connecting-ip", "203.0.113.5"), ("true-client-ip", "203.0.113.6")],
             &[("x-forwarded-for", "127.0.0.1"), ("x-forwarded-for", "203.0.113.7")],
         ];
-        // A peer that is no proxy of ours is who it is: every guess counts against one network.
+        // A peer that is not a trusted proxy is counted under its own address: every guess counts against one network.
         let world = World::new(kind).await;
         let before = Evidence::now(&world.app).await;
         for (number, headers) in SPOOFED.iter().enumerate() {
@@ -365,7 +365,7 @@ on_both_databases! {
         ];
         let world = World::configured(kind, &settings).await;
         let start = world.globex_app.authorize_url(&[]);
-        // Somebody who has signed in here before, in a browser that knows them.
+        // A user who has signed in here before, in a browser that knows them.
         let mut gils = world.browser();
         guess(&mut gils, &start, "gil", PASSWORD).await;
         gils.cookies.get_mut("id.test").unwrap().retain(|name, _| name.contains("known"));
@@ -392,11 +392,11 @@ on_both_databases! {
             })
             .collect();
         barrier.wait().await;
-        // The crowd takes no room from whoever has signed in here before.
+        // The crowd takes no room from users who have signed in here before.
         let page = gils.press(&gils_page, "sign-in", &[("username", "gil"), ("password", PASSWORD)]).await;
         let told = page.error();
         assert!(told.is_none() || told.as_deref() == Some("temporarily_unavailable"), "{told:?}");
-        // Who needs no password checked is served meanwhile.
+        // Requests that need no password check are served in the meantime.
         for path in ["/oauth2/jwks", "/.well-known/openid-configuration", "/signin"] {
             let answer = world.app.network.send(request(Method::GET, path, &[], "")).await;
             assert!(answer.status().is_success() || answer.status() == 303, "{path}");
@@ -407,7 +407,7 @@ on_both_databases! {
             let told = page.error().unwrap_or_default();
             let status = match told.as_str() {
                 "bad_credentials" => 403,
-                // The database may fall behind with so many records at once; then it says so.
+                // The database may fall behind with so many records at once; then the response says so.
                 "temporarily_unavailable" => 503,
                 _ => 429,
             };
@@ -418,7 +418,7 @@ on_both_databases! {
         assert_eq!(counts.values().sum::<i32>(), 500);
         assert!(counts["busy"] > 0 && counts["bad_credentials"] > 0, "{counts:?}");
         assert!(counts.keys().all(|told| ["busy", "bad_credentials", "too_many_attempts", "temporarily_unavailable"].contains(&told.as_str())), "{counts:?}");
-        // Nobody but the one who knows a password is in.
+        // Only the user who knows a password is signed in.
         let changes = before.changes(&world.app).await;
         let done = changes.audit.iter().filter(|line| *line == "sign_in done").count();
         assert_eq!(done, usize::from(told.is_none()), "{:?}", changes.audit);

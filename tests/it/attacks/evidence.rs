@@ -23,7 +23,7 @@ use crate::harness::relying_app::{RelyingApp, VERIFIER, claims};
 use crate::harness::world::{ACME_OTHER, PASSWORD, World};
 use crate::on_both_databases;
 
-/// Runs a test on threads that log all that there is to say.
+/// Runs a test on threads that log everything.
 fn around(log: &Log, test: impl Future<Output = ()>) {
     let dispatch = subscriber(Format::Json, LevelFilter::TRACE, log.clone());
     // With one subscriber alone, a place in the code that another test's thread comes by first is asked of that
@@ -40,7 +40,7 @@ fn around(log: &Log, test: impl Future<Output = ()>) {
     tracing::dispatcher::with_default(&dispatch, || runtime.block_on(test));
 }
 
-/// At most a hundred letters with what stands before it, as a text of TOML.
+/// At most a hundred characters together with the text before it, as TOML.
 const NASTY: &str = "<script>alert(1)</script>{{7*7}}<a href=https://evil.test>x</a>\\\"><img src=x>";
 
 on_both_databases! {
@@ -305,9 +305,9 @@ async fn plant_canaries(kind: Kind, log: Log) {
     ];
     let mut browser = world.browser();
     let start = world.notes.authorize_url(&[("domain_hint", "acme.test")]).parse().unwrap();
-    let leg = browser.request(Method::GET, &start, None, "none", None).await;
-    secrets.push(("a provider's state", leg.location_parameter("state").unwrap()));
-    let page = browser.follow(leg).await;
+    let upstream_request = browser.request(Method::GET, &start, None, "none", None).await;
+    secrets.push(("a provider's state", upstream_request.location_parameter("state").unwrap()));
+    let page = browser.follow(upstream_request).await;
     let fields = [("username", "bob"), ("password", "idp-password")];
     let callback = browser.press_only(&page, "emulator-sign-in", &fields).await.location().unwrap();
     let upstream_code = callback.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
@@ -333,7 +333,7 @@ async fn plant_canaries(kind: Kind, log: Log) {
     for (_, value) in gil.cookies_of("id.test") {
         secrets.push(("a cookie", value));
     }
-    // What is refused is no less secret: a mistyped password is nearly the right one.
+    // A refused value is just as secret: a mistyped password is nearly the right one.
     let page = gil.open(&world.globex_app.authorize_url(&[("prompt", "login")])).await;
     let page = gil.press(&page, "sign-in", &[("username", "gil"), ("password", "Canary7wrong")]).await;
     assert!(page.error().is_some() && !page.body.contains("Canary7wrong"));

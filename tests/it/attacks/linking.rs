@@ -13,7 +13,7 @@ use crate::harness::relying_app::claims;
 use crate::harness::world::PASSWORD;
 use crate::on_both_databases;
 
-/// Beta links, and somebody has an account there with a password, made by the operator.
+/// Beta allows linking, and a user has an account there with a password, which the operator created.
 async fn beta(kind: Kind, connection: &str, email: &str) -> Beta {
     let beta = Beta::with(kind, connection).await;
     let account = format!(
@@ -35,7 +35,7 @@ async fn arrive(beta: &Beta, browser: &mut Browser, sub: String, change: fn(&mut
     beta.sign_in(browser).await
 }
 
-/// The page names nobody, and nobody is signed in.
+/// The page names no account, and no user is signed in.
 fn assert_names_nobody(page: &Page, browser: &Browser, name: &str) {
     let shown = &page.expect(200, "link-accounts").body;
     assert!(!page.has("link-1"), "{name}: {shown}");
@@ -45,7 +45,7 @@ fn assert_names_nobody(page: &Page, browser: &Browser, name: &str) {
     assert!(!browser.cookies_of("id.test").contains_key("__Host-session"), "{name}");
 }
 
-/// The person goes on without linking, to an account of their own; the claims that the app is told.
+/// The user goes on without linking, to an account of their own; the claims that the app is told.
 async fn go_on_apart(beta: &Beta, browser: &mut Browser, page: &Page) -> Value {
     let page = browser.press(page, "link-skip", &[]).await;
     told(beta, &page).await
@@ -66,10 +66,10 @@ async fn assert_untouched(beta: &Beta, name: &str) -> String {
 }
 
 /// A name, and what the provider changes of its answer.
-type Way = (&'static str, fn(&mut Forgery));
+type Variant = (&'static str, fn(&mut Forgery));
 
 /// None of these ways to assert the victim's email shows or gives anything of hers.
-async fn assert_each_is_apart(beta: &Beta, ways: &[Way]) {
+async fn assert_each_is_apart(beta: &Beta, ways: &[Variant]) {
     for (number, (name, change)) in ways.iter().enumerate() {
         let before = Evidence::now(&beta.world.app).await;
         let mut browser = beta.browser();
@@ -153,7 +153,7 @@ on_both_databases! {
             ],
         )
         .await;
-        // The same with the boolean: she is shown the way to herself, and still nobody is signed in.
+        // The same with the boolean: she is offered her own account, and still no user is signed in.
         let before = Evidence::now(&beta.world.app).await;
         let mut browser = beta.browser();
         let honest = |f: &mut Forgery| f.claims["email"] = json!("victoria@beta.test");

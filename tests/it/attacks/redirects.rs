@@ -1,12 +1,12 @@
-//! Addresses that look like a registered one to somebody: what row 34 sends wherever a target is taken.
+//! Addresses that resemble a registered one: row 34 sends them wherever a target is accepted.
 
 use std::collections::BTreeSet;
 
 /// Whose server the browser must never reach.
 pub const EVIL: &str = "evil.test";
 
-/// By hand. `{S}`, `{H}`, `{P}` stand for scheme, host and path of the registered address, `{U}` for all of it, `{E}`
-/// for the foreign host.
+/// Written by hand. `{S}`, `{H}`, `{P}` stand for scheme, host and path of the registered address, `{U}` for all of
+/// it, `{E}` for the foreign host.
 const SHAPES: [&str; 108] = [
     // Another host altogether, in every way of writing one.
     "{S}://{E}",
@@ -163,7 +163,7 @@ fn percent(text: &str, which: fn(u8) -> bool) -> String {
     encoded
 }
 
-/// Everything that is not `registered`, and would not be if somebody read it with more imagination.
+/// Every address that is not `registered`, but that a careless reader could mistake for it.
 pub fn corpus(registered: &str) -> Vec<String> {
     let (scheme, rest) = registered.split_once("://").unwrap();
     let at = rest.find('/').unwrap();

@@ -26,7 +26,7 @@ fn plant(browser: &mut Browser, value: &str) {
 on_both_databases! {
     async fn row_80_a_session_that_somebody_else_has_set(kind: Kind) {
         let world = World::new(kind).await;
-        // A value that nobody issued, and a living session of the attacker's own.
+        // A value that the broker never issued, and a valid session of the attacker's own.
         let mut attacker = world.browser();
         tokens_of_gil(&world, &mut attacker).await;
         for planted in ["chosen-by-somebody-else".to_owned(), cookie(&attacker)] {
@@ -165,7 +165,7 @@ on_both_databases! {
         assert_eq!(refused, 72);
         before.assert_only_refused(&world.app, &["form refused cross_site"; 21]).await;
         assert_eq!(cookie(&victim), session);
-        // A form's token is worth something in its own flow only.
+        // A form's token is valid in its own flow only.
         let mut attacker = world.browser();
         let theirs = attacker.open(&world.globex_app.authorize_url(&[])).await;
         let token = theirs.body.split("name=\"form_token\" value=\"").nth(1).unwrap().split('"').next().unwrap();
@@ -259,21 +259,21 @@ on_both_databases! {
             let silent = browser.open(&wiki.authorize_url(&[("prompt", "none"), ("max_age", "1")])).await;
             assert_eq!(auth_time(&wiki.redeem(&wiki.code(&silent)).await.1), fresh);
         }
-        // A provider that remembers the person and pays no heed to what it was asked.
+        // A provider that remembers the user and pays no heed to what it was asked.
         let mut browser = world.browser();
         let old = world.notes.redeem(&world.notes.code(&world.brokered(&mut browser).await)).await.1;
         for wish in [("prompt", "login"), ("max_age", "30")] {
             world.app.clock.advance(Duration::from_mins(10));
             let before = Evidence::now(&world.app).await;
             let url = world.notes.authorize_url(&[("domain_hint", "acme.test"), wish]).parse().unwrap();
-            let leg = browser.request(Method::GET, &url, None, "none", None).await;
-            assert!(leg.location_parameter(wish.0).is_some(), "{wish:?} goes upstream: {:?}", leg.location());
-            let end = browser.open(&unheeded(&leg, &["prompt", "max_age"])).await;
+            let upstream_request = browser.request(Method::GET, &url, None, "none", None).await;
+            assert!(upstream_request.location_parameter(wish.0).is_some(), "{wish:?} goes upstream: {:?}", upstream_request.location());
+            let end = browser.open(&unheeded(&upstream_request, &["prompt", "max_age"])).await;
             assert_eq!(end.location_parameter("code"), None, "{wish:?}");
             assert_eq!(end.location_parameter("error").as_deref(), Some("login_required"), "{wish:?} {}", end.body);
             let changes = before.changes(&world.app).await;
             assert!(changes.rows.is_empty() && changes.audit.len() == 1, "{changes:?}");
-            // Asked properly, the same provider asks the person, and the time is new.
+            // Asked properly, the same provider asks the user, and the time is new.
             let page = browser.open(url.as_str()).await;
             let end = world.sign_in_at_provider(&mut browser, &page).await;
             let fresh = world.notes.redeem(&world.notes.code(&end)).await.1;

@@ -253,7 +253,7 @@ on_both_databases! {
             let answer = browser.request(Method::GET, &format!("{ISSUER}{path}").parse().unwrap(), None, "none", None).await;
             assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store", "{path}");
         }
-        // What looks like a file to a cache is no page here, whoever asks.
+        // A path that looks like a file to a cache is not a page here, for any client.
         for room in ["/oauth2/userinfo", "/account", "/oauth2/token", "/signed-out"] {
             for end in ["/x.css", "%2Fx.css", ";x.css", "%3Bx.css", "%00x.css", ".css", "%0Ax.css", "//x.css", "/..%2Fx.css"] {
                 let path = format!("{room}{end}");
@@ -382,12 +382,12 @@ on_both_databases! {
     }
 }
 
-/// Times are measured by `timing` in `benches/load`. What makes them come out flat stands in the source: secrets are looked
-/// up and compared by hash, or in constant time.
+/// `timing` in `benches/load` measures times. This test reads in the source what keeps them constant: secrets are
+/// looked up and compared by hash, or in constant time.
 #[test]
 fn row_62_no_secret_is_compared_as_text() {
     let mut compared = 0;
-    // What the operator has written is no secret from the operator.
+    // What the operator has written is not secret from the operator.
     for source in rust_files("src").into_iter().filter(|source| !source.path.starts_with("config/")) {
         for (at, line) in source.lines_without_tests().map(|(at, line)| (at, code(line))) {
             compared += usize::from(line.contains("constant_time_eq(") || line.contains("hash_token("));

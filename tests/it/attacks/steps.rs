@@ -131,7 +131,7 @@ on_both_databases! {
         let sign_in = victim.open(&asks.authorize_url(&[])).await;
         let flow = flow_of(&sign_in);
         let before = Evidence::now(&world.app).await;
-        // Nobody has proved anything yet: such a flow lives in its browser alone, and is not there for another.
+        // No user has proved anything yet: such a flow exists in its browser only, and not for another.
         for path in ["/signin", "/signin/domain"] {
             let page = attacker.open(&format!("{ISSUER}{path}?{}", form(&[("flow", &flow)]))).await;
             assert_eq!((page.status.as_u16(), page.error().as_deref()), (410, Some("flow_expired")), "{path}");
@@ -241,7 +241,7 @@ on_both_databases! {
         let page = browser.open(&asks.authorize_url(&silent("openid phone"))).await;
         assert_eq!(page.location_parameter("error").as_deref(), Some("consent_required"));
         asks.code(&browser.open(&asks.authorize_url(&silent("openid"))).await);
-        // Whoever listens on the person's machine is asked for each time.
+        // A program that listens on the user's machine needs consent each time.
         for _ in 0..2 {
             let page = browser.open(&phone.authorize_url(&[("scope", "openid")])).await;
             phone.code(&browser.press(page.expect(200, "consent-allow"), "consent-allow", &[]).await);

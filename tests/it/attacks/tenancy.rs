@@ -133,14 +133,14 @@ on_both_databases! {
         assert_eq!((&about["email"], &about["email_verified"]), (&json!("bob@acme.test"), &json!(false)));
         let changes = before.changes(&world.app).await;
         assert_eq!((changes.rows["accounts"], changes.rows["profiles"]), (1, 1));
-        // He is nobody at acme: not to its apps, and not when the real one comes.
+        // He is unknown at acme: to its apps, and when the real bob signs in.
         let end = browser.open(&world.notes.authorize_url(&[("prompt", "none")])).await;
         assert_eq!(end.location_parameter("error").as_deref(), Some("access_denied"));
         let end = world.brokered(&mut world.browser()).await;
         let tokens = world.notes.redeem(&world.notes.code(&end)).await.1;
         let there = claims(text(&tokens, "id_token"));
         assert!(here["sub"] != there["sub"] && here["org_id"] != there["org_id"], "{here} {there}");
-        // A claim that is not proven routes nobody: the name still leads to acme alone.
+        // A claim that is not proven routes no user: the name still routes to acme alone.
         for url in [format!("{ISSUER}/sso/acme.test"), board.authorize_url(&[("login_hint", "bob@acme.test")])] {
             let page = first_stop(&mut world.browser(), &url).await;
             assert_eq!(connection_of(&page).as_deref(), Some(ACME_IDP), "{url}");
@@ -193,7 +193,7 @@ on_both_databases! {
                 assert!(connection_of(&page).is_some(), "{name:?} {url}");
             }
         }
-        // ASCII in disguise, dots at the end, what is no label, and labels that do not decode.
+        // ASCII in disguise, trailing dots, labels that are not valid, and labels that do not decode.
         let refused = [
             "b\u{fc}cher.test.",
             "bcher.test..",

@@ -47,7 +47,7 @@ fn app(world: &World, name: &str, secret: Option<&str>) -> RelyingApp {
     RelyingApp::new(&world.app.network, name, secret, &uri)
 }
 
-/// Everything that a family consists of is worth nothing any more, wherever it is shown.
+/// No part of a family is valid any more, at any endpoint.
 async fn assert_dead(app: &RelyingApp, tokens: &Value) {
     let (access, refresh_token) = (text(tokens, "access_token"), text(tokens, "refresh_token"));
     assert_eq!(app.userinfo(access).await.0, StatusCode::UNAUTHORIZED);
@@ -104,7 +104,7 @@ on_both_databases! {
         let before = Evidence::now(&world.app).await;
         assert_error(&wiki.redeem(&code).await, "invalid_grant");
         before.assert_only_refused(&world.app, &["token.code refused code_reused"]).await;
-        // The first access token and whatever was refreshed from it; nobody else's.
+        // The first access token and the tokens that were refreshed from it, and no others.
         assert_dead(wiki, &first).await;
         assert_dead(wiki, &second).await;
         assert_eq!(wiki.userinfo(text(&bystander, "access_token")).await.0, StatusCode::OK);
@@ -226,9 +226,9 @@ on_both_databases! {
         let mut challenges = std::collections::BTreeSet::new();
         for _ in 0..2 {
             let start = world.notes.authorize_url(&[("domain_hint", "acme.test")]).parse().unwrap();
-            let leg = world.browser().request(Method::GET, &start, None, "none", None).await;
-            assert_eq!(leg.location_parameter("code_challenge_method").as_deref(), Some("S256"));
-            challenges.insert(leg.location_parameter("code_challenge").unwrap());
+            let upstream_request = world.browser().request(Method::GET, &start, None, "none", None).await;
+            assert_eq!(upstream_request.location_parameter("code_challenge_method").as_deref(), Some("S256"));
+            challenges.insert(upstream_request.location_parameter("code_challenge").unwrap());
         }
         assert!(challenges.len() == 2 && challenges.iter().all(|challenge| challenge.len() == 43));
     }

@@ -16,7 +16,7 @@ pub const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencod
 /// The session's cookie.
 pub const SESSION: &str = "__Host-session";
 
-/// One request to the broker, of nobody in particular.
+/// One request to the broker, without a user.
 pub fn request(method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Request<Full<Bytes>> {
     let mut request = Request::builder().method(method).uri(format!("{ISSUER}{path}"));
     for (name, value) in headers {

@@ -19,7 +19,7 @@ use crate::harness::world::World;
 
 const METADATA: &str = "/.well-known/openid-configuration";
 
-/// So long may a peer that is to be closed live: its own limit is 10 s.
+/// How long a peer that must be closed may live: its own limit is 10 s.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Sends `bytes` and reads until the other side closes; fails when it never does.
@@ -43,7 +43,7 @@ async fn say_http1(network: &Network, bytes: impl AsRef<[u8]>) -> String {
     String::from_utf8_lossy(&say(&mut stream, bytes).await).into_owned()
 }
 
-/// Somebody who does nothing wrong is served.
+/// A client that behaves correctly is served.
 async fn assert_served(network: &Network) {
     let request = Request::get(format!("https://id.test{METADATA}")).body(Full::default()).unwrap();
     assert_eq!(network.send(request).await.status(), StatusCode::OK);

@@ -94,7 +94,7 @@ async fn assert_outage_is_survived(world: &World, down: impl FnOnce(), up: impl 
 
     up().await;
     world.globex_app.redeem(&healed(world).await).await;
-    // Nothing was done meanwhile, so everything can be done now, once.
+    // Nothing was done in the meantime, so everything can be done now, once.
     let (token, answer) = world.globex_app.redeem(&code).await;
     assert_eq!(token, StatusCode::OK, "{answer}");
     assert_eq!(world.globex_app.redeem(&code).await.0, StatusCode::BAD_REQUEST);
@@ -206,7 +206,7 @@ async fn connections_cut_in_the_middle_of_requests_double_nothing() {
             })
         })
         .collect();
-    // Thirty cuts; however slow the machine, what follows them gets through.
+    // Thirty cuts. On a machine of any speed, what follows them gets through.
     for _ in 0..30 {
         tokio::time::sleep(Duration::from_millis(150)).await;
         proxy.cut();
@@ -255,7 +255,7 @@ async fn an_unknown_commit_of_a_sign_in_leaves_the_state_spent() {
         assert_eq!(second.error().as_deref(), Some("flow_finished"), "{}", second.body);
         assert_eq!(world.app.count_rows(&["sessions"]).await["sessions"], before + sessions);
         assert_whole(&world.app.database).await;
-        // Beginning anew works.
+        // A new attempt works.
         let end = world.brokered(&mut world.browser()).await;
         world.notes.code(&end);
     }

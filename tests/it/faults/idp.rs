@@ -1,4 +1,4 @@
-//! Identity providers that are slow, down or wrong: they cost their own organization, and nobody else.
+//! Identity providers that are slow, down or wrong: they affect their own organization and no other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ on_both_databases! {
             while beta.idp.seen("/token").len() == asked {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            // The provider has the request. Meanwhile somebody signs in at another one.
+            // The identity provider has the request. In the meantime a user signs in at another one.
             let end = beta.world.brokered(&mut beta.browser()).await;
             assert!(end.location_parameter("code").is_some(), "{name}: {}", end.body);
             let end = in_trouble.await.unwrap();
@@ -144,7 +144,7 @@ on_both_databases! {
         ] {
             let mut browser = world.browser();
             let sign_in_page = browser.open(&world.notes.authorize_url(&[("domain_hint", "acme.test")])).await;
-            // A clock is off from the start; the rest begins while the person is away.
+            // A clock is off from the start; the rest begins while the user is away.
             if fault == Fault::ClockOff {
                 world.app.idp_faults.begin(fault);
             }

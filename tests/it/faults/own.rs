@@ -79,7 +79,7 @@ impl CarefulApp {
         }
     }
 
-    /// Waits until further tokens were checked, then holds all that still live against what is published.
+    /// Waits until more tokens were checked, then checks all that are still valid against the published keys.
     async fn more(&self, world: &World) {
         let before = self.checked.load(Ordering::SeqCst);
         while self.checked.load(Ordering::SeqCst) < before + 4 {

@@ -22,7 +22,7 @@ const SIGN_INS: usize = 40;
 /// What the database was migrated by.
 const MIGRATIONS: &str = "_sqlx_migrations WHERE success";
 
-/// Returns after so many further sign-ins, or when one has failed.
+/// Returns after this many more sign-ins, or when one has failed.
 async fn further(people: &People, workers: &[JoinHandle<usize>], count: usize) {
     let began = people.done();
     while people.done() < began + count && !workers.iter().any(JoinHandle::is_finished) {

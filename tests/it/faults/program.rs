@@ -38,7 +38,7 @@ pub(super) struct Acknowledged {
     pub refreshed: Vec<(RelyingApp, String, String)>,
 }
 
-/// Whoever signs in.
+/// The user who signs in.
 #[derive(Clone)]
 pub(super) struct People {
     network: Network,
@@ -59,7 +59,7 @@ impl People {
         }
     }
 
-    /// Signs in again and again until there were enough; who finds nobody tries again.
+    /// Signs in again and again until there were enough sign-ins; after a failure, tries again.
     async fn sign_in(self, mut number: usize) {
         while self.done.load(Ordering::SeqCst) < SIGN_INS {
             number += 1;
@@ -70,7 +70,7 @@ impl People {
         }
     }
 
-    /// How often somebody has signed in.
+    /// How many sign-ins there were.
     pub(super) fn done(&self) -> usize {
         self.done.load(Ordering::SeqCst)
     }
@@ -180,7 +180,7 @@ on_both_databases! {
         let people = People::of(&program);
         let workers: Vec<_> = (0..4).map(|number| tokio::spawn(people.clone().sign_in(number))).collect();
         let mut random = StdRng::seed_from_u64(11);
-        // So often at most that whoever is not in the middle of something gets through, however slow the machine.
+        // The faults are so rare that every request outside them gets through, on a machine of any speed.
         let mut kills = 0;
         while people.done() < SIGN_INS && kills < 20 {
             tokio::time::sleep(Duration::from_millis(random.random_range(50..1_500))).await;
@@ -325,7 +325,7 @@ async fn a_full_disk_stops_what_must_be_written_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_asked_to_leave_says_so_first_and_serves_on_for_a_while() {
+async fn a_node_that_is_asked_to_stop_says_so_first_and_serves_on_for_a_while() {
     let mut program = Program::start(Kind::Sqlite).await;
     let management = program.node().management;
     assert!(readiness(management).await.unwrap().starts_with("HTTP/1.1 200"));

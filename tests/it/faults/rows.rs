@@ -1,9 +1,9 @@
-//! What must be true of the database after whatever happened.
+//! What must be true for the database after any fault.
 
 use crate::harness::database::TestDatabase;
 
-/// Pairs of things that are written in one transaction or not at all: their numbers are equal. (Codes that nobody
-/// redeems are removed after a while, with their grants.)
+/// Pairs of things that are written in one transaction or not at all: their numbers are equal. (Codes that are not
+/// redeemed are removed after a while, with their grants.)
 const EQUAL: [(&str, &str); 7] = [
     ("sessions", "audit WHERE action = 'sign_in' AND outcome = 'success'"),
     (

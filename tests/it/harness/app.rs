@@ -132,7 +132,7 @@ impl TestApp {
         folder
     }
 
-    /// A browser that nobody has used yet.
+    /// A browser in which no account has signed in yet.
     pub fn browser(&self) -> Browser {
         Browser::new(&self.network)
     }
@@ -166,7 +166,7 @@ impl TestApp {
         Node { broker, network, _stop: stop }
     }
 
-    /// Runs one statement behind the broker's back, to break what it stands on.
+    /// Runs one statement without the broker, to break what it depends on.
     pub async fn run_statement(&self, statement: &'static str) {
         self.database.run(statement).await;
     }

@@ -119,7 +119,7 @@ async fn exchange(
     Ok(http::Response::from_parts(parts, body.collect().await?.to_bytes()))
 }
 
-/// A connection for many requests; one that the server has closed is opened anew.
+/// A connection for many requests. If the server has closed it, it is opened again.
 pub struct Line {
     network: Network,
     server: Url,

@@ -188,7 +188,7 @@ impl TestDatabase {
             let mut connection = PgConnection::connect(url).await.unwrap();
             let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
             for table in sqlx::query_scalar::<_, String>(tables).fetch_all(&mut connection).await.unwrap() {
-                // Each by itself: a transaction that holds several tables can stand in a sign-in's way, and it in this one's.
+                // Each by itself: a transaction that locks several tables can block a sign-in, and be blocked by it.
                 let widen = format!("ALTER TABLE {table} ADD COLUMN later BIGINT");
                 connection.execute(AssertSqlSafe(widen)).await.unwrap();
             }

@@ -1,8 +1,8 @@
 //! What a test left behind: rows of every table that a sign-in may touch, and the audit log, before and after.
 //!
-//! Most tests of the attack catalogue end with [`Evidence::assert_exactly`] or its like: whatever was tried, exactly as
-//! many rows as expected came or went, and the audit log says exactly the expected things. A flood of refusals for one
-//! reason is 21 records: twenty, and one that counts the rest.
+//! Most tests of the attack catalogue end with [`Evidence::assert_exactly`] or a similar check: whatever was tried,
+//! exactly the expected number of rows was added or removed, and the audit log contains exactly the expected records.
+//! A flood of refusals for one reason is 21 records: twenty, and one that counts the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,7 +63,8 @@ impl Evidence {
             .map(|(table, count)| (table, count - self.rows[table]))
             .filter(|(_, difference)| *difference != 0)
             .collect();
-        // Two nodes order their records by ids of their own while the clock stands still: new is what was not there.
+        // Two nodes order their records by ids of their own while the clock stands still, so a record is new if it was
+        // not there before.
         let new = app.audit().await.into_iter().filter(|record| !self.records.contains(&record.id));
         let audit = new.map(|record| {
             let outcome = if record.succeeded { "done" } else { "refused" };
@@ -72,8 +73,8 @@ impl Evidence {
         Changes { rows, audit: audit.collect() }
     }
 
-    /// Fails unless exactly so many rows of these tables came or went, and the audit log grew by exactly so many of
-    /// these `action outcome reason` lines.
+    /// Fails unless exactly this many rows of these tables were added or removed, and the audit log has exactly this
+    /// many more of these `action outcome reason` lines.
     pub async fn assert_exactly(&self, app: &TestApp, rows: &[(&'static str, i64)], audit: &[(&str, usize)]) {
         let changes = self.changes(app).await;
         let mut lines = BTreeMap::new();

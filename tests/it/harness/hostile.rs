@@ -129,7 +129,7 @@ impl Signer {
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
     }
 
-    /// A compact token over these texts, whatever they are.
+    /// A compact token of any texts.
     pub fn sign(&self, header: &str, claims: &str) -> String {
         let input = signing_input(header, claims);
         let mut signature = vec![0; self.pair.public_modulus_len()];
@@ -152,7 +152,7 @@ fn signing_input(header: &str, claims: &str) -> String {
 /// Makes a token of the texts of its header and claims.
 pub type Sign = Arc<dyn Fn(&str, &str) -> String + Send + Sync>;
 
-/// Makes an answer of the text that an honest one would have.
+/// Builds a response from the text that an honest one would have.
 pub type Answer = Arc<dyn Fn(String) -> Reply + Send + Sync>;
 
 /// What an answer is made of; honest until a [`Change`] has been at it. Every answer makes its own.
@@ -380,7 +380,7 @@ impl Hostile {
         self.script.lock().unwrap().connections
     }
 
-    /// What would be answered now, to nobody in particular.
+    /// The response that an unknown client would get now.
     pub fn forgery(&self) -> Forgery {
         self.made_for(&Grant::default())
     }

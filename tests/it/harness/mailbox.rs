@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Sends the mails that are due, until none is. The broker's own worker may be at some of them meanwhile.
+/// Sends the mails that are due, until there are none. The broker's own worker may be sending some of them at the same
+/// time.
 pub async fn send_mails(broker: &Arc<Broker>) {
     let mut worker = Worker::new(Arc::clone(broker), SendMail);
     while worker.begin_due().await.unwrap() > 0 || worker.next_end().await {}

@@ -1,4 +1,4 @@
-//! What the tests stand on.
+//! The foundation of the tests.
 
 pub mod app;
 pub mod beta;

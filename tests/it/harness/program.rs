@@ -56,8 +56,8 @@ impl Program {
         program
     }
 
-    /// Declares the world and starts so many nodes; people reach nobody until [`reached_at`](Self::reached_at) says
-    /// where.
+    /// Declares the world and starts this many nodes. No client can reach them until [`reached_at`](Self::reached_at)
+    /// names an address.
     pub async fn with_nodes(kind: Kind, count: usize) -> Self {
         Self::on(TestDatabase::new(kind).await, count).await
     }
@@ -246,8 +246,8 @@ async fn ready_of(nodes: &[(SocketAddr, SocketAddr)]) -> Vec<SocketAddr> {
     found
 }
 
-/// An address of loopback that nobody uses now. Its port lies below those that Linux gives to connections by itself, so that
-/// none of these takes it before a node listens there, or while the node is restarted.
+/// A loopback address that is free now. Its port is below those that Linux assigns to connections by itself, so none
+/// of these takes it before a node listens there, or while the node restarts.
 fn free_port() -> SocketAddr {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     loop {

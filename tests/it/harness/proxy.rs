@@ -17,10 +17,10 @@ pub struct Proxy {
 
 struct State {
     target: Mutex<SocketAddr>,
-    /// Counts up when every connection is to be cut.
+    /// Counts up when every connection must be cut.
     cut: watch::Sender<usize>,
     closed: AtomicBool,
-    /// Whether every byte is swallowed: nothing is delivered, and nobody is told.
+    /// Whether every byte is swallowed: nothing is delivered, and neither side is told.
     silent: watch::Sender<bool>,
     /// Whether the next COMMIT makes the network silent before it is delivered.
     silent_from_commit: AtomicBool,

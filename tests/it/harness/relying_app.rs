@@ -51,7 +51,7 @@ impl RelyingApp {
         format!("{ISSUER}/oauth2/authorize?{}", query(&parameters))
     }
 
-    /// The code of a redirect to the app, after checking what stands beside it.
+    /// The code in a redirect to the app, after the other parameters were checked.
     #[track_caller]
     pub fn code(&self, page: &Page) -> String {
         let location = page.location().unwrap_or_else(|| panic!("no redirect: {} {}", page.url, page.body));

@@ -44,8 +44,8 @@ const IMPORTS: [(&str, &[&str]); 16] = [
 /// Rooms that every room of [`IMPORTS`] may name besides.
 const SHARED: [&str; 3] = ["model", "protocol", "telemetry"];
 
-/// Macros that stand at the root of the crate, and the room that owns each.
-const ROOT_MACROS: [(&str, &str); 1] = [("words", "model")];
+/// Macros at the root of the crate, and the room that owns each.
+const ROOT_MACROS: [(&str, &str); 1] = [("setting_enum", "model")];
 
 /// Rooms that may still have circles, folders that are too full, and public items that nobody uses.
 const NOT_YET: [&str; 1] = ["flows"];
@@ -102,7 +102,7 @@ impl Source {
     }
 }
 
-/// How many lines stand before the tests module that a file carries in itself, if it does.
+/// The number of lines before the tests module inside a file, if it has one.
 fn tests_begin(text: &str) -> Option<usize> {
     let lines: Vec<&str> = text.lines().collect();
     lines.iter().enumerate().position(|(at, line)| {
@@ -145,7 +145,7 @@ pub fn rust_files(folder: &str) -> Vec<Source> {
     found
 }
 
-/// The part of a line that is code: what stands before a comment.
+/// The code part of a line: the text before a comment.
 pub fn code(line: &str) -> &str {
     if line.trim_start().starts_with("//") { "" } else { line.split(" // ").next().unwrap() }
 }
@@ -208,7 +208,7 @@ fn edges_are_read_from_every_way_to_write_them() {
     assert_eq!(named("web/mod.rs", "pub use super::crypto;"), ["crypto"]);
     assert_eq!(named("main.rs", "fn main() { countersign::cli::run() }"), ["cli"]);
     assert_eq!(named("model/a.rs", "$crate::store::x!()"), ["store"]);
-    assert_eq!(named("policy/a.rs", "crate::words! {}"), ["model"]);
+    assert_eq!(named("policy/a.rs", "crate::setting_enum! {}"), ["model"]);
     assert_eq!(named("web/a.rs", "// crate::store\nuse crate::web::x;\nlet a = b; // crate::store"), [""; 0]);
     assert_eq!(named("web/a.rs", "#[cfg(test)]\nmod tests {\n    use crate::store::Tx;\n}"), [""; 0]);
 }

@@ -1,4 +1,4 @@
-//! One organization's flood, and one job that hangs, hold nobody else up.
+//! One organization's flood, and one job that hangs, delay no other organization.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

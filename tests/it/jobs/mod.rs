@@ -1,4 +1,4 @@
-//! The durable queue: each job is done by one worker, whoever dies, hangs, floods or sets the clock back.
+//! The durable queue: one worker does each job, even if workers die or hang, jobs flood it, or the clock is set back.
 
 mod fair;
 mod lost;
@@ -81,7 +81,7 @@ impl Notes {
         gate.add_permits(1);
     }
 
-    /// Waits until so many runs have begun.
+    /// Waits until this many runs have begun.
     async fn until_begun(&self, count: usize) {
         until(|| self.begun().len() >= count).await;
     }

@@ -36,7 +36,7 @@ on_both_databases! {
         assert_eq!(found(&app, "jobs").await.unwrap().verdict, Verdict::Good);
         leave(&app, None, ["bad", "busy", "good"].map(str::to_owned)).await;
         app.clock.advance(Duration::from_mins(6));
-        // Nobody works: the operator is told.
+        // No worker runs: the operator is told.
         assert_eq!(figures(&app).await, (3, 360, 0));
         let late = found(&app, "jobs note").await.unwrap();
         assert_eq!(late.verdict, Verdict::Warning);

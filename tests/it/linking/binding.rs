@@ -21,7 +21,7 @@ fn refused(code: &str) -> Outcome {
     Err(code.to_owned())
 }
 
-/// Somebody new whose email, which is proven, is ann's.
+/// A new user whose email, which is proven, is ann's.
 fn newcomer() -> Person {
     person("newcomer").proven("ann@alpha.test")
 }
@@ -59,7 +59,7 @@ on_both_databases! {
         let at_provider = tab.answer(&offer, OfferAnswer::Link(chosen)).await.unwrap();
         assert_eq!(tab.vouched(&at_provider, &person("mallory")).await, refused("link_wrong_profile"));
         assert_burned(&links, &mut tab, &offer).await;
-        // Nor does somebody else's profile there, nor another account's password.
+        // Nor do another user's profile there, or another account's password.
         let mut bob = links.signed_in("bob", 0).await;
         assert_eq!(bob.add_profile(connection(0, 3), &person("bob")).await, Ok(Place::Account));
         let mut tab = links.tab();
@@ -99,7 +99,8 @@ on_both_databases! {
         victim.visit.flows = attacker.visit.flows.iter().filter(|(id, _)| *id == last).cloned().collect();
         let planted = victim.vouched(&at_provider, &victims).await;
         assert_eq!(planted, refused("flow_expired"), "{}", connection_of(url));
-        // What the victim's answer spent is spent; begun anew, it is confirmed where it began and nowhere else.
+        // What the victim's response spent is spent. After a new start, it is confirmed where it began and nowhere
+        // else.
         let page = attacker.add_until_confirmed(connection(0, 1), &person("bob")).await.unwrap();
         let mut other = links.signed_in("bob", 1).await;
         assert_eq!(other.confirm(&page).await, refused("session_ended"));
@@ -156,7 +157,7 @@ on_both_databases! {
         let page = tab.add_until_confirmed(connection(0, 1), &person("late")).await.unwrap();
         clock.advance(Duration::from_micros(5 * 60 * 1_000_000 - 1));
         assert_eq!(tab.confirm(&page).await, Ok(Place::Account));
-        // After five minutes, who is to add something proves anew who they are.
+        // After five minutes, a user who wants to add something must prove again who they are.
         let mut tab = links.signed_in("ann", 0).await;
         clock.advance(minutes(5) + Duration::from_micros(1));
         let Ok(page @ Place::SignIn(_)) = tab.add(AddWay::Connection(connection(0, 3))).await else {
@@ -271,7 +272,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn nobody_of_another_organization_is_the_second_side(kind: Kind) {
+    async fn an_account_of_another_organization_cannot_be_the_second_side(kind: Kind) {
         let links = world(kind).await;
         let unnamed = person("newcomer").unproven("ada@beta.test");
         let mut ada = links.signed_in("ada", 0).await;
@@ -314,7 +315,7 @@ on_both_databases! {
     async fn an_expected_identity_claims_its_account_once(kind: Kind) {
         let links = world(kind).await;
         let mut rows = links.rows().await;
-        // Dan has an account that nobody has signed in to; his directory object is known.
+        // Dan has an account that no user has signed in to; his directory object is known.
         let dan = expect(&links, "dan", "oid", "object-of-dan").await;
         let tasks = (0..6).map(|node| {
             let mut tab = links.tab_at(node);
@@ -343,7 +344,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_is_expected_and_comes_twice_at_once_is_sent_nowhere_else(kind: Kind) {
+    async fn an_expected_user_who_comes_twice_at_once_is_sent_nowhere_else(kind: Kind) {
         let links = world(kind).await;
         for round in 0..6 {
             let (name, object) = (format!("dan{round}"), format!("object-{round}"));
@@ -363,7 +364,7 @@ on_both_databases! {
     }
 }
 
-/// Makes an account that nobody can sign in to, and writes on it who will.
+/// Creates an account that no user can sign in to, and records which identity it expects.
 async fn expect(links: &Links, name: &str, claim: &str, value: &str) -> countersign::model::AccountId {
     let database = links.app.evidence().await;
     let (clock, random) = (&links.app.clock, &links.app.random);

@@ -31,10 +31,10 @@ pub const ORGANIZATIONS: [&str; 2] = ["alpha", "beta"];
 /// The people who have a password, by organization; the password is [`password_of`] them. Ann and ada administer.
 pub const LOCALS: [&[&str]; 2] = [&["ann", "bob", "cyd"], &["ada", "ben"]];
 
-/// The connection of alpha whose provider cannot be made to ask anew.
+/// The connection of alpha whose identity provider cannot be made to ask again.
 pub const UNFORCED: usize = 2;
 
-/// Everybody's password is their own.
+/// Each user has a password of their own.
 pub fn password_of(username: &str) -> String {
     format!("Correct7horse-{username}")
 }
@@ -67,7 +67,7 @@ pub struct Links {
 }
 
 impl Links {
-    /// With so many connections of alpha, each at a provider of its own but the last.
+    /// With this many connections of alpha, each at an identity provider of its own, except the last.
     pub async fn new(kind: Kind, connections: usize) -> Self {
         let limits = [
             ("COUNTERSIGN__LIMITS__ORGANIZATION_CONNECTIONS", "100"),
@@ -144,7 +144,7 @@ impl Links {
         }
     }
 
-    /// A browser that nobody has used yet, at this node.
+    /// A browser in which no account has signed in yet, at this node.
     pub fn tab_at(&self, node: usize) -> Tab {
         let number = self.addresses.fetch_add(1, Ordering::SeqCst);
         let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 1)) + number);
@@ -152,7 +152,7 @@ impl Links {
         Tab { broker: self.broker(node), idps: self.idps.clone(), visit }
     }
 
-    /// A browser that nobody has used yet.
+    /// A browser in which no account has signed in yet.
     pub fn tab(&self) -> Tab {
         self.tab_at(0)
     }
@@ -188,7 +188,7 @@ impl Links {
     }
 }
 
-/// Where a browser is. `NextPage` does not print itself, since it holds what opens doors; in a test that is no secret.
+/// Where a browser is. `NextPage` does not print itself, because it contains secrets; in a test they do not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A sign-in page, by its handle.
@@ -467,7 +467,7 @@ pub fn code_of(outcome: Outcome) -> String {
     url.query_pairs().find(|(name, _)| name == "code").expect("a code").1.into_owned()
 }
 
-/// Lets all begin together, and gives what became of each.
+/// Starts all of them together, and returns their results.
 pub async fn at_once<F>(tasks: Vec<F>) -> Vec<F::Output>
 where
     F: Future + Send + 'static,

@@ -104,7 +104,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_cancels_is_at_the_offer_again_and_may_still_keep_them_apart(kind: Kind) {
+    async fn a_user_who_cancels_is_at_the_offer_again_and_may_still_keep_them_apart(kind: Kind) {
         let world = linking(kind, "").await;
         let mut browser = world.browser();
         let page = at_the_question(&world, &mut browser).await;
@@ -143,7 +143,7 @@ on_both_databases! {
         }
         assert_eq!(ways(&world).await, 2);
         assert_eq!(before.changes(&world.app).await.rows.get("profiles"), None);
-        // Unlinked once; the one that is left stays, whatever is posted.
+        // It was unlinked once. The one that is left stays, whatever is posted.
         let page = theirs.click(&page, "unlink-1").await;
         let left = theirs.press(page.expect(200, "unlink-confirm"), "unlink-confirm", &[]).await;
         left.expect(200, "done");

@@ -14,7 +14,7 @@ fn refused(code: &str) -> Outcome {
     Err(code.to_owned())
 }
 
-/// Somebody new, whom their provider remembers.
+/// A new user, whom their identity provider remembers.
 fn remembered() -> Person {
     person("newcomer").proven("ann@alpha.test").claiming("auth_time", Value::Null)
 }
@@ -36,7 +36,7 @@ on_both_databases! {
             let Ok(Place::Upstream(url)) = &next else { panic!("{next:?}") };
             assert_eq!(connection_of(url), connection(0, 1));
             assert!(url.contains("prompt=login") && url.contains("max_age=1"), "{url}");
-            // As silent as before, it is no proof.
+            // If it answers without asking, as before, that is not a proof.
             assert_eq!(tab.vouched(&next.unwrap(), &silent).await, refused("idp_answer_invalid"));
             assert_eq!(links.rows().await.ledger().await, [""; 0]);
         }
@@ -74,7 +74,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_cannot_be_asked_anew_goes_on_and_is_asked_once_more_by_the_page(kind: Kind) {
+    async fn a_user_who_cannot_be_asked_again_goes_on_and_is_asked_once_more_by_the_page(kind: Kind) {
         let links = Links::new(kind, 6).await;
         let (mut tab, next) = offered(&links, &remembered(), UNFORCED).await;
         let page = next.unwrap();

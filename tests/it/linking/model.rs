@@ -53,7 +53,7 @@ pub struct Person {
     pub profiles: BTreeMap<Ident, Profile>,
 }
 
-/// Somebody's session in one browser.
+/// The session of a user in one browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     pub serial: usize,
@@ -140,7 +140,7 @@ pub struct Model {
     pub now: i64,
     pub linking: [bool; 2],
     pub disabled: BTreeSet<(usize, usize)>,
-    /// The connection whose provider cannot be made to ask anew.
+    /// The connection whose identity provider cannot be made to ask again.
     pub unforced: (usize, usize),
     /// The issuer of each connection: the connection that has it first.
     pub issuers: [Vec<usize>; 2],
@@ -188,7 +188,7 @@ impl Model {
         self.people.iter().position(|person| ident != Ident::Local && person.profiles.contains_key(&ident))
     }
 
-    /// Whether the subject is somebody's in the organization, through whichever connection.
+    /// Whether the subject has a profile in the organization, through any connection.
     fn is_known(&self, organization: usize, ident: Ident) -> bool {
         let Ident::At(_, _, subject) = ident else { return false };
         self.people.iter().filter(|person| person.organization == organization).any(|person| {
@@ -207,7 +207,7 @@ impl Model {
         (person.password.as_deref() == Some(username)).then_some((account, local.serial))
     }
 
-    /// The session of a browser, if what it stands on is good.
+    /// The session of a browser, if everything it depends on is enabled.
     pub fn current(&self, browser: usize) -> Option<&Session> {
         let session = self.sessions[browser].as_ref()?;
         let good = self.people[session.account].enabled && self.is_open(session.by);
@@ -261,8 +261,8 @@ impl Model {
         self.people[account].profiles.keys().filter_map(|held| self.issuer(*held)).collect()
     }
 
-    /// The profiles that a page names to somebody who is `near` and has this proven email: those of accounts whose own side
-    /// proves it too.
+    /// The profiles that a page names to a user who is `near` and has this proven email: those of accounts whose own
+    /// side proves it, too.
     fn named(&self, organization: usize, near: &Side, email: &str) -> Vec<(Account, Ident)> {
         let proves = |held: &Email| held.as_ref().is_some_and(|(held, proven)| held == email && *proven);
         let sharing = self.sharing(organization, near, email).into_iter();
@@ -274,7 +274,7 @@ impl Model {
         proven.flat_map(|account| self.usable(account).into_iter().map(move |held| (account, held))).collect()
     }
 
-    /// Whether somebody may show by a password, which is typed, that an account which shares the email is theirs.
+    /// Whether the user may type a password to show that an account with the same email is theirs.
     fn may_type(&self, organization: usize, near: &Side, email: &str) -> bool {
         let sharing = self.sharing(organization, near, email);
         sharing.into_iter().any(|account| self.usable(account).contains(&Ident::Local))
@@ -312,7 +312,7 @@ impl Model {
         }
     }
 
-    /// Somebody comes back from a provider to sign in. Whether they are, or are offered a link.
+    /// A user returns from an identity provider to sign in. Returns whether they are signed in, or are offered a link.
     pub fn sign_in(&mut self, browser: usize, ident: Ident, email: Email, app: Option<usize>) -> bool {
         let Ident::At(organization, ..) = ident else { return false };
         if !self.is_open(ident) {
@@ -402,7 +402,7 @@ impl Model {
         self.pin(app, account);
     }
 
-    /// Somebody enters username and password to sign in.
+    /// A user enters username and password to sign in.
     pub fn sign_in_locally(&mut self, browser: usize, username: &str) -> bool {
         match self.by_password(username) {
             Some((account, profile)) if self.people[account].enabled => {
@@ -423,7 +423,8 @@ impl Model {
         serves
     }
 
-    /// Begins to add a profile; `None` when it may not be, `Some(false)` when the person has to prove anew who they are.
+    /// Begins to add a profile. `None` if that is not allowed, `Some(false)` if the user must prove again who they
+    /// are.
     pub fn add(&mut self, browser: usize) -> Option<bool> {
         let session = self.current(browser)?.clone();
         if self.now - session.proved > BEGIN {
@@ -439,8 +440,8 @@ impl Model {
         Some(true)
     }
 
-    /// Whether the person of a session can prove anew who they are: at a provider that can be made to ask, else by a
-    /// password. There is no mail.
+    /// Whether the user of a session can prove again who they are: at an identity provider that can be made to ask,
+    /// otherwise by a password. There is no mail.
     fn may_prove_anew(&self, session: &Session) -> bool {
         self.can_be_asked(session.by) || self.people[session.account].password.is_some()
     }
@@ -449,7 +450,7 @@ impl Model {
         !matches!(ident, Ident::At(organization, connection, _) if (organization, connection) == self.unforced)
     }
 
-    /// Whether somebody may change something sensitive; as [`Self::add`].
+    /// Whether the user may take a sensitive action; as [`Self::add`].
     pub fn may_change(&self, browser: usize) -> Option<bool> {
         let session = self.current(browser)?;
         if self.now - session.proved <= FRESH {

@@ -64,7 +64,7 @@ on_both_databases! {
         let account = world.app.broker.accounts.find_account("bobby").await.unwrap();
         assert_eq!(sub, account.account.id.to_string());
         assert_eq!(account.profiles.len(), 2);
-        // Either way leads there from now on, and nobody is asked again.
+        // From now on either way leads there, and the user is not asked again.
         let mut other = world.browser();
         let page = world.brokered(&mut other).await;
         assert_eq!(subject(&world, &page).await, sub);
@@ -75,7 +75,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_keeps_them_apart_gets_an_account_of_their_own_and_is_not_asked_again(kind: Kind) {
+    async fn a_user_who_keeps_them_apart_gets_an_account_of_their_own_and_is_not_asked_again(kind: Kind) {
         let world = linking(kind, "").await;
         let mut browser = world.browser();
         let page = world.brokered(&mut browser).await;
@@ -182,7 +182,7 @@ on_both_databases! {
         linked(&world, &mut browser).await;
         world.app.clock.advance(Duration::from_mins(31));
         let page = own_page(&mut browser).await;
-        // Too long ago: the identity provider is asked anew, then the question is there.
+        // It was too long ago: the identity provider is asked again, then the question appears.
         let page = browser.click(&page, "unlink-1").await;
         let page = world.sign_in_at_provider(&mut browser, &page).await;
         page.expect(200, "unlink-confirm");

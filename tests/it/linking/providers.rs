@@ -21,7 +21,7 @@ use crate::harness::time::ManualClock;
 /// The broker's client id at every provider.
 pub const CLIENT: &str = "countersign";
 
-/// Somebody as a provider knows them.
+/// A user, as an identity provider knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
     /// `sub`.
@@ -32,7 +32,7 @@ pub struct Person {
     pub claims: Value,
 }
 
-/// Somebody whose provider says nothing of an email.
+/// A user whose identity provider asserts no email.
 pub fn person(subject: &str) -> Person {
     Person { subject: subject.to_owned(), email: None, claims: json!({}) }
 }
@@ -48,7 +48,7 @@ impl Person {
         Self { email: Some((email.to_owned(), false)), ..self }
     }
 
-    /// With this claim, whatever an honest provider would say; null is without it.
+    /// With this claim in place of the honest one; null removes the claim.
     pub fn claiming(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.claims[name] = value.into();
         self
@@ -80,7 +80,7 @@ impl Providers {
     pub async fn start(app: &mut TestApp) -> Self {
         let codes = Arc::new(Mutex::new(Codes::default()));
         let providers = Self { base: String::new(), clock: app.clock.clone(), codes: Arc::clone(&codes) };
-        // The address is known once the listener is bound; until then nobody asks.
+        // The address is known once the listener is bound; before that, it is not used.
         let base = Arc::new(Mutex::new(String::new()));
         let router = Router::new()
             .route("/{name}/.well-known/openid-configuration", get(metadata))

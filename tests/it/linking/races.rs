@@ -1,5 +1,5 @@
-//! Many at once, over two nodes where the database has two: the limits hold at every instant, everything single
-//! happens once, and nobody waits for ever.
+//! Many requests at once, over two nodes if the database allows two: the limits hold at every instant, everything
+//! single happens once, and no request waits for ever.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::harness::database::Kind;
 use crate::harness::evidence::Evidence;
 use crate::on_both_databases;
 
-/// How often what two do at once is tried anew, so that each is first now and then.
+/// How often two concurrent actions are repeated, so that each is first now and then.
 const ROUNDS: u64 = 8;
 
 /// One of several things that are done at once.
@@ -56,7 +56,7 @@ on_both_databases! {
         let mut waiting = Vec::new();
         for number in 26..76 {
             let (node, connection) = (number % 2, connection(0, number));
-            // Half come from her own page, half as somebody who signs in for the first time.
+            // Half of them come from her own page, half from a user who signs in for the first time.
             let (tab, page) = if number % 4 < 2 {
                 let mut tab = links.signed_in("ann", node).await;
                 let page = tab.add_until_confirmed(connection, &person(&format!("late-{number}"))).await;
@@ -119,7 +119,7 @@ on_both_databases! {
         let waiting = (0..20).map(|node| (tab.at(links.broker(node)), page.clone())).collect();
         let outcomes = confirm_all(waiting).await;
         assert_eq!(done(&outcomes), 1);
-        // Whoever reads later finds the attempt gone, or the session under another token.
+        // A later read finds the attempt gone, or the session with another token.
         assert_refused_by(&outcomes, &["flow_finished", "flow_expired", "session_ended"]);
         assert_eq!(rows.ledger().await, ["linked"]);
         assert_eq!(before.changes(&links.app).await.rows["profiles"], 1);
@@ -178,7 +178,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_signs_in_beside_a_merge_is_signed_in_to_the_account_that_stays_or_not_at_all(kind: Kind) {
+    async fn a_user_who_signs_in_beside_a_merge_is_signed_in_to_the_account_that_stays_or_not_at_all(kind: Kind) {
         let links = Links::new(kind, 6).await;
         let accounts = [links.account("ann").await, links.account("bob").await];
         let mut rows = links.rows().await;
@@ -270,7 +270,7 @@ on_both_databases! {
         held.wait_for_the_broker().await;
         held.release().await;
         let (outcome, again) = signing_in.await.unwrap();
-        // Nobody's profile by then: a new account, or nothing where the profile was found before it went.
+        // It belonged to no account by then: a new account, or nothing if the profile was found before it was removed.
         assert_refused_by(&[outcome], &["flow_finished"]);
         assert_ne!(again.account().await, Some(links.account("ann").await));
         rows.assert_sound().await;
@@ -335,7 +335,7 @@ on_both_databases! {
     }
 }
 
-/// Something that ends what a link stands on.
+/// Something that ends what a link depends on.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Linking,

@@ -1,5 +1,5 @@
-//! A connection replaces another one: whoever moves from one identity provider to the next is recognized, once, and
-//! nobody else is.
+//! A connection replaces another one: a user who moves from one identity provider to the next is identified, once, and
+//! no other user is.
 
 use std::time::Duration;
 
@@ -52,7 +52,8 @@ async fn world(kind: Kind) -> Links {
     links
 }
 
-/// The same, where Bob has come through the old connection with the number 7, and is to come through the new one.
+/// The same world, in which Bob has signed in through the old connection with the number 7, and will sign in through
+/// the new one.
 async fn replacing(kind: Kind) -> (Links, Rows, AccountId) {
     let links = world(kind).await;
     let bob = settled(&links, OLD, &employee("bob-old", "7")).await;
@@ -61,12 +62,12 @@ async fn replacing(kind: Kind) -> (Links, Rows, AccountId) {
     (links, rows, bob)
 }
 
-/// Somebody whose provider tells their number.
+/// A user whose identity provider asserts their number.
 fn employee(subject: &str, number: &str) -> Person {
     person(subject).claiming("employee", number)
 }
 
-/// Signs somebody in through a connection for the first time, and gives their account.
+/// Signs a user in through a connection for the first time, and returns their account.
 async fn settled(links: &Links, number: usize, who: &Person) -> AccountId {
     let mut tab = links.tab();
     assert_eq!(tab.sign_in(connection(0, number), who).await, Ok(Place::Account));
@@ -82,13 +83,13 @@ fn lines(more: &[(usize, &str)]) -> Vec<String> {
 }
 
 on_both_databases! {
-    async fn whoever_moves_to_a_new_provider_is_recognized_by_a_kept_claim(kind: Kind) {
+    async fn a_user_who_moves_to_a_new_provider_is_identified_by_a_kept_claim(kind: Kind) {
         let (links, mut rows, bob) = replacing(kind).await;
         assert_eq!(settled(&links, NEW, &employee("bob-new", "7")).await, bob);
-        // Known from now on, whatever the claim says.
+        // From now on the identity is known, whatever the claim says.
         assert_eq!(settled(&links, NEW, &person("bob-new")).await, bob);
         assert_eq!(rows.profiles(bob).await, lines(&[(NEW, "bob-new")]));
-        // Whoever comes by the old way is shown the new one, and is asked nothing.
+        // A user who comes through the old connection is sent to the new one, and is asked nothing.
         for who in [person("bob-old"), person("bob-old").unproven("anybody@alpha.test")] {
             assert_eq!(links.tab().sign_in(connection(0, OLD), &who).await, refused("other_connection"));
         }
@@ -102,7 +103,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn nobody_is_recognized_by_anything_else(kind: Kind) {
+    async fn nothing_else_identifies_a_user(kind: Kind) {
         let links = world(kind).await;
         let mut rows = links.rows().await;
         let bob = settled(&links, OLD, &employee("bob-old", "7").proven("bob.b@alpha.test")).await;
@@ -118,13 +119,13 @@ on_both_databases! {
             person("empty").claiming("employee", ""),
             // The old connection never kept it; a third one is not replaced.
             employee("of-a-third", "8"),
-            // The subject that somebody had elsewhere is no claim.
+            // A subject at another identity provider is not a claim.
             person("bob-old"),
         ] {
             let account = settled(&links, NEW, &who).await;
             assert!(![bob, silent, elsewhere].contains(&account), "{who:?}");
         }
-        // An email links nobody, proven or not: its owner is asked.
+        // An email alone links no account, proven or not: its owner is asked.
         let mut tab = links.tab();
         let by_email = person("by-email").proven("bob.b@alpha.test");
         assert!(matches!(tab.sign_in(connection(0, NEW), &by_email).await, Ok(Place::Link(_))));
@@ -185,7 +186,7 @@ on_both_databases! {
         assert!(outcomes.iter().all(fair), "{outcomes:?}");
         assert_eq!(rows.profiles(bob).await.len(), 1);
         assert_eq!(rows.ledger().await, ["replaced"]);
-        // Whoever comes later with the same value is somebody else.
+        // A user who comes later with the same value is another one.
         assert_ne!(settled(&links, NEW, &employee("one-more", "7")).await, bob);
         rows.assert_sound().await;
     }
@@ -260,7 +261,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn whoever_is_disabled_takes_no_place(kind: Kind) {
+    async fn a_disabled_account_is_not_taken_over(kind: Kind) {
         let (links, mut rows, bob) = replacing(kind).await;
         links.app.broker.accounts.set_account_enabled(Caller::Operator(None), &bob.to_string(), false).await.unwrap();
         let mut tab = links.tab();
@@ -296,7 +297,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn whoever_took_a_place_cannot_keep_it_by_linking_and_unlinking(kind: Kind) {
+    async fn an_identity_that_took_over_a_profile_cannot_keep_it_by_linking_and_unlinking(kind: Kind) {
         let (links, mut rows, bob) = replacing(kind).await;
         let mut wrong = links.tab();
         wrong.sign_in(connection(0, NEW), &employee("mallory", "7")).await.unwrap();
@@ -361,7 +362,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn whoever_undoes_a_link_or_a_merge_also_takes_away_what_came_in_its_place(kind: Kind) {
+    async fn undoing_a_link_or_a_merge_also_removes_what_replaced_it(kind: Kind) {
         let links = world(kind).await;
         let mut rows = links.rows().await;
         let (ann, bob) = (links.account("ann").await, links.account("bob").await);
@@ -396,7 +397,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn one_provider_that_is_registered_anew_keeps_its_people(kind: Kind) {
+    async fn one_provider_that_is_registered_again_keeps_its_people(kind: Kind) {
         let links = world(kind).await;
         let mut rows = links.rows().await;
         // The same subjects there; and a provider that makes up others for each client.
@@ -419,7 +420,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn whose_place_another_has_at_the_same_connection_is_told_so(kind: Kind) {
+    async fn a_user_whose_profile_another_has_taken_over_is_told_so(kind: Kind) {
         let links = world(kind).await;
         let mut rows = links.rows().await;
         let bob = settled(&links, OLD, &employee("bob", "7")).await;
@@ -454,7 +455,8 @@ on_both_databases! {
         links.later(1);
         links.app.broker.account.undo_link(Caller::Operator(None), rows.entry("merged").await).await.unwrap();
         assert_eq!(rows.profiles(bob).await, lines(&[(NEW, "bob-new")]));
-        // Bob links another way and unlinks the new one; then his old identity is nobody's, and comes as a new person.
+        // Bob links another way and unlinks the new one. Then his old identity belongs to no account, and arrives as a
+        // new user.
         let mut tab = links.tab();
         tab.sign_in(connection(0, NEW), &person("bob-new")).await.unwrap();
         assert_eq!(tab.add_profile(connection(0, 3), &person("bob-third")).await, Ok(Place::Account));
@@ -483,7 +485,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_has_undone_it_themselves_is_back_where_they_were(kind: Kind) {
+    async fn a_user_who_has_undone_it_themselves_is_back_where_they_were(kind: Kind) {
         let (links, mut rows, bob) = replacing(kind).await;
         let mut tab = links.tab();
         tab.sign_in(connection(0, NEW), &employee("bob-new", "7")).await.unwrap();

@@ -1,5 +1,5 @@
-//! Every step of an interaction, as far as the browser stands at it: neither a session nor a code is there before its
-//! time. The steps come from `policy` itself, and a new one does not compile here until somebody says how it is reached.
+//! Every step of an interaction, as far as the browser has come: neither a session nor a code exists before its time.
+//! The steps come from `policy` itself, and a new one does not compile here until a case shows how to reach it.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ fn every_step() -> Vec<Step> {
     steps.into_values().collect()
 }
 
-/// Somebody new, who shares the email of ann's account.
+/// A new user, who shares the email of ann's account.
 fn newcomer(number: usize) -> Person {
     person(&format!("newcomer-{number}")).proven("ann@alpha.test")
 }
@@ -168,7 +168,7 @@ async fn stand_at(links: &Links, step: &Step, number: usize) {
     }
 }
 
-/// What is open once browsers stand at a step.
+/// What is open once browsers have reached a step.
 fn expected(step: &Step) -> Opened {
     match step {
         Step::Refuse(_)
@@ -205,9 +205,9 @@ on_both_databases! {
     }
 }
 
-/// What somebody answers who has just linked an account on the way to an app, and is offered another one.
+/// What the user answers after they have linked one account on the way to an app, when they are offered another one.
 #[derive(Debug, Clone, Copy)]
-enum Further {
+enum NextAnswer {
     Skip,
     Choose,
     Cancel,
@@ -217,7 +217,7 @@ enum Further {
 on_both_databases! {
     async fn nothing_goes_on_in_a_session_that_has_ended(kind: Kind) {
         let links = Links::new(kind, 6).await;
-        // Two accounts share an email with everybody who comes.
+        // Two accounts have the same email as every user who comes.
         for (number, name) in [(1, "first"), (3, "second")] {
             let who = person(name).proven("team@alpha.test");
             let mut tab = links.tab();
@@ -227,7 +227,7 @@ on_both_databases! {
         }
         let mut rows = links.rows().await;
         let second = rows.profile(connection(0, 3), "second").await;
-        for (number, further) in [Further::Skip, Further::Choose, Further::Cancel, Further::Confirm].into_iter().enumerate() {
+        for (number, answer) in [NextAnswer::Skip, NextAnswer::Choose, NextAnswer::Cancel, NextAnswer::Confirm].into_iter().enumerate() {
             // After six minutes no further account is offered: what is left is the app.
             for late in [0, 360] {
                 let who = person(&format!("comer-{number}-{late}")).proven("team@alpha.test");
@@ -239,7 +239,7 @@ on_both_databases! {
                 let page = tab.through(&at_provider, connection(0, 1), &person("first")).await.unwrap();
                 let mut next = tab.confirm(&page).await.unwrap();
                 assert!(matches!(next, Place::Link(_)), "{next:?}");
-                if matches!(further, Further::Cancel | Further::Confirm) {
+                if matches!(answer, NextAnswer::Cancel | NextAnswer::Confirm) {
                     let at_provider = tab.answer(&next, OfferAnswer::Link(second)).await.unwrap();
                     next = tab.vouched(&at_provider, &person("second")).await.unwrap();
                     assert!(matches!(next, Place::Confirm(_)), "{next:?}");
@@ -248,20 +248,20 @@ on_both_databases! {
                 let codes = rows.count("codes").await;
                 // Signed out in another tab; this one still holds its cookies.
                 tab.broker.logouts.sign_out(&tab.visit).await.unwrap();
-                let outcome = match further {
-                    Further::Skip => tab.answer(&next, OfferAnswer::Skip).await,
-                    Further::Choose => tab.answer(&next, OfferAnswer::Existing).await,
-                    Further::Cancel => tab.cancel(&next).await,
-                    Further::Confirm => tab.confirm(&next).await,
+                let outcome = match answer {
+                    NextAnswer::Skip => tab.answer(&next, OfferAnswer::Skip).await,
+                    NextAnswer::Choose => tab.answer(&next, OfferAnswer::Existing).await,
+                    NextAnswer::Cancel => tab.cancel(&next).await,
+                    NextAnswer::Confirm => tab.confirm(&next).await,
                 };
-                match (further, late) {
+                match (answer, late) {
                     // What follows is a page of the link still.
-                    (Further::Choose, _) => assert!(matches!(outcome, Ok(Place::SignIn(_))), "{outcome:?}"),
-                    (Further::Cancel, 0) => assert!(matches!(outcome, Ok(Place::Link(_))), "{outcome:?}"),
-                    _ => assert_eq!(outcome, refused("session_ended"), "{further:?} {late}"),
+                    (NextAnswer::Choose, _) => assert!(matches!(outcome, Ok(Place::SignIn(_))), "{outcome:?}"),
+                    (NextAnswer::Cancel, 0) => assert!(matches!(outcome, Ok(Place::Link(_))), "{outcome:?}"),
+                    _ => assert_eq!(outcome, refused("session_ended"), "{answer:?} {late}"),
                 }
-                assert_eq!(rows.count("codes").await, codes, "{further:?} {late}");
-                // Whoever comes next finds the accounts as before.
+                assert_eq!(rows.count("codes").await, codes, "{answer:?} {late}");
+                // The next user finds the accounts as before.
                 let linked = rows.entry("linked").await;
                 links.app.broker.account.undo_link(Caller::Operator(None), linked).await.unwrap();
                 links.later(1);

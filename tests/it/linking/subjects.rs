@@ -1,4 +1,5 @@
-//! What apps call people: fixed at first issue, the same after links, merges and undoings, and nobody else's ever.
+//! The subjects by which apps know accounts: fixed at first issue, the same after links, merges and undoings, and
+//! never shared with another account.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use crate::harness::database::Kind;
 use crate::harness::relying_app::claims;
 use crate::on_both_databases;
 
-/// What an app has learned of somebody.
+/// What an app has learned about a user.
 #[derive(Debug, Clone)]
 struct Known {
     subject: String,
@@ -20,7 +21,7 @@ struct Known {
     refresh_token: String,
 }
 
-/// The person in this browser goes to an app of alpha, which redeems the code.
+/// The user in this browser goes to an app of alpha, which redeems the code.
 async fn known_to(links: &Links, tab: &mut Tab, app: &str) -> Known {
     let code = code_of(tab.come_from_app(&format!("alpha-{app}"), &[]).await);
     let (status, answer) = links.relying_app(0, app).redeem(&code).await;
@@ -39,7 +40,7 @@ fn known(answer: &Value) -> Known {
     }
 }
 
-/// Asks an app's endpoints about somebody; each says the same name, or that nobody is there.
+/// Asks an app's endpoints about a user: all name the same subject, or say that there is none.
 async fn assert_endpoints_say(links: &Links, app: &str, known: &Known, living: bool) {
     let relying = links.relying_app(0, app);
     let (status, userinfo) = relying.userinfo(&known.access_token).await;
@@ -59,7 +60,7 @@ async fn assert_endpoints_say(links: &Links, app: &str, known: &Known, living: b
     }
 }
 
-/// Whether a session answers a request that names somebody by an earlier ID token, with nothing shown.
+/// Whether a session satisfies a request that names a user by an earlier ID token, without showing a page.
 async fn answers_to(tab: &mut Tab, app: &str, hint: &Known) -> Outcome {
     tab.come_from_app(&format!("alpha-{app}"), &[("prompt", "none"), ("id_token_hint", &hint.id_token)]).await
 }

@@ -1,4 +1,4 @@
-//! Undoing gives identities back, whatever was done with them since, and never authority.
+//! An undo gives identities back, whatever was done with them since, and never authority.
 
 use countersign::flows::account::AddWay;
 use countersign::flows::refusal::{Clashing, PublicCode};
@@ -36,7 +36,7 @@ on_both_databases! {
             let profile = rows.profile(connection(0, number), name).await;
             assert_eq!(ann.unlink(profile).await, Ok(Place::Account));
         }
-        // One of them has become somebody else's meanwhile.
+        // One of them belongs to another account in the meantime.
         let mut cyd = links.signed_in("cyd", 0).await;
         assert_eq!(cyd.add_profile(connection(0, 4), &person("bob-at-home")).await, Ok(Place::Account));
         let entry = rows.entry("merged").await;

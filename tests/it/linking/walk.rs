@@ -1,4 +1,4 @@
-//! Whatever people do, in whatever order: after every step the database holds what the reference says.
+//! Whatever users do, in whatever order: after every step the database equals the reference.
 //!
 //! `LINK_STEPS` makes the walk longer, `LINK_SEED` takes another one; a walk that fails is shortened first.
 
@@ -27,7 +27,7 @@ const IN_ONE_WORLD: usize = 200;
 /// The connections of each organization; the last has the issuer of the first.
 const CONNECTIONS: [usize; 2] = [5, 3];
 
-/// What a second side is proved by: a provider's word for somebody, or a password.
+/// What proves a second side: the word of an identity provider, or a password.
 struct By {
     place: (usize, usize),
     subject: usize,
@@ -53,7 +53,7 @@ struct Walk {
     accounts: Vec<AccountId>,
     profiles: BTreeMap<(usize, Ident), ProfileId>,
     entries: Vec<LedgerId>,
-    /// What stands for what in the database's rows.
+    /// How the rows of the database map to the reference.
     names: BTreeMap<String, String>,
 }
 

@@ -15,11 +15,11 @@ use crate::harness::world::World;
 use crate::linking::pages::{by_password, linked, own_page};
 use crate::on_both_databases;
 
-/// A provider that takes no word about asking anew.
+/// An identity provider that ignores the wish to ask again.
 const DEAF: &str = "capabilities = { prompts = [], max_age = false }";
 const CONFIRM: &str = "https://id.test/account/confirm";
 
-/// Somebody whose only profile is at such a provider, some time after they signed in.
+/// A user whose only profile is at such an identity provider, some time after they signed in.
 async fn signed_in_long_ago(kind: Kind, connection: &str) -> (World, Mailbox, Browser) {
     let (world, mailbox) = world_on(kind, connection).await;
     let mut browser = world.browser();
@@ -38,7 +38,7 @@ async fn with_code(world: &World, mailbox: &Mailbox, browser: &mut Browser) -> (
     (page, code_in(told.last().unwrap()))
 }
 
-/// The eight digits of a mail, which stand on a line of their own.
+/// The eight digits in a mail, which are on a line of their own.
 fn code_in(mail: &Received) -> String {
     let code = mail.text.lines().find(|line| line.len() == 8 && line.bytes().all(|b| b.is_ascii_digit()));
     code.unwrap_or_else(|| panic!("no code in {}", mail.text)).to_owned()
@@ -58,7 +58,7 @@ fn because(status: u16, code: &str) -> (u16, Option<String>) {
 }
 
 on_both_databases! {
-    async fn who_cannot_be_asked_anew_proves_it_by_a_mailed_code(kind: Kind) {
+    async fn a_user_who_cannot_be_asked_again_proves_it_by_a_mailed_code(kind: Kind) {
         let (world, mailbox, mut browser) = signed_in_long_ago(kind, DEAF).await;
         let page = own_page(&mut browser).await;
         let before = browser.cookies_of("id.test");
@@ -77,7 +77,7 @@ on_both_databases! {
         let spaced = format!(" {}-{} ", &code[..4], &code[4..]);
         let page = browser.press(&page, "verify", &[("code", &spaced)]).await;
         page.expect(200, "link-password");
-        // The session goes on under another token: whoever holds the old one is out.
+        // The session continues with another token: a holder of the old one is signed out.
         let mut thief = world.browser();
         thief.cookies.insert("id.test".to_owned(), before);
         assert!(thief.open("https://id.test/account").await.has("sign-in"));
@@ -176,7 +176,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn nobody_goes_around_a_provider_that_can_be_asked(kind: Kind) {
+    async fn a_mailed_code_does_not_bypass_a_provider_that_can_be_asked(kind: Kind) {
         let (world, mailbox, mut browser) = signed_in_long_ago(kind, "").await;
         let page = browser.open(&format!("{CONFIRM}?place=link")).await;
         page.expect(200, "emulator-sign-in");
@@ -193,7 +193,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_has_a_password_enters_it_and_who_has_no_proven_address_is_told(kind: Kind) {
+    async fn a_user_with_a_password_enters_it_and_one_without_a_proven_address_is_told(kind: Kind) {
         let (world, mailbox) = world_on(kind, DEAF).await;
         let mut browser = world.browser();
         linked(&world, &mut browser).await;

@@ -149,7 +149,7 @@ on_both_databases! {
         assert!(!String::from_utf8_lossy(&world.app.everything_stored().await).contains(token), "only its hash is kept");
         let refused = own(&mut world.browser(), "bobby", PASSWORD).await;
         assert_eq!(refused.error().as_deref(), Some("bad_credentials"), "no old password revives");
-        // Whoever looks uses nothing up: a mail scanner, twice.
+        // To open the page uses nothing up: a mail scanner does so twice.
         let mut browser = world.browser();
         for _ in 0..2 {
             let page = world.browser().open(link).await;
@@ -164,7 +164,7 @@ on_both_databases! {
         let page = browser.press(&page, "set-password", &[("new_password", NEW)]).await;
         page.expect(200, "password-set");
         own(&mut world.browser(), "bobby", NEW).await.expect(200, "this-session");
-        // Used once; the person is led on.
+        // Used once; the user is led on.
         let again = browser.open(link).await;
         assert_eq!((again.status.as_u16(), again.error().as_deref()), (410, Some("password_link_used")));
         let records = world.app.audit().await;
@@ -305,7 +305,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_came_through_the_new_way_is_told_too(kind: Kind) {
+    async fn a_user_who_came_through_the_new_way_is_told_too(kind: Kind) {
         let (world, mailbox) = world(kind).await;
         let mut browser = world.browser();
         // Another account than the one that shares the address.

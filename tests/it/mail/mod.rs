@@ -1,4 +1,4 @@
-//! Mails: kept with what they tell of, sent once, whatever the mail server does.
+//! Mails: queued with the change that they report, and sent once, whatever the mail server does.
 
 mod code;
 mod links;

@@ -1,4 +1,4 @@
-//! The outbox: nothing is lost, nothing is sent twice, and one recipient holds nobody up.
+//! The outbox: nothing is lost, nothing is sent twice, and one recipient delays no other.
 
 use std::time::Duration;
 
@@ -175,7 +175,7 @@ on_both_databases! {
     }
 }
 
-/// Waits until the server has taken so many; the broker's own job sends too.
+/// Waits until the server has taken this many mails; the broker's own job sends, too.
 async fn settle(server: &MailServer, count: usize) {
     for _ in 0..200 {
         if server.taken().len() >= count {
@@ -201,7 +201,7 @@ async fn tries(server: &MailServer, count: usize) {
 on_both_databases! {
     async fn while_the_mail_server_is_down_mails_wait_and_after_two_days_they_are_given_up(kind: Kind) {
         let server = MailServer::default();
-        // A port that nobody serves yet.
+        // A port that is not served yet.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let app = with_server(kind, free).await;
         queue(&app, vec![mail("ann@acme.test", None)], true).await;

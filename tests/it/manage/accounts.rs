@@ -128,7 +128,7 @@ on_both_databases! {
         let listed = office.broker.accounts.list_unattached_accounts(100).await.unwrap();
         let listed: Vec<_> = listed.iter().map(|it| (it.username.as_ref().unwrap().as_str(), &it.roles[..])).collect();
         assert_eq!(listed, [("ops", &[Role::Operator][..]), ("nobody", &[])]);
-        // It is no role that an organization can give.
+        // An organization cannot give this role.
         let error = office.try_apply(&ACME.replace("\"auditor\"", "\"operator\"")).await.unwrap_err();
         assert!(error.to_string().contains("operator is not a role in an organization"), "{error}");
     }

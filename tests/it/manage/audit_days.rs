@@ -32,7 +32,7 @@ struct Archive {
 }
 
 impl Archive {
-    /// With so many records on the first day, and ten on each of the next two.
+    /// With this many records on the first day, and ten on each of the next two.
     async fn new(kind: Kind, records: usize) -> Self {
         let office = Office::new(kind).await;
         let folder = tempfile::tempdir().unwrap();
@@ -250,7 +250,7 @@ on_both_databases! {
         let (left, text) = (archive.lines(first).await, fs::read_to_string(&file).unwrap());
         let removals = archive.removals().await;
         let (start, rest) = text.split_once('\n').unwrap();
-        // What is left stands in each of these word for word; what was removed does not.
+        // Every remaining record is in one of these word for word; no removed record is.
         for wrong in [rest.to_owned(), format!("{start} \n{rest}"), format!("{text}{start}\n")] {
             fs::write(&file, wrong).unwrap();
             assert_eq!(archive.run().await, []);
@@ -282,7 +282,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn half_a_file_from_before_a_crash_is_written_anew(kind: Kind) {
+    async fn half_a_file_from_before_a_crash_is_written_again(kind: Kind) {
         let archive = Archive::new(kind, 20).await;
         archive.office.clock.advance(DAY * 31);
         let expected = archive.lines(archive.first).await.join("\n") + "\n";
@@ -436,7 +436,7 @@ on_both_databases! {
         archive.office.clock.advance(Duration::from_mins(10));
         assert_eq!(archive.run().await.len(), 1);
         assert!(take("gone").await, "the turn was given back");
-        // A turn from the future, before the clock was set back, is no turn.
+        // A turn from the future, from before the clock was set back, does not count.
         archive.office.clock.set_back(DAY);
         assert!(take("other").await && !take("gone").await);
         let mut tx = database.write().await.unwrap();

@@ -64,11 +64,11 @@ on_both_databases! {
         assert_eq!(verdict(&checks, "certificate good"), (Verdict::Good, "ends on 2030-01-01T00:00:00Z"));
         assert_eq!(verdict(&checks, "certificate soon").0, Verdict::Warning);
         assert_eq!(verdict(&checks, "certificate old").0, Verdict::Bad);
-        // Nobody answers at these addresses; the secret is told of beside.
+        // Nothing listens at these addresses; the secret is reported beside.
         let (found, finding) = verdict(&checks, "connection acme/okta");
         assert!(found == Verdict::Bad && finding.contains("its client secret expires on 2026-10-10"), "{finding}");
 
-        // A key that another master key sealed is no good one.
+        // A key that was sealed with another master key cannot be used.
         let other = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         let wrong = variables.map(|(name, value)| (name, if value == MASTER_KEY { other } else { value }));
         let checks = findings(&office, &wrong).await;

@@ -21,7 +21,7 @@ client_id = "countersign"
 client_secret = "secret"
 "#;
 
-/// Acme with one account more for each of these: a username and what else stands there.
+/// Acme with one more account for each of these: a username, and its other keys.
 fn acme(people: &[(&str, &str)]) -> String {
     let mut document = ACME.to_owned();
     for (username, more) in people {
@@ -104,7 +104,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn whoever_wants_a_merged_account_out_is_told_where_its_person_is(kind: Kind) {
+    async fn an_operator_who_disables_a_merged_account_is_told_where_its_user_is(kind: Kind) {
         let office = Office::new(kind).await;
         office.apply(&acme(&[("ann", ""), ("bob", "")])).await;
         let ann = merge(&office, "bob", "ann").await;

@@ -63,7 +63,7 @@ on_both_databases! {
 on_both_databases! {
     async fn nodes_that_start_together_on_an_empty_database_make_one_key_of_each_kind(kind: Kind) {
         let database = Arc::new(TestDatabase::new(kind).await);
-        // SQLite has one node, whose commands run beside it; whoever comes first makes the tables.
+        // SQLite has one node, whose commands run beside it; the first process creates the tables.
         database.open().await.close().await;
         let clock = Arc::new(ManualClock::new());
         let starts = (0..8).map(|seed| {
@@ -74,7 +74,7 @@ on_both_databases! {
         let keys = nodes[0].keys.list_signing_keys().await.unwrap();
         let algorithms: Vec<SigningAlg> = keys.iter().map(|(key, _)| key.algorithm).collect();
         assert_eq!(algorithms.len(), 2, "{algorithms:?}");
-        // Every node signs by it, whoever made it.
+        // Every node signs with it, whichever node made it.
         for algorithm in algorithms {
             let kids = nodes.iter().map(|node| {
                 node.keys.signing_keys().unwrap().signer(algorithm).unwrap().kid().to_owned()

@@ -33,7 +33,7 @@ on_both_databases! {
         assert_eq!(changes(&office.apply(&document).await), [Change::Unchanged]);
         let exported = office.export().await;
         let logo = format!("logo = \"data:image/svg+xml;base64,{}\"", STANDARD.encode(LOGO));
-        // On dark paper that green cannot be read, so a lighter one stands there.
+        // On a dark background that green is not readable, so a lighter one is used.
         for line in ["accent = \"#0b5d5b\"", "accent_dark = \"#4e8988\"", &logo] {
             assert!(exported.contains(line), "{line} in {exported}");
         }
@@ -106,13 +106,13 @@ on_both_databases! {
         for own in ["/account", "/oauth2/logout"] {
             assert_eq!(style_of(&browser.open(&at(own)).await), style, "{own}");
         }
-        // A page of nobody's, and one of another organization's.
+        // A page of no organization, and one of another organization.
         let mut other = world.browser();
         for address in [at("/account"), at("/nowhere"), world.notes.authorize_url(&[])] {
             let page = other.open(&address).await;
             assert!(style_of(&page).starts_with("/assets/countersign."), "{address}");
         }
-        // Whoever has an older page gets what is there now, for once.
+        // A browser with an older page gets the present stylesheet, this once.
         world.app.apply(&globex("accent = \"#0b5d5b\"")).await;
         let old = browser.open(&at(&style)).await;
         assert!(old.body.contains("--accent:#0b5d5b"), "{}", old.body);

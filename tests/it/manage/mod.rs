@@ -7,9 +7,9 @@ mod check;
 mod documents;
 mod expected;
 mod export;
+mod housekeeping;
 mod keys;
 mod look;
-mod upkeep;
 
 use std::sync::Arc;
 

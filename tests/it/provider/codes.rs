@@ -1,4 +1,5 @@
-//! Codes: once, in time, by whoever they were made for (RFC 6749, section 4.1.3; RFC 7636; RFC 9700, section 4.5).
+//! Codes: redeemed once, in time, and only by the app for which they were made (RFC 6749, section 4.1.3; RFC 7636; RFC
+//! 9700, section 4.5).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The endpoints for apps: what a code, a token or a secret is worth, and to whom.
+//! The endpoints for apps: which app may use a code, a token or a secret, and for what.
 
 mod clients;
 mod codes;

@@ -60,7 +60,7 @@ on_both_databases! {
                 }
             }
         }
-        // And through a provider: the tokens name the person's organization, not the app's.
+        // And through a provider: the tokens name the user's organization, not the app's.
         let shared = app_named(&world, "shared");
         let mut browser = world.browser();
         let page = browser.open(&shared.authorize_url(&[("domain_hint", "acme.test")])).await;
@@ -68,7 +68,7 @@ on_both_databases! {
         let own = tokens(&world.notes, &browser.open(&world.notes.authorize_url(&[])).await).await;
         let (brokered, own) = (claims(text(&brokered, "id_token")), claims(text(&own, "id_token")));
         assert_eq!((&brokered["org_id"], &brokered["connection"]), (&own["org_id"], &own["connection"]));
-        // Narrowed again, it serves nobody of acme any more.
+        // Narrowed again, it no longer serves accounts of acme.
         world.app.apply(&globex(&app_table("shared", ""))).await;
         let silent = browser.open(&shared.authorize_url(&[("prompt", "none")])).await;
         assert_eq!(error_at_app(&silent).as_deref(), Some("access_denied"));
@@ -225,7 +225,7 @@ on_both_databases! {
         assert_eq!(late.location_parameter("code"), None, "{:?}", late.location());
         assert_eq!(refresh(&switched, text(&tokens, "refresh_token"), &[]).await.1["error"], "invalid_client");
         assert_eq!(switched.userinfo(text(&tokens, "access_token")).await.0, 401);
-        // Nobody else is touched by it.
+        // No other app is affected.
         world.globex_app.code(&browser.open(&world.globex_app.authorize_url(&[])).await);
         world.app.apply(&globex(&app_table("switched", ""))).await;
         switched.code(&browser.open(&switched.authorize_url(&[])).await);

@@ -70,8 +70,9 @@ on_both_databases! {
     }
 }
 
-/// Asks again and again until it is so. The node reads the others' changes each second; the end of the patience is far
-/// beyond that, and without the reading nothing would ever change, since the broker's clock stands still.
+/// Repeats the request until the condition is true. The node reads the changes of other nodes each second; the
+/// patience is far longer than that. Without the reading nothing would ever change, because the broker's clock stands
+/// still.
 async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     for _ in 0..300 {
         if is_so().await {
@@ -89,7 +90,7 @@ on_both_databases! {
         let node = world.app.second_node().await;
         let there = RelyingApp { network: node.network.clone(), ..app_named(&world, "switched") };
         let open = async |url: &str| Browser::new(&node.network).open(url).await;
-        // The other node knows the app, acme's names, and that there is no initech.
+        // The other node knows the app, acme's names, and that initech does not exist.
         open(&there.authorize_url(&[])).await.expect(200, "sign-in");
         open("https://id.test/sso/acme").await.expect(200, "emulator-sign-in");
         assert_eq!(open("https://id.test/sso/initech").await.error().as_deref(), Some("unknown_domain"));
@@ -124,7 +125,7 @@ on_both_databases! {
     }
 }
 
-/// Opens an address while the statements of an open transaction stand in its way.
+/// Opens an address while the statements of an open transaction block it.
 async fn open_while(
     world: &World,
     browser: &Browser,
@@ -260,7 +261,7 @@ on_both_databases! {
         world.app.clock.advance(Duration::from_mins(20));
         world.app.apply(&gil("Another7horse")).await;
         guess().await;
-        // Whoever sat here knew the old password, and is counted with the strangers.
+        // A user of this browser knew the old password, and now counts as a stranger.
         let counted = sign_in(&mut home, "Another7horse").await;
         assert_eq!(counted.error().as_deref(), Some("too_many_attempts"), "{:?}", counted.location());
         world.app.clock.advance(Duration::from_hours(2));

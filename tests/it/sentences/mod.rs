@@ -103,7 +103,7 @@ fn client_at_provider(page: &Page) -> String {
     page.url.query_pairs().find(|(name, _)| name == "client_id").unwrap().1.into_owned()
 }
 
-/// Signs somebody in at an emulated provider, from its sign-in page on.
+/// Signs a user in at an emulated identity provider, from its sign-in page on.
 async fn at_provider(browser: &mut Browser, page: &Page, username: &str) -> Page {
     page.expect(200, "emulator-sign-in");
     browser.press(page, "emulator-sign-in", &[("username", username), ("password", "idp-password")]).await
@@ -148,7 +148,7 @@ fn error_at_app(page: &Page) -> Option<String> {
     page.location_parameter("error")
 }
 
-/// Fails unless nothing but one refusal of this action was recorded, whatever its reason, and nothing else changed.
+/// Fails unless exactly one refusal of this action was recorded, for any reason, and nothing else changed.
 async fn assert_one_refusal(world: &World, before: &Evidence, action: &str) {
     let changes = before.changes(&world.app).await;
     assert!(changes.rows.is_empty(), "{changes:?}");
@@ -156,8 +156,8 @@ async fn assert_one_refusal(world: &World, before: &Evidence, action: &str) {
     assert!(matches!(changes.audit.as_slice(), [only] if only.starts_with(&start)), "{changes:?}");
 }
 
-/// Lets no change that was made so far be read by the job that forgets what other nodes have changed: what the caches
-/// load after this they keep, whatever a test does behind the broker's back.
+/// Keeps the job that forgets what other nodes have changed from reading the changes so far. What the caches load
+/// after this they keep, even if a test changes the database without the broker.
 async fn keep_what_is_cached(world: &World) {
     world.app.run_statement("DELETE FROM changes").await;
 }

@@ -121,7 +121,7 @@ on_both_databases! {
         for record in &records {
             assert_eq!(record.actor, Some(Actor::Operator), "{}", record.action);
         }
-        // A rotation that came with time is nobody's doing, and what a person does is theirs.
+        // A rotation that was due is not the operator's act, and neither is what a user does.
         world.app.clock.advance(Duration::from_hours(24 * 365));
         assert!(!broker.keys.rotate_signing_keys(Caller::Job).await.unwrap().is_empty());
         world.local(&mut world.browser()).await;
@@ -135,7 +135,7 @@ on_both_databases! {
     }
 }
 
-/// The file is written before anything listens, so that it is there whoever else has the demo's ports.
+/// The file is written before anything listens, so it exists even if another program has the demo's ports.
 #[tokio::test]
 async fn the_demo_writes_urls_names_and_passwords_into_its_folder() {
     let folder = tempfile::tempdir().unwrap();

@@ -148,7 +148,7 @@ on_both_databases! {
         for private in ["d", "p", "q", "dp", "dq", "qi", "k"] {
             assert!(keys[0].get(private).is_none(), "{private}");
         }
-        // A provider that knows nothing of the broker but what stands there takes its word.
+        // An identity provider that knows only this about the broker accepts it.
         let jwks = page.body.clone();
         let directory = format!(
             "[[clients]]\nclient_id = \"countersign\"\njwks = '{jwks}'\n\
@@ -217,7 +217,7 @@ on_both_databases! {
             assert_eq!(claims(text(&tokens, "id_token"))["sub"], account.as_str());
             text(&notes.userinfo(text(&tokens, "access_token")).await.1, "email").to_owned()
         };
-        // While the provider alone answers for the person, its word counts.
+        // While the provider alone answers for the user, its word counts.
         world
             .app
             .run_statement(

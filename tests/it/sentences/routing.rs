@@ -71,7 +71,7 @@ on_both_databases! {
             assert_eq!(answers[0].0, 404);
             assert_eq!(answers[0], answers[1]);
         }
-        // An address is no way around: with a password beside it, it is a name like any other.
+        // An email address is not a way around: with a password beside it, it is a name like any other.
         let mut start = world.browser();
         let page = start.open(&world.globex_app.authorize_url(&[])).await;
         let mut refused = Vec::new();
@@ -180,7 +180,7 @@ on_both_databases! {
                 assert!(chosen.url.as_str().contains(&format!("client_id={client}&")), "{start}: {}", chosen.url);
             }
         }
-        // The shared page knows neither the name nor what a link of somebody else leads to.
+        // The shared page knows neither the name nor the target of another organization's link.
         let mut browser = world.browser();
         let page = browser.open(&world.globex_app.authorize_url(&[])).await;
         let page = browser.click(&page, "use-custom-domain").await;

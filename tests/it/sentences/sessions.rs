@@ -1,4 +1,4 @@
-//! What a session is worth, and what ends it.
+//! What a session is good for, and what ends it.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The person's own page, and what ends a session.
+//! The user's own page, and what ends a session.
 
 use std::time::Duration;
 

@@ -49,7 +49,7 @@ on_both_databases! {
         let page = browser.open(&url).await;
         assert_eq!(target(&page).as_deref(), Some("https://notes.acme.test/bye?state=a+b%26c"));
         assert!(!is_signed_in(&mut thief).await);
-        // Nobody is signed in any more: the same request still leads back.
+        // No user is signed in any more: the same request still returns to the app.
         let page = browser.open(&logout_url(&[("id_token_hint", hint), ("post_logout_redirect_uri", BYE)])).await;
         assert_eq!(target(&page).as_deref(), Some(BYE));
     }

@@ -47,7 +47,7 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn what_is_no_logout_token_is_answered_by_400(kind: Kind) {
+    async fn a_token_that_is_not_a_logout_token_is_answered_by_400(kind: Kind) {
         let world = World::new(kind).await;
         let mut browser = world.browser();
         world.brokered(&mut browser).await;
@@ -126,7 +126,7 @@ on_both_databases! {
         let page = browser.open(LOGOUT).await;
         let onward = browser.press_only(&page, "logout-upstream", &[]).await;
         let hint = claims(&onward.location_parameter("id_token_hint").unwrap());
-        // The provider's session goes on, so it brings the person back without asking.
+        // The provider's session goes on, so it brings the user back without asking.
         browser.open(&world.notes.authorize_url(&[("domain_hint", "acme.test")])).await;
         assert!(browser.open("https://id.test/account").await.has("this-session"));
         let query = url::form_urlencoded::Serializer::new(String::new())

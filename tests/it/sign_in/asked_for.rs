@@ -1,4 +1,4 @@
-//! What a completed sign-in is held to: the way and the person that the app asked for.
+//! What a completed sign-in is held to: the way and the user that the app asked for.
 
 use http::Method;
 

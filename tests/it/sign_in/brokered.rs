@@ -53,7 +53,7 @@ on_both_databases! {
 on_both_databases! {
     async fn an_email_that_another_account_has_links_nothing(kind: Kind) {
         let world = World::new(kind).await;
-        // Somebody registered bob's address with a password before bob came.
+        // Another user registered bob's address with a password before bob came.
         world
             .app
             .apply(

@@ -99,7 +99,7 @@ on_both_databases! {
         let mut browser = beta.signs_in("silver").await;
         let silent = browser.open(&beta.authorize_url(&[("prompt", "none"), ("claims", GOLD)])).await;
         assert_eq!(outcome(&beta.board, &silent).await, "login_required");
-        // Asked anew, the provider does better; from then on the session serves.
+        // When it is asked again, the identity provider reaches the context; from then on the session satisfies the app.
         beta.idp.forge(|f| f.claims["acr"] = json!("urn:loa:3"));
         let end = browser.open(&beta.authorize_url(&[("claims", GOLD)])).await;
         assert_eq!(outcome(&beta.board, &end).await, "gold");
@@ -131,7 +131,7 @@ on_both_databases! {
         let gil = claims(&hint)["sub"].as_str().unwrap().to_owned();
         let demand = |sub: &str| json!({ "id_token": { "sub": { "value": sub } } }).to_string();
         let (of_gil, of_nobody) = (demand(&gil), demand("acc_nobody"));
-        // Who asks without a session learns of nobody whether the app knows them.
+        // A client without a session does not learn whether the app knows an account.
         for demand in [&of_gil, &of_nobody] {
             let silent = [("prompt", "none"), ("claims", demand.as_str())];
             let end = world.browser().open(&world.globex_app.authorize_url(&silent)).await;
@@ -151,7 +151,7 @@ on_both_databases! {
             assert_eq!(end.location_parameter("error").as_deref(), error, "{more:?}");
             assert_eq!(end.location_parameter("code").is_some(), error.is_none(), "{more:?}");
         }
-        // Somebody else who signs in is not sent back with a code.
+        // Another user who signs in is not sent back with a code.
         let gina = "[[organizations]]\nhandle = \"globex\"\nname = \"Globex\"\n[[organizations.accounts]]\nusername = \"gina\"\n";
         world.app.apply(&format!("{gina}password = \"{PASSWORD}\"\n")).await;
         let mut other = world.browser();
@@ -162,14 +162,14 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn who_chooses_a_provider_that_cannot_be_asked_comes_back_to_where_the_app_still_is(kind: Kind) {
+    async fn a_user_who_chooses_a_provider_that_cannot_be_asked_comes_back_to_where_the_app_still_is(kind: Kind) {
         let world = World::new(kind).await;
         let mut browser = world.browser();
         let page = browser.open(&world.notes.authorize_url(&[("claims", GOLD)])).await;
         let page = browser.click(&page, "use-custom-domain").await;
         let end = browser.clone().press(&page, "continue", &[("domain", "acme.test")]).await;
         assert_eq!(outcome(&world.notes, &end).await, "unmet_authentication_requirements");
-        // An address that was taken from the app meanwhile gets nothing, not even that; nor does an app that is off.
+        // An address that the app no longer registers gets nothing, not even that; nor does an app that is disabled.
         for (more, told) in [
             ("redirect_uris = [\"https://notes.acme.test/elsewhere\"]", "redirect_uri_mismatch"),
             ("redirect_uris = [\"https://notes.acme.test/callback\"]\nenabled = false", "unknown_client"),

@@ -109,7 +109,7 @@ on_both_databases! {
         world.brokered(&mut browser).await;
         let silent = browser.open(&world.globex_app.authorize_url(&[("prompt", "none")])).await;
         assert_eq!(silent.location_parameter("error").as_deref(), Some("access_denied"));
-        // Signing in there as somebody of acme ends at the app, with the same answer.
+        // To sign in there as a user of acme ends at the app, with the same response.
         let mut browser = world.browser();
         let page = browser.open(&world.globex_app.authorize_url(&[])).await;
         let fields = [("username", "carol"), ("password", crate::harness::world::PASSWORD)];

@@ -71,7 +71,7 @@ on_both_databases! {
                 (&"bob@acme.test".into(), &true.into()),
                 "{vendor}: {told}"
             );
-            // Whoever comes again is the same person.
+            // A user who comes again is the same account.
             let mut again = app.browser();
             let page = again.open(&notes.authorize_url(&[("domain_hint", "acme.test")])).await;
             let end = again.press(at(&page), "emulator-sign-in", &fields).await;

@@ -10,7 +10,7 @@ use countersign::model::{
     Account, AccountId, Clock, Connection, ConnectionId, ConnectionSettings, Contact, Organization,
     OrganizationId, OrganizationPolicy, Plan, Profile, ProfileId, ProfileKind, Random, Vendor,
 };
-use countersign::store::{self, Database, StoreError};
+use countersign::store::{self, Database, Statement, StoreError};
 use tokio::sync::Barrier;
 
 use crate::harness::database::{Kind, SqliteConnection, TestDatabase};
@@ -108,7 +108,7 @@ on_both_databases! {
         let mut tx = fixture.database.write().await.unwrap();
         let statements = store::all_statements();
         assert!(statements.len() > 60, "{}", statements.len());
-        for (file, name, text) in statements {
+        for Statement { file, name, text } in statements {
             if let Err(error) = store::prepare(&mut tx, text).await {
                 panic!("{file}::{name}: {error:?}");
             }
@@ -311,12 +311,12 @@ on_both_databases! {
         // Another network has room of its own, and so has another reason.
         assert_eq!(refused("two", "unknown_client", 20).await, (41, None));
         assert_eq!(refused("two", "bad_redirect", 10).await, (51, None));
-        // There is no room for anybody any more: one record for each reason, whatever the network.
+        // There is no room for any source: one record for each reason, from every network.
         for (at, network) in ["one", "two", "three", "four"].into_iter().enumerate() {
             assert_eq!(refused(network, "bad_redirect", 5).await, (52, counted(5 * (at + 1), "all networks")));
         }
         assert_eq!(refused("five", "unknown_client", 3).await, (53, counted(3, "all networks")));
-        // What somebody does to one organization's log hides nothing in another's.
+        // A flood in one organization's log hides nothing in another's.
         assert_eq!(refused_at(Some(fixture.organization), "six", "unknown_client", 2).await, (55, None));
         fixture.clock.advance(Duration::from_mins(1));
         assert_eq!(refused("five", "unknown_client", 20).await, (75, None));
@@ -363,7 +363,7 @@ on_both_databases! {
         store::passwords::delete_password(&mut tx, robert).await.unwrap();
         let past = store::passwords::list_past_passwords(&mut tx, robert).await.unwrap();
         assert_eq!(past, ["before"], "one that ended is not forgotten");
-        // Whoever gets the password is kept from those before it, and so stays who had them.
+        // An account that gets the password may not choose the earlier ones again, and neither may its former owner.
         store::passwords::move_password(&mut tx, bob, robert).await.unwrap();
         for account in [bob, robert] {
             let past = store::passwords::list_past_passwords(&mut tx, account).await.unwrap();

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use countersign::model::Timestamp;
-use countersign::store::{self, grants::find_code, housekeeping::sweep, standing::read_code_standing};
+use countersign::store::{
+    self, Statement, grants::find_code, housekeeping::sweep, standing::read_code_standing,
+};
 
 use super::Fixture;
 use crate::harness::database::{Kind, SqliteConnection, TestDatabase};
@@ -18,7 +20,7 @@ const READ_WHOLE_TABLES: [&str; 7] = [
     "housekeeping::DELETE_FLOODS",
     "housekeeping::DELETE_GUESSES",
     "keys::FORGET",
-    "keys::HOLD",
+    "keys::LOCK",
     "keys::LIST",
 ];
 
@@ -28,7 +30,7 @@ async fn no_other_statement_reads_a_whole_table() {
     let opened = database.open().await;
     let mut connection = SqliteConnection::connect(&database.settings.url);
     let mut found = BTreeSet::new();
-    for (file, name, text) in store::all_statements() {
+    for Statement { file, name, text } in store::all_statements() {
         let steps: Vec<String> =
             connection.rows(format!("EXPLAIN QUERY PLAN {text}"), |row| row.get("detail")).await;
         // The rows of a statement's own, those that it has found by then, and those of a part of it that is limited, are
@@ -53,7 +55,7 @@ async fn no_other_statement_reads_a_whole_table() {
 /// statement of which the answer has changed.
 #[test]
 fn every_statement_names_its_columns() {
-    for (file, name, text) in store::all_statements() {
+    for Statement { file, name, text } in store::all_statements() {
         assert!(!text.replace("COUNT(*)", "").contains('*'), "{file}::{name}: {text}");
         let target = text.strip_prefix("INSERT INTO ").map(|rest| rest.split_whitespace().nth(1).unwrap());
         assert!(target.is_none_or(|columns| columns.starts_with('(')), "{file}::{name}: {text}");

@@ -23,7 +23,7 @@ struct People {
     other: AccountId,
     profile: ProfileId,
     since: Timestamp,
-    /// An old session of another profile, an old and a new one of `profile`, and one of somebody else.
+    /// An old session of another profile, an old and a new one of `profile`, and one of another account.
     sessions: [SessionId; 4],
     /// For each session, a grant that ends with it and one with `offline_access`.
     grants: [[GrantId; 2]; 4],
@@ -178,7 +178,7 @@ on_both_databases! {
         assert_eq!(people.left(profile, true).await, (vec![0, 3], of(&[0, 3])));
         assert_eq!(people.left(SessionsOf::Since { account, since }, true).await, (vec![0, 1, 3], of(&[0, 1, 3])));
 
-        // Somebody else's session is not this account's to end.
+        // Another account's session cannot be ended by this account.
         let mut tx = people.fixture.database.write().await.unwrap();
         let not_own = SessionsOf::One { account, session: foreign };
         assert!(end_sessions(&mut tx, not_own, people.fixture.clock.now()).await.unwrap().is_empty());

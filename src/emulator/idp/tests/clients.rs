@@ -1,4 +1,4 @@
-//! The token endpoint: what a code is bound to, and how clients prove who they are.
+//! The token endpoint: what a code is bound to, and how clients authenticate.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The faults that can be asked for.
+//! The faults that can be chosen.
 
 use super::*;
 

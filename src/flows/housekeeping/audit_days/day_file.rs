@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, BufWriter, 
 use crate::crypto::{private_file, random};
 use crate::flows::housekeeping::audit_days::error::AuditDayError;
 use crate::model::{AuditId, Day, Random};
-use crate::policy::audit_days::{Comparison, compare};
+use crate::policy::audit_days::{Comparison, Exported, compare};
 use crate::store::audit_days::Export;
 
 /// What ends the name of a file that is not whole yet.
@@ -208,7 +208,8 @@ impl Lines<'_> {
                 self.current = Some((named.id, line));
             }
             let Some((of, line)) = &self.current else { return Err(missing()) };
-            match compare((&name, record), (of, line)) {
+            let line = Exported { id: of, text: line };
+            match compare(Exported { id: &name, text: record }, line) {
                 Comparison::Same => {
                     self.current = None;
                     return Ok(());

@@ -67,7 +67,7 @@ impl Organizations {
         let now = self.core.clock.now();
         let name = format!("{}/{}", organization.handle, wanted.username);
         let sentence = || format!("account {name}: the username belongs to another account");
-        let existing = hold_existing(tx, wanted).await?;
+        let existing = lock_existing(tx, wanted).await?;
         if existing.as_ref().is_some_and(|old| old.organization != Some(organization.id)) {
             return Err(ApplyError::Refused(sentence()));
         }
@@ -170,14 +170,14 @@ fn leave_merged(
 
 /// The account that is there, with its roles in the order of documents. Held before it is read: somebody who disables
 /// it meanwhile waits, and is not undone.
-async fn hold_existing(tx: &mut Tx, wanted: &WantedAccount) -> Result<Option<Account>, StoreError> {
+async fn lock_existing(tx: &mut Tx, wanted: &WantedAccount) -> Result<Option<Account>, StoreError> {
     let mut existing = match wanted.id {
         Some(id) => {
-            accounts::hold_account(tx, id).await?;
+            accounts::lock_account(tx, id).await?;
             accounts::find_account(tx, id).await?
         }
         None => {
-            accounts::hold_account_by_username(tx, &wanted.username).await?;
+            accounts::lock_account_by_username(tx, &wanted.username).await?;
             accounts::find_account_by_username(tx, &wanted.username).await?
         }
     };

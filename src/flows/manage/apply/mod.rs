@@ -270,11 +270,11 @@ impl Organizations {
         // Held before it is read: two operators at once change it one after the other.
         let existing = match wanted.id {
             Some(id) => {
-                organizations::hold_organization(tx, id).await?;
+                organizations::lock_organization(tx, id).await?;
                 organizations::find_organization(tx, id).await?
             }
             None => {
-                organizations::hold_organization_by_handle(tx, &wanted.handle).await?;
+                organizations::lock_organization_by_handle(tx, &wanted.handle).await?;
                 organizations::find_organization_by_handle(tx, &wanted.handle).await?
             }
         };

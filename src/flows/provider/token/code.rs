@@ -14,7 +14,7 @@ use crate::policy::access::within;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::StoreError;
 use crate::store::grants::{self, Code, Grant};
-use crate::store::standing::{consume_code, read_code_standing};
+use crate::store::standing::{Consumed, consume_code, read_code_standing};
 
 impl Tokens {
     /// Redeems a code. A code that comes a second time takes everything with it that came of it.
@@ -68,17 +68,17 @@ impl Tokens {
         let mut tx = self.core.database.write().await?;
         if grant.created_at.is_ahead_of(now) {
             // The clock was set back. The code is over now, and stays so when that time comes again.
-            let over = Mark::BuryCode(hash, code.expires_at);
+            let over = Mark::ExpireCode(hash, code.expires_at);
             return Err(invalid_grant(Reason::CodeExpired).at(event).marking(over));
         }
-        let (consumed, standing) = consume_code(&mut tx, &hash, grant, now).await?;
-        if !consumed {
+        let Consumed { is_first, standing } = consume_code(&mut tx, &hash, grant, now).await?;
+        if !is_first {
             // Read again: of two that came at once, the second finds it used by now.
             let used = grants::find_code(&mut tx, &hash).await?.is_some_and(|code| code.used_at.is_some());
             return Err(if used {
                 invalid_grant(Reason::CodeReused).at(event).marking(Mark::RevokeGrant(grant.id))
             } else {
-                invalid_grant(Reason::CodeExpired).at(event).marking(Mark::BuryCode(hash, now))
+                invalid_grant(Reason::CodeExpired).at(event).marking(Mark::ExpireCode(hash, now))
             });
         }
         let issued = self.issue(tx, client, prepared, standing, &event).await;

@@ -41,7 +41,7 @@ fn withdrawn(client: &AppEntry, standing: Option<&GrantStanding>) -> Option<Reas
     if !now.standing.is_good() {
         return Some(Reason::Inactive);
     }
-    if !may_use(&client.app, now.belongs()) {
+    if !may_use(&client.app, now.membership()) {
         return Some(Reason::AppNotForAccount);
     }
     // Never the issuer instead: the app asked for a token for somebody else.

@@ -13,7 +13,7 @@ use crate::flows::refusal::{Mark, Reason};
 use crate::policy::access::{narrow_scopes, within};
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::grants::{self, Grant, RefreshToken};
-use crate::store::standing::{GrantStanding, consume_refresh_token, read_refresh_token_standing};
+use crate::store::standing::{Consumed, GrantStanding, consume_refresh_token, read_refresh_token_standing};
 
 impl Tokens {
     /// Rotates a refresh token.
@@ -67,14 +67,14 @@ impl Tokens {
         // Signing takes its time: a token that is over by now is over.
         let now = self.core.clock.now();
         let mut tx = self.core.database.write().await?;
-        let (consumed, standing) = consume_refresh_token(&mut tx, &hash, grant, now).await?;
-        if !consumed {
+        let Consumed { is_first, standing } = consume_refresh_token(&mut tx, &hash, grant, now).await?;
+        if !is_first {
             // Read again: of two that came at once, the second finds it used by now.
             let again = grants::find_refresh_token(&mut tx, &hash).await?;
             return Err(if again.is_some_and(|token| token.used_at.is_some()) {
                 invalid_grant(Reason::RefreshReused).at(event).marking(Mark::RevokeGrant(grant.id))
             } else {
-                invalid_grant(Reason::RefreshExpired).at(event).marking(Mark::BuryRefreshToken(hash))
+                invalid_grant(Reason::RefreshExpired).at(event).marking(Mark::ExpireRefreshToken(hash))
             });
         }
         let issued = match self.family_end(client, grant, standing.as_ref()) {

@@ -51,7 +51,7 @@ async fn arrive(browser: &mut Browser, callback: &Url) -> Page {
     browser.request(Method::GET, callback, None, "cross-site", None).await
 }
 
-/// A browser at this address that nobody has used.
+/// A browser at this address in which no account has signed in.
 fn browser_at(network: &Network, address: [u8; 4]) -> Browser {
     Browser::new(&network.speaking_from(address))
 }
@@ -60,7 +60,7 @@ on_both_databases! {
     async fn row_112_a_strangers_codes_stop_at_their_own_network(kind: Kind) {
         let beta = Beta::new(kind).await;
         beta.signs_in("before").await;
-        // Somebody behind the stranger's address has signed in before; their session has ended.
+        // A user behind the stranger's address has signed in before; their session has ended.
         let network = beta.world.app.network.clone();
         let mut neighbour = browser_at(&network, STRANGER);
         beta.sign_in(&mut neighbour).await;
@@ -233,7 +233,7 @@ fn three_connections(issuer: &str) -> String {
 
 on_both_databases! {
     async fn row_113_an_organization_whose_provider_never_answers_keeps_half_of_the_calls_for_others(kind: Kind) {
-        // What hangs goes on hanging, however slow the machine is.
+        // The calls that hang go on hanging, however slow the machine is.
         let beta = Beta::configured(kind, &[("COUNTERSIGN__OUTBOUND__TIMEOUT", "60s")]).await;
         beta.world.app.apply(&three_connections(&beta.idp.issuer)).await;
         beta.world.brokered(&mut beta.browser()).await;
@@ -256,7 +256,7 @@ on_both_databases! {
         while beta.idp.seen("/token").len() < 96 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        // While all of that hangs, somebody of another organization signs in.
+        // While all of that hangs, a user of another organization signs in.
         let end = beta.world.brokered(&mut beta.browser()).await;
         assert!(end.location_parameter("code").is_some(), "{}", end.body);
         assert_eq!(beta.idp.seen("/token").len(), 96, "an organization takes only as much as it leaves free");
@@ -325,7 +325,7 @@ on_both_databases! {
         assert_eq!(app.post("/oauth2/revoke", &[("token", access)]).await.0, StatusCode::OK);
         let (_, told) = app.post("/oauth2/introspect", &[("token", access)]).await;
         assert_eq!(told["active"], json!(false), "{told}");
-        // Userinfo takes no token for somebody else, so the longest for itself.
+        // UserInfo accepts no token for another resource, so this one is the longest that is for UserInfo.
         more.retain(|(name, _)| *name != "resource");
         let page = beta.browser().open(&app.authorize_url(&more)).await;
         let (_, own) = app.redeem(&app.code(&page)).await;

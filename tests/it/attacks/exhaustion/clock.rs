@@ -27,7 +27,7 @@ on_both_databases! {
         let world = World::new(kind).await;
         let mut browser = world.browser();
         let page = sign_in_page(&world, &mut browser).await;
-        // Somebody who kept the cookie, although the answer may have cleared it.
+        // The attacker kept the cookie, although the response may have cleared it.
         let mut kept = browser.clone();
         world.app.clock.advance(31 * MINUTE);
         assert_eq!(browser.press(&page, "sign-in", &GIL).await.error().as_deref(), Some("flow_expired"));
@@ -50,7 +50,7 @@ on_both_databases! {
         world.app.clock.advance(2 * MINUTE);
         assert_eq!(kept.press(&page, "sign-in", &GIL).await.error().as_deref(), Some("flow_expired"));
         assert!(!is_signed_in(&kept));
-        // A clock that is a minute off stops nobody.
+        // A clock that is a minute off stops no user.
         let mut other = world.browser();
         let page = sign_in_page(&world, &mut other).await;
         world.app.clock.set_back(MINUTE);

@@ -27,7 +27,7 @@ use crate::harness::server::Server;
 use crate::harness::world::World;
 use crate::on_both_databases;
 
-/// Nothing may hang; however slow the machine, every answer comes in this time.
+/// Nothing may hang: on a machine of any speed, every response comes within this time.
 const AT_LAST: Duration = Duration::from_mins(1);
 
 async fn is_ready(world: &World) -> bool {
@@ -63,7 +63,7 @@ async fn fall_silent_in_the_middle(world: &World, begin: impl AsyncFnOnce()) {
         held.wait_for_the_broker().await;
         tokio::time::sleep(Duration::from_millis(500)).await;
         begin().await;
-        // Its own connection leads past the silence: what it held is free, and nobody hears of it.
+        // Its own connection bypasses the silence: its locks are released, and no node hears about it.
         drop(held);
     };
     tokio::time::timeout(AT_LAST, async { tokio::join!(stuck, falling) })
@@ -114,7 +114,7 @@ async fn assert_silence_is_survived(
         assert!(looks < 100, "it is never ready again");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    // Nothing was done meanwhile, so the code is there, once.
+    // Nothing was done in the meantime, so the code can be redeemed once.
     assert_eq!(world.globex_app.redeem(&code).await.0, StatusCode::OK);
     assert_eq!(world.globex_app.redeem(&code).await.0, StatusCode::BAD_REQUEST);
     assert_whole(&world.app.database).await;
@@ -221,7 +221,7 @@ on_both_databases! {
         tokio::time::timeout(AT_LAST, answers).await.expect("a crowd does not wait for the database");
         // Two of them write, and cannot.
         assert!(unavailable <= 2, "{unavailable}");
-        // Somebody else is refused at once as well, and has a record of their own.
+        // Another client is refused at once, too, and has a record of its own.
         held.release().await;
         let other = Visit { address: "192.0.2.7".parse().unwrap(), ..Visit::local() };
         let broker = &world.app.broker;
@@ -264,7 +264,7 @@ on_both_databases! {
             }
         }
         assert_eq!(told(&world.app, "unsupported_response_type").await, (1_200, 40));
-        // A guess at somebody is told all the same, and names whom.
+        // A guess at an account is recorded all the same, and the record names the account.
         for _ in 0..3 {
             assert_eq!(guess(&world).await.error().as_deref(), Some("bad_credentials"));
         }

@@ -1,4 +1,5 @@
-//! Rows 109, 110 and 120: the largest inputs, answers that nobody reads, and ids that look like other ids.
+//! Rows 109, 110 and 120: the largest inputs, responses that the client does not read, and ids that look like other
+//! ids.
 
 use bytes::Bytes;
 use countersign::model::Caller;
@@ -146,7 +147,7 @@ async fn without_a_window(network: &Network) -> SendRequest<Full<Bytes>> {
     sender
 }
 
-/// What became of posts whose answers nobody takes.
+/// The results of posts whose responses the client does not read.
 #[derive(Default)]
 struct Untaken {
     connections: Vec<SendRequest<Full<Bytes>>>,
@@ -161,7 +162,7 @@ struct Untaken {
 }
 
 impl Untaken {
-    /// Posts so many callbacks on so many connections. The page that answers one has about 20 KB.
+    /// Posts this many callbacks on this many connections. Each response is a page of about 20 KB.
     async fn of(network: &Network, connections: usize, posts: usize) -> Self {
         // Each of these becomes five bytes on the page.
         let fields = format!("state={0}&code={0}", "<".repeat(2_000));
@@ -203,7 +204,7 @@ on_both_databases! {
         let of_all = Untaken::of(&flooding, 60, 5).await;
         assert!(of_all.refused > 0 && of_all.ended == 0, "{} refused, {} ended", of_all.refused, of_all.ended);
         assert!(of_all.waiting > 3_500_000 && of_all.waiting <= 4 * 1_024 * 1_024, "{} bytes", of_all.waiting);
-        // Everybody else signs in meanwhile.
+        // Everyone else can sign in in the meantime.
         let mut neighbour = Browser::new(&world.app.network.speaking_from([127, 0, 0, 8]));
         let page = world.brokered(&mut neighbour).await;
         world.notes.code(&page);
@@ -305,7 +306,7 @@ on_both_databases! {
         }
         before.assert_only_refused(&world.app, &[]).await;
 
-        // A row that stands there all the same is no app: it gets no token, and nobody is sent to it.
+        // If the row exists all the same, it is not an app: it gets no token, and no user is sent to it.
         world.app.run_statement(
             "UPDATE apps SET client_id = 'acc_0190000000007000800000000000ffff' WHERE client_id = 'wiki'",
         ).await;

@@ -64,13 +64,13 @@ const AUTHORIZE: &str = "/oauth2/authorize?response_type=code&client_id=notes&st
 
 type Work = Pin<Box<dyn Future<Output = ()>>>;
 
-/// The one function whose instructions are counted. Its name stands nowhere else.
+/// The only function whose instructions are counted. Its name occurs nowhere else.
 #[inline(never)]
 fn count_the_instructions(runtime: &Runtime, work: Work) {
     runtime.block_on(work);
 }
 
-/// Where callgrind writes down what it has counted, and begins anew.
+/// Where callgrind writes its count, and starts again from zero.
 #[inline(never)]
 fn write_the_count_down() {
     black_box(());
@@ -110,7 +110,7 @@ struct Cases {
     list: Vec<Case>,
 }
 
-/// One input: its name, the fewest bytes, and how it is made of so many bytes.
+/// One input: its name, its smallest size, and how to make it at a given size in bytes.
 struct Case {
     name: String,
     bytes: usize,

@@ -47,7 +47,8 @@ impl Partnered {
         )
     }
 
-    /// Signs in through one of the connections as somebody with this email, which the provider says it has verified.
+    /// Signs in through one of the connections, as a user with this email that the identity provider says it has
+    /// verified.
     async fn sign_in(&self, app: &RelyingApp, idp: &str, (sub, email): (&str, &str)) -> (Browser, Page) {
         let (subject, address) = (sub.to_owned(), email.to_owned());
         let change = move |f: &mut Forgery| {
@@ -250,7 +251,7 @@ on_both_databases! {
     }
 }
 
-/// An account with her address, which nobody has proven, and a password.
+/// An account with her address, which is not proven, and a password.
 fn trojan(verified: bool) -> String {
     format!(
         "[[organizations]]\nhandle = \"beta\"\nname = \"Beta\"\nlinking = true\n[[organizations.accounts]]\n\
@@ -269,7 +270,7 @@ on_both_databases! {
         for word in ["mallory", "m•••y", "Mallory", "Moor", "victoria@beta.test"] {
             assert!(!shown.contains(word), "{word} in {shown}");
         }
-        // The person who knows its password may show so. The page that asks once more says what is not proven.
+        // The user who knows its password may show so. The page that asks once more says what is not proven.
         let page = browser.press(&page, "link-accounts", &[]).await;
         let fields = [("username", "mallory"), ("password", PASSWORD)];
         let page = browser.press(page.expect(200, "sign-in"), "sign-in", &fields).await;

@@ -26,7 +26,7 @@ on_both_databases! {
         let mut beta = Beta::new(kind).await;
         let canary = beta.world.app.hostile().await;
         let honest = beta.world.idp.as_str().trim_end_matches('/').to_owned();
-        // Before anything good was heard: nobody signs in, and `check` says why.
+        // Before any good metadata was read: no user signs in, and `check` says why.
         let before = Evidence::now(&beta.world.app).await;
         let spellings =
             [honest, format!("{}/", beta.idp.issuer), beta.idp.issuer.replace("localhost", "LOCALHOST"), String::new()];
@@ -42,7 +42,8 @@ on_both_databases! {
         beta.idp.behave();
         beta.world.app.clock.advance(Duration::from_secs(10));
         beta.signs_in("honest metadata").await;
-        // At a refresh an impostor changes nothing: what was good goes on, and nobody goes where the impostor points.
+        // At a refresh an impostor changes nothing: the good metadata stays in use, and no user is sent where the
+        // impostor points.
         let elsewhere = canary.issuer.clone();
         beta.idp.forge(move |f| {
             f.metadata = json!({
@@ -190,7 +191,7 @@ on_both_databases! {
     }
 }
 
-/// Metadata is asked for anew, and the sign-in refused for this reason.
+/// Metadata is fetched again, and the sign-in is refused for this reason.
 async fn refused_for(beta: &Beta, name: &str, reason: &str) {
     beta.world.app.clock.advance(METADATA_OLD);
     let before = Evidence::now(&beta.world.app).await;

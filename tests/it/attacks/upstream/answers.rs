@@ -20,7 +20,7 @@ type Edit = fn(&mut Value);
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// An answer that announces so many bytes and sends none.
+/// A response that announces a length of `length` bytes and sends none.
 pub fn announcing(length: usize) -> Reply {
     Reply(vec![Step::Send(head(200, &[JSON, ("content-length", &length.to_string())])), Step::Hang])
 }

@@ -171,7 +171,7 @@ on_both_databases! {
         let mut attacker = beta.browser();
         let theirs = beta.callback(&mut attacker, &[]).await;
         let before = Evidence::now(&beta.world.app).await;
-        // M redeems any code for whoever comes; the nonce says for whom it was.
+        // M redeems any code for every client; the nonce shows for whom the code was.
         for code in [&second, &theirs] {
             let mixed = with(&first, "code", Some(&parameter(code, "code")));
             let end = arrive(&mut browser.clone(), &mixed).await;

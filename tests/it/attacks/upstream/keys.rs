@@ -52,7 +52,7 @@ on_both_databases! {
         }
         let (bad, unknown) = ("sign_in refused signature_bad", "sign_in refused signature_unknown_kid");
         before.assert_only_refused(&beta.world.app, &[bad, unknown, bad]).await;
-        // … and when the known key has signed, they are nobody's fault.
+        // … and if the known key has signed, they do no harm.
         beta.idp.forge(brings);
         beta.signs_in("present, and signed by the known key").await;
         assert_eq!(canary.connections(), 0);
@@ -85,7 +85,7 @@ on_both_databases! {
     async fn row_72_keys_of_one_name_at_two_providers(kind: Kind) {
         let mut beta = Beta::new(kind).await;
         let other = delta(&mut beta).await;
-        // Both call their keys k1. Each knows its own, in whatever order they are fetched.
+        // Both call their keys k1. Each knows its own, in whichever order they are fetched.
         other.forge(|f| signing_with(f, 1, "k1", &[(1, "k1")]));
         for _ in 0..2 {
             beta.signs_in("beta, by its own key").await;
@@ -120,7 +120,7 @@ on_both_databases! {
     }
 }
 
-/// Logout tokens are the cheapest way for a stranger to name keys that nobody has.
+/// Logout tokens are the cheapest way for a stranger to name keys that do not exist.
 async fn name_unknown_keys(network: &Network, from: usize, count: usize) {
     let claims = json!({ "iss": "x" }).to_string();
     let tasks: Vec<_> = (0..8)
@@ -158,7 +158,7 @@ on_both_databases! {
         beta.world.app.clock.advance(Duration::from_secs(59));
         name_unknown_keys(network, 1_000, 8).await;
         assert_eq!(fetches(), 2);
-        // A minute later there is one more; that it fails costs nobody the good keys.
+        // A minute later there is one more; its failure removes no good key.
         beta.world.app.clock.advance(Duration::from_secs(1));
         beta.idp.forge(|f| f.keys_reply = Some(Reply::json(500, "{}")));
         name_unknown_keys(network, 2_000, 8).await;

@@ -58,7 +58,7 @@ const KEYS_OLD: Duration = Duration::from_mins(11);
 /// Longer than a breaker stays open.
 const BREAKER_CLOSES: Duration = Duration::from_secs(10);
 
-/// Plays each mutant: nobody is signed in, nothing is left but a spent state and one record with its reason.
+/// Plays each mutant: no user is signed in, and nothing remains but a spent state and one record with its reason.
 async fn refuse_each(kind: Kind, connection: &str, mutants: Vec<Mutant>) {
     refuse_each_of(kind, connection, |_| {}, mutants).await;
 }
@@ -99,7 +99,7 @@ async fn refused(beta: &Beta, mutant: &Mutant) {
     assert_eq!(beta.idp.seen("/token").len(), redeemed + 1, "{name}: {}", end.body);
     assert_refusal(&end, &name);
     assert!(!browser.cookies_of("id.test").contains_key("__Host-session"), "{name}");
-    // The state is spent, whatever was wrong with the answer.
+    // The state is spent, whatever was wrong with the response.
     let again = copy.request(Method::GET, &end.url, None, "cross-site", None).await;
     assert_eq!(again.error().as_deref(), Some("flow_finished"), "{name}: {}", again.body);
     assert_eq!(beta.idp.seen("/token").len(), redeemed + 1, "{name}");

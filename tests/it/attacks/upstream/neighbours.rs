@@ -1,4 +1,4 @@
-//! What differs from the plainest good answer and is no fault: it passes.
+//! Differences from the plainest good response that are not faults: it is accepted.
 
 use serde_json::json;
 

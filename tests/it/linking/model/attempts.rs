@@ -40,7 +40,7 @@ impl Model {
         true
     }
 
-    /// Chooses what to prove: `Some` of a profile that is named, `None` of an account that is not. Whether the person is
+    /// Chooses what to prove: `Some` of a profile that is named, `None` of an account that is not. Whether the user is
     /// led to where they prove it.
     pub fn choose(&mut self, at: usize, browser: usize, profile: Option<(Account, Ident)>) -> bool {
         if !self.waits(at, browser) {

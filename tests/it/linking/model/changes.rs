@@ -70,7 +70,7 @@ impl Model {
         }
     }
 
-    /// Whether everything is still there that an attempt stands on.
+    /// Whether everything that an attempt depends on is still there.
     fn stands(&self, attempt: &Attempt, far: &Side) -> bool {
         let session = self.current(attempt.browser).map(|session| session.serial);
         let signed_in = attempt.session.is_none() || attempt.session == session;
@@ -171,7 +171,7 @@ impl Model {
         true
     }
 
-    /// Undoes an entry; `own` is the browser of whoever asks, if it is not the operator.
+    /// Undoes an entry. `own` is the browser of the user who asks for it, if it is not the operator.
     pub fn undo(&mut self, at: usize, own: Option<usize>) -> bool {
         let entry = self.ledger[at].clone();
         let asks = own.map(|browser| self.current(browser).map(|session| session.account));
@@ -211,8 +211,8 @@ impl Model {
         true
     }
 
-    /// What came with a merge, was unlinked since, and is nobody's: the identities, and whether a password's profile is
-    /// among them.
+    /// What came with a merge, was unlinked since, and belongs to no account: the identities, and whether a password's
+    /// profile is among them.
     fn unlinked_since(&self, at: usize, entry: &Entry, moved: &Moved) -> (Vec<(Ident, usize)>, bool) {
         let since = self.ledger.iter().skip(at + 1).filter(|later| later.account == entry.account);
         let gone: Vec<(Ident, usize)> = since
@@ -237,13 +237,14 @@ impl Model {
         let comes_back = |profile: &Profile| moved.profiles.contains(&profile.serial);
         let here = &self.people[kept].profiles;
         let coming = here.values().filter(|profile| comes_back(profile)).count();
-        let (anew_at, anew_local) = self.unlinked_since(at, entry, moved);
-        let anew = moved.ended.into_iter().filter(|ended| *ended == back || !has_local(here, moved)).count();
-        let stays = here.len() - coming + usize::from(moved.ended == Some(kept)).min(anew);
+        let (restored_at, restores_local) = self.unlinked_since(at, entry, moved);
+        let restored =
+            moved.ended.into_iter().filter(|ended| *ended == back || !has_local(here, moved)).count();
+        let stays = here.len() - coming + usize::from(moved.ended == Some(kept)).min(restored);
         let gone = self.people[back].merged_into != Some(kept) || self.people[kept].merged_into.is_some();
         if gone
             || (names(moved) && overlaid)
-            || coming + anew_at.len() + usize::from(anew_local || moved.ended == Some(back)) == 0
+            || coming + restored_at.len() + usize::from(restores_local || moved.ended == Some(back)) == 0
             || stays == 0
         {
             return false;
@@ -256,10 +257,10 @@ impl Model {
             self.people[back].password = self.people[kept].password.take();
         }
         self.people[back].profiles = coming.into_iter().collect();
-        for (ident, serial) in anew_at {
+        for (ident, serial) in restored_at {
             self.people[back].profiles.insert(ident, Profile { serial, email: None });
         }
-        if anew_local {
+        if restores_local {
             let serial = self.serial();
             self.people[back].profiles.insert(Ident::Local, Profile { serial, email: None });
         }
@@ -270,8 +271,8 @@ impl Model {
         self.end_sessions(|session| session.account == kept && moved.profiles.contains(&session.profile));
         if let Some(ended) = moved.ended {
             let serial = self.serial();
-            let anew = Profile { serial, email: None };
-            self.people[ended].profiles.entry(Ident::Local).or_insert(anew);
+            let restored = Profile { serial, email: None };
+            self.people[ended].profiles.entry(Ident::Local).or_insert(restored);
         }
         if moved.swapped {
             self.swap_usernames(kept, back);

@@ -7,7 +7,7 @@ use super::super::model::Email;
 use super::super::providers::{Person, person};
 use super::CONNECTIONS;
 
-/// One step. Numbers count among whatever there is then.
+/// One step. Numbers index what exists at that time.
 #[derive(Debug, Clone)]
 pub(super) enum Action {
     SignIn {
@@ -117,7 +117,7 @@ pub(super) fn place_of(at: usize) -> (usize, usize) {
     if at < CONNECTIONS[0] { (0, at) } else { (1, (at - CONNECTIONS[0]) % CONNECTIONS[1]) }
 }
 
-/// Somebody at a provider, and what of their email counts.
+/// A user at an identity provider, and how far their email counts.
 pub(super) fn somebody(organization: usize, subject: usize, mail: usize) -> (Person, Email) {
     let who = person(&format!("s{subject}"));
     let handle = ORGANIZATIONS[organization];

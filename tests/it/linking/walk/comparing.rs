@@ -1,4 +1,4 @@
-//! What the database holds, held against the reference.
+//! Compares the database with the reference.
 
 use countersign::model::AccountId;
 
@@ -116,7 +116,8 @@ impl Walk {
         lines
     }
 
-    /// What an app calls an account is that account's id, or that of one that has become it: nobody else ever has it.
+    /// The subject under which an app knows an account is that account's id, or that of an account that was merged
+    /// into it: no other account ever has it.
     pub(super) fn assert_names_stay(&self) {
         let stands_for = |mut account: usize| {
             while let Some(into) = self.model.people[account].merged_into {

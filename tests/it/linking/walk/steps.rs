@@ -197,7 +197,7 @@ impl Walk {
         let sides = [Some(&attempt.near), attempt.far.as_ref()].map(|side| side.and_then(Side::account));
         let choose = |number: usize| match number {
             0 | 1 => sides[number],
-            // Somebody else's account, now and then.
+            // Another user's account, now and then.
             2 if self.model.now % 5 == 0 => Some(0),
             _ => None,
         };
@@ -227,7 +227,7 @@ impl Walk {
             let open = at.is_none_or(|at| !self.model.disabled.contains(&at));
             let proofs = outcome.iter().map(|place| (place.clone(), 0)).collect();
             self.pages.push(Pages { proofs, ..Pages::default() });
-            // Nobody can reach what was begun at a provider that is closed.
+            // No browser can reach what was begun at an identity provider that is closed.
             self.model.attempts.last_mut().unwrap().alive = open;
             return agree(&outcome, open);
         }
