@@ -58,6 +58,7 @@ const FILES: &[File] = &[
     file!(24, Common, "common", "0024_turns.sql"),
     file!(25, Common, "common", "0025_interactions.sql"),
     file!(26, Common, "common", "0026_jobs.sql"),
+    file!(27, Common, "common", "0027_target_of_a_record.sql"),
 ];
 
 /// The migrations for one database, in order.

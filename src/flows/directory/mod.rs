@@ -34,7 +34,7 @@ use crate::store::{Database, StoreError, Tx, apps, connections, domains, looks, 
 pub const DIRECTORY_TOPIC: &str = "directory";
 
 /// No cached value is older than this, whatever happens to the notices of change.
-pub const STALENESS_CEILING: Duration = Duration::from_mins(1);
+const STALENESS_CEILING: Duration = Duration::from_mins(1);
 
 /// How long the answer to [`Directory::is_readable`] counts.
 const READABLE_FOR: Duration = Duration::from_secs(1);

@@ -27,7 +27,7 @@ const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 /// The ring of now; replaced as a whole.
 #[derive(Default)]
-pub struct SigningKeys(RwLock<Option<KeyRing>>);
+struct SigningKeys(RwLock<Option<KeyRing>>);
 
 /// Why there is no ring.
 #[derive(Debug, thiserror::Error)]

@@ -188,10 +188,3 @@ impl Links {
         Ok(Answered { claim: Some(claim), ..Answered::new((tx, known), interaction, event) })
     }
 }
-
-/// The accounts of both sides.
-pub(in crate::flows) fn accounts_of(arriving: &Subject, chosen: &Subject) -> Vec<AccountId> {
-    let mut both: Vec<AccountId> = arriving.account().into_iter().chain(chosen.account()).collect();
-    both.sort_unstable();
-    both
-}

@@ -3,7 +3,7 @@
 
 use crate::flows::evidence::Event;
 use crate::flows::interaction::{Answered, Claim, Known, sign_in_event_of};
-use crate::flows::link::confirm::accounts_of;
+use crate::flows::link::sides::accounts_of;
 use crate::flows::link::{LinkAttempt, Links, burned};
 use crate::flows::profile::{registration, vouching};
 use crate::flows::refusal::FlowError;
@@ -18,7 +18,7 @@ use crate::store::interactions::{End, find_end};
 use crate::store::{StoreError, Tx, accounts, connections, passwords, profiles, sessions};
 
 /// What a link came to.
-pub(in crate::flows) struct Joined {
+struct Joined {
     /// The account that both sides are now.
     pub account: AccountId,
     /// The proof by which the person is signed in to it.

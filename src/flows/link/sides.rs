@@ -1,6 +1,5 @@
 //! Both sides of a link by their names: for the page that asks once more, and for the ledger.
 
-use crate::flows::link::confirm::accounts_of;
 use crate::flows::link::{LinkAttempt, Links};
 use crate::flows::profile::email::{account_email_proof, email_proof};
 use crate::flows::profile::holder::host;
@@ -156,4 +155,11 @@ async fn is_email_proven(
         Some(organization) => Ok(email_proof(tx, (organization, *connection), email).await?.is_proven()),
         None => Ok(false),
     }
+}
+
+/// The accounts of both sides.
+pub(in crate::flows) fn accounts_of(arriving: &Subject, chosen: &Subject) -> Vec<AccountId> {
+    let mut both: Vec<AccountId> = arriving.account().into_iter().chain(chosen.account()).collect();
+    both.sort_unstable();
+    both
 }

@@ -244,7 +244,7 @@ impl Logouts {
     }
 
     /// The address to which a connection's provider sends browsers after its sign-out.
-    pub fn signed_out_url(&self, connection: ConnectionId) -> String {
+    fn signed_out_url(&self, connection: ConnectionId) -> String {
         self.core.url(&format!("/sso/signed-out/{connection}"))
     }
 

@@ -128,7 +128,7 @@ impl SignIn {
     }
 
     /// Lets the person choose among the connections of a name, which the flow remembers.
-    pub(in crate::flows) async fn offer_choice(
+    async fn offer_choice(
         &self,
         visit: &Visit,
         mut flow: Flow,

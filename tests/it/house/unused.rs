@@ -6,10 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
 
 use super::paths::{code_of, first_name, is_of_name};
-use super::{NOT_YET, Source, code, files, root, rust_files};
+use super::{Source, code, files, root, rust_files};
 
 /// What a public item is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,11 +127,7 @@ fn nothing_is_public_that_no_other_file_uses() {
         // What stands here as an example is no user.
         others.extend(texts.filter(|text| !text.contains("fn nothing_is_public_that_no_other_file_uses")));
     }
-    let mut found = unused(&rust_files("src"), &others);
-    found.retain(|item| {
-        let room = Path::new(item).components().nth(1).unwrap();
-        !NOT_YET.iter().any(|exempt| room.as_os_str() == *exempt)
-    });
+    let found = unused(&rust_files("src"), &others);
     assert!(found.is_empty(), "public, and used by no other file:\n{}", found.join("\n"));
 }
 
