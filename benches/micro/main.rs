@@ -18,6 +18,7 @@ use countersign::crypto::jws::VerifyingKey;
 use countersign::crypto::keys::SigningKey;
 use countersign::crypto::random::{SystemRandom, hash_token, token};
 use countersign::crypto::seal::{Purpose, Sealer};
+use countersign::flows::sign_in::SignInPurpose;
 use countersign::model::{
     self, Aim, AppId, AuthorizationRequest, Connection, ConnectionId, ConnectionSettings, Flow, FlowId,
     OrganizationId, SigningAlg, Timestamp, UpstreamRequest, Vendor,
@@ -29,7 +30,7 @@ use countersign::protocol::{claims as claims_parameter, json};
 use countersign::upstream::id_token::{self, Expectation};
 use countersign::web::cookies::Cookies;
 use countersign::web::locale::Locale;
-use countersign::web::pages::{Form, Pages, Purpose as SignInPurpose, SignIn};
+use countersign::web::pages::{Form, Pages, SignIn};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};

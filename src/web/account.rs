@@ -7,7 +7,6 @@ use axum::routing::{get, post};
 use http::StatusCode;
 
 use super::guard::SessionForm;
-use super::own_links::{ledger_row, profile_row};
 use super::pages::account::Done;
 use super::pages::{Account, SessionRow, SignedInVia, path};
 use super::request::Browser;
@@ -45,8 +44,8 @@ fn account_page<'w>(web: &'w Web, browser: &Browser, view: AccountView) -> Accou
         organization: view.organization.map(|brand| brand.name),
         domains: view.domains,
         via: signed_in_via(&view.profiles),
-        profiles: view.profiles.into_iter().map(profile_row).collect(),
-        ledger: view.ledger.into_iter().map(ledger_row).collect(),
+        profiles: view.profiles,
+        ledger: view.ledger,
         linking: view.linking,
         sessions: view.sessions.into_iter().map(session_row).collect(),
         done: browser.query.get(Done::PARAMETER).and_then(Done::from_word),

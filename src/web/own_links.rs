@@ -9,12 +9,12 @@ use http::StatusCode;
 
 use super::guard::SessionForm;
 use super::pages::account::Done;
-use super::pages::{AddProfile, Failure, Form, LedgerRow, MailCode, ProfileRow, Undo, Unlink, path};
+use super::pages::{AddProfile, Failure, Form, MailCode, Undo, Unlink, path};
 use super::request::Browser;
 use super::respond::{answer, outcome, page, refusal, see_other};
 use super::sign_in::choices;
 use super::state::Web;
-use crate::flows::account::{AddProfileView, AddWay, LedgerView, ProfileView, UndoView, UnlinkView};
+use crate::flows::account::{AddProfileView, AddWay, LedgerView, UndoView, UnlinkView};
 use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{PublicCode, Reason};
 use crate::flows::sign_in::mail_code::{EnteredCode, MailCodeView};
@@ -81,7 +81,7 @@ async fn show_unlink(State(web): State<Web>, browser: Browser) -> Response {
         let unlink = Unlink {
             frame: web.pages.branded(browser.locale, &browser.here, view.brand),
             form: Form { token: view.form_token, flow: None },
-            profile: profile_row(view.profile),
+            profile: view.profile,
         };
         page(StatusCode::OK, &unlink)
     })
@@ -107,7 +107,7 @@ async fn show_undo(State(web): State<Web>, browser: Browser) -> Response {
         let undo = Undo {
             frame: web.pages.branded(browser.locale, &browser.here, view.brand),
             form: Form { token: view.form_token, flow: None },
-            entry: undone_row(view.entry),
+            entry: undone(view.entry),
         };
         page(StatusCode::OK, &undo)
     })
@@ -179,35 +179,9 @@ async fn post_code(State(web): State<Web>, SessionForm { browser, form }: Sessio
 }
 
 /// What undoing an entry takes away: of a link the identity that came, not the account that it came to.
-fn undone_row(view: LedgerView) -> LedgerRow {
-    let mut row = ledger_row(view);
-    if row.kind.adds_identity() {
-        row.what.truncate(1);
+fn undone(mut entry: LedgerView) -> LedgerView {
+    if entry.kind.adds_identity() {
+        entry.what.truncate(1);
     }
-    row
-}
-
-/// A profile for the page.
-pub(super) fn profile_row(view: ProfileView) -> ProfileRow {
-    ProfileRow {
-        value: view.profile.to_string(),
-        provider: view.provider,
-        issuer: view.issuer,
-        label: view.label,
-        since: view.since,
-        last_used: view.last_used,
-        current: view.current,
-        may_unlink: view.may_unlink,
-    }
-}
-
-/// An entry of the ledger for the page.
-pub(super) fn ledger_row(view: LedgerView) -> LedgerRow {
-    LedgerRow {
-        value: view.id.to_string(),
-        kind: view.kind,
-        what: view.what,
-        at: view.at,
-        undo_until: view.undo_until,
-    }
+    entry
 }

@@ -7,14 +7,14 @@ use axum::routing::get;
 use http::{StatusCode, header};
 
 use super::guard::FlowForm;
-use super::pages::{Choice, ConnectionChoice, DomainEntry, Failure, Form, Frame, Purpose, SignIn, path};
+use super::pages::{Choice, ConnectionChoice, DomainEntry, Failure, Form, Frame, SignIn, path};
 use super::request::Browser;
 use super::respond::{answer, outcome, page, refusal, retry_after, see_other, tell};
 use super::state::Web;
 use crate::flows::directory::ConnectionView;
 use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{PublicCode, Reason, RefusalView, Told};
-use crate::flows::sign_in::{SignInPurpose, SignInView};
+use crate::flows::sign_in::SignInView;
 use crate::model::Secret;
 
 /// The routes of this file.
@@ -99,11 +99,7 @@ fn sign_in_page<'w>(
 ) -> SignIn<'w> {
     SignIn {
         frame: frame(web, browser, &view, failure.is_some()),
-        purpose: match view.purpose {
-            SignInPurpose::SignIn => Purpose::SignIn,
-            SignInPurpose::Reauthenticate => Purpose::Reauthenticate,
-            SignInPurpose::Link => Purpose::Link,
-        },
+        purpose: view.purpose,
         form: Form { token: view.form_token, flow: Some(view.handle) },
         username,
         connections: choices(view.connections),

@@ -47,6 +47,8 @@ impl Sso {
             if is_replay {
                 return Err(refused_app(event, Reason::LogoutTokenReplayed, NO_LOGOUT_TOKEN));
             }
+            // The note needs a turn to write, so this transaction must not keep it.
+            drop(tx);
             return Ok(self
                 .core
                 .record_refusal_alone(&visit.network(), &event, Reason::SessionUnknown)

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use askama::Template;
 
-use super::{Failure, Frame, LedgerRow, Page, ProfileRow, path};
+use super::own_links::{LedgerText, ProfileText};
+use super::{Failure, Frame, Page, path};
+use crate::flows::account::{LedgerView, ProfileView};
 use crate::model::Timestamp;
 
 /// How the session at hand was signed in.
@@ -100,9 +102,9 @@ pub struct Account<'a> {
     /// How this session was signed in.
     pub via: SignedInVia,
     /// The ways to sign in to the account.
-    pub profiles: Vec<ProfileRow>,
+    pub profiles: Vec<ProfileView>,
     /// What happened to them, newest first.
-    pub ledger: Vec<LedgerRow>,
+    pub ledger: Vec<LedgerView>,
     /// Whether another way to sign in can be added.
     pub linking: bool,
     /// All sessions, the current one first.

@@ -26,10 +26,10 @@ pub use error::{AppHome, ErrorPage};
 pub use frame::{Brand, Failure, Form, Frame, Pages};
 pub use link::{Alternative, Candidate, LinkConfirm, LinkOffer, LinkSide, Merge};
 pub use logout::{Logout, SignedOut};
-pub use own_links::{AddProfile, LedgerRow, MailCode, ProfileRow, Undo, Unlink};
+pub use own_links::{AddProfile, MailCode, Undo, Unlink};
 pub use password::{PasswordSet, SetPassword};
 pub use repost::Repost;
-pub use sign_in::{Choice, ConnectionChoice, DomainEntry, Purpose, SignIn};
+pub use sign_in::{Choice, ConnectionChoice, DomainEntry, SignIn};
 
 /// What the layout asks of every page.
 pub(super) trait Page {

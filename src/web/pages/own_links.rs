@@ -5,57 +5,39 @@ use std::borrow::Cow;
 use askama::Template;
 
 use super::{ConnectionChoice, Failure, Form, Frame, Page, path};
-use crate::model::{LedgerKind, Timestamp};
+use crate::flows::account::{LedgerView, ProfileView};
+use crate::model::LedgerKind;
 
-/// One profile of the account.
-#[derive(Debug, Clone)]
-pub struct ProfileRow {
-    /// What the address of the page that takes it away carries.
-    pub value: String,
-    /// The connection's name; `None` is username and password.
-    pub provider: Option<String>,
-    /// The identity provider's issuer.
-    pub issuer: Option<String>,
-    /// The email there, or the username.
-    pub label: Option<String>,
-    /// Since when.
-    pub since: Timestamp,
-    /// When it was used last.
-    pub last_used: Option<Timestamp>,
-    /// Whether this session was signed in by it.
-    pub current: bool,
-    /// Whether it can be taken away.
-    pub may_unlink: bool,
+/// How pages name a profile, and lead to where it is taken away.
+pub(super) trait ProfileText {
+    /// Its connection's name, or that it is username and password.
+    fn name<'f>(&'f self, frame: &Frame<'f>) -> Cow<'f, str>;
+
+    /// The address of the page that takes it away.
+    fn unlink(&self) -> String;
 }
 
-impl ProfileRow {
-    pub(super) fn name<'f>(&'f self, frame: &Frame<'f>) -> Cow<'f, str> {
+impl ProfileText for ProfileView {
+    fn name<'f>(&'f self, frame: &Frame<'f>) -> Cow<'f, str> {
         self.provider.as_deref().map_or_else(|| frame.say("via-local"), Cow::Borrowed)
     }
 
-    pub(super) fn unlink(&self) -> String {
-        path::with_query(path::UNLINK, "profile", &self.value)
+    fn unlink(&self) -> String {
+        path::with_query(path::UNLINK, "profile", &self.profile.to_string())
     }
 }
 
-/// One thing that happened to the account's profiles.
-#[derive(Debug, Clone)]
-pub struct LedgerRow {
-    /// What the address of the page that undoes it carries.
-    pub value: String,
-    /// What.
-    pub kind: LedgerKind,
-    /// What came or went, by its names.
-    pub what: Vec<String>,
-    /// When.
-    pub at: Timestamp,
-    /// Until when it can be undone, if it can.
-    pub undo_until: Option<Timestamp>,
+/// How pages tell an entry of the ledger, and lead to where it is undone.
+pub(super) trait LedgerText {
+    /// What happened.
+    fn told<'f>(&self, frame: &Frame<'f>) -> Cow<'f, str>;
+
+    /// The address of the page that undoes it.
+    fn undo(&self) -> String;
 }
 
-impl LedgerRow {
-    /// What happened.
-    pub(super) fn told<'f>(&self, frame: &Frame<'f>) -> Cow<'f, str> {
+impl LedgerText for LedgerView {
+    fn told<'f>(&self, frame: &Frame<'f>) -> Cow<'f, str> {
         match self.kind {
             LedgerKind::Linked => frame.say("ledger-linked"),
             LedgerKind::Expected => frame.say("ledger-expected"),
@@ -66,8 +48,8 @@ impl LedgerRow {
         }
     }
 
-    pub(super) fn undo(&self) -> String {
-        path::with_query(path::UNDO_LINK, "entry", &self.value)
+    fn undo(&self) -> String {
+        path::with_query(path::UNDO_LINK, "entry", &self.id.to_string())
     }
 }
 
@@ -98,7 +80,7 @@ pub struct Unlink<'a> {
     /// What travels hidden.
     pub form: Form,
     /// Which profile.
-    pub profile: ProfileRow,
+    pub profile: ProfileView,
 }
 
 impl Page for Unlink<'_> {
@@ -116,7 +98,7 @@ pub struct Undo<'a> {
     /// What travels hidden.
     pub form: Form,
     /// What is undone.
-    pub entry: LedgerRow,
+    pub entry: LedgerView,
 }
 
 impl Page for Undo<'_> {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use askama::Template;
 
 use super::{Failure, Form, Frame, Page, path};
+use crate::flows::sign_in::SignInPurpose;
 
 /// A connection to choose.
 #[derive(Debug, Clone)]
@@ -49,36 +50,25 @@ pub struct SignIn<'a> {
     /// Why the last try was refused.
     pub failure: Option<Failure>,
     /// What the sign-in is for.
-    pub purpose: Purpose,
-}
-
-/// What a sign-in page is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// To be signed in.
-    SignIn,
-    /// To prove again who one is.
-    Reauthenticate,
-    /// To prove the second side of a link.
-    Link,
+    pub purpose: SignInPurpose,
 }
 
 impl SignIn<'_> {
     /// What the page says before it asks.
     fn intro(&self) -> Option<Cow<'_, str>> {
         match self.purpose {
-            Purpose::SignIn => None,
-            Purpose::Reauthenticate => Some(self.frame.say("reauthenticate-intro")),
-            Purpose::Link if self.connections.is_empty() => Some(self.frame.say("prove-link-password")),
-            Purpose::Link => Some(self.frame.say("prove-link-intro")),
+            SignInPurpose::SignIn => None,
+            SignInPurpose::Reauthenticate => Some(self.frame.say("reauthenticate-intro")),
+            SignInPurpose::Link if self.connections.is_empty() => Some(self.frame.say("prove-link-password")),
+            SignInPurpose::Link => Some(self.frame.say("prove-link-intro")),
         }
     }
 
     /// What is to be entered besides the password.
     fn name_label(&self) -> Cow<'_, str> {
         match self.purpose {
-            Purpose::SignIn => self.frame.say("username"),
-            Purpose::Reauthenticate | Purpose::Link => self.frame.say("profile-username"),
+            SignInPurpose::SignIn => self.frame.say("username"),
+            SignInPurpose::Reauthenticate | SignInPurpose::Link => self.frame.say("profile-username"),
         }
     }
 }
@@ -86,9 +76,9 @@ impl SignIn<'_> {
 impl Page for SignIn<'_> {
     fn title(&self) -> Cow<'_, str> {
         match self.purpose {
-            Purpose::SignIn => self.frame.say("sign-in-title"),
-            Purpose::Reauthenticate => self.frame.say("reauthenticate-title"),
-            Purpose::Link => self.frame.say("prove-link-title"),
+            SignInPurpose::SignIn => self.frame.say("sign-in-title"),
+            SignInPurpose::Reauthenticate => self.frame.say("reauthenticate-title"),
+            SignInPurpose::Link => self.frame.say("prove-link-title"),
         }
     }
 

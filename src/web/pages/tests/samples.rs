@@ -6,9 +6,11 @@ use askama::Template;
 
 use super::super::account::Done;
 use super::super::*;
+use crate::flows::account::{LedgerView, ProfileView};
 use crate::flows::refusal::{PublicCode, Wait};
+use crate::flows::sign_in::SignInPurpose;
 use crate::flows::sign_in::password_link::{BrokenRule, PasswordRules};
-use crate::model::{LedgerKind, Role, Timestamp};
+use crate::model::{LedgerId, LedgerKind, ProfileId, Role, Timestamp};
 use crate::web::errors::status;
 use crate::web::locale::Locale;
 
@@ -85,7 +87,7 @@ impl<'a> Samples<'a> {
             username: None,
             connections: Vec::new(),
             failure,
-            purpose: Purpose::SignIn,
+            purpose: SignInPurpose::SignIn,
         };
         let empty = page(self.frame(here), None);
         let refused = SignIn {
@@ -98,12 +100,12 @@ impl<'a> Samples<'a> {
         frame.organization = Some(brand(&self.noun("Acme")));
         let own = SignIn { connections: self.connections(), ..page(frame, None) };
         let again = SignIn {
-            purpose: Purpose::Reauthenticate,
+            purpose: SignInPurpose::Reauthenticate,
             username: Some(self.noun("bob")),
             ..page(self.frame(here), None)
         };
         let link = SignIn {
-            purpose: Purpose::Link,
+            purpose: SignInPurpose::Link,
             connections: self.connections(),
             ..page(self.frame(here), None)
         };
@@ -185,9 +187,9 @@ impl<'a> Samples<'a> {
         self.add("merge-confirm", &LinkConfirm { frame, merge: Some(merge), sides, ..confirm });
     }
 
-    fn profile_row(&self, provider: Option<&str>, current: bool) -> ProfileRow {
-        ProfileRow {
-            value: self.noun("pro_1"),
+    fn profile_row(&self, provider: Option<&str>, current: bool) -> ProfileView {
+        ProfileView {
+            profile: ProfileId::from_bytes([1; 16]),
             provider: provider.map(|name| self.noun(name)),
             issuer: provider.map(|_| self.noun("https://idp.acme.test:9001")),
             label: Some(self.noun("bob@acme.test")),
@@ -198,9 +200,11 @@ impl<'a> Samples<'a> {
         }
     }
 
-    fn ledger_row(&self, kind: LedgerKind, undo: bool) -> LedgerRow {
-        LedgerRow {
-            value: self.noun("led_1"),
+    fn ledger_row(&self, kind: LedgerKind, undo: bool) -> LedgerView {
+        LedgerView {
+            id: LedgerId::from_bytes([1; 16]),
+            own: true,
+            undoes: None,
             kind,
             what: vec![self.noun("Acme SSO · bob@acme.test"), self.noun("carol")],
             at: Timestamp::from_unix_seconds(1_761_200_000),
@@ -339,7 +343,7 @@ impl<'a> Samples<'a> {
         sessions.truncate(1);
         let page = Account {
             sessions,
-            profiles: vec![ProfileRow { may_unlink: false, ..self.profile_row(None, true) }],
+            profiles: vec![ProfileView { may_unlink: false, ..self.profile_row(None, true) }],
             ledger: Vec::new(),
             linking: false,
             via: SignedInVia::Local,
