@@ -40,7 +40,7 @@ on_both_databases! {
         assert_eq!(figures(&app).await, (3, 360, 0));
         let late = found(&app, "jobs note").await.unwrap();
         assert_eq!(late.verdict, Verdict::Warning);
-        assert!(late.finding.starts_with("3 wait, one of them since 2026-"), "{}", late.finding);
+        assert!(late.finding.starts_with("3 are waiting, one of them since 2026-"), "{}", late.finding);
 
         drain(&mut notes.worker(&app.broker)).await;
         assert_eq!(notes.done(), ["good"]);

@@ -531,14 +531,14 @@ on_both_databases! {
             (BY_EMPLOYEE.replace("c0", "c9"), "replaces: the organization has no connection c9"),
             (BY_EMPLOYEE.replace("c0", "c1"), "replaces: a connection cannot replace itself"),
             (BY_EMPLOYEE.replace("employee", "oid"), "connection c0 does not keep the claim \"oid\""),
-            (BY_EMPLOYEE.replace("employee", "email"), "nobody is recognized by \"email\""),
-            (BY_EMPLOYEE.replace("until", "old_claim = \"upn\", until"), "nobody is recognized by \"upn\""),
+            (BY_EMPLOYEE.replace("employee", "email"), "\"email\" cannot be used to recognize users"),
+            (BY_EMPLOYEE.replace("until", "old_claim = \"upn\", until"), "\"upn\" cannot be used to recognize users"),
             (BY_EMPLOYEE.replace(", until = \"@\"", ""), "until"),
             (
                 BY_EMPLOYEE.replace('@', &links.app.clock.now().after(Duration::from_hours(31 * 24)).to_string()),
                 "until is more than 30 days after 20",
             ),
-            (format!("{BY_EMPLOYEE}\nclaims = {{ name = \"employee\" }}"), "nobody is recognized by \"employee\""),
+            (format!("{BY_EMPLOYEE}\nclaims = {{ name = \"employee\" }}"), "\"employee\" cannot be used to recognize users"),
             ("kept_claims = [\"sub\"]".to_owned(), "sub is known of everybody"),
             ("kept_claims = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\"]".to_owned(), "5 are allowed"),
         ] {
