@@ -14,7 +14,7 @@ macro_rules! select {
             "SELECT a.id, a.organization_id, a.username, a.email, a.email_verified, a.email_connection_id, a.name, \
              a.given_name, a.family_name, a.phone, a.enabled, a.break_glass, a.profile_count, a.created_at, a.updated_at, \
              COALESCE((SELECT string_agg(r.role, ' ' ORDER BY r.role) FROM account_roles r \
-             WHERE r.account_id = a.id), '') \
+             WHERE r.account_id = a.id AND r.organization_id = a.organization_id), '') \
              || CASE WHEN EXISTS (SELECT 1 FROM operators p WHERE p.account_id = a.id) THEN ' operator' ELSE '' END \
              AS roles FROM accounts a WHERE ",
             $which
@@ -33,9 +33,10 @@ statements! {
     INSERT = "INSERT INTO accounts (id, organization_id, username, username_key, email, email_canonical, email_verified, \
               name, given_name, family_name, phone, enabled, break_glass, profile_count, created_at, updated_at, \
               email_connection_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $14, $15)";
-    UPDATE = "UPDATE accounts SET organization_id = $2, username = $3, username_key = $4, email = $5, \
+    UPDATE = "UPDATE accounts SET username = $3, username_key = $4, email = $5, \
               email_canonical = $6, email_verified = $7, name = $8, given_name = $9, family_name = $10, phone = $11, \
-              enabled = $12, break_glass = $13, updated_at = $14, email_connection_id = $15 WHERE id = $1";
+              enabled = $12, break_glass = $13, updated_at = $14, email_connection_id = $15 \
+              WHERE id = $1 AND organization_id IS NOT DISTINCT FROM $2";
     UPDATE_CONTACT = "UPDATE accounts SET email = $2, email_canonical = $3, email_verified = $4, name = $5, given_name = $6, \
                       family_name = $7, phone = $8, updated_at = $9, email_connection_id = $10 \
                       WHERE id = $1 AND profile_count = 1";
@@ -213,7 +214,9 @@ pub async fn insert_account(tx: &mut Tx, new: &Account) -> Result<(), StoreError
 
 /// Changes every field of an account except its id; its profiles stay.
 pub async fn update_account(tx: &mut Tx, changed: &Account, now: Timestamp) -> Result<(), StoreError> {
-    execute!(tx, DELETE_ROLES, changed.id.to_string())?;
+    if let Some(organization) = changed.organization {
+        execute!(tx, DELETE_ROLES, organization.to_string(), changed.id.to_string())?;
+    }
     execute!(tx, DELETE_OPERATOR, changed.id.to_string())?;
     write(tx, UPDATE, changed, now).await
 }
@@ -263,7 +266,7 @@ pub async fn lock_account_by_username(tx: &mut Tx, username: &Username) -> Resul
 
 async fn write(tx: &mut Tx, sql: &'static str, it: &Account, now: Timestamp) -> Result<(), StoreError> {
     let id = it.id.to_string();
-    execute!(
+    let written = execute!(
         tx,
         sql,
         &id,
@@ -282,6 +285,9 @@ async fn write(tx: &mut Tx, sql: &'static str, it: &Account, now: Timestamp) -> 
         now.unix_micros(),
         text(it.email_from.as_ref()),
     )?;
+    if written != 1 {
+        return Err(StoreError::Conflict);
+    }
     for role in &it.roles {
         match (role, it.organization) {
             (Role::Operator, _) => execute!(tx, INSERT_OPERATOR, &id, now.unix_micros())?,

@@ -24,12 +24,12 @@ row! {
 
 statements! {
     COUNT = "SELECT COUNT(*) AS amount FROM apps WHERE organization_id = $1";
-    FIND = concat!("SELECT ", app_columns!(), " FROM apps WHERE id = $1");
-    FIND_BY_CLIENT_ID = concat!("SELECT ", app_columns!(), " FROM apps WHERE client_id = $1");
+    FIND_OF_ANY = concat!("SELECT ", app_columns!(), " FROM apps WHERE id = $1");
+    FIND_OF_ANY_BY_CLIENT_ID = concat!("SELECT ", app_columns!(), " FROM apps WHERE client_id = $1");
     FIND_SECRETS_OF_ACTIVE = "SELECT p.secret_hash, p.next_secret_hash FROM apps p JOIN organizations o \
-                              ON o.id = p.organization_id WHERE p.id = $1 AND p.enabled AND o.enabled";
+                              ON o.id = p.organization_id WHERE p.id = $2 AND p.organization_id = $1 AND p.enabled AND o.enabled";
     LIST = concat!("SELECT ", app_columns!(), " FROM apps WHERE organization_id = $1 ORDER BY client_id LIMIT 10000");
-    LIST_SETTINGS = "SELECT id, settings FROM apps WHERE id > $1 ORDER BY id LIMIT 1000";
+    LIST_SETTINGS_OF_ALL = "SELECT id, settings FROM apps WHERE id > $1 ORDER BY id LIMIT 1000";
     INSERT = "INSERT INTO apps (id, organization_id, client_id, name, enabled, secret_hash, next_secret_hash, settings, \
               created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)";
     UPDATE = "UPDATE apps SET client_id = $3, name = $4, enabled = $5, secret_hash = $6, next_secret_hash = $7, \
@@ -68,19 +68,27 @@ impl TryFrom<AppRow> for App {
     }
 }
 
-/// The app with this id.
-pub async fn find_app(tx: &mut Tx, id: AppId) -> Result<Option<App>, StoreError> {
-    fetch_optional!(tx, AppRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
+/// The app with this id, of whatever organization: whoever asks does not know yet whose it is.
+pub async fn find_app_of_any_organization(tx: &mut Tx, id: AppId) -> Result<Option<App>, StoreError> {
+    fetch_optional!(tx, AppRow, FIND_OF_ANY, id.to_string())?.map(TryInto::try_into).transpose()
 }
 
-/// The app with this client id; client ids are unique in the deployment.
-pub async fn find_app_by_client_id(tx: &mut Tx, client_id: &str) -> Result<Option<App>, StoreError> {
-    fetch_optional!(tx, AppRow, FIND_BY_CLIENT_ID, client_id)?.map(TryInto::try_into).transpose()
+/// The app with this client id, of whatever organization; client ids are unique in the deployment.
+pub async fn find_app_of_any_organization_by_client_id(
+    tx: &mut Tx,
+    client_id: &str,
+) -> Result<Option<App>, StoreError> {
+    fetch_optional!(tx, AppRow, FIND_OF_ANY_BY_CLIENT_ID, client_id)?.map(TryInto::try_into).transpose()
 }
 
-/// The hashes of an app's secrets; `None` if the app or its organization is disabled.
-pub async fn find_secrets_of_active_app(tx: &mut Tx, id: AppId) -> Result<Option<Vec<String>>, StoreError> {
-    let row = fetch_optional!(tx, SecretsRow, FIND_SECRETS_OF_ACTIVE, id.to_string())?;
+/// The hashes of the secrets of an organization's app; `None` if the app or its organization is disabled.
+pub async fn find_secrets_of_active_app(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    id: AppId,
+) -> Result<Option<Vec<String>>, StoreError> {
+    let row =
+        fetch_optional!(tx, SecretsRow, FIND_SECRETS_OF_ACTIVE, organization.to_string(), id.to_string())?;
     Ok(row.map(|row| row.secret_hash.into_iter().chain(row.next_secret_hash).collect()))
 }
 
@@ -89,13 +97,13 @@ pub async fn list_apps(tx: &mut Tx, organization: OrganizationId) -> Result<Vec<
     fetch_many!(tx, AppRow, LIST, organization.to_string())?.into_iter().map(TryInto::try_into).collect()
 }
 
-/// The longest token lifetime that any app sets for itself; zero if no app sets one. It reads every app, in pages of a
-/// thousand.
-pub async fn find_longest_token_lifetime(tx: &mut Tx) -> Result<Duration, StoreError> {
+/// The longest token lifetime that any app of any organization sets for itself; zero if no app sets one. It reads every
+/// app, in pages of a thousand.
+pub async fn find_longest_token_lifetime_of_all_organizations(tx: &mut Tx) -> Result<Duration, StoreError> {
     let mut longest = Duration::ZERO;
     let mut after = String::new();
     loop {
-        let rows = fetch_many!(tx, SettingsRow, LIST_SETTINGS, &after)?;
+        let rows = fetch_many!(tx, SettingsRow, LIST_SETTINGS_OF_ALL, &after)?;
         let Some(last) = rows.last() else { return Ok(longest) };
         after.clone_from(&last.id);
         for row in &rows {

@@ -27,13 +27,14 @@ row! {
 
 statements! {
     COUNT = "SELECT COUNT(*) AS amount FROM connections WHERE organization_id = $1";
-    FIND = concat!("SELECT ", connection_columns!(), " FROM connections WHERE id = $1");
+    FIND = concat!("SELECT ", connection_columns!(), " FROM connections WHERE organization_id = $1 AND id = $2");
+    FIND_OF_ANY = concat!("SELECT ", connection_columns!(), " FROM connections WHERE id = $1");
     FIND_BY_HANDLE = concat!("SELECT ", connection_columns!(), " FROM connections \
                       WHERE organization_id = $1 AND handle = $2");
-    LIST_BY_HANDLE = concat!("SELECT ", connection_columns!(), " FROM connections WHERE handle = $1 ORDER BY id LIMIT 100");
+    LIST_OF_ANY_BY_HANDLE = concat!("SELECT ", connection_columns!(), " FROM connections WHERE handle = $1 ORDER BY id LIMIT 100");
     LIST = concat!("SELECT ", connection_columns!(), " FROM connections \
             WHERE organization_id = $1 ORDER BY handle LIMIT 1000");
-    LIST_ENDING_SECRETS = concat!("SELECT ", connection_columns!("c"), " FROM connections c JOIN organizations o \
+    LIST_ENDING_SECRETS_OF_ALL = concat!("SELECT ", connection_columns!("c"), " FROM connections c JOIN organizations o \
                            ON o.id = c.organization_id WHERE c.secret_expires_at < $1 AND c.enabled AND o.enabled \
                            ORDER BY c.secret_expires_at LIMIT 1000");
     INSERT = "INSERT INTO connections (id, organization_id, handle, name, enabled, issuer, client_id, settings, created_at, \
@@ -105,9 +106,22 @@ impl TryFrom<ConnectionRow> for ConnectionRecord {
     }
 }
 
-/// The connection with this id, of any organization. The caller checks that it is the expected one.
-pub async fn find_connection(tx: &mut Tx, id: ConnectionId) -> Result<Option<ConnectionRecord>, StoreError> {
-    fetch_optional!(tx, ConnectionRow, FIND, id.to_string())?.map(TryInto::try_into).transpose()
+/// An organization's connection with this id.
+pub async fn find_connection(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    id: ConnectionId,
+) -> Result<Option<ConnectionRecord>, StoreError> {
+    let row = fetch_optional!(tx, ConnectionRow, FIND, organization.to_string(), id.to_string())?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// The connection with this id, of any organization. The caller does not know yet whose it is.
+pub async fn find_connection_of_any_organization(
+    tx: &mut Tx,
+    id: ConnectionId,
+) -> Result<Option<ConnectionRecord>, StoreError> {
+    fetch_optional!(tx, ConnectionRow, FIND_OF_ANY, id.to_string())?.map(TryInto::try_into).transpose()
 }
 
 /// An organization's connection with this handle.
@@ -121,11 +135,11 @@ pub async fn find_connection_by_handle(
 }
 
 /// The connections of all organizations with this handle, at most 100.
-pub async fn list_connections_by_handle(
+pub async fn list_connections_of_any_organization_by_handle(
     tx: &mut Tx,
     handle: &Handle,
 ) -> Result<Vec<ConnectionRecord>, StoreError> {
-    fetch_all!(tx, ConnectionRow, LIST_BY_HANDLE, handle.as_str())?
+    fetch_all!(tx, ConnectionRow, LIST_OF_ANY_BY_HANDLE, handle.as_str())?
         .into_iter()
         .map(TryInto::try_into)
         .collect()
@@ -140,9 +154,12 @@ pub async fn list_connections(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// The enabled connections whose client secret expires before `time`, soonest first.
-pub async fn list_ending_secrets(tx: &mut Tx, time: Timestamp) -> Result<Vec<ConnectionRecord>, StoreError> {
-    let rows = fetch_many!(tx, ConnectionRow, LIST_ENDING_SECRETS, time.unix_micros())?;
+/// The enabled connections of all organizations whose client secret expires before `time`, soonest first.
+pub async fn list_ending_secrets_of_all_organizations(
+    tx: &mut Tx,
+    time: Timestamp,
+) -> Result<Vec<ConnectionRecord>, StoreError> {
+    let rows = fetch_many!(tx, ConnectionRow, LIST_ENDING_SECRETS_OF_ALL, time.unix_micros())?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 

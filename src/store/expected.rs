@@ -7,17 +7,19 @@ use super::{StoreError, Tx};
 use crate::model::{AccountId, ConnectionId, OrganizationId, Timestamp};
 
 statements! {
-    FIND = "SELECT account_id, connection_id, claim, value, consumed_at FROM expected_identities WHERE account_id = $1";
-    LIST_CLAIMS = "SELECT DISTINCT claim FROM expected_identities WHERE connection_id = $1 AND consumed_at IS NULL LIMIT 20";
-    CLAIM = "UPDATE expected_identities SET consumed_at = $4 \
-             WHERE connection_id = $1 AND claim = $2 AND value = $3 AND consumed_at IS NULL \
+    FIND = "SELECT account_id, connection_id, claim, value, consumed_at FROM expected_identities \
+            WHERE organization_id = $1 AND account_id = $2";
+    LIST_CLAIMS = "SELECT DISTINCT claim FROM expected_identities \
+                   WHERE organization_id = $1 AND connection_id = $2 AND consumed_at IS NULL LIMIT 20";
+    CLAIM = "UPDATE expected_identities SET consumed_at = $5 \
+             WHERE organization_id = $1 AND connection_id = $2 AND claim = $3 AND value = $4 AND consumed_at IS NULL \
              AND EXISTS (SELECT 1 FROM accounts a WHERE a.id = expected_identities.account_id AND a.enabled \
              AND a.profile_count = 0 AND a.merged_into IS NULL) RETURNING account_id";
     SAVE = "INSERT INTO expected_identities (account_id, organization_id, connection_id, claim, value, created_at) \
             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account_id) DO UPDATE SET connection_id = excluded.connection_id, \
             claim = excluded.claim, value = excluded.value, created_at = excluded.created_at \
-            WHERE expected_identities.consumed_at IS NULL";
-    DELETE = "DELETE FROM expected_identities WHERE account_id = $1 AND consumed_at IS NULL";
+            WHERE expected_identities.organization_id = excluded.organization_id AND expected_identities.consumed_at IS NULL";
+    DELETE = "DELETE FROM expected_identities WHERE organization_id = $1 AND account_id = $2 AND consumed_at IS NULL";
 }
 
 /// An identity that an account expects.
@@ -58,10 +60,13 @@ row! {
 /// The identity that an account expects or has expected, and whether it has signed in.
 pub async fn find_expected(
     tx: &mut Tx,
+    organization: OrganizationId,
     account: AccountId,
 ) -> Result<Option<(ExpectedIdentity, bool)>, StoreError> {
     let id = account.to_string();
-    let Some(row) = fetch_optional!(tx, ExpectedRow, FIND, &id)? else { return Ok(None) };
+    let Some(row) = fetch_optional!(tx, ExpectedRow, FIND, organization.to_string(), &id)? else {
+        return Ok(None);
+    };
     let at = Row { table: "expected_identities", id: &id };
     let expected = ExpectedIdentity {
         account: at.parse("account_id", &row.account_id)?,
@@ -72,9 +77,13 @@ pub async fn find_expected(
     Ok(Some((expected, row.consumed_at.is_some())))
 }
 
-/// The claims by which identities of a connection are expected.
-pub async fn list_expected_claims(tx: &mut Tx, connection: ConnectionId) -> Result<Vec<String>, StoreError> {
-    let rows = fetch_all!(tx, ClaimRow, LIST_CLAIMS, connection.to_string())?;
+/// The claims by which identities of an organization's connection are expected.
+pub async fn list_expected_claims(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    connection: ConnectionId,
+) -> Result<Vec<String>, StoreError> {
+    let rows = fetch_all!(tx, ClaimRow, LIST_CLAIMS, organization.to_string(), connection.to_string())?;
     Ok(rows.into_iter().map(|row| row.claim).collect())
 }
 
@@ -82,13 +91,14 @@ pub async fn list_expected_claims(tx: &mut Tx, connection: ConnectionId) -> Resu
 /// no user can sign in to the account.
 pub async fn consume_expected(
     tx: &mut Tx,
+    organization: OrganizationId,
     connection: ConnectionId,
-    claim: &str,
-    value: &str,
+    (claim, value): (&str, &str),
     now: Timestamp,
 ) -> Result<Option<AccountId>, StoreError> {
-    let connection = connection.to_string();
-    let row = fetch_optional!(tx, AccountIdRow, CLAIM, &connection, claim, value, now.unix_micros())?;
+    let (organization, connection, now) =
+        (organization.to_string(), connection.to_string(), now.unix_micros());
+    let row = fetch_optional!(tx, AccountIdRow, CLAIM, organization, &connection, claim, value, now)?;
     let at = Row { table: "expected_identities", id: &connection };
     row.map(|row| at.parse("account_id", &row.account_id)).transpose()
 }
@@ -114,7 +124,11 @@ pub async fn save_expected(
     if changed == 1 { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
-/// Removes the identity that an account expects.
-pub async fn delete_expected(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
-    execute!(tx, DELETE, account.to_string()).map(drop)
+/// Removes the identity that an organization's account expects.
+pub async fn delete_expected(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    account: AccountId,
+) -> Result<(), StoreError> {
+    execute!(tx, DELETE, organization.to_string(), account.to_string()).map(drop)
 }

@@ -18,7 +18,7 @@ statements! {
     DELETE_CONSENTS = "DELETE FROM consents WHERE account_id = $1";
     ADD_ROLE = "INSERT INTO account_roles (organization_id, account_id, role) VALUES ($1, $2, $3) \
                 ON CONFLICT (account_id, role) DO NOTHING";
-    TAKE_ROLE = "DELETE FROM account_roles WHERE account_id = $1 AND role = $2";
+    TAKE_ROLE = "DELETE FROM account_roles WHERE organization_id = $1 AND account_id = $2 AND role = $3";
     SET_USERNAME = "UPDATE accounts SET username = $2, username_key = $3, updated_at = $4 WHERE id = $1";
 }
 
@@ -117,9 +117,14 @@ pub async fn add_role(
     execute!(tx, ADD_ROLE, organization.to_string(), account.to_string(), role.as_str()).map(drop)
 }
 
-/// Removes a role from an account.
-pub async fn take_role(tx: &mut Tx, account: AccountId, role: Role) -> Result<(), StoreError> {
-    execute!(tx, TAKE_ROLE, account.to_string(), role.as_str()).map(drop)
+/// Removes a role in an organization from an account.
+pub async fn take_role(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    account: AccountId,
+    role: Role,
+) -> Result<(), StoreError> {
+    execute!(tx, TAKE_ROLE, organization.to_string(), account.to_string(), role.as_str()).map(drop)
 }
 
 /// Swaps the usernames of two accounts. Either may have none.

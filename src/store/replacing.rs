@@ -8,8 +8,9 @@ use crate::model::{ConnectionId, OrganizationId, Profile, ProfileId, ProfileKind
 
 statements! {
     KEEP = "INSERT INTO profile_claims (profile_id, organization_id, claim, value) VALUES ($1, $2, $3, $4) \
-            ON CONFLICT (profile_id, claim) DO UPDATE SET value = excluded.value WHERE profile_claims.value <> excluded.value";
-    FORGET = "DELETE FROM profile_claims WHERE profile_id = $1 AND claim = $2";
+            ON CONFLICT (profile_id, claim) DO UPDATE SET value = excluded.value \
+            WHERE profile_claims.organization_id = excluded.organization_id AND profile_claims.value <> excluded.value";
+    FORGET = "DELETE FROM profile_claims WHERE profile_id = $1 AND organization_id = $2 AND claim = $3";
     LIST_CLAIMS = "SELECT DISTINCT p.connection_id, k.claim FROM profile_claims k JOIN profiles p ON p.id = k.profile_id \
                    WHERE k.organization_id = $1 AND p.connection_id IS NOT NULL ORDER BY p.connection_id, k.claim LIMIT 1000";
     FORGET_ALL = "DELETE FROM profile_claims WHERE organization_id = $1 AND claim = $3 \
@@ -22,10 +23,12 @@ statements! {
                        WHERE organization_id = $1 AND subject = $2 AND connection_id = $3 ORDER BY id LIMIT 2");
     TAKE = "INSERT INTO replaced_profiles (connection_id, old_profile_id, new_profile_id, organization_id, old_issuer, \
             old_subject, replaced_at) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (connection_id, old_profile_id) DO NOTHING";
-    FIND_TAKEN = "SELECT new_profile_id AS id FROM replaced_profiles WHERE connection_id = $1 AND old_profile_id = $2";
+    FIND_TAKEN = "SELECT new_profile_id AS id FROM replaced_profiles \
+                  WHERE organization_id = $1 AND connection_id = $2 AND old_profile_id = $3";
     FIND_BY_IDENTITY = "SELECT new_profile_id AS id FROM replaced_profiles WHERE organization_id = $1 AND old_issuer = $2 \
                         AND old_subject = $3 ORDER BY replaced_at DESC LIMIT 1";
-    FIND_BY_PROFILE = "SELECT new_profile_id AS id FROM replaced_profiles WHERE old_profile_id = $1 ORDER BY replaced_at DESC LIMIT 1";
+    FIND_BY_PROFILE = "SELECT new_profile_id AS id FROM replaced_profiles \
+                       WHERE organization_id = $1 AND old_profile_id = $2 ORDER BY replaced_at DESC LIMIT 1";
 }
 
 /// How many replacements of replacements are followed.
@@ -61,7 +64,7 @@ pub async fn keep_claim(
     let (profile, organization) = (profile.to_string(), organization.to_string());
     match value {
         Some(value) => execute!(tx, KEEP, profile, organization, claim, value)?,
-        None => execute!(tx, FORGET, profile, claim)?,
+        None => execute!(tx, FORGET, profile, organization, claim)?,
     };
     Ok(())
 }
@@ -109,9 +112,15 @@ pub async fn list_profiles_by_subject(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Whether a profile was replaced through this connection before.
-pub async fn was_taken(tx: &mut Tx, through: ConnectionId, old: ProfileId) -> Result<bool, StoreError> {
-    Ok(fetch_optional!(tx, IdRow, FIND_TAKEN, through.to_string(), old.to_string())?.is_some())
+/// Whether a profile was replaced before, through this connection of an organization.
+pub async fn was_taken(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    through: ConnectionId,
+    old: ProfileId,
+) -> Result<bool, StoreError> {
+    let (organization, through) = (organization.to_string(), through.to_string());
+    Ok(fetch_optional!(tx, IdRow, FIND_TAKEN, organization, through, old.to_string())?.is_some())
 }
 
 /// Replaces a profile by another one, through this connection. `false` if that was done before, or if it is not the
@@ -147,7 +156,7 @@ pub async fn find_successor_of_identity(
 ) -> Result<Option<Profile>, StoreError> {
     let row = fetch_optional!(tx, IdRow, FIND_BY_IDENTITY, organization.to_string(), issuer, subject)?;
     match row {
-        Some(row) => find_here_or_successor(tx, row.read()?).await,
+        Some(row) => find_here_or_successor(tx, organization, row.read()?).await,
         None => Ok(None),
     }
 }
@@ -155,13 +164,14 @@ pub async fn find_successor_of_identity(
 /// A profile or, if it was replaced since, its successor; `None` if neither exists.
 pub async fn find_here_or_successor(
     tx: &mut Tx,
+    organization: OrganizationId,
     mut profile: ProfileId,
 ) -> Result<Option<Profile>, StoreError> {
     for _ in 0..STEPS {
         if let Some(found) = find_profile(tx, profile).await? {
             return Ok(Some(found));
         }
-        match fetch_optional!(tx, IdRow, FIND_BY_PROFILE, profile.to_string())? {
+        match fetch_optional!(tx, IdRow, FIND_BY_PROFILE, organization.to_string(), profile.to_string())? {
             Some(next) => profile = next.read()?,
             None => return Ok(None),
         }

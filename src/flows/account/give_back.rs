@@ -3,7 +3,9 @@
 use crate::flows::account::OwnAccount;
 use crate::flows::account::undo::{UndoError, UndoRefusal};
 use crate::flows::session::{CurrentSession, EndReason};
-use crate::model::{Account, AccountId, Contact, LedgerEntry, NamedSide, Profile, ProfileId, ProfileKind};
+use crate::model::{
+    Account, AccountId, Contact, LedgerEntry, NamedSide, OrganizationId, Profile, ProfileId, ProfileKind,
+};
 use crate::policy::link::merge::roles_after_undo;
 use crate::store::session_ends::SessionsOf;
 use crate::store::{StoreError, Tx, accounts, connections, ledger, merging, passwords, profiles, replacing};
@@ -26,14 +28,14 @@ impl OwnAccount {
         if merging::find_merged_into(tx, account).await?.is_some() {
             return Err(UndoError::Refused(UndoRefusal::LaterMergeFirst));
         }
-        let held = replacing::find_here_or_successor(tx, new).await?;
+        let held = replacing::find_here_or_successor(tx, entry.organization, new).await?;
         let held = held.filter(|held| held.account == account);
         if let Some(held) = &held {
             profiles::delete_profile(tx, account, held.id, 0).await?;
         }
         let found = accounts::find_account(tx, account).await?;
         let back = found.ok_or(UndoError::Refused(UndoRefusal::Gone))?;
-        if own.is_some() && !is_enabled(tx, side).await? {
+        if own.is_some() && !is_enabled(tx, entry.organization, side).await? {
             return Err(UndoError::Refused(UndoRefusal::Last));
         }
         if !self.bring_back(tx, &back, *old, side).await?.0 {
@@ -74,7 +76,7 @@ impl OwnAccount {
         let moved = &entry.moved;
         let roles = roles_after_undo(&kept.roles, moved);
         for role in kept.roles.iter().filter(|role| !roles.kept.contains(role)) {
-            merging::take_role(tx, kept.id, *role).await?;
+            merging::take_role(tx, entry.organization, kept.id, *role).await?;
         }
         for role in roles.returned {
             merging::add_role(tx, entry.organization, back.id, role).await?;
@@ -116,7 +118,7 @@ impl OwnAccount {
         }
         let mut restored = Vec::new();
         for profile in &moved.profiles {
-            let held = replacing::find_here_or_successor(tx, *profile).await?;
+            let held = replacing::find_here_or_successor(tx, entry.organization, *profile).await?;
             let held = held.map_or(*profile, |held| held.id);
             if profiles::move_profile(tx, held, kept.id, back.id).await? {
                 came_back += 1;
@@ -190,9 +192,9 @@ impl OwnAccount {
 }
 
 /// Whether the connection of a side signs anybody in.
-async fn is_enabled(tx: &mut Tx, side: &NamedSide) -> Result<bool, StoreError> {
+async fn is_enabled(tx: &mut Tx, organization: OrganizationId, side: &NamedSide) -> Result<bool, StoreError> {
     match side.connection {
-        Some(connection) => Ok(connections::find_connection(tx, connection)
+        Some(connection) => Ok(connections::find_connection(tx, organization, connection)
             .await?
             .is_some_and(|record| record.connection.enabled)),
         None => Ok(true),

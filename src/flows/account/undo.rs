@@ -249,7 +249,7 @@ impl OwnAccount {
         profile: ProfileId,
         own: Option<&CurrentSession>,
     ) -> Result<(), UndoError> {
-        let held = replacing::find_here_or_successor(tx, profile).await?;
+        let held = replacing::find_here_or_successor(tx, entry.organization, profile).await?;
         let Some(held) = held.filter(|held| held.account == entry.account) else {
             return Err(UndoError::Refused(UndoRefusal::Gone));
         };

@@ -235,7 +235,7 @@ impl Directory {
             let (database, client_id) = (Arc::clone(&self.database), client_id.to_owned());
             async move {
                 let mut tx = database.read().await?;
-                let app = apps::find_app_by_client_id(&mut tx, &client_id).await?;
+                let app = apps::find_app_of_any_organization_by_client_id(&mut tx, &client_id).await?;
                 with_organization(&mut tx, app).await
             }
         };
@@ -248,7 +248,7 @@ impl Directory {
             let database = Arc::clone(&self.database);
             async move {
                 let mut tx = database.read().await?;
-                let app = apps::find_app(&mut tx, id).await?;
+                let app = apps::find_app_of_any_organization(&mut tx, id).await?;
                 with_organization(&mut tx, app).await
             }
         };
@@ -261,7 +261,10 @@ impl Directory {
             let database = Arc::clone(&self.database);
             async move {
                 let mut tx = database.read().await?;
-                let Some(record) = connections::find_connection(&mut tx, id).await? else { return Ok(None) };
+                let Some(record) = connections::find_connection_of_any_organization(&mut tx, id).await?
+                else {
+                    return Ok(None);
+                };
                 let owner = record.connection.organization;
                 let organization = organizations::find_organization(&mut tx, owner).await?;
                 Ok(organization.map(|organization| ConnectionEntry {
@@ -307,7 +310,8 @@ impl Directory {
             let (database, handle) = (Arc::clone(&self.database), handle.clone());
             async move {
                 let mut tx = database.read().await?;
-                let records = connections::list_connections_by_handle(&mut tx, &handle).await?;
+                let records =
+                    connections::list_connections_of_any_organization_by_handle(&mut tx, &handle).await?;
                 let enabled = records.into_iter().map(|record| record.connection).filter(|c| c.enabled);
                 Ok(Some(enabled.map(|c| (c.organization, c.id)).collect()))
             }

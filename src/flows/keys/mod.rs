@@ -12,7 +12,7 @@ use crate::flows::core::Core;
 use crate::flows::evidence::Event;
 use crate::model::{Caller, KeyId, KeyState, KeyTimes, SigningAlg, Timestamp};
 use crate::policy::signing::{is_due, retired, stage};
-use crate::store::apps::find_longest_token_lifetime;
+use crate::store::apps::find_longest_token_lifetime_of_all_organizations;
 use crate::store::keys::{SigningKeyRecord, delete_dead_keys, insert_key, list_keys, lock_keys, set_ends};
 use crate::store::{StoreError, Tx, changes};
 
@@ -221,7 +221,7 @@ impl Keys {
 
     /// The longest life of a token of any app.
     async fn longest_token(&self, tx: &mut Tx) -> Result<Duration, StoreError> {
-        let own = find_longest_token_lifetime(tx).await?;
+        let own = find_longest_token_lifetime_of_all_organizations(tx).await?;
         Ok(own.max(self.settings.token_lifetime))
     }
 

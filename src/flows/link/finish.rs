@@ -10,8 +10,8 @@ use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{PublicCode, Reason, Refusal, refused};
 use crate::flows::visit::Visit;
 use crate::model::{
-    AccountId, Identity, InteractionEnd, Linking, NamedSide, Organization, Proof, Secret, SessionStage,
-    Subject, Wanted,
+    AccountId, Identity, InteractionEnd, Linking, NamedSide, Organization, OrganizationId, Proof, Secret,
+    SessionStage, Subject, Wanted,
 };
 use crate::policy::link::LinkRefusal;
 use crate::store::interactions::{End, find_end};
@@ -148,14 +148,14 @@ impl Links {
         let joined = match (arriving, chosen) {
             (Subject::Identity(identity), Subject::Account { account, proof }) => {
                 self.check_profile(tx, &organization, *account, proof).await?;
-                check_connection(tx, identity).await?;
+                check_connection(tx, organization.id, identity).await?;
                 let identity = self.profiles.still_proven(tx, (**identity).clone(), organization.id).await?;
                 let proof = self.join(tx, &organization, &identity, *account, (attempt, sides)).await?;
                 Joined { account: *account, proof, id_token: identity.id_token }
             }
             (Subject::Account { account, proof }, Subject::Identity(identity)) => {
                 self.check_profile(tx, &organization, *account, proof).await?;
-                check_connection(tx, identity).await?;
+                check_connection(tx, organization.id, identity).await?;
                 let identity = self.profiles.still_proven(tx, (**identity).clone(), organization.id).await?;
                 self.join(tx, &organization, &identity, *account, (attempt, sides)).await?;
                 Joined { account: *account, proof: proof.clone(), id_token: None }
@@ -276,8 +276,12 @@ impl Links {
 
 /// Whether the connection that has vouched for an identity is still enabled, and the one that it was: as the database has
 /// it in this transaction, whatever this node remembers.
-async fn check_connection(tx: &mut Tx, identity: &Identity) -> Result<(), FinishError> {
-    let found = connections::find_connection(tx, identity.connection).await?;
+async fn check_connection(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    identity: &Identity,
+) -> Result<(), FinishError> {
+    let found = connections::find_connection(tx, organization, identity.connection).await?;
     let Some(record) = found.filter(|record| record.connection.enabled) else {
         return Err(FinishError::Gone(PublicCode::ConnectionDisabled, Reason::ConnectionDisabled));
     };

@@ -39,7 +39,7 @@ impl Links {
         self.sessions.end_everything(tx, gone.id, Some(attempt.id())).await?;
         self.end_elsewhere(tx, kept.id, attempt).await?;
         self.move_names(tx, organization, &kept, &gone, &mut moved).await?;
-        expected::delete_expected(tx, gone.id).await?;
+        expected::delete_expected(tx, organization.id, gone.id).await?;
         if !merging::mark_merged(tx, gone.id, kept.id, self.core.clock.now()).await? {
             return Err(StoreError::Conflict.into());
         }
@@ -106,7 +106,7 @@ impl Links {
             merging::add_role(tx, organization.id, kept.id, *role).await?;
         }
         for role in &moved.roles {
-            merging::take_role(tx, gone.id, *role).await?;
+            merging::take_role(tx, organization.id, gone.id, *role).await?;
         }
         if moved.swapped_usernames {
             // Order matters: after sessions, before subjects. A new name waits for whoever is opening something at the

@@ -185,7 +185,9 @@ impl Health {
     pub async fn warn_of_ending_secrets(&self) -> Result<(), StoreError> {
         let now = self.core.clock.now();
         let mut tx = self.core.database.read().await?;
-        for record in connections::list_ending_secrets(&mut tx, now.after(WARN_BEFORE)).await? {
+        for record in
+            connections::list_ending_secrets_of_all_organizations(&mut tx, now.after(WARN_BEFORE)).await?
+        {
             let Some(end) = record.credential.secret_expires_at else { continue };
             warn_of(&record, end);
         }

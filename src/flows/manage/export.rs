@@ -12,7 +12,7 @@ use crate::flows::manage::Organizations;
 use crate::flows::manage::accounts::ManageError;
 use crate::model::{
     Account, App, AppSettings, Audience, Capabilities, ClaimMapping, Connection, ConnectionId,
-    ConnectionSettings, Freshness, Handle, Organization, Timestamp, Waiver,
+    ConnectionSettings, Freshness, Handle, Organization, OrganizationId, Timestamp, Waiver,
 };
 use crate::store::connections::{ConnectionRecord, SealedCredential};
 use crate::store::expected::{self, ExpectedIdentity};
@@ -258,10 +258,10 @@ async fn export_accounts(
                 continue;
             }
             let hash = passwords::find_password(tx, account.id).await?.map(|stored| stored.hash);
-            let expected = expected::find_expected(tx, account.id).await?;
+            let expected = expected::find_expected(tx, organization.id, account.id).await?;
             let waiting = expected.and_then(|(expected, came)| (!came).then_some(expected));
             let expects = match waiting {
-                Some(waiting) => export_expected(tx, waiting).await?,
+                Some(waiting) => export_expected(tx, organization.id, waiting).await?,
                 None => None,
             };
             exported.extend(export_account(account, hash, expects));
@@ -269,8 +269,12 @@ async fn export_accounts(
     }
 }
 
-async fn export_expected(tx: &mut Tx, it: ExpectedIdentity) -> Result<Option<ExportedIdentity>, StoreError> {
-    let found = connections::find_connection(tx, it.connection).await?;
+async fn export_expected(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    it: ExpectedIdentity,
+) -> Result<Option<ExportedIdentity>, StoreError> {
+    let found = connections::find_connection(tx, organization, it.connection).await?;
     Ok(found.map(|found| ExportedIdentity {
         connection: found.connection.handle.to_string(),
         claim: it.claim,

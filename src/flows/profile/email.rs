@@ -4,7 +4,6 @@
 
 use crate::model::{Account, ConnectionId, Email, OrganizationId, OwnedDomain};
 use crate::policy::email::{DomainOwner, EmailProof, decide};
-use crate::store::connections::ConnectionRecord;
 use crate::store::{StoreError, Tx, connections, domains};
 
 /// How far an email counts that the provider of a connection vouches for.
@@ -17,11 +16,9 @@ pub(in crate::flows) async fn email_proof(
     let owner =
         found.map(|(found, connections)| DomainOwner { organization: found.organization, connections });
     let routes = owner.as_ref().is_some_and(|owner| owner.routes(organization, connection));
-    let record = if routes { None } else { connections::find_connection(tx, connection).await? };
-    let is_own = |record: &ConnectionRecord| {
-        record.connection.organization == organization && record.connection.enabled
-    };
-    let record = record.filter(is_own);
+    let record =
+        if routes { None } else { connections::find_connection(tx, organization, connection).await? };
+    let record = record.filter(|record| record.connection.enabled);
     let trusted = record.map(|record| record.connection.settings.trusted_email_domains).unwrap_or_default();
     Ok(decide(organization, connection, email.domain(), owner.as_ref(), &trusted))
 }

@@ -24,7 +24,7 @@ impl Sso {
         claims: &Map<String, Value>,
     ) -> Result<Option<(Account, ProfileId)>, FlowError> {
         let (connection, organization) = (entry.connection.id, entry.organization.id);
-        let names = expected::list_expected_claims(tx, connection).await?;
+        let names = expected::list_expected_claims(tx, organization, connection).await?;
         if names.is_empty() {
             return Ok(None);
         }
@@ -34,7 +34,8 @@ impl Sso {
         let now = self.core.clock.now();
         for name in names {
             let Some(value) = expected_value(&name, identity, claims) else { continue };
-            let claimed = expected::consume_expected(tx, connection, &name, &value, now).await?;
+            let what = (name.as_str(), value.as_str());
+            let claimed = expected::consume_expected(tx, organization, connection, what, now).await?;
             let Some(account) = claimed else { continue };
             let Some(account) = accounts::find_account(tx, account).await? else { continue };
             let profile = self.profiles.profile_of(account.id, identity);

@@ -47,10 +47,10 @@ impl Sso {
             return Ok(None);
         }
         // What was read before the provider was called may be outdated.
-        let fresh = connections::find_connection(tx, identity.connection).await?;
+        let organization = entry.organization.id;
+        let fresh = connections::find_connection(tx, organization, identity.connection).await?;
         let replaces = fresh.and_then(|record| record.connection.settings.replaces);
         let Some(replacement) = current(replaces.as_ref(), now) else { return Ok(None) };
-        let organization = entry.organization.id;
         let (issuer, subject) = (&identity.issuer, &identity.subject);
         let same = profiles::find_profile_in_organization(tx, organization, issuer, subject).await?;
         let by_claim = self.find_by_claim(tx, entry, replacement, claims).await?;
@@ -60,7 +60,11 @@ impl Sso {
                 Err(NewPersonError::Refused(PublicCode::PersonUnclear, Reason::ReplacedClaimAmbiguous))
             }
             // Taken before, and given back since: whoever comes now is somebody new.
-            Predecessor::Is(old) if replacing::was_taken(tx, identity.connection, old.id).await? => Ok(None),
+            Predecessor::Is(old)
+                if replacing::was_taken(tx, organization, identity.connection, old.id).await? =>
+            {
+                Ok(None)
+            }
             Predecessor::Is(old) => self.take_place(tx, entry, identity, old).await.map(Some),
         }
     }

@@ -147,7 +147,8 @@ on_both_databases! {
             assert!(browser.open("https://id.test/account").await.has("this-session"));
             let (database, now) = (world.app.evidence().await, countersign::model::Clock::now(&*world.app.clock));
             let mut tx = database.write().await.unwrap();
-            let found = connections::find_connection(&mut tx, ACME_IDP.parse().unwrap()).await.unwrap();
+            let id = ACME_IDP.parse().unwrap();
+            let found = connections::find_connection_of_any_organization(&mut tx, id).await.unwrap();
             let mut connection = found.unwrap().connection;
             if disable_connection {
                 connection.enabled = false;

@@ -1,5 +1,6 @@
 //! The store suite: the same statements, the same rules, on both databases.
 
+mod owned;
 mod schema;
 mod session_ends;
 
@@ -126,7 +127,7 @@ on_both_databases! {
         assert_eq!(account.id, fixture.account);
         assert_eq!(account.email.unwrap().as_str(), "bob@acme.test");
         assert_eq!(account.roles, [countersign::model::Role::Administrator]);
-        let found = store::connections::find_connection(&mut tx, connection).await.unwrap().unwrap();
+        let found = store::connections::find_connection(&mut tx, fixture.organization, connection).await.unwrap().unwrap();
         assert_eq!(found.connection.settings, ConnectionSettings::for_vendor(Vendor::Generic));
     }
 }
@@ -336,7 +337,7 @@ async fn every_child_of_what_the_clean_up_deletes_is_found_by_an_index() {
     let keys: Vec<(String, String, String)> =
         connection.rows(keys, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).await;
     let indexes = "SELECT m.name, c.name FROM sqlite_schema m, pragma_index_list(m.name) i, pragma_index_info(i.name) c \
-                   WHERE m.type = 'table' AND c.seqno = 0";
+                   WHERE m.type = 'table' AND c.seqno = 0 AND c.name IS NOT NULL";
     let indexed: Vec<(String, String)> = connection.rows(indexes, |row| Ok((row.get(0)?, row.get(1)?))).await;
     let children: Vec<_> =
         keys.into_iter().filter(|(_, parent, _)| DELETED_PARENTS.contains(&parent.as_str())).collect();

@@ -15,7 +15,7 @@ use crate::on_both_databases;
 
 /// Statements that read a table from end to end: one that is small, or that the clean-up empties each minute.
 const READ_WHOLE_TABLES: [&str; 7] = [
-    "connections::LIST_ENDING_SECRETS",
+    "connections::LIST_ENDING_SECRETS_OF_ALL",
     "housekeeping::DELETE_CHANGES",
     "housekeeping::DELETE_FLOODS",
     "housekeeping::DELETE_GUESSES",
@@ -90,7 +90,7 @@ on_both_databases! {
 }
 
 /// Makes a database as the migrations before 0023 left it.
-const BACK_TO_0022: [&str; 14] = [
+const BACK_TO_0022: [&str; 17] = [
     "DROP INDEX codes_by_end",
     "ALTER TABLE codes DROP COLUMN names_grant",
     "CREATE INDEX codes_by_expiry ON codes (expires_at)",
@@ -104,6 +104,9 @@ const BACK_TO_0022: [&str; 14] = [
     "DROP TABLE exported_days",
     "DROP TABLE interactions",
     "DROP TABLE jobs",
+    "DROP INDEX audit_of_target",
+    "ALTER TABLE audit DROP COLUMN target_kind",
+    "ALTER TABLE audit DROP COLUMN target_id",
     "DELETE FROM _sqlx_migrations WHERE version > 22",
 ];
 

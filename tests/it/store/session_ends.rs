@@ -14,7 +14,7 @@ use super::{Fixture, new_account};
 use crate::harness::database::Kind;
 use crate::on_both_databases;
 
-const APP: &str = "INSERT INTO apps (id, organization_id, client_id, name, enabled, settings, created_at, updated_at) \
+pub(super) const APP: &str = "INSERT INTO apps (id, organization_id, client_id, name, enabled, settings, created_at, updated_at) \
                    SELECT 'app_01010101010101010101010101010101', id, 'notes', 'Notes', TRUE, '{}', 1, 1 FROM organizations";
 
 /// A person of acme with sessions, each of which has a grant that ends with it and one that does not.
@@ -29,7 +29,7 @@ struct People {
     grants: [[GrantId; 2]; 4],
 }
 
-fn app() -> AppId {
+pub(super) fn app() -> AppId {
     AppId::from_bytes([1; 16])
 }
 

@@ -24,7 +24,7 @@ impl Organizations {
     ) -> Result<(), ApplyError> {
         let name = format!("{}/{}", organization.handle, wanted.handle);
         let existing = match wanted.id {
-            Some(id) => connections::find_connection(tx, id).await?,
+            Some(id) => connections::find_connection_of_any_organization(tx, id).await?,
             None => connections::find_connection_by_handle(tx, organization.id, &wanted.handle).await?,
         };
         if existing.as_ref().is_some_and(|old| old.connection.organization != organization.id) {

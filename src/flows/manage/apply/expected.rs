@@ -16,11 +16,11 @@ impl Organizations {
         account: &Account,
         wanted: Option<&WantedIdentity>,
     ) -> Result<bool, ApplyError> {
-        let before = find_expected(tx, account.id).await?;
+        let before = find_expected(tx, organization.id, account.id).await?;
         let Some(wanted) = wanted else {
             let waits = before.is_some_and(|(_, came)| !came);
             if waits {
-                delete_expected(tx, account.id).await?;
+                delete_expected(tx, organization.id, account.id).await?;
             }
             return Ok(waits);
         };

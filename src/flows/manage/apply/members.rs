@@ -20,8 +20,8 @@ impl Organizations {
         let now = self.core.clock.now();
         let name = format!("{}/{}", organization.handle, wanted.client_id);
         let existing = match wanted.id {
-            Some(id) => apps::find_app(tx, id).await?,
-            None => apps::find_app_by_client_id(tx, &wanted.client_id).await?,
+            Some(id) => apps::find_app_of_any_organization(tx, id).await?,
+            None => apps::find_app_of_any_organization_by_client_id(tx, &wanted.client_id).await?,
         };
         let sentence = || format!("app {name}: the client id belongs to another organization");
         if existing.as_ref().is_some_and(|old| old.organization != organization.id) {

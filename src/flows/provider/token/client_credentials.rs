@@ -29,8 +29,9 @@ impl Tokens {
         }
         let answer = self.sign_for_client(request.client, &scopes)?;
         let mut tx = self.core.database.write().await?;
-        let secrets = apps::find_secrets_of_active_app(&mut tx, request.client.app.id).await?;
-        if secrets.as_ref() != Some(&request.client.app.secret_hashes) {
+        let app = &request.client.app;
+        let secrets = apps::find_secrets_of_active_app(&mut tx, app.organization, app.id).await?;
+        if secrets.as_ref() != Some(&app.secret_hashes) {
             let description = "the client is disabled, or its authentication has changed";
             let error = OAuthError::new(ErrorCode::InvalidClient, description);
             return Err(No { error, reason: Reason::ClientDisabled }.at(event));
