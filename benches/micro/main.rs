@@ -23,14 +23,14 @@ use countersign::model::{
     self, Aim, AppId, AuthorizationRequest, Connection, ConnectionId, ConnectionSettings, Flow, FlowId,
     OrganizationId, SigningAlg, Timestamp, UpstreamRequest, Vendor,
 };
-use countersign::policy::route::{Hints, decide};
+use countersign::policy::sign_in::route::{Hints, decide};
 use countersign::protocol::jose::{CompactJws, JwkSet};
 use countersign::protocol::oauth::{Parameters, split_words};
 use countersign::protocol::{claims as claims_parameter, json};
-use countersign::upstream::id_token::{self, Expectation};
-use countersign::web::cookies::Cookies;
-use countersign::web::locale::Locale;
+use countersign::upstream::messages::id_token::{self, Expectation};
+use countersign::web::browser::cookies::Cookies;
 use countersign::web::pages::{Form, Pages, SignIn};
+use countersign::web::text::locale::Locale;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};

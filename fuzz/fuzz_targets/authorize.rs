@@ -4,7 +4,7 @@
 use countersign::model::{
     App, AppAuthMethod, AppId, AppSettings, ApplicationType, OrganizationId, Timestamp,
 };
-use countersign::policy::{redirect, request};
+use countersign::policy::provider::{redirect, request};
 use countersign::protocol::oauth::Parameters;
 
 const REDIRECT_URI: &str = "https://notes.acme.test/callback";

@@ -2,7 +2,7 @@
 #![no_main]
 
 use countersign::flows::manage::{Limits, Rules, read_files};
-use countersign::policy::password::PasswordRules;
+use countersign::policy::account::password::PasswordRules;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     // Secrets may stand in files, which this target must not open.

@@ -2,8 +2,8 @@
 #![no_main]
 
 use countersign::net::client_address;
-use countersign::web::cookies::Cookies;
-use countersign::web::locale::Locale;
+use countersign::web::browser::cookies::Cookies;
+use countersign::web::text::locale::Locale;
 use http::{HeaderMap, HeaderValue, header};
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -1,7 +1,7 @@
 //! An ID token by the provider's own key: claims of every kind behind a good signature.
 #![no_main]
 
-use countersign::upstream::id_token::{Expectation, verify};
+use countersign::upstream::messages::id_token::{Expectation, verify};
 use countersign_fuzz::{NOW, Provider};
 use std::sync::OnceLock;
 

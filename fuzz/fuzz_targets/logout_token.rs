@@ -1,7 +1,7 @@
 //! A back-channel logout token by the provider's own key.
 #![no_main]
 
-use countersign::upstream::logout::verify;
+use countersign::upstream::messages::logout::verify;
 use countersign_fuzz::{NOW, Provider};
 use std::sync::OnceLock;
 

@@ -1,7 +1,7 @@
 //! A provider's discovery document.
 #![no_main]
 
-use countersign::upstream::discovery::Metadata;
+use countersign::upstream::messages::discovery::Metadata;
 
 const ISSUER: &str = "https://idp.acme.test";
 

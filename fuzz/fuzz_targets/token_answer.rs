@@ -2,7 +2,7 @@
 #![no_main]
 
 use bytes::Bytes;
-use countersign::upstream::{token_answer, userinfo};
+use countersign::upstream::messages::{token_answer, userinfo};
 use http::Response;
 use oauth2::EmptyExtraTokenFields;
 use oauth2::basic::{BasicErrorResponse, BasicTokenType};

@@ -9,7 +9,8 @@ use crate::flows::manage::{Check, Verdict};
 use crate::model::Timestamp;
 use crate::net::Certificates;
 use crate::policy::deadline::deadline;
-use crate::store::{Database, keys};
+use crate::store::Database;
+use crate::store::provider::keys;
 
 /// The findings of a start. `embedded` means a start without a configuration file.
 pub async fn check(config: &Config, environment: &Environment, embedded: bool) -> Vec<Check> {

@@ -33,7 +33,7 @@ use crate::jobs;
 use crate::mail::{self, MailerSettings, SmtpSettings, SmtpTls};
 use crate::model::{Clock, Random, Secret, SystemClock};
 use crate::net::{self, CertificateError, Certificates, Drain, Listener, Transport};
-use crate::policy::password::PasswordRules;
+use crate::policy::account::password::PasswordRules;
 use crate::store::{Database, OpenError, StoreSettings};
 use crate::telemetry::{Format, Metrics, RequestLog};
 use crate::upstream::{EgressSettings, UpstreamSettings};

@@ -4,40 +4,31 @@
 //! and its part of `config/countersign.example.toml`. Unknown keys and all other errors are reported together, each
 //! with file and line or with the variable's name. Only `app` reads a [`Config`]; the other rooms get settings of
 //! their own.
+//!
+//! `node` holds the sections on the process, `rules` those on what holds for everybody.
 
-mod audit;
-mod database;
-mod keys;
-mod limits;
-mod log;
-mod mail;
-mod outbound;
-mod passwords;
-mod secrets;
+mod node;
+mod rules;
 mod section;
-mod server;
-mod sessions;
 #[cfg(test)]
 mod tests;
-mod tls;
-mod tokens;
 
 use std::ffi::OsString;
 use std::path::Path;
 
-pub use audit::{Audit, Keep};
-pub use database::{Database, Synchronous};
-pub use keys::Keys;
-pub use limits::Limits;
-pub use log::{Log, LogFormat, LogLevel};
-pub use mail::{Mail, MailTls, MailTransport};
-pub use outbound::Outbound;
-pub use passwords::{PasswordPolicy, Passwords};
-pub use secrets::{MasterKeyError, Secrets};
-pub use server::{PublicUrl, Server};
-pub use sessions::Sessions;
-pub use tls::Tls;
-pub use tokens::Tokens;
+pub use node::database::{Database, Synchronous};
+pub use node::limits::Limits;
+pub use node::log::{Log, LogFormat, LogLevel};
+pub use node::mail::{Mail, MailTls, MailTransport};
+pub use node::outbound::Outbound;
+pub use node::secrets::{MasterKeyError, Secrets};
+pub use node::server::{PublicUrl, Server};
+pub use node::tls::Tls;
+pub use rules::audit::{Audit, Keep};
+pub use rules::keys::Keys;
+pub use rules::passwords::{PasswordPolicy, Passwords};
+pub use rules::sessions::Sessions;
+pub use rules::tokens::Tokens;
 
 use crate::protocol::document::{Complaint, Document, Errors, Place, Problems, Table, nearest, unknown_name};
 use section::{Kind, Reader, Section, Variables};

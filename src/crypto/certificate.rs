@@ -115,7 +115,7 @@ mod tests {
     use webpki::{EndEntityCert, KeyUsage};
 
     use super::*;
-    use crate::model::random::CountingRandom;
+    use crate::model::value::random::CountingRandom;
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
     const YEAR: Duration = Duration::from_hours(24 * 365);

@@ -70,7 +70,7 @@ impl std::fmt::Debug for MacKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::random::CountingRandom;
+    use crate::model::value::random::CountingRandom;
 
     fn key(purpose: MacPurpose) -> MacKey {
         MacKey::derive(&MasterKey::generate(&CountingRandom::default()), purpose).unwrap()

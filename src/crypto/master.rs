@@ -104,7 +104,7 @@ impl std::fmt::Debug for MasterKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::random::CountingRandom;
+    use crate::model::value::random::CountingRandom;
 
     fn derived(key: &MasterKey, purpose: &[u8]) -> [u8; 32] {
         let mut bytes = [0; 32];

@@ -49,7 +49,7 @@ pub fn hash_token(token: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::random::CountingRandom;
+    use crate::model::value::random::CountingRandom;
 
     #[test]
     fn a_token_is_32_bytes_of_the_given_randomness() {

@@ -214,7 +214,7 @@ mod tests {
 
     use super::*;
     use crate::crypto::random::SystemRandom;
-    use crate::model::random::CountingRandom;
+    use crate::model::value::random::CountingRandom;
 
     const CONTEXT: &str = "connections.client_secret:con_1";
 

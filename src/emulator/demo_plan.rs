@@ -326,7 +326,7 @@ fn password(random: &dyn Random) -> Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::random::CountingRandom;
+    use crate::model::value::random::CountingRandom;
 
     fn plan() -> DemoPlan {
         let now = Timestamp::from_unix_seconds(1_800_000_000);

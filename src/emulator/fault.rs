@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::model::words::word_enum;
+use crate::model::value::words::word_enum;
 
 word_enum! {
     /// A fault.

@@ -4,7 +4,7 @@
 //! which claims the ID token has, which parameters are honoured. The protocol code reads these tables and knows no
 //! vendor by name.
 
-use crate::model::words::word_enum;
+use crate::model::value::words::word_enum;
 
 word_enum! {
     /// A vendor that can be emulated.

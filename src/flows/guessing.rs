@@ -8,8 +8,8 @@ use crate::flows::interaction::sign_in_event;
 use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{PublicCode, Reason, Wait, refused};
 use crate::model::{Clock, Flow};
-use crate::policy::guesses::{CounterState, Scope, Verdict, decide};
-use crate::store::guesses::{GuessCount, find_guesses, reserve_guess};
+use crate::policy::sign_in::guesses::{CounterState, Scope, Verdict, decide};
+use crate::store::limits::guesses::{GuessCount, find_guesses, reserve_guess};
 use crate::store::{Database, StoreError};
 
 /// How often the broker tries to count a failure when others are counted at the same moment. In each round one of them

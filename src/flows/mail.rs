@@ -13,7 +13,7 @@ use crate::flows::refusal::FlowError;
 use crate::flows::refusal::Reason;
 use crate::mail::{Letter, Mailer, Message, SendError};
 use crate::model::{AccountId, Email, MailId, OrganizationId, Timestamp};
-use crate::store::mail_counts::{count_mail, take_count_back};
+use crate::store::limits::mail_counts::{count_mail, take_count_back};
 use crate::store::{StoreError, Tx};
 
 /// A day, as counters name it, and its seconds.

@@ -55,7 +55,7 @@ use crate::flows::sign_in::SignIn;
 use crate::flows::sso::Sso;
 use crate::mail::{Mailer, MailerError, MailerSettings};
 use crate::model::{Clock, Random};
-use crate::policy::password::PasswordRules;
+use crate::policy::account::password::PasswordRules;
 use crate::store::{Database, StoreError};
 use crate::upstream::{EgressBuildError, Upstream, UpstreamSettings};
 

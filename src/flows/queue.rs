@@ -327,7 +327,7 @@ fn shortened(wait: Duration, random: &dyn Random) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::random::CountingRandom;
+    use crate::model::value::random::CountingRandom;
 
     #[test]
     fn tries_come_later_each_time_and_never_stop_for_long() {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::model::{FlowId, Secret, SensitiveAction};
-use crate::policy::step::Stage;
+use crate::policy::sign_in::step::Stage;
 
 /// The length of the IPv6 networks that internet providers give to their customers (RFC 6177).
 const CUSTOMER: u8 = 56;

@@ -1,7 +1,7 @@
 //! The signature algorithms that the broker makes or accepts, and the lifetime of its signing keys.
 
 use super::Timestamp;
-use super::words::word_enum;
+use super::value::words::word_enum;
 
 word_enum! {
     /// An asymmetric JWS algorithm (RFC 7518, section 3.1; RFC 8037). `none` and HMAC are not supported.
@@ -64,7 +64,7 @@ pub struct KeyTimes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::words::UnknownWord;
+    use super::super::value::words::UnknownWord;
     use super::*;
 
     #[test]

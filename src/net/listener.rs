@@ -21,10 +21,10 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Watched};
-use super::address::is_trusted;
-use super::body::Turns;
+use super::limits::sockets::Socket;
+use super::request::address::is_trusted;
+use super::request::body::Turns;
 use super::request::{Handler, Origin, answer};
-use super::sockets::Socket;
 use super::{Certificates, Drain, Settings, Timeouts, tls};
 
 /// How long to wait when the system has no more descriptors to give.

@@ -5,42 +5,33 @@
 //! ALPN decides the version, so that it cannot be changed on the way.
 
 mod activity;
-mod address;
-mod body;
-mod certificates;
-mod descriptors;
 mod drain;
-mod frames;
-mod heads;
-mod held;
+mod limits;
 mod listener;
 mod management;
-mod networks;
 mod redirect;
 mod request;
-mod sockets;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod validity;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use address::client_address;
-pub use body::{BodyError, BoxError, RequestBody};
-pub use certificates::{CertificateError, Certificates};
-pub use descriptors::sockets_within_descriptors;
 pub use drain::Drain;
+pub use limits::descriptors::sockets_within_descriptors;
+pub use limits::sockets::Sockets;
 pub use listener::{Listener, Transport};
 pub use management::management;
 pub use redirect::to_public_url;
 pub use request::Handler;
-pub use sockets::Sockets;
+pub use request::address::client_address;
+pub use request::body::{BodyError, BoxError, RequestBody};
+pub use tls::certificates::{CertificateError, Certificates};
 
 /// The limits of a listener.
 #[derive(Debug, Clone)]

@@ -1,22 +1,12 @@
 //! Decisions, as pure functions over plain values. No I/O, no clock, no `async`: the caller reads the facts and
 //! carries out the answer.
+//!
+//! [`sign_in`] decides how somebody gets in, [`provider`] what an app gets, [`account`] what an account may have.
 
-pub mod access;
+pub mod account;
 pub mod audit_days;
-pub mod claims;
-pub mod context;
 pub mod deadline;
-pub mod email;
-pub mod freshness;
-pub mod guesses;
-pub mod link;
-pub mod logout;
 pub mod look;
-pub mod password;
-pub mod provision;
-pub mod redirect;
-pub mod request;
-pub mod route;
-pub mod session;
+pub mod provider;
+pub mod sign_in;
 pub mod signing;
-pub mod step;

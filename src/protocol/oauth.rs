@@ -8,7 +8,7 @@ use url::form_urlencoded;
 use super::count::{TooMany, counted};
 use crate::model::Prompt;
 
-crate::model::words::word_enum! {
+crate::model::value::words::word_enum! {
     /// An error code (RFC 6749, sections 4.1.2.1 and 5.2; `OpenID` Connect Core, section 3.1.2.6; RFC 6750; RFC 8707).
     ErrorCode {
         /// The request is malformed, repeats a parameter or lacks one.

@@ -8,50 +8,25 @@
 //!   rows are counted, uniqueness is a constraint, and the limit of 25 profiles is a guarded counter with a CHECK.
 //! * Statements are constants; a test prepares each one on both databases. A statement that may take long is marked
 //!   where it is called (`fetch_many!`, `execute_many!`); all others run on the thread of the request (`sqlite`).
+//!
+//! [`engine`] holds connections, transactions and the macros that run a statement; its page explains them. The other
+//! folders hold one file an aggregate.
 
-pub mod accounts;
-pub mod apps;
+pub mod account;
 pub mod audit;
-pub mod audit_days;
-pub mod changes;
-pub mod connections;
-mod database;
-pub mod domains;
-pub mod error;
-pub mod expected;
-pub mod floods;
-pub mod flows;
-pub mod grants;
-pub mod guesses;
-pub mod housekeeping;
-pub mod interactions;
+pub mod engine;
+pub mod interaction;
 pub mod jobs;
-pub mod keys;
-pub mod ledger;
-pub mod looks;
-pub mod mail_codes;
-pub mod mail_counts;
-pub mod merging;
-mod migrations;
-pub mod organizations;
-pub mod password_links;
-pub mod passwords;
-mod postgres;
-pub mod profiles;
-pub mod replacing;
-mod row;
-pub mod session_ends;
-pub mod sessions;
-mod settings;
-mod sqlite;
-pub mod standing;
-pub mod turns;
-pub mod tx;
+pub mod limits;
+pub mod link;
+pub mod organization;
+pub mod provider;
+pub mod session;
 
-pub use database::Database;
-pub use error::{OpenError, StoreError};
-pub use settings::StoreSettings;
-pub use tx::Tx;
+pub use engine::database::Database;
+pub use engine::error::{OpenError, StoreError};
+pub use engine::settings::StoreSettings;
+pub use engine::tx::Tx;
 
 /// A statement of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,36 +42,36 @@ pub struct Statement {
 /// Every statement of the store.
 pub fn all_statements() -> Vec<Statement> {
     let files: [(&'static str, &[(&'static str, &'static str)]); 30] = [
-        ("accounts", accounts::STATEMENTS),
-        ("apps", apps::STATEMENTS),
+        ("accounts", account::accounts::STATEMENTS),
+        ("apps", organization::apps::STATEMENTS),
         ("audit", audit::STATEMENTS),
-        ("audit_days", audit_days::STATEMENTS),
-        ("changes", changes::STATEMENTS),
-        ("connections", connections::STATEMENTS),
-        ("domains", domains::STATEMENTS),
-        ("expected", expected::STATEMENTS),
-        ("floods", floods::STATEMENTS),
-        ("flows", flows::STATEMENTS),
-        ("grants", grants::STATEMENTS),
-        ("guesses", guesses::STATEMENTS),
-        ("housekeeping", housekeeping::STATEMENTS),
+        ("audit_days", audit::audit_days::STATEMENTS),
+        ("changes", jobs::changes::STATEMENTS),
+        ("connections", organization::connections::STATEMENTS),
+        ("domains", organization::domains::STATEMENTS),
+        ("expected", link::expected::STATEMENTS),
+        ("floods", audit::floods::STATEMENTS),
+        ("flows", interaction::flows::STATEMENTS),
+        ("grants", provider::grants::STATEMENTS),
+        ("guesses", limits::guesses::STATEMENTS),
+        ("housekeeping", jobs::housekeeping::STATEMENTS),
         ("jobs", jobs::STATEMENTS),
-        ("keys", keys::STATEMENTS),
-        ("ledger", ledger::STATEMENTS),
-        ("interactions", interactions::STATEMENTS),
-        ("looks", looks::STATEMENTS),
-        ("mail_codes", mail_codes::STATEMENTS),
-        ("mail_counts", mail_counts::STATEMENTS),
-        ("merging", merging::STATEMENTS),
-        ("organizations", organizations::STATEMENTS),
-        ("password_links", password_links::STATEMENTS),
-        ("passwords", passwords::STATEMENTS),
-        ("profiles", profiles::STATEMENTS),
-        ("replacing", replacing::STATEMENTS),
-        ("session_ends", session_ends::STATEMENTS),
-        ("sessions", sessions::STATEMENTS),
-        ("standing", standing::STATEMENTS),
-        ("turns", turns::STATEMENTS),
+        ("keys", provider::keys::STATEMENTS),
+        ("ledger", link::ledger::STATEMENTS),
+        ("interactions", interaction::interactions::STATEMENTS),
+        ("looks", organization::looks::STATEMENTS),
+        ("mail_codes", account::mail_codes::STATEMENTS),
+        ("mail_counts", limits::mail_counts::STATEMENTS),
+        ("merging", link::merging::STATEMENTS),
+        ("organizations", organization::organizations::STATEMENTS),
+        ("password_links", account::password_links::STATEMENTS),
+        ("passwords", account::passwords::STATEMENTS),
+        ("profiles", account::profiles::STATEMENTS),
+        ("replacing", link::replacing::STATEMENTS),
+        ("session_ends", session::session_ends::STATEMENTS),
+        ("sessions", session::sessions::STATEMENTS),
+        ("standing", provider::standing::STATEMENTS),
+        ("turns", jobs::turns::STATEMENTS),
     ];
     files
         .into_iter()
@@ -109,6 +84,8 @@ pub async fn prepare(tx: &mut Tx, text: &'static str) -> Result<(), StoreError> 
     use sqlx::{Executor, SqlSafeStr};
     match tx {
         Tx::Sqlite(link) => link.prepare(text),
-        Tx::Postgres(link) => tx::ask!(link, connection => connection.prepare(text.into_sql_str())).map(drop),
+        Tx::Postgres(link) => {
+            engine::tx::ask!(link, connection => connection.prepare(text.into_sql_str())).map(drop)
+        }
     }
 }

@@ -140,7 +140,7 @@ mod tests {
     use super::super::testing::Lines;
     use super::super::{Format, subscriber};
     use super::*;
-    use crate::model::random::CountingRandom;
+    use crate::model::value::random::CountingRandom;
 
     fn router(metrics: &Arc<Metrics>) -> Router {
         let log = RequestLog::new(Arc::clone(metrics), Arc::new(CountingRandom::default()));

@@ -5,15 +5,15 @@
 
 use std::time::Duration;
 
-use super::authorize::AuthorizeError;
-use super::credential::CredentialError;
-use super::discovery::MetadataError;
 use super::egress::EgressError;
-use super::id_token::IdTokenError;
-use super::identity::IdentityError;
-use super::logout::LogoutTokenError;
-use super::token_answer::TokenAnswerError;
-use super::userinfo::UserInfoError;
+use super::messages::authorize::AuthorizeError;
+use super::messages::credential::CredentialError;
+use super::messages::discovery::MetadataError;
+use super::messages::id_token::IdTokenError;
+use super::messages::identity::IdentityError;
+use super::messages::logout::LogoutTokenError;
+use super::messages::token_answer::TokenAnswerError;
+use super::messages::userinfo::UserInfoError;
 use crate::protocol::jose::JwksError;
 
 /// Why a call for an identity provider did not succeed.

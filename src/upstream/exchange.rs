@@ -20,12 +20,12 @@ use oauth2::{
 use serde::{Deserialize, Serialize};
 
 use super::asker::Errand;
-use super::authorize::verifier_text;
-use super::credential::{Credential, Proof};
-use super::discovery::Metadata;
 use super::error::{Denial, Outage, Refusal, UpstreamError};
+use super::messages::authorize::verifier_text;
+use super::messages::credential::{Credential, Proof};
+use super::messages::discovery::Metadata;
+use super::messages::token_answer::{TokenAnswerError, check_answer};
 use super::provider::Provider;
-use super::token_answer::{TokenAnswerError, check_answer};
 use crate::model::{Connection, Random, Secret, Timestamp};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -1,9 +1,7 @@
 //! The relying-party side: everything between the broker and external `OpenID` Providers.
 //!
-//! Flows call [`Upstream`]. Behind it, each file has one concern: [`egress`] connects out, [`discovery`] and
-//! [`provider`] know metadata and keys, [`authorize`] builds the request, [`credential`] and [`exchange`] redeem the
-//! code, [`id_token`] and [`userinfo`] check the responses, [`identity`] maps the claims, [`logout`] handles
-//! sign-outs.
+//! Flows call [`Upstream`]. [`messages`] holds what goes to a provider, and every check of what it answers. [`provider`]
+//! knows what each provider has published. [`egress`] alone connects out. [`exchange`] redeems a code through them.
 //!
 //! This room knows neither accounts nor sessions nor the database, and no code here asks for a vendor's name: the
 //! behaviour of a vendor is a setting of the connection. There is one strict exception: whether an issuer serves
@@ -11,21 +9,13 @@
 //! authoritative.
 
 mod asker;
-pub mod authorize;
-pub mod credential;
-pub mod discovery;
 pub mod egress;
 pub mod error;
 mod exchange;
-pub mod id_token;
-pub mod identity;
-mod kept;
-pub mod logout;
+pub mod messages;
 pub mod probe;
 pub mod provider;
-pub mod token_answer;
 mod turns;
-pub mod userinfo;
 
 #[cfg(test)]
 mod testing;
@@ -40,21 +30,22 @@ use tokio::time::Instant;
 use url::Url;
 
 pub use asker::{Asker, Gate};
-pub use authorize::{AuthorizationInput, AuthorizationUrl};
-pub use credential::Credential;
 pub use egress::{Egress, EgressBuildError, EgressError, EgressSettings};
 pub use error::{Denial, Outage, Refusal, UpstreamError};
-pub use id_token::{FreshSignIn, IdTokenError};
-pub use identity::{AssertedEmail, ClaimSource, IdToken, VerifiedIdentity};
-pub use logout::{EndSession, LogoutTarget};
+pub use messages::authorize::{AuthorizationInput, AuthorizationUrl};
+pub use messages::credential::Credential;
+pub use messages::id_token::{FreshSignIn, IdTokenError};
+pub use messages::identity::{AssertedEmail, ClaimSource, IdToken, VerifiedIdentity};
+pub use messages::logout::{EndSession, LogoutTarget};
 pub use probe::{Finding, Gravity, Probe};
 pub use provider::{BoxFuture, Document, Memory, Remembered};
 
 use asker::Errand;
-use discovery::Metadata;
 use exchange::{CodeRequest, Tokens};
-use id_token::{Expectation, IdTokenClaims, MAX_TOKEN};
-use kept::Kept;
+use messages::discovery::Metadata;
+use messages::id_token::{Expectation, IdTokenClaims, MAX_TOKEN};
+use messages::{authorize, discovery, id_token, identity, logout, userinfo};
+use provider::kept::Kept;
 use provider::{Provider, Surroundings};
 
 use crate::model::{Clock, Connection, ConnectionId, Random, Secret};

@@ -1,8 +1,8 @@
 //! The report of `check` about a connection: whether its identity provider can be reached, and what would prevent
 //! sign-ins.
 
-use super::discovery::Metadata;
 use super::error::UpstreamError;
+use super::messages::discovery::Metadata;
 use crate::model::{Connection, UpstreamAuth};
 use crate::protocol::jose::JwkSet;
 

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::discovery::Metadata;
+use super::messages::discovery::Metadata;
 use super::provider::{BoxFuture, Memory, Remembered};
 use crate::model::{
     Clock, Connection, ConnectionId, ConnectionSettings, OrganizationId, SigningAlg, Timestamp, Vendor,

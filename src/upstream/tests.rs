@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::testing::{Hands, Notes, Reply, Server, Signer, connection, jwks, now};
 use super::*;
-use crate::model::random::CountingRandom;
+use crate::model::value::random::CountingRandom;
 use crate::model::{Prompt, Secret, UpstreamAuth};
 use crate::protocol::base64url;
 

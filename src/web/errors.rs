@@ -152,8 +152,8 @@ mod tests {
 
     use super::*;
     use crate::flows::refusal::Wait;
-    use crate::web::locale::Locale;
     use crate::web::text::Locales;
+    use crate::web::text::locale::Locale;
 
     fn document() -> String {
         let locales = Locales::embedded().unwrap();

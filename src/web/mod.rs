@@ -2,32 +2,21 @@
 //!
 //! Here live the pages with their texts and looks, and the headers that every answer carries. Nothing here decides
 //! who may sign in, and nothing here reads or writes the database.
+//!
+//! [`sign_in`], [`sso`], [`account`] and [`provider`] hold the handlers of one concern each, [`pages`] what they show,
+//! [`browser`] what they all stand on, and [`text`] the words and languages.
 
 pub mod account;
-mod app_answer;
-pub mod app_request;
 pub mod asset;
-pub mod authorize;
-pub mod consent;
-pub mod cookies;
+pub mod browser;
 pub mod errors;
-mod extract;
-pub mod guard;
 pub mod headers;
-pub mod link;
-pub mod locale;
-pub mod logout;
-pub mod oauth;
-pub mod own_links;
 pub mod pages;
-pub mod password;
-pub mod request;
-pub mod respond;
+pub mod provider;
 pub mod sign_in;
 pub mod sso;
 pub mod state;
 pub mod text;
-pub mod upstream_logout;
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -38,28 +27,28 @@ use http::{HeaderMap, StatusCode};
 use crate::flows::refusal::FlowError;
 use crate::flows::refusal::PublicCode;
 use asset::organization_of;
-use request::Browser;
-use respond::{plain, refusal, see_other};
+use browser::request::Browser;
+use browser::respond::{plain, refusal, see_other};
 use state::Web;
 
 /// Everything that browsers and apps reach, with the headers that every answer carries.
 pub fn router(web: Web) -> Router {
     Router::new()
-        .merge(authorize::routes())
+        .merge(provider::authorize::routes())
         .merge(sign_in::routes())
-        .merge(consent::routes())
+        .merge(sign_in::consent::routes())
         .merge(sso::routes())
-        .merge(oauth::routes())
+        .merge(provider::oauth::routes())
         .merge(account::routes())
-        .merge(link::routes())
-        .merge(own_links::routes())
-        .merge(password::routes())
-        .merge(logout::routes())
-        .merge(upstream_logout::routes())
+        .merge(account::link::routes())
+        .merge(account::own_links::routes())
+        .merge(sign_in::password::routes())
+        .merge(provider::logout::routes())
+        .merge(sso::upstream_logout::routes())
         .route("/assets/{file}", get(get_asset))
         .fallback(get_nothing)
         .method_not_allowed_fallback(use_other_method)
-        .layer(axum::middleware::from_fn(cookies::keep_choice))
+        .layer(axum::middleware::from_fn(browser::cookies::keep_choice))
         .layer(axum::middleware::from_fn_with_state(web.clone(), headers::security_headers))
         .with_state(web)
 }

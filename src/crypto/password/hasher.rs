@@ -237,7 +237,7 @@ mod tests {
     use std::task::Poll;
 
     use super::*;
-    use crate::model::random::CountingRandom;
+    use crate::model::value::random::CountingRandom;
 
     /// The wait that a caller is told before any hash has been computed.
     const BUSY: PasswordError = PasswordError::Busy { retry_after: Duration::from_secs(1) };

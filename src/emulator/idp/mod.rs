@@ -5,18 +5,12 @@
 //! response. Codes, sessions and tokens are in memory and end with the process. There is one factor (a password from
 //! the directory), no guard against guessing and no refresh token: this is for rehearsals.
 
-mod answer;
 mod authorize;
-mod claims;
-mod client_auth;
 mod end_session;
 mod metadata;
 mod pages;
-mod request;
-mod sign_in;
 mod token;
 mod trouble;
-mod userinfo;
 
 #[cfg(test)]
 mod tests;
@@ -82,9 +76,9 @@ pub fn router(settings: Settings) -> Router {
         .route(&metadata, get(metadata::show_metadata))
         .route(paths.keys, get(metadata::show_keys))
         .route(paths.authorize, get(authorize::get_authorize).post(authorize::post_authorize))
-        .route(paths.sign_in, post(sign_in::post_sign_in))
+        .route(paths.sign_in, post(authorize::sign_in::post_sign_in))
         .route(paths.token, post(token::post_token))
-        .route(paths.userinfo, get(userinfo::show_userinfo).post(userinfo::show_userinfo));
+        .route(paths.userinfo, get(token::userinfo::show_userinfo).post(token::userinfo::show_userinfo));
     let router = match paths.logout {
         Some(path) => router.route(path, get(end_session::get_logout).post(end_session::post_logout)),
         None => router,

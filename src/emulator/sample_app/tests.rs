@@ -6,7 +6,7 @@ use crate::crypto::keys::SigningKey;
 use crate::emulator::testing::{Routers, StandingClock};
 use crate::emulator::tour::testing::{Browser, Seen};
 use crate::emulator::{Directory, Vendor, idp};
-use crate::model::random::CountingRandom;
+use crate::model::value::random::CountingRandom;
 
 const FILE: &str = r#"
     [[clients]]

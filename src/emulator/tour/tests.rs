@@ -16,7 +16,7 @@ use crate::emulator::demo_plan::DemoPorts;
 use crate::emulator::html;
 use crate::emulator::testing::{Routers, StandingClock};
 use crate::model::Timestamp;
-use crate::model::random::CountingRandom;
+use crate::model::value::random::CountingRandom;
 
 fn page(text: &str) -> Response {
     Response::new(Body::from(text.to_owned()))

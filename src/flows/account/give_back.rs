@@ -6,9 +6,12 @@ use crate::flows::session::{CurrentSession, EndReason};
 use crate::model::{
     Account, AccountId, Contact, LedgerEntry, NamedSide, OrganizationId, Profile, ProfileId, ProfileKind,
 };
-use crate::policy::link::merge::roles_after_undo;
-use crate::store::session_ends::SessionsOf;
-use crate::store::{StoreError, Tx, accounts, connections, ledger, merging, passwords, profiles, replacing};
+use crate::policy::account::link::merge::roles_after_undo;
+use crate::store::account::{accounts, passwords, profiles};
+use crate::store::link::{ledger, merging, replacing};
+use crate::store::organization::connections;
+use crate::store::session::session_ends::SessionsOf;
+use crate::store::{StoreError, Tx};
 
 impl OwnAccount {
     /// Gives a profile its place back that another identity has taken: also where whoever had it has unlinked that one

@@ -23,8 +23,9 @@ use crate::flows::session::{CurrentSession, EndReason, Sessions, own_event};
 use crate::flows::sign_in::SignIn;
 use crate::flows::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{Account, Session, SessionId, Target};
-use crate::store::session_ends::SessionsOf;
-use crate::store::{domains, sessions};
+use crate::store::organization::domains;
+use crate::store::session::session_ends::SessionsOf;
+use crate::store::session::sessions;
 
 /// What the page shows.
 #[derive(Debug, Clone)]

@@ -15,9 +15,9 @@ use crate::model::{
     ConnectionId, FlowId, Interaction, LedgerId, LedgerKind, Linking, NamedSide, ProfileId, ProfileKind,
     Purpose, SensitiveAction, SessionStage, Subject, Timestamp, Wanted,
 };
-use crate::policy::link::undo_until;
-use crate::store::profiles::HeldProfile;
-use crate::store::{ledger, profiles};
+use crate::policy::account::link::undo_until;
+use crate::store::account::profiles::{self, HeldProfile};
+use crate::store::link::ledger;
 
 /// One profile of the account.
 #[derive(Debug, Clone, PartialEq, Eq)]

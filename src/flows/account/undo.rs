@@ -14,8 +14,11 @@ use crate::model::{
     AccountId, Actor, Caller, Email, LedgerEntry, LedgerId, LedgerKind, Moved, NamedSide, ProfileId,
     SensitiveAction, UNDO_WINDOW,
 };
-use crate::store::session_ends::SessionsOf;
-use crate::store::{StoreError, Tx, accounts, grants, ledger, merging, profiles, replacing};
+use crate::store::account::{accounts, profiles};
+use crate::store::link::{ledger, merging, replacing};
+use crate::store::provider::grants;
+use crate::store::session::session_ends::SessionsOf;
+use crate::store::{StoreError, Tx};
 
 /// Why nothing was undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

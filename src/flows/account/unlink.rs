@@ -12,8 +12,10 @@ use crate::flows::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{
     LedgerKind, Moved, OrganizationId, Profile, ProfileId, ProfileKind, SensitiveAction, SessionId,
 };
-use crate::store::session_ends::SessionsOf;
-use crate::store::{Tx, accounts, password_links, passwords, profiles, sessions};
+use crate::store::Tx;
+use crate::store::account::{accounts, password_links, passwords, profiles};
+use crate::store::session::session_ends::SessionsOf;
+use crate::store::session::sessions;
 
 /// What the page shows that asks before a profile is taken away.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use crate::crypto::keys::SigningKey;
 use crate::crypto::seal::Purpose;
 use crate::flows::core::Core;
 use crate::model::{ConnectionId, Secret, SigningAlg};
-use crate::store::connections::SealedCredential;
+use crate::store::organization::connections::SealedCredential;
 use crate::upstream::Credential;
 
 /// Which secret of a connection.

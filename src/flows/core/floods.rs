@@ -17,7 +17,7 @@ use crate::flows::visit::network_around;
 use crate::model::OrganizationId;
 use crate::store::StoreError;
 use crate::store::audit::AuditRecord;
-use crate::store::floods::{
+use crate::store::audit::floods::{
     Level, Source, SourceKind, count_anonymous_refusals, count_records_of_all, insert_anonymous_refusal,
 };
 

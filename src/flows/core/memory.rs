@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use crate::model::{Clock, ConnectionId};
-use crate::store::{Database, StoreError, connections};
+use crate::store::organization::connections;
+use crate::store::{Database, StoreError};
 use crate::upstream::{BoxFuture, Memory, Remembered};
 
 /// The database as a memory.

@@ -6,7 +6,8 @@ use crate::crypto::seal::{Purpose, Sealer, Unsealable};
 use crate::flows::core::Core;
 use crate::flows::refusal::FlowError;
 use crate::model::{AccountId, LedgerEntry, NamedSide};
-use crate::store::{StoreError, Tx, accounts};
+use crate::store::account::accounts;
+use crate::store::{StoreError, Tx};
 
 /// One side of an entry of the ledger as it is kept.
 #[derive(serde::Serialize, serde::Deserialize)]

@@ -10,8 +10,11 @@ use crate::flows::refusal::{
 };
 use crate::flows::visit::Visit;
 use crate::model::InteractionEnd;
-use crate::store::standing::{use_code, use_refresh_token};
-use crate::store::{StoreError, Tx, grants, interactions, mail_codes};
+use crate::store::account::mail_codes;
+use crate::store::interaction::interactions;
+use crate::store::provider::grants;
+use crate::store::provider::standing::{use_code, use_refresh_token};
+use crate::store::{StoreError, Tx};
 
 impl Core {
     /// Writes what stays of a refusal, its record and its marks together, and says how it is told. Whatever transaction

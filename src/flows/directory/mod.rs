@@ -20,15 +20,16 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
 use crate::flows::directory::cached::{Cached, Weight};
-use crate::model::look::MAX_LOGO_BYTES;
+use crate::model::organization::look::MAX_LOGO_BYTES;
 use crate::model::{
     App, AppId, Clock, Connection, ConnectionId, DomainName, Email, Handle, Look, Organization,
     OrganizationId, OwnedDomain,
 };
-use crate::policy::route::NamedRoute;
-use crate::store::changes::find_last_change;
-use crate::store::connections::SealedCredential;
-use crate::store::{Database, StoreError, Tx, apps, connections, domains, looks, organizations};
+use crate::policy::sign_in::route::NamedRoute;
+use crate::store::jobs::changes::find_last_change;
+use crate::store::organization::connections::{self, SealedCredential};
+use crate::store::organization::{apps, domains, looks, organizations};
+use crate::store::{Database, StoreError, Tx};
 
 /// The topic of a change to organizations, domains, connections, apps or accounts.
 pub const DIRECTORY_TOPIC: &str = "directory";

@@ -2,8 +2,8 @@
 
 use crate::flows::directory::{Directory, Name};
 use crate::model::{App, Audience, AuthorizationRequest, ConnectionId, Email, Handle};
-use crate::policy::access::may_use;
-use crate::policy::route::{self, Hints, NamedBy};
+use crate::policy::provider::access::may_use;
+use crate::policy::sign_in::route::{self, Hints, NamedBy};
 use crate::store::StoreError;
 
 impl Directory {

@@ -6,12 +6,14 @@ use crate::flows::interaction::to_app::is_still_registered;
 use crate::flows::interaction::{Answered, Known};
 use crate::flows::refusal::FlowError;
 use crate::model::{Account, AccountId, Interaction, Organization, Proof, Purpose, SessionStage, Subject};
-use crate::policy::access::{may_use, may_use_password, needs_consent};
-use crate::policy::context::is_accepted;
-use crate::policy::route::is_among;
-use crate::policy::step::{AccountFacts, Facts, SubjectFacts, Withdrawn};
-use crate::store::accounts::read_standing;
-use crate::store::{Tx, accounts, grants, organizations};
+use crate::policy::provider::access::{may_use, may_use_password, needs_consent};
+use crate::policy::sign_in::context::is_accepted;
+use crate::policy::sign_in::route::is_among;
+use crate::policy::sign_in::step::{AccountFacts, Facts, SubjectFacts, Withdrawn};
+use crate::store::Tx;
+use crate::store::account::accounts::{self, read_standing};
+use crate::store::organization::organizations;
+use crate::store::provider::grants;
 
 /// The account that was proved, as this transaction reads it.
 pub struct Standing {

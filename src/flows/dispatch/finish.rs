@@ -6,8 +6,8 @@ use crate::flows::provider::token::issue_code::CodeRequest;
 use crate::flows::refusal::FlowError;
 use crate::flows::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{InteractionEnd, Purpose, Subject};
-use crate::policy::step::FinishPermit;
-use crate::store::interactions::end_interaction;
+use crate::policy::sign_in::step::FinishPermit;
+use crate::store::interaction::interactions::end_interaction;
 
 impl Dispatcher {
     /// Does what an interaction is for, ends it, and commits.

@@ -27,9 +27,9 @@ use crate::flows::sso::Sso;
 use crate::flows::sso::provision::NewPersonError;
 use crate::flows::visit::{Answer, CookieChange, Visit};
 use crate::model::{FLOW_LIFETIME, SessionStage, Subject};
-use crate::policy::step::{SessionPermit, Step, next_step};
-use crate::store::flows;
-use crate::store::sessions::lock_session;
+use crate::policy::sign_in::step::{SessionPermit, Step, next_step};
+use crate::store::interaction::flows;
+use crate::store::session::sessions::lock_session;
 use facts::Standing;
 
 /// The most steps that one answer goes through. Each acts at most once, so no interaction comes near.

@@ -8,7 +8,7 @@ use crate::flows::interaction::to_app::{LOGIN_REQUIRED, UNMET_CONTEXT, refuse_wi
 use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{PublicCode, Reason, refused};
 use crate::model::Purpose;
-use crate::policy::step::{StepRefusal, Withdrawn};
+use crate::policy::sign_in::step::{StepRefusal, Withdrawn};
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 
 impl Dispatcher {

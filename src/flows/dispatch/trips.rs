@@ -5,7 +5,7 @@ use crate::flows::refusal::FlowError;
 use crate::flows::sso::Begun;
 use crate::flows::visit::{Answer, Visit};
 use crate::model::{Aim, ConnectionId, Email, Interaction, Subject, Trip, Wanted};
-use crate::store::profiles;
+use crate::store::account::profiles;
 
 impl Dispatcher {
     /// Leads to where the arriving side is proved once more.

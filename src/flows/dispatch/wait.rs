@@ -9,7 +9,7 @@ use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{PublicCode, Reason, refused};
 use crate::flows::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{FLOW_LIFETIME, Interaction, LinkSide, Purpose, Subject, Timestamp, Trip};
-use crate::policy::step::Stage;
+use crate::policy::sign_in::step::Stage;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 
 impl Dispatcher {

@@ -11,8 +11,9 @@ use crate::flows::core::Core;
 use crate::flows::directory::DIRECTORY_TOPIC;
 use crate::flows::housekeeping::audit_days::Archive;
 use crate::flows::keys::{KEYS_TOPIC, Keys, SigningError};
-use crate::store::changes::{find_last_change, list_changes};
-use crate::store::{StoreError, housekeeping};
+use crate::store::StoreError;
+use crate::store::jobs::changes::{find_last_change, list_changes};
+use crate::store::jobs::housekeeping;
 
 /// Commits may come in another order than their numbers; so many numbers are looked at again.
 const OVERLAP: i64 = 1_000;

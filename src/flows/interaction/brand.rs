@@ -4,9 +4,10 @@ use crate::flows::directory::BrandView;
 use crate::flows::interaction::Interactions;
 use crate::flows::refusal::FlowError;
 use crate::model::{Aim, Purpose};
-use crate::policy::access::serves_its_own_alone;
-use crate::store::interactions::find_interaction;
-use crate::store::{accounts, organizations};
+use crate::policy::provider::access::serves_its_own_alone;
+use crate::store::account::accounts;
+use crate::store::interaction::interactions::find_interaction;
+use crate::store::organization::organizations;
 
 impl Interactions {
     /// The organization on whose behalf somebody is asked to sign in: that of an app which serves its own people alone,

@@ -2,7 +2,7 @@
 //!
 //! Until somebody proves who they are, a flow travels sealed in a cookie (`sealed`). From then on an interaction has a
 //! subject, and a row if it has to wait for the person (`rows`). Here live the noun, its rows, and what its transaction
-//! needs (`opening`). The steps live with their concerns. [`crate::policy::step::next_step`] decides which one is due,
+//! needs (`opening`). The steps live with their concerns. [`crate::policy::sign_in::step::next_step`] decides which one is due,
 //! and the dispatcher alone does it.
 
 pub(in crate::flows) mod brand;
@@ -21,7 +21,7 @@ use crate::flows::evidence::{Event, receipt_of};
 use crate::flows::refusal::{PublicCode, Reason};
 use crate::flows::visit::Answer;
 use crate::model::{Account, ConnectionId, Flow, FlowId, Interaction, Subject};
-use crate::policy::step::Stage;
+use crate::policy::sign_in::step::Stage;
 use crate::store::Tx;
 
 pub(in crate::flows) use opening::Known;

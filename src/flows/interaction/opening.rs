@@ -6,8 +6,8 @@ use crate::flows::directory::{AppEntry, ConnectionEntry};
 use crate::flows::interaction::Interactions;
 use crate::flows::refusal::FlowError;
 use crate::model::{Aim, ConnectionId, Flow, Interaction, Organization, Purpose, Subject};
-use crate::policy::access::may_use;
-use crate::policy::route::{Hints, is_among};
+use crate::policy::provider::access::may_use;
+use crate::policy::sign_in::route::{Hints, is_among};
 use crate::store::Tx;
 
 /// How often the directory is read again because it changed meanwhile.

@@ -8,8 +8,8 @@ use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{Mark, PublicCode, Reason, refused};
 use crate::flows::visit::{CookieChange, Visit};
 use crate::model::{FlowId, Interaction, InteractionEnd, OrganizationId, Subject, Timestamp};
-use crate::policy::step::Stage;
-use crate::store::interactions::{
+use crate::policy::sign_in::step::Stage;
+use crate::store::interaction::interactions::{
     End, FoundInteraction, StoredInteraction, claim_interaction, find_end, find_interaction,
     insert_interaction, update_interaction,
 };

@@ -11,7 +11,8 @@ use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{PublicCode, Reason, Refusal, Wait, refused};
 use crate::flows::visit::{CookieChange, Visit};
 use crate::model::{Aim, AppId, FLOW_LIFETIME, Flow, FlowId};
-use crate::store::{StoreError, flows};
+use crate::store::StoreError;
+use crate::store::interaction::flows;
 
 /// The most bytes of a cookie's value.
 const MAX_COOKIE: usize = 1_024;

@@ -6,8 +6,8 @@ use crate::flows::interaction::Interactions;
 use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{AuditReason, PublicCode, Reason, Refusal, refused};
 use crate::model::AuthorizationRequest;
-use crate::policy::redirect;
-use crate::policy::step::Withdrawn;
+use crate::policy::provider::redirect;
+use crate::policy::sign_in::step::Withdrawn;
 use crate::protocol::oauth::{ErrorCode, OAuthError, add_to_query};
 
 /// Said to an app that allowed nothing to be shown.

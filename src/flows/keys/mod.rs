@@ -12,9 +12,12 @@ use crate::flows::core::Core;
 use crate::flows::evidence::Event;
 use crate::model::{Caller, KeyId, KeyState, KeyTimes, SigningAlg, Timestamp};
 use crate::policy::signing::{is_due, retired, stage};
-use crate::store::apps::find_longest_token_lifetime_of_all_organizations;
-use crate::store::keys::{SigningKeyRecord, delete_dead_keys, insert_key, list_keys, lock_keys, set_ends};
-use crate::store::{StoreError, Tx, changes};
+use crate::store::jobs::changes;
+use crate::store::organization::apps::find_longest_token_lifetime_of_all_organizations;
+use crate::store::provider::keys::{
+    SigningKeyRecord, delete_dead_keys, insert_key, list_keys, lock_keys, set_ends,
+};
+use crate::store::{StoreError, Tx};
 
 /// The algorithms that every deployment has from the start: ID tokens by RS256, access tokens by ES256.
 pub const FIRST_ALGORITHMS: [SigningAlg; 2] = [SigningAlg::RS256, SigningAlg::ES256];

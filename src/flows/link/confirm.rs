@@ -9,8 +9,10 @@ use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{PublicCode, Reason, refused};
 use crate::flows::visit::Visit;
 use crate::model::{AccountId, Linking, ProfileKind, Role, Subject, Wanted};
-use crate::policy::link::{LinkRefusal, Newcomer, may_join};
-use crate::store::{Tx, accounts, merging, profiles};
+use crate::policy::account::link::{LinkRefusal, Newcomer, may_join};
+use crate::store::Tx;
+use crate::store::account::{accounts, profiles};
+use crate::store::link::merging;
 
 /// What the page shows.
 #[derive(Debug, Clone)]

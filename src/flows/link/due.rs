@@ -9,10 +9,11 @@ use crate::model::{
     AccountId, Identity, Interaction, LINK_LIFETIME, Linking, OrganizationId, Purpose, SensitiveAction,
     Subject, Timestamp, Wanted,
 };
-use crate::policy::freshness::{fresh_until, is_proved};
-use crate::policy::link::{Newcomer, Offer};
-use crate::policy::step::LinkDue;
-use crate::store::{Tx, organizations};
+use crate::policy::account::link::{Newcomer, Offer};
+use crate::policy::sign_in::freshness::{fresh_until, is_proved};
+use crate::policy::sign_in::step::LinkDue;
+use crate::store::Tx;
+use crate::store::organization::organizations;
 
 impl Links {
     /// What is due of an interaction's link, or of one that could be offered.

@@ -13,9 +13,12 @@ use crate::model::{
     AccountId, Identity, InteractionEnd, Linking, NamedSide, Organization, OrganizationId, Proof, Secret,
     SessionStage, Subject, Wanted,
 };
-use crate::policy::link::LinkRefusal;
-use crate::store::interactions::{End, find_end};
-use crate::store::{StoreError, Tx, accounts, connections, passwords, profiles, sessions};
+use crate::policy::account::link::LinkRefusal;
+use crate::store::account::{accounts, passwords, profiles};
+use crate::store::interaction::interactions::{End, find_end};
+use crate::store::organization::connections;
+use crate::store::session::sessions;
+use crate::store::{StoreError, Tx};
 
 /// What a link came to.
 struct Joined {

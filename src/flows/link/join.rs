@@ -5,8 +5,9 @@ use crate::flows::link::finish::FinishError;
 use crate::flows::link::{LinkAttempt, Links};
 use crate::flows::profile::ledger::NewEntry;
 use crate::model::{AccountId, Identity, LedgerKind, Moved, NamedSide, Organization, Proof};
-use crate::policy::link::{Newcomer, may_join};
-use crate::store::{Tx, profiles};
+use crate::policy::account::link::{Newcomer, may_join};
+use crate::store::Tx;
+use crate::store::account::profiles;
 
 impl Links {
     /// Makes an identity a profile of an account that was proved too.

@@ -7,12 +7,13 @@ use crate::flows::link::{LinkAttempt, Links};
 use crate::flows::profile::ledger::NewEntry;
 use crate::flows::session::EndReason;
 use crate::model::{Account, AccountId, LedgerKind, Moved, NamedSide, Organization, ProfileKind};
-use crate::policy::link::merge::{Party, Plan, plan};
-use crate::policy::link::{LinkRefusal, Newcomer, may_join};
-use crate::store::session_ends::SessionsOf;
-use crate::store::{
-    StoreError, Tx, accounts, expected, interactions, merging, password_links, passwords, profiles,
-};
+use crate::policy::account::link::merge::{Party, Plan, plan};
+use crate::policy::account::link::{LinkRefusal, Newcomer, may_join};
+use crate::store::account::{accounts, password_links, passwords, profiles};
+use crate::store::interaction::interactions;
+use crate::store::link::{expected, merging};
+use crate::store::session::session_ends::SessionsOf;
+use crate::store::{StoreError, Tx};
 
 impl Links {
     /// Merges `gone` into `kept`. `local_of` says whose username and password stay where both have one.

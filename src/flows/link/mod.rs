@@ -31,7 +31,7 @@ use crate::flows::refusal::{Clashing, Mark, PublicCode, Reason, Refusal, code_of
 use crate::flows::session::Sessions;
 use crate::flows::visit::Visit;
 use crate::model::{FlowId, Interaction, Linking};
-use crate::policy::link::LinkRefusal;
+use crate::policy::account::link::LinkRefusal;
 
 /// The pages of a link.
 const PAGE: WaitingPage = WaitingPage {

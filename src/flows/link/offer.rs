@@ -12,8 +12,9 @@ use crate::model::{
     AccountId, CheckedEmail, ConnectionId, Email, Identity, Linking, Organization, ProfileId, ProfileKind,
     Subject, Wanted,
 };
-use crate::policy::link::{Holder, LinkRefusal, Newcomer, Offer, Sharer, offer};
-use crate::store::{StoreError, Tx, accounts, profiles};
+use crate::policy::account::link::{Holder, LinkRefusal, Newcomer, Offer, Sharer, offer};
+use crate::store::account::{accounts, profiles};
+use crate::store::{StoreError, Tx};
 
 /// What the page **Link your account** shows.
 #[derive(Debug, Clone)]

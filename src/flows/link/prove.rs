@@ -9,8 +9,9 @@ use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{Mark, PublicCode, Reason, refuse_other_connection, refused};
 use crate::flows::visit::Visit;
 use crate::model::{FLOW_LIFETIME, Flow, Identity, Linking, OrganizationId, Profile, Subject, Trip};
-use crate::policy::link::{LinkRefusal, fits};
-use crate::store::{Tx, flows};
+use crate::policy::account::link::{LinkRefusal, fits};
+use crate::store::Tx;
+use crate::store::interaction::flows;
 
 impl Links {
     /// Takes what was proved as the chosen side of a link, at the revision that asked for it. Anything that does not fit

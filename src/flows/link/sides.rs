@@ -6,7 +6,8 @@ use crate::flows::profile::holder::host;
 use crate::flows::profile::naming::name_identity;
 use crate::flows::refusal::FlowError;
 use crate::model::{Account, AccountId, NamedSide, Profile, ProfileKind, Subject, Timestamp};
-use crate::store::{StoreError, Tx, accounts, profiles};
+use crate::store::account::{accounts, profiles};
+use crate::store::{StoreError, Tx};
 
 /// How the ledger says that a code by mail was entered besides (RFC 8176, section 2).
 const BY_CODE: &str = "otp";

@@ -7,8 +7,10 @@ use crate::flows::refusal::FlowError;
 use crate::flows::refusal::{Mark, PublicCode, Reason, refused};
 use crate::flows::visit::Visit;
 use crate::model::{ConnectionId, LinkSide, Linking, OrganizationId, Purpose, Subject, Trip, Wanted};
-use crate::policy::step::Stage;
-use crate::store::{Tx, connections, profiles};
+use crate::policy::sign_in::step::Stage;
+use crate::store::Tx;
+use crate::store::account::profiles;
+use crate::store::organization::connections;
 
 impl Links {
     /// Takes the arriving side as it was proved before, where its provider cannot be made to ask again.

@@ -10,9 +10,14 @@ use crate::model::{
     Account, AccountId, Caller, Contact, Email, Handle, OrganizationId, ProfileKind, Role, Secret, Session,
     SessionId, Target, Username, is_like_an_id,
 };
-use crate::policy::access::has_enough_break_glass;
-use crate::policy::password::{broken_rules, normalize};
-use crate::store::{StoreError, Tx, accounts, changes, merging, organizations, profiles, sessions};
+use crate::policy::account::password::{broken_rules, normalize};
+use crate::policy::provider::access::has_enough_break_glass;
+use crate::store::account::{accounts, profiles};
+use crate::store::jobs::changes;
+use crate::store::link::merging;
+use crate::store::organization::organizations;
+use crate::store::session::sessions;
+use crate::store::{StoreError, Tx};
 
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error)]

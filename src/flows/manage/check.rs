@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::flows::manage::Health;
 use crate::model::{ConnectionSettings, EmailTrust, Organization, Timestamp, UpstreamMfa};
 use crate::policy::deadline::{Deadline, WARN_BEFORE, deadline};
-use crate::store::connections::ConnectionRecord;
-use crate::store::{StoreError, connections, organizations};
+use crate::store::StoreError;
+use crate::store::organization::connections::{self, ConnectionRecord};
+use crate::store::organization::organizations;
 
 /// A job that has been due for so long is late: workers look each second.
 const LATE: Duration = Duration::from_mins(5);

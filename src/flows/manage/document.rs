@@ -106,7 +106,7 @@ pub struct WantedAccount {
 pub struct WantedIdentity {
     /// The connection through which it comes.
     pub connection: Handle,
-    /// One of [`EXPECTED_CLAIMS`](crate::policy::link::EXPECTED_CLAIMS).
+    /// One of [`EXPECTED_CLAIMS`](crate::policy::account::link::EXPECTED_CLAIMS).
     pub claim: String,
     /// That claim's value; of an email its canonical form.
     pub value: String,

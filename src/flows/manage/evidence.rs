@@ -5,7 +5,7 @@ use crate::flows::manage::Accounts;
 use crate::flows::manage::accounts::ManageError;
 use crate::model::{Handle, Target};
 use crate::store::audit::{AuditSelection, list_audit};
-use crate::store::organizations;
+use crate::store::organization::organizations;
 
 /// Records that are read at once.
 const PAGE: i64 = 1_000;

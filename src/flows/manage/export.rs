@@ -14,11 +14,12 @@ use crate::model::{
     Account, App, AppSettings, Audience, Capabilities, ClaimMapping, Connection, ConnectionId,
     ConnectionSettings, Freshness, Handle, Organization, OrganizationId, Timestamp, Waiver,
 };
-use crate::store::connections::{ConnectionRecord, SealedCredential};
-use crate::store::expected::{self, ExpectedIdentity};
-use crate::store::{
-    StoreError, Tx, accounts, apps, connections, domains, looks, merging, organizations, passwords,
-};
+use crate::store::account::{accounts, passwords};
+use crate::store::link::expected::{self, ExpectedIdentity};
+use crate::store::link::merging;
+use crate::store::organization::connections::{self, ConnectionRecord, SealedCredential};
+use crate::store::organization::{apps, domains, looks, organizations};
+use crate::store::{StoreError, Tx};
 
 /// Rows that are read at once.
 const PAGE: i64 = 500;

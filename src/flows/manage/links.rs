@@ -3,8 +3,8 @@
 use crate::flows::manage::Accounts;
 use crate::flows::manage::accounts::{AccountView, ManageError};
 use crate::model::{AccountId, Actor, LedgerId, LedgerKind, NamedSide, Timestamp};
-use crate::policy::link::undo_until;
-use crate::store::{ledger, merging};
+use crate::policy::account::link::undo_until;
+use crate::store::link::{ledger, merging};
 
 /// An account with all that the ledger tells of it.
 #[derive(Debug, Clone)]

@@ -3,8 +3,9 @@
 //! since domains and settings change.
 
 use crate::model::{Account, ConnectionId, Email, OrganizationId, OwnedDomain};
-use crate::policy::email::{DomainOwner, EmailProof, decide};
-use crate::store::{StoreError, Tx, connections, domains};
+use crate::policy::account::email::{DomainOwner, EmailProof, decide};
+use crate::store::organization::{connections, domains};
+use crate::store::{StoreError, Tx};
 
 /// How far an email counts that the provider of a connection vouches for.
 pub(in crate::flows) async fn email_proof(

@@ -2,9 +2,10 @@
 
 use crate::flows::profile::Profiles;
 use crate::model::{AccountId, Organization, ProfileKind};
-use crate::policy::access::allows_password;
-use crate::policy::link::{HeldProfile, Holder};
-use crate::store::{StoreError, Tx, profiles};
+use crate::policy::account::link::{HeldProfile, Holder};
+use crate::policy::provider::access::allows_password;
+use crate::store::account::profiles;
+use crate::store::{StoreError, Tx};
 
 impl Profiles {
     /// An account as linking sees it.

@@ -10,7 +10,10 @@ use crate::model::{
     AccountId, Actor, ConnectionId, Email, LedgerEntry, LedgerId, LedgerKind, Moved, NamedSide,
     OrganizationId, ProfileId, Target,
 };
-use crate::store::{Tx, accounts, ledger, organizations};
+use crate::store::Tx;
+use crate::store::account::accounts;
+use crate::store::link::ledger;
+use crate::store::organization::organizations;
 
 /// What a new entry of the ledger is about.
 pub(in crate::flows) struct NewEntry<'a> {

@@ -18,7 +18,10 @@ use crate::flows::refusal::{PublicCode, Reason};
 use crate::model::{
     Account, AccountId, Connection, Identity, Organization, OrganizationId, Profile, ProfileId, ProfileKind,
 };
-use crate::store::{StoreError, Tx, organizations, password_links, passwords, profiles, replacing};
+use crate::store::account::{password_links, passwords, profiles};
+use crate::store::link::replacing;
+use crate::store::organization::organizations;
+use crate::store::{StoreError, Tx};
 use email::email_proof;
 
 /// The profiles of accounts.

@@ -3,7 +3,8 @@
 use crate::flows::profile::Profiles;
 use crate::flows::refusal::FlowError;
 use crate::model::{Email, Identity, NamedSide, Profile, ProfileKind, Username};
-use crate::store::{Tx, accounts};
+use crate::store::Tx;
+use crate::store::account::accounts;
 
 impl Profiles {
     /// A profile for the ledger, as it stands now.

@@ -14,14 +14,14 @@ use crate::model::{
     AccountId, Aim, App, AuthorizationRequest, Flow, FlowId, Interaction, Organization, Prompt, Purpose,
     SessionStage, Subject, Username,
 };
-use crate::policy::access::may_use;
-use crate::policy::redirect;
-use crate::policy::request::{self, Checked};
-use crate::policy::route::{self, Destination, Hints};
-use crate::policy::session::{SessionFacts, Unsatisfied, satisfies};
+use crate::policy::provider::access::may_use;
+use crate::policy::provider::redirect;
+use crate::policy::provider::request::{self, Checked};
+use crate::policy::sign_in::route::{self, Destination, Hints};
+use crate::policy::sign_in::session::{SessionFacts, Unsatisfied, satisfies};
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
 use crate::store::StoreError;
-use crate::store::grants::find_account_of_subject;
+use crate::store::provider::grants::find_account_of_subject;
 
 impl Authorization {
     /// Answers an authorization request (RFC 6749, section 4.1.1).

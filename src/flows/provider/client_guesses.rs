@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::model::Timestamp;
-use crate::policy::guesses::{CounterState, Scope, Verdict, decide};
+use crate::policy::sign_in::guesses::{CounterState, Scope, Verdict, decide};
 
 /// Counters that are remembered; of more, those are forgotten that were touched longest ago.
 const COUNTERS: usize = 10_000;

@@ -12,7 +12,7 @@ use crate::flows::provider::client_guesses::Judged;
 use crate::flows::refusal::{EndpointError, Reason, ToldApp, refused_app};
 use crate::flows::visit::customer_network;
 use crate::model::{App, AppAuthMethod, Secret};
-use crate::policy::guesses::Scope;
+use crate::policy::sign_in::guesses::Scope;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 
 /// What an app presented.

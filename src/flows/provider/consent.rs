@@ -11,10 +11,13 @@ use crate::flows::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{
     AccountId, AuthorizationRequest, Interaction, InteractionEnd, Purpose, SessionId, Subject,
 };
-use crate::policy::step::Stage;
+use crate::policy::sign_in::step::Stage;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
-use crate::store::interactions::end_interaction;
-use crate::store::{accounts, grants, organizations, sessions};
+use crate::store::account::accounts;
+use crate::store::interaction::interactions::end_interaction;
+use crate::store::organization::organizations;
+use crate::store::provider::grants;
+use crate::store::session::sessions;
 
 /// What the consent page shows.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use crate::flows::provider::clients::TOKEN_MISSING;
 use crate::flows::refusal::{EndpointError, Reason, refused_app};
 use crate::model::OrganizationId;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
-use crate::store::standing::read_refresh_token_standing;
+use crate::store::provider::standing::read_refresh_token_standing;
 
 impl Tokens {
     /// What a token is worth now, for an app that has proved itself.

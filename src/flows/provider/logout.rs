@@ -11,9 +11,9 @@ use crate::flows::refusal::{PublicCode, Reason, refused};
 use crate::flows::session::{CurrentSession, own_event};
 use crate::flows::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{AppId, ConnectionId, Session, UpstreamLogout};
-use crate::policy::logout::{self, Hinted, LogoutStep};
+use crate::policy::provider::logout::{self, Hinted, LogoutStep};
 use crate::protocol::oauth::{Parameters, add_to_query};
-use crate::store::grants;
+use crate::store::provider::grants;
 use crate::upstream::EndSession;
 
 /// Where a sign-out leads in the end.

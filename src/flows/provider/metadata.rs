@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::flows::keys::SigningError;
 use crate::flows::provider::Metadata;
 use crate::model::{AppAuthMethod, GrantType, Prompt};
-use crate::policy::request::SCOPES;
+use crate::policy::provider::request::SCOPES;
 use crate::protocol::jose::JwkSet;
 
 /// The claims that apps can get.

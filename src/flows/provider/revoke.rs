@@ -6,7 +6,7 @@ use crate::flows::evidence::Event;
 use crate::flows::provider::Tokens;
 use crate::flows::provider::clients::TOKEN_MISSING;
 use crate::flows::refusal::{EndpointError, Reason, refused_app};
-use crate::store::grants::{find_grant, find_refresh_token, kill_token, revoke_grant};
+use crate::store::provider::grants::{find_grant, find_refresh_token, kill_token, revoke_grant};
 
 impl Tokens {
     /// Revokes a token of the app's own: a refresh token with its family, an access token alone. A token that is

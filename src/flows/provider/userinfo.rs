@@ -9,11 +9,11 @@ use crate::flows::profile::email::account_email_proof;
 use crate::flows::provider::Tokens;
 use crate::flows::provider::token::access::AccessClaims;
 use crate::flows::refusal::{EndpointError, Reason, refused_app};
-use crate::policy::access::within;
-use crate::policy::claims::claims_for;
-use crate::policy::email::EmailProof;
+use crate::policy::account::email::EmailProof;
+use crate::policy::provider::access::within;
+use crate::policy::provider::claims::claims_for;
 use crate::protocol::oauth::{ErrorCode, OAuthError, split_words};
-use crate::store::accounts;
+use crate::store::account::accounts;
 
 const INVALID: OAuthError = OAuthError::new(
     ErrorCode::InvalidToken,

@@ -14,7 +14,7 @@ pub use reason::{AuditReason, Reason};
 use crate::flows::directory::AppLink;
 use crate::flows::evidence::Event;
 use crate::model::{AppId, ConnectionId, FlowId, GrantId, SessionId, Timestamp};
-use crate::policy::link::LinkRefusal;
+use crate::policy::account::link::LinkRefusal;
 
 /// A refusal as a use case answers it: a value, of which nothing is written yet. The boundary
 /// (`Core::settle`) writes its record and its marks, and then tells the person or the app.

@@ -1,9 +1,9 @@
 //! Why something was refused, as the audit log records it. It is for those who may look into the log, never for the person
 //! who was refused.
 
-use crate::model::words::word_enum;
-use crate::policy::link::LinkRefusal;
-use crate::policy::step::Withdrawn;
+use crate::model::value::words::word_enum;
+use crate::policy::account::link::LinkRefusal;
+use crate::policy::sign_in::step::Withdrawn;
 use crate::protocol::oauth::ErrorCode;
 use crate::upstream::UpstreamError;
 

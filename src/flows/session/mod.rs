@@ -15,14 +15,15 @@ use crate::flows::evidence::{Event, receipt_of};
 use crate::flows::refusal::{FlowError, PublicCode, Reason, refused};
 use crate::flows::visit::Visit;
 use crate::model::{Account, AccountId, FlowId, Organization, Proof, Secret, Session, SessionId, Target};
-use crate::policy::access::may_use_password;
-use crate::policy::step::SessionPermit;
+use crate::policy::provider::access::may_use_password;
+use crate::policy::sign_in::step::SessionPermit;
 use crate::protocol::packed;
-use crate::store::session_ends::{END_PAGE, EndedSession, SessionsOf};
-use crate::store::sessions::NewSession;
-use crate::store::{
-    StoreError, Tx, accounts, interactions, mail_codes, organizations, session_ends, sessions,
-};
+use crate::store::account::{accounts, mail_codes};
+use crate::store::interaction::interactions;
+use crate::store::organization::organizations;
+use crate::store::session::session_ends::{self, END_PAGE, EndedSession, SessionsOf};
+use crate::store::session::sessions::{self, NewSession};
+use crate::store::{StoreError, Tx};
 
 /// A session's use is noted at most so often.
 const TOUCH_EVERY: Duration = Duration::from_mins(1);

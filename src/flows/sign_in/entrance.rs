@@ -9,9 +9,9 @@ use crate::flows::sign_in::SignIn;
 use crate::flows::sso::Begun;
 use crate::flows::visit::{Answer, NextPage, Visit};
 use crate::model::{Aim, ConnectionId, Email, Flow, Naming, Purpose};
-use crate::policy::route::NamedBy;
+use crate::policy::sign_in::route::NamedBy;
 use crate::protocol::oauth::Parameters;
-use crate::store::apps;
+use crate::store::organization::apps;
 
 impl SignIn {
     /// Starts a sign-in by a link (`/sso/{handle or domain}`): at the provider, or where one of several is chosen.

@@ -8,9 +8,9 @@ use crate::flows::refusal::FlowError;
 use crate::flows::sign_in::SignIn;
 use crate::flows::visit::Visit;
 use crate::model::{Account, AccountId, Timestamp};
-use crate::policy::guesses::{Scope, Verdict, decide};
-use crate::store::guesses::{GuessCount, find_guesses, reserve_guess};
-use crate::store::passwords::StoredPassword;
+use crate::policy::sign_in::guesses::{Scope, Verdict, decide};
+use crate::store::account::passwords::StoredPassword;
+use crate::store::limits::guesses::{GuessCount, find_guesses, reserve_guess};
 
 /// How often a guess is counted again that another one overtook.
 const ATTEMPTS: usize = 8;

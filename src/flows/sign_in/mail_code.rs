@@ -12,8 +12,8 @@ use crate::flows::sign_in::reauthentication::Sensitive;
 use crate::flows::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::mail::Message;
 use crate::model::{Email, MAIL_CODE_LIFETIME, SensitiveAction, SessionId};
-use crate::store::mail_codes::{delete_code, has_code, put_code, try_code};
-use crate::store::sessions;
+use crate::store::account::mail_codes::{delete_code, has_code, put_code, try_code};
+use crate::store::session::sessions;
 
 /// How many digits a code has.
 const CODE_DIGITS: usize = 8;

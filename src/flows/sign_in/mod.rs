@@ -21,9 +21,8 @@ use crate::flows::session::Sessions;
 use crate::flows::sso::Sso;
 use crate::flows::visit::Visit;
 use crate::model::{Aim, ConnectionId, Flow, LinkSide, Purpose};
-use crate::policy::route;
-use crate::policy::route::{Destination, Hints, NamedBy};
-use crate::store::accounts;
+use crate::policy::sign_in::route::{self, Destination, Hints, NamedBy};
+use crate::store::account::accounts;
 
 /// What the sign-in page shows.
 #[derive(Debug, Clone)]

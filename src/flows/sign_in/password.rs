@@ -14,12 +14,14 @@ use crate::flows::visit::{Answer, Visit};
 use crate::model::{
     Account, Aim, Email, Flow, Interaction, Profile, ProfileKind, Proof, Purpose, Secret, Subject, Username,
 };
-use crate::policy::access::may_use_password;
-use crate::policy::password::normalize;
-use crate::policy::route::NamedBy;
-use crate::store::guesses::{forgive_guesses, return_guess};
-use crate::store::passwords::StoredPassword;
-use crate::store::{accounts, flows, organizations, passwords, profiles};
+use crate::policy::account::password::normalize;
+use crate::policy::provider::access::may_use_password;
+use crate::policy::sign_in::route::NamedBy;
+use crate::store::account::passwords::{self, StoredPassword};
+use crate::store::account::{accounts, profiles};
+use crate::store::interaction::flows;
+use crate::store::limits::guesses::{forgive_guesses, return_guess};
+use crate::store::organization::organizations;
 
 impl SignIn {
     /// Signs in by username and password. An email address whose domain is routed goes to its provider, whatever the

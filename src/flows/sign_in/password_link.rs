@@ -12,14 +12,17 @@ use crate::flows::sign_in::SignIn;
 use crate::flows::visit::Visit;
 use crate::mail::Message;
 use crate::model::{Account, AccountId, PASSWORD_LINK_LIFETIME, ProfileKind, Secret};
-use crate::policy::access::may_use_password;
-use crate::policy::guesses::Scope;
-use crate::policy::password::{broken_rules, normalize};
-use crate::store::guesses::forgive_guesses;
-use crate::store::password_links::{consume_all_links, consume_link, find_link, insert_link};
-use crate::store::{StoreError, Tx, accounts, merging, organizations, password_links, passwords, profiles};
+use crate::policy::account::password::{broken_rules, normalize};
+use crate::policy::provider::access::may_use_password;
+use crate::policy::sign_in::guesses::Scope;
+use crate::store::account::password_links::{self, consume_all_links, consume_link, find_link, insert_link};
+use crate::store::account::{accounts, passwords, profiles};
+use crate::store::limits::guesses::forgive_guesses;
+use crate::store::link::merging;
+use crate::store::organization::organizations;
+use crate::store::{StoreError, Tx};
 
-pub use crate::policy::password::{BrokenRule, PasswordRules};
+pub use crate::policy::account::password::{BrokenRule, PasswordRules};
 
 /// What the page shows on which a password is set.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,9 +10,11 @@ use crate::flows::session::CurrentSession;
 use crate::flows::sign_in::SignIn;
 use crate::flows::visit::{Answer, NextPage, Visit};
 use crate::model::{AccountId, Aim, Email, Flow, Purpose, SensitiveAction, Timestamp};
-use crate::policy::access::may_use_password;
-use crate::policy::freshness::fresh_until;
-use crate::store::{StoreError, accounts, organizations, passwords};
+use crate::policy::provider::access::may_use_password;
+use crate::policy::sign_in::freshness::fresh_until;
+use crate::store::StoreError;
+use crate::store::account::{accounts, passwords};
+use crate::store::organization::organizations;
 
 /// Something sensitive: it is shown to a person who proved a moment ago who they are. Everybody else proves it first.
 #[derive(Clone)]

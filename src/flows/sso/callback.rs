@@ -11,9 +11,9 @@ use crate::flows::sso::Sso;
 use crate::flows::sso::redeeming::Attempt;
 use crate::flows::visit::Visit;
 use crate::model::{Connection, ConnectionId, FLOW_LIFETIME, Flow, UpstreamRequest};
-use crate::policy::guesses::Scope;
+use crate::policy::sign_in::guesses::Scope;
 use crate::protocol::base64url;
-use crate::store::flows;
+use crate::store::interaction::flows;
 use crate::upstream::{
     Asker, Credential, Denial, FreshSignIn, Outage, Redemption, UpstreamError, VerifiedIdentity,
 };

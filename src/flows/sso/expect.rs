@@ -10,8 +10,10 @@ use crate::flows::profile::naming::name_identity;
 use crate::flows::refusal::FlowError;
 use crate::flows::sso::Sso;
 use crate::model::{Account, Identity, LedgerKind, Moved, ProfileId};
-use crate::policy::link::expected_value;
-use crate::store::{Tx, accounts, expected, profiles};
+use crate::policy::account::link::expected_value;
+use crate::store::Tx;
+use crate::store::account::{accounts, profiles};
+use crate::store::link::expected;
 
 impl Sso {
     /// The account that expects an identity, with the profile that it becomes there: once, by a claim that nobody can

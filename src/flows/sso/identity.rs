@@ -14,8 +14,9 @@ use crate::model::{
     Account, Aim, CheckedEmail, Flow, Identity, Interaction, LinkSide, Profile, ProfileId, Subject,
     UpstreamLogout, UpstreamRequest,
 };
-use crate::policy::logout::keeps_hint;
-use crate::store::{Tx, accounts, profiles};
+use crate::policy::provider::logout::keeps_hint;
+use crate::store::Tx;
+use crate::store::account::{accounts, profiles};
 use crate::upstream::VerifiedIdentity;
 
 /// An identity as it came: through which connection, and with which claims of the ID token.

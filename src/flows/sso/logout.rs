@@ -11,7 +11,9 @@ use crate::flows::visit::Visit;
 use crate::model::{CLOCK_SKEW, ConnectionId, Session};
 use crate::protocol::jose::Jwk;
 use crate::protocol::oauth::{ErrorCode, OAuthError, Parameters};
-use crate::store::{StoreError, Tx, grants, sessions};
+use crate::store::provider::grants;
+use crate::store::session::sessions;
+use crate::store::{StoreError, Tx};
 use crate::upstream::LogoutTarget;
 
 /// What an identity provider is told whose logout token ends nothing, whatever is wrong with it.

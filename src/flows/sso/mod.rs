@@ -24,7 +24,7 @@ use crate::flows::session::Sessions;
 use crate::flows::sso::redeeming::Redemptions;
 use crate::flows::visit::{Answer, NextPage, Visit};
 use crate::model::{Aim, Connection, ConnectionId, Flow, LinkSide, Prompt, Purpose, Trip, UpstreamRequest};
-use crate::policy::context::can_be_asked_for;
+use crate::policy::sign_in::context::can_be_asked_for;
 use crate::protocol::base64url;
 use crate::upstream::{AuthorizationInput, Upstream};
 

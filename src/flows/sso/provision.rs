@@ -11,8 +11,10 @@ use crate::model::{
     Account, AccountId, CheckedEmail, ConnectionId, Contact, Identity, OrganizationId, Profile, ProfileId,
     ProfileKind, Proof, Role, Secret,
 };
-use crate::policy::provision::{FirstSignIn, Provision, decide};
-use crate::store::{StoreError, Tx, accounts, organizations, profiles};
+use crate::policy::sign_in::provision::{FirstSignIn, Provision, decide};
+use crate::store::account::{accounts, profiles};
+use crate::store::organization::organizations;
+use crate::store::{StoreError, Tx};
 use crate::upstream::{AssertedEmail, VerifiedIdentity};
 
 /// Why an identity signs nobody in.

@@ -14,7 +14,7 @@ use crate::flows::guessing::count_failure;
 use crate::flows::sso::Sso;
 use crate::flows::visit::Visit;
 use crate::model::{Clock, ConnectionId};
-use crate::policy::guesses::{CounterState, Scope, may_redeem};
+use crate::policy::sign_in::guesses::{CounterState, Scope, may_redeem};
 use crate::store::{Database, StoreError};
 use crate::upstream::{Asker, Gate};
 

@@ -9,7 +9,7 @@ use crate::flows::refusal::{PublicCode, Reason, Refusal, Wait, refuse_other_conn
 use crate::flows::sso::Sso;
 use crate::flows::sso::provision::NewPersonError;
 use crate::model::{AuthorizationRequest, Flow};
-use crate::policy::step::Withdrawn;
+use crate::policy::sign_in::step::Withdrawn;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::StoreError;
 use crate::upstream::{Denial, IdTokenError, Refusal as UpstreamRefusal, UpstreamError};

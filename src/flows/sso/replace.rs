@@ -12,9 +12,14 @@ use crate::flows::session::EndReason;
 use crate::flows::sso::Sso;
 use crate::flows::sso::provision::NewPersonError;
 use crate::model::{Identity, LedgerKind, Moved, Profile, ProfileId, Replacement};
-use crate::policy::link::replacement::{Predecessor, SUBJECT, current, identifier, may_replace, predecessor};
-use crate::store::session_ends::SessionsOf;
-use crate::store::{StoreError, Tx, accounts, connections, profiles, replacing};
+use crate::policy::account::link::replacement::{
+    Predecessor, SUBJECT, current, identifier, may_replace, predecessor,
+};
+use crate::store::account::{accounts, profiles};
+use crate::store::link::replacing;
+use crate::store::organization::connections;
+use crate::store::session::session_ends::SessionsOf;
+use crate::store::{StoreError, Tx};
 
 impl Sso {
     /// Keeps what a connection is told to keep of an ID token, with the profile that it signed in; what the token does not

@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::net::held::OF_NETWORK;
+use crate::net::limits::held::OF_NETWORK;
 use crate::net::request::ORDINARY_ANSWER;
 use crate::net::testing::*;
 use crate::net::{Settings, Transport};

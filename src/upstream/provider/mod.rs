@@ -12,6 +12,7 @@
 //! * Both survive a restart through [`Memory`].
 
 mod breaker;
+pub(super) mod kept;
 mod memory;
 mod slot;
 
@@ -32,12 +33,12 @@ use breaker::Breaker;
 use slot::{Good, Slot};
 
 use super::asker::Errand;
-use super::discovery::{Metadata, discovery_url};
 use super::egress::{Egress, EgressError};
 use super::error::{Outage, Refusal, UpstreamError};
-use super::kept::{Keep, Kept};
+use super::messages::discovery::{Metadata, discovery_url};
 use crate::model::{Clock, Connection, ConnectionId};
 use crate::protocol::jose::JwkSet;
+use kept::{Keep, Kept};
 
 /// How long metadata stays fresh.
 const METADATA_FRESH: Duration = Duration::from_hours(1);

@@ -11,7 +11,7 @@ use crate::flows::refusal::PublicCode;
 use crate::model::Timestamp;
 use crate::web::asset::Assets;
 use crate::web::errors::{helper, status};
-use crate::web::locale::Locale;
+use crate::web::text::locale::Locale;
 use crate::web::text::{LocaleError, Locales, Text};
 
 /// Texts and assets of all pages, read once at start and shared.

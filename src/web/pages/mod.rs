@@ -4,13 +4,9 @@
 //! (`askama::Template::render`). Nothing here reads a request or decides anything.
 
 pub mod account;
-pub mod consent;
 pub mod error;
 pub mod frame;
-pub mod link;
 pub mod logout;
-pub mod own_links;
-pub mod password;
 pub mod path;
 pub mod repost;
 pub mod sign_in;
@@ -20,15 +16,15 @@ mod tests;
 
 use std::borrow::Cow;
 
+pub use account::link::{Alternative, Candidate, LinkConfirm, LinkOffer, LinkSide, Merge};
+pub use account::own_links::{AddProfile, MailCode, Undo, Unlink};
 pub use account::{Account, SessionRow, SignedInVia};
-pub use consent::Consent;
 pub use error::{AppHome, ErrorPage};
 pub use frame::{Brand, Failure, Form, Frame, Pages};
-pub use link::{Alternative, Candidate, LinkConfirm, LinkOffer, LinkSide, Merge};
 pub use logout::{Logout, SignedOut};
-pub use own_links::{AddProfile, MailCode, Undo, Unlink};
-pub use password::{PasswordSet, SetPassword};
 pub use repost::Repost;
+pub use sign_in::consent::Consent;
+pub use sign_in::password::{PasswordSet, SetPassword};
 pub use sign_in::{Choice, ConnectionChoice, DomainEntry, SignIn};
 
 /// What the layout asks of every page.

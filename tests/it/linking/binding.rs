@@ -7,7 +7,8 @@ use countersign::flows::account::AddWay;
 use countersign::flows::link::OfferAnswer;
 use countersign::flows::refusal::{PublicCode, Told};
 use countersign::model::{Clock, LedgerKind};
-use countersign::store::{accounts, expected};
+use countersign::store::account::accounts;
+use countersign::store::link::expected;
 
 use super::direct::{Links, Outcome, Place, Tab, UNFORCED, at_once, connection, connection_of, password_of};
 use super::providers::{Person, person};

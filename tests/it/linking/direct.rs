@@ -14,7 +14,7 @@ use countersign::flows::refusal::FlowError;
 use countersign::flows::refusal::Told;
 use countersign::flows::visit::{CookieChange, NextPage, Visit};
 use countersign::model::{AccountId, ConnectionId, LedgerId, ProfileId, Purpose, Secret};
-use countersign::policy::step::Stage;
+use countersign::policy::sign_in::step::Stage;
 use countersign::protocol::oauth::Parameters;
 use tokio::sync::Barrier;
 use url::Url;

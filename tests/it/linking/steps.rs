@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use countersign::flows::account::AddWay;
 use countersign::flows::link::OfferAnswer;
 use countersign::model::{AccountId, Caller, FlowId};
-use countersign::policy::step::{
+use countersign::policy::sign_in::step::{
     AccountFacts, Facts, LinkDue, Stage, StageKind, Step, StepRefusal, SubjectFacts, Withdrawn, next_step,
 };
 use serde_json::Value;

@@ -12,7 +12,7 @@ use countersign::flows::housekeeping::audit_days::RemovedDay;
 use countersign::flows::manage::AuditFilter;
 use countersign::model::{Actor, AuditId, Clock as _, Day, IdSequence, Timestamp};
 use countersign::store::audit::{AuditRecord, insert_audit};
-use countersign::store::turns::{end_turn, take_turn};
+use countersign::store::jobs::turns::{end_turn, take_turn};
 use tempfile::TempDir;
 
 use super::{Office, open_with};

@@ -99,7 +99,7 @@ on_both_databases! {
         let now = countersign::model::Clock::now(&*office.clock);
         // SQLite refuses the transaction, PostgreSQL the statement.
         if let Ok(mut tx) = database.write().await {
-            countersign::store::changes::insert_change(&mut tx, "directory", now).await.unwrap_err();
+            countersign::store::jobs::changes::insert_change(&mut tx, "directory", now).await.unwrap_err();
         }
         assert_eq!(office.database.count_rows(&["changes"]).await, before);
     }

@@ -2,7 +2,8 @@
 
 use countersign::flows::manage::Change;
 use countersign::model::{AccountId, Caller};
-use countersign::store::{accounts, merging};
+use countersign::store::account::accounts;
+use countersign::store::link::merging;
 
 use super::{Office, changes};
 use crate::harness::database::Kind;

@@ -3,7 +3,7 @@
 use countersign::flows::housekeeping::ChangeReader;
 use countersign::flows::provider::clients::ClientCredentials;
 use countersign::model::{Caller, Clock, Secret};
-use countersign::store::housekeeping::{self, Swept};
+use countersign::store::jobs::housekeeping::{self, Swept};
 
 use super::{ACME, Office};
 use crate::harness::database::Kind;

@@ -1,6 +1,6 @@
 //! Sign-outs that go on to the provider, and what providers start.
 
-use countersign::store::{connections, organizations};
+use countersign::store::organization::{connections, organizations};
 
 use crate::harness::database::Kind;
 use crate::harness::relying_app::claims;

@@ -45,8 +45,8 @@ impl Fixture {
         };
         let account = new_account(organization.id, "bob", &clock, &random);
         let mut tx = database.write().await.unwrap();
-        store::organizations::insert_organization(&mut tx, &organization).await.unwrap();
-        store::accounts::insert_account(&mut tx, &account).await.unwrap();
+        store::organization::organizations::insert_organization(&mut tx, &organization).await.unwrap();
+        store::account::accounts::insert_account(&mut tx, &account).await.unwrap();
         tx.commit().await.unwrap();
         Self { database, files, clock, random, organization: organization.id, account: account.id }
     }
@@ -64,7 +64,7 @@ impl Fixture {
             created_at: self.clock.now(),
         };
         let mut tx = self.database.write().await.unwrap();
-        store::connections::insert_connection(&mut tx, &connection).await.unwrap();
+        store::organization::connections::insert_connection(&mut tx, &connection).await.unwrap();
         tx.commit().await.unwrap();
         connection.id
     }
@@ -123,11 +123,11 @@ on_both_databases! {
         let connection = fixture.connection("idp").await;
         let mut tx = fixture.database.read().await.unwrap();
         let bob = "BOB".parse().unwrap();
-        let account = store::accounts::find_account_by_username(&mut tx, &bob).await.unwrap().unwrap();
+        let account = store::account::accounts::find_account_by_username(&mut tx, &bob).await.unwrap().unwrap();
         assert_eq!(account.id, fixture.account);
         assert_eq!(account.email.unwrap().as_str(), "bob@acme.test");
         assert_eq!(account.roles, [countersign::model::Role::Administrator]);
-        let found = store::connections::find_connection(&mut tx, fixture.organization, connection).await.unwrap().unwrap();
+        let found = store::organization::connections::find_connection(&mut tx, fixture.organization, connection).await.unwrap().unwrap();
         assert_eq!(found.connection.settings, ConnectionSettings::for_vendor(Vendor::Generic));
     }
 }
@@ -136,13 +136,13 @@ on_both_databases! {
     async fn a_transaction_that_is_dropped_leaves_nothing(kind: Kind) {
         let fixture = Fixture::new(kind).await;
         let mut tx = fixture.database.write().await.unwrap();
-        assert!(store::flows::spend(&mut tx, "one", fixture.clock.now()).await.unwrap());
+        assert!(store::interaction::flows::spend(&mut tx, "one", fixture.clock.now()).await.unwrap());
         drop(tx);
         let mut tx = fixture.database.write().await.unwrap();
-        assert!(store::flows::spend(&mut tx, "one", fixture.clock.now()).await.unwrap());
+        assert!(store::interaction::flows::spend(&mut tx, "one", fixture.clock.now()).await.unwrap());
         tx.commit().await.unwrap();
         let mut tx = fixture.database.read().await.unwrap();
-        assert!(store::flows::is_spent(&mut tx, "one").await.unwrap());
+        assert!(store::interaction::flows::is_spent(&mut tx, "one").await.unwrap());
     }
 }
 
@@ -157,10 +157,10 @@ on_both_databases! {
                     barrier.wait().await;
                     let mut tx = fixture.database.write().await.unwrap();
                     let mark = format!("mark-{number}");
-                    assert!(store::flows::spend(&mut tx, &mark, fixture.clock.now()).await.unwrap());
+                    assert!(store::interaction::flows::spend(&mut tx, &mark, fixture.clock.now()).await.unwrap());
                     if number % 2 == 0 {
                         let taken = new_account(fixture.organization, "bob", &fixture.clock, &fixture.random);
-                        let refused = store::accounts::insert_account(&mut tx, &taken).await;
+                        let refused = store::account::accounts::insert_account(&mut tx, &taken).await;
                         assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
                     } else {
                         tx.commit().await.unwrap();
@@ -173,7 +173,7 @@ on_both_databases! {
         }
         let mut tx = fixture.database.read().await.unwrap();
         for number in 0..20 {
-            let spent = store::flows::is_spent(&mut tx, &format!("mark-{number}")).await.unwrap();
+            let spent = store::interaction::flows::is_spent(&mut tx, &format!("mark-{number}")).await.unwrap();
             assert_eq!(spent, number % 2 == 1, "{number}");
         }
     }
@@ -189,7 +189,7 @@ on_both_databases! {
                 tokio::spawn(async move {
                     barrier.wait().await;
                     let mut tx = fixture.database.write().await.unwrap();
-                    let won = store::flows::spend(&mut tx, "only", fixture.clock.now()).await.unwrap();
+                    let won = store::interaction::flows::spend(&mut tx, "only", fixture.clock.now()).await.unwrap();
                     tx.commit().await.unwrap();
                     usize::from(won)
                 })
@@ -221,7 +221,7 @@ on_both_databases! {
                     barrier.wait().await;
                     let mut tx = fixture.database.write().await.unwrap();
                     let organization = Some(fixture.organization);
-                    match store::profiles::insert_profile(&mut tx, organization, &profile).await {
+                    match store::account::profiles::insert_profile(&mut tx, organization, &profile).await {
                         Ok(()) => tx.commit().await.map(|()| 1),
                         Err(StoreError::Conflict) => Ok(0),
                         Err(error) => Err(error),
@@ -235,7 +235,7 @@ on_both_databases! {
             added += task.await.unwrap();
         }
         let mut tx = fixture.database.read().await.unwrap();
-        let profiles = store::profiles::list_profiles(&mut tx, fixture.account).await.unwrap();
+        let profiles = store::account::profiles::list_profiles(&mut tx, fixture.account).await.unwrap();
         assert_eq!((added, profiles.len()), (25, 25));
     }
 }
@@ -247,12 +247,12 @@ on_both_databases! {
         let organization = Some(fixture.organization);
         let mut tx = fixture.database.write().await.unwrap();
         let first = fixture.external(one, "https://same.test", "a");
-        store::profiles::insert_profile(&mut tx, organization, &first).await.unwrap();
+        store::account::profiles::insert_profile(&mut tx, organization, &first).await.unwrap();
         tx.commit().await.unwrap();
         for (connection, subject) in [(one, "b"), (two, "c"), (two, "a"), (one, "a")] {
             let mut tx = fixture.database.write().await.unwrap();
             let second = fixture.external(connection, "https://same.test", subject);
-            let refused = store::profiles::insert_profile(&mut tx, organization, &second).await;
+            let refused = store::account::profiles::insert_profile(&mut tx, organization, &second).await;
             assert!(matches!(refused, Err(StoreError::Conflict)), "{subject}: {refused:?}");
         }
     }
@@ -262,12 +262,12 @@ on_both_databases! {
     async fn what_was_acknowledged_is_there_after_reopening(kind: Kind) {
         let fixture = Fixture::new(kind).await;
         let mut tx = fixture.database.write().await.unwrap();
-        store::flows::spend(&mut tx, "kept", fixture.clock.now()).await.unwrap();
+        store::interaction::flows::spend(&mut tx, "kept", fixture.clock.now()).await.unwrap();
         tx.commit().await.unwrap();
         fixture.database.close().await;
         let again = fixture.files.open().await;
         let mut tx = again.read().await.unwrap();
-        assert!(store::flows::is_spent(&mut tx, "kept").await.unwrap());
+        assert!(store::interaction::flows::is_spent(&mut tx, "kept").await.unwrap());
     }
 }
 
@@ -275,7 +275,7 @@ on_both_databases! {
     async fn refusals_in_a_flood_are_counted_in_one_record(kind: Kind) {
         use countersign::model::AuditId;
         use countersign::store::audit::{AuditRecord, AuditSelection, list_audit};
-        use countersign::store::floods::{Level, Source, SourceKind, insert_anonymous_refusal};
+        use countersign::store::audit::floods::{Level, Source, SourceKind, insert_anonymous_refusal};
         let fixture = Fixture::new(kind).await;
         let refused_at = async |organization: Option<OrganizationId>, network: &str, reason: &str, times: usize| {
             for _ in 0..times {
@@ -354,26 +354,26 @@ on_both_databases! {
         let other = new_account(fixture.organization, "robert", &fixture.clock, &fixture.random);
         let (bob, robert) = (fixture.account, other.id);
         let mut tx = fixture.database.write().await.unwrap();
-        store::accounts::insert_account(&mut tx, &other).await.unwrap();
+        store::account::accounts::insert_account(&mut tx, &other).await.unwrap();
         for (number, hash) in ["one", "two", "three", "four", "two"].into_iter().enumerate() {
             let now = fixture.clock.now().after(Duration::from_secs(u64::try_from(number).unwrap()));
-            store::passwords::save_password(&mut tx, bob, hash, now).await.unwrap();
+            store::account::passwords::save_password(&mut tx, bob, hash, now).await.unwrap();
         }
         let now = fixture.clock.now();
-        store::passwords::save_password(&mut tx, robert, "before", now).await.unwrap();
-        store::passwords::delete_password(&mut tx, robert).await.unwrap();
-        let past = store::passwords::list_past_passwords(&mut tx, robert).await.unwrap();
+        store::account::passwords::save_password(&mut tx, robert, "before", now).await.unwrap();
+        store::account::passwords::delete_password(&mut tx, robert).await.unwrap();
+        let past = store::account::passwords::list_past_passwords(&mut tx, robert).await.unwrap();
         assert_eq!(past, ["before"], "one that ended is not forgotten");
         // An account that gets the password may not choose the earlier ones again, and neither may its former owner.
-        store::passwords::move_password(&mut tx, bob, robert).await.unwrap();
+        store::account::passwords::move_password(&mut tx, bob, robert).await.unwrap();
         for account in [bob, robert] {
-            let past = store::passwords::list_past_passwords(&mut tx, account).await.unwrap();
+            let past = store::account::passwords::list_past_passwords(&mut tx, account).await.unwrap();
             assert_eq!(past, ["two", "four", "three"]);
         }
         // A stronger hash takes the place of the weaker one here too.
-        store::passwords::replace_password_hash(&mut tx, robert, "two", "stronger").await.unwrap();
+        store::account::passwords::replace_password_hash(&mut tx, robert, "two", "stronger").await.unwrap();
         for account in [bob, robert] {
-            let past = store::passwords::list_past_passwords(&mut tx, account).await.unwrap();
+            let past = store::account::passwords::list_past_passwords(&mut tx, account).await.unwrap();
             assert_eq!(past, ["stronger", "four", "three"]);
         }
     }
@@ -381,7 +381,7 @@ on_both_databases! {
 
 on_both_databases! {
     async fn a_guess_that_was_no_failure_takes_its_wait_along_and_nobody_elses(kind: Kind) {
-        use countersign::store::guesses::{GuessCount, find_guesses, reserve_guess, return_guess};
+        use countersign::store::limits::guesses::{GuessCount, find_guesses, reserve_guess, return_guess};
         let fixture = Fixture::new(kind).await;
         let now = fixture.clock.now();
         let count = |failures, seconds| GuessCount {

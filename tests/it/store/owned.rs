@@ -7,8 +7,11 @@ use countersign::model::{
     Account, AccountId, Clock, ConnectionId, Organization, OrganizationId, OrganizationPolicy, Plan, Profile,
     ProfileId, Role, Timestamp,
 };
-use countersign::store::expected::{self, ExpectedIdentity};
-use countersign::store::{self, StoreError, Tx, accounts, apps, connections, merging, profiles, replacing};
+use countersign::store::account::{accounts, profiles};
+use countersign::store::link::expected::{self, ExpectedIdentity};
+use countersign::store::link::{merging, replacing};
+use countersign::store::organization::{apps, connections};
+use countersign::store::{self, StoreError, Tx};
 
 use super::session_ends::{APP, app};
 use super::{Fixture, new_account};
@@ -365,7 +368,7 @@ on_both_databases! {
             created_at: fixture.clock.now(),
         };
         let mut tx = fixture.database.write().await.unwrap();
-        store::organizations::insert_organization(&mut tx, &other).await.unwrap();
+        store::organization::organizations::insert_organization(&mut tx, &other).await.unwrap();
         for (organization, is_there) in [(other.id, false), (fixture.organization, true)] {
             let reached = belongings.reach(&mut tx, fixture.organization, organization).await.unwrap();
             let wrong: Vec<_> = reached.iter().filter(|(_, found)| *found != is_there).collect();

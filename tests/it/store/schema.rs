@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use countersign::model::Timestamp;
-use countersign::store::{
-    self, Statement, grants::find_code, housekeeping::sweep, standing::read_code_standing,
-};
+use countersign::store::jobs::housekeeping::sweep;
+use countersign::store::provider::grants::find_code;
+use countersign::store::provider::standing::read_code_standing;
+use countersign::store::{self, Statement};
 
 use super::Fixture;
 use crate::harness::database::{Kind, SqliteConnection, TestDatabase};

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use countersign::model::{AccountId, AppId, Clock, GrantId, ProfileId, Proof, Session, SessionId, Timestamp};
 use countersign::store::Tx;
-use countersign::store::accounts::insert_account;
-use countersign::store::grants::{Grant, find_grant, insert_grant};
-use countersign::store::session_ends::{END_PAGE, SessionsOf, end_sessions, revoke_grants_of};
-use countersign::store::sessions::{NewSession, find_session, insert_session};
+use countersign::store::account::accounts::insert_account;
+use countersign::store::provider::grants::{Grant, find_grant, insert_grant};
+use countersign::store::session::session_ends::{END_PAGE, SessionsOf, end_sessions, revoke_grants_of};
+use countersign::store::session::sessions::{NewSession, find_session, insert_session};
 
 use super::{Fixture, new_account};
 use crate::harness::database::Kind;

@@ -14,7 +14,7 @@ use crate::crypto::{private_file, random};
 use crate::flows::housekeeping::audit_days::error::AuditDayError;
 use crate::model::{AuditId, Day, Random};
 use crate::policy::audit_days::{Comparison, Exported, compare};
-use crate::store::audit_days::Export;
+use crate::store::audit::audit_days::Export;
 
 /// What ends the name of a file that is not whole yet.
 const DRAFT: &str = ".part";
@@ -225,7 +225,7 @@ impl Lines<'_> {
 mod tests {
     use super::*;
     use crate::model::Timestamp;
-    use crate::model::random::CountingRandom;
+    use crate::model::value::random::CountingRandom;
 
     fn day_file(folder: &Path) -> DayFile {
         DayFile::new(folder, Day::of(Timestamp::from_unix_seconds(1_790_000_000)), 1)

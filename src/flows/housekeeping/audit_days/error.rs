@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::model::{AuditId, Day};
 use crate::store::StoreError;
-use crate::store::audit_days::Export;
+use crate::store::audit::audit_days::Export;
 
 /// Why a day stays in the audit log, or part of it does.
 #[derive(Debug, thiserror::Error)]

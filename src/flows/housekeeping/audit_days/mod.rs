@@ -13,10 +13,10 @@ use crate::flows::evidence::Event;
 use crate::flows::housekeeping::Housekeeping;
 use crate::model::{AuditId, Day};
 use crate::policy::audit_days::is_due;
-use crate::store::audit_days::{
+use crate::store::audit::audit_days::{
     Export, delete_records, find_first_day, find_last_export, insert_export, list_records_of_day,
 };
-use crate::store::turns::{end_turn, take_turn};
+use crate::store::jobs::turns::{end_turn, take_turn};
 use crate::store::{StoreError, Tx};
 use day_file::DayFile;
 

@@ -8,8 +8,9 @@ use crate::flows::manage::Organizations;
 use crate::flows::manage::apply::{Applied, ApplyError, Change, Line, check_room, compare, taken};
 use crate::flows::manage::document::{WantedConnection, WantedKey, WantedOrganization, WantedSecret};
 use crate::model::{Connection, ConnectionId, Organization, Secret, SigningAlg, UpstreamAuth};
-use crate::store::connections::SealedCredential;
-use crate::store::{Tx, connections, domains, organizations};
+use crate::store::Tx;
+use crate::store::organization::connections::{self, SealedCredential};
+use crate::store::organization::{domains, organizations};
 
 /// How long the certificate of a connection's key is valid.
 const CERTIFICATE_LIFETIME: std::time::Duration = std::time::Duration::from_hours(24 * 365 * 10);

@@ -4,8 +4,10 @@ use crate::flows::manage::Organizations;
 use crate::flows::manage::apply::{ApplyError, taken};
 use crate::flows::manage::document::WantedIdentity;
 use crate::model::{Account, Organization};
-use crate::store::expected::{ExpectedIdentity, delete_expected, find_expected, save_expected};
-use crate::store::{Tx, connections, profiles};
+use crate::store::Tx;
+use crate::store::account::profiles;
+use crate::store::link::expected::{ExpectedIdentity, delete_expected, find_expected, save_expected};
+use crate::store::organization::connections;
 
 impl Organizations {
     /// Expects an identity for an account, or nobody any more; `true` when that is new.

@@ -7,7 +7,10 @@ use crate::flows::manage::accounts::merged_sentence;
 use crate::flows::manage::apply::{Applied, ApplyError, Change, Line, check_room, compare, taken};
 use crate::flows::manage::document::{WantedAccount, WantedApp};
 use crate::model::{Account, AccountId, App, AppId, ConnectionId, Email, Organization};
-use crate::store::{StoreError, Tx, accounts, apps, merging, password_links};
+use crate::store::account::{accounts, password_links};
+use crate::store::link::merging;
+use crate::store::organization::apps;
+use crate::store::{StoreError, Tx};
 
 impl Organizations {
     pub(in crate::flows) async fn apply_app(

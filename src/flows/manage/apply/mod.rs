@@ -20,13 +20,14 @@ use crate::flows::refusal::private_detail;
 use crate::model::{
     AppId, Caller, ConnectionId, Handle, Organization, OrganizationId, Secret, SigningAlg, Target, Username,
 };
-use crate::policy::access::has_enough_break_glass;
-use crate::policy::password::normalize;
+use crate::policy::account::password::normalize;
+use crate::policy::provider::access::has_enough_break_glass;
 use crate::protocol::document::Errors;
-use crate::store::domains::DomainRecord;
-use crate::store::{
-    StoreError, Tx, accounts, changes, connections, domains, looks, organizations, passwords,
-};
+use crate::store::account::{accounts, passwords};
+use crate::store::jobs::changes;
+use crate::store::organization::domains::{self, DomainRecord};
+use crate::store::organization::{connections, looks, organizations};
+use crate::store::{StoreError, Tx};
 
 /// What happened to an object, or would happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

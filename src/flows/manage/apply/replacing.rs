@@ -4,8 +4,10 @@ use crate::flows::manage::Organizations;
 use crate::flows::manage::apply::ApplyError;
 use crate::flows::manage::document::WantedConnection;
 use crate::model::{Connection, Handle, Organization, Replacement};
-use crate::policy::link::replacement::{Fault, check, current};
-use crate::store::{Tx, connections, replacing};
+use crate::policy::account::link::replacement::{Fault, check, current};
+use crate::store::Tx;
+use crate::store::link::replacing;
+use crate::store::organization::connections;
 
 impl Organizations {
     /// What a connection is to replace: the one that has this handle now. What goes on keeps its beginning.

@@ -4,8 +4,8 @@ use crate::crypto::password::check_phc;
 use crate::flows::manage::document::{WantedAccount, WantedIdentity, WantedPassword, WantedSecret};
 use crate::flows::manage::read::{Rules, not_an_id, secret};
 use crate::model::{Contact, Email, Role, Username, is_like_an_id};
-use crate::policy::link::EXPECTED_CLAIMS;
-use crate::policy::password::broken_rules;
+use crate::policy::account::link::EXPECTED_CLAIMS;
+use crate::policy::account::password::broken_rules;
 use crate::protocol::document::{Complaint, Table};
 
 pub(super) fn account(table: Table<'_>, rules: Rules) -> Option<WantedAccount> {

@@ -4,7 +4,7 @@ use crate::crypto::secret_hash;
 use crate::flows::manage::document::{AudienceWord, WantedApp, WantedSecret};
 use crate::flows::manage::read::{Rules, name, not_an_id, secret, set};
 use crate::model::{App, AppAuthMethod, AppSettings, Audience, is_like_an_id};
-use crate::policy::redirect::check_redirect_uri;
+use crate::policy::provider::redirect::check_redirect_uri;
 use crate::protocol::document::{Complaint, Table};
 
 /// Secrets of apps shorter than this can be guessed.

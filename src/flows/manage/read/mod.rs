@@ -17,8 +17,8 @@ use crate::model::{
     Capabilities, ClaimMapping, ConnectionSettings, EmailTrust, Freshness, Handle, OrganizationPolicy,
     OwnedDomain, Plan, Routing, Secret, TENANT, Timestamp, Waiver, is_shared_issuer,
 };
-use crate::policy::link::replacement::{SUBJECT, is_identifier};
-use crate::policy::password::PasswordRules;
+use crate::policy::account::link::replacement::{SUBJECT, is_identifier};
+use crate::policy::account::password::PasswordRules;
 use crate::protocol::document::{Complaint, Document, Errors, Problems, Table};
 use account::account;
 use app::app;

@@ -14,8 +14,8 @@ use crate::flows::refusal::EndpointError;
 use crate::model::{ConnectionId, GrantId, Timestamp};
 use crate::protocol::jose::CompactJws;
 use crate::protocol::json::Claims;
-use crate::store::grants::{Grant, is_dead};
-use crate::store::standing::read_grant_standing;
+use crate::store::provider::grants::{Grant, is_dead};
+use crate::store::provider::standing::read_grant_standing;
 
 /// The longest token that is read, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;

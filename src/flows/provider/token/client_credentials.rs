@@ -4,9 +4,9 @@ use crate::flows::provider::Tokens;
 use crate::flows::provider::token::{No, TokenAnswer, TokenRequest};
 use crate::flows::refusal::EndpointError;
 use crate::flows::refusal::Reason;
-use crate::policy::request::SCOPES;
+use crate::policy::provider::request::SCOPES;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
-use crate::store::apps;
+use crate::store::organization::apps;
 
 impl Tokens {
     /// Issues an access token to an app itself.

@@ -10,11 +10,11 @@ use crate::flows::provider::token::{No, TokenAnswer, TokenRequest, invalid_grant
 use crate::flows::refusal::EndpointError;
 use crate::flows::refusal::{Mark, Reason};
 use crate::model::GrantId;
-use crate::policy::access::within;
+use crate::policy::provider::access::within;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::StoreError;
-use crate::store::grants::{self, Code, Grant};
-use crate::store::standing::{Consumed, consume_code, read_code_standing};
+use crate::store::provider::grants::{self, Code, Grant};
+use crate::store::provider::standing::{Consumed, consume_code, read_code_standing};
 
 impl Tokens {
     /// Redeems a code. A code that comes a second time takes everything with it that came of it.

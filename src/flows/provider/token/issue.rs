@@ -11,10 +11,10 @@ use crate::flows::provider::token::{TokenAnswer, invalid_grant, reveal};
 use crate::flows::refusal::EndpointError;
 use crate::flows::refusal::Reason;
 use crate::model::{GrantType, Timestamp};
-use crate::policy::access::{allows_password, may_use};
+use crate::policy::provider::access::{allows_password, may_use};
 use crate::store::Tx;
-use crate::store::grants::{self, RefreshToken};
-use crate::store::standing::GrantStanding;
+use crate::store::provider::grants::{self, RefreshToken};
+use crate::store::provider::standing::GrantStanding;
 
 /// How often the tokens of one request are signed when something under their grant changes again and again.
 pub(in crate::flows) const ATTEMPTS: usize = 3;

@@ -5,10 +5,10 @@ use crate::flows::directory::AppEntry;
 use crate::flows::evidence::{Event, receipt_of};
 use crate::flows::provider::Tokens;
 use crate::model::{AuthorizationRequest, GrantId, Proof, SessionId};
-use crate::policy::access::within;
-use crate::policy::step::FinishPermit;
+use crate::policy::provider::access::within;
+use crate::policy::sign_in::step::FinishPermit;
 use crate::protocol::oauth::add_to_query;
-use crate::store::grants::{self, Code, Grant};
+use crate::store::provider::grants::{self, Code, Grant};
 use crate::store::{StoreError, Tx};
 
 /// For what a code is issued.

@@ -10,10 +10,12 @@ use crate::flows::provider::token::signing::Basis;
 use crate::flows::provider::token::{No, TokenAnswer, TokenRequest, invalid_grant};
 use crate::flows::refusal::EndpointError;
 use crate::flows::refusal::{Mark, Reason};
-use crate::policy::access::{narrow_scopes, within};
+use crate::policy::provider::access::{narrow_scopes, within};
 use crate::protocol::oauth::{ErrorCode, OAuthError};
-use crate::store::grants::{self, Grant, RefreshToken};
-use crate::store::standing::{Consumed, GrantStanding, consume_refresh_token, read_refresh_token_standing};
+use crate::store::provider::grants::{self, Grant, RefreshToken};
+use crate::store::provider::standing::{
+    Consumed, GrantStanding, consume_refresh_token, read_refresh_token_standing,
+};
 
 impl Tokens {
     /// Rotates a refresh token.

@@ -13,9 +13,9 @@ use crate::flows::provider::Tokens;
 use crate::flows::provider::token::TokenAnswer;
 use crate::flows::refusal::{EndpointError, private_detail};
 use crate::model::{SigningAlg, Timestamp};
-use crate::policy::access::within;
-use crate::store::grants::Grant;
-use crate::store::standing::GrantStanding;
+use crate::policy::provider::access::within;
+use crate::store::provider::grants::Grant;
+use crate::store::provider::standing::GrantStanding;
 
 /// What the tokens of a grant say, as it was read before the transaction that uses up the code or refresh token.
 #[derive(Clone, Copy)]

@@ -12,7 +12,7 @@ use crate::flows::sign_in::SignInPurpose;
 use crate::flows::sign_in::password_link::{BrokenRule, PasswordRules};
 use crate::model::{LedgerId, LedgerKind, ProfileId, Role, Timestamp};
 use crate::web::errors::status;
-use crate::web::locale::Locale;
+use crate::web::text::locale::Locale;
 
 pub(super) struct Sample {
     pub(super) name: String,

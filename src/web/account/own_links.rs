@@ -1,0 +1,187 @@
+//! A person's own profiles: adding one, taking one away, undoing a link or merge. Whoever signed in too long ago proves
+//! first who they are.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::StatusCode;
+
+use crate::flows::account::{AddProfileView, AddWay, LedgerView, UndoView, UnlinkView};
+use crate::flows::refusal::FlowError;
+use crate::flows::refusal::{PublicCode, Reason};
+use crate::flows::sign_in::mail_code::{EnteredCode, MailCodeView};
+use crate::flows::sign_in::reauthentication::Sensitive;
+use crate::flows::visit::NextPage;
+use crate::model::SensitiveAction;
+use crate::web::browser::guard::SessionForm;
+use crate::web::browser::request::Browser;
+use crate::web::browser::respond::{answer, outcome, page, refusal, see_other};
+use crate::web::pages::account::Done;
+use crate::web::pages::{AddProfile, Failure, Form, MailCode, Undo, Unlink, path};
+use crate::web::sign_in::choices;
+use crate::web::state::Web;
+
+/// The routes of this file.
+pub fn routes() -> Router<Web> {
+    Router::new()
+        .route(path::ADD_PROFILE, get(show_add).post(post_add))
+        .route(path::UNLINK, get(show_unlink).post(post_unlink))
+        .route(path::UNDO_LINK, get(show_undo).post(post_undo))
+        .route(path::MAIL_CODE, get(show_code).post(post_code))
+        .route(path::SEND_MAIL_CODE, post(send_code))
+}
+
+/// What something sensitive is answered with: its page, or the way to prove again who one is.
+async fn sensitive<T>(
+    web: &Web,
+    browser: &Browser,
+    result: Result<Sensitive<T>, FlowError>,
+    show: impl FnOnce(T) -> Response,
+) -> Response {
+    match result {
+        Ok(Sensitive::Show(view)) => show(view),
+        Ok(Sensitive::Prove(way)) => answer(&way),
+        Err(error) => refusal(web, browser, error).await,
+    }
+}
+
+async fn show_add(State(web): State<Web>, browser: Browser) -> Response {
+    let result = web.broker.account.view_add_profile(&browser.visit).await;
+    sensitive(&web, &browser, result, |view: AddProfileView| {
+        let add = AddProfile {
+            frame: web.pages.branded(browser.locale, &browser.here, view.brand),
+            form: Form { token: view.form_token, flow: None },
+            connections: choices(view.connections),
+        };
+        page(StatusCode::OK, &add)
+    })
+    .await
+}
+
+async fn post_add(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
+    let way = match form.get("connection") {
+        Some("password") => Some(AddWay::Password),
+        Some(connection) => connection.parse().ok().map(AddWay::Connection),
+        None => None,
+    };
+    let Some(way) = way else {
+        let refused = web.broker.core.refuse_form(Reason::ConnectionMalformed);
+        return refusal(&web, &browser, refused).await;
+    };
+    outcome(&web, &browser, web.broker.account.begin_add_profile(&browser.visit, way).await).await
+}
+
+async fn show_unlink(State(web): State<Web>, browser: Browser) -> Response {
+    let Some(profile) = browser.query.get("profile").and_then(|text| text.parse().ok()) else {
+        return refusal(&web, &browser, FlowError::refused(PublicCode::NotFound)).await;
+    };
+    let result = web.broker.account.view_unlink(&browser.visit, profile).await;
+    sensitive(&web, &browser, result, |view: UnlinkView| {
+        let unlink = Unlink {
+            frame: web.pages.branded(browser.locale, &browser.here, view.brand),
+            form: Form { token: view.form_token, flow: None },
+            profile: view.profile,
+        };
+        page(StatusCode::OK, &unlink)
+    })
+    .await
+}
+
+async fn post_unlink(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
+    let Some(profile) = form.get("profile").and_then(|text| text.parse().ok()) else {
+        return refusal(&web, &browser, web.broker.core.refuse_form(Reason::ProfileMalformed)).await;
+    };
+    match web.broker.account.unlink(&browser.visit, profile).await {
+        Ok(next) if next.next == NextPage::Account => see_other(&Done::Unlinked.address()),
+        result => outcome(&web, &browser, result).await,
+    }
+}
+
+async fn show_undo(State(web): State<Web>, browser: Browser) -> Response {
+    let Some(entry) = browser.query.get("entry").and_then(|text| text.parse().ok()) else {
+        return refusal(&web, &browser, FlowError::refused(PublicCode::NotFound)).await;
+    };
+    let result = web.broker.account.view_undo(&browser.visit, entry).await;
+    sensitive(&web, &browser, result, |view: UndoView| {
+        let undo = Undo {
+            frame: web.pages.branded(browser.locale, &browser.here, view.brand),
+            form: Form { token: view.form_token, flow: None },
+            entry: undone(view.entry),
+        };
+        page(StatusCode::OK, &undo)
+    })
+    .await
+}
+
+async fn post_undo(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
+    let Some(entry) = form.get("entry").and_then(|text| text.parse().ok()) else {
+        return refusal(&web, &browser, web.broker.core.refuse_form(Reason::EntryMalformed)).await;
+    };
+    outcome(&web, &browser, web.broker.account.undo_own_link(&browser.visit, entry).await).await
+}
+
+async fn show_code(State(web): State<Web>, browser: Browser) -> Response {
+    let Some(place) = browser.query.get("place").and_then(path::read_place) else {
+        return refusal(&web, &browser, FlowError::refused(PublicCode::NotFound)).await;
+    };
+    let result = web.broker.sign_in.view_mail_code(&browser.visit, place).await;
+    sensitive(&web, &browser, result, |view| {
+        page(StatusCode::OK, &code_page(&web, &browser, place, view, None))
+    })
+    .await
+}
+
+fn code_page<'w>(
+    web: &'w Web,
+    browser: &Browser,
+    place: SensitiveAction,
+    view: MailCodeView,
+    failure: Option<Failure>,
+) -> MailCode<'w> {
+    let place = path::place(place);
+    let here = path::with_query(path::MAIL_CODE, "place", &place);
+    MailCode {
+        frame: web.pages.branded(browser.locale, &here, view.brand),
+        form: Form { token: view.form_token, flow: None },
+        place,
+        email: view.email.to_string(),
+        is_sent: view.is_sent,
+        failure,
+    }
+}
+
+async fn send_code(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
+    let Some(place) = form.get("place").and_then(path::read_place) else {
+        return refusal(&web, &browser, web.broker.core.refuse_form(Reason::PlaceMalformed)).await;
+    };
+    outcome(&web, &browser, web.broker.sign_in.send_mail_code(&browser.visit, place).await).await
+}
+
+async fn post_code(State(web): State<Web>, SessionForm { browser, form }: SessionForm) -> Response {
+    let Some(place) = form.get("place").and_then(path::read_place) else {
+        return refusal(&web, &browser, web.broker.core.refuse_form(Reason::PlaceMalformed)).await;
+    };
+    let entered = form.get("code").unwrap_or_default();
+    match web.broker.sign_in.enter_mail_code(&browser.visit, place, entered).await {
+        Ok(EnteredCode::Right(next)) => answer(&next),
+        Ok(EnteredCode::Wrong) => {
+            let result = web.broker.sign_in.view_mail_code(&browser.visit, place).await;
+            sensitive(&web, &browser, result, |view| {
+                let failure = Failure::new(PublicCode::MailCodeWrong);
+                let status = failure.status();
+                page(status, &code_page(&web, &browser, place, view, Some(failure)))
+            })
+            .await
+        }
+        Err(error) => refusal(&web, &browser, error).await,
+    }
+}
+
+/// What undoing an entry takes away: of a link the identity that came, not the account that it came to.
+fn undone(mut entry: LedgerView) -> LedgerView {
+    if entry.kind.adds_identity() {
+        entry.what.truncate(1);
+    }
+    entry
+}

@@ -1,0 +1,70 @@
+//! Setting a password by a mailed link. Looking at the page uses the link up no more than a mail scanner does; only the
+//! form does.
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::get;
+use http::StatusCode;
+
+use crate::flows::refusal::PublicCode;
+use crate::flows::sign_in::password_link::{BrokenRule, PasswordLinkView, SetPassword as Outcome};
+use crate::model::Secret;
+use crate::web::browser::guard::MailedLinkForm;
+use crate::web::browser::request::Browser;
+use crate::web::browser::respond::{page, refusal, see_other};
+use crate::web::errors::status;
+use crate::web::pages::{Failure, Form, PasswordSet, SetPassword, path};
+use crate::web::state::Web;
+
+/// The routes of this file.
+pub fn routes() -> Router<Web> {
+    Router::new()
+        .route(path::PASSWORD_SET, get(show_done))
+        .route("/reset/{token}", get(show_form).post(post_password))
+}
+
+async fn show_done(State(web): State<Web>, browser: Browser) -> Response {
+    page(StatusCode::OK, &PasswordSet { frame: web.pages.frame(browser.locale, &browser.here) })
+}
+
+async fn show_form(State(web): State<Web>, browser: Browser, Path(token): Path<String>) -> Response {
+    match web.broker.sign_in.view_password_link(&token).await {
+        Ok(view) => page(StatusCode::OK, &form_page(&web, &browser, view, None)),
+        Err(error) => refusal(&web, &browser, error).await,
+    }
+}
+
+fn form_page<'w>(
+    web: &'w Web,
+    browser: &Browser,
+    view: PasswordLinkView,
+    broken: Option<Vec<BrokenRule>>,
+) -> SetPassword<'w> {
+    SetPassword {
+        frame: web.pages.frame(browser.locale, &browser.here),
+        form: Form { token: view.form_token, flow: None },
+        username: view.username,
+        rules: view.rules,
+        failure: broken.as_ref().map(|_| Failure::new(PublicCode::PasswordRules)),
+        broken: broken.unwrap_or_default(),
+    }
+}
+
+async fn post_password(
+    State(web): State<Web>,
+    MailedLinkForm { browser, token, form }: MailedLinkForm,
+) -> Response {
+    let new = Secret::new(form.get("new_password").unwrap_or_default());
+    match web.broker.sign_in.set_password_by_link(&browser.visit, &token, &new).await {
+        Ok(Outcome::Done) => see_other(path::PASSWORD_SET),
+        Ok(Outcome::Broken(broken)) => match web.broker.sign_in.view_password_link(&token).await {
+            Ok(view) => {
+                let again = form_page(&web, &browser, view, Some(broken));
+                page(status(&PublicCode::PasswordRules), &again)
+            }
+            Err(error) => refusal(&web, &browser, error).await,
+        },
+        Err(error) => refusal(&web, &browser, error).await,
+    }
+}
