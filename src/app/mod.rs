@@ -7,29 +7,25 @@ pub mod demo;
 pub mod emulate;
 pub mod first_certificate;
 
-use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
 use ipnet::IpNet;
 use tokio::task::JoinSet;
 use tracing::level_filters::LevelFilter;
 
-pub use crate::config::{Config, ConfigErrors, Keep};
 use crate::config::{
     LogFormat, LogLevel, MailTls, MailTransport, MasterKeyError, PasswordPolicy, Synchronous,
 };
-use crate::crypto::MasterKey;
 use crate::crypto::password::HasherSettings;
-use crate::crypto::private_file;
 use crate::crypto::random::SystemRandom;
+use crate::crypto::{MasterKey, private_file};
 use crate::flows::housekeeping::audit_days::Archive;
 use crate::flows::manage::Limits;
 use crate::flows::{Broker, FlowSettings, StartError};
-use crate::jobs;
 use crate::mail::{self, MailerSettings, SmtpSettings, SmtpTls};
 use crate::model::{Clock, Random, Secret, SystemClock};
 use crate::net::{self, CertificateError, Certificates, Drain, Listener, Transport};
@@ -37,11 +33,13 @@ use crate::policy::account::password::PasswordRules;
 use crate::store::{Database, OpenError, StoreSettings};
 use crate::telemetry::{Format, Metrics, RequestLog};
 use crate::upstream::{EgressSettings, UpstreamSettings};
-use crate::web;
 use crate::web::headers::HeaderSettings;
 use crate::web::pages::Pages;
 use crate::web::state::Web;
 use crate::web::text::LocaleError;
+use crate::{jobs, web};
+
+pub use crate::config::{Config, ConfigErrors, Keep};
 
 /// The most sockets that the management listener may have open at once.
 const MANAGEMENT_SOCKETS: usize = 64;

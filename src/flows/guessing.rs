@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use crate::flows::evidence::{Event, Named};
 use crate::flows::interaction::sign_in_event;
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason, Wait, refused};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, Wait, refused};
 use crate::model::{Clock, Flow};
 use crate::policy::sign_in::guesses::{CounterState, Scope, Verdict, decide};
 use crate::store::limits::guesses::{GuessCount, find_guesses, reserve_guess};

@@ -24,8 +24,7 @@ use axum::response::Response;
 use axum::routing::get;
 use http::{HeaderMap, StatusCode};
 
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::PublicCode;
+use crate::flows::refusal::{FlowError, PublicCode};
 use asset::organization_of;
 use browser::request::Browser;
 use browser::respond::{plain, refusal, see_other};

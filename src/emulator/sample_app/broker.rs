@@ -10,8 +10,7 @@ use url::form_urlencoded::byte_serialize;
 
 use super::checks::{self, Expected, TokenError};
 use super::{Session, Settings, SignIn};
-use crate::emulator::FetchError;
-use crate::emulator::form;
+use crate::emulator::{FetchError, form};
 use crate::protocol::jose::{JwkSet, JwksError};
 use crate::protocol::json::{self, ClaimError, Claims, JsonError};
 

@@ -214,7 +214,7 @@ impl SampleApp {
 #[derive(Debug, thiserror::Error)]
 enum SignInError {
     /// A response without a request from this browser.
-    #[error("this response belongs to no sign-in that this browser has started")]
+    #[error("this response does not belong to a sign-in that this browser has started")]
     Foreign,
     /// The response comes from another server.
     #[error("the response does not come from the broker (iss)")]

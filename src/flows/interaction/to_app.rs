@@ -3,8 +3,7 @@
 use crate::flows::directory::AppEntry;
 use crate::flows::evidence::Event;
 use crate::flows::interaction::Interactions;
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{AuditReason, PublicCode, Reason, Refusal, refused};
+use crate::flows::refusal::{AuditReason, FlowError, PublicCode, Reason, Refusal, refused};
 use crate::model::AuthorizationRequest;
 use crate::policy::provider::redirect;
 use crate::policy::sign_in::step::Withdrawn;

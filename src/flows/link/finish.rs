@@ -6,8 +6,7 @@ use crate::flows::interaction::{Answered, Claim, Known, sign_in_event_of};
 use crate::flows::link::sides::accounts_of;
 use crate::flows::link::{LinkAttempt, Links, burned};
 use crate::flows::profile::{registration, vouching};
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason, Refusal, refused};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, Refusal, refused};
 use crate::flows::visit::Visit;
 use crate::model::{
     AccountId, Identity, InteractionEnd, Linking, NamedSide, Organization, OrganizationId, Proof, Secret,

@@ -2,8 +2,7 @@
 
 use crate::flows::interaction::Answered;
 use crate::flows::link::{LinkAttempt, Links};
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason, refused};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, refused};
 use crate::flows::visit::Visit;
 
 impl Links {

@@ -3,8 +3,7 @@
 use crate::flows::evidence::Event;
 use crate::flows::interaction::{Answered, Waiting};
 use crate::flows::link::{LinkAttempt, Links};
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{Mark, PublicCode, Reason, refused};
+use crate::flows::refusal::{FlowError, Mark, PublicCode, Reason, refused};
 use crate::flows::visit::Visit;
 use crate::model::{ConnectionId, LinkSide, Linking, OrganizationId, Purpose, Subject, Trip, Wanted};
 use crate::policy::sign_in::step::Stage;

@@ -13,8 +13,7 @@ use aws_lc_rs::digest;
 use crate::flows::core::Core;
 use crate::flows::directory::ConnectionEntry;
 use crate::flows::mail::Mails;
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason};
+use crate::flows::refusal::{FlowError, PublicCode, Reason};
 use crate::model::{
     Account, AccountId, Connection, Identity, Organization, OrganizationId, Profile, ProfileId, ProfileKind,
 };

@@ -5,8 +5,7 @@ use crate::flows::evidence::{Event, receipt_of};
 use crate::flows::interaction::to_app::is_still_registered;
 use crate::flows::interaction::{Answered, Handled, Waiting, WaitingPage};
 use crate::flows::provider::Authorization;
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason, Refusal, refused};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, Refusal, refused};
 use crate::flows::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{
     AccountId, AuthorizationRequest, Interaction, InteractionEnd, Purpose, SessionId, Subject,

@@ -3,8 +3,7 @@
 use crate::flows::directory::{ConnectionEntry, Name};
 use crate::flows::evidence::Event;
 use crate::flows::interaction::sign_in_event;
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason, refused};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, refused};
 use crate::flows::sign_in::SignIn;
 use crate::flows::sso::Begun;
 use crate::flows::visit::{Answer, NextPage, Visit};

@@ -4,8 +4,7 @@
 
 use crate::flows::evidence::Event;
 use crate::flows::profile::email::account_email_proof;
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason, refused};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, refused};
 use crate::flows::session::CurrentSession;
 use crate::flows::sign_in::SignIn;
 use crate::flows::visit::{Answer, NextPage, Visit};

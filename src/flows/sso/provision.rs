@@ -4,8 +4,7 @@ use crate::flows::directory::ConnectionEntry;
 use crate::flows::evidence::Event;
 use crate::flows::profile::email::email_proof;
 use crate::flows::profile::{find_elsewhere, vouching};
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason};
+use crate::flows::refusal::{FlowError, PublicCode, Reason};
 use crate::flows::sso::Sso;
 use crate::model::{
     Account, AccountId, CheckedEmail, ConnectionId, Contact, Identity, OrganizationId, Profile, ProfileId,

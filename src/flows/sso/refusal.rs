@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use crate::flows::evidence::Event;
 use crate::flows::interaction::to_app::{UNMET_CONTEXT, is_still_registered, refuse_withdrawn};
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason, Refusal, Wait, refuse_other_connection};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, Refusal, Wait, refuse_other_connection};
 use crate::flows::sso::Sso;
 use crate::flows::sso::provision::NewPersonError;
 use crate::model::{AuthorizationRequest, Flow};

@@ -12,8 +12,7 @@ use tokio::sync::watch;
 
 use crate::model::Timestamp;
 use crate::upstream::egress::EgressError;
-use crate::upstream::error::Outage;
-use crate::upstream::error::UpstreamError;
+use crate::upstream::error::{Outage, UpstreamError};
 
 const SKEW: Duration = Duration::from_mins(1);
 /// How long the last good value is used after a failed fetch before the next attempt.

@@ -8,8 +8,7 @@ use axum::routing::{get, post};
 use http::StatusCode;
 
 use crate::flows::account::{AddProfileView, AddWay, LedgerView, UndoView, UnlinkView};
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason};
+use crate::flows::refusal::{FlowError, PublicCode, Reason};
 use crate::flows::sign_in::mail_code::{EnteredCode, MailCodeView};
 use crate::flows::sign_in::reauthentication::Sensitive;
 use crate::flows::visit::NextPage;

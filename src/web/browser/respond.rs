@@ -10,8 +10,9 @@ use http::{HeaderValue, StatusCode, header};
 use super::cookies::set_cookie;
 use super::request::{Browser, UncheckedForm};
 use crate::flows::interaction::Handled;
-use crate::flows::refusal::{Clashing, PublicCode, Reason, RefusalView, Told, Wait};
-use crate::flows::refusal::{FlowError, private_detail};
+use crate::flows::refusal::{
+    Clashing, FlowError, PublicCode, Reason, RefusalView, Told, Wait, private_detail,
+};
 use crate::flows::visit::{Answer, CookieChange, NextPage};
 use crate::model::SensitiveAction;
 use crate::web::pages::{AppHome, ErrorPage, Failure, path};

@@ -15,8 +15,7 @@ use super::browser::respond::{answer, outcome, page, refusal, retry_after, see_o
 use super::pages::{Choice, ConnectionChoice, DomainEntry, Failure, Form, Frame, SignIn, path};
 use super::state::Web;
 use crate::flows::directory::ConnectionView;
-use crate::flows::refusal::FlowError;
-use crate::flows::refusal::{PublicCode, Reason, RefusalView, Told};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, RefusalView, Told};
 use crate::flows::sign_in::SignInView;
 use crate::model::Secret;
 

@@ -17,8 +17,7 @@ use serde_json::{Value, json};
 
 use super::{Grant, Idp};
 use crate::crypto;
-use crate::emulator::form;
-use crate::emulator::html;
+use crate::emulator::{form, html};
 use crate::protocol::oauth::{ErrorCode, Parameters};
 use client_auth::ClientAuthError;
 

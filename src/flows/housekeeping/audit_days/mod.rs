@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::crypto::random;
-use crate::flows::evidence::AuditLine;
-use crate::flows::evidence::Event;
+use crate::flows::evidence::{AuditLine, Event};
 use crate::flows::housekeeping::Housekeeping;
 use crate::model::{AuditId, Day};
 use crate::policy::audit_days::is_due;

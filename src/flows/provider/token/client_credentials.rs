@@ -2,8 +2,7 @@
 
 use crate::flows::provider::Tokens;
 use crate::flows::provider::token::{No, TokenAnswer, TokenRequest};
-use crate::flows::refusal::EndpointError;
-use crate::flows::refusal::Reason;
+use crate::flows::refusal::{EndpointError, Reason};
 use crate::policy::provider::request::SCOPES;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::organization::apps;

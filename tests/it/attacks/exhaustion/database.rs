@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use countersign::app::{Environment, open_broker};
 use countersign::config::Config;
-use countersign::flows::refusal::FlowError;
-use countersign::flows::refusal::{Reason, Told};
+use countersign::flows::refusal::{FlowError, Reason, Told};
 use countersign::flows::visit::Visit;
 use countersign::mail::{Letter, Mailer, MailerSettings, Message, Transport};
 use countersign::model::{MailId, Timestamp};
