@@ -43,7 +43,7 @@ statements! {
     SET_ENABLED = "UPDATE accounts SET enabled = $2, updated_at = $3 WHERE id = $1";
     LOCK = "UPDATE accounts SET updated_at = updated_at WHERE id = $1";
     LOCK_BY_USERNAME = "UPDATE accounts SET updated_at = updated_at WHERE username_key = $1";
-    DELETE_ROLES = "DELETE FROM account_roles WHERE account_id = $1";
+    DELETE_ROLES = "DELETE FROM account_roles WHERE organization_id = $1 AND account_id = $2";
     INSERT_ROLE = "INSERT INTO account_roles (organization_id, account_id, role) VALUES ($1, $2, $3)";
     DELETE_OPERATOR = "DELETE FROM operators WHERE account_id = $1";
     INSERT_OPERATOR = "INSERT INTO operators (account_id, since) VALUES ($1, $2)";
