@@ -212,7 +212,8 @@ pub async fn insert_account(tx: &mut Tx, new: &Account) -> Result<(), StoreError
     write(tx, INSERT, new, new.created_at).await
 }
 
-/// Changes every field of an account except its id; its profiles stay.
+/// Changes every field of an account except its id and organization; its profiles stay. [`StoreError::Conflict`] if the
+/// organization has no such account, or the username is taken.
 pub async fn update_account(tx: &mut Tx, changed: &Account, now: Timestamp) -> Result<(), StoreError> {
     if let Some(organization) = changed.organization {
         execute!(tx, DELETE_ROLES, organization.to_string(), changed.id.to_string())?;
