@@ -1,7 +1,7 @@
 //! The relying-party side: everything between the broker and external `OpenID` Providers.
 //!
 //! Flows call [`Upstream`]. [`messages`] holds what goes to a provider, and every check of what it answers. [`provider`]
-//! knows what each provider has published. [`egress`] alone connects out. [`exchange`] redeems a code through them.
+//! knows what each provider has published. [`egress`] alone connects out. `exchange` redeems a code through them.
 //!
 //! This room knows neither accounts nor sessions nor the database, and no code here asks for a vendor's name: the
 //! behaviour of a vendor is a setting of the connection. There is one strict exception: whether an issuer serves
