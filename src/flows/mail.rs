@@ -58,7 +58,7 @@ pub struct Mails {
 }
 
 impl Mails {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(core: &Arc<Core>, mailer: Mailer) -> Self {
         Self { core: Arc::clone(core), mailer }
     }

@@ -72,7 +72,7 @@ pub struct OwnAccount {
 }
 
 impl OwnAccount {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(
         core: &Arc<Core>,
         interactions: &Arc<Interactions>,

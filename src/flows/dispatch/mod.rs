@@ -46,7 +46,7 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(
         core: &Arc<Core>,
         interactions: &Arc<Interactions>,

@@ -35,7 +35,7 @@ pub struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(core: &Arc<Core>, keys: &Arc<Keys>, audit_archive: Option<Archive>) -> Self {
         Self { core: Arc::clone(core), keys: Arc::clone(keys), audit_archive }
     }

@@ -149,7 +149,7 @@ pub struct Interactions {
 }
 
 impl Interactions {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(core: &Arc<Core>, form_mac: MacKey) -> Self {
         Self { core: Arc::clone(core), form_mac }
     }

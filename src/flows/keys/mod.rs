@@ -83,7 +83,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(core: &Arc<Core>, settings: KeySettings) -> Self {
         Self { signing: SigningKeys::default(), core: Arc::clone(core), settings }
     }

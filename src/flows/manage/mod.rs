@@ -51,7 +51,7 @@ pub struct Organizations {
 }
 
 impl Organizations {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(
         core: &Arc<Core>,
         keys: &Arc<Keys>,
@@ -81,7 +81,7 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(
         core: &Arc<Core>,
         sessions: &Arc<Sessions>,
@@ -108,7 +108,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(
         core: &Arc<Core>,
         keys: &Arc<Keys>,

@@ -30,7 +30,7 @@ pub struct Profiles {
 }
 
 impl Profiles {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(core: &Arc<Core>, mails: &Arc<Mails>) -> Self {
         Self { core: Arc::clone(core), mails: Arc::clone(mails) }
     }

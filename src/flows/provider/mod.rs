@@ -35,7 +35,7 @@ pub struct Authorization {
 }
 
 impl Authorization {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(
         core: &Arc<Core>,
         keys: &Arc<Keys>,
@@ -62,7 +62,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(core: &Arc<Core>) -> Self {
         Self { core: Arc::clone(core), client_guesses: ClientGuesses::default() }
     }
@@ -93,7 +93,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(
         core: &Arc<Core>,
         keys: &Arc<Keys>,
@@ -121,7 +121,7 @@ pub struct Logouts {
 }
 
 impl Logouts {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(
         core: &Arc<Core>,
         keys: &Arc<Keys>,
@@ -148,7 +148,7 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(core: &Arc<Core>, keys: &Arc<Keys>) -> Self {
         Self { core: Arc::clone(core), keys: Arc::clone(keys) }
     }

@@ -82,7 +82,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(core: &Arc<Core>, settings: SessionSettings) -> Self {
         Self { core: Arc::clone(core), settings }
     }

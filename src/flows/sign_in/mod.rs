@@ -70,7 +70,7 @@ pub struct SignIn {
 }
 
 impl SignIn {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(
         core: &Arc<Core>,
         interactions: &Arc<Interactions>,

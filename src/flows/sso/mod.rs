@@ -61,7 +61,7 @@ pub struct Sso {
 }
 
 impl Sso {
-    /// The service over what it needs.
+    /// The service, on the shared core and the services that it calls.
     pub(in crate::flows) fn new(
         core: &Arc<Core>,
         interactions: &Arc<Interactions>,
