@@ -65,7 +65,7 @@ for (const kind of ["sqlite", "postgres"]) {
       await page.click("[id^=undo-]");
       if (page.url().startsWith(world.provider.issuer)) await signInAtProvider(page);
       await page.waitForSelector("#undo-confirm");
-      assert.match(await page.textContent("main"), /leads to your account again/);
+      assert.match(await page.textContent("main"), /will open your account again/);
       await page.click("#undo-confirm");
       await page.waitForSelector("#signed-out");
       const back = await come("acme-idp");

@@ -142,6 +142,7 @@ pub(in crate::flows) fn sign_in_event_of(interaction: &Interaction, account: &Ac
 pub(in crate::flows) fn sign_in_event(flow: &Flow) -> Event {
     Event { app: flow.aim.app(), receipt: Some(receipt_of(flow.id)), ..Event::new("sign_in") }
 }
+
 /// Interactions and the flows that begin them.
 pub struct Interactions {
     core: Arc<Core>,

@@ -1,4 +1,4 @@
-//! The ways to where the sides of a link are proved: sealed flows that name the interaction and its revision.
+//! The link that waits for the proof of a side, and the ways to prove it.
 
 use crate::flows::evidence::Event;
 use crate::flows::interaction::{Answered, Waiting};

@@ -40,6 +40,7 @@ pub struct Limits {
     /// Redirect URIs of an app.
     pub redirect_uris: usize,
 }
+
 /// What the operator declares: organizations with all that is theirs.
 pub struct Organizations {
     core: Arc<Core>,

@@ -1,5 +1,5 @@
-//! What identity providers start: signing a person out (`OpenID` Connect Back-Channel Logout 1.0, Front-Channel
-//! Logout 1.0), signing one in (`OpenID` Connect Core, section 4), and asking for a connection's public key.
+//! What identity providers ask for beside sign-ins: signing a user out (`OpenID` Connect Back-Channel Logout 1.0,
+//! Front-Channel Logout 1.0), and a connection's public key.
 
 use std::sync::Arc;
 
