@@ -130,6 +130,12 @@ impl Upstream {
         Ok(authorize::authorization_url(connection, &metadata, input).map_err(Refusal::from)?)
     }
 
+    /// Whether the identity provider can be made to ask the user again (`prompt=login`).
+    pub async fn can_ask_again(&self, connection: &Connection) -> Result<bool, UpstreamError> {
+        let metadata = self.provider(connection).metadata(connection).await?;
+        Ok(authorize::understands_prompt(connection, &metadata, "login"))
+    }
+
     /// Checks `iss` of an authorization response (RFC 9207): it must be present if the identity provider promises it,
     /// and correct if present. [`Upstream::redeem`] does this itself; this function is for error responses.
     pub async fn check_response_iss(

@@ -25,7 +25,7 @@ use crate::flows::sign_in::SignIn;
 use crate::flows::sso::Sso;
 use crate::flows::sso::provision::NewPersonError;
 use crate::flows::visit::{Answer, CookieChange, Visit};
-use crate::model::{FLOW_LIFETIME, SessionStage, Subject};
+use crate::model::{FLOW_LIFETIME, SessionId, SessionStage, Subject};
 use crate::policy::sign_in::step::{SessionPermit, Step, next_step};
 use crate::store::interaction::flows;
 use crate::store::session::sessions::lock_session;
@@ -158,15 +158,18 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Opens the session of the account that was proved, or lets the one that is open stand on what was proved now. A
-    /// flow opens a session once; a second answer is refused.
+    /// Opens the session of the account that was proved, or lets the one that is open rest on the present proof. A flow
+    /// opens a session once; a second answer is refused.
     async fn open_session_of(
         &self,
         visit: &Visit,
         answered: &mut Answered,
         standing: Option<&Standing>,
         permit: SessionPermit,
-    ) -> Result<[CookieChange; 2], FlowError> {
+    ) -> Result<Vec<CookieChange>, FlowError> {
+        if let SessionStage::Confirmed(session) = answered.interaction.session {
+            return self.confirm_session_of(visit, answered, permit, session).await;
+        }
         let Answered { tx, interaction, event, claim, .. } = answered;
         let (Some(standing), Subject::Account { proof, .. }) = (standing, &interaction.subject) else {
             return Err(FlowError::Unavailable("a session is to be opened for nobody".to_owned()));
@@ -190,6 +193,25 @@ impl Dispatcher {
         let opened = self.sessions.open_session(tx, visit, permit, sign_in).await?;
         interaction.session = SessionStage::Open(opened.session.id);
         interaction.confirmed_at = opened.session.confirmed_at;
-        Ok([CookieChange::SetSession(opened.token), self.sessions.remember_browser(visit, account)?])
+        let known = self.sessions.remember_browser(visit, account)?;
+        Ok(vec![CookieChange::SetSession(opened.token), known])
+    }
+
+    /// Lets the open session continue whose user has proved by a mailed code who they are.
+    async fn confirm_session_of(
+        &self,
+        visit: &Visit,
+        answered: &mut Answered,
+        permit: SessionPermit,
+        session: SessionId,
+    ) -> Result<Vec<CookieChange>, FlowError> {
+        let Answered { tx, interaction, event, .. } = answered;
+        let Some(token) = self.sessions.confirm_session(tx, visit, permit, session).await? else {
+            return Err(refused(event.clone(), PublicCode::SessionEnded, Reason::SessionEnded));
+        };
+        self.core.record_success(tx, event).await?;
+        interaction.session = SessionStage::Open(session);
+        interaction.confirmed_at = Some(self.core.clock.now());
+        Ok(vec![CookieChange::SetSession(token)])
     }
 }

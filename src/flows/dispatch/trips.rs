@@ -23,7 +23,7 @@ impl Dispatcher {
         match self.sso.begin(visit, flow, identity.connection, hint).await? {
             Begun::There(answer) => Ok(answer),
             // Its word is what it was; the chosen side is proved next.
-            Begun::CannotAsk(..) => {
+            Begun::CannotAsk(_) => {
                 let answered = self.links.settle_arriving(visit, trip).await?;
                 Box::pin(self.advance(visit, answered)).await
             }

@@ -216,6 +216,23 @@ impl Sessions {
         Ok(OpenedSession { session, token })
     }
 
+    /// Lets a session whose user has just proved by a mailed code who they are continue under another token, which is
+    /// returned. `None` if it has ended, or has another token than the browser holds.
+    pub(in crate::flows) async fn confirm_session(
+        &self,
+        tx: &mut Tx,
+        visit: &Visit,
+        permit: SessionPermit,
+        session: SessionId,
+    ) -> Result<Option<Secret>, StoreError> {
+        let Some(old) = &visit.session else { return Ok(None) };
+        let token = random::token(&*self.core.random);
+        let hashes = (&*random::hash_token(old.expose()), &*random::hash_token(token.expose()));
+        let session = (permit.account(), session);
+        let confirmed = sessions::confirm_session(tx, session, hashes, self.core.clock.now()).await?;
+        Ok(confirmed.then_some(token))
+    }
+
     /// Ends a session that somebody has left; `false` when it had ended.
     pub(in crate::flows) async fn end_session(
         &self,

@@ -103,8 +103,7 @@ impl SignIn {
         }
     }
 
-    /// Leads to a connection's provider. A person who is to prove again who they are, and whose provider cannot be made to
-    /// ask, does it in another way.
+    /// Leads to the identity provider of a connection.
     pub(in crate::flows) async fn begin_upstream(
         &self,
         visit: &Visit,
@@ -112,17 +111,11 @@ impl SignIn {
         connection: ConnectionId,
         login_hint: Option<&str>,
     ) -> Result<Answer, FlowError> {
-        let (flow, event) = match self.sso.begin(visit, flow, connection, login_hint).await? {
-            Begun::There(answer) => return Ok(answer),
-            Begun::CannotAsk(flow, event) => (flow, event),
-        };
-        match flow.aim {
-            Aim::Begin(Purpose::Reauthenticate(account, action)) => {
-                Box::pin(self.reauthenticate_elsewhere(visit, &flow, (account, action), event)).await
+        match self.sso.begin(visit, flow, connection, login_hint).await? {
+            Begun::There(answer) => Ok(answer),
+            Begun::CannotAsk(event) => {
+                Err(refused(event, PublicCode::CannotAskAnew, Reason::IdpCannotBeForced))
             }
-            // The side of a link that has arrived is proved through its own connection alone, which the dispatcher leads to.
-            Aim::Begin(Purpose::App(_) | Purpose::Account | Purpose::Home(_) | Purpose::AddProfile)
-            | Aim::Prove(_) => Err(refused(event, PublicCode::FlowExpired, Reason::LinkNotWaiting)),
         }
     }
 

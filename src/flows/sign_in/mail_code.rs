@@ -3,16 +3,19 @@
 use crate::crypto::random;
 use crate::flows::directory::BrandView;
 use crate::flows::evidence::Event;
+use crate::flows::interaction::{Answered, Handled};
 use crate::flows::mail::OutgoingMail;
 use crate::flows::refusal::{FlowError, Mark, PublicCode, Reason, refused};
 use crate::flows::session::{CurrentSession, own_event};
 use crate::flows::sign_in::SignIn;
 use crate::flows::sign_in::reauthentication::Sensitive;
-use crate::flows::visit::{Answer, CookieChange, NextPage, Visit};
+use crate::flows::visit::{Answer, NextPage, Visit};
 use crate::mail::Message;
-use crate::model::{Email, MAIL_CODE_LIFETIME, SensitiveAction, SessionId};
-use crate::store::account::mail_codes::{delete_code, has_code, put_code, try_code};
-use crate::store::session::sessions;
+use crate::model::{
+    Aim, Email, Interaction, MAIL_CODE_LIFETIME, Purpose, SensitiveAction, SessionId, SessionStage, Subject,
+};
+use crate::policy::sign_in::freshness::Reauthentication;
+use crate::store::account::mail_codes::{consume_code, has_code, put_code, try_code};
 
 /// How many digits a code has.
 const CODE_DIGITS: usize = 8;
@@ -35,15 +38,6 @@ pub struct MailCodeView {
     pub email: Email,
     /// Whether a code was sent that works now.
     pub is_sent: bool,
-}
-
-/// What came of an entered code.
-#[derive(Clone)]
-pub enum EnteredCode {
-    /// It was the right one; the way on.
-    Right(Answer),
-    /// It was another one; it may be tried again.
-    Wrong,
 }
 
 /// A person who may prove by a mailed code who they are.
@@ -100,58 +94,74 @@ impl SignIn {
         let mut tx = self.core.database.write().await?;
         let tag = self.code_tag(session.id, code.expose());
         put_code(&mut tx, session.id, &tag, now.after(MAIL_CODE_LIFETIME)).await?;
-        let has_room = self.mails.count_by_day(&mut tx, "code", &email, CODES_A_DAY).await?;
-        if !has_room || !self.mails.queue_mail(&mut tx, mail).await? {
+        if !self.mails.count_by_day(&mut tx, "code", &email, CODES_A_DAY).await? {
             return Err(refused(event, PublicCode::TooManyCodes, Reason::CodeLimit));
+        }
+        if !self.mails.queue_mail(&mut tx, mail).await? {
+            return Err(refused(event, PublicCode::TooManyCodes, Reason::MailLimit));
         }
         self.core.record_success(&mut tx, &event).await?;
         tx.commit().await?;
         Ok(Answer::to(NextPage::MailCode(sensitive)))
     }
 
-    /// Takes an entered code. The right one makes the session one that was proved anew, under another token.
+    /// Takes an entered code. With the right one, the session continues under another token as one whose user has just
+    /// proved who they are.
+    ///
+    /// # Errors
+    /// A refusal for a wrong code, for a code that has expired or had too many attempts, and for an address to which
+    /// too many wrong codes were entered in a day.
     pub async fn enter_mail_code(
         &self,
         visit: &Visit,
         sensitive: SensitiveAction,
         entered: &str,
-    ) -> Result<EnteredCode, FlowError> {
+    ) -> Result<Handled, FlowError> {
         let ByMail { current, email } = match self.require_by_mail(visit, sensitive, "mail_code").await? {
             Sensitive::Show(by_mail) => by_mail,
-            Sensitive::Prove(way) => return Ok(EnteredCode::Right(way)),
+            Sensitive::Prove(way) => return Ok(way.into()),
         };
         let event = own_event("mail_code", &current);
-        let session = current.session.id;
+        let CurrentSession { session, account, .. } = current;
+        let tag = self.count_attempt(session.id, &email, &event).await?;
         let digits: String = entered.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
-        let now = self.core.clock.now();
+        if tag != self.code_tag(session.id, &digits) {
+            return Err(refused(event, PublicCode::MailCodeWrong, Reason::MailCodeWrong));
+        }
+        let purpose = Purpose::Reauthenticate(account.id, sensitive);
+        let flow = self.interactions.new_flow(Aim::Begin(purpose.clone()));
+        let mut opened = self.interactions.open_for_flow(&flow, None).await?;
+        self.mails.take_back_by_day(&mut opened.0, "code-wrong", &email).await?;
+        if !consume_code(&mut opened.0, session.id, &tag).await? {
+            return Err(refused(event, PublicCode::MailCodeOver, Reason::MailCodeOver));
+        }
+        let subject = Subject::Account { account: account.id, proof: session.proof };
+        let interaction = Interaction {
+            session: SessionStage::Confirmed(session.id),
+            ..Interaction::new(flow.id, purpose, subject)
+        };
+        Ok(Answered { account: Some(account), ..Answered::new(opened, interaction, event) }.into())
+    }
+
+    /// Counts an attempt at the code of a session before it is compared, so that parallel attempts do not outrun the
+    /// count. Returns the tag of the code.
+    async fn count_attempt(
+        &self,
+        session: SessionId,
+        email: &Email,
+        event: &Event,
+    ) -> Result<String, FlowError> {
         let mut tx = self.core.database.write().await?;
-        let Some(tag) = try_code(&mut tx, session, TRIES, now).await? else {
-            let over = refused(event, PublicCode::MailCodeOver, Reason::MailCodeOver);
+        let Some(tag) = try_code(&mut tx, session, TRIES, self.core.clock.now()).await? else {
+            let over = refused(event.clone(), PublicCode::MailCodeOver, Reason::MailCodeOver);
             return Err(over.marking(Mark::ExpireMailCode(session)));
         };
-        // Counted before it is compared, so that parallel guesses do not outrun the count.
-        if !self.mails.count_by_day(&mut tx, "code-wrong", &email, WRONG_TRIES_A_DAY).await? {
-            let limited = refused(event, PublicCode::TooManyCodes, Reason::CodeLimit);
+        if !self.mails.count_by_day(&mut tx, "code-wrong", email, WRONG_TRIES_A_DAY).await? {
+            let limited = refused(event.clone(), PublicCode::TooManyCodes, Reason::CodeLimit);
             return Err(limited.marking(Mark::DeleteMailCode(session)));
         }
-        if tag != self.code_tag(session, &digits) {
-            self.core.record_refusal(&mut tx, &event, Reason::MailCodeWrong).await?;
-            tx.commit().await?;
-            return Ok(EnteredCode::Wrong);
-        }
-        self.mails.take_back_by_day(&mut tx, "code-wrong", &email).await?;
-        delete_code(&mut tx, session).await?;
-        let token = random::token(&*self.core.random);
-        let old = visit.session.as_ref().map(|old| random::hash_token(old.expose())).unwrap_or_default();
-        let hashes = (old.as_str(), &*random::hash_token(token.expose()));
-        if !sessions::confirm_session(&mut tx, session, hashes, now).await? {
-            return Err(refused(event, PublicCode::SessionEnded, Reason::SessionEnded));
-        }
-        self.core.record_success(&mut tx, &event).await?;
         tx.commit().await?;
-        Ok(EnteredCode::Right(
-            Answer::to(NextPage::Sensitive(sensitive)).with(CookieChange::SetSession(token)),
-        ))
+        Ok(tag)
     }
 
     /// What is kept of a code: without the key, nobody who reads the database can try all of them.
@@ -159,8 +169,8 @@ impl SignIn {
         self.core.network_tag(&format!("mail code:{session}:{code}"))
     }
 
-    /// Whether the signed-in person proves by a mailed code who they are; for others, their way. A code is never an
-    /// easier way around a provider that can be made to ask.
+    /// The signed-in user, if a mailed code is their way to prove again who they are; for every other user, the page or
+    /// upstream request that is. A code never replaces an identity provider that can be made to ask.
     async fn require_by_mail(
         &self,
         visit: &Visit,
@@ -171,10 +181,11 @@ impl SignIn {
         if self.fresh_until(&current, sensitive).is_some() {
             return Ok(Sensitive::Prove(Answer::to(NextPage::Sensitive(sensitive))));
         }
-        let way = self.begin_reauthentication(visit, &current, sensitive).await?;
-        match (&way.next, current.account.email.clone()) {
-            (NextPage::MailCode(_), Some(email)) => Ok(Sensitive::Show(ByMail { current, email })),
-            _ => Ok(Sensitive::Prove(way)),
+        match (self.reauthentication_of(&current).await?, current.account.email.clone()) {
+            (Reauthentication::MailedCode, Some(email)) => Ok(Sensitive::Show(ByMail { current, email })),
+            (other, _) => {
+                Ok(Sensitive::Prove(self.reauthenticate(visit, &current, sensitive, other).await?))
+            }
         }
     }
 }

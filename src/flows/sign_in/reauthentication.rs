@@ -3,17 +3,18 @@
 //! proven address.
 
 use crate::flows::evidence::Event;
+use crate::flows::interaction::sign_in_event;
 use crate::flows::profile::email::account_email_proof;
 use crate::flows::refusal::{FlowError, PublicCode, Reason, refused};
 use crate::flows::session::CurrentSession;
 use crate::flows::sign_in::SignIn;
 use crate::flows::visit::{Answer, NextPage, Visit};
-use crate::model::{AccountId, Aim, Email, Flow, Purpose, SensitiveAction, Timestamp};
+use crate::model::{Aim, Email, Purpose, SensitiveAction, Timestamp};
 use crate::policy::provider::access::may_use_password;
-use crate::policy::sign_in::freshness::fresh_until;
-use crate::store::StoreError;
-use crate::store::account::{accounts, passwords};
-use crate::store::organization::organizations;
+use crate::policy::sign_in::freshness::{
+    Reauthentication, ReauthenticationFacts, fresh_until, reauthentication,
+};
+use crate::store::account::passwords;
 
 /// Something sensitive: it is shown to a person who proved a moment ago who they are. Everybody else proves it first.
 #[derive(Clone)]
@@ -36,7 +37,8 @@ impl SignIn {
         if self.fresh_until(&current, sensitive).is_some() {
             return Ok(Sensitive::Show(current));
         }
-        Ok(Sensitive::Prove(self.begin_reauthentication(visit, &current, sensitive).await?))
+        let by = self.reauthentication_of(&current).await?;
+        Ok(Sensitive::Prove(self.reauthenticate(visit, &current, sensitive, by).await?))
     }
 
     /// Until when a signed-in person may finish something sensitive; `None` where they prove first who they are.
@@ -49,45 +51,49 @@ impl SignIn {
         fresh_until(sensitive, proved_at, self.core.clock.now())
     }
 
-    /// Leads a signed-in person to prove again who they are, the way that this session was signed in.
-    pub(in crate::flows) async fn begin_reauthentication(
+    /// How a signed-in user proves again who they are.
+    pub(in crate::flows) async fn reauthentication_of(
+        &self,
+        current: &CurrentSession,
+    ) -> Result<Reauthentication, FlowError> {
+        let CurrentSession { session, account, organization } = current;
+        let asks_again = match session.proof.connection {
+            Some(connection) if self.sso.can_ask_again(connection).await? => Some(connection),
+            Some(_) | None => None,
+        };
+        let mut tx = self.core.database.read().await?;
+        let has_password = passwords::find_password(&mut tx, account.id).await?.is_some()
+            && may_use_password(account, organization.as_ref());
+        let has_address =
+            self.mails.sends_mail() && account_email_proof(&mut tx, account).await?.is_proven();
+        Ok(reauthentication(ReauthenticationFacts { asks_again, has_password, has_address }))
+    }
+
+    /// Leads a signed-in user to the page or identity provider where they prove again who they are.
+    pub(in crate::flows) async fn reauthenticate(
         &self,
         visit: &Visit,
         current: &CurrentSession,
         sensitive: SensitiveAction,
+        by: Reauthentication,
     ) -> Result<Answer, FlowError> {
         let purpose = Purpose::Reauthenticate(current.account.id, sensitive);
         let flow = self.interactions.new_flow(Aim::Begin(purpose));
-        let Some(connection) = current.session.proof.connection else {
-            return self.show_sign_in(visit, &flow).await;
-        };
-        let hint = current.account.email.as_ref().map(Email::as_str);
-        self.begin_upstream(visit, flow, connection, hint).await
-    }
-
-    /// How a person proves who they are whose identity provider cannot be made to ask: by the account's password, else
-    /// by a code to its proven address.
-    pub(in crate::flows) async fn reauthenticate_elsewhere(
-        &self,
-        visit: &Visit,
-        flow: &Flow,
-        (account, sensitive): (AccountId, SensitiveAction),
-        event: Event,
-    ) -> Result<Answer, FlowError> {
-        let mut tx = self.core.database.read().await?;
-        let Some(account) = accounts::find_account(&mut tx, account).await? else {
-            return Err(StoreError::inconsistent("sessions", "account_id", account).into());
-        };
-        let organization = organizations::find_organization_of(&mut tx, &account).await?;
-        let has_password = passwords::find_password(&mut tx, account.id).await?.is_some();
-        let proof = account_email_proof(&mut tx, &account).await?;
-        drop(tx);
-        if has_password && may_use_password(&account, organization.as_ref()) {
-            return self.show_sign_in(visit, flow).await;
+        match by {
+            Reauthentication::Connection(connection) => {
+                let hint = current.account.email.as_ref().map(Email::as_str);
+                self.begin_upstream(visit, flow, connection, hint).await
+            }
+            Reauthentication::Password => self.show_sign_in(visit, &flow).await,
+            Reauthentication::MailedCode => Ok(Answer::to(NextPage::MailCode(sensitive))),
+            Reauthentication::Impossible => {
+                let event = Event {
+                    organization: current.account.organization,
+                    connection: current.session.proof.connection,
+                    ..sign_in_event(&flow)
+                };
+                Err(refused(event, PublicCode::CannotAskAnew, Reason::IdpCannotBeForced))
+            }
         }
-        if proof.is_proven() && self.mails.sends_mail() {
-            return Ok(Answer::to(NextPage::MailCode(sensitive)));
-        }
-        Err(refused(event, PublicCode::CannotAskAnew, Reason::IdpCannotBeForced))
     }
 }

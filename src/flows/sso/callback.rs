@@ -100,7 +100,7 @@ impl Sso {
             Err(UpstreamError::Unavailable(Outage::Withheld(wait))) => {
                 Err(too_many(flow, None, (Scope::Redemption, wait)))
             }
-            Err(error) => Err(self.upstream_failed(event, flow, &error).await),
+            Err(error) => Err(self.upstream_failed(event, flow.aim.request(), &error).await),
         }
     }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::flows::core::Core;
+use crate::flows::directory::ConnectionEntry;
 use crate::flows::evidence::Event;
 use crate::flows::interaction::{Interactions, sign_in_event};
 use crate::flows::link::Links;
@@ -35,7 +36,7 @@ pub(in crate::flows) enum Begun {
     There(Answer),
     /// The provider cannot be made to ask the person, so its answer would not prove what this flow is for. The event is the
     /// one under which a refusal is recorded.
-    CannotAsk(Box<Flow>, Event),
+    CannotAsk(Event),
 }
 
 /// What becomes of a flow whose provider cannot be made to ask the person.
@@ -92,13 +93,7 @@ impl Sso {
         login_hint: Option<&str>,
     ) -> Result<Begun, FlowError> {
         let event = Event { connection: Some(connection), ..sign_in_event(&flow) };
-        let Some(entry) = self.core.directory.connection(connection).await? else {
-            return Err(refused(event, PublicCode::ConnectionDisabled, Reason::ConnectionUnknown));
-        };
-        let event = Event { organization: Some(entry.organization.id), ..event };
-        if !entry.is_enabled() {
-            return Err(refused(event, PublicCode::ConnectionDisabled, Reason::ConnectionDisabled));
-        }
+        let (entry, event) = self.require_enabled(connection, event).await?;
         if let Some(request) = flow.aim.request()
             && !can_be_asked_for(&request.essential_acr, &entry.connection.settings.acr_values)
         {
@@ -119,12 +114,12 @@ impl Sso {
         };
         let request = match self.upstream.authorization_url(&entry.connection, input).await {
             Ok(request) => request,
-            Err(error) => return Err(self.upstream_failed(event, &flow, &error).await),
+            Err(error) => return Err(self.upstream_failed(event, flow.aim.request(), &error).await),
         };
         sent.forced = request.forced;
         if !sent.forced {
             match unforced(&flow.aim) {
-                Unforced::Stays => return Ok(Begun::CannotAsk(Box::new(flow), event)),
+                Unforced::Stays => return Ok(Begun::CannotAsk(event)),
                 Unforced::NotFresh => sent.not_before = None,
                 Unforced::AsDemanded => {}
             }
@@ -133,6 +128,32 @@ impl Sso {
         let cookies = self.interactions.keep_flow(visit, &flow).await?;
         let next = NextPage::Upstream(request.url.into());
         Ok(Begun::There(Answer::to(next).with_all(cookies)))
+    }
+
+    /// Whether the identity provider of a connection can be made to ask a user again who signed in through it.
+    pub(in crate::flows) async fn can_ask_again(&self, connection: ConnectionId) -> Result<bool, FlowError> {
+        let event = Event { connection: Some(connection), ..Event::new("sign_in") };
+        let (entry, event) = self.require_enabled(connection, event).await?;
+        match self.upstream.can_ask_again(&entry.connection).await {
+            Ok(can_ask) => Ok(can_ask),
+            Err(error) => Err(self.upstream_failed(event, None, &error).await),
+        }
+    }
+
+    /// The connection, if users may sign in through it now.
+    async fn require_enabled(
+        &self,
+        connection: ConnectionId,
+        event: Event,
+    ) -> Result<(Arc<ConnectionEntry>, Event), FlowError> {
+        let Some(entry) = self.core.directory.connection(connection).await? else {
+            return Err(refused(event, PublicCode::ConnectionDisabled, Reason::ConnectionUnknown));
+        };
+        let event = Event { organization: Some(entry.organization.id), ..event };
+        if !entry.is_enabled() {
+            return Err(refused(event, PublicCode::ConnectionDisabled, Reason::ConnectionDisabled));
+        }
+        Ok((entry, event))
     }
 
     fn new_upstream_request(

@@ -7,7 +7,7 @@ use crate::flows::interaction::to_app::{UNMET_CONTEXT, is_still_registered, refu
 use crate::flows::refusal::{FlowError, PublicCode, Reason, Refusal, Wait, refuse_other_connection};
 use crate::flows::sso::Sso;
 use crate::flows::sso::provision::NewPersonError;
-use crate::model::{AuthorizationRequest, Flow};
+use crate::model::AuthorizationRequest;
 use crate::policy::sign_in::step::Withdrawn;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::StoreError;
@@ -37,7 +37,7 @@ impl Sso {
     pub(in crate::flows) async fn upstream_failed(
         &self,
         event: Event,
-        flow: &Flow,
+        request: Option<&AuthorizationRequest>,
         error: &UpstreamError,
     ) -> FlowError {
         let event = Event { detail: Some(error.to_string()), ..event };
@@ -46,7 +46,7 @@ impl Sso {
             UpstreamError::Denied(denial) => (PublicCode::IdpRefused, denial_for_app(denial)),
             UpstreamError::Unavailable(_) => (PublicCode::IdpUnreachable(Wait(Some(RETRY_PROVIDER))), None),
         };
-        if let (Some(code), Some(request)) = (towards_app, flow.aim.request())
+        if let (Some(code), Some(request)) = (towards_app, request)
             // Where nobody can tell, nothing goes there.
             && matches!(self.withdrawn(request).await, Ok(None))
         {

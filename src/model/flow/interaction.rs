@@ -81,6 +81,9 @@ pub enum SessionStage {
     None,
     /// This session is open, but rests on the proof before a link: it continues with the present proof.
     Outdated(SessionId),
+    /// This session is open, and its user has just proved by a mailed code who they are: it continues under another
+    /// token.
+    Confirmed(SessionId),
     /// This session is open.
     Open(SessionId),
 }
@@ -90,7 +93,7 @@ impl SessionStage {
     pub const fn id(self) -> Option<SessionId> {
         match self {
             Self::None => None,
-            Self::Outdated(session) | Self::Open(session) => Some(session),
+            Self::Outdated(session) | Self::Confirmed(session) | Self::Open(session) => Some(session),
         }
     }
 }

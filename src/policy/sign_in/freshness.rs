@@ -1,8 +1,8 @@
-//! How recent a proof must be for a sensitive action.
+//! How recent a proof must be for a sensitive action, and how a user proves again who they are.
 
 use std::time::Duration;
 
-use crate::model::{Identity, LINK_LIFETIME, SensitiveAction, Timestamp};
+use crate::model::{ConnectionId, Identity, LINK_LIFETIME, SensitiveAction, Timestamp};
 
 /// How old the first proof may be when a link begins, so that the user has time for the second one.
 const BEGIN_LINK_WITHIN: Duration = Duration::from_mins(5);
@@ -27,10 +27,61 @@ pub fn is_proved(identity: &Identity, now: Timestamp) -> bool {
     identity.witnessed && fresh_until(SensitiveAction::AddProfile, identity.authenticated_at, now).is_some()
 }
 
+/// The facts that decide how a signed-in user proves again who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReauthenticationFacts {
+    /// The connection through which the user signed in, if its identity provider can be made to ask them again.
+    pub asks_again: Option<ConnectionId>,
+    /// Whether the account has a password that its organization lets it use.
+    pub has_password: bool,
+    /// Whether the account has a proven address to which mail can be sent.
+    pub has_address: bool,
+}
+
+/// How a signed-in user proves again who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reauthentication {
+    /// At the identity provider of this connection, which is made to ask them.
+    Connection(ConnectionId),
+    /// By the account's password.
+    Password,
+    /// By a code that is mailed to the account's proven address.
+    MailedCode,
+    /// In no way: there is nothing that the broker could ask for.
+    Impossible,
+}
+
+/// How a signed-in user proves again who they are: the way in which they signed in, if it can be repeated. A mailed code
+/// is the last resort.
+pub const fn reauthentication(facts: ReauthenticationFacts) -> Reauthentication {
+    match facts {
+        ReauthenticationFacts { asks_again: Some(connection), .. } => Reauthentication::Connection(connection),
+        ReauthenticationFacts { has_password: true, .. } => Reauthentication::Password,
+        ReauthenticationFacts { has_address: true, .. } => Reauthentication::MailedCode,
+        _ => Reauthentication::Impossible,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{LedgerId, ProfileId};
+
+    #[test]
+    fn a_user_proves_again_who_they_are_as_they_signed_in_if_that_can_be_repeated() {
+        let here = ConnectionId::from_bytes([7; 16]);
+        for (asks_again, has_password, has_address, expected) in [
+            (Some(here), false, false, Reauthentication::Connection(here)),
+            (Some(here), true, true, Reauthentication::Connection(here)),
+            (None, true, false, Reauthentication::Password),
+            (None, true, true, Reauthentication::Password),
+            (None, false, true, Reauthentication::MailedCode),
+            (None, false, false, Reauthentication::Impossible),
+        ] {
+            let facts = ReauthenticationFacts { asks_again, has_password, has_address };
+            assert_eq!(reauthentication(facts), expected, "{facts:?}");
+        }
+    }
 
     #[test]
     fn each_sensitive_action_says_how_recent_its_proof_is() {

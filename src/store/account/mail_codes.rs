@@ -12,6 +12,7 @@ statements! {
            WHERE session_id = $1 AND expires_at > $2 AND tries < $3 AND expires_at <= $4 RETURNING code_tag";
     DELETE_OF_ACCOUNT = "DELETE FROM mail_codes WHERE session_id IN (SELECT id FROM sessions WHERE account_id = $1)";
     EXPIRE = "UPDATE mail_codes SET expires_at = 0 WHERE session_id = $1 AND (expires_at <= $2 OR expires_at > $3)";
+    CONSUME = "DELETE FROM mail_codes WHERE session_id = $1 AND code_tag = $2";
     DELETE = "DELETE FROM mail_codes WHERE session_id = $1";
 }
 
@@ -61,6 +62,12 @@ pub async fn expire_code(tx: &mut Tx, session: SessionId, now: Timestamp) -> Res
 /// Invalidates every code that was mailed to an account.
 pub async fn delete_codes_of_account(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
     execute!(tx, DELETE_OF_ACCOUNT, account.to_string()).map(drop)
+}
+
+/// Uses up the code of a session, if it is still the one with this tag. `false` if another attempt has used it, or a
+/// newer code has replaced it.
+pub async fn consume_code(tx: &mut Tx, session: SessionId, code_tag: &str) -> Result<bool, StoreError> {
+    Ok(execute!(tx, CONSUME, session.to_string(), code_tag)? == 1)
 }
 
 /// Invalidates the code of a session.

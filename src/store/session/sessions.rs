@@ -44,7 +44,8 @@ statements! {
     RENEW = "UPDATE sessions SET token_hash = $3, profile_id = $4, connection_id = $5, authenticated_at = $6, amr = $7, \
              acr = $8, upstream_sid = $9, upstream_id_token_sealed = $10, user_agent = $11, last_seen_at = $12, \
              idle_until = $13, expires_at = $14, organization_id = $15, witnessed = $16, confirmed_at = NULL WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
-    CONFIRM = "UPDATE sessions SET token_hash = $2, confirmed_at = $3 WHERE id = $1 AND token_hash = $4 AND ended_at IS NULL";
+    CONFIRM = "UPDATE sessions SET token_hash = $2, confirmed_at = $3 \
+               WHERE id = $1 AND account_id = $5 AND token_hash = $4 AND ended_at IS NULL";
     TOUCH = "UPDATE sessions SET last_seen_at = $2, idle_until = $3 WHERE id = $1 AND ended_at IS NULL";
     LOCK = "UPDATE sessions SET last_seen_at = last_seen_at WHERE id = $1 AND ended_at IS NULL";
     FIND_UPSTREAM_ID_TOKEN = "SELECT upstream_id_token_sealed FROM sessions WHERE id = $1";
@@ -192,15 +193,15 @@ pub async fn renew_session(tx: &mut Tx, new: &NewSession) -> Result<bool, StoreE
     Ok(changed == 1)
 }
 
-/// Gives a session whose user has proved again who they are a new token. `false` if it has ended, or has another token
-/// already.
+/// Gives an account's session whose user has proved again who they are a new token. `false` if it has ended, or has
+/// another token already.
 pub async fn confirm_session(
     tx: &mut Tx,
-    id: SessionId,
+    (account, id): (AccountId, SessionId),
     (old_hash, token_hash): (&str, &str),
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    Ok(execute!(tx, CONFIRM, id.to_string(), token_hash, now.unix_micros(), old_hash)? == 1)
+    Ok(execute!(tx, CONFIRM, id.to_string(), token_hash, now.unix_micros(), old_hash, account.to_string())? == 1)
 }
 
 /// Notes that a session was used.

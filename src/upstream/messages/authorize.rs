@@ -119,6 +119,13 @@ pub(in crate::upstream) fn verifier_text(verifier: &[u8; 32]) -> String {
     base64url::encode(verifier)
 }
 
+/// Whether the identity provider understands this value of `prompt`, by what the operator says of it and by its metadata.
+pub(in crate::upstream) fn understands_prompt(connection: &Connection, metadata: &Metadata, word: &str) -> bool {
+    let stated = metadata.prompts.as_ref();
+    connection.settings.capabilities.prompts.iter().any(|known| known == word)
+        && stated.is_none_or(|stated| stated.iter().any(|known| known == word))
+}
+
 /// The `prompt` that goes upstream. If the identity provider does not understand `max_age`, a demanded age becomes
 /// `login`.
 fn prompts(
@@ -126,13 +133,8 @@ fn prompts(
     metadata: &Metadata,
     input: AuthorizationInput<'_>,
 ) -> Vec<CoreAuthPrompt> {
-    let capabilities = &connection.settings.capabilities;
-    let understood = |word: &str| {
-        let stated = metadata.prompts.as_ref();
-        capabilities.prompts.iter().any(|known| known == word)
-            && stated.is_none_or(|stated| stated.iter().any(|known| known == word))
-    };
-    let aged = input.max_age.is_some() && !capabilities.max_age;
+    let understood = |word| understands_prompt(connection, metadata, word);
+    let aged = input.max_age.is_some() && !connection.settings.capabilities.max_age;
     let mut prompts = Vec::new();
     if (input.prompts.contains(&Prompt::Login) || aged) && understood("login") {
         prompts.push(CoreAuthPrompt::Login);

@@ -8,14 +8,14 @@ use axum::routing::{get, post};
 use http::StatusCode;
 
 use crate::flows::account::{AddProfileView, AddWay, LedgerView, UndoView, UnlinkView};
-use crate::flows::refusal::{FlowError, PublicCode, Reason};
-use crate::flows::sign_in::mail_code::{EnteredCode, MailCodeView};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, Told};
+use crate::flows::sign_in::mail_code::MailCodeView;
 use crate::flows::sign_in::reauthentication::Sensitive;
 use crate::flows::visit::NextPage;
 use crate::model::SensitiveAction;
 use crate::web::browser::guard::SessionForm;
 use crate::web::browser::request::Browser;
-use crate::web::browser::respond::{answer, outcome, page, refusal, see_other};
+use crate::web::browser::respond::{answer, outcome, page, refusal, see_other, tell};
 use crate::web::pages::account::Done;
 use crate::web::pages::{AddProfile, Failure, Form, MailCode, Undo, Unlink, path};
 use crate::web::sign_in::choices;
@@ -163,18 +163,25 @@ async fn post_code(State(web): State<Web>, SessionForm { browser, form }: Sessio
     };
     let entered = form.get("code").unwrap_or_default();
     match web.broker.sign_in.enter_mail_code(&browser.visit, place, entered).await {
-        Ok(EnteredCode::Right(next)) => answer(&next),
-        Ok(EnteredCode::Wrong) => {
-            let result = web.broker.sign_in.view_mail_code(&browser.visit, place).await;
-            sensitive(&web, &browser, result, |view| {
-                let failure = Failure::new(PublicCode::MailCodeWrong);
-                let status = failure.status();
-                page(status, &code_page(&web, &browser, place, view, Some(failure)))
-            })
-            .await
+        Err(FlowError::Refused(refused)) if refused.code == PublicCode::MailCodeWrong => {
+            match web.broker.core.settle(&browser.visit, FlowError::Refused(refused)).await {
+                Ok(Told::Person(again)) => enter_again(&web, &browser, place, again.code).await,
+                Ok(told) => tell(&web, &browser, told),
+                Err(error) => refusal(&web, &browser, error).await,
+            }
         }
-        Err(error) => refusal(&web, &browser, error).await,
+        result => outcome(&web, &browser, result).await,
     }
+}
+
+async fn enter_again(web: &Web, browser: &Browser, place: SensitiveAction, code: PublicCode) -> Response {
+    let result = web.broker.sign_in.view_mail_code(&browser.visit, place).await;
+    sensitive(web, browser, result, |view| {
+        let failure = Failure::new(code);
+        let status = failure.status();
+        page(status, &code_page(web, browser, place, view, Some(failure)))
+    })
+    .await
 }
 
 /// What undoing an entry takes away: of a link the identity that came, not the account that it came to.
