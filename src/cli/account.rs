@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::{OPERATOR, Shared, read_file, say};
-use crate::flows::account::Undone;
 use crate::flows::manage::{AccountLinks, AccountView, LinkEntry, NewAccount};
+use crate::flows::undo::Undone;
 use crate::model::{Account, Email, Handle, LedgerId, Secret, Username};
 
 #[derive(Debug, clap::Subcommand)]
@@ -112,7 +112,7 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
         }
         Command::Links { name } => show_links(&broker.accounts.list_links(&name).await?),
         Command::UndoLink { entry } => {
-            show_undone(&broker.account.undo_link(OPERATOR, entry).await?);
+            show_undone(&broker.accounts.undo_link(OPERATOR, entry).await?);
         }
     }
     broker.housekeeping.close().await;

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::{OPERATOR, Shared, say};
+use crate::flows::keys::Rotation;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -17,7 +18,7 @@ pub(super) async fn run(shared: &Shared, command: Command) -> Result<()> {
     match command {
         Command::List => {}
         Command::Rotate => {
-            for key in broker.keys.rotate_signing_keys(OPERATOR).await? {
+            for key in broker.keys.rotate_signing_keys(OPERATOR, Rotation::All).await? {
                 say(&format!("new: {} {} signs from {}", key.id, key.algorithm, key.times.signs_from));
             }
         }

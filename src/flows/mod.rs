@@ -28,6 +28,7 @@ pub mod refusal;
 pub mod session;
 pub mod sign_in;
 pub mod sso;
+pub mod undo;
 pub mod visit;
 
 use std::sync::Arc;
@@ -53,6 +54,7 @@ use crate::flows::provider::{Authorization, Clients, Logouts, Metadata, TokenSet
 use crate::flows::session::{SessionSettings, Sessions};
 use crate::flows::sign_in::SignIn;
 use crate::flows::sso::Sso;
+use crate::flows::undo::Undos;
 use crate::mail::{Mailer, MailerError, MailerSettings};
 use crate::model::{Clock, Random};
 use crate::policy::account::password::PasswordRules;
@@ -236,16 +238,17 @@ impl Broker {
         let sso =
             service!(Sso: &interactions, &sessions, &profiles, &links, &upstream, settings.limits.accounts);
         let sign_in = service!(SignIn: &interactions, &sessions, &links, &sso, &mails, &passwords);
+        let undos = service!(Undos: &sessions, &profiles, &sign_in);
         let clients = service!(Clients:);
         let tokens = service!(Tokens: &keys, code_mac, settings.tokens());
         let limits = settings.limits;
         Ok(Self {
-            account: service!(OwnAccount: &interactions, &sessions, &profiles, &links, &sign_in),
+            account: service!(OwnAccount: &interactions, &sessions, &profiles, &links, &sign_in, &undos),
             authorization: service!(Authorization: &keys, &interactions, &sessions, &sign_in, settings.state_bytes),
             logouts: service!(Logouts: &keys, &interactions, &sessions, &upstream, settings.state_bytes),
             metadata: service!(Metadata: &keys),
             organizations: service!(Organizations: &keys, &sessions, &profiles, &passwords, limits),
-            accounts: service!(Accounts: &sessions, &profiles, &passwords, limits.accounts),
+            accounts: service!(Accounts: &sessions, &profiles, &passwords, &undos, limits.accounts),
             health: service!(Health: &keys, &mails, &upstream),
             housekeeping: service!(Housekeeping: &keys, settings.audit_archive),
             dispatcher: service!(Dispatcher: &interactions, &sessions, &links, &sso, &sign_in, &tokens),

@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::flows::Broker;
 use crate::flows::housekeeping::ChangeReader;
+use crate::flows::keys::Rotation;
 use crate::model::Caller;
 
 /// How often this node reads the changes of other nodes.
@@ -42,7 +43,7 @@ pub(super) fn start(broker: &Arc<Broker>, jobs: &mut JoinSet<()>) {
         Ok(broker.keys.reload_signing_keys().await?)
     }));
     jobs.spawn(every(ROTATE, "rotate_keys", Arc::clone(broker), |broker| async move {
-        broker.keys.rotate_signing_keys(Caller::Job).await?;
+        broker.keys.rotate_signing_keys(Caller::Job, Rotation::Due).await?;
         Ok(())
     }));
     jobs.spawn(every(MEASURE_QUEUE, "measure_queue", Arc::clone(broker), |broker| async move {

@@ -1,12 +1,11 @@
 //! A person's own page (`/account`): who they are, how they came in, and their sessions.
 
-mod give_back;
 mod profiles;
 mod undo;
 mod unlink;
 
 pub use profiles::{AddProfileView, AddWay, LedgerView, ProfileView};
-pub use undo::{UndoRefusal, UndoView, Undone};
+pub use undo::UndoView;
 pub use unlink::UnlinkView;
 
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use crate::flows::profile::email::account_email_proof;
 use crate::flows::refusal::{FlowError, PublicCode, Reason, refused};
 use crate::flows::session::{CurrentSession, EndReason, Sessions, own_event};
 use crate::flows::sign_in::SignIn;
+use crate::flows::undo::Undos;
 use crate::flows::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{Account, Session, SessionId, Target};
 use crate::store::organization::domains;
@@ -69,6 +69,7 @@ pub struct OwnAccount {
     profiles: Arc<Profiles>,
     links: Arc<Links>,
     sign_in: Arc<SignIn>,
+    undos: Arc<Undos>,
 }
 
 impl OwnAccount {
@@ -80,6 +81,7 @@ impl OwnAccount {
         profiles: &Arc<Profiles>,
         links: &Arc<Links>,
         sign_in: &Arc<SignIn>,
+        undos: &Arc<Undos>,
     ) -> Self {
         Self {
             core: Arc::clone(core),
@@ -88,6 +90,7 @@ impl OwnAccount {
             profiles: Arc::clone(profiles),
             links: Arc::clone(links),
             sign_in: Arc::clone(sign_in),
+            undos: Arc::clone(undos),
         }
     }
 

@@ -62,6 +62,15 @@ impl SigningKeys {
     }
 }
 
+/// The keys that a rotation replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// Every key that signs.
+    All,
+    /// The keys that have signed for `rotate_every`.
+    Due,
+}
+
 /// How long keys and what they sign live.
 #[derive(Debug, Clone)]
 pub struct KeySettings {
@@ -168,23 +177,26 @@ impl Keys {
 
     /// Makes a successor for every key that signs: published now, signing after `publish_before`. The old ones stop
     /// then, stay published while their tokens live, and verify ID token hints for the longest session's life.
-    /// By a job, only the keys that have signed for `rotate_every`. Gives the new keys.
-    pub async fn rotate_signing_keys(&self, caller: Caller) -> Result<Vec<SigningKeyRecord>, SigningError> {
-        let only_due = caller == Caller::Job;
+    /// Returns the new keys.
+    pub async fn rotate_signing_keys(
+        &self,
+        caller: Caller,
+        which: Rotation,
+    ) -> Result<Vec<SigningKeyRecord>, SigningError> {
         let now = self.core.clock.now();
         let settings = &self.settings;
         let switch = now.after(settings.publish_before);
         // A key for RSA takes a good part of a second to make: not while others wait to write.
         let mut spare = Vec::new();
         let records = list_keys(&mut self.core.database.read().await?).await?;
-        for old in self.without_successor(&records, now, only_due) {
+        for old in self.without_successor(&records, now, which) {
             spare.push(self.make_key(old.algorithm, now, switch)?);
         }
         let mut tx = self.core.database.write().await?;
         lock_keys(&mut tx).await?;
         let records = list_keys(&mut tx).await?;
         let mut made = Vec::new();
-        for old in self.without_successor(&records, now, only_due) {
+        for old in self.without_successor(&records, now, which) {
             // One that came after the first look has its turn at the next rotation.
             let Some(place) = spare.iter().position(|key| key.algorithm == old.algorithm) else { continue };
             let new = spare.swap_remove(place);
@@ -210,14 +222,14 @@ impl Keys {
         &self,
         records: &'a [SigningKeyRecord],
         now: Timestamp,
-        only_due: bool,
+        which: Rotation,
     ) -> impl Iterator<Item = &'a SigningKeyRecord> {
         let settings = &self.settings;
         let (every, publish) = (settings.rotate_every, settings.publish_before);
         records.iter().filter(move |old| {
             let succeeded =
                 records.iter().any(|key| key.algorithm == old.algorithm && key.times.signs_from > now);
-            let due = !only_due || is_due(&old.times, now, every, publish);
+            let due = which == Rotation::All || is_due(&old.times, now, every, publish);
             old.times.signs_until.is_none() && !succeeded && due
         })
     }

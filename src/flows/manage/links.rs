@@ -1,8 +1,10 @@
-//! What the operator sees of an account's links.
+//! What the operator sees of an account's links, and undoes of them.
 
 use crate::flows::manage::Accounts;
 use crate::flows::manage::accounts::{AccountView, ManageError};
-use crate::model::{AccountId, Actor, LedgerId, LedgerKind, NamedSide, Timestamp};
+use crate::flows::refusal::private_detail;
+use crate::flows::undo::{UndoError, Undone};
+use crate::model::{AccountId, Actor, Caller, LedgerId, LedgerKind, NamedSide, Timestamp};
 use crate::policy::account::link::undo_until;
 use crate::store::link::{ledger, merging};
 
@@ -64,6 +66,17 @@ impl Accounts {
             });
         }
         Ok(AccountLinks { view, entries })
+    }
+
+    /// Undoes a link or merge of any account.
+    pub async fn undo_link(&self, caller: Caller, id: LedgerId) -> Result<Undone, ManageError> {
+        let (Caller::Operator(_), Some(actor)) = (caller, caller.actor()) else {
+            return Err(ManageError::Refused("only the operator undoes other people's links".to_owned()));
+        };
+        self.undos.undo(id, actor, None).await.map_err(|error| match error {
+            UndoError::Refused(refusal) => ManageError::Refused(refusal.sentence().to_owned()),
+            UndoError::Flow(error) => ManageError::Unavailable(private_detail(&error)),
+        })
     }
 
     /// The account that an account was merged into, if it was.

@@ -17,6 +17,7 @@ use crate::flows::mail::Mails;
 use crate::flows::passwords::Passwords;
 use crate::flows::profile::Profiles;
 use crate::flows::session::Sessions;
+use crate::flows::undo::Undos;
 use crate::upstream::Upstream;
 
 pub use accounts::{AccountView, ManageError, NewAccount};
@@ -78,6 +79,7 @@ pub struct Accounts {
     sessions: Arc<Sessions>,
     profiles: Arc<Profiles>,
     passwords: Arc<Passwords>,
+    undos: Arc<Undos>,
     most: i64,
 }
 
@@ -88,6 +90,7 @@ impl Accounts {
         sessions: &Arc<Sessions>,
         profiles: &Arc<Profiles>,
         passwords: &Arc<Passwords>,
+        undos: &Arc<Undos>,
         most: i64,
     ) -> Self {
         Self {
@@ -95,6 +98,7 @@ impl Accounts {
             sessions: Arc::clone(sessions),
             profiles: Arc::clone(profiles),
             passwords: Arc::clone(passwords),
+            undos: Arc::clone(undos),
             most,
         }
     }

@@ -1,37 +1,11 @@
-//! Guesses at passwords: counted before they are checked, so that parallel ones cannot outrun the count.
-
-use std::time::Duration;
+//! The counters of guesses at passwords.
 
 use crate::flows::evidence::Named;
-use crate::flows::guessing::as_seen;
-use crate::flows::refusal::FlowError;
 use crate::flows::sign_in::SignIn;
 use crate::flows::visit::Visit;
-use crate::model::{Account, AccountId, Timestamp};
-use crate::policy::sign_in::guesses::{Scope, Verdict, decide};
+use crate::model::{Account, AccountId};
+use crate::policy::sign_in::guesses::Scope;
 use crate::store::account::passwords::StoredPassword;
-use crate::store::limits::guesses::{GuessCount, find_guesses, reserve_guess};
-
-/// How often a guess is counted again that another one overtook.
-const ATTEMPTS: usize = 8;
-
-/// A guess that was counted.
-pub(in crate::flows) struct Guess {
-    /// Whose guesses its counter counts.
-    pub(in crate::flows) scope: Scope,
-    /// Which of them.
-    pub(in crate::flows) subject: String,
-    /// Until when it has whoever comes next wait.
-    pub(in crate::flows) blocked_until: Timestamp,
-}
-
-/// What came of counting a guess.
-pub(in crate::flows) enum Counted {
-    /// It may be checked.
-    Check([Guess; 2]),
-    /// It may not, for so long: this counter demands it, or too many guesses count in it at once.
-    Wait(Scope, Duration),
-}
 
 impl SignIn {
     /// The counters that a guess counts in: the account's (or, in a browser that it was used in since its password
@@ -64,41 +38,5 @@ impl SignIn {
     /// A username that was guessed at, for the record.
     pub(in crate::flows) fn named(&self, username: &str, account: Option<AccountId>) -> Named {
         Named { tag: self.guesses_of(username), account }
-    }
-
-    /// Counts a guess before it is checked, in both counters.
-    pub(in crate::flows) async fn count_guess(
-        &self,
-        counters: [(Scope, String); 2],
-    ) -> Result<Counted, FlowError> {
-        let mut busy = Scope::Account;
-        for _ in 0..ATTEMPTS {
-            let now = self.core.clock.now();
-            let mut tx = self.core.database.write().await?;
-            let mut waits = [now, now];
-            let mut overtaken = false;
-            for ((scope, subject), left) in counters.iter().zip(&mut waits) {
-                let seen = find_guesses(&mut tx, scope.as_str(), subject).await?;
-                let facts = seen.map(as_seen);
-                match decide(*scope, facts, now) {
-                    Verdict::Wait { wait } => return Ok(Counted::Wait(*scope, wait)),
-                    Verdict::Check { failures, blocked_until } => {
-                        let next = GuessCount { failures, blocked_until, updated_at: now };
-                        *left = blocked_until;
-                        if !reserve_guess(&mut tx, scope.as_str(), subject, seen, next).await? {
-                            (overtaken, busy) = (true, *scope);
-                            break;
-                        }
-                    }
-                }
-            }
-            if !overtaken {
-                tx.commit().await?;
-                let ([one, other], [first, second]) = (counters, waits);
-                let guess = |(scope, subject), blocked_until| Guess { scope, subject, blocked_until };
-                return Ok(Counted::Check([guess(one, first), guess(other, second)]));
-            }
-        }
-        Ok(Counted::Wait(busy, Duration::from_secs(1)))
     }
 }

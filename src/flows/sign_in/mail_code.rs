@@ -183,9 +183,7 @@ impl SignIn {
         }
         match (self.reauthentication_of(&current).await?, current.account.email.clone()) {
             (Reauthentication::MailedCode, Some(email)) => Ok(Sensitive::Show(ByMail { current, email })),
-            (other, _) => {
-                Ok(Sensitive::Prove(self.reauthenticate(visit, &current, sensitive, other).await?))
-            }
+            (other, _) => Ok(Sensitive::Prove(self.reauthenticate(visit, &current, sensitive, other).await?)),
         }
     }
 }

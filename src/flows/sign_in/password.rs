@@ -3,12 +3,11 @@
 use crate::crypto::password::{MAX_PASSWORD_BYTES, PasswordError, Place, Share};
 use crate::flows::directory::Name;
 use crate::flows::evidence::Event;
-use crate::flows::guessing::too_many;
+use crate::flows::guessing::{Counted, Guess, count_guess, too_many};
 use crate::flows::interaction::sealed::finish_mark;
 use crate::flows::interaction::{Answered, Handled, sign_in_event, sign_in_event_of};
 use crate::flows::refusal::{FlowError, PublicCode, Reason, Refusal, Wait, refused};
 use crate::flows::sign_in::SignIn;
-use crate::flows::sign_in::guesses::{Counted, Guess};
 use crate::flows::visit::{Answer, Visit};
 use crate::model::{
     Account, Aim, Email, Flow, Interaction, Profile, ProfileKind, Proof, Purpose, Secret, Subject, Username,
@@ -46,13 +45,13 @@ impl SignIn {
         let place = self.enter_queue(visit, &flow, &password)?;
         let found = self.find_local_account(entered).await?;
         let counters = self.counters(visit, entered, found.as_ref());
-        let counted = match self.count_guess(counters).await? {
+        let counted = match count_guess(&self.core.database, &*self.core.clock, counters).await? {
             Counted::Check(counted) => counted,
             Counted::Wait(scope, wait) => {
                 // What waits to be recorded keeps no room from those who have something to be hashed.
                 drop(place);
                 let about = self.named(entered, found.as_ref().map(|(account, _)| account.id));
-                return Err(too_many(&flow, Some(about), (scope, wait)));
+                return Err(too_many(sign_in_event(&flow), Some(about), (scope, wait)));
             }
         };
         let (account, stored) = found.map_or((None, None), |(account, stored)| (Some(account), stored));

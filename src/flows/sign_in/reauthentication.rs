@@ -64,8 +64,7 @@ impl SignIn {
         let mut tx = self.core.database.read().await?;
         let has_password = passwords::find_password(&mut tx, account.id).await?.is_some()
             && may_use_password(account, organization.as_ref());
-        let has_address =
-            self.mails.sends_mail() && account_email_proof(&mut tx, account).await?.is_proven();
+        let has_address = self.mails.sends_mail() && account_email_proof(&mut tx, account).await?.is_proven();
         Ok(reauthentication(ReauthenticationFacts { asks_again, has_password, has_address }))
     }
 

@@ -2,8 +2,8 @@
 
 use crate::flows::evidence::{Event, receipt_of};
 use crate::flows::guessing::{as_seen, too_many};
-use crate::flows::interaction::Answered;
 use crate::flows::interaction::sealed::over_mark;
+use crate::flows::interaction::{Answered, sign_in_event};
 use crate::flows::profile::registration;
 use crate::flows::refusal::{FlowError, PublicCode, Reason, Wait, refused};
 use crate::flows::sso::Sso;
@@ -98,7 +98,7 @@ impl Sso {
         match outcome {
             Ok(identity) => Box::pin(self.sign_in_as(visit, flow, sent, &entry, identity, event)).await,
             Err(UpstreamError::Unavailable(Outage::Withheld(wait))) => {
-                Err(too_many(flow, None, (Scope::Redemption, wait)))
+                Err(too_many(sign_in_event(flow), None, (Scope::Redemption, wait)))
             }
             Err(error) => Err(self.upstream_failed(event, flow.aim.request(), &error).await),
         }

@@ -55,7 +55,9 @@ pub enum Reauthentication {
 /// is the last resort.
 pub const fn reauthentication(facts: ReauthenticationFacts) -> Reauthentication {
     match facts {
-        ReauthenticationFacts { asks_again: Some(connection), .. } => Reauthentication::Connection(connection),
+        ReauthenticationFacts { asks_again: Some(connection), .. } => {
+            Reauthentication::Connection(connection)
+        }
         ReauthenticationFacts { has_password: true, .. } => Reauthentication::Password,
         ReauthenticationFacts { has_address: true, .. } => Reauthentication::MailedCode,
         _ => Reauthentication::Impossible,

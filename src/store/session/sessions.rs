@@ -201,7 +201,8 @@ pub async fn confirm_session(
     (old_hash, token_hash): (&str, &str),
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    Ok(execute!(tx, CONFIRM, id.to_string(), token_hash, now.unix_micros(), old_hash, account.to_string())? == 1)
+    Ok(execute!(tx, CONFIRM, id.to_string(), token_hash, now.unix_micros(), old_hash, account.to_string())?
+        == 1)
 }
 
 /// Notes that a session was used.

@@ -120,7 +120,11 @@ pub(in crate::upstream) fn verifier_text(verifier: &[u8; 32]) -> String {
 }
 
 /// Whether the identity provider understands this value of `prompt`, by what the operator says of it and by its metadata.
-pub(in crate::upstream) fn understands_prompt(connection: &Connection, metadata: &Metadata, word: &str) -> bool {
+pub(in crate::upstream) fn understands_prompt(
+    connection: &Connection,
+    metadata: &Metadata,
+    word: &str,
+) -> bool {
     let stated = metadata.prompts.as_ref();
     connection.settings.capabilities.prompts.iter().any(|known| known == word)
         && stated.is_none_or(|stated| stated.iter().any(|known| known == word))

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use countersign::crypto::jws;
+use countersign::flows::keys::Rotation;
 use countersign::model::{Caller, Clock, SigningAlg, Timestamp};
 use countersign::protocol::jose::{CompactJws, JwkSet};
 use http::{Request, StatusCode};
@@ -108,7 +109,7 @@ on_both_databases! {
         app.more(&world).await;
         let second = Duration::from_secs(1);
         for round in 1..=4 {
-            let made = world.app.broker.keys.rotate_signing_keys(Caller::Operator(None)).await.unwrap();
+            let made = world.app.broker.keys.rotate_signing_keys(Caller::Operator(None), Rotation::All).await.unwrap();
             let new: BTreeSet<String> = made.iter().map(|key| key.id.to_string()).collect();
             assert_eq!(new.len(), 2, "one for each algorithm");
             let switch = made[0].times.signs_from.since(world.app.clock.now());

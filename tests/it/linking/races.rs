@@ -141,7 +141,7 @@ async fn opposite_merges(links: &Links, rounds: u64) -> [(Tab, Place); 2] {
 async fn apart_again(links: &Links, accounts: [AccountId; 2]) {
     let mut rows = links.rows().await;
     let entry = rows.entry("merged").await;
-    links.app.broker.account.undo_link(Caller::Operator(None), entry).await.unwrap();
+    links.app.broker.accounts.undo_link(Caller::Operator(None), entry).await.unwrap();
     for (account, name) in accounts.iter().zip(["ann", "bob"]) {
         let has = rows.count(&format!("passwords WHERE account_id = '{account}'")).await;
         if has == 0 {
@@ -321,7 +321,7 @@ on_both_databases! {
             tasks.push(Box::pin(async move { own.undo(entry).await.is_ok() }));
             let operator = links.broker(node + 1);
             tasks.push(Box::pin(async move {
-                let undone = operator.account.undo_link(Caller::Operator(None), entry).await;
+                let undone = operator.accounts.undo_link(Caller::Operator(None), entry).await;
                 assert!(!matches!(undone, Err(ManageError::Unavailable(_))));
                 undone.is_ok()
             }));
@@ -467,7 +467,7 @@ on_both_databases! {
                 end.go(&links).await;
                 if outcomes[0].is_ok() {
                     let entry = rows.entry("linked").await;
-                    links.app.broker.account.undo_link(Caller::Operator(None), entry).await.unwrap();
+                    links.app.broker.accounts.undo_link(Caller::Operator(None), entry).await.unwrap();
                 }
                 links.later(1);
             }

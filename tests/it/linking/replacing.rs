@@ -284,7 +284,7 @@ on_both_databases! {
         wrong.sign_in(connection(0, NEW), &mallory).await.unwrap();
         assert_eq!(wrong.account().await, Some(bob));
         links.later(1);
-        links.app.broker.account.undo_link(Caller::Operator(None), rows.entry("replaced").await).await.unwrap();
+        links.app.broker.accounts.undo_link(Caller::Operator(None), rows.entry("replaced").await).await.unwrap();
         assert_eq!(wrong.account().await, None, "whoever came in by it is out");
         assert_eq!(rows.profiles(bob).await, lines(&[(OLD, "bob-old")]));
         let email = format!("SELECT email FROM accounts WHERE id = '{bob}' AND NOT email_verified");
@@ -305,8 +305,8 @@ on_both_databases! {
         let taken = rows.profile(connection(0, NEW), "mallory").await;
         assert_eq!(wrong.unlink(taken).await, Ok(Place::SignedOut));
         links.later(1);
-        links.app.broker.account.undo_link(Caller::Operator(None), rows.entry("replaced").await).await.unwrap();
-        links.app.broker.account.undo_link(Caller::Operator(None), rows.entry("linked").await).await.unwrap();
+        links.app.broker.accounts.undo_link(Caller::Operator(None), rows.entry("replaced").await).await.unwrap();
+        links.app.broker.accounts.undo_link(Caller::Operator(None), rows.entry("linked").await).await.unwrap();
         assert_eq!(rows.profiles(bob).await, lines(&[(OLD, "bob-old")]));
         assert_eq!(settled(&links, OLD, &person("bob-old")).await, bob);
         rows.assert_sound().await;
@@ -325,7 +325,7 @@ on_both_databases! {
             assert_eq!(settled(&links, NEW, &employee(&new, &number)).await, bob);
             let entry = rows.entry("replaced").await;
             let broker = links.broker(round);
-            let undo = tokio::spawn(async move { broker.account.undo_link(Caller::Operator(None), entry).await.map(drop) });
+            let undo = tokio::spawn(async move { broker.accounts.undo_link(Caller::Operator(None), entry).await.map(drop) });
             let tasks = (0..4).map(|node| {
                 let (mut tab, who) = (links.tab_at(node), person(&new));
                 async move {
@@ -354,7 +354,7 @@ on_both_databases! {
         let offer = tab.sign_in(connection(0, 3), &person("x").unproven("x@alpha.test")).await.unwrap();
         let page = tab.answer(&offer, OfferAnswer::Existing).await.unwrap();
         let page = tab.through(&page, connection(0, NEW), &person("mallory")).await.unwrap();
-        links.app.broker.account.undo_link(Caller::Operator(None), rows.entry("replaced").await).await.unwrap();
+        links.app.broker.accounts.undo_link(Caller::Operator(None), rows.entry("replaced").await).await.unwrap();
         assert_eq!(tab.confirm(&page).await, refused("link_profile_gone"));
         assert_eq!(rows.profiles(bob).await, lines(&[(OLD, "bob-old")]));
         rows.assert_sound().await;
@@ -385,9 +385,9 @@ on_both_databases! {
         links.app.apply(&document(&links, &[(NEW, BY_EMPLOYEE)])).await;
         assert_eq!(settled(&links, NEW, &employee("ann-new", "7")).await, ann);
         assert_eq!(settled(&links, NEW, &employee("bob-new", "8")).await, links.account("cyd").await);
-        links.app.broker.account.undo_link(Caller::Operator(None), linked[0].parse().unwrap()).await.unwrap();
+        links.app.broker.accounts.undo_link(Caller::Operator(None), linked[0].parse().unwrap()).await.unwrap();
         assert_eq!(rows.profiles(ann).await, ["local"]);
-        links.app.broker.account.undo_link(Caller::Operator(None), merged).await.unwrap();
+        links.app.broker.accounts.undo_link(Caller::Operator(None), merged).await.unwrap();
         let mut his = lines(&[(3, "of-bob"), (NEW, "bob-new")]);
         his.push("local".to_owned());
         assert_eq!(rows.profiles(bob).await, his);
@@ -410,7 +410,7 @@ on_both_databases! {
             assert_eq!(settled(&links, TWIN, &new).await, bob);
             assert_eq!(rows.profiles(bob).await, lines(&[(TWIN, &new.subject)]));
             assert_eq!(links.tab().sign_in(connection(0, OLD), &old).await, refused("other_connection"));
-            links.app.broker.account.undo_link(Caller::Operator(None), rows.entry("replaced").await).await.unwrap();
+            links.app.broker.accounts.undo_link(Caller::Operator(None), rows.entry("replaced").await).await.unwrap();
             assert_eq!(rows.profiles(bob).await, lines(&[(OLD, &old.subject)]));
             assert_eq!(settled(&links, OLD, &old).await, bob);
             rows.assert_sound().await;
@@ -432,7 +432,7 @@ on_both_databases! {
         assert_eq!(tab.sign_in(connection(0, TWIN), &employee("bob", "7")).await, refused("person_unclear"));
         assert_eq!(links.app.refusals().await.last().unwrap(), "place_taken_by_another");
         assert_eq!(rows.count("accounts").await, accounts, "he has no second account that would be in the way");
-        links.app.broker.account.undo_link(Caller::Operator(None), rows.entry("replaced").await).await.unwrap();
+        links.app.broker.accounts.undo_link(Caller::Operator(None), rows.entry("replaced").await).await.unwrap();
         assert_eq!(settled(&links, OLD, &person("bob")).await, bob);
         rows.assert_sound().await;
     }
@@ -444,7 +444,7 @@ on_both_databases! {
         let mut tab = links.tab();
         tab.sign_in(connection(0, NEW), &employee("bob-new", "7")).await.unwrap();
         let entry = rows.entry("replaced").await;
-        let undo = || async { links.app.broker.account.undo_link(Caller::Operator(None), entry).await.unwrap_err().to_string() };
+        let undo = || async { links.app.broker.accounts.undo_link(Caller::Operator(None), entry).await.unwrap_err().to_string() };
         // Merged into another account, that comes first.
         let mut ann = links.signed_in("ann", 0).await;
         let page = ann.add(AddWay::Connection(connection(0, NEW))).await.unwrap();
@@ -453,7 +453,7 @@ on_both_databases! {
         let told = undo().await;
         assert!(told.contains("undo that merge first"), "{told}");
         links.later(1);
-        links.app.broker.account.undo_link(Caller::Operator(None), rows.entry("merged").await).await.unwrap();
+        links.app.broker.accounts.undo_link(Caller::Operator(None), rows.entry("merged").await).await.unwrap();
         assert_eq!(rows.profiles(bob).await, lines(&[(NEW, "bob-new")]));
         // Bob links another way and unlinks the new one. Then his old identity belongs to no account, and arrives as a
         // new user.

@@ -263,7 +263,7 @@ on_both_databases! {
                 assert_eq!(rows.count("codes").await, codes, "{answer:?} {late}");
                 // The next user finds the accounts as before.
                 let linked = rows.entry("linked").await;
-                links.app.broker.account.undo_link(Caller::Operator(None), linked).await.unwrap();
+                links.app.broker.accounts.undo_link(Caller::Operator(None), linked).await.unwrap();
                 links.later(1);
             }
         }

@@ -136,7 +136,7 @@ on_both_databases! {
         }
         links.later(1);
         let entry = links.rows().await.entry("merged").await;
-        links.app.broker.account.undo_link(Caller::Operator(None), entry).await.unwrap();
+        links.app.broker.accounts.undo_link(Caller::Operator(None), entry).await.unwrap();
         let mut bob = links.tab();
         assert_eq!(bob.sign_in(connection(0, 3), &person("bob-at-work")).await, Ok(Place::Account));
         let mut tabs = [links.signed_in("ann", 0).await, bob];
@@ -188,12 +188,12 @@ on_both_databases! {
             heard.hear(app, &known, name);
         }
         assert!(matches!(answers_to(&mut ann, "two", &of_cyd).await, Ok(Place::App(_))));
-        let early = links.app.broker.account.undo_link(Caller::Operator(None), first).await.map(drop).unwrap_err();
+        let early = links.app.broker.accounts.undo_link(Caller::Operator(None), first).await.map(drop).unwrap_err();
         assert!(early.to_string().contains("undo that merge first"), "{early}");
-        links.app.broker.account.undo_link(Caller::Operator(None), second).await.unwrap();
+        links.app.broker.accounts.undo_link(Caller::Operator(None), second).await.unwrap();
         links.later(1);
         rows.assert_sound().await;
-        links.app.broker.account.undo_link(Caller::Operator(None), first).await.unwrap();
+        links.app.broker.accounts.undo_link(Caller::Operator(None), first).await.unwrap();
         assert_eq!(rows.ledger().await, ["linked", "linked", "merged", "merged", "undone", "undone"]);
         for (name, id, number) in [("bob", ids[1], 3), ("cyd", ids[2], 4)] {
             let mut tab = links.tab();
@@ -234,9 +234,9 @@ on_both_databases! {
             entries.push(rows.entry("merged").await);
             links.later(1);
         }
-        assert!(links.app.broker.account.undo_link(Caller::Operator(None), entries[0]).await.is_err(), "the later merge comes first");
+        assert!(links.app.broker.accounts.undo_link(Caller::Operator(None), entries[0]).await.is_err(), "the later merge comes first");
         for (entry, name, back) in [(entries[1], "cyd", ids[2]), (entries[0], "bob", ids[1])] {
-            links.app.broker.account.undo_link(Caller::Operator(None), entry).await.unwrap();
+            links.app.broker.accounts.undo_link(Caller::Operator(None), entry).await.unwrap();
             assert_eq!(links.account(name).await, back);
             rows.assert_sound().await;
         }

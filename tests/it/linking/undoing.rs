@@ -40,7 +40,7 @@ on_both_databases! {
         let mut cyd = links.signed_in("cyd", 0).await;
         assert_eq!(cyd.add_profile(connection(0, 4), &person("bob-at-home")).await, Ok(Place::Account));
         let entry = rows.entry("merged").await;
-        links.app.broker.account.undo_link(Caller::Operator(None), entry).await.unwrap();
+        links.app.broker.accounts.undo_link(Caller::Operator(None), entry).await.unwrap();
         let at_work = format!("{} bob-at-work", connection(0, 3));
         assert_eq!(rows.profiles(bob).await, [at_work, "local".to_owned()]);
         let mut tab = links.tab();
@@ -57,7 +57,7 @@ on_both_databases! {
         let mut rows = links.rows().await;
         links.app.broker.accounts.set_account_enabled(Caller::Operator(None), "ann", false).await.unwrap();
         let entry = rows.entry("merged").await;
-        links.app.broker.account.undo_link(Caller::Operator(None), entry).await.unwrap();
+        links.app.broker.accounts.undo_link(Caller::Operator(None), entry).await.unwrap();
         let mut tab = links.tab();
         assert_eq!(tab.sign_in(connection(0, 3), &person("bob-at-work")).await, refused("account_disabled"));
         assert_eq!(rows.count("accounts WHERE NOT enabled").await, 2);
@@ -78,7 +78,7 @@ on_both_databases! {
         let mut rows = links.rows().await;
         rows.run(&format!("UPDATE accounts SET break_glass = TRUE WHERE id = '{own}'")).await;
         let entry = rows.entry("merged").await;
-        let error = links.app.broker.account.undo_link(Caller::Operator(None), entry).await.map(drop).unwrap_err().to_string();
+        let error = links.app.broker.accounts.undo_link(Caller::Operator(None), entry).await.map(drop).unwrap_err().to_string();
         assert!(error.contains("for emergencies"), "{error}");
         assert_eq!(ann.undo(entry).await, refused("link_emergency"));
         assert_eq!(rows.ledger().await, ["merged"]);
@@ -109,7 +109,7 @@ on_both_databases! {
         )
         .await;
         let entry = rows.entry("merged").await;
-        links.app.broker.account.undo_link(Caller::Operator(None), entry).await.unwrap();
+        links.app.broker.accounts.undo_link(Caller::Operator(None), entry).await.unwrap();
         assert_eq!([rows.count(&consents(ann)).await, rows.count(&consents(bob)).await], [1, 1]);
         assert_eq!(rows.texts(&format!("SELECT scopes FROM {}", consents(bob))).await, ["openid"]);
     }

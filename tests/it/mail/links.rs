@@ -296,7 +296,7 @@ on_both_databases! {
         world.app.run_statement("UPDATE accounts SET email_verified = FALSE WHERE username = 'bobby'").await;
         merged(&world, "robert").await;
         let entries = world.app.broker.accounts.list_links("robert").await.unwrap().entries;
-        let undone = world.app.broker.account.undo_link(Caller::Operator(None), entries[0].id).await.unwrap();
+        let undone = world.app.broker.accounts.undo_link(Caller::Operator(None), entries[0].id).await.unwrap();
         let bobby = world.app.broker.accounts.find_account("bobby").await.unwrap().account.id;
         assert_eq!(undone.without_password, [bobby]);
         let told = mails(&world, &mailbox).await;
@@ -337,7 +337,7 @@ on_both_databases! {
         browser.press(&page, "unlink-confirm", &[]).await.expect(200, "signed-out");
         let entries = world.app.broker.accounts.list_links("bobby").await.unwrap().entries;
         let merge = entries.iter().find(|entry| entry.kind == LedgerKind::Merged).unwrap();
-        let undone = world.app.broker.account.undo_link(Caller::Operator(None), merge.id).await.unwrap();
+        let undone = world.app.broker.accounts.undo_link(Caller::Operator(None), merge.id).await.unwrap();
         assert_eq!(undone.without_password, [], "each could be mailed a link");
         let mut told = mails(&world, &mailbox).await;
         told.retain(|mail| mail.subject.contains("Set a password"));

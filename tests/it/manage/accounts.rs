@@ -164,7 +164,7 @@ on_both_databases! {
 on_both_databases! {
     async fn a_job_undoes_no_link(kind: Kind) {
         let office = Office::new(kind).await;
-        let error = office.broker.account.undo_link(Caller::Job, LedgerId::from_bytes([7; 16])).await.unwrap_err();
+        let error = office.broker.accounts.undo_link(Caller::Job, LedgerId::from_bytes([7; 16])).await.unwrap_err();
         assert!(matches!(&error, ManageError::Refused(why) if why.contains("only the operator")), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! What the broker does without being asked.
 
 use countersign::flows::housekeeping::ChangeReader;
+use countersign::flows::keys::Rotation;
 use countersign::flows::provider::clients::ClientCredentials;
 use countersign::model::{Caller, Clock, Secret};
 use countersign::store::jobs::housekeeping::{self, Swept};
@@ -55,7 +56,7 @@ on_both_databases! {
         other.clients.authenticate_client("network", &notes).await.unwrap();
 
         office.apply(&ACME.replace("name = \"Notes\"", "name = \"Notes\"\nenabled = false")).await;
-        let made = office.broker.keys.rotate_signing_keys(Caller::Operator(None)).await.unwrap();
+        let made = office.broker.keys.rotate_signing_keys(Caller::Operator(None), Rotation::All).await.unwrap();
         office.database.run("UPDATE signing_keys SET private_sealed = 'x' || private_sealed").await;
         other.housekeeping.forget_changes(&mut reader).await.unwrap_err();
         other.clients.authenticate_client("network", &notes).await.unwrap_err();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign::flows::keys::Rotation;
 use countersign::model::{Caller, KeyState, SigningAlg};
 use tokio::task::JoinSet;
 
@@ -34,7 +35,7 @@ on_both_databases! {
     async fn a_key_stays_published_while_a_token_of_the_most_patient_app_lives(kind: Kind) {
         let office = Office::new(kind).await;
         office.apply(&app_with_tokens_of("20d")).await;
-        office.broker.keys.rotate_signing_keys(Caller::Operator(None)).await.unwrap();
+        office.broker.keys.rotate_signing_keys(Caller::Operator(None), Rotation::All).await.unwrap();
         office.clock.advance(Duration::from_hours(23));
         assert_eq!(office.key_states().await, [KeyState::Active, KeyState::Published]);
         // The last token by the old key is made now, and lives for 20 days.
@@ -49,7 +50,7 @@ on_both_databases! {
     async fn an_app_that_becomes_more_patient_after_a_rotation_keeps_the_old_key_longer(kind: Kind) {
         let office = Office::new(kind).await;
         office.apply(&app_with_tokens_of("5m")).await;
-        office.broker.keys.rotate_signing_keys(Caller::Operator(None)).await.unwrap();
+        office.broker.keys.rotate_signing_keys(Caller::Operator(None), Rotation::All).await.unwrap();
         office.apply(&app_with_tokens_of("20d")).await;
         office.clock.advance(20 * DAY);
         assert_eq!(office.key_states().await, [KeyState::Retired, KeyState::Active]);

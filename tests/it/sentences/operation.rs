@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use countersign::app::Environment;
 use countersign::app::demo::{self, DemoSettings};
+use countersign::flows::keys::Rotation;
 use countersign::flows::manage::{AuditFilter, NewAccount};
 use countersign::model::{Actor, Caller, Secret};
 use serde_json::Value;
@@ -99,7 +100,7 @@ on_both_databases! {
         broker.accounts.end_any_session(Caller::Operator(None), session).await.unwrap();
         broker.accounts.set_account_enabled(Caller::Operator(None), "gil", false).await.unwrap();
         broker.accounts.set_account_enabled(Caller::Operator(None), "gil", true).await.unwrap();
-        broker.keys.rotate_signing_keys(Caller::Operator(None)).await.unwrap();
+        broker.keys.rotate_signing_keys(Caller::Operator(None), Rotation::All).await.unwrap();
         world
             .app
             .apply(&globex("domains = [{ name = \"globex.test\" }]\n[[organizations.accounts]]\nusername = \"eve\"\n"))
@@ -123,7 +124,7 @@ on_both_databases! {
         }
         // A rotation that was due is not the operator's act, and neither is what a user does.
         world.app.clock.advance(Duration::from_hours(24 * 365));
-        assert!(!broker.keys.rotate_signing_keys(Caller::Job).await.unwrap().is_empty());
+        assert!(!broker.keys.rotate_signing_keys(Caller::Job, Rotation::Due).await.unwrap().is_empty());
         world.local(&mut world.browser()).await;
         for record in world.app.audit().await.split_off(seen + records.len()) {
             assert_ne!(record.actor, Some(Actor::Operator), "{}", record.action);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use countersign::flows::keys::Rotation;
 use countersign::model::Caller;
 use serde_json::Value;
 
@@ -207,7 +208,7 @@ on_both_databases! {
             let page = world.browser().open(&url).await;
             (page.location().map(String::from), page.error())
         };
-        broker.keys.rotate_signing_keys(Caller::Operator(None)).await.unwrap();
+        broker.keys.rotate_signing_keys(Caller::Operator(None), Rotation::All).await.unwrap();
         // The successor signs after a day.
         clock.advance(Duration::from_hours(24));
         broker.keys.reload_signing_keys().await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use countersign::flows::keys::Rotation;
 use countersign::model::{Caller, SigningAlg};
 use serde_json::json;
 use url::form_urlencoded::Serializer;
@@ -196,7 +197,7 @@ on_both_databases! {
             let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text.split('.').next().unwrap());
             serde_json::from_slice::<serde_json::Value>(&header.unwrap()).unwrap()["kid"].clone()
         };
-        world.app.broker.keys.rotate_signing_keys(Caller::Operator(None)).await.unwrap();
+        world.app.broker.keys.rotate_signing_keys(Caller::Operator(None), Rotation::All).await.unwrap();
         world.app.clock.advance(Duration::from_hours(26));
         world.app.broker.keys.reload_signing_keys().await.unwrap();
         let keys = world.app.broker.keys.signing_keys().unwrap();

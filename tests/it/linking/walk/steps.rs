@@ -253,7 +253,7 @@ impl Walk {
         let number = self.entries.len().checked_sub(1 + back % self.entries.len().max(1))?;
         let id = self.entries[number];
         let Some(browser) = own else {
-            let outcome = self.links.app.broker.account.undo_link(Caller::Operator(None), id).await;
+            let outcome = self.links.app.broker.accounts.undo_link(Caller::Operator(None), id).await;
             let expected = self.model.undo(number, None);
             assert_eq!(outcome.is_ok(), expected, "{:?}", outcome.err());
             return Some(expected);

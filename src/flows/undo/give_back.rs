@@ -1,8 +1,7 @@
 //! What an undoing gives back: profiles, the place of one, names.
 
-use crate::flows::account::OwnAccount;
-use crate::flows::account::undo::{UndoError, UndoRefusal};
 use crate::flows::session::{CurrentSession, EndReason};
+use crate::flows::undo::{UndoError, UndoRefusal, Undos};
 use crate::model::{
     Account, AccountId, Contact, LedgerEntry, NamedSide, OrganizationId, Profile, ProfileId, ProfileKind,
 };
@@ -13,10 +12,10 @@ use crate::store::organization::connections;
 use crate::store::session::session_ends::SessionsOf;
 use crate::store::{StoreError, Tx};
 
-impl OwnAccount {
+impl Undos {
     /// Gives a profile its place back that another identity has taken: also where whoever had it has unlinked that one
     /// since, so that nobody keeps an account from its owner.
-    pub(in crate::flows) async fn give_place_back(
+    pub(super) async fn give_place_back(
         &self,
         tx: &mut Tx,
         entry: &LedgerEntry,
@@ -69,7 +68,7 @@ impl OwnAccount {
     }
 
     /// Gives back roles, usernames, and what apps knew the merged account by.
-    pub(in crate::flows) async fn give_back_names(
+    pub(super) async fn give_back_names(
         &self,
         tx: &mut Tx,
         entry: &LedgerEntry,
@@ -101,7 +100,7 @@ impl OwnAccount {
 
     /// Gives password and profiles back. A local profile that the merge ended comes back without its password; gives the
     /// accounts of those that did.
-    pub(in crate::flows) async fn give_back_profiles(
+    pub(super) async fn give_back_profiles(
         &self,
         tx: &mut Tx,
         kept: &Account,
