@@ -121,7 +121,7 @@ impl OwnAccount {
         let undone: Vec<LedgerId> = entries.iter().filter_map(|entry| entry.undoes).collect();
         let mut views = Vec::with_capacity(entries.len());
         for entry in entries {
-            let mut sides = self.core.open_sides(&mut tx, &entry).await?;
+            let mut sides = self.profiles.open_sides(&mut tx, &entry).await?;
             // What was nobody's before stands first.
             sides.sort_by_key(|side| side.account.is_some());
             let what = sides.iter().map(NamedSide::label);

@@ -2,69 +2,20 @@
 //! that key is destroyed the data are gone, and what they stand in stays as it is.
 
 use crate::crypto::MasterKey;
-use crate::crypto::seal::{Purpose, Sealer, Unsealable};
+use crate::crypto::seal::{Purpose, Sealer};
 use crate::flows::core::Core;
 use crate::flows::refusal::FlowError;
-use crate::model::{AccountId, LedgerEntry, NamedSide};
+use crate::model::AccountId;
 use crate::store::account::accounts;
 use crate::store::{StoreError, Tx};
 
-/// One side of an entry of the ledger as it is kept.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct SealedSide {
-    /// Under whose key.
-    under: AccountId,
-    sealed: String,
-}
-
 impl Core {
-    /// Seals the sides of an entry, each under the key of its own account; what was nobody's under that of the account
-    /// which the entry is about.
-    pub(in crate::flows) async fn seal_sides(
-        &self,
-        tx: &mut Tx,
-        entry: &LedgerEntry,
-        sides: &[NamedSide],
-    ) -> Result<String, FlowError> {
-        let unwritable = |_| FlowError::Unavailable("an entry of the ledger cannot be written".to_owned());
-        let mut kept = Vec::with_capacity(sides.len());
-        for (number, side) in sides.iter().enumerate() {
-            let under = side.account.unwrap_or(entry.account);
-            let sealer = self.personal_sealer(tx, under).await?;
-            let text = serde_json::to_vec(side).map_err(unwritable)?;
-            let sealed = sealer.seal_text(Purpose::PersonalData, &side_context(entry, number), &text)?;
-            kept.push(SealedSide { under, sealed });
-        }
-        serde_json::to_string(&kept).map_err(unwritable)
-    }
-
-    /// The identities of an entry, as they were. Of one whose key was destroyed, nothing is known but its account.
-    pub(in crate::flows) async fn open_sides(
-        &self,
-        tx: &mut Tx,
-        entry: &LedgerEntry,
-    ) -> Result<Vec<NamedSide>, StoreError> {
-        let broken = || StoreError::inconsistent("link_ledger", "sides_sealed", entry.id);
-        let kept: Vec<SealedSide> = serde_json::from_str(&entry.sides_sealed).map_err(|_| broken())?;
-        let mut sides = Vec::with_capacity(kept.len());
-        for (number, side) in kept.iter().enumerate() {
-            let opened = match self.find_personal_sealer(tx, side.under).await? {
-                Some(sealer) => {
-                    sealer.open_text(Purpose::PersonalData, &side_context(entry, number), &side.sealed)
-                }
-                None => Err(Unsealable::OtherKey),
-            };
-            sides.push(match opened {
-                Ok(text) => serde_json::from_slice(&text).map_err(|_| broken())?,
-                Err(Unsealable::OtherKey) => NamedSide::erased(side.under, entry.at),
-                Err(_) => return Err(broken()),
-            });
-        }
-        Ok(sides)
-    }
-
     /// What seals an account's personal data. Its key is made when it is needed first.
-    async fn personal_sealer(&self, tx: &mut Tx, account: AccountId) -> Result<Sealer, FlowError> {
+    pub(in crate::flows) async fn personal_sealer(
+        &self,
+        tx: &mut Tx,
+        account: AccountId,
+    ) -> Result<Sealer, FlowError> {
         if let Some(sealer) = self.find_personal_sealer(tx, account).await? {
             return Ok(sealer);
         }
@@ -78,7 +29,7 @@ impl Core {
     }
 
     /// What opens an account's personal data; `None` when there is no key.
-    async fn find_personal_sealer(
+    pub(in crate::flows) async fn find_personal_sealer(
         &self,
         tx: &mut Tx,
         account: AccountId,
@@ -95,8 +46,4 @@ impl Core {
 
 fn key_context(account: AccountId) -> String {
     format!("accounts.data_key:{account}")
-}
-
-fn side_context(entry: &LedgerEntry, number: usize) -> String {
-    format!("link_ledger.sides:{}:{number}", entry.id)
 }

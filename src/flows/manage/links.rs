@@ -59,7 +59,7 @@ impl Accounts {
                 actor: entry.actor,
                 account: entry.account,
                 other: entry.other,
-                what: self.core.open_sides(&mut tx, entry).await?.iter().map(NamedSide::label).collect(),
+                what: self.profiles.open_sides(&mut tx, entry).await?.iter().map(NamedSide::label).collect(),
                 undoes: entry.undoes,
                 undone_by,
                 undo_until: undo_until(entry, undone_by.is_some(), now),

@@ -55,7 +55,7 @@ impl Profiles {
             moved: new.moved,
             sides_sealed: String::new(),
         };
-        entry.sides_sealed = self.core.seal_sides(tx, &entry, new.sides).await?;
+        entry.sides_sealed = self.seal_sides(tx, &entry, new.sides).await?;
         if !ledger::insert_entry(tx, &entry).await? {
             return Ok(None);
         }

@@ -5,6 +5,7 @@ pub(in crate::flows) mod email;
 pub(in crate::flows) mod holder;
 pub(in crate::flows) mod ledger;
 pub(in crate::flows) mod naming;
+mod sides;
 
 use std::sync::Arc;
 

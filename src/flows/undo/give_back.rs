@@ -154,7 +154,7 @@ impl Undos {
     ) -> Result<Option<NamedSide>, StoreError> {
         let unlinked = ledger::find_unlinking(tx, merge.account, profile).await?;
         match unlinked.filter(|entry| (entry.at, entry.id) > (merge.at, merge.id)) {
-            Some(entry) => Ok(self.core.open_sides(tx, &entry).await?.into_iter().next()),
+            Some(entry) => Ok(self.profiles.open_sides(tx, &entry).await?.into_iter().next()),
             None => Ok(None),
         }
     }

@@ -176,7 +176,7 @@ impl Undos {
             return Err(UndoError::Refused(UndoRefusal::TooLate));
         }
         lock_accounts(&mut tx, &entry).await?;
-        let sides = self.core.open_sides(&mut tx, &entry).await?;
+        let sides = self.profiles.open_sides(&mut tx, &entry).await?;
         let replaced = replaced_email(&entry, &sides);
         let new = NewEntry {
             kind: LedgerKind::Undone,
