@@ -1,5 +1,5 @@
-//! Personal data that is kept for longer than what it tells of: sealed under a key of the account that it is about. Where
-//! that key is destroyed the data are gone, and what they stand in stays as it is.
+//! Personal data that is kept for longer than the account that it is about. It is sealed under a key of that account.
+//! Once the key is destroyed, the data cannot be read, and the records that hold them stay as they are.
 
 use crate::crypto::MasterKey;
 use crate::crypto::seal::{Purpose, Sealer, Unsealable};
@@ -9,17 +9,17 @@ use crate::model::{AccountId, LedgerEntry, NamedSide};
 use crate::store::account::accounts;
 use crate::store::{StoreError, Tx};
 
-/// One side of an entry of the ledger as it is kept.
+/// One side of a ledger entry, as it is stored.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct SealedSide {
-    /// Under whose key.
+    /// The account whose key seals it.
     under: AccountId,
     sealed: String,
 }
 
 impl Core {
-    /// Seals the sides of an entry, each under the key of its own account; what was nobody's under that of the account
-    /// which the entry is about.
+    /// Seals the sides of an entry, each under the key of its own account. A side without an account is sealed under
+    /// the key of the account that the entry is about.
     pub(in crate::flows) async fn seal_sides(
         &self,
         tx: &mut Tx,
@@ -38,7 +38,7 @@ impl Core {
         serde_json::to_string(&kept).map_err(unwritable)
     }
 
-    /// The identities of an entry, as they were. Of one whose key was destroyed, nothing is known but its account.
+    /// The identities of an entry, as they were. If the key of a side was destroyed, only its account is known.
     pub(in crate::flows) async fn open_sides(
         &self,
         tx: &mut Tx,
@@ -63,7 +63,7 @@ impl Core {
         Ok(sides)
     }
 
-    /// What seals an account's personal data. Its key is made when it is needed first.
+    /// The sealer of an account's personal data. Its key is made when it is first needed.
     async fn personal_sealer(&self, tx: &mut Tx, account: AccountId) -> Result<Sealer, FlowError> {
         if let Some(sealer) = self.find_personal_sealer(tx, account).await? {
             return Ok(sealer);
@@ -71,13 +71,13 @@ impl Core {
         let key = MasterKey::generate(&*self.random).to_text();
         let sealed =
             self.sealer.seal_text(Purpose::DataKey, &key_context(account), key.expose().as_bytes())?;
-        // Of two that make it at once, the first one's is kept.
+        // If two requests make a key at once, the first one is kept.
         accounts::add_data_key(tx, account, &sealed).await?;
         let made = self.find_personal_sealer(tx, account).await?;
         made.ok_or_else(|| StoreError::inconsistent("accounts", "data_key_sealed", account).into())
     }
 
-    /// What opens an account's personal data; `None` when there is no key.
+    /// The sealer of an account's personal data; `None` when there is no key.
     async fn find_personal_sealer(
         &self,
         tx: &mut Tx,
