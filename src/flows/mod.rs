@@ -60,7 +60,7 @@ use crate::policy::account::password::PasswordRules;
 use crate::store::{Database, StoreError};
 use crate::upstream::{EgressBuildError, Upstream, UpstreamSettings};
 
-/// What the use cases need to know of the configuration.
+/// The part of the configuration that the use cases need.
 #[derive(Debug, Clone)]
 pub struct FlowSettings {
     /// The broker's issuer: its public URL, without a slash at the end.
@@ -93,7 +93,7 @@ pub struct FlowSettings {
     pub publish_before: Duration,
     /// How the relying-party side behaves.
     pub upstream: UpstreamSettings,
-    /// How mails leave.
+    /// How mails are sent.
     pub mail: MailerSettings,
     /// How long the audit log is kept; `None` keeps it for ever.
     pub audit_archive: Option<Archive>,

@@ -20,7 +20,7 @@ use prometheus_client::metrics::counter::Counter;
 use crate::model::{Clock, Timestamp};
 use crate::store::StoreError;
 
-/// How often a load is tried that changes overtake.
+/// How often a load is tried at most, if changes overtake it.
 const ATTEMPTS: usize = 3;
 
 /// The size above which an entry takes a second place, in bytes.
@@ -146,7 +146,7 @@ mod tests {
         }
     }
 
-    /// A value of so many bytes.
+    /// A value with this number of bytes.
     struct Large(usize);
 
     impl Weight for Large {

@@ -62,7 +62,7 @@ impl SigningKeys {
     }
 }
 
-/// How long keys live, and the tokens that they sign.
+/// How long the keys live, and the tokens that they sign.
 #[derive(Debug, Clone)]
 pub struct KeySettings {
     /// How long a signing key signs before the next one does.

@@ -185,7 +185,7 @@ mod tests {
         (app.to_owned(), network.to_owned())
     }
 
-    /// Makes so many wrong guesses, each counted at once. Gives the number of those that were told so.
+    /// Makes `times` wrong guesses, each counted at once. Gives the number that were answered as wrong.
     fn guess(guesses: &ClientGuesses, pair: &Pair, times: usize, now: Timestamp) -> usize {
         let mut told = 0;
         for _ in 0..times {

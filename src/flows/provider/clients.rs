@@ -35,7 +35,7 @@ const FAILED: OAuthError = OAuthError::new(
 
 /// Why an app is refused.
 enum Refused {
-    /// For this reason.
+    /// The request is wrong, for this reason.
     Wrong(Reason),
     /// There were too many wrong secrets, and the app must wait this long.
     Wait(Duration),

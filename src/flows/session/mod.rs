@@ -69,9 +69,9 @@ pub(in crate::flows) struct OpenedSession {
 /// How long sessions live.
 #[derive(Debug, Clone)]
 pub struct SessionSettings {
-    /// Without a request.
+    /// The longest time without a request.
     pub idle: Duration,
-    /// At most.
+    /// The longest time in all.
     pub max: Duration,
 }
 
