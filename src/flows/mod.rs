@@ -1,12 +1,13 @@
-//! The use cases, in a folder for each concern. Every one goes the same way: read what is needed, decide by a function of
-//! `policy`, call out with no transaction open, commit one transaction that re-checks what was read and writes change,
-//! evidence and consequences together, or nothing.
+//! The use cases, in a folder for each concern. Each one reads what it needs, decides by a function of `policy`, and
+//! calls out with no transaction open. Then it commits one transaction, which checks again what was read, and writes
+//! the change, its evidence and its consequences together, or nothing.
 //!
-//! Nothing here knows HTTP: who asks is a [`visit::Visit`], the answer an [`visit::Answer`]. Each concern is a service
-//! with private fields on a shared [`core::Core`], and calls the services below it: core, keys, mail and sessions; then
-//! interactions and profiles; linking; sign-in at providers and on our own page; a person's own account; what apps call;
-//! what the operator does. The handlers of steps never route to each other: what they answer goes to the dispatcher
-//! ([`dispatch`]), which stands above them all.
+//! Nothing here knows HTTP: a request comes from a [`visit::Visit`], and its answer is a [`visit::Answer`]. Each
+//! concern is a service with private fields on a shared [`core::Core`], and calls the services below it. From the
+//! lowest up, these are: core, keys, mail and sessions; interactions and profiles; linking; sign-in at identity
+//! providers and on the broker's own page; the user's own account; the services for apps; the operator's work. The
+//! handlers of steps never call each other: their answers go to the dispatcher ([`dispatch`]), which stands above them
+//! all.
 
 pub mod account;
 pub mod core;
@@ -61,7 +62,7 @@ use crate::policy::account::password::PasswordRules;
 use crate::store::{Database, StoreError};
 use crate::upstream::{EgressBuildError, Upstream, UpstreamSettings};
 
-/// What the use cases need to know of the configuration.
+/// The part of the configuration that the use cases need.
 #[derive(Debug, Clone)]
 pub struct FlowSettings {
     /// The broker's issuer: its public URL, without a slash at the end.
@@ -80,9 +81,9 @@ pub struct FlowSettings {
     pub refresh_idle: Duration,
     /// How long a family of refresh tokens lives at most.
     pub refresh_max: Duration,
-    /// What new passwords must be like.
+    /// The rules for new passwords.
     pub password_rules: PasswordRules,
-    /// How much an organization may have.
+    /// The limits of an organization.
     pub limits: Limits,
     /// The longest `state`, `nonce` and `claims` of an app, in bytes.
     pub state_bytes: usize,
@@ -94,13 +95,13 @@ pub struct FlowSettings {
     pub publish_before: Duration,
     /// How the relying-party side behaves.
     pub upstream: UpstreamSettings,
-    /// How mails leave.
+    /// How mails are sent.
     pub mail: MailerSettings,
-    /// How long the audit log is kept; `None`: for ever.
+    /// How long the audit log is kept; `None` keeps it for ever.
     pub audit_archive: Option<Archive>,
 }
 
-/// Why the use cases cannot begin.
+/// Why the services cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The database.
@@ -118,7 +119,7 @@ pub enum StartError {
     /// The outgoing client.
     #[error(transparent)]
     Upstream(#[from] EgressBuildError),
-    /// The way of mails.
+    /// The sending of mails.
     #[error(transparent)]
     Mail(#[from] MailerError),
 }
@@ -148,50 +149,50 @@ impl FlowSettings {
     }
 }
 
-/// All services, for those who call use cases.
+/// All services, for the callers of the use cases.
 pub struct Broker {
-    /// What they share.
+    /// The core that they share.
     pub core: Arc<Core>,
-    /// The keys that tokens are signed by.
+    /// The keys that sign tokens.
     pub keys: Arc<Keys>,
-    /// Mails that people get.
+    /// Mails to users.
     pub mails: Arc<Mails>,
     /// Sessions of browsers.
     pub sessions: Arc<Sessions>,
     /// Interactions and the flows that begin them.
     pub interactions: Arc<Interactions>,
-    /// Links between two sides that one person proves.
+    /// Links between two sides that one user proves.
     pub links: Arc<Links>,
     /// Signing in at identity providers.
     pub sso: Arc<Sso>,
-    /// The sign-in page, and whatever a person proves there.
+    /// The sign-in page, and the proofs that a user gives there.
     pub sign_in: Arc<SignIn>,
-    /// A person's own page and what they do there.
+    /// The user's own page, and the changes that they make there.
     pub account: Arc<OwnAccount>,
     /// The authorization endpoint, and the consent that it may need.
     pub authorization: Arc<Authorization>,
-    /// Apps that prove who they are.
+    /// The authentication of apps.
     pub clients: Arc<Clients>,
     /// Codes and tokens.
     pub tokens: Arc<Tokens>,
-    /// Signing out at an app's word.
+    /// Signing out, at an app's request or on the user's own page.
     pub logouts: Arc<Logouts>,
-    /// What the broker says of itself.
+    /// The broker's metadata and public keys.
     pub metadata: Arc<Metadata>,
-    /// What the operator declares: organizations with all that is theirs.
+    /// The organizations that the operator declares, with everything that belongs to them.
     pub organizations: Arc<Organizations>,
-    /// What the operator does with accounts and their evidence.
+    /// The operator's work on accounts and their evidence.
     pub accounts: Arc<Accounts>,
-    /// Whether everything that sign-ins need is there.
+    /// Whether everything that sign-ins need is available.
     pub health: Arc<Health>,
-    /// What the broker does without being asked.
+    /// The work that the broker does regularly, without a request.
     pub housekeeping: Arc<Housekeeping>,
-    /// What goes on with an interaction.
+    /// The dispatcher, which continues interactions.
     pub dispatcher: Arc<Dispatcher>,
 }
 
 impl Broker {
-    /// Makes ready: reads the signing keys, and makes the first ones in an empty database.
+    /// Starts the services: reads the signing keys, and makes the first ones in an empty database.
     pub async fn start(
         settings: FlowSettings,
         database: Arc<Database>,
@@ -205,7 +206,7 @@ impl Broker {
         Ok(broker)
     }
 
-    /// As [`Self::start`], without touching the database: nothing can be signed yet.
+    /// As [`Self::start`], but does not touch the database: no token can be signed yet.
     pub fn new(
         settings: FlowSettings,
         database: Arc<Database>,

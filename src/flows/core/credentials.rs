@@ -1,5 +1,5 @@
-//! The credentials with which the broker proves itself at identity providers: sealed at rest, each under the name of
-//! its place, so that a row's secret opens in no other row.
+//! The credentials with which the broker authenticates at identity providers. They are sealed at rest, each under the
+//! name of its place, so that the secret of one row does not open in another.
 
 use crate::crypto::CryptoError;
 use crate::crypto::certificate::Certificate;
@@ -10,7 +10,7 @@ use crate::model::{ConnectionId, Secret, SigningAlg};
 use crate::store::organization::connections::SealedCredential;
 use crate::upstream::Credential;
 
-/// Which secret of a connection.
+/// A part of a connection's credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialPart {
     /// The client secret.

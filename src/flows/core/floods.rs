@@ -1,8 +1,9 @@
-//! Records of refusals from before anything was proven: how many may wait to be written, and what becomes of the rest.
+//! Records of refusals from before anything was proven: how many may wait to be written, and what happens to the rest.
 //!
-//! A refusal costs its sender nothing and the broker a write, so a crowd of strangers must not queue for the database
-//! without limit. So many of one network may wait, and so many of all; those beyond are counted in memory and answered
-//! at once. A job writes the counts each second, and the last ones are written before the database is closed.
+//! A refusal costs its sender nothing, but costs the broker a write, so a crowd of strangers must not queue for the
+//! database without limit. A limited number may wait for each network and in all. The broker counts the others in
+//! memory and answers them at once. A job writes the counts each second, and the last ones are written before the
+//! database is closed.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,32 +22,32 @@ use crate::store::audit::floods::{
     Level, Source, SourceKind, count_anonymous_refusals, count_records_of_all, insert_anonymous_refusal,
 };
 
-/// Refusals of a minute, of one reason, that have a record of their own: of an IPv4 address, of an IPv6 /64, or at one
-/// name.
+/// The most refusals in a minute, for one reason, that get a record of their own: from an IPv4 address, from an IPv6
+/// /64, or about one name.
 const EACH: i64 = 20;
 
-/// The same of an IPv6 /56 and of a /48: what a provider hands to one customer.
+/// The same from an IPv6 /56 and from a /48, which a provider gives to one customer.
 const WIDER: [(u8, i64); 2] = [(56, 2 * EACH), (48, 4 * EACH)];
 
-/// The same of everybody, in one organization's log.
+/// The same from all networks, in one organization's log.
 const FROM_ALL_NETWORKS: i64 = 1_200;
 
-/// The same at all names that were guessed at: more, since each costs the guesser a hash or a wait.
+/// The same about all names that were guessed at: more, since each guess costs the guesser a hash or a wait.
 const AT_ALL_ACCOUNTS: i64 = 12_000;
 
-/// Records that are written at once. A flood queues here, not for the database's connections, which others need.
+/// Records that are written at once. A flood queues here, and not for the database's connections, which others need.
 const AT_ONCE: usize = 2;
 
-/// Records of one source that wait to be written. More than [`EACH`], so that a flood has all its records.
+/// Records of one source that may wait to be written. More than [`EACH`], so that a flood has all its records.
 const WAITING_OF_ONE: usize = 32;
 
-/// Records of all sources of a kind that wait to be written.
+/// Records of all sources of a kind that may wait to be written.
 const WAITING_OF_ALL: usize = 512;
 
-/// How long one of them waits.
+/// How long a record waits at most.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Counters in memory. Of sources beyond, one counter for each reason counts all.
+/// The most counters in memory. Beyond that, one counter for each reason counts all other sources.
 const COUNTERS: usize = 4_096;
 
 /// Counters that are written in one transaction.
@@ -54,7 +55,7 @@ const WRITTEN_TOGETHER: usize = 100;
 
 /// The refusals that wait to be written, and those that are counted.
 pub(in crate::flows) struct Refusals {
-    /// Turns of the two kinds apart, so that noise holds up no guess at an account.
+    /// Each kind has turns of its own, so that noise does not delay the record of a guess at an account.
     turns: [Semaphore; 2],
     state: Mutex<State>,
 }
@@ -66,7 +67,7 @@ struct State {
     counted: HashMap<Counter, Counted>,
 }
 
-/// What is counted together in memory.
+/// The refusals that are counted together in memory.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Counter {
     organization: Option<OrganizationId>,
@@ -75,7 +76,7 @@ struct Counter {
     source: Source,
 }
 
-/// How many refusals a counter has counted, and the first of them.
+/// The number of refusals that a counter has counted, and the first of them.
 struct Counted {
     record: AuditRecord,
     times: i64,
@@ -112,7 +113,7 @@ impl State {
         }
     }
 
-    /// Whether as many of a source wait as may. Wider networks have as many times the places as they have the room.
+    /// Whether a source has no place left to wait. A wider network has more places, in proportion to its room.
     fn is_full(&self, source: &Source) -> bool {
         source.levels.iter().any(|level| {
             let times = usize::try_from(level.room / EACH).unwrap_or(1);
@@ -125,7 +126,7 @@ impl State {
         let (organization, reason) = (record.organization, record.reason.clone());
         let mut counter = Counter { organization, reason, minute, source };
         if self.counted.len() >= COUNTERS && !self.counted.contains_key(&counter) {
-            // The reasons are few, so these counters are too.
+            // There are few reasons, and so there are few of these counters.
             counter.organization = None;
             counter.source.levels.clear();
         }
@@ -140,7 +141,7 @@ impl Refusals {
         Self { turns: [Semaphore::new(AT_ONCE), Semaphore::new(AT_ONCE)], state: Mutex::default() }
     }
 
-    /// Every change under the lock is whole, so a panic elsewhere leaves nothing to distrust.
+    /// Every change under the lock is complete, so the state stays sound if a thread panics.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -170,9 +171,9 @@ impl Refusals {
 }
 
 impl Core {
-    /// Records a refusal from before anything was proven; a flood of them is counted. It is counted by the name that was
-    /// guessed at, if one was, and else by the network. An unknown name goes the same way as a
-    /// known one, since the visitor's wait must not tell whether the name exists.
+    /// Records a refusal from before anything was proven; a flood of them is only counted. The count is by the name
+    /// that was guessed at, if there is one, and else by the network. An unknown name is treated like a known one,
+    /// since the visitor's wait must not tell whether the name exists.
     pub(in crate::flows) async fn record_anonymous_refusal(
         &self,
         network: &str,
@@ -202,7 +203,7 @@ impl Core {
             let counters = std::mem::take(&mut self.refusals.state().counted);
             counters.into_iter().map(|(counter, counted)| (counter.source, counted)).collect()
         };
-        // Order matters: two transactions that lock the same counters lock them in one order.
+        // Order matters: two transactions that lock the same counters lock them in the same order.
         counted.sort_by(|one, other| key_of(one).cmp(&key_of(other)));
         while !counted.is_empty() {
             let together = counted.split_off(counted.len().saturating_sub(WRITTEN_TOGETHER));

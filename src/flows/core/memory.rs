@@ -1,5 +1,5 @@
-//! Where the relying-party side keeps what it last heard of a provider: in the database, so that a restart during a
-//! provider's outage stops nobody.
+//! The memory of the relying-party side: the last data that it read from each provider. They are kept in the database,
+//! so that users can still sign in after a restart during a provider's outage.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::store::organization::connections;
 use crate::store::{Database, StoreError};
 use crate::upstream::{BoxFuture, Memory, Remembered};
 
-/// The database as a memory.
+/// The database as the memory of the relying-party side.
 pub(in crate::flows) struct StoreMemory {
     pub database: Arc<Database>,
     pub clock: Arc<dyn Clock>,

@@ -1,5 +1,5 @@
-//! What all services share: the database, the clock and randomness, the audit log, the directory, and what seals.
-//! It knows none of the concerns.
+//! The parts that all services share: the database, the clock and randomness, the audit log, the directory, and the
+//! sealer. This module knows none of the concerns.
 
 pub mod credentials;
 mod floods;
@@ -23,7 +23,7 @@ use floods::Refusals;
 
 pub(in crate::flows) use memory::StoreMemory;
 
-/// What all services share.
+/// The parts that all services share.
 pub struct Core {
     pub(in crate::flows) database: Arc<Database>,
     pub(in crate::flows) clock: Arc<dyn Clock>,
@@ -38,7 +38,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// The core of a deployment whose issuer is this: its public URL, without a slash at the end.
+    /// The core of a deployment. `issuer` is its public URL, without a slash at the end.
     pub(in crate::flows) fn new(
         issuer: String,
         database: Arc<Database>,
@@ -81,7 +81,7 @@ impl Core {
         &self.queue
     }
 
-    /// How an organization's pages look, for the stylesheet; plain where there is no such organization.
+    /// How an organization's pages look, for the stylesheet; the plain look if there is no such organization.
     pub async fn look(&self, organization: OrganizationId) -> Result<Arc<Look>, FlowError> {
         Ok(self.directory.look(organization).await?)
     }
@@ -91,13 +91,13 @@ impl Core {
         self.directory.loads()
     }
 
-    /// For how long calls to the database held the thread of a request, for the operator's metrics; `None` where none
+    /// How long calls to the database held the thread of a request, for the operator's metrics; `None` where no call
     /// does.
     pub fn statement_seconds(&self) -> Option<Histogram> {
         self.database.statement_seconds()
     }
 
-    /// Counts the changes of the directory that this node has seen.
+    /// The number of changes of the directory that this node has seen.
     pub fn directory_generation(&self) -> u64 {
         self.directory.generation()
     }

@@ -1,5 +1,5 @@
-//! Personal data that is kept for longer than what it tells of: sealed under a key of the account that it is about. Where
-//! that key is destroyed the data are gone, and what they stand in stays as it is.
+//! Personal data that is kept for longer than the account that it is about. It is sealed under a key of that account.
+//! Once the key is destroyed, the data cannot be read, and the records that hold them stay as they are.
 
 use crate::crypto::MasterKey;
 use crate::crypto::seal::{Purpose, Sealer};
@@ -10,7 +10,7 @@ use crate::store::account::accounts;
 use crate::store::{StoreError, Tx};
 
 impl Core {
-    /// What seals an account's personal data. Its key is made when it is needed first.
+    /// The sealer of an account's personal data. Its key is made when it is first needed.
     pub(in crate::flows) async fn personal_sealer(
         &self,
         tx: &mut Tx,
@@ -22,13 +22,13 @@ impl Core {
         let key = MasterKey::generate(&*self.random).to_text();
         let sealed =
             self.sealer.seal_text(Purpose::DataKey, &key_context(account), key.expose().as_bytes())?;
-        // Of two that make it at once, the first one's is kept.
+        // If two requests make a key at once, the first one is kept.
         accounts::add_data_key(tx, account, &sealed).await?;
         let made = self.find_personal_sealer(tx, account).await?;
         made.ok_or_else(|| StoreError::inconsistent("accounts", "data_key_sealed", account).into())
     }
 
-    /// What opens an account's personal data; `None` when there is no key.
+    /// The sealer of an account's personal data; `None` when there is no key.
     pub(in crate::flows) async fn find_personal_sealer(
         &self,
         tx: &mut Tx,

@@ -52,7 +52,8 @@ impl Core {
         insert_audit(tx, &self.audit_record(event, Some(reason.into()))).await
     }
 
-    /// Records a refusal that changes nothing else. Before anything was proven, a flood of them is counted.
+    /// Records a refusal that changes nothing else. If it comes before anything was proven, a flood of them is only
+    /// counted.
     pub(in crate::flows) async fn record_refusal_alone(
         &self,
         network: &str,
@@ -68,7 +69,7 @@ impl Core {
         tx.commit().await
     }
 
-    /// A network's address as audit and counters keep it: recognizable, not readable.
+    /// A network's address as the audit log and the counters keep it: it can be recognized, but not read.
     pub(in crate::flows) fn network_tag(&self, network: &str) -> String {
         self.network_mac.tag(&[network.as_bytes()])
     }

@@ -1,4 +1,4 @@
-//! The boundary of refusals: one place writes their records and marks, and says how they are told.
+//! The boundary of refusals: one place writes their records and marks, and decides how they are shown.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use crate::store::provider::standing::{use_code, use_refresh_token};
 use crate::store::{StoreError, Tx};
 
 impl Core {
-    /// Writes what stays of a refusal, its record and its marks together, and says how it is told. Whatever transaction
-    /// the use case had open is rolled back by now.
+    /// Writes the record and the marks of a refusal together, and decides how it is shown. Any transaction that the use
+    /// case had open is rolled back by now.
     ///
     /// # Errors
-    /// Something that is needed is down: then nothing was refused, and nothing is written.
+    /// Something that is needed is down. Then nothing is refused, and nothing is written.
     pub async fn settle(&self, visit: &Visit, error: FlowError) -> Result<Told, FlowError> {
         let refusal = match error {
             FlowError::Refused(refusal) => *refusal,
@@ -43,7 +43,7 @@ impl Core {
         };
         let code = match code {
             PublicCode::OtherConnection(Elsewhere { connection, .. }) => {
-                // The refusal is recorded by now. Without the name, the page says the rest.
+                // The refusal is recorded by now. If the name cannot be read, the page shows the rest.
                 let name = self.directory.connection_name(connection).await.unwrap_or_default();
                 PublicCode::OtherConnection(Elsewhere { connection, name })
             }
@@ -52,10 +52,11 @@ impl Core {
         Ok(Told::Person(Box::new(RefusalView { code, receipt: receipt.or(known_receipt), app })))
     }
 
-    /// The same for an endpoint of apps. `network` is where the request came from.
+    /// The same for an endpoint for apps. `network` is where the request came from.
     ///
     /// # Errors
-    /// Something that is needed is down, with what, for the log: then nothing was refused, and nothing is written.
+    /// Something that is needed is down; the text says what, for the log. Then nothing is refused, and nothing is
+    /// written.
     pub async fn settle_endpoint(&self, network: &str, error: EndpointError) -> Result<ToldApp, String> {
         let refusal = match error {
             EndpointError::Refused(refusal) => *refusal,
@@ -66,8 +67,8 @@ impl Core {
         written.map(|()| told).map_err(|error| private_detail(&error))
     }
 
-    /// Writes marks and record together. What only notes that something is over stands apart from its record, so that a
-    /// flood of such refusals is counted like others.
+    /// Writes marks and record together. If the marks only note that something has expired, they are written apart from
+    /// the record, so that a flood of such refusals is counted like others.
     async fn write(
         &self,
         network: &str,
@@ -115,7 +116,7 @@ impl Core {
         refused(Event::new("form"), PublicCode::CrossSite, Reason::CrossSite)
     }
 
-    /// Refuses a form that none of our pages sends.
+    /// Refuses a form that none of the broker's pages sends.
     pub fn refuse_form(&self, reason: Reason) -> FlowError {
         refused(Event::new("form"), PublicCode::InvalidRequest, reason)
     }

@@ -1,5 +1,5 @@
-//! Whose page somebody sees: an organization's name and look, on its own sign-in page, on those of its apps, and on its
-//! people's own.
+//! The brand of a page: an organization's name and look, on its own sign-in page, on those of its apps, and on the
+//! pages of its users.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::store::StoreError;
 /// An organization as its pages show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrandView {
-    /// Which.
+    /// Its id.
     pub organization: OrganizationId,
     /// Its name.
     pub name: String,
@@ -19,7 +19,7 @@ pub struct BrandView {
 }
 
 impl Directory {
-    /// The organization of somebody who belongs to one.
+    /// The brand of a user's organization, if the user belongs to one.
     pub(in crate::flows) async fn brand_of(
         &self,
         organization: Option<&Organization>,

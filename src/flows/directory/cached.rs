@@ -1,12 +1,12 @@
 //! A bounded cache that cannot bring an old value back.
 //!
-//! moka keeps at most so many entries and lets one loader run for a key; the rest is here. A loader that was in
-//! flight when something changed would put the old value back after the change, so each value carries the generation
-//! that was current before it was read, and counts only while that generation is the current one. The end of a
-//! value's life stands in the value and is compared with the broker's clock, since moka's own cannot be set.
+//! moka bounds the number of entries and lets one loader run for a key; the rest is here. If something changes while a
+//! loader runs, the loader would put the old value back after the change. So each value carries the generation that was
+//! current before it was read, and counts only while that generation is current. The end of a value's life is part of
+//! the value and is compared with the broker's clock, since moka's own clock cannot be set.
 //!
-//! An entry that no longer counts is replaced in one step, not removed and loaded: of many callers who all saw it
-//! expired, a late one would remove what the first has just loaded.
+//! An entry that no longer counts is replaced in one step, and not removed and loaded. If many callers saw it expired,
+//! a late one would remove what the first has just loaded.
 
 use std::future::Future;
 use std::hash::Hash;
@@ -20,19 +20,19 @@ use prometheus_client::metrics::counter::Counter;
 use crate::model::{Clock, Timestamp};
 use crate::store::StoreError;
 
-/// How often a load is repeated that a change overtook.
+/// How often a load is tried at most, if changes overtake it.
 const ATTEMPTS: usize = 3;
 
-/// The size from which an entry takes the place of two, in bytes.
+/// The size above which an entry takes a second place, in bytes.
 const WEIGHT_OF_ONE: usize = 1_024;
 
 /// A value that takes room in memory.
 pub trait Weight {
-    /// About how many bytes.
+    /// About how many bytes it takes.
     fn bytes(&self) -> usize;
 }
 
-/// A cache of what a key leads to, absence included.
+/// A cache of values by key, which also remembers that a key has none.
 pub struct Cached<K, V> {
     entries: Cache<K, Entry<V>>,
     generation: Arc<AtomicU64>,
@@ -42,7 +42,7 @@ pub struct Cached<K, V> {
 }
 
 struct Entry<V> {
-    /// A load that failed is kept for those who waited for it, and counts for nobody else.
+    /// A failed load is kept for the callers who waited for it, and counts for no other.
     outcome: Result<Option<Arc<V>>, Arc<StoreError>>,
     generation: u64,
     good_until: Timestamp,
@@ -60,7 +60,7 @@ where
     V: Weight + Send + Sync + 'static,
 {
     /// An empty cache with `capacity` places. An entry takes one place for each KiB of its value, and at least one. No
-    /// value is served that is older than `ceiling`. `loads` counts how often the source was asked.
+    /// value older than `ceiling` is served. `loads` counts how often the source was asked.
     pub fn new(
         capacity: u64,
         ceiling: Duration,
@@ -76,8 +76,8 @@ where
         Self { entries, generation, clock, ceiling, loads }
     }
 
-    /// What `key` leads to, loaded by `load` when the cache does not know it. The load runs as a task of its own, so
-    /// that a caller who leaves takes nobody else's answer away.
+    /// The value of `key`, loaded by `load` when the cache does not know it. The load runs as a task of its own, so
+    /// that the other callers still get the answer when one leaves.
     pub async fn get<F, L>(&self, key: K, load: F) -> Result<Option<Arc<V>>, StoreError>
     where
         F: Fn() -> L + Send + Sync,
@@ -114,13 +114,13 @@ where
 
     fn is_good(&self, entry: &Entry<V>) -> bool {
         let now = self.clock.now();
-        // A value from the future is old: the clock was set back.
+        // A value from the future does not count: the clock was set back.
         let in_time = now < entry.good_until && entry.good_until.since(now) <= self.ceiling;
         entry.outcome.is_ok() && in_time && entry.generation == self.generation.load(Ordering::SeqCst)
     }
 }
 
-/// The error of a load that several waited for.
+/// The error of a load that several callers waited for.
 fn again(error: &Arc<StoreError>) -> StoreError {
     match &**error {
         StoreError::Conflict => StoreError::Conflict,
@@ -146,7 +146,7 @@ mod tests {
         }
     }
 
-    /// A value of so many bytes.
+    /// A value with this number of bytes.
     struct Large(usize);
 
     impl Weight for Large {

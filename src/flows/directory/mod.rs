@@ -1,7 +1,7 @@
-//! What sign-ins ask of apps, connections and names: through caches that forget at once when something changes.
+//! The apps, connections and names that sign-ins read, through caches that forget at once when something changes.
 //!
-//! What is read here only routes and shapes requests. Whether account, organization, connection and app are enabled
-//! is read again inside the transaction that completes a sign-in or issues a token.
+//! These reads only route and shape requests. The transaction that completes a sign-in or issues a token reads again
+//! whether account, organization, connection and app are enabled.
 
 mod brand;
 mod cached;
@@ -34,13 +34,13 @@ use crate::store::{Database, StoreError, Tx};
 /// The topic of a change to organizations, domains, connections, apps or accounts.
 pub const DIRECTORY_TOPIC: &str = "directory";
 
-/// No cached value is older than this, whatever happens to the notices of change.
+/// No cached value is older than this, even if a notice of change is lost.
 const STALENESS_CEILING: Duration = Duration::from_mins(1);
 
 /// How long the answer to [`Directory::is_readable`] counts.
 const READABLE_FOR: Duration = Duration::from_secs(1);
 
-/// Keys that each cache holds at most.
+/// The most keys that each cache holds.
 const CAPACITY: u64 = 50_000;
 
 /// An app with the organization that registered it.
@@ -124,7 +124,7 @@ impl Weight for () {
     }
 }
 
-/// A name as somebody gave it: a handle, a domain, or an email address in that domain.
+/// A name as a visitor or an app gave it: a handle, a domain, or an email address in that domain.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Name {
     /// An organization's handle.
@@ -134,7 +134,7 @@ pub enum Name {
 }
 
 impl Name {
-    /// Reads a name; `None` for what can be none.
+    /// Reads a name; `None` for a text that cannot be one.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text.contains('@') {
@@ -150,10 +150,10 @@ impl Name {
 /// Reads of the directory from the database, by cache.
 pub type DirectoryLoads = Family<DirectoryLoad, Counter>;
 
-/// Which cache did not know.
+/// The cache that did not know a key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DirectoryLoad {
-    /// What it keeps: `apps`, `apps_by_id`, `connections`, `names`, `handles` or `looks`.
+    /// The name of the cache: `apps`, `apps_by_id`, `connections`, `names`, `handles` or `looks`.
     pub cache: &'static str,
 }
 
@@ -172,7 +172,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// An empty one.
+    /// The directory with empty caches.
     pub fn new(database: Arc<Database>, clock: &Arc<dyn Clock>) -> Self {
         let generation = Arc::new(AtomicU64::new(0));
         let loads = DirectoryLoads::default();
@@ -212,7 +212,7 @@ impl Directory {
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Whether the directory can be read, by the same way through cache and database that sign-ins take.
+    /// Checks that the directory can be read, by the same way through cache and database that sign-ins take.
     pub async fn is_readable(&self) -> Result<(), StoreError> {
         let load = || {
             let database = Arc::clone(&self.database);
@@ -221,13 +221,13 @@ impl Directory {
         self.readable.get((), load).await.map(drop)
     }
 
-    /// Counts the changes: what was read under another number may be outdated.
+    /// The number of changes so far. A value that was read under another number may be outdated.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
     }
 
-    /// The app with this client id. What can be none is not looked for: the cache keeps what it did not find too, and
-    /// whoever asks chooses how long that is.
+    /// The app with this client id. A text that cannot be one is not looked up: the cache also keeps keys that it did
+    /// not find, and the caller chooses how long the text is.
     pub async fn app(&self, client_id: &str) -> Result<Option<Arc<AppEntry>>, StoreError> {
         if !App::is_client_id(client_id) {
             return Ok(None);
@@ -290,7 +290,7 @@ impl Directory {
         Ok(self.looks.get(organization, load).await?.unwrap_or_default())
     }
 
-    /// What a name leads to; a name of a disabled organization leads nowhere.
+    /// The route of a name; a name of a disabled organization has none.
     pub async fn route(&self, name: &Name) -> Result<Option<Arc<NamedRoute>>, StoreError> {
         let load = || {
             let (database, name) = (Arc::clone(&self.database), name.clone());
@@ -302,7 +302,7 @@ impl Directory {
         self.names.get(name.clone(), load).await
     }
 
-    /// The enabled connections with this handle, of whatever organization.
+    /// The enabled connections with this handle, in any organization.
     pub async fn connections_by_handle(
         &self,
         handle: &Handle,

@@ -4,12 +4,12 @@ use crate::flows::directory::Directory;
 use crate::model::{AppId, ConnectionId};
 use crate::store::StoreError;
 
-/// Where a person can begin again.
+/// An app where the user can begin again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppLink {
     /// The app's name.
     pub name: String,
-    /// Where it begins, if it said so.
+    /// The address where it begins, if it registered one.
     pub home: Option<String>,
 }
 
@@ -56,7 +56,7 @@ impl Directory {
         Ok(views)
     }
 
-    /// Where the person can begin again, as far as it is known.
+    /// The app where the user can begin again, if it can be read.
     pub(in crate::flows) async fn app_link(&self, app: AppId) -> Option<AppLink> {
         let entry = self.app_by_id(app).await.ok().flatten()?;
         Some(AppLink { name: entry.app.name.clone(), home: entry.app.settings.home_uri.clone() })

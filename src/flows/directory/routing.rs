@@ -1,4 +1,4 @@
-//! Where names and hints lead: to which connections, as far as the asker may learn of them.
+//! The connections that names and hints lead to, as far as the asker may learn of them.
 
 use crate::flows::directory::{Directory, Name};
 use crate::model::{App, Audience, AuthorizationRequest, ConnectionId, Email, Handle};
@@ -7,7 +7,7 @@ use crate::policy::sign_in::route::{self, Hints, NamedBy};
 use crate::store::StoreError;
 
 impl Directory {
-    /// What the hints of a request lead to.
+    /// The connections that the hints of a request lead to.
     pub(in crate::flows) async fn hints(
         &self,
         app: &App,

@@ -1,5 +1,5 @@
-//! What the broker does without being asked: forgetting what other nodes have changed, moving keys on, removing what
-//! has expired.
+//! The work that the broker does regularly, without a request: forgetting data that other nodes have changed, moving
+//! keys to their next state, and removing expired data.
 
 pub mod audit_days;
 
@@ -15,7 +15,7 @@ use crate::store::StoreError;
 use crate::store::jobs::changes::{find_last_change, list_changes};
 use crate::store::jobs::housekeeping;
 
-/// Commits may come in another order than their numbers; so many numbers are looked at again.
+/// Commits may come in another order than their numbers, so the last numbers are read again, this many of them.
 const OVERLAP: i64 = 1_000;
 
 /// How far a node has read the changes.
@@ -27,7 +27,7 @@ pub struct ChangeReader {
     keys_are_stale: bool,
 }
 
-/// What the broker does without being asked.
+/// The work that the broker does regularly, without a request.
 pub struct Housekeeping {
     core: Arc<Core>,
     keys: Arc<Keys>,
@@ -40,8 +40,8 @@ impl Housekeeping {
         Self { core: Arc::clone(core), keys: Arc::clone(keys), audit_archive }
     }
 
-    /// Reads what has changed since the last time and forgets it here. After an error everything is forgotten, since
-    /// nobody knows what was missed, and keys that could not be read are tried again the next time.
+    /// Reads the changes since the last time, and forgets the changed data here. After an error this node forgets
+    /// everything, since it may have missed a change. Keys that could not be read are tried again the next time.
     pub async fn forget_changes(&self, reader: &mut ChangeReader) -> Result<(), SigningError> {
         let topics = match self.read_changes(reader).await {
             Ok(topics) => topics,
@@ -51,7 +51,7 @@ impl Housekeeping {
                 return Err(error.into());
             }
         };
-        // Order matters: these notices are not read again, so none may wait behind something that fails.
+        // Order matters: these notices are not read again, so none may wait for a step that may fail.
         if topics.iter().any(|topic| topic == DIRECTORY_TOPIC) {
             self.core.directory.forget();
         }
@@ -70,7 +70,7 @@ impl Housekeeping {
         }
         let mut topics = Vec::new();
         for change in list_changes(&mut tx, reader.after).await? {
-            // What stood there at the start is in no cache yet; forgetting it once more costs nothing.
+            // The cache holds none of the changes from before the start. To forget them costs nothing.
             if reader.seen.insert(change.seq) {
                 topics.push(change.topic);
             }
@@ -83,7 +83,8 @@ impl Housekeeping {
         Ok(topics)
     }
 
-    /// Removes all that has expired, in short transactions, so that nobody waits long; gives how many rows went.
+    /// Removes all expired rows in short transactions, so that no other writer waits long. Gives the number of removed
+    /// rows.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
         let mut deleted = 0;
         loop {
@@ -106,7 +107,7 @@ impl Housekeeping {
         tx.commit().await
     }
 
-    /// Lets what is under way finish, and closes the database.
+    /// Writes the refusals that are counted in memory, and closes the database.
     pub async fn close(&self) {
         if let Err(error) = self.core.write_counted_refusals().await {
             tracing::warn!(%error, "refusals that were counted in memory could not be written");

@@ -5,13 +5,13 @@ use crate::flows::keys::Keys;
 use crate::protocol::jose::CompactJws;
 use crate::protocol::json::Claims;
 
-/// The longest hint that is read, in bytes: more than the longest ID token that is issued, whose `nonce` may be long.
+/// The longest hint that is read, in bytes. An ID token that is issued is shorter, even with a long `nonce`.
 const MAX_HINT: usize = 64 * 1024;
 
-/// What a hint says.
+/// The claims of a hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::flows) struct HintClaims {
-    /// What the app calls the account (`sub`).
+    /// The name by which the app knows the account (`sub`).
     pub subject: String,
     /// The app that it was issued to (`aud`).
     pub client_id: String,
@@ -20,7 +20,7 @@ pub(in crate::flows) struct HintClaims {
 }
 
 impl Keys {
-    /// Reads a hint; `None` for whatever is no ID token of this broker: another type, issuer or key, or altered.
+    /// Reads a hint; `None` for anything that is not an unaltered ID token of this broker.
     pub(in crate::flows) fn read_id_token_hint(&self, hint: &str) -> Option<HintClaims> {
         let jws = CompactJws::parse(hint, MAX_HINT).ok()?;
         if !jws.header().typ.as_deref().is_none_or(|typ| typ.eq_ignore_ascii_case("JWT")) {

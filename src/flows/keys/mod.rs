@@ -1,4 +1,4 @@
-//! The broker's own signing keys: made, published before they are used, kept until the last token has expired.
+//! The broker's own signing keys. They are published before they are used, and kept until the last token has expired.
 
 pub(in crate::flows) mod hint;
 
@@ -25,14 +25,14 @@ pub const FIRST_ALGORITHMS: [SigningAlg; 2] = [SigningAlg::RS256, SigningAlg::ES
 /// The topic of a change of keys.
 pub const KEYS_TOPIC: &str = "keys";
 
-/// How far the clocks of two nodes may be apart.
+/// How far apart the clocks of two nodes may be.
 const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
-/// The ring of now; replaced as a whole.
+/// The current ring of keys; replaced as a whole.
 #[derive(Default)]
 struct SigningKeys(RwLock<Option<KeyRing>>);
 
-/// Why there is no ring.
+/// Why there is no ring of keys.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningError {
     /// The database.
@@ -44,10 +44,10 @@ pub enum SigningError {
     /// A key cannot be opened: the master key is not the one that sealed it.
     #[error("the signing keys do not open ({0}): is the master key the one of this database?")]
     Sealed(#[from] Unsealable),
-    /// The keys form no ring.
+    /// The keys do not form a ring.
     #[error(transparent)]
     Ring(#[from] RingError),
-    /// A key is signed by that nobody reads any more.
+    /// The signing keys are not loaded yet.
     #[error("there are no signing keys yet")]
     NotReady,
 }
@@ -71,20 +71,20 @@ pub enum Rotation {
     Due,
 }
 
-/// How long keys and what they sign live.
+/// How long the keys live, and the tokens that they sign.
 #[derive(Debug, Clone)]
 pub struct KeySettings {
     /// How long a signing key signs before the next one does.
     pub rotate_every: Duration,
     /// How long a key is published before it signs.
     pub publish_before: Duration,
-    /// The longest life of a token whose app says nothing else.
+    /// The longest life of a token whose app sets no other.
     pub token_lifetime: Duration,
-    /// How long a session lives at most: so long is an ID token good as a hint.
+    /// How long a session lives at most. An ID token is valid as a hint for as long.
     pub session_max: Duration,
 }
 
-/// The keys that tokens are signed by.
+/// The keys that sign tokens.
 pub struct Keys {
     signing: SigningKeys,
     core: Arc<Core>,
@@ -97,12 +97,12 @@ impl Keys {
         Self { signing: SigningKeys::default(), core: Arc::clone(core), settings }
     }
 
-    /// The ring of now.
+    /// The current ring of keys.
     pub fn signing_keys(&self) -> Result<KeyRing, SigningError> {
         self.signing.get().ok_or(SigningError::NotReady)
     }
 
-    /// Reads the keys again: after a change, and as time moves them on.
+    /// Reads the keys again: after a change, and as time moves them to their next state.
     pub async fn reload_signing_keys(&self) -> Result<(), SigningError> {
         let records = list_keys(&mut self.core.database.read().await?).await?;
         let now = self.core.clock.now();
@@ -122,8 +122,8 @@ impl Keys {
         Ok(SigningKey::from_pkcs8(record.algorithm, record.id.to_string(), &private)?)
     }
 
-    /// Makes a first key for each algorithm that has none, which signs at once, and loads the ring. Of nodes that do
-    /// this at the same time, one key for each algorithm wins.
+    /// Makes a first key for each algorithm that has none, and loads the ring. Such a key signs at once. If several
+    /// nodes do this at the same time, one key for each algorithm wins.
     pub async fn ensure_signing_keys(&self, algorithms: &[SigningAlg]) -> Result<(), SigningError> {
         let now = self.core.clock.now();
         let known = list_keys(&mut self.core.database.read().await?).await?;
@@ -134,7 +134,7 @@ impl Keys {
         };
         let mut made = Vec::new();
         for algorithm in algorithms.iter().filter(missing) {
-            // A node whose clock is a little behind signs by it too.
+            // A node whose clock is a little behind can sign with it too.
             made.push(self.make_key(*algorithm, now, now.before(CLOCK_SKEW))?);
         }
         if !made.is_empty() {
@@ -175,9 +175,9 @@ impl Keys {
         })
     }
 
-    /// Makes a successor for every key that signs: published now, signing after `publish_before`. The old ones stop
-    /// then, stay published while their tokens live, and verify ID token hints for the longest session's life.
-    /// Returns the new keys.
+    /// Makes successors of keys that sign. A successor is published now and signs after `publish_before`. Then the old
+    /// key stops signing; it stays published while its tokens live, and verifies ID token hints for the longest
+    /// session's life. Returns the new keys.
     pub async fn rotate_signing_keys(
         &self,
         caller: Caller,
@@ -186,7 +186,7 @@ impl Keys {
         let now = self.core.clock.now();
         let settings = &self.settings;
         let switch = now.after(settings.publish_before);
-        // A key for RSA takes a good part of a second to make: not while others wait to write.
+        // An RSA key takes a good part of a second to make, so it is made while no other writer waits.
         let mut spare = Vec::new();
         let records = list_keys(&mut self.core.database.read().await?).await?;
         for old in self.without_successor(&records, now, which) {
@@ -197,7 +197,7 @@ impl Keys {
         let records = list_keys(&mut tx).await?;
         let mut made = Vec::new();
         for old in self.without_successor(&records, now, which) {
-            // One that came after the first look has its turn at the next rotation.
+            // A key that came after the first read gets its successor at the next rotation.
             let Some(place) = spare.iter().position(|key| key.algorithm == old.algorithm) else { continue };
             let new = spare.swap_remove(place);
             let times = retired(&old.times, switch, self.longest_token(&mut tx).await?, settings.session_max);
@@ -240,7 +240,7 @@ impl Keys {
         Ok(own.max(self.settings.token_lifetime))
     }
 
-    /// [`Self::extend_retired_keys`] at a start, which may have brought longer lifetimes.
+    /// Calls [`Self::extend_retired_keys`] at a start, which may have brought longer lifetimes.
     pub(in crate::flows) async fn extend_keys_at_start(&self) -> Result<(), SigningError> {
         let now = self.core.clock.now();
         let records = list_keys(&mut self.core.database.read().await?).await?;
@@ -252,8 +252,8 @@ impl Keys {
         Ok(())
     }
 
-    /// Lets the keys that have a successor and still sign live as long as the tokens of now: to be called in the
-    /// transaction that may have made tokens live longer, after its last change of an app.
+    /// Lets the keys that have a successor and still sign live as long as the tokens that are issued now. Must be
+    /// called in the transaction that may have made tokens live longer, after its last change of an app.
     pub(in crate::flows) async fn extend_retired_keys(&self, tx: &mut Tx) -> Result<(), StoreError> {
         let now = self.core.clock.now();
         lock_keys(tx).await?;
@@ -274,7 +274,7 @@ impl Keys {
         Ok(())
     }
 
-    /// All keys with the times of their lives, for the operator.
+    /// All keys with their times, for the operator.
     pub async fn list_signing_keys(&self) -> Result<Vec<(SigningKeyRecord, KeyState)>, SigningError> {
         let now = self.core.clock.now();
         let records = list_keys(&mut self.core.database.read().await?).await?;

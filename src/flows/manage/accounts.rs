@@ -1,4 +1,4 @@
-//! Looking after accounts and sessions.
+//! The operator's work on accounts and sessions.
 
 use crate::crypto::password::Share;
 use crate::crypto::random;
@@ -19,13 +19,13 @@ use crate::store::organization::organizations;
 use crate::store::session::sessions;
 use crate::store::{StoreError, Tx};
 
-/// Why nothing was done.
+/// Why a command did nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ManageError {
-    /// There is no such thing.
+    /// The named object does not exist.
     #[error("there is no {0}")]
     NotFound(String),
-    /// It may not be.
+    /// The command is not allowed.
     #[error("{0}")]
     Refused(String),
     /// Something that is needed is down.
@@ -51,13 +51,13 @@ pub struct AccountView {
     pub account: Account,
     /// The organization's handle.
     pub organization: Option<Handle>,
-    /// The account that it was merged into: nobody signs in to this one.
+    /// The account that it was merged into. No user signs in to this one any more.
     pub merged_into: Option<AccountId>,
-    /// How it can sign in: `password`, or the connection's id with issuer and subject.
+    /// The ways in which it can sign in: `password`, or the connection's id with issuer and subject.
     pub profiles: Vec<String>,
 }
 
-/// An account that is to be made.
+/// An account to create.
 #[derive(Debug, Clone)]
 pub struct NewAccount {
     /// The organization that it belongs to; `None` makes an unattached account.
@@ -66,13 +66,13 @@ pub struct NewAccount {
     pub username: Username,
     /// The email, which counts as proven.
     pub email: Option<Email>,
-    /// Whether it administers its organization; without one, the deployment: the operator's account.
+    /// Whether it administers its organization; without an organization, the deployment, as the operator's account.
     pub administrator: bool,
-    /// The password; `None` makes one.
+    /// The password; with `None` the broker makes one.
     pub password: Option<Secret>,
 }
 
-/// A command could take a username that has the form of an id for that id.
+/// Refuses a username that has the form of an id, since a command could take it for that id.
 fn check_username(username: &Username) -> Result<(), ManageError> {
     if is_like_an_id(username.as_str()) {
         return Err(ManageError::Refused("a username cannot have the form of an id".to_owned()));
@@ -81,7 +81,7 @@ fn check_username(username: &Username) -> Result<(), ManageError> {
 }
 
 impl Accounts {
-    /// The account of a username or id.
+    /// The account with this username or id.
     pub async fn find_account(&self, name: &str) -> Result<AccountView, ManageError> {
         let mut tx = self.core.database.read().await?;
         let found = match (name.parse::<AccountId>(), name.parse::<Username>()) {
@@ -115,13 +115,13 @@ impl Accounts {
         Ok(accounts::list_accounts(&mut tx, organization.id, "", limit).await?)
     }
 
-    /// The accounts that belong to no organization, the operators' among them, up to `limit`.
+    /// The accounts that belong to no organization, including the operators', up to `limit`.
     pub async fn list_unattached_accounts(&self, limit: i64) -> Result<Vec<Account>, ManageError> {
         let mut tx = self.core.database.read().await?;
         Ok(accounts::list_unattached_accounts(&mut tx, "", limit).await?)
     }
 
-    /// Makes an account with a password; gives the password when it was made here.
+    /// Makes an account with a password, and gives the password if it was made here.
     pub async fn create_account(
         &self,
         caller: Caller,
@@ -190,7 +190,7 @@ impl Accounts {
         Ok(id)
     }
 
-    /// Enables or disables an account. Disabled, it signs in nowhere, and its sessions and tokens end at once.
+    /// Enables or disables an account. A disabled account cannot sign in, and its sessions and tokens end at once.
     pub async fn set_account_enabled(
         &self,
         caller: Caller,
@@ -200,7 +200,8 @@ impl Accounts {
         let view = self.find_account(name).await?;
         let now = self.core.clock.now();
         let mut tx = self.core.database.write().await?;
-        // Order matters: held first, so that two who disable two people at once are counted one after the other.
+        // Order matters: locked first, so that two operators who each disable an account are counted one after the
+        // other.
         if let Some(organization) = view.account.organization {
             organizations::lock_organization(&mut tx, organization).await?;
         }
@@ -215,7 +216,8 @@ impl Accounts {
         if !enabled {
             check_emergency(&mut tx, &account).await?;
         }
-        // Also what a sign-in that was under way has opened beside a disabling: enabled again, nothing comes back.
+        // This also ends what a sign-in under way opened during a disabling, so that nothing comes back with an
+        // enabling.
         self.sessions.end_everything(&mut tx, account.id, None).await?;
         let action = if enabled { "account.enable" } else { "account.disable" };
         let event = about_account(caller, action, account.organization, account.id);
@@ -225,14 +227,14 @@ impl Accounts {
         Ok(account)
     }
 
-    /// The living sessions of an account.
+    /// The sessions of an account that have not ended.
     pub async fn list_account_sessions(&self, name: &str) -> Result<Vec<Session>, ManageError> {
         let view = self.find_account(name).await?;
         let mut tx = self.core.database.read().await?;
         Ok(sessions::list_sessions(&mut tx, view.account.id, self.core.clock.now()).await?)
     }
 
-    /// Ends a session, whoever it belongs to.
+    /// Ends a session of any account.
     pub async fn end_any_session(&self, caller: Caller, id: SessionId) -> Result<(), ManageError> {
         let mut tx = self.core.database.write().await?;
         let session = sessions::find_session(&mut tx, id)
@@ -249,7 +251,7 @@ impl Accounts {
     }
 }
 
-/// The record of what was done to an account.
+/// The event of a change to an account.
 fn about_account(
     caller: Caller,
     action: &'static str,
@@ -260,7 +262,7 @@ fn about_account(
     Event { detail, ..Event::by(caller, action, organization, Target::Account(account)) }
 }
 
-/// Refuses to disable the last but one person who could sign in by password in an emergency.
+/// Refuses to disable an account if too few users would be left who can sign in by password in an emergency.
 async fn check_emergency(tx: &mut Tx, disabled: &Account) -> Result<(), ManageError> {
     let (Some(id), true) = (disabled.organization, disabled.break_glass) else { return Ok(()) };
     let Some(organization) = organizations::find_organization(tx, id).await? else { return Ok(()) };
@@ -275,7 +277,7 @@ async fn check_emergency(tx: &mut Tx, disabled: &Account) -> Result<(), ManageEr
     )))
 }
 
-/// What is said where an account that went into another one is to be disabled or enabled.
+/// The sentence that refuses to disable or enable an account that was merged into another one.
 pub(in crate::flows) fn merged_sentence(into: AccountId) -> String {
     format!(
         "it was merged into {into}, so this would change nothing for its person; disable that one, or undo the merge first: \

@@ -1,4 +1,5 @@
-//! `check`: what works and what does not. It changes nothing; it asks every provider for its metadata and keys.
+//! `check`: finds out what works and what does not. It changes nothing, and asks every provider for its metadata and
+//! keys.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,15 +11,15 @@ use crate::store::StoreError;
 use crate::store::organization::connections::{self, ConnectionRecord};
 use crate::store::organization::organizations;
 
-/// A job that has been due for so long is late: workers look each second.
+/// A job that has been due for this long is late: workers look each second.
 const LATE: Duration = Duration::from_mins(5);
 
-/// What comes of looking at something.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It works.
     Good,
-    /// It works, and somebody should act soon, or expects more of it than it does.
+    /// It works, but the operator should act soon, or expects more of it than it does.
     Warning,
     /// It does not work.
     Bad,
@@ -44,14 +45,14 @@ impl From<Deadline> for Verdict {
     }
 }
 
-/// One thing that was looked at.
+/// One object that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// What was looked at.
+    /// The object that was checked.
     pub what: String,
-    /// What came of it.
+    /// The result.
     pub verdict: Verdict,
-    /// What was found, in a sentence.
+    /// The finding, in a sentence.
     pub finding: String,
 }
 
@@ -63,7 +64,7 @@ impl Check {
 }
 
 impl Health {
-    /// Looks at the keys, mail, the queue of jobs and every connection.
+    /// Checks the keys, mail, the queue of jobs and every connection.
     pub async fn check(&self) -> Result<Vec<Check>, StoreError> {
         let mut checks = vec![self.check_keys().await];
         checks.push(match self.mails.probe_mail().await {
@@ -105,7 +106,7 @@ impl Health {
         }
     }
 
-    /// Whether queued jobs are done: one finding for each name that has something to tell, else one for all.
+    /// Whether queued jobs are done: a finding for each job that has a problem, else one for all.
     async fn check_queue(&self) -> Result<Vec<Check>, StoreError> {
         let now = self.core.clock.now();
         let mut checks = Vec::new();
@@ -196,7 +197,7 @@ impl Health {
     }
 }
 
-/// What the operator is told of a setting that the broker takes and does not act on yet.
+/// The warning about a setting that the broker accepts but does not act on yet.
 pub(super) fn setting_without_effect(settings: &ConnectionSettings) -> Option<&'static str> {
     (settings.mfa == UpstreamMfa::Attested)
         .then_some("mfa = \"attested\" has no effect yet: the broker does not ask for second factors")

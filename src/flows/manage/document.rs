@@ -1,4 +1,4 @@
-//! What a file of `apply` says, in types: checked by itself, before the database is asked.
+//! The content of a file of `apply`, in types. It is checked by itself, before the database is asked.
 
 use crate::model::{
     AccountId, AppId, AppSettings, Audience, ConnectionId, ConnectionSettings, Contact, Email, Handle, Look,
@@ -38,19 +38,19 @@ pub struct WantedConnection {
     pub enabled: bool,
     pub issuer: String,
     pub client_id: String,
-    /// Without what it replaces.
+    /// Without the replacement, which is in `replaces`.
     pub settings: ConnectionSettings,
     pub replaces: Option<WantedReplacement>,
-    /// `None` keeps what is there.
+    /// `None` keeps the stored one.
     pub secret: Option<WantedSecret>,
-    /// `None` takes away what is there.
+    /// `None` removes the stored one.
     pub next_secret: Option<WantedSecret>,
     pub secret_expires_at: Option<Timestamp>,
-    /// `None` keeps what is there.
+    /// `None` keeps the stored one.
     pub key: Option<WantedKey>,
 }
 
-/// That a connection replaces another one.
+/// The replacement of another connection by this one.
 #[derive(Debug, Clone)]
 pub struct WantedReplacement {
     pub connection: Handle,
@@ -95,20 +95,20 @@ pub struct WantedAccount {
     pub roles: Vec<Role>,
     pub enabled: bool,
     pub break_glass: bool,
-    /// Who claims it, while nobody can sign in to it.
+    /// The identity that will claim it, as long as no user can sign in to it.
     pub expects: Option<WantedIdentity>,
-    /// `None` keeps what is there.
+    /// `None` keeps the stored one.
     pub password: Option<WantedPassword>,
 }
 
 /// An identity that is expected for an account.
 #[derive(Debug, Clone)]
 pub struct WantedIdentity {
-    /// The connection through which it comes.
+    /// The connection through which it signs in.
     pub connection: Handle,
     /// One of [`EXPECTED_CLAIMS`](crate::policy::account::link::EXPECTED_CLAIMS).
     pub claim: String,
-    /// That claim's value; of an email its canonical form.
+    /// That claim's value; for an email address, its canonical form.
     pub value: String,
 }
 

@@ -1,4 +1,4 @@
-//! Reading the audit log out, one JSON object a line.
+//! Exporting the audit log, with one JSON object in each line.
 
 use crate::flows::evidence::AuditLine;
 use crate::flows::manage::Accounts;
@@ -10,14 +10,14 @@ use crate::store::organization::organizations;
 /// Records that are read at once.
 const PAGE: i64 = 1_000;
 
-/// Which records of the audit log are wanted; by default all. What several fields name must all be true of a record.
+/// The records of the audit log to export; by default all. A record must match all fields that are set.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
-    /// Those in the log of this organization.
+    /// Records in the log of this organization.
     pub organization: Option<Handle>,
-    /// Those under the code that a person saw.
+    /// Records under the code that a page showed to the user.
     pub receipt: Option<String>,
-    /// Those about this account, by its username or id: what was done to it, and by guesses at its name.
+    /// Records about this account, by its username or id: changes to it, and guesses at its name.
     pub account: Option<String>,
 }
 

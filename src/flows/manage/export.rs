@@ -1,7 +1,8 @@
-//! `export`: writes what `apply` takes back. Secrets stay sealed and hashed, so the files are worth something only
-//! beside the master key, and nobody reads a password from them.
+//! `export`: writes a document that `apply` reads. Secrets stay sealed and passwords hashed, so the files are of use
+//! only with the master key, and show no password.
 //!
-//! Accounts without a username are not written: they sign in through a provider only, and have nothing to declare.
+//! Accounts without a username are not written: they sign in only through a provider, and the operator declares nothing
+//! about them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -254,7 +255,7 @@ async fn export_accounts(
         let Some(last) = page.last() else { return Ok(exported) };
         after = last.id.to_string();
         for account in page {
-            // An account that went into another one is there for its id's and username's sake alone.
+            // A merged account is kept only for the sake of its id and username.
             if merging::find_merged_into(tx, account.id).await?.is_some() {
                 continue;
             }
@@ -292,7 +293,7 @@ fn export_account(
         id: it.id.to_string(),
         username: it.username?.to_string(),
         email: it.email.map(|email| email.as_str().to_owned()),
-        // A provider's word is no word of the operator's.
+        // An address that a provider has proven is not one that the operator has declared as proven.
         email_verified: it.email_verified && it.email_from.is_none(),
         name: it.contact.name,
         given_name: it.contact.given_name,
@@ -425,7 +426,7 @@ fn span(span: Duration) -> String {
     if span.subsec_millis() == 0 { format!("{}s", span.as_secs()) } else { format!("{}ms", span.as_millis()) }
 }
 
-/// A day, or a point in time where it is not the day's beginning.
+/// A day; or the point in time, if it is not the beginning of a day.
 fn day(time: Timestamp) -> String {
     let text = time.to_string();
     text.strip_suffix("T00:00:00Z").map_or_else(|| text.clone(), str::to_owned)

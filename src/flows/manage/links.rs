@@ -1,4 +1,4 @@
-//! What the operator sees of an account's links, and undoes of them.
+//! The links of an account, for the operator, who may undo them.
 
 use crate::flows::manage::Accounts;
 use crate::flows::manage::accounts::{AccountView, ManageError};
@@ -8,12 +8,12 @@ use crate::model::{AccountId, Actor, Caller, LedgerId, LedgerKind, NamedSide, Ti
 use crate::policy::account::link::undo_until;
 use crate::store::link::{ledger, merging};
 
-/// An account with all that the ledger tells of it.
+/// An account with its entries of the ledger.
 #[derive(Debug, Clone)]
 pub struct AccountLinks {
     /// The account.
     pub view: AccountView,
-    /// Newest first, 500 at most.
+    /// The entries, newest first, 500 at most.
     pub entries: Vec<LinkEntry>,
 }
 
@@ -22,28 +22,28 @@ pub struct AccountLinks {
 pub struct LinkEntry {
     /// The entry.
     pub id: LedgerId,
-    /// When.
+    /// When it was written.
     pub at: Timestamp,
-    /// What.
+    /// The kind of change.
     pub kind: LedgerKind,
-    /// Who did it.
+    /// The one who made the change.
     pub actor: Actor,
     /// The account that it is about.
     pub account: AccountId,
-    /// The account that went into it.
+    /// The account that was merged into it.
     pub other: Option<AccountId>,
-    /// The identities, by the names that people know.
+    /// The identities, by names that the operator can read.
     pub what: Vec<String>,
     /// The entry that it undoes.
     pub undoes: Option<LedgerId>,
     /// The entry that undid it.
     pub undone_by: Option<LedgerId>,
-    /// Until when it can be undone, if it can.
+    /// The end of the time in which it can be undone, if it can.
     pub undo_until: Option<Timestamp>,
 }
 
 impl Accounts {
-    /// The links of the account of a username or id.
+    /// The links of the account with this username or id.
     pub async fn list_links(&self, name: &str) -> Result<AccountLinks, ManageError> {
         let view = self.find_account(name).await?;
         let now = self.core.clock.now();
@@ -79,7 +79,7 @@ impl Accounts {
         })
     }
 
-    /// The account that an account was merged into, if it was.
+    /// The account into which this account was merged, if it was.
     pub(in crate::flows) async fn merged_into(
         &self,
         account: AccountId,

@@ -1,4 +1,5 @@
-//! What the operator does: declares organizations, reads them back, looks after accounts, sessions, keys and evidence.
+//! The operator's work: declaring organizations, exporting them, and looking after accounts, sessions, keys and
+//! evidence.
 
 mod accounts;
 mod apply;
@@ -27,7 +28,7 @@ pub use evidence::AuditFilter;
 pub use links::{AccountLinks, LinkEntry};
 pub use read::{Rules, read_files};
 
-/// How much an organization may have.
+/// The limits of an organization.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Accounts of an organization.
@@ -42,7 +43,7 @@ pub struct Limits {
     pub redirect_uris: usize,
 }
 
-/// What the operator declares: organizations with all that is theirs.
+/// The organizations that the operator declares, with everything that belongs to them.
 pub struct Organizations {
     core: Arc<Core>,
     keys: Arc<Keys>,
@@ -73,7 +74,7 @@ impl Organizations {
     }
 }
 
-/// What the operator does with accounts and their evidence.
+/// The operator's work on accounts and their evidence.
 pub struct Accounts {
     core: Arc<Core>,
     sessions: Arc<Sessions>,
@@ -104,7 +105,7 @@ impl Accounts {
     }
 }
 
-/// Whether everything that sign-ins need is there.
+/// Whether everything that sign-ins need is available.
 pub struct Health {
     core: Arc<Core>,
     keys: Arc<Keys>,

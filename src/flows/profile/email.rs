@@ -1,13 +1,13 @@
-//! Whose word about an email counts, as the database has it now. The database keeps what a
-//! provider said at a sign-in. Whether the provider may say so is decided anew each time that something depends on it,
-//! since domains and settings change.
+//! The proof of an email address, as the database has it now. The database keeps what a provider said at a sign-in.
+//! Whether the provider may say so is decided again each time that something depends on it, since domains and settings
+//! change.
 
 use crate::model::{Account, ConnectionId, Email, OrganizationId, OwnedDomain};
 use crate::policy::account::email::{DomainOwner, EmailProof, decide};
 use crate::store::organization::{connections, domains};
 use crate::store::{StoreError, Tx};
 
-/// How far an email counts that the provider of a connection vouches for.
+/// How far an email address is proven if a connection's provider vouches for it.
 pub(in crate::flows) async fn email_proof(
     tx: &mut Tx,
     (organization, connection): (OrganizationId, ConnectionId),
@@ -24,7 +24,7 @@ pub(in crate::flows) async fn email_proof(
     Ok(decide(organization, connection, email.domain(), owner.as_ref(), &trusted))
 }
 
-/// How far the email of an account counts.
+/// How far the email address of an account is proven.
 pub(in crate::flows) async fn account_email_proof(
     tx: &mut Tx,
     account: &Account,
@@ -33,7 +33,7 @@ pub(in crate::flows) async fn account_email_proof(
         return Ok(EmailProof::Unproven);
     };
     match (account.email_from, account.organization) {
-        // The operator's own word.
+        // The operator has declared it.
         (None, _) => Ok(EmailProof::Everywhere),
         (Some(connection), Some(organization)) => email_proof(tx, (organization, connection), email).await,
         (Some(_), None) => Ok(EmailProof::Unproven),

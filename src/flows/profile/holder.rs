@@ -21,7 +21,7 @@ impl Profiles {
     }
 }
 
-/// Accounts from their profiles, which stand together.
+/// The accounts of these profiles. The profiles of an account must follow each other.
 pub(in crate::flows) fn holders(
     organization: &Organization,
     held: Vec<profiles::HeldProfile>,

@@ -1,4 +1,5 @@
-//! The ledger: every change of an account's profiles, with its audit record, and told to those whom it is about.
+//! The ledger: every change of an account's profiles, with its audit record and the mails to the users whom it is
+//! about.
 
 use crate::flows::evidence::Event;
 use crate::flows::mail::OutgoingMail;
@@ -15,7 +16,7 @@ use crate::store::account::accounts;
 use crate::store::link::ledger;
 use crate::store::organization::organizations;
 
-/// What a new entry of the ledger is about.
+/// The content of a new entry of the ledger.
 pub(in crate::flows) struct NewEntry<'a> {
     pub kind: LedgerKind,
     pub organization: OrganizationId,
@@ -27,12 +28,12 @@ pub(in crate::flows) struct NewEntry<'a> {
     pub undoes: Option<LedgerId>,
     pub moved: Moved,
     pub sides: &'a [NamedSide],
-    /// A proven address of an identity that has become part of the account, to be told too.
+    /// A proven address of an identity that has become part of the account; it is mailed too.
     pub also: Option<&'a Email>,
 }
 
 impl Profiles {
-    /// Adds an entry to the ledger, with its audit record; `false` when it undoes what was undone before.
+    /// Adds an entry to the ledger, with its audit record; `None` if the change that it undoes was undone before.
     pub(in crate::flows) async fn write_entry(
         &self,
         tx: &mut Tx,
@@ -73,7 +74,7 @@ impl Profiles {
         Ok(Some(id))
     }
 
-    /// Mails those whom an entry is about, at the addresses that their accounts have.
+    /// Mails the users whom an entry is about, at the addresses of their accounts.
     async fn tell_of_entry(
         &self,
         tx: &mut Tx,
@@ -100,7 +101,7 @@ impl Profiles {
         for id in [Some(entry.account), entry.other].into_iter().flatten() {
             let found = accounts::find_account(tx, id).await?;
             let Some(found) = found else { continue };
-            // An address that a provider merely asserts may be a stranger's. Without a provider, the operator gave it.
+            // An address that a provider only asserts may be another user's. Without a provider, the operator gave it.
             let is_given = found.email_from.is_none() && found.username.is_some();
             if is_given || account_email_proof(tx, &found).await?.is_proven() {
                 told.extend(found.email.map(|to| (to, id)));

@@ -1,5 +1,5 @@
-//! What an account is made of: its profiles, each an identity at a provider or the username and password; how pages and
-//! the ledger name them, and the ledger of how they came and went.
+//! The profiles of accounts. Each profile is an identity at a provider, or the username and password. Here are also
+//! their names on pages and in the ledger, and the ledger of their changes.
 
 pub(in crate::flows) mod email;
 pub(in crate::flows) mod holder;
@@ -68,11 +68,11 @@ impl Profiles {
         let now = self.core.clock.now();
         self.restore_local(tx, account).await?;
         passwords::save_password(tx, account.id, hash, now).await?;
-        // A link that was mailed before would set another one.
+        // A link that was mailed before could set another one.
         password_links::consume_all_links(tx, account.id, now).await
     }
 
-    /// The profile that an identity becomes on an account.
+    /// The profile that an identity gets on an account.
     pub(in crate::flows) fn profile_of(&self, account: AccountId, identity: &Identity) -> Profile {
         let now = self.core.clock.now();
         Profile {
@@ -90,7 +90,7 @@ impl Profiles {
         }
     }
 
-    /// An identity whose email counts as proven only if its provider speaks for the domain now.
+    /// The identity; its email address stays proven only if its provider may speak for the domain now.
     pub(in crate::flows) async fn still_proven(
         &self,
         tx: &mut Tx,
@@ -115,15 +115,15 @@ impl Profiles {
     }
 }
 
-/// A hash over what must not have changed between the way there and the way back.
+/// A hash of the values of a connection that must not change while the user is at the provider.
 pub(in crate::flows) fn registration(connection: &Connection) -> [u8; 16] {
     let text = format!("{}\n{}\n{}", connection.organization, connection.issuer, connection.client_id);
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
     hash.as_ref().first_chunk::<16>().copied().unwrap_or_default()
 }
 
-/// The connection that vouches for an identity, if it is enabled and still the one that it was; else the public code and
-/// the reason.
+/// The connection that vouches for an identity, if it is enabled and its registration is unchanged; else the public
+/// code and the reason.
 pub(in crate::flows) fn vouching<'a>(
     entry: Option<&'a ConnectionEntry>,
     identity: &Identity,
@@ -137,8 +137,8 @@ pub(in crate::flows) fn vouching<'a>(
     }
 }
 
-/// The profile that an identity is in this organization already, through whichever connection, or that has its place
-/// since a connection was replaced.
+/// The profile that an identity already has in this organization, through any connection; or the profile that took its
+/// place when a connection was replaced.
 pub(in crate::flows) async fn find_elsewhere(
     tx: &mut Tx,
     organization: OrganizationId,

@@ -7,7 +7,7 @@ use crate::store::Tx;
 use crate::store::account::accounts;
 
 impl Profiles {
-    /// A profile for the ledger, as it stands now.
+    /// A profile for the ledger, as it is now.
     pub(in crate::flows) async fn name_profile(
         &self,
         tx: &mut Tx,
@@ -39,7 +39,7 @@ impl Profiles {
     }
 }
 
-/// An identity that is nobody's profile, for the ledger.
+/// An identity without a profile, for the ledger.
 pub(in crate::flows) fn name_identity(identity: &Identity, provider: Option<String>) -> NamedSide {
     NamedSide {
         account: None,

@@ -7,17 +7,17 @@ use crate::flows::refusal::FlowError;
 use crate::model::{AccountId, LedgerEntry, NamedSide};
 use crate::store::{StoreError, Tx};
 
-/// One side of an entry of the ledger as it is kept.
+/// One side of a ledger entry, as it is stored.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct SealedSide {
-    /// Under whose key.
+    /// The account whose key seals it.
     under: AccountId,
     sealed: String,
 }
 
 impl Profiles {
-    /// Seals the sides of an entry, each under the key of its own account; what was nobody's under that of the account
-    /// which the entry is about.
+    /// Seals the sides of an entry, each under the key of its own account. A side without an account is sealed under
+    /// the key of the account that the entry is about.
     pub(in crate::flows) async fn seal_sides(
         &self,
         tx: &mut Tx,
@@ -36,7 +36,7 @@ impl Profiles {
         serde_json::to_string(&kept).map_err(unwritable)
     }
 
-    /// The identities of an entry, as they were. Of one whose key was destroyed, nothing is known but its account.
+    /// The identities of an entry, as they were. If the key of a side was destroyed, only its account is known.
     pub(in crate::flows) async fn open_sides(
         &self,
         tx: &mut Tx,

@@ -1,5 +1,5 @@
-//! An app's request (`/oauth2/authorize`): checked before anything is shown, then answered by a session, a provider
-//! or the sign-in page.
+//! An app's authorization request (`/oauth2/authorize`). The broker checks it before it shows anything. Then a session
+//! answers it, or the browser goes to an identity provider or to the sign-in page.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ impl Authorization {
         Ok(Box::pin(self.begin_sign_in(visit, event, flow, request, &hints)).await?.into())
     }
 
-    /// Goes on with a session that satisfies an app's request.
+    /// Continues with a session that satisfies the app's request.
     async fn resume(
         &self,
         id: FlowId,
@@ -95,8 +95,8 @@ impl Authorization {
         Ok(Answered { account: Some(account), ..Answered::new(opened, interaction, event) })
     }
 
-    /// The app and the address that its answer goes to. Whatever is wrong here is told on a page: nothing is ever
-    /// redirected to an address that is not registered.
+    /// The app, and the address that its answer goes to. An error here is shown on a page: the broker never redirects
+    /// to an address that is not registered.
     async fn known_client(&self, parameters: &Parameters) -> Result<(Arc<AppEntry>, String), FlowError> {
         let event = Event::new("authorize");
         let Some(client_id) = parameters.get("client_id").filter(|_| parameters.is_single("client_id"))
@@ -127,7 +127,7 @@ impl Authorization {
         Ok((entry, uri))
     }
 
-    /// The account that `id_token_hint` names, or the subject that the parameter `claims` demands; both name the same one.
+    /// The account that `id_token_hint` or the parameter `claims` names. If both name a subject, it must be the same.
     async fn hinted_account(
         &self,
         app: &App,
@@ -145,7 +145,7 @@ impl Authorization {
             (None, None) => return Ok(Ok(None)),
             (Some(hinted), Some(demanded)) if hinted != demanded => return Ok(Err(INVALID_HINT)),
             (Some(subject), _) => (subject, Err(INVALID_HINT)),
-            // Anybody can write a subject here: one that the app does not know is like one who does not come.
+            // Anyone can write a subject here. An unknown one is treated like a user who does not sign in.
             (None, Some(subject)) => (subject, Ok(Some(NOBODY))),
         };
         let mut tx = self.core.database.read().await?;
@@ -183,7 +183,7 @@ impl Authorization {
         Ok(satisfies(request, facts, self.core.clock.now()))
     }
 
-    /// Sends the person to where they sign in.
+    /// Sends the user to the identity provider or the page where they sign in.
     async fn begin_sign_in(
         &self,
         visit: &Visit,
@@ -214,7 +214,7 @@ impl Authorization {
     }
 }
 
-/// What an app is told whose request names nobody, or two people.
+/// The error for an app whose hint names no account of this app, or two different ones.
 const INVALID_HINT: OAuthError = OAuthError::new(
     ErrorCode::InvalidRequest,
     "id_token_hint is not an ID token of this issuer for this app, or claims demands another sub",
@@ -223,7 +223,7 @@ const INVALID_HINT: OAuthError = OAuthError::new(
 /// An id that no account has.
 const NOBODY: AccountId = AccountId::from_bytes([0; 16]);
 
-/// What an app is told that allowed nothing to be shown (`OpenID` Connect Core, section 3.1.2.6).
+/// The error for an app that allows no page to be shown (`prompt=none`; `OpenID` Connect Core, section 3.1.2.6).
 fn silent_error(unsatisfied: Unsatisfied) -> OAuthError {
     match unsatisfied {
         Unsatisfied::Selection => {

@@ -1,11 +1,13 @@
-//! Guesses at the secrets of apps: counted by app and network, so that nobody tries secrets one after another.
+//! Guesses at the secrets of apps. The broker counts the wrong ones for each app and network, so that an attacker
+//! cannot try one secret after another.
 //!
-//! A right secret costs no look at the database: what is known of counters lies in this node's memory, and the database,
-//! which all nodes share, is asked only after a wrong one. Once too many were wrong, nothing from that network is checked
-//! for a while, except where the app itself has come with its secret of late: there a right secret still counts, so that
-//! nobody behind the same address stops it. Elsewhere a right guess and a wrong one are refused alike.
+//! A right secret needs no look at the database: this node keeps the counters that it knows in memory. It asks the
+//! database, which all nodes share, only after a wrong secret. After too many wrong ones, the broker accepts no secret
+//! from that network for a while. There is one exception: if the app itself came from that network with its secret
+//! lately, a right secret still counts, so that an attacker behind the same address cannot block the app. Otherwise
+//! right and wrong guesses are refused alike.
 //!
-//! The memory is two plain maps and no `moka` cache, since a guess must be seen and counted under one lock.
+//! The memory is two plain maps and not a `moka` cache, since a guess must be seen and counted under one lock.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,16 +16,16 @@ use std::time::Duration;
 use crate::model::Timestamp;
 use crate::policy::sign_in::guesses::{CounterState, Scope, Verdict, decide};
 
-/// Counters that are remembered; of more, those are forgotten that were touched longest ago.
+/// The most counters in memory. Beyond that, those touched longest ago are forgotten.
 const COUNTERS: usize = 10_000;
-/// Networks from which apps have come that are remembered.
+/// The most networks in memory from which apps have come.
 const HOMES: usize = 10_000;
-/// How long it is remembered that an app has come from a network.
+/// How long the broker remembers that an app has come from a network.
 const HOME: Duration = Duration::from_hours(24);
-/// A home is noted anew after this time, not at each request.
+/// A home is noted again after this time, not at each request.
 const HOME_NOTED: Duration = Duration::from_mins(10);
 
-/// An app, by what it calls itself, and the network from which somebody comes in its name.
+/// The client id that a request names, and the network that the request comes from.
 pub(in crate::flows) type Pair = (String, String);
 
 /// The guesses that this node knows of.
@@ -40,14 +42,15 @@ struct Counter {
     pending: i64,
 }
 
-/// A wrong secret that is not counted yet; it counts here until this is dropped.
+/// A wrong secret that is not counted yet. It counts as pending until this is dropped.
 pub(in crate::flows) struct Wrong<'a> {
     guesses: &'a ClientGuesses,
     pair: Pair,
 }
 
 impl Wrong<'_> {
-    /// Notes what the counter says now that this one is counted; for an app that does not exist, counts it here alone.
+    /// Notes the counter after this guess was counted. For an app that does not exist, counts the guess in memory
+    /// alone.
     pub(in crate::flows) fn counted(self, seen: Option<CounterState>, now: Timestamp) {
         let mut counters = lock(&self.guesses.counters);
         let counter = counters.touch(&self.pair);
@@ -70,17 +73,17 @@ impl Drop for Wrong<'_> {
 
 /// The verdict on a secret.
 pub(in crate::flows) enum Judged<'a> {
-    /// It counts.
+    /// The secret is right and counts.
     Right,
-    /// It is wrong, and has to be counted.
+    /// The secret is wrong, and the caller must count it.
     Wrong(Wrong<'a>),
-    /// It does not count, right or wrong, and nothing more does for so long.
+    /// No secret counts for this long, whether right or wrong.
     Wait(Duration),
 }
 
 impl ClientGuesses {
-    /// Whether a secret counts that is `right` or not. The comparison itself costs nothing; what it says is told only to
-    /// those who may guess.
+    /// Judges a secret that is `right` or not. The comparison itself costs nothing. Only a caller who may still guess
+    /// learns its result.
     pub(in crate::flows) fn judge(&self, pair: Pair, right: bool, now: Timestamp) -> Judged<'_> {
         let is_home = |at: &mut Option<Timestamp>| at.is_some_and(|at| at <= now && now.since(at) < HOME);
         match self.take_place(&pair, right, now) {
@@ -93,12 +96,12 @@ impl ClientGuesses {
         }
     }
 
-    /// Whether a guess may be told anything; a wrong one takes a place until it is counted, so that parallel ones do not
-    /// outrun the count.
+    /// Whether the caller may learn the result of a guess; the error is the time to wait. A wrong guess takes a place
+    /// until it is counted, so that parallel guesses do not outrun the count.
     fn take_place(&self, pair: &Pair, right: bool, now: Timestamp) -> Result<(), Duration> {
         let mut counters = lock(&self.counters);
         let Counter { seen, pending } = counters.find(pair).map_or_else(Counter::default, |counter| *counter);
-        // As if those that are not counted yet were, each after the other.
+        // Counts the pending guesses one after the other, as the counter will do later.
         let mut seen = seen;
         for _ in 0..pending {
             match decide(Scope::Client, seen, now) {
@@ -127,19 +130,19 @@ impl ClientGuesses {
         }
     }
 
-    /// How many pairs are remembered.
+    /// The numbers of counters and of homes in memory.
     #[cfg(test)]
     fn sizes(&self) -> (usize, usize) {
         (lock(&self.counters).entries.len(), lock(&self.homes).entries.len())
     }
 }
 
-/// Every change under the lock is whole, so a panic elsewhere leaves nothing to distrust.
+/// Every change under the lock is complete, so the value stays sound if a thread panics.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The values that were touched last.
+/// The values of the pairs that were touched last.
 #[derive(Default)]
 struct Recent<V> {
     entries: HashMap<Pair, (u64, V)>,
@@ -182,7 +185,7 @@ mod tests {
         (app.to_owned(), network.to_owned())
     }
 
-    /// Guesses wrong so often, each counted at once; gives how many were told that they were wrong.
+    /// Makes `times` wrong guesses, each counted at once. Gives the number that were answered as wrong.
     fn guess(guesses: &ClientGuesses, pair: &Pair, times: usize, now: Timestamp) -> usize {
         let mut told = 0;
         for _ in 0..times {

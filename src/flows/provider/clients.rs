@@ -1,4 +1,4 @@
-//! Apps prove themselves at the endpoints for apps (RFC 6749, section 2.3): by one method, the one they registered.
+//! Authentication of apps at their endpoints (RFC 6749, section 2.3): each by the one method that it registered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::model::{App, AppAuthMethod, Secret};
 use crate::policy::sign_in::guesses::Scope;
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 
-/// What an app presented.
+/// The credentials that an app presented.
 #[derive(Debug, Clone, Default)]
 pub struct ClientCredentials {
     /// Client id and secret of an `Authorization: Basic` header, decoded.
@@ -35,17 +35,17 @@ const FAILED: OAuthError = OAuthError::new(
 
 /// Why an app is refused.
 enum Refused {
-    /// For this reason.
+    /// The request is wrong, for this reason.
     Wrong(Reason),
-    /// Because of too many wrong secrets before, for so long.
+    /// There were too many wrong secrets, and the app must wait this long.
     Wait(Duration),
 }
 
-/// Said at introspection and revocation.
+/// The error of introspection and revocation when the token is missing.
 pub(in crate::flows) const TOKEN_MISSING: OAuthError =
     OAuthError::new(ErrorCode::InvalidRequest, "token is missing");
 
-/// By which method an app presents itself, and with what.
+/// The client id, the secret and the method with which an app presents itself.
 fn presented_method(
     presented: &ClientCredentials,
 ) -> Result<(&str, Option<&Secret>, AppAuthMethod), (OAuthError, Reason)> {
@@ -67,14 +67,14 @@ fn presented_method(
     }
 }
 
-/// Whether the secret is one of the app's. Every stored one is compared, and for an unknown app one that nothing fits,
-/// so that the time tells neither which it is nor whether the app exists.
+/// Whether the secret is one of the app's. It is compared with every stored hash, and for an unknown app with one that
+/// nothing fits, so that the time tells neither which hash fits nor whether the app exists.
 fn secret_fits(entry: Option<&AppEntry>, secret: &Secret) -> bool {
     let Some(entry) = entry else { return secret_hash::matches(secret, "") };
     entry.app.secret_hashes.iter().filter(|hash| secret_hash::matches(secret, hash)).count() > 0
 }
 
-/// Refuses a request of an app that could not even be read.
+/// Refuses an app's request that the broker cannot read.
 pub fn refuse_request(reason: Reason, error: OAuthError) -> EndpointError {
     refused_app(Event::new("app_request"), reason, error)
 }
@@ -119,7 +119,7 @@ impl Clients {
         })
     }
 
-    /// Holds what came of a secret against the guesses from that network, and counts a wrong one.
+    /// Checks the verdict against the guesses from that network, and counts a wrong secret.
     async fn counted(
         &self,
         network: &str,
@@ -133,7 +133,7 @@ impl Clients {
             (Judged::Wait(wait), _) => Ok(Err(Refused::Wait(wait))),
             (Judged::Right, verdict) => Ok(verdict.map_err(Refused::Wrong)),
             (Judged::Wrong(wrong), verdict) => {
-                // An unknown name gets no row: anybody can make up as many names as they like.
+                // An unknown client id gets no row, since an attacker can make up any number of them.
                 let seen = if self.core.directory.app(client_id).await?.is_some() {
                     let subject = self.core.network_tag(&format!("client:{client_id}:{network}"));
                     count_failure(&self.core.database, &*self.core.clock, Scope::Client, &subject).await?

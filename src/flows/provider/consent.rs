@@ -1,4 +1,4 @@
-//! Consent: the person says what an app may know.
+//! Consent: the user decides what an app may know.
 
 use crate::flows::directory::BrandView;
 use crate::flows::evidence::{Event, receipt_of};
@@ -18,24 +18,24 @@ use crate::store::organization::organizations;
 use crate::store::provider::grants;
 use crate::store::session::sessions;
 
-/// What the consent page shows.
+/// The data of the consent page.
 #[derive(Debug, Clone)]
 pub struct ConsentView {
     /// The flow's handle.
     pub handle: String,
-    /// What its form proves.
+    /// The token that its form sends back.
     pub form_token: String,
-    /// The organization whose page this is, if it is one's.
+    /// The organization that the page belongs to, if any.
     pub brand: Option<BrandView>,
     /// The app's name.
     pub app: String,
     /// The name of the organization behind the app.
     pub app_organization: String,
-    /// Who is asked: email, else username.
+    /// The user's email address, else their username.
     pub person: String,
     /// The scopes that the app asks for.
     pub scopes: Vec<String>,
-    /// The code under which the attempt can be looked up.
+    /// The code under which the operator can look up the attempt.
     pub receipt: String,
     /// The page languages that the app asked for (`ui_locales`).
     pub locale: Option<String>,
@@ -55,7 +55,7 @@ struct AwaitingConsent {
 }
 
 impl Authorization {
-    /// What the consent page of an interaction shows.
+    /// The data of an interaction's consent page.
     pub async fn view_consent(&self, visit: &Visit, handle: &str) -> Result<ConsentView, FlowError> {
         let AwaitingConsent { interaction, request, account, .. } =
             self.require_consent(visit, handle).await?;
@@ -85,7 +85,7 @@ impl Authorization {
         })
     }
 
-    /// Takes the person's answer: the sign-in goes on, or the app is told `access_denied`. Either ends the wait.
+    /// Takes the user's answer: the sign-in continues, or the app gets `access_denied`. Either ends the wait.
     pub async fn answer_consent(
         &self,
         visit: &Visit,

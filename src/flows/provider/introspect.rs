@@ -1,5 +1,5 @@
-//! Introspection (RFC 7662): an app asks whether a token is good. About another organization's tokens it learns
-//! nothing.
+//! Introspection (RFC 7662): an app asks whether a token is valid. It learns nothing about the tokens of another
+//! organization.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::protocol::oauth::{ErrorCode, OAuthError};
 use crate::store::provider::standing::read_refresh_token_standing;
 
 impl Tokens {
-    /// What a token is worth now, for an app that has proved itself.
+    /// Answers an authenticated app whether a token is valid now, and what it says.
     pub async fn introspect(&self, client: &AppEntry, token: Option<&str>) -> Result<Value, EndpointError> {
         let event = Self::token_event("token.introspect", client);
         if client.app.is_public() {

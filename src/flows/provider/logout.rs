@@ -1,6 +1,6 @@
-//! Signing out: at an app's word (`OpenID` Connect RP-Initiated Logout 1.0), or on the person's own page. The session
-//! here and its grants end first; then the browser goes on to the identity provider, where that is wanted, and back
-//! to the app.
+//! Signing out: at an app's request (`OpenID` Connect RP-Initiated Logout 1.0), or on the user's own page. The broker
+//! first ends its own session and the session's grants. Then the browser goes to the identity provider, if that is
+//! wanted, and back to the app.
 
 use crate::crypto::seal::Purpose;
 use crate::flows::directory::{AppEntry, AppLink, BrandView};
@@ -15,7 +15,7 @@ use crate::protocol::oauth::{Parameters, add_to_query};
 use crate::store::provider::grants;
 use crate::upstream::EndSession;
 
-/// Where a sign-out leads in the end.
+/// The app and the address to which the browser goes after a sign-out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Leaving {
     app: Option<AppId>,
@@ -23,33 +23,33 @@ struct Leaving {
     state: Option<String>,
 }
 
-/// What a sign-out that an app asked for comes to.
+/// The result of an app's request to sign the user out.
 #[derive(Clone)]
 pub enum Logout {
-    /// The person is asked.
+    /// The user must be asked first.
     Ask(LogoutView),
-    /// Done: on to the next place.
+    /// There is nothing to ask: the browser goes to the next place.
     Done(Answer),
 }
 
-/// What the question shows.
+/// The data of the page that asks the user.
 #[derive(Debug, Clone)]
 pub struct LogoutView {
-    /// Where the sign-out leads, sealed.
+    /// The destination of the sign-out, sealed.
     pub handle: String,
-    /// What its form proves.
+    /// The token that its form sends back.
     pub form_token: String,
-    /// The organization whose page this is, if it is one's.
+    /// The organization that the page belongs to, if any.
     pub brand: Option<BrandView>,
-    /// Who is signed in: email, else username, else name.
+    /// The user who is signed in: email address, else username, else name.
     pub person: String,
-    /// The app that asked, by name.
+    /// The name of the app that asked.
     pub app: Option<String>,
-    /// The name of the connection at which the person may sign out as well.
+    /// The name of the connection at which the user may sign out as well.
     pub upstream: Option<String>,
 }
 
-/// A request that was read.
+/// An end-session request that was read.
 struct Request {
     leaving: Leaving,
     app: Option<std::sync::Arc<AppEntry>>,
@@ -57,7 +57,7 @@ struct Request {
 }
 
 impl Logouts {
-    /// Takes an app's wish that the person be signed out. A hint that is no good ends nothing and leads nowhere.
+    /// Takes an app's request to sign the user out. An invalid hint ends no session and leads nowhere.
     pub async fn begin_logout(&self, visit: &Visit, parameters: &Parameters) -> Result<Logout, FlowError> {
         let current = self.sessions.current_session(visit).await?;
         let request = self.read_logout(parameters, current.as_ref()).await?;
@@ -88,7 +88,7 @@ impl Logouts {
         }
     }
 
-    /// Takes the person's answer to the question: sign out, with `upstream` at the identity provider as well.
+    /// Takes the user's answer to the question: signs out, and with `upstream` at the identity provider as well.
     pub async fn confirm_logout(
         &self,
         visit: &Visit,
@@ -108,7 +108,7 @@ impl Logouts {
         self.leave_session(&current, &leaving, upstream).await
     }
 
-    /// Signs out on the person's own page; `None` when there is something to ask first.
+    /// Signs the user out on their own page; `None` when there is a question to ask first.
     pub async fn sign_out(&self, visit: &Visit) -> Result<Option<Answer>, FlowError> {
         let Some(current) = self.sessions.current_session(visit).await? else {
             self.sessions.end_presented_session(visit).await?;
@@ -122,7 +122,7 @@ impl Logouts {
         Ok(Some(self.leave_session(&current, &Leaving::default(), upstream).await?))
     }
 
-    /// Goes on after an identity provider has signed the person out.
+    /// Continues after an identity provider has signed the user out.
     pub async fn return_from_upstream(
         &self,
         connection: ConnectionId,
@@ -133,7 +133,7 @@ impl Logouts {
         Ok(Answer::to(self.leave(&leaving).await?))
     }
 
-    /// The app that a signed-out person may go back to.
+    /// The app that a signed-out user may go back to.
     pub async fn signed_out_app(&self, client_id: Option<&str>) -> Result<Option<AppLink>, FlowError> {
         let Some(client_id) = client_id else { return Ok(None) };
         let entry = self.core.directory.app(client_id).await?.filter(|entry| entry.is_enabled());
@@ -185,7 +185,7 @@ impl Logouts {
         Ok(Request { leaving, app, hint })
     }
 
-    /// Whether and how a sign-out goes on to the provider of a session; `None` when it cannot.
+    /// Whether and how a sign-out continues at the provider of a session; `None` when it cannot.
     async fn upstream_wish(&self, session: &Session) -> Result<Option<UpstreamLogout>, FlowError> {
         let Some(id) = session.proof.connection else { return Ok(None) };
         let Some(entry) = self.core.directory.connection(id).await? else { return Ok(None) };
@@ -195,11 +195,11 @@ impl Logouts {
         }
         let probe = EndSession { id_token_hint: None, post_logout_redirect_uri: "", state: "" };
         let url = self.upstream.end_session_url(&entry.connection, probe).await;
-        // A provider that is down is no reason to stay signed in here.
+        // If the provider is down, the user is signed out here all the same.
         Ok(url.ok().flatten().map(|_| wish))
     }
 
-    /// Ends a session, and says where the browser goes.
+    /// Ends a session, and answers where the browser goes next.
     async fn leave_session(
         &self,
         current: &CurrentSession,
@@ -212,14 +212,14 @@ impl Logouts {
             None => self.leave(leaving).await?,
         };
         let mut tx = self.core.database.write().await?;
-        // Ended meanwhile by another request: that one left the record.
+        // If another request ended the session meanwhile, that one wrote the record.
         if self.sessions.end_session(&mut tx, &current.session).await? {
             let detail = if onward.is_some() { "scope=upstream" } else { "scope=local" };
             let event = own_event("logout", current);
             let event = Event { app: leaving.app, detail: Some(detail.to_owned()), ..event };
             self.core.record_success(&mut tx, &event).await?;
         }
-        // Also when nothing was left to do: what another request did first may still be on its way to the disk.
+        // Commits even if nothing was left to do: what another request did first may still be on its way to the disk.
         tx.commit().await?;
         Ok(Answer::to(go).with(CookieChange::ClearSession))
     }
@@ -247,7 +247,7 @@ impl Logouts {
         self.core.url(&format!("/sso/signed-out/{connection}"))
     }
 
-    /// The end of a sign-out: the app's address, if it is still registered, else our own page.
+    /// The end of a sign-out: the app's address, if it is still registered, else the broker's own page.
     async fn leave(&self, leaving: &Leaving) -> Result<NextPage, FlowError> {
         let Some(app) = leaving.app else { return Ok(NextPage::SignedOut(None)) };
         let Some(entry) = self.core.directory.app_by_id(app).await?.filter(|entry| entry.is_enabled()) else {
@@ -263,7 +263,8 @@ impl Logouts {
         })
     }
 
-    /// Seals where a sign-out leads; `place` is the question, or the connection at whose provider it passes.
+    /// Seals the destination of a sign-out. `place` is the question, or the connection whose provider the browser
+    /// visits.
     fn seal_leaving(&self, place: &str, leaving: &Leaving) -> Result<String, FlowError> {
         let parts = (leaving.app.map(AppId::into_bytes), &leaving.uri, &leaving.state);
         let text = postcard::to_allocvec(&parts)
@@ -280,7 +281,7 @@ impl Logouts {
     }
 }
 
-/// Where a request leads; an address that is not registered is not even kept.
+/// The destination of a request. An address that is not registered is dropped.
 fn leaving(app: Option<&AppEntry>, uri: Option<&str>, state: Option<&str>) -> Leaving {
     let Some(entry) = app else { return Leaving::default() };
     let registered = &entry.app.settings.post_logout_redirect_uris;
@@ -289,7 +290,7 @@ fn leaving(app: Option<&AppEntry>, uri: Option<&str>, state: Option<&str>) -> Le
     Leaving { app: Some(entry.app.id), uri, state }
 }
 
-/// How the person is called: email, else username, else name.
+/// The user's email address, else their username, else their name.
 fn label(current: &CurrentSession) -> String {
     let account = &current.account;
     let email = account.email.as_ref().map(ToString::to_string);

@@ -1,4 +1,4 @@
-//! What the broker says about itself (`OpenID` Connect Discovery, section 3; RFC 8414; RFC 9207), and its keys.
+//! The broker's metadata (`OpenID` Connect Discovery, section 3; RFC 8414; RFC 9207) and its public keys.
 
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ const CLAIMS: [&str; 21] = [
 ];
 
 impl Metadata {
-    /// The metadata document; the same one under both well-known names.
+    /// The metadata document, the same under both well-known names.
     pub fn metadata(&self) -> Result<Value, SigningError> {
         let ring = self.keys.signing_keys()?;
         let mut algorithms: Vec<_> = ring.algs().collect();

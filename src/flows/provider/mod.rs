@@ -1,4 +1,4 @@
-//! What apps call: authorization, tokens, userinfo, introspection, revocation, logout, metadata.
+//! The services that apps call: authorization, tokens, userinfo, introspection, revocation, logout, metadata.
 
 pub mod authorize;
 mod client_guesses;
@@ -55,7 +55,7 @@ impl Authorization {
     }
 }
 
-/// Apps that prove who they are.
+/// The authentication of apps.
 pub struct Clients {
     core: Arc<Core>,
     client_guesses: ClientGuesses,
@@ -77,9 +77,9 @@ pub struct TokenSettings {
     pub access_token_lifetime: Duration,
     /// An ID token.
     pub id_token_lifetime: Duration,
-    /// A refresh token without use.
+    /// A refresh token that is not used.
     pub refresh_idle: Duration,
-    /// A family of refresh tokens at most.
+    /// A family of refresh tokens, at most.
     pub refresh_max: Duration,
 }
 
@@ -110,7 +110,7 @@ impl Tokens {
     }
 }
 
-/// Signing out at an app's word.
+/// Signing out, at an app's request or on the user's own page.
 pub struct Logouts {
     core: Arc<Core>,
     keys: Arc<Keys>,
@@ -141,7 +141,7 @@ impl Logouts {
     }
 }
 
-/// What the broker says of itself.
+/// The broker's metadata and public keys.
 pub struct Metadata {
     core: Arc<Core>,
     keys: Arc<Keys>,

@@ -1,4 +1,4 @@
-//! Revocation (RFC 7009): an app gives a token of its own back.
+//! Revocation (RFC 7009): an app revokes one of its own tokens.
 
 use crate::crypto::random;
 use crate::flows::directory::AppEntry;
@@ -9,9 +9,9 @@ use crate::flows::refusal::{EndpointError, Reason, refused_app};
 use crate::store::provider::grants::{find_grant, find_refresh_token, kill_token, revoke_grant};
 
 impl Tokens {
-    /// Revokes a token of the app's own: a refresh token with its family, an access token alone. A token that is
-    /// unknown, or another app's, changes nothing, and the app is not told (RFC 7009, section 2.2); the log is.
-    /// `network` is where the request came from.
+    /// Revokes one of the app's own tokens: a refresh token with its family, an access token alone. An unknown token
+    /// and another app's token change nothing, and the app is not told (RFC 7009, section 2.2). The log records the use
+    /// of another app's token. `network` is where the request came from.
     pub async fn revoke(
         &self,
         client: &AppEntry,

@@ -21,10 +21,10 @@ const INVALID: OAuthError = OAuthError::new(
 );
 
 impl Tokens {
-    /// The claims that an access token stands for.
+    /// The claims about the user that an access token allows an app to read.
     pub async fn userinfo(&self, token: &str) -> Result<Map<String, Value>, EndpointError> {
         let event = Event::new("userinfo");
-        // A token for a resource of its own (RFC 8707) is not one for the broker (RFC 9068, section 4).
+        // A token for another resource (RFC 8707) is not meant for the broker (RFC 9068, section 4).
         let for_us = |claims: &Arc<AccessClaims>| claims.audience == [self.core.issuer()];
         let Some(claims) = self.read_access_token(token).await.filter(for_us) else {
             return Err(refused_app(event, Reason::TokenInvalid, INVALID));

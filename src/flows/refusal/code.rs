@@ -1,4 +1,4 @@
-//! What a person is told of a refusal: the public codes (`data-error`), with the data that their page needs.
+//! What the broker tells a user about a refusal: the public codes (`data-error`), with the data that their page needs.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use crate::model::ConnectionId;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wait(pub Option<Duration>);
 
-/// The connection through which to sign in instead.
+/// The connection through which the user should sign in instead.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Elsewhere {
     /// Its id, where it is known.
     pub connection: Option<ConnectionId>,
-    /// Its name, once the refusal is told.
+    /// Its name, once the refusal is shown.
     pub name: Option<String>,
 }
 
-/// The ways to sign in that stand in each other's way, by their names.
+/// The ways to sign in that conflict with each other, by their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Clashing(pub Vec<String>);
 
 /// Declares the public codes, each with its word and the data that its page needs.
 macro_rules! public_codes {
     ($($(#[$doc:meta])* $variant:ident $(($data:ty))? = $word:literal),+ $(,)?) => {
-        /// What a person is told of a refusal.
+        /// The refusals that a page can show to the user.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum PublicCode {
             $($(#[$doc])* $variant $(($data))?),+
@@ -38,7 +38,7 @@ macro_rules! public_codes {
                 }
             }
 
-            /// All of them, in the order of a sign-in, without data.
+            /// All codes, in the order of a sign-in, without data.
             pub fn all() -> Vec<Self> {
                 vec![$(public_codes!(@value $variant $(($data))?)),+]
             }

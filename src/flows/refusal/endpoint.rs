@@ -1,4 +1,4 @@
-//! How an endpoint for apps says no: as a value too, which one place records.
+//! How an endpoint for apps refuses: with a value, which one place records.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use crate::flows::evidence::Event;
 use crate::protocol::oauth::OAuthError;
 use crate::store::StoreError;
 
-/// Why an endpoint for apps did not do what was asked.
+/// Why an endpoint for apps did not do what the app asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
-    /// It was refused. Nothing is written yet: `Core::settle_endpoint` writes the record and the marks.
+    /// The request was refused. Nothing is written yet: `Core::settle_endpoint` writes the record and the marks.
     #[error("refused: {:?}", .0.told)]
     Refused(Box<EndpointRefusal>),
     /// Something that is needed is down; nothing was done.
@@ -18,28 +18,28 @@ pub enum EndpointError {
     Unavailable(String),
 }
 
-/// A refusal of an endpoint for apps, of which nothing is written yet.
+/// A refusal by an endpoint for apps. Nothing of it is written yet.
 #[derive(Debug, Clone)]
 pub struct EndpointRefusal {
-    /// What the app is told.
+    /// The answer to the app.
     pub(in crate::flows) told: ToldApp,
-    /// What was to be done, and the true reason why it was not.
+    /// The event that was refused, and the true reason.
     pub(in crate::flows) record: (Event, AuditReason),
-    /// What stays although it was refused.
+    /// The marks to write although the request was refused.
     pub(in crate::flows) marks: Vec<Mark>,
 }
 
-/// What an app is told that was refused.
+/// The answer to an app that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToldApp {
-    /// The error, as the RFC of the endpoint says it.
+    /// The error, as the RFC of the endpoint defines it.
     Error(OAuthError),
     /// Too many wrong secrets came from this network. The broker checks no further secret from it for this long.
     TooMany(Duration),
 }
 
 impl EndpointError {
-    /// The same error, whose refusal leaves one more thing behind.
+    /// The same error, whose refusal leaves one more mark.
     #[must_use]
     pub(in crate::flows) fn marking(self, mark: Mark) -> Self {
         match self {
@@ -52,7 +52,7 @@ impl EndpointError {
     }
 }
 
-/// Refuses a request of an app: the event and the true reason for the record, and what the app is told.
+/// Refuses an app's request, with the event and the true reason for the record, and the answer to the app.
 pub(in crate::flows) fn refused_app(
     event: Event,
     reason: impl Into<AuditReason>,

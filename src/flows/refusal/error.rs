@@ -1,12 +1,12 @@
-//! How a use case says no.
+//! The error of a use case.
 
 use super::{Mark, PublicCode, Refusal};
 use crate::store::StoreError;
 
-/// Why a use case for people did not do what was asked.
+/// Why a use case for users did not do what the user asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum FlowError {
-    /// It was refused. Nothing is written yet.
+    /// The request was refused. Nothing is written yet.
     #[error("refused: {}", .0.code.as_str())]
     Refused(Box<Refusal>),
     /// Something that is needed is down; nothing was done.
@@ -20,7 +20,7 @@ impl FlowError {
         Refusal::unrecorded(code).into()
     }
 
-    /// The same error, whose refusal leaves one more thing behind.
+    /// The same error, whose refusal leaves one more mark.
     #[must_use]
     pub(in crate::flows) fn marking(self, mark: Mark) -> Self {
         match self {

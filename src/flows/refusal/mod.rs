@@ -1,4 +1,4 @@
-//! How a use case says no to a person: as a value, which one place records and renders.
+//! How a use case refuses a user: with a value, which one place records and renders.
 
 mod code;
 mod endpoint;
@@ -16,53 +16,53 @@ use crate::flows::evidence::Event;
 use crate::model::{AppId, ConnectionId, FlowId, GrantId, SessionId, Timestamp};
 use crate::policy::account::link::LinkRefusal;
 
-/// A refusal as a use case answers it: a value, of which nothing is written yet. The boundary
-/// (`Core::settle`) writes its record and its marks, and then tells the person or the app.
+/// A refusal as a use case returns it: a value. Nothing of it is written yet. The boundary (`Core::settle`) writes its
+/// record and its marks, and then answers the user or the app.
 #[derive(Debug, Clone)]
 pub struct Refusal {
-    /// What the person is told; `docs/errors.md` lists all of it.
+    /// The code that the user sees; `docs/errors.md` lists all of them.
     pub code: PublicCode,
-    /// What is recorded: what was to be done, and the true reason why it was not. `None` leaves no record.
+    /// The record: the event that was refused, and the true reason. `None` leaves no record.
     pub(super) record: Option<(Event, AuditReason)>,
-    /// What stays although the use case was refused.
+    /// The marks to write although the use case was refused.
     pub(super) marks: Vec<Mark>,
-    /// The app's address that carries the error, where the answer belongs to the app.
+    /// The app's address that carries the error, if the answer goes to the app.
     pub(super) to_app: Option<String>,
-    /// The app at which the person can begin again, where no record names it.
+    /// The app where the user can begin again, if no record names it.
     pub(super) app: Option<AppId>,
-    /// The short code under which the attempt can be looked up, where no record has it.
+    /// The short code under which the operator can look up the attempt, if no record has it.
     pub(super) receipt: Option<String>,
 }
 
-/// What stays of a use case that was refused: it is written with the record of the refusal.
+/// A change that stays although the use case was refused. It is written with the record of the refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// What was proved in an interaction proves nothing any more.
+    /// The proofs of an interaction no longer count.
     EndInteraction(FlowId),
-    /// The person was told that an interaction is over, so it stays over when the clock is set back.
+    /// The user was told that an interaction has expired, so it stays expired when the clock is set back.
     ExpireInteraction(FlowId),
-    /// A mailed code works no longer.
+    /// A mailed code no longer works.
     DeleteMailCode(SessionId),
-    /// The person was told that a mailed code is over, so it stays over when the clock is set back.
+    /// The user was told that a mailed code has expired, so it stays expired when the clock is set back.
     ExpireMailCode(SessionId),
     /// A grant is revoked, with everything that came of it.
     RevokeGrant(GrantId),
     /// A code, by its hash, is used up.
     UseCode(String),
-    /// A code, by its hash, is over, and stays so when the clock is set back; from this instant on.
+    /// A code, by its hash, has expired at this time, and stays expired when the clock is set back.
     ExpireCode(String, Timestamp),
     /// A refresh token, by its hash, is used up.
     UseRefreshToken(String),
-    /// A refresh token, by its hash, is over, and stays so when the clock is set back.
+    /// A refresh token, by its hash, has expired, and stays expired when the clock is set back.
     ExpireRefreshToken(String),
 }
 
 impl Mark {
-    /// Whether it only notes that something is over.
+    /// Whether the mark only notes that something has expired.
     pub(super) const fn is_expiry(&self) -> bool {
         match self {
             Self::ExpireInteraction(_) | Self::ExpireMailCode(_) => true,
-            // What is over of an app's stands with its record, as an app is no stranger.
+            // An app is known, so the expiry of its code or token is written together with its record.
             Self::EndInteraction(_)
             | Self::DeleteMailCode(_)
             | Self::RevokeGrant(_)
@@ -80,17 +80,17 @@ impl Refusal {
         Self { code, record: None, marks: Vec::new(), to_app: None, app: None, receipt: None }
     }
 
-    /// A refusal with its record: what the person is told, and the true reason.
+    /// A refusal with its record: the code that the user sees, and the true reason.
     pub(super) fn new(event: Event, code: PublicCode, reason: impl Into<AuditReason>) -> Self {
         Self { record: Some((event, reason.into())), ..Self::unrecorded(code) }
     }
 
-    /// A refusal whose answer belongs to the app: `address` carries the error.
+    /// A refusal whose answer goes to the app: `address` carries the error.
     pub(super) fn towards_app(event: Event, address: String, reason: impl Into<AuditReason>) -> Self {
         Self { to_app: Some(address), ..Self::new(event, PublicCode::InvalidRequest, reason) }
     }
 
-    /// The same, with something that stays although it was refused.
+    /// The same refusal, with one more mark.
     #[must_use]
     pub(super) fn marking(mut self, mark: Mark) -> Self {
         self.marks.push(mark);
@@ -98,39 +98,39 @@ impl Refusal {
     }
 }
 
-/// Refuses what an event is about, with what the person is told and the true reason.
+/// Refuses the event, with the code that the user sees and the true reason.
 pub(super) fn refused(event: Event, code: PublicCode, reason: impl Into<AuditReason>) -> FlowError {
     Refusal::new(event, code, reason).into()
 }
 
-/// A refusal as it is told, after its record was written.
+/// A refusal as it is answered, after its record was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
-    /// To the person, on a page.
+    /// To the user, on a page.
     Person(Box<RefusalView>),
     /// To the app: this address carries the error.
     App(String),
 }
 
-/// What a page tells of a refusal. What truly happened stands in the audit log under the receipt.
+/// The data of a page about a refusal. The true reason is in the audit log under the receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusalView {
-    /// What happened (`data-error`), with the data that the page needs.
+    /// The code (`data-error`), with the data that the page needs.
     pub code: PublicCode,
-    /// The short code under which the attempt can be looked up.
+    /// The short code under which the operator can look up the attempt.
     pub receipt: Option<String>,
     /// The app that is waiting.
     pub app: Option<AppLink>,
 }
 
 impl RefusalView {
-    /// A refusal of which only the code is known.
+    /// A refusal with a code only.
     pub const fn new(code: PublicCode) -> Self {
         Self { code, receipt: None, app: None }
     }
 }
 
-/// What a person is told of two sides that may not be linked.
+/// The code that the user sees if two sides may not be linked.
 pub(super) const fn code_of_link(refusal: LinkRefusal) -> PublicCode {
     match refusal {
         LinkRefusal::Off => PublicCode::LinkOff,

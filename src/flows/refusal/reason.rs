@@ -1,5 +1,5 @@
-//! Why something was refused, as the audit log records it. It is for those who may look into the log, never for the person
-//! who was refused.
+//! Why a request was refused, as the audit log records it. These reasons are for readers of the log, and are never
+//! shown to the refused user.
 
 use crate::model::value::words::word_enum;
 use crate::policy::account::link::LinkRefusal;
@@ -12,19 +12,19 @@ word_enum! {
     Reason {
         /// The account is disabled.
         AccountDisabled = "account_disabled",
-        /// Everything of the account was ended meanwhile.
+        /// Everything that the account had open was ended meanwhile.
         AccountEnded = "account_ended",
-        /// The account is gone.
+        /// The account does not exist any more.
         AccountGone = "account_gone",
         /// The connection cannot ask its provider for the demanded authentication context.
         AcrNotMapped = "acr_not_mapped",
-        /// The person signed in in another authentication context than the app demands.
+        /// The user signed in with another authentication context than the app demands.
         AcrNotReached = "acr_not_reached",
-        /// The account may not use this app, in the way in which it signed in.
+        /// The account may not use this app, or not with this way of signing in.
         AppNotForAccount = "app_not_for_account",
-        /// The app is gone.
+        /// The app does not exist any more.
         AppUnknown = "app_unknown",
-        /// The app proved itself by another method than its own.
+        /// The app authenticated by another method than the one that it registered.
         ClientAuthMethod = "client_auth_method",
         /// The app or its organization is disabled, or its secret has changed.
         ClientDisabled = "client_disabled",
@@ -34,11 +34,11 @@ word_enum! {
         ClientMissing = "client_missing",
         /// The app's secret is wrong.
         ClientSecret = "client_secret",
-        /// The app proved itself in two ways at once.
+        /// The app authenticated in two ways at once.
         ClientTwoMethods = "client_two_methods",
-        /// The code is over.
+        /// The code has expired.
         CodeExpired = "code_expired",
-        /// The address has had its codes, or its wrong tries, for today.
+        /// The address has used up its codes, or its wrong tries, for today.
         CodeLimit = "code_limit",
         /// `code` is missing.
         CodeMissing = "code_missing",
@@ -50,15 +50,15 @@ word_enum! {
         CodeReused = "code_reused",
         /// There is no such code.
         CodeUnknown = "code_unknown",
-        /// The PKCE verifier has not the form of one.
+        /// The PKCE verifier is malformed.
         CodeVerifierMalformed = "code_verifier_malformed",
         /// The PKCE verifier is missing.
         CodeVerifierMissing = "code_verifier_missing",
         /// A PKCE verifier came for a code without a challenge.
         CodeVerifierWithoutChallenge = "code_verifier_without_challenge",
-        /// The PKCE verifier is another one.
+        /// The PKCE verifier does not match the challenge.
         CodeVerifierWrong = "code_verifier_wrong",
-        /// The connection was registered anew since it vouched.
+        /// The connection's registration has changed since it vouched for the identity.
         ConnectionChanged = "connection_changed",
         /// The connection or its organization is disabled.
         ConnectionDisabled = "connection_disabled",
@@ -66,9 +66,9 @@ word_enum! {
         ConnectionMalformed = "connection_malformed",
         /// There is no such connection.
         ConnectionUnknown = "connection_unknown",
-        /// The person did not consent.
+        /// The user did not consent.
         ConsentDenied = "consent_denied",
-        /// The person must be asked for consent, and the app allows nothing to be shown.
+        /// The user must be asked for consent, and the app allows no page to be shown.
         ConsentRequired = "consent_required",
         /// The form has no answer to the question for consent.
         ConsentUnanswered = "consent_unanswered",
@@ -76,9 +76,9 @@ word_enum! {
         CrossSite = "cross_site",
         /// The form names no entry of the ledger.
         EntryMalformed = "entry_malformed",
-        /// The entry of the ledger is not the person's own.
+        /// The entry of the ledger is not the user's own.
         EntryNotOwn = "entry_not_own",
-        /// Somebody has signed in in this flow before.
+        /// A user has already signed in in this flow.
         FlowFinished = "flow_finished",
         /// The address names no flow of this broker.
         FlowHandleInvalid = "flow_handle_invalid",
@@ -110,17 +110,17 @@ word_enum! {
         IdTokenHintOfAnotherApp = "id_token_hint_of_another_app",
         /// `id_token_hint` names an app that is gone.
         IdTokenHintOfNoApp = "id_token_hint_of_no_app",
-        /// The identity provider cannot be made to ask, and there is no other way to prove who one is.
+        /// The identity provider cannot be made to ask the user again, and there is no other way to check who they are.
         IdpCannotBeForced = "idp_cannot_be_forced",
         /// The account, connection, organization or app is disabled.
         Inactive = "inactive",
-        /// The person must be asked something, and the app allows nothing to be shown.
+        /// The user must be asked something, and the app allows no page to be shown.
         InteractionRequired = "interaction_required",
         /// `iss` names another issuer.
         IssMismatch = "iss_mismatch",
         /// `iss` or `sid` is missing.
         IssOrSidMissing = "iss_or_sid_missing",
-        /// The account that would lose its password is one for emergencies.
+        /// The account that would lose its password is kept for emergencies.
         LinkEmergency = "link_emergency",
         /// There would be more profiles than an account may have.
         LinkFull = "link_full",
@@ -128,7 +128,7 @@ word_enum! {
         LinkLost = "link_lost",
         /// Neither side of the link is an account.
         LinkNoAccount = "link_no_account",
-        /// The chosen side of the link is not proved.
+        /// The user has not proved the chosen side of the link.
         LinkNotProved = "link_not_proved",
         /// The link does not wait for this.
         LinkNotWaiting = "link_not_waiting",
@@ -136,47 +136,47 @@ word_enum! {
         LinkOfAnotherBrowser = "link_of_another_browser",
         /// The organization has linking switched off.
         LinkOff = "link_off",
-        /// Another answer of the same person was first.
+        /// Another answer of the same user came first.
         LinkOvertaken = "link_overtaken",
         /// Both sides are one account already.
         LinkSameAccount = "link_same_account",
         /// Both sides have a profile of one identity provider.
         LinkSameProvider = "link_same_provider",
-        /// The identity is another account's by now.
+        /// The identity now belongs to another account.
         LinkTaken = "link_taken",
         /// The form has no answer to the question of the link.
         LinkUnanswered = "link_unanswered",
         /// There is no such mailed link.
         LinkUnknown = "link_unknown",
-        /// Another profile was proved than the chosen one.
+        /// The user proved another profile than the chosen one.
         LinkWrongProfile = "link_wrong_profile",
-        /// The organization has no more sign-ins by password for this account.
+        /// The organization no longer allows sign-ins by password for this account.
         LocalSignInOff = "local_sign_in_off",
-        /// The logout token came in something that is not a form.
+        /// The request with the logout token is not a form.
         LogoutFormUnreadable = "logout_form_unreadable",
         /// The logout token is missing.
         LogoutTokenMissing = "logout_token_missing",
-        /// The logout token came before.
+        /// The logout token was used before.
         LogoutTokenReplayed = "logout_token_replayed",
-        /// The mailed code is over, or had all its tries.
+        /// The mailed code has expired, or all its tries are used up.
         MailCodeOver = "mail_code_over",
-        /// The entered code is another one.
+        /// The entered code is not the one that was mailed.
         MailCodeWrong = "mail_code_wrong",
         /// The mail could not be sent.
         MailGivenUp = "mail_given_up",
-        /// The address has had its mails for now.
+        /// The address has received as many mails as it may for now.
         MailLimit = "mail_limit",
-        /// The connection makes no accounts.
+        /// The connection does not make new accounts.
         NewAccountsOff = "new_accounts_off",
         /// The account has no local profile.
         NoLocalProfile = "no_local_profile",
-        /// Nobody is signed in in this browser.
+        /// No user is signed in in this browser.
         NoSession = "no_session",
-        /// There is no such thing, or it is not the person's own.
+        /// The object does not exist, or is not the user's own.
         NotFound = "not_found",
         /// The organization is disabled.
         OrganizationDisabled = "organization_disabled",
-        /// Another account was proved than the expected one.
+        /// The user proved another account than the expected one.
         OtherAccount = "other_account",
         /// A parameter came twice.
         ParameterRepeated = "parameter_repeated",
@@ -186,17 +186,17 @@ word_enum! {
         PasswordChanged = "password_changed",
         /// The password is too long.
         PasswordTooLong = "password_too_long",
-        /// The form names no sensitive action.
+        /// The form does not name a sensitive action.
         PlaceMalformed = "place_malformed",
         /// Another identity has taken the place of this one.
         PlaceTakenByAnother = "place_taken_by_another",
-        /// A profile that was proved is gone.
+        /// A profile that was proved does not exist any more.
         ProfileGone = "profile_gone",
         /// The form names no profile.
         ProfileMalformed = "profile_malformed",
-        /// The profile is not the person's own.
+        /// The profile is not the user's own.
         ProfileNotOwn = "profile_not_own",
-        /// A public app may not ask this.
+        /// A public app may not make this request.
         PublicApp = "public_app",
         /// The identity provider refused too many codes from this network.
         Redemptions = "redemptions",
@@ -204,11 +204,11 @@ word_enum! {
         RedirectUriMismatch = "redirect_uri_mismatch",
         /// `redirect_uri` is missing, or was sent twice.
         RedirectUriMissingOrRepeated = "redirect_uri_missing_or_repeated",
-        /// The app has given up the redirect URI.
+        /// The app no longer registers the redirect URI.
         RedirectUriWithdrawn = "redirect_uri_withdrawn",
-        /// The refresh token is over.
+        /// The refresh token has expired.
         RefreshExpired = "refresh_expired",
-        /// The family of the refresh token is over.
+        /// The family of the refresh token has expired.
         RefreshFamilyExpired = "refresh_family_expired",
         /// `refresh_token` is missing.
         RefreshMissing = "refresh_missing",
@@ -220,11 +220,11 @@ word_enum! {
         RefreshSessionEnded = "refresh_session_ended",
         /// There is no such refresh token.
         RefreshUnknown = "refresh_unknown",
-        /// The person must sign in at the identity provider again.
+        /// The user must sign in at the identity provider again.
         RefreshUpstreamRecheck = "refresh_upstream_recheck",
-        /// Several profiles have the claim by which a person is recognized.
+        /// Several profiles have the claim by which the user is recognized.
         ReplacedClaimAmbiguous = "replaced_claim_ambiguous",
-        /// The posted request is too long to be asked again.
+        /// The posted request is too long to be sent again.
         RequestTooLong = "request_too_long",
         /// The app may no longer ask for any of the resources.
         ResourceWithdrawn = "resource_withdrawn",
@@ -232,7 +232,7 @@ word_enum! {
         ResponseEmpty = "response_empty",
         /// The authorization response has a parameter twice, or one that is too long.
         ResponseMalformed = "response_malformed",
-        /// The scope is more than was granted.
+        /// The requested scope is more than was granted.
         ScopeGrown = "scope_grown",
         /// The access token lacks the scope.
         ScopeMissing = "scope_missing",
@@ -244,21 +244,21 @@ word_enum! {
         SessionEnded = "session_ended",
         /// The form names no session.
         SessionMalformed = "session_malformed",
-        /// The session is not the person's own.
+        /// The session is not the user's own.
         SessionNotOwn = "session_not_own",
         /// There is no such session.
         SessionUnknown = "session_unknown",
-        /// Another sign-in of the same person was first.
+        /// Another sign-in of the same user came first.
         SignInOvertaken = "sign_in_overtaken",
-        /// `state` is not one of this broker.
+        /// This broker did not make the `state`.
         StateForeign = "state_foreign",
-        /// `state` is another one than was sent.
+        /// `state` differs from the one that was sent.
         StateMismatch = "state_mismatch",
         /// `state` is missing.
         StateMissing = "state_missing",
         /// `state` belongs to another browser.
         StateOfAnotherBrowser = "state_of_another_browser",
-        /// `state` belongs to a flow in which somebody has signed in.
+        /// `state` belongs to a flow in which a user has already signed in.
         StateOfFinishedFlow = "state_of_finished_flow",
         /// `state` was used before.
         StateSpent = "state_spent",
@@ -272,27 +272,27 @@ word_enum! {
         TokenMissing = "token_missing",
         /// The token was given to another app.
         TokenOfAnotherApp = "token_of_another_app",
-        /// The token was revoked, or what it stands on has ended.
+        /// The token was revoked, or something that it depends on has ended.
         TokenRevoked = "token_revoked",
         /// The organization has as many accounts as it may.
         TooManyAccounts = "too_many_accounts",
-        /// The network has parked as many large requests as it may.
+        /// The network has stored as many large requests as it may.
         TooManyLargeRequests = "too_many_large_requests",
         /// The request has too many parameters.
         TooManyParameters = "too_many_parameters",
         /// `scope` has too many words.
         TooManyWords = "too_many_words",
-        /// It was undone before.
+        /// The entry was undone before.
         UndoDone = "undo_done",
-        /// What was linked is gone.
+        /// The linked profile or account does not exist any more.
         UndoGone = "undo_gone",
         /// The account would have no way to sign in.
         UndoLast = "undo_last",
         /// A later merge must be undone first.
         UndoLaterFirst = "undo_later_first",
-        /// The identity is another account's by now.
+        /// The identity now belongs to another account.
         UndoTaken = "undo_taken",
-        /// It is more than thirty days old.
+        /// The entry is more than thirty days old.
         UndoTooLate = "undo_too_late",
         /// There is no such app.
         UnknownClient = "unknown_client",
@@ -322,9 +322,9 @@ word_enum! {
 pub enum AuditReason {
     /// A reason of the use cases.
     Own(Reason),
-    /// What an identity provider's answer, or the way to it, had wrong; named by `upstream`.
+    /// A fault of an identity provider's answer, or of the way to it; named by `upstream`.
     Upstream(&'static str),
-    /// What an app's request had wrong, as the app is told.
+    /// A fault of an app's request, by the error code that the app gets.
     Request(ErrorCode),
 }
 

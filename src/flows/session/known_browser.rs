@@ -1,5 +1,5 @@
-//! Which accounts were used in a browser, sealed in a cookie of its own: so that nobody else's guesses lock a person
-//! out of the browser that they use.
+//! The accounts that were used in a browser, sealed in a cookie of its own. They keep an attacker's guesses from
+//! locking a user out of the browser that they use.
 
 use crate::crypto::password::Share;
 use crate::crypto::random;
@@ -9,16 +9,17 @@ use crate::flows::session::Sessions;
 use crate::flows::visit::{CookieChange, Visit};
 use crate::model::{AccountId, Timestamp};
 
-/// The most accounts that a browser is known for; of more, the one used longest ago is forgotten.
+/// The most accounts that a browser is known for. Beyond that, the one used longest ago is forgotten.
 const MAX_ACCOUNTS: usize = 5;
 
-/// What the cookie holds: the browser's own name, and by account when it was last signed in to, in microseconds.
+/// The content of the cookie: the browser's own name, and for each account the time of its last sign-in, in
+/// microseconds.
 type Sealed = (String, Vec<([u8; 16], i64)>);
 
 #[derive(Default)]
 struct Known {
     browser: Option<String>,
-    /// Which accounts, and when each was last signed in to.
+    /// The accounts, each with the time of its last sign-in.
     accounts: Vec<(AccountId, Timestamp)>,
 }
 
@@ -41,8 +42,8 @@ impl Sessions {
         Ok(CookieChange::SetKnown(self.core.sealer.seal_text(Purpose::KnownBrowser, "known", &text)?))
     }
 
-    /// The browser's own name in guess counters, if the account was used in it since its password was set: whoever
-    /// knew an older one is a stranger.
+    /// The browser's own name in guess counters, if the account was used in it since its password was set. A sign-in
+    /// with an older password does not count.
     pub(in crate::flows) fn known_browser(
         &self,
         visit: &Visit,
@@ -54,8 +55,8 @@ impl Sessions {
         known.browser.filter(|_| password_since.is_none_or(|since| *used_at >= since))
     }
 
-    /// In whose name a visitor waits for the hashing threads: that of the account which was last used in the browser,
-    /// since a browser costs nothing and an account does; else that of their network.
+    /// The share of the hashing threads that a visitor waits for: that of the account last used in the browser, since a
+    /// browser costs nothing and an account does; else that of their network.
     pub(in crate::flows) fn hashing_share(&self, visit: &Visit) -> Share {
         let known = self.known_account(visit).map(|account| account.to_string());
         known.map_or_else(|| Share::Network(visit.customer_network()), Share::Known)

@@ -1,4 +1,4 @@
-//! Sessions: who a browser is signed in as, and how that begins.
+//! Sessions: the account that a browser is signed in to, and how that begins and ends.
 
 pub(in crate::flows) mod known_browser;
 
@@ -25,10 +25,10 @@ use crate::store::session::session_ends::{self, END_PAGE, EndedSession, Sessions
 use crate::store::session::sessions::{self, NewSession};
 use crate::store::{StoreError, Tx};
 
-/// A session's use is noted at most so often.
+/// A session's use is noted at most this often.
 const TOUCH_EVERY: Duration = Duration::from_mins(1);
 
-/// A session that is not over, of an account that is active now.
+/// A session that has not ended or expired, of an account that is active now.
 #[derive(Debug, Clone)]
 pub struct CurrentSession {
     /// The session.
@@ -43,18 +43,18 @@ pub struct CurrentSession {
 pub(in crate::flows) struct SessionOpening<'a> {
     /// The account's organization.
     pub organization: Option<&'a Organization>,
-    /// How.
+    /// The proof of who the user is.
     pub proof: Proof,
     /// The provider's ID token, for its logout.
     pub upstream_id_token: Option<Secret>,
 }
 
-/// Why sessions end, which says which of their grants end too.
+/// Why sessions end. It decides which of their grants end too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::flows) enum EndReason {
-    /// Somebody has left them, or they are over. Grants with `offline_access` go on.
+    /// The user has left them, or they have expired. Grants with `offline_access` continue.
     SignedOut,
-    /// What they stood on is gone, or is not trusted any more. All grants end.
+    /// Something that they depend on is gone, or is not trusted any more. All grants end.
     Withdrawn,
 }
 
@@ -69,9 +69,9 @@ pub(in crate::flows) struct OpenedSession {
 /// How long sessions live.
 #[derive(Debug, Clone)]
 pub struct SessionSettings {
-    /// Without a request.
+    /// The longest time without a request.
     pub idle: Duration,
-    /// At most.
+    /// The longest time in all.
     pub max: Duration,
 }
 
@@ -87,7 +87,7 @@ impl Sessions {
         Self { core: Arc::clone(core), settings }
     }
 
-    /// The session of a browser: not ended, not over, and everything that it stands on active now.
+    /// The session of a browser, if it has not ended or expired, and everything that it depends on is active now.
     pub async fn current_session(&self, visit: &Visit) -> Result<Option<CurrentSession>, FlowError> {
         let Some(token) = &visit.session else { return Ok(None) };
         let now = self.core.clock.now();
@@ -96,7 +96,7 @@ impl Sessions {
         let Some(session) = sessions::find_session_by_token(&mut tx, &hash).await? else { return Ok(None) };
         if session.is_over(now) {
             drop(tx);
-            // What was over once stays so, also when the clock is set back.
+            // An expired session stays expired, even when the clock is set back.
             let mut tx = self.core.database.write().await?;
             self.end_session(&mut tx, &session).await?;
             tx.commit().await?;
@@ -133,8 +133,8 @@ impl Sessions {
         }
     }
 
-    /// Ends the session that a browser presents although it stands on nothing now (its account, connection or
-    /// organization is disabled): enabled again, it must not come back to somebody who signed out.
+    /// Ends the session that a browser presents although its account, connection or organization is disabled. If that
+    /// is enabled again, the session must not come back to a user who has signed out.
     pub(in crate::flows) async fn end_presented_session(&self, visit: &Visit) -> Result<(), FlowError> {
         let Some(token) = &visit.session else { return Ok(()) };
         let hash = random::hash_token(token.expose());
@@ -147,7 +147,7 @@ impl Sessions {
         Ok(tx.commit().await?)
     }
 
-    /// How long a session lives without use, and at most. An organization may be stricter than the deployment, never
+    /// How long a session lives without use, and at most. An organization may be stricter than the deployment, but not
     /// laxer.
     fn session_spans(&self, organization: Option<&Organization>) -> (Duration, Duration) {
         let policy = organization.map(|organization| &organization.policy);
@@ -157,8 +157,8 @@ impl Sessions {
         (own_idle.map_or(idle, |own| own.min(idle)), own_max.map_or(max, |own| own.min(max)))
     }
 
-    /// Opens a session in the transaction that proved who signs in. The browser's session of the same account goes on
-    /// under a new token; that of another account ends.
+    /// Opens a session in the transaction that proved who signs in. The browser's session of the same account continues
+    /// under a new token; a session of another account ends.
     pub(in crate::flows) async fn open_session(
         &self,
         tx: &mut Tx,
@@ -197,7 +197,7 @@ impl Sessions {
         };
         let renewed = kept.is_some() && sessions::renew_session(tx, &new).await?;
         let (new, session) = if kept.is_some() && !renewed {
-            // It ended a moment ago: this is another one.
+            // The old session ended a moment ago, so this is a new one.
             let session = Session { id: SessionId::new(now, &*self.core.random), ..session };
             (NewSession { session: session.clone(), upstream_id_token_sealed: None, ..new }, session)
         } else {
@@ -233,7 +233,7 @@ impl Sessions {
         Ok(confirmed.then_some(token))
     }
 
-    /// Ends a session that somebody has left; `false` when it had ended.
+    /// Ends a session that the user has left; `false` if it had ended already.
     pub(in crate::flows) async fn end_session(
         &self,
         tx: &mut Tx,
@@ -243,8 +243,8 @@ impl Sessions {
         Ok(!self.end_sessions(tx, one, EndReason::SignedOut).await?.is_empty())
     }
 
-    /// Ends sessions with the grants that do not outlive them, and gives what has ended. Every session that ends before its
-    /// time ends here, so that whatever follows from that has one place.
+    /// Ends sessions with the grants that do not outlive them, and gives the sessions that ended. Every session that
+    /// ends before its time ends here, so that all consequences have one place.
     pub(in crate::flows) async fn end_sessions(
         &self,
         tx: &mut Tx,
@@ -252,7 +252,7 @@ impl Sessions {
         why: EndReason,
     ) -> Result<Vec<EndedSession>, StoreError> {
         let now = self.core.clock.now();
-        // Order matters: sessions before grants, as whoever is given something holds the session first.
+        // Order matters: sessions before grants, since a request that gets a grant locks the session first.
         let mut ended = Vec::new();
         loop {
             let page = session_ends::end_sessions(tx, which, now).await?;
@@ -263,7 +263,7 @@ impl Sessions {
             }
         }
         if matches!(which, SessionsOf::One { .. }) && ended.is_empty() {
-            // It is somebody else's, or whoever ended it has revoked its grants too.
+            // The session belongs to another account, or it has ended, and then its grants were revoked too.
             return Ok(ended);
         }
         let places: HashMap<SessionId, usize> =
@@ -282,8 +282,8 @@ impl Sessions {
         }
     }
 
-    /// Ends everything that an account has open: sessions, grants with all their tokens, interactions, and the codes that
-    /// were mailed to it. The interaction `but` goes on: it is the one that ends the rest.
+    /// Ends everything that an account has open: sessions, grants with all their tokens, interactions, and the codes
+    /// that were mailed to it. The interaction `but` continues: it is the one that ends the rest.
     pub(in crate::flows) async fn end_everything(
         &self,
         tx: &mut Tx,
@@ -291,7 +291,7 @@ impl Sessions {
         but: Option<FlowId>,
     ) -> Result<(), StoreError> {
         let now = self.core.clock.now();
-        // Order matters: interactions before sessions, as in every use case that goes on with one.
+        // Order matters: interactions before sessions, as in every use case that continues an interaction.
         interactions::end_interactions_of_account(tx, account, but, now).await?;
         self.end_sessions(tx, SessionsOf::Account(account), EndReason::Withdrawn).await?;
         mail_codes::delete_codes_of_account(tx, account).await
@@ -329,7 +329,7 @@ fn session_event(action: &'static str, session: &Session, detail: &str) -> Event
     }
 }
 
-/// An event of somebody who is signed in.
+/// An event of the signed-in user.
 pub(in crate::flows) fn own_event(action: &'static str, current: &CurrentSession) -> Event {
     Event {
         organization: current.account.organization,

@@ -1,6 +1,6 @@
-//! The file of an exported day: JSON Lines in the order of the records' ids. It is written under another name and gets
-//! its own when it is whole and on disk; one that is there is read, never replaced. Records that are left of a day after its
-//! file was moved away go to a further file, with a number in its name.
+//! The file of an exported day: JSON Lines in the order of the records' ids. The broker writes it under another name,
+//! and gives it its own name once it is complete and on disk. An existing file is read, never replaced. If records of a
+//! day are left after its file was moved away, they go to a further file, with a number in its name.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::model::{AuditId, Day, Random};
 use crate::policy::audit_days::{Comparison, Exported, compare};
 use crate::store::audit::audit_days::Export;
 
-/// What ends the name of a file that is not whole yet.
+/// The end of the name of a file that is not complete yet.
 const DRAFT: &str = ".part";
 
 /// The place of a day's file.
@@ -36,7 +36,7 @@ pub(in crate::flows) struct Draft<'a> {
     is_empty: bool,
 }
 
-/// The lines of a file, against which records are held in their order.
+/// The lines of a file, for comparing records with them in their order.
 pub(in crate::flows) struct Lines<'a> {
     of: &'a DayFile,
     rest: LinesOf<BufReader<File>>,
@@ -63,7 +63,7 @@ impl DayFile {
         AuditDayError::File { path: self.path.clone(), error }
     }
 
-    /// An error of `link(2)`, which says in several ways that a file system has no hard links.
+    /// The error for one of `link(2)`, which has several codes for a file system without hard links.
     fn not_linked(&self, error: io::Error) -> AuditDayError {
         match error.kind() {
             ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::CrossesDevices => {
@@ -73,7 +73,7 @@ impl DayFile {
         }
     }
 
-    /// Whether the day was exported before. Only a regular file says so: the broker makes no symbolic links, and does
+    /// Whether the day was exported before. Only a regular file counts: the broker makes no symbolic links, and does
     /// not follow one.
     pub(in crate::flows) fn exists(&self) -> Result<bool, AuditDayError> {
         match std::fs::symlink_metadata(&self.path) {
@@ -84,7 +84,8 @@ impl DayFile {
         }
     }
 
-    /// Begins to write, in a folder and a file for the broker alone. Removes what an earlier attempt left.
+    /// Begins to write, in a folder and a file that only the broker can read. Removes files that an earlier attempt
+    /// left.
     pub(in crate::flows) async fn draft(&self, random: &dyn Random) -> Result<Draft<'_>, AuditDayError> {
         let begin = async {
             private_file::make_folder(&self.folder)?;
@@ -96,8 +97,8 @@ impl DayFile {
         begin.await.map_err(|error| self.failed(error))
     }
 
-    /// Makes sure of a file that an earlier run named, since that run may have ended right then: its other name goes, and
-    /// the file and its name are on disk.
+    /// Completes a file that an earlier run has named, since that run may have ended right then. Removes the file's
+    /// other name, and brings the file and its name to disk.
     pub(in crate::flows) async fn settle(&self) -> Result<(), AuditDayError> {
         let settle = async {
             self.remove_drafts().await?;
@@ -124,7 +125,7 @@ impl DayFile {
         Ok(())
     }
 
-    /// Reads all of the file: how many lines it has, and its SHA-256.
+    /// Reads the whole file. Gives its number of lines and its SHA-256.
     pub(in crate::flows) async fn read(&self) -> Result<Export, AuditDayError> {
         let read = async {
             let (mut hash, mut records) = (Context::new(&SHA256), 0);
@@ -164,8 +165,8 @@ impl Draft<'_> {
         self.file.write_all(text.as_bytes()).await.map_err(|error| self.of.failed(error))
     }
 
-    /// Brings the file to disk and gives it its name, unless another node was quicker: then that one's file stands. A
-    /// file without a line gets no name.
+    /// Brings the file to disk and gives it its name. If another node was quicker, the file of that node stays. A file
+    /// without a line gets no name.
     pub(in crate::flows) async fn finish(mut self) -> Result<(), AuditDayError> {
         if self.is_empty {
             return Err(AuditDayError::Changed(self.of.day));
@@ -183,8 +184,8 @@ impl Draft<'_> {
 }
 
 impl Drop for Draft<'_> {
-    /// Takes the other name away: the file has its own by now, or takes room that is wanted. What a crash leaves, the next
-    /// attempt removes.
+    /// Removes the other name: either the file has its own name by now, or it is not needed. If a crash prevents this,
+    /// the next attempt removes it.
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(file = %self.path.display(), %error, "an incomplete file could not be removed");
@@ -193,7 +194,7 @@ impl Drop for Draft<'_> {
 }
 
 impl Lines<'_> {
-    /// Looks for a record in the file. Records come in the order of their ids, as the lines do.
+    /// Looks for a record in the file. Callers pass records in the order of their ids, which is that of the lines.
     pub(in crate::flows) async fn expect(&mut self, id: AuditId, record: &str) -> Result<(), AuditDayError> {
         let missing = || AuditDayError::Missing { path: self.of.path.clone(), record: id };
         let name = id.to_string();
@@ -252,7 +253,7 @@ mod tests {
         }
         // ENOSPC.
         assert!(matches!(file.not_linked(io::Error::from_raw_os_error(28)), AuditDayError::File { .. }));
-        // A file of another file system, which takes no link.
+        // A file on another file system, which cannot be linked.
         let mut draft = file.draft(&CountingRandom::default()).await.unwrap();
         std::fs::remove_file(&draft.path).unwrap();
         draft.path = PathBuf::from("/proc/version");

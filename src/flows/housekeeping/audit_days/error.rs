@@ -1,4 +1,4 @@
-//! Why a day stays in the audit log, and what the operator can do about it.
+//! The errors that keep a day in the audit log, and what the operator can do about them.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use crate::model::{AuditId, Day};
 use crate::store::StoreError;
 use crate::store::audit::audit_days::Export;
 
-/// Why a day stays in the audit log, or part of it does.
+/// Why a day, or a part of it, stays in the audit log.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditDayError {
     /// The database.
@@ -16,9 +16,9 @@ pub enum AuditDayError {
     /// The folder or the file.
     #[error("{path}: {error}", path = .path.display())]
     File {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         error: io::Error,
     },
     /// The file could not get its name, as the file system has no hard links.
@@ -26,7 +26,7 @@ pub enum AuditDayError {
     NoHardLinks {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         error: io::Error,
     },
     /// A folder, a symbolic link or the like has the name of the file.
@@ -50,7 +50,7 @@ pub enum AuditDayError {
         /// The records of the day in the database.
         records: u64,
     },
-    /// Some records were removed, and the file is no longer the one in which they stood.
+    /// Some records were removed, and the file is no longer the one that holds them.
     #[error(
         "{path} has {} lines and the SHA-256 {}; when the broker began to remove its records, it had {} and {}",
         .found.records, .found.sha256, .expected.records, .expected.sha256, path = .path.display()
@@ -66,13 +66,13 @@ pub enum AuditDayError {
     /// Another node has taken the turn.
     #[error("another node is doing this now")]
     NotOurTurn,
-    /// Rows came or went between reading and removing.
+    /// Records were added or removed between reading and removing.
     #[error("records of {0} came or went meanwhile")]
     Changed(Day),
 }
 
 impl AuditDayError {
-    /// What the log tells the operator, who can mend this; `None` if it is not theirs to mend.
+    /// The advice to the operator in the log; `None` if the operator cannot fix the problem.
     pub(in crate::flows) const fn advice(&self) -> Option<&'static str> {
         match self {
             Self::File { .. } => Some(

@@ -1,5 +1,6 @@
-//! The audit log leaves the database by whole days: a day that is old enough is written to a file, and only what stands in
-//! that file, word for word, is removed. Each step may be the last before a crash; the next run goes on from what it finds.
+//! The audit log leaves the database by whole days. A day that is old enough is written to a file, and the broker
+//! removes only records that are in that file, word for word. Each step may be the last one before a crash; the next
+//! run continues from there.
 
 mod day_file;
 mod error;
@@ -27,13 +28,13 @@ const PAGE: i64 = 1_000;
 /// The name of the job in `turns`.
 const JOB: &str = "export_audit";
 
-/// How long a turn lasts; each page begins it anew.
+/// How long a turn lasts; each page starts it again.
 const TURN: Duration = Duration::from_mins(10);
 
-/// How long the audit log is kept in the database, and where it goes then.
+/// How long the audit log is kept in the database, and where it goes after that.
 #[derive(Debug, Clone)]
 pub struct Archive {
-    /// For how long, from the end of a day on.
+    /// How long a day is kept, from its end on.
     pub keep: Duration,
     /// Where exported days go.
     pub folder: PathBuf,
@@ -42,15 +43,15 @@ pub struct Archive {
 /// A day that has left the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemovedDay {
-    /// Which.
+    /// The day.
     pub day: Day,
     /// The records in its file.
     pub records: u64,
 }
 
 impl Housekeeping {
-    /// Exports and removes all days that are older than the term, if there is one and no other node does it at this
-    /// moment. A day that cannot be exported stays, and the log says what to do.
+    /// Exports and removes all days that are older than the term, if there is one and no other node does this now. A
+    /// day that cannot be exported stays, and the log says what to do.
     pub async fn export_old_days(&self) -> Result<Vec<RemovedDay>, AuditDayError> {
         let Some(archive) = &self.audit_archive else { return Ok(Vec::new()) };
         let holder = random::token(&*self.core.random);
@@ -90,7 +91,7 @@ impl Housekeeping {
         }
     }
 
-    /// Exports a day and removes its records, or goes on with that; gives how many the file has.
+    /// Exports a day and removes its records, or continues with that. Gives the number of records in the file.
     async fn export_day(&self, folder: &Path, day: Day, holder: &str) -> Result<u64, AuditDayError> {
         let last = find_last_export(&mut self.core.database.read().await?, day).await?;
         let part = last.as_ref().map_or(1, |export| export.part);
@@ -98,7 +99,7 @@ impl Housekeeping {
         if last.is_none() || file.exists()? {
             return self.move_records(&file, last, day, holder).await;
         }
-        // The file was moved away, and records of the day are left: they go to a file of their own.
+        // The file was moved away, but records of the day are left: they go to a file of their own.
         let file = DayFile::new(folder, day, part.saturating_add(1));
         self.move_records(&file, None, day, holder).await
     }
@@ -116,7 +117,7 @@ impl Housekeeping {
         } else {
             self.write_day(file, day, holder).await?;
         }
-        // Order matters: all of the day is held against the file before any of it is removed.
+        // Order matters: all records of the day are compared with the file before any of them is removed.
         let export = file.read().await?;
         match &begun {
             Some(begun) if *begun != export => {
@@ -142,7 +143,7 @@ impl Housekeeping {
         let mut after = None;
         loop {
             let records = self.page(day, after).await?;
-            // Order matters: until here nobody else has removed any of them.
+            // Order matters: up to here, no other node has removed any of the records.
             self.hold_turn(holder).await?;
             let Some(last) = records.last() else { break };
             after = Some(last.0);
@@ -151,7 +152,7 @@ impl Housekeeping {
         draft.finish().await
     }
 
-    /// Holds the records of a day against its file; gives how many there are.
+    /// Compares the records of a day with its file. Gives the number of records.
     async fn check_day(&self, file: &DayFile, day: Day, holder: &str) -> Result<u64, AuditDayError> {
         let (mut lines, mut after, mut count) = (file.lines().await?, None, 0);
         loop {
@@ -166,8 +167,8 @@ impl Housekeeping {
         }
     }
 
-    /// Removes the records of a day that stand in its file, in short transactions. The first of them records which file
-    /// it is.
+    /// Removes the records of a day that are in its file, in short transactions. The first transaction records which
+    /// file it is.
     async fn remove_day(
         &self,
         file: &DayFile,

@@ -63,7 +63,7 @@ impl Organizations {
         self.note(tx, organization.id, line, report).await
     }
 
-    /// The connection as the file wants it, over what is there.
+    /// The connection that the file asks for, based on the stored one.
     fn wanted_connection(
         &self,
         organization: &Organization,
@@ -87,8 +87,8 @@ impl Organizations {
         }
     }
 
-    /// The credential that a connection gets: what the file says, over what is there. A secret that is the stored one
-    /// already keeps its sealed form.
+    /// The credential that a connection gets: the one in the file, else the stored one. A secret that is stored already
+    /// keeps its sealed form.
     fn wanted_credential(
         &self,
         connection: &Connection,
@@ -117,7 +117,7 @@ impl Organizations {
         };
         let mut credential = SealedCredential {
             secret: part(CredentialPart::Secret, &wanted.secret, &before.secret)?,
-            // Absent, it is taken away: the change to it is over, or was given up.
+            // If the file has none, the stored one is removed: the change to it is done, or was given up.
             next_secret: match &wanted.next_secret {
                 None => None,
                 next => part(CredentialPart::NextSecret, next, &before.next_secret)?,
@@ -155,7 +155,7 @@ impl Organizations {
     }
 }
 
-/// Refuses connections that are trusted for the addresses of a domain which another organization owns.
+/// Refuses connections that are trusted for email addresses of a domain that another organization owns.
 pub(in crate::flows) async fn check_trusted_domains(
     tx: &mut Tx,
     wanted: &WantedOrganization,

@@ -1,4 +1,4 @@
-//! Expected identities in an [`apply`](super::apply): who will claim an account that nobody can sign in to yet.
+//! Expected identities in an [`apply`](super::apply): the identity that will claim an account without a way to sign in.
 
 use crate::flows::manage::Organizations;
 use crate::flows::manage::apply::{ApplyError, taken};
@@ -10,7 +10,7 @@ use crate::store::link::expected::{ExpectedIdentity, delete_expected, find_expec
 use crate::store::organization::connections;
 
 impl Organizations {
-    /// Expects an identity for an account, or nobody any more; `true` when that is new.
+    /// Writes the identity that is expected for an account, or removes it for `None`; `true` if this is a change.
     pub(in crate::flows) async fn apply_expected(
         &self,
         tx: &mut Tx,

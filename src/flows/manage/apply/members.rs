@@ -95,16 +95,17 @@ impl Organizations {
         }
         .map_err(|error| taken(error, sentence))?;
         if existing.as_ref().is_some_and(|before| before.email != account.email) {
-            // What was mailed to the old address sets no password.
+            // A link that was mailed to the old address must not set a password.
             password_links::consume_all_links(tx, account.id, now).await?;
         }
         if existing.as_ref().is_some_and(|before| before.enabled != account.enabled) {
-            // Also what a sign-in that was under way has opened beside a disabling: enabled again, nothing comes back.
+            // This also ends what a sign-in under way opened during a disabling, so that nothing comes back with an
+            // enabling.
             self.sessions.end_everything(tx, account.id, None).await?;
         }
         if let Some(hash) = new_password {
             self.profiles.set_password(tx, &account, hash).await?;
-            // Whoever knew the old password is out.
+            // This signs out everyone who knew the old password.
             self.sessions.end_everything(tx, account.id, None).await?;
         }
         let expected = self.apply_expected(tx, organization, &account, wanted.expects.as_ref()).await?;
@@ -115,7 +116,7 @@ impl Organizations {
         self.note(tx, organization.id, line, report).await
     }
 
-    /// The account as the file wants it, over what is there.
+    /// The account that the file asks for, based on the stored one.
     fn wanted_account(
         &self,
         organization: &Organization,
@@ -145,7 +146,7 @@ impl Organizations {
 }
 
 /// Whether an account's email is proven, and by which connection's provider. An address that a provider has asserted
-/// stays that provider's to prove, unless the file says that it is proven.
+/// stays proven by that provider only, unless the file says that it is proven.
 fn whose_email(wanted: &WantedAccount, old: Option<&Account>) -> (bool, Option<ConnectionId>) {
     let canonical = |email: &Option<Email>| email.as_ref().map(|email| email.canonical().to_owned());
     match old {
@@ -157,8 +158,8 @@ fn whose_email(wanted: &WantedAccount, old: Option<&Account>) -> (bool, Option<C
     }
 }
 
-/// Leaves an account alone that went into another one: nothing of what a file says of it would be seen there. Whoever
-/// wants its person out is told that this is not the way.
+/// Leaves a merged account as it is, since a change to it would have no effect. An attempt to disable it is refused,
+/// with the right way to do so.
 fn leave_merged(
     old: Option<&Account>,
     wanted: &WantedAccount,
@@ -171,8 +172,8 @@ fn leave_merged(
     Ok(format!("merged into {into}: left as it is"))
 }
 
-/// The account that is there, with its roles in the order of documents. Held before it is read: somebody who disables
-/// it meanwhile waits, and is not undone.
+/// The stored account, with its roles in the order of documents. It is locked before it is read, so that this does not
+/// undo a disabling at the same time.
 async fn lock_existing(tx: &mut Tx, wanted: &WantedAccount) -> Result<Option<Account>, StoreError> {
     let mut existing = match wanted.id {
         Some(id) => {

@@ -1,4 +1,4 @@
-//! `apply`: makes the database say what the files say, all of it or nothing. What the files do not name stays.
+//! `apply`: writes the objects of the files into the database, all of them or none. Objects that no file names stay.
 
 pub(in crate::flows) mod connection;
 pub(in crate::flows) mod expected;
@@ -29,14 +29,14 @@ use crate::store::organization::domains::{self, DomainRecord};
 use crate::store::organization::{connections, looks, organizations};
 use crate::store::{StoreError, Tx};
 
-/// What happened to an object, or would happen.
+/// The change to an object, or the one that a dry run found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// It is new.
     Created,
-    /// It said something else before.
+    /// It was different before.
     Changed,
-    /// It said this already.
+    /// It was the same before.
     Unchanged,
 }
 
@@ -59,13 +59,13 @@ pub struct Line {
     pub name: String,
     /// Its id, where it has one.
     pub id: String,
-    /// What happened.
+    /// The change to it.
     pub change: Change,
-    /// What has to be registered elsewhere.
+    /// Addresses to register elsewhere, and other remarks.
     pub notes: String,
 }
 
-/// What the object is called and has to be known by; what happened to it is told apart.
+/// The name of the object and its notes; the change is shown apart from them.
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [self.kind, &self.name, &self.id, &self.notes];
@@ -74,7 +74,7 @@ impl fmt::Display for Line {
     }
 }
 
-/// How many objects were created, changed and left as they were.
+/// The numbers of objects that were created, changed and left unchanged.
 impl fmt::Display for ApplyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |change| self.lines.iter().filter(|line| line.change == change).count();
@@ -83,16 +83,16 @@ impl fmt::Display for ApplyReport {
     }
 }
 
-/// What `apply` did, or would do.
+/// The changes that `apply` made, or would make.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApplyReport {
-    /// One an object, in the order of the files.
+    /// One line for each object, in the order of the files.
     pub lines: Vec<Line>,
-    /// What the files ask for and does not happen, each in a sentence that names the object.
+    /// The settings in the files that have no effect, each in a sentence that names the object.
     pub warnings: Vec<String>,
 }
 
-/// What was applied so far, and for whom.
+/// The changes so far, and the caller who asked for them.
 pub(in crate::flows) struct Applied {
     caller: Caller,
     lines: Vec<Line>,
@@ -104,7 +104,7 @@ pub enum ApplyError {
     /// The files are wrong.
     #[error("{0}")]
     Document(#[from] Errors),
-    /// The files do not fit what is there.
+    /// The files do not fit the stored data.
     #[error("{0}")]
     Refused(String),
     /// Something that is needed is down.
@@ -133,7 +133,7 @@ pub(in crate::flows) fn taken(error: StoreError, sentence: impl FnOnce() -> Stri
 }
 
 impl Organizations {
-    /// Applies files (name and text each). With `dry_run` nothing is kept, and the report says what would happen.
+    /// Applies files (name and text each). With `dry_run` nothing is written, and the report says what would change.
     pub async fn apply(
         &self,
         caller: Caller,
@@ -150,7 +150,7 @@ impl Organizations {
         algorithms.sort_unstable();
         algorithms.dedup();
         if !dry_run {
-            // First, since nothing may fail after the files are applied; a key too many harms nobody.
+            // This comes first, since nothing may fail after the files are applied. An additional key does no harm.
             self.keys
                 .ensure_signing_keys(&algorithms)
                 .await
@@ -161,7 +161,7 @@ impl Organizations {
         for organization in &wanted {
             self.apply_organization(&mut tx, organization, &passwords, &mut report).await?;
         }
-        // After all files, because a later file may give one of these domains to another organization.
+        // This comes after all files, because a later file may give one of these domains to another organization.
         for organization in &wanted {
             check_trusted_domains(&mut tx, organization).await?;
         }
@@ -178,7 +178,7 @@ impl Organizations {
         Ok(ApplyReport { lines: report.lines, warnings })
     }
 
-    /// The hashes of the passwords that are not the stored ones already. Hashing is slow, so it happens before the
+    /// The hashes of the passwords that differ from the stored ones. Hashing is slow, so it happens before the
     /// transaction.
     async fn changed_passwords(
         &self,
@@ -241,7 +241,7 @@ impl Organizations {
         report: &mut Applied,
     ) -> Result<(), ApplyError> {
         let organization = self.apply_organization_itself(tx, wanted, report).await?;
-        // First those that others may replace.
+        // The connections that others may replace come first.
         for replaces in [false, true] {
             for connection in wanted.connections.iter().filter(|it| it.replaces.is_some() == replaces) {
                 self.apply_connection(tx, &organization, connection, report).await?;
@@ -268,7 +268,7 @@ impl Organizations {
         report: &mut Applied,
     ) -> Result<Organization, ApplyError> {
         let now = self.core.clock.now();
-        // Held before it is read: two operators at once change it one after the other.
+        // It is locked before it is read, so that two operators change it one after the other.
         let existing = match wanted.id {
             Some(id) => {
                 organizations::lock_organization(tx, id).await?;
@@ -308,7 +308,7 @@ impl Organizations {
         Ok(organization)
     }
 
-    /// An organization whose passwords are for emergencies only needs two people who have one.
+    /// Refuses an organization that keeps passwords for emergencies only, unless at least two users have one.
     async fn check_break_glass(&self, tx: &mut Tx, organization: &Organization) -> Result<(), ApplyError> {
         let people = accounts::count_break_glass(tx, organization.id).await?;
         if has_enough_break_glass(organization.policy.local_sign_in, people) {
@@ -407,7 +407,7 @@ impl Organizations {
     }
 }
 
-/// What an organization's file asks of its connections and the broker does not do yet.
+/// The settings of an organization's connections that have no effect yet, each as a warning.
 fn warnings(organization: &WantedOrganization) -> impl Iterator<Item = String> {
     organization.connections.iter().filter_map(|connection| {
         let text = setting_without_effect(&connection.settings)?;
@@ -415,7 +415,7 @@ fn warnings(organization: &WantedOrganization) -> impl Iterator<Item = String> {
     })
 }
 
-/// Refuses one more where there are as many as an organization may have.
+/// Refuses another object if the organization has as many as it may have.
 pub(in crate::flows) fn check_room(
     organization: &Organization,
     count: i64,

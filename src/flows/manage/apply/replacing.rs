@@ -10,7 +10,8 @@ use crate::store::link::replacing;
 use crate::store::organization::connections;
 
 impl Organizations {
-    /// What a connection is to replace: the one that has this handle now. What goes on keeps its beginning.
+    /// The replacement that a connection asks for, by the current handle of the old one. One that continues keeps its
+    /// start.
     pub(in crate::flows) async fn wanted_replacement(
         &self,
         tx: &mut Tx,
@@ -35,8 +36,8 @@ impl Organizations {
         }))
     }
 
-    /// Holds all of an organization's connections against each other, as they are after a file was applied: what one
-    /// replaces, another file may change. Then forgets the values of claims that none keeps any more.
+    /// Checks all of an organization's connections against each other after all files, since one file may change a
+    /// connection that another file replaces. Then deletes the values of claims that no connection keeps any more.
     pub(in crate::flows) async fn settle_replacements(
         &self,
         tx: &mut Tx,

@@ -1,4 +1,4 @@
-//! An account in a file of `apply`: who it is, its password, and the identity that it is kept for.
+//! An account in a file of `apply`: its names, its password, and the identity that it is kept for.
 
 use crate::crypto::password::check_phc;
 use crate::flows::manage::document::{WantedAccount, WantedIdentity, WantedPassword, WantedSecret};

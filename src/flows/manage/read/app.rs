@@ -88,9 +88,9 @@ fn app_settings(table: &Table<'_>, has_secret: bool, rules: Rules) -> AppSetting
     settings
 }
 
-/// The scopes of an app together, in bytes: they all may stand in one token.
+/// The most bytes of an app's scopes together, since one token may contain all of them.
 const MAX_SCOPES: usize = 1_024;
-/// The resources of an app together, in bytes, likewise.
+/// The most bytes of an app's resources together, for the same reason.
 const MAX_RESOURCES: usize = 3_072;
 
 /// Refuses a list that is longer than `most` bytes together.

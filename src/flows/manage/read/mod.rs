@@ -1,4 +1,4 @@
-//! Reading the files of `apply`: every problem with file and line, and what to do.
+//! Reading the files of `apply`. Each problem is reported with file and line, and with what to do.
 
 mod account;
 mod app;
@@ -24,18 +24,18 @@ use account::account;
 use app::app;
 use look::look;
 
-/// How many claims a connection keeps at most.
+/// The most claims that a connection keeps.
 const MOST_KEPT_CLAIMS: usize = 5;
 
-/// How many domains a connection may be trusted for at most, besides those that route to it.
+/// The most domains that a connection may be trusted for, besides those that route to it.
 const MOST_TRUSTED_DOMAINS: usize = 100;
 
-/// What files are held against.
+/// The rules that files are checked against.
 #[derive(Clone, Copy)]
 pub struct Rules {
-    /// What a password must be like.
+    /// The rules for passwords.
     pub passwords: PasswordRules,
-    /// How much there may be.
+    /// The limits of an organization.
     pub limits: Limits,
 }
 
@@ -97,7 +97,7 @@ fn organization_policy(table: &Table<'_>) -> OrganizationPolicy {
     }
 }
 
-/// The objects of a list that has a limit.
+/// The objects of a list; more than `limit` are refused.
 fn at_most<'d, T>(
     table: &Table<'d>,
     key: &'static str,
@@ -121,7 +121,7 @@ pub(in crate::flows) fn name(table: &Table<'_>) -> Option<String> {
     Some(name)
 }
 
-/// What is said of a name that has the form of an id. A command or an app could take it for that id.
+/// The complaint about a name that has the form of an id, since a command or an app could take it for that id.
 pub(in crate::flows) fn not_an_id(what: &str) -> Complaint {
     let text = format!("a {what} cannot have the form of an id, three letters, _ and 32 hexadecimal digits");
     Complaint::with_remedy(text, "choose a name of another form")
@@ -215,7 +215,7 @@ fn check_issuer(table: &Table<'_>, key: &str, issuer: &str) {
     }
 }
 
-/// A provider that serves many organizations under one issuer says only by a claim whose person it is.
+/// Refuses a provider that serves many organizations under one issuer, unless a claim tells their users apart.
 fn check_shared(table: &Table<'_>, issuer: &str, settings: &ConnectionSettings, enabled: bool) {
     let template = issuer.contains(TENANT);
     let bounded = !settings.required_claims.is_empty() || (template && !settings.tenants.is_empty());
@@ -234,7 +234,7 @@ fn check_shared(table: &Table<'_>, issuer: &str, settings: &ConnectionSettings, 
     }
 }
 
-/// Domains for whose addresses a connection's provider speaks although they do not route to it.
+/// Domains that do not route to a connection, but whose email addresses its provider may prove.
 fn trusted_email_domains(table: &Table<'_>) -> Vec<OwnedDomain> {
     let mut trusted: Vec<OwnedDomain> = table.parsed_list("trusted_email_domains");
     if trusted.len() > MOST_TRUSTED_DOMAINS {
@@ -283,7 +283,7 @@ fn connection_settings(table: &Table<'_>) -> ConnectionSettings {
     settings
 }
 
-/// Claims by which a connection that replaces this one will recognize people.
+/// Claims by which a connection that replaces this one will recognize users.
 fn kept_claims(table: &Table<'_>, mapping: &ClaimMapping) -> Vec<String> {
     let kept: Vec<String> = table.parsed_list("kept_claims");
     if kept.len() > MOST_KEPT_CLAIMS {
@@ -308,13 +308,13 @@ fn refuse_identifier(table: &Table<'_>, key: &'static str, claim: &str) {
     table.refuse(key, Complaint::with_remedy(what, remedy));
 }
 
-/// That a connection takes another one's place.
+/// The replacement of another connection by this one.
 fn replacement(table: Table<'_>, mapping: &ClaimMapping) -> Option<WantedReplacement> {
     let connection = table.required_parsed("connection");
     let claim = table.required::<String>("claim");
     let old_claim = table.optional::<String>("old_claim").or_else(|| claim.clone());
     let until = table.required_parsed::<EndDate>("until").map(|end| end.0);
-    // The old provider's name for it is held against what its own connection keeps.
+    // The old provider's name for the claim is checked against the claims that its own connection keeps.
     let given = [("claim", &claim, mapping.clone()), ("old_claim", &old_claim, ClaimMapping::default())];
     for (key, claim, mapping) in given.into_iter().filter(|(key, ..)| table.has(key)) {
         if let Some(claim) = claim.as_ref().filter(|claim| !is_identifier(claim, &mapping)) {
@@ -354,7 +354,7 @@ fn capabilities(table: Table<'_>, capabilities: &mut Capabilities) {
     table.finish();
 }
 
-/// Relaxations: each needs the day on which it ends.
+/// Reads the relaxations; each needs the day on which it ends.
 fn waivers(table: &Table<'_>, settings: &mut ConnectionSettings) {
     set(&mut settings.freshness, table.parsed("freshness"));
     let freshness_end = table.parsed::<EndDate>("freshness_until");

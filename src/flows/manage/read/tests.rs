@@ -4,7 +4,7 @@ use crate::flows::manage::read::*;
 
 const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/organizations.example.toml"));
 
-/// Tables whose keys are the writer's own.
+/// Tables whose keys the writer of the file chooses.
 const OPEN: [&str; 2] = ["required_claims", "acr_values"];
 
 /// A path without the numbers of list items.
@@ -33,7 +33,7 @@ fn collect(path: &str, value: &toml::Value, keys: &mut BTreeSet<String>) {
     }
 }
 
-/// The example with what is commented out by default put in: lines like `# key = value`.
+/// The example, with the lines that are commented out, such as `# key = value`, put in.
 fn with_all_keys() -> String {
     let lines = EXAMPLE.lines().map(|line| {
         let rest = line.strip_prefix("# ").unwrap_or(line);
@@ -55,7 +55,7 @@ fn the_example_file_has_every_key_that_is_read_and_no_other() {
     let wanted = read_file("organizations.example.toml", EXAMPLE, rules, &problems);
     assert_eq!(wanted.len(), 1);
     problems.finish(Some(())).unwrap();
-    // What is commented out is asked for too, though not all of it can be given at once.
+    // The settings that are commented out must be read too, though they cannot all be given at once.
     let problems = Problems::default();
     read_file("organizations.example.toml", &with_all_keys(), rules, &problems);
     let read: BTreeSet<String> = problems.asked.borrow().iter().map(|path| generic(path)).collect();
@@ -64,7 +64,7 @@ fn the_example_file_has_every_key_that_is_read_and_no_other() {
     collect("", &all, &mut shown);
     assert_eq!(shown.symmetric_difference(&read).collect::<Vec<_>>(), Vec::<&String>::new());
     assert!(read.len() > 90, "{read:?}");
-    // Wrong are only secrets and pictures, which an example cannot have, and what excludes each other.
+    // The only errors are secrets and pictures, which an example cannot have, and settings that exclude each other.
     let wrong = problems.finish(Some(())).unwrap_err().to_string();
     let fair = ["secret", "password", "certificate", "private_key", "logo", "expects"];
     for line in wrong.lines() {

@@ -1,7 +1,7 @@
-//! Reading access tokens that are presented: at userinfo, introspection and revocation (RFC 9068, section 4).
+//! Reading access tokens that apps present at userinfo, introspection and revocation (RFC 9068, section 4).
 //!
-//! A signature that held once holds as long as its key does, so it is checked once; what a token stands on is read
-//! from the database each time.
+//! A signature is checked once, since it stays valid as long as its key is there. The state that a token depends on is
+//! read from the database each time.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use crate::store::provider::standing::read_grant_standing;
 /// The longest token that is read, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
 
-/// Tokens whose signature is remembered.
+/// The most tokens whose signature is remembered.
 const CAPACITY: u64 = 10_000;
 
-/// Access tokens whose signature held, by the hash of their text.
+/// Access tokens whose signature is valid, by the hash of their text.
 pub(in crate::flows) struct VerifiedTokens(Cache<String, Arc<AccessClaims>>);
 
 impl Default for VerifiedTokens {
@@ -32,7 +32,7 @@ impl Default for VerifiedTokens {
     }
 }
 
-/// What a signed access token of ours says.
+/// The claims of an access token that this broker signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::flows) struct AccessClaims {
     pub subject: String,
@@ -44,15 +44,15 @@ pub(in crate::flows) struct AccessClaims {
     pub expires_at: Timestamp,
     /// Absent in a token for an app itself.
     pub grant: Option<GrantId>,
-    /// The connection through which the person came.
+    /// The connection through which the user signed in.
     pub connection: Option<ConnectionId>,
     /// The key that signed it.
     kid: String,
 }
 
 impl Tokens {
-    /// Reads a token: signature, type, issuer, times. `None` for whatever is no access token of this broker that is
-    /// in time; an ID token is none.
+    /// Reads a token, and checks its signature, type, issuer and times. `None` for anything that is not a current
+    /// access token of this broker, such as an ID token.
     pub(in crate::flows) async fn read_access_token(&self, token: &str) -> Option<Arc<AccessClaims>> {
         let (ring, hash) = (self.keys.signing_keys().ok()?, random::hash_token(token));
         let known = self.verified.0.get(&hash).await;
@@ -95,8 +95,8 @@ impl Tokens {
         })
     }
 
-    /// The grant of a token, if neither it nor anything it stands on has ended. `Some(None)` is a living token of an
-    /// app itself.
+    /// The grant of a token, if the token and everything that it depends on are still valid. `Some(None)` is a valid
+    /// token of an app itself.
     pub(in crate::flows) async fn living_grant(
         &self,
         claims: &AccessClaims,
@@ -107,7 +107,7 @@ impl Tokens {
         };
         let read = read_grant_standing(&mut tx, id, claims.connection, Some(&claims.jti)).await?;
         let living = read.filter(|standing| {
-            // What the token says of the connection is what its grant says: it was signed from it.
+            // The token was signed from its grant, so both name the same connection.
             !standing.token_dead && standing.is_good() && standing.grant.proof.connection == claims.connection
         });
         Ok(living.map(|standing| Some(standing.grant)))

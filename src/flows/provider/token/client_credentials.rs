@@ -19,7 +19,7 @@ impl Tokens {
             Err(no) => return Err(no.at(event)),
         };
         let allowed = &request.client.app.settings.scopes;
-        // The scopes of OpenID Connect are about people, and there is none here.
+        // The scopes of OpenID Connect are about users, and this grant has none.
         let good = |scope: &String| !SCOPES.contains(&scope.as_str()) && allowed.contains(scope);
         if !scopes.iter().all(good) {
             let description = "this app may not ask for this scope without a person";

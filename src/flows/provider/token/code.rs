@@ -16,7 +16,7 @@ use crate::store::provider::grants::{self, Code, Grant};
 use crate::store::provider::standing::{Consumed, consume_code, read_code_standing};
 
 impl Tokens {
-    /// Redeems a code. A code that comes a second time takes everything with it that came of it.
+    /// Redeems a code. A code that comes a second time revokes its grant, with all tokens that came of it.
     pub(in crate::flows) async fn redeem_code(
         &self,
         request: &TokenRequest<'_>,
@@ -35,7 +35,8 @@ impl Tokens {
         Err(kept_changing())
     }
 
-    /// Redeems a code once; `None`, and nothing is done, when what its grant stands on has changed meanwhile.
+    /// Redeems a code once. Gives `None` and changes nothing if the state that its grant depends on has changed
+    /// meanwhile.
     async fn try_code(
         &self,
         request: &TokenRequest<'_>,
@@ -59,20 +60,20 @@ impl Tokens {
         let scopes = within(&grant.scopes, &client.app.settings.scopes);
         let basis = Basis { client, scopes: &scopes, nonce: code.nonce.as_deref(), standing: &read };
         let now = self.core.clock.now();
-        // What is used or over is worth no signature; the transaction refuses it, with all that follows.
+        // A used or expired code is not worth a signature; the transaction refuses it, with all that follows.
         let usable = code.used_at.is_none() && now < code.expires_at && !grant.created_at.is_ahead_of(now);
         let prepared = if usable { self.prepare(&basis, now)? } else { None };
-        // Signing takes its time: a code that is over by now is over.
+        // Signing takes time, so the code may have expired by now.
         let now = self.core.clock.now();
         let mut tx = self.core.database.write().await?;
         if grant.created_at.is_ahead_of(now) {
-            // The clock was set back. The code is over now, and stays so when that time comes again.
+            // The clock was set back. The code expires now, and stays expired when that time comes again.
             let over = Mark::ExpireCode(hash, code.expires_at);
             return Err(invalid_grant(Reason::CodeExpired).at(event).marking(over));
         }
         let Consumed { is_first, standing } = consume_code(&mut tx, &hash, grant, now).await?;
         if !is_first {
-            // Read again: of two that came at once, the second finds it used by now.
+            // Read again: if two requests came at once, the second one finds the code used by now.
             let used = grants::find_code(&mut tx, &hash).await?.is_some_and(|code| code.used_at.is_some());
             return Err(if used {
                 invalid_grant(Reason::CodeReused).at(event).marking(Mark::RevokeGrant(grant.id))
@@ -81,12 +82,11 @@ impl Tokens {
             });
         }
         let issued = self.issue(tx, client, prepared, standing, &event).await;
-        // A code for which nothing is given is used up all the same.
+        // A code is used up even if no token is issued for it.
         issued.map_err(|error| error.marking(Mark::UseCode(hash)))
     }
 
-    /// Refuses a code of which there is no row. One that was redeemed for a grant of this app, long ago, takes with it what
-    /// is left of that grant.
+    /// Refuses a code that has no row. If it was redeemed long ago for a grant of this app, that grant is revoked.
     async fn refuse_gone_code(&self, request: &TokenRequest<'_>, event: Event, code: &str) -> EndpointError {
         let redirect_uri = request.form.get("redirect_uri").unwrap_or_default();
         let challenge = request.form.get("code_verifier").map(random::hash_token);
@@ -105,7 +105,7 @@ impl Tokens {
         }
     }
 
-    /// A grant, if it is this app's.
+    /// The grant with this id, if it belongs to this app.
     async fn find_grant_of(&self, client: &AppEntry, grant: GrantId) -> Result<Option<Grant>, StoreError> {
         let found = grants::find_grant(&mut self.core.database.read().await?, grant).await?;
         Ok(found.filter(|grant| grant.app == client.app.id))
@@ -132,7 +132,7 @@ fn check_code(request: &TokenRequest<'_>, code: &Code, grant: &Grant) -> Result<
     }
 }
 
-/// RFC 7636, section 4.1.
+/// Whether the text is a code verifier (RFC 7636, section 4.1).
 fn is_verifier(text: &str) -> bool {
     (43..=128).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))

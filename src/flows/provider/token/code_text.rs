@@ -1,18 +1,18 @@
-//! The text of an authorization code. It names its grant and is tied by a keyed hash to what the app must repeat, so that
-//! a code which comes again is recognized, and takes its tokens along, when its row is long gone.
+//! The text of an authorization code. It names its grant, and a keyed hash ties it to the values that the app must
+//! repeat. So the broker recognizes a code that comes again, and revokes its tokens, even when its row is long gone.
 
 use crate::flows::provider::Tokens;
 use crate::model::{GrantId, Secret};
 use crate::protocol::base64url;
 
-/// The random bytes of a code.
+/// The number of random bytes in a code.
 const RANDOM: usize = 24;
 
-/// The letters before the tag: base64url of the grant's id (16 bytes) and the random bytes.
+/// The number of letters before the tag: base64url of the grant's id (16 bytes) and the random bytes.
 const NAME: usize = (16 + RANDOM) * 4 / 3 + 1;
 
 impl Tokens {
-    /// A new code of a grant, for an app that will repeat `redirect_uri` and, where there is a challenge, prove it.
+    /// A new code of a grant. The app must repeat `redirect_uri` and, if there is a challenge, prove it.
     pub(in crate::flows) fn new_code(
         &self,
         grant: GrantId,
@@ -28,7 +28,7 @@ impl Tokens {
         Secret::new(format!("{name}{tag}"))
     }
 
-    /// The grant that a code was made for, if this deployment made it for an app that repeats and proves just this.
+    /// The grant that a code was made for; `None` unless this deployment made the code for these values.
     pub(in crate::flows) fn grant_of_code(
         &self,
         code: &str,
@@ -44,7 +44,7 @@ impl Tokens {
     }
 }
 
-/// What a code is tied to. No challenge is not the same as an empty one.
+/// The values that a code is tied to. A missing challenge is not the same as an empty one.
 fn tied<'a>(name: &'a str, redirect_uri: &'a str, challenge: Option<&'a str>) -> [&'a [u8]; 4] {
     let has_challenge: &[u8] = if challenge.is_some() { b"S256" } else { b"" };
     [name.as_bytes(), redirect_uri.as_bytes(), has_challenge, challenge.unwrap_or_default().as_bytes()]

@@ -1,6 +1,6 @@
-//! Issuing the tokens of a grant. They are signed from what was read before the transaction that uses up the code or
-//! refresh token, so that no signature is made while others wait to write. That transaction reads it all again, decides
-//! on what it reads, and gives the tokens out only if nothing has changed.
+//! Issuing the tokens of a grant. The broker signs them before the transaction that uses up the code or refresh token,
+//! so that no other writer waits for a signature. That transaction reads everything again, decides on what it reads,
+//! and issues the tokens only if nothing has changed.
 
 use crate::crypto::random;
 use crate::flows::directory::AppEntry;
@@ -15,22 +15,22 @@ use crate::store::Tx;
 use crate::store::provider::grants::{self, RefreshToken};
 use crate::store::provider::standing::GrantStanding;
 
-/// How often the tokens of one request are signed when something under their grant changes again and again.
+/// How often the tokens of one request are signed at most, if the state that their grant depends on keeps changing.
 pub(in crate::flows) const ATTEMPTS: usize = 3;
 
-/// Tokens that are signed and not given out yet: only [`Tokens::issue`] takes them out of here.
+/// Tokens that are signed and not issued yet: only [`Tokens::issue`] takes them out of here.
 pub(in crate::flows) struct Prepared<'a> {
-    /// What they were signed from.
+    /// The standing that they were signed from.
     standing: &'a GrantStanding,
     answer: TokenAnswer,
     refresh_token: Option<RefreshToken>,
-    /// The instant that all of them are of.
+    /// The time at which all of them are issued.
     at: Timestamp,
     /// When the last of them expires.
     good_until: Timestamp,
 }
 
-/// Why nothing is issued: what a grant stands on is no longer there.
+/// Why no token may be issued for a grant; `None` if one may.
 fn withdrawn(client: &AppEntry, standing: Option<&GrantStanding>) -> Option<Reason> {
     let Some(now) = standing else { return Some(Reason::GrantRevoked) };
     let grant = &now.grant;
@@ -43,7 +43,7 @@ fn withdrawn(client: &AppEntry, standing: Option<&GrantStanding>) -> Option<Reas
     if !may_use(&client.app, now.membership()) {
         return Some(Reason::AppNotForAccount);
     }
-    // Never the issuer instead: the app asked for a token for somebody else.
+    // The issuer does not take their place: the app asked for a token for another audience.
     if !grant.resources.is_empty() && allowed_resources(client, grant).is_empty() {
         return Some(Reason::ResourceWithdrawn);
     }
@@ -54,8 +54,7 @@ fn withdrawn(client: &AppEntry, standing: Option<&GrantStanding>) -> Option<Reas
 }
 
 impl Tokens {
-    /// Signs the tokens of a grant as of `now`; `None` when what the grant stands on was withdrawn, which is worth no
-    /// signature.
+    /// Signs the tokens of a grant as of `now`. Gives `None`, without a signature, when no token may be issued for it.
     pub(in crate::flows) fn prepare<'a>(
         &self,
         basis: &Basis<'a>,
@@ -98,9 +97,9 @@ impl Tokens {
         Ok(Some(Prepared { standing, answer, refresh_token, at: now, good_until }))
     }
 
-    /// Gives out tokens that were signed, if everything that their grant stands on is good now, and commits.
-    /// `standing` is what this transaction reads after it used up the code or refresh token. `None`, and nothing is
-    /// done, when nothing speaks against tokens but none were signed from this standing: to be tried anew.
+    /// Issues signed tokens and commits, if everything that their grant depends on is valid now. `standing` is what
+    /// this transaction read after it used up the code or refresh token. Gives `None` and changes nothing if tokens may
+    /// be issued but none were signed from this standing: the caller tries again.
     pub(in crate::flows) async fn issue(
         &self,
         mut tx: Tx,
@@ -126,7 +125,7 @@ impl Tokens {
     }
 }
 
-/// The answer to a request under whose grant something changed at each attempt. Nothing was used up.
+/// The answer to a request if the state that its grant depends on changed at each attempt. Nothing was used up.
 pub(in crate::flows) fn kept_changing() -> EndpointError {
     EndpointError::Unavailable("what the grant stands on changed at each attempt".to_owned())
 }

@@ -1,4 +1,4 @@
-//! The code for an app: the grant of what it asked for, and the address that carries the code.
+//! The code for an app: the grant that it stands for, and the address that carries the code.
 
 use crate::crypto::random;
 use crate::flows::directory::AppEntry;
@@ -11,20 +11,20 @@ use crate::protocol::oauth::add_to_query;
 use crate::store::provider::grants::{self, Code, Grant};
 use crate::store::{StoreError, Tx};
 
-/// For what a code is issued.
+/// The request and the sign-in that a code is issued for.
 pub(in crate::flows) struct CodeRequest<'a> {
-    /// What the app asked for.
+    /// The app's request.
     pub request: &'a AuthorizationRequest,
     /// The app.
     pub entry: &'a AppEntry,
-    /// In which session.
+    /// The user's session.
     pub session: SessionId,
-    /// How they proved who they are.
+    /// How the user proved who they are.
     pub proof: &'a Proof,
 }
 
 impl Tokens {
-    /// Grants what was asked and writes the code: the address of the app with it (RFC 6749, section 4.1.2; RFC 9207).
+    /// Writes the grant and the code. Gives the app's address with the code in it (RFC 6749, section 4.1.2; RFC 9207).
     pub(in crate::flows) async fn issue_code(
         &self,
         tx: &mut Tx,

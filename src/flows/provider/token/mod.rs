@@ -1,4 +1,4 @@
-//! The token endpoint (RFC 6749, section 3.2): one file a grant.
+//! The token endpoint (RFC 6749, section 3.2), with one file for each grant type.
 
 pub(in crate::flows) mod access;
 mod client_credentials;
@@ -28,7 +28,7 @@ pub struct TokenAnswer {
     pub access_token: String,
     /// Always `Bearer`.
     pub token_type: &'static str,
-    /// Seconds that the access token lives.
+    /// The life of the access token, in seconds.
     pub expires_in: u64,
     /// The refresh token.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,7 +40,7 @@ pub struct TokenAnswer {
     pub scope: String,
 }
 
-/// A request to the token endpoint, of an app that has proved itself.
+/// A request to the token endpoint, from an app that has authenticated.
 pub struct TokenRequest<'a> {
     /// The app.
     pub client: &'a Arc<AppEntry>,
@@ -59,20 +59,20 @@ impl TokenRequest<'_> {
     }
 }
 
-/// Says no to a token request, for a reason that is recorded.
+/// The refusal of a token request, with the reason for the record.
 pub(in crate::flows) struct No {
     error: OAuthError,
     reason: Reason,
 }
 
 impl No {
-    /// The refusal of a request that this event is about.
+    /// The refusal, to be recorded with this event.
     fn at(self, event: Event) -> EndpointError {
         refused_app(event, self.reason, self.error)
     }
 }
 
-/// `invalid_grant`, whatever is wrong: the app must not learn which part of it.
+/// `invalid_grant`, with one text for every reason: the app must not learn which one applies.
 const fn invalid_grant(reason: Reason) -> No {
     let description = "the code or token is unknown, expired, used, revoked, or not this app's; start again";
     No { error: OAuthError::new(ErrorCode::InvalidGrant, description), reason }
@@ -104,13 +104,13 @@ impl Tokens {
         }
     }
 
-    /// An event of an app at an endpoint of its own.
+    /// An event of an app at an endpoint for apps.
     pub(in crate::flows) fn token_event(action: &'static str, client: &AppEntry) -> Event {
         Event { organization: Some(client.organization.id), app: Some(client.app.id), ..Event::new(action) }
     }
 }
 
-/// A secret text for the one answer that carries it.
+/// The text of a secret, for the one answer that carries it.
 fn reveal(secret: &Secret) -> String {
     secret.expose().to_owned()
 }

@@ -36,7 +36,8 @@ impl Tokens {
         Err(kept_changing())
     }
 
-    /// Rotates a refresh token once; `None`, and nothing is done, when what its grant stands on has changed meanwhile.
+    /// Rotates a refresh token once. Gives `None` and changes nothing if the state that its grant depends on has
+    /// changed meanwhile.
     async fn try_refresh(
         &self,
         request: &TokenRequest<'_>,
@@ -60,17 +61,17 @@ impl Tokens {
         };
         let basis = Basis { client, scopes: &scopes, nonce: None, standing: &read };
         let now = self.core.clock.now();
-        // What is used or over is worth no signature; the transaction refuses it, with all that follows.
+        // A used or expired token is not worth a signature; the transaction refuses it, with all that follows.
         let usable = row.used_at.is_none()
             && now < row.expires_at
             && self.family_end(client, grant, Some(&read)).is_none();
         let prepared = if usable { self.prepare(&basis, now)? } else { None };
-        // Signing takes its time: a token that is over by now is over.
+        // Signing takes time, so the token may have expired by now.
         let now = self.core.clock.now();
         let mut tx = self.core.database.write().await?;
         let Consumed { is_first, standing } = consume_refresh_token(&mut tx, &hash, grant, now).await?;
         if !is_first {
-            // Read again: of two that came at once, the second finds it used by now.
+            // Read again: if two requests came at once, the second one finds the token used by now.
             let again = grants::find_refresh_token(&mut tx, &hash).await?;
             return Err(if again.is_some_and(|token| token.used_at.is_some()) {
                 invalid_grant(Reason::RefreshReused).at(event).marking(Mark::RevokeGrant(grant.id))
@@ -82,12 +83,12 @@ impl Tokens {
             Some(reason) => Err(invalid_grant(reason).at(event)),
             None => self.issue(tx, client, prepared, standing, &event).await,
         };
-        // A token for which nothing is given is used up all the same.
+        // A token is used up even if no new one is issued for it.
         issued.map_err(|error| error.marking(Mark::UseRefreshToken(hash)))
     }
 
-    /// Why a family lives no longer, although its token does: its own end, its session's, or that of the sign-in at
-    /// the provider.
+    /// Why a family has ended although its token has not expired: for example its own end, its session's, or that of
+    /// the sign-in at the provider.
     pub(in crate::flows) fn family_end(
         &self,
         client: &AppEntry,
@@ -115,7 +116,7 @@ impl Tokens {
     }
 }
 
-/// The scopes of the new access token, if this app may ask for them by this token.
+/// The scopes of the new access token, if the app may ask for them with this refresh token.
 fn refreshed_scopes(
     request: &TokenRequest<'_>,
     row: &RefreshToken,
@@ -125,7 +126,7 @@ fn refreshed_scopes(
         return Err(invalid_grant(Reason::RefreshOfAnotherApp));
     }
     let narrowed = narrow_scopes(&grant.scopes, request.scopes()?.as_deref());
-    // A token that was used before is reuse, whatever else is wrong with the request.
+    // A used token counts as reuse, whatever else is wrong with the request.
     let Some(scopes) = narrowed.or_else(|| row.used_at.map(|_| Vec::new())) else {
         let description = "the scope is more than was granted";
         let error = OAuthError::new(ErrorCode::InvalidScope, description);

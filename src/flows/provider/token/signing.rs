@@ -1,5 +1,5 @@
-//! Signing tokens: access tokens (RFC 9068) and ID tokens (`OpenID` Connect Core, section 2). Nothing here reads or writes
-//! the database, and nothing is called while a transaction is open.
+//! Signing tokens: access tokens (RFC 9068) and ID tokens (`OpenID` Connect Core, section 2). No function here is
+//! called while a transaction is open.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use crate::policy::provider::access::within;
 use crate::store::provider::grants::Grant;
 use crate::store::provider::standing::GrantStanding;
 
-/// What the tokens of a grant say, as it was read before the transaction that uses up the code or refresh token.
+/// The content of a grant's tokens, as read before the transaction that uses up the code or refresh token.
 #[derive(Clone, Copy)]
 pub(in crate::flows) struct Basis<'a> {
     pub client: &'a AppEntry,
     /// The scopes of the access token.
     pub scopes: &'a [String],
     pub nonce: Option<&'a str>,
-    /// The grant, and what it stands on.
+    /// The grant, and the state that it depends on.
     pub standing: &'a GrantStanding,
 }
 
@@ -35,7 +35,7 @@ pub(in crate::flows) fn allowed_resources(client: &AppEntry, grant: &Grant) -> V
 
 impl Tokens {
     /// Makes sure that there are keys for the app's algorithms. A registration makes them; this is for a database that
-    /// was changed by other means. Not to be called while a transaction is open: it writes by one of its own.
+    /// was changed by other means. Must not be called while a transaction is open, since it writes in one of its own.
     pub(in crate::flows) async fn ensure_keys_of(&self, client: &AppEntry) -> Result<(), EndpointError> {
         let settings = &client.app.settings;
         let algorithms = [settings.access_token_alg, settings.id_token_alg];
@@ -87,7 +87,7 @@ impl Tokens {
         sign(ring, settings.id_token_alg, "JWT", &claims)
     }
 
-    /// What both tokens say.
+    /// The claims that both tokens have.
     fn token_claims(&self, basis: &Basis<'_>, now: Timestamp, lifetime: Duration) -> Map<String, Value> {
         let grant = &basis.standing.grant;
         let mut claims = Map::new();
