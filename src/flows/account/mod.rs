@@ -29,7 +29,7 @@ use crate::store::session::sessions;
 
 /// What the page shows.
 #[derive(Debug, Clone)]
-pub struct AccountView {
+pub struct OwnAccountView {
     /// What its forms prove.
     pub form_token: String,
     /// Who is signed in.
@@ -100,7 +100,7 @@ impl OwnAccount {
     }
 
     /// What the page shows; `None` when nobody is signed in.
-    pub async fn view_account(&self, visit: &Visit) -> Result<Option<AccountView>, FlowError> {
+    pub async fn view_account(&self, visit: &Visit) -> Result<Option<OwnAccountView>, FlowError> {
         let Some(current) = self.sessions.current_session(visit).await? else { return Ok(None) };
         let (profiles, ledger) = (self.own_profiles(&current).await?, self.own_ledger(&current).await?);
         let CurrentSession { session, account, organization } = current;
@@ -120,7 +120,7 @@ impl OwnAccount {
             rows.push(SessionView { current: one.id == session.id, via, session: one });
         }
         let brand = self.core.directory.brand_of(organization.as_ref()).await?;
-        Ok(Some(AccountView {
+        Ok(Some(OwnAccountView {
             form_token: self.interactions.form_token(&session.id.to_string()),
             linking: organization.as_ref().is_some_and(|organization| organization.policy.linking),
             organization: brand,

@@ -80,7 +80,7 @@ pub enum AddWay {
 
 impl OwnAccount {
     /// The profiles of the account, oldest first.
-    pub(in crate::flows) async fn own_profiles(
+    pub(super) async fn own_profiles(
         &self,
         current: &CurrentSession,
     ) -> Result<Vec<ProfileView>, FlowError> {
@@ -111,7 +111,7 @@ impl OwnAccount {
     }
 
     /// What happened to the account's links, newest first.
-    pub(in crate::flows) async fn own_ledger(
+    pub(super) async fn own_ledger(
         &self,
         current: &CurrentSession,
     ) -> Result<Vec<LedgerView>, FlowError> {

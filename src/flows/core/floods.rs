@@ -54,7 +54,7 @@ const COUNTERS: usize = 4_096;
 const WRITTEN_TOGETHER: usize = 100;
 
 /// The refusals that wait to be written, and those that are counted.
-pub(in crate::flows) struct Refusals {
+pub(super) struct Refusals {
     /// Each kind has turns of its own, so that noise does not delay the record of a guess at an account.
     turns: [Semaphore; 2],
     state: Mutex<State>,
@@ -174,7 +174,7 @@ impl Core {
     /// Records a refusal from before anything was proven; a flood of them is only counted. The count is by the name
     /// that was guessed at, if there is one, and else by the network. An unknown name is treated like a known one,
     /// since the visitor's wait must not tell whether the name exists.
-    pub(in crate::flows) async fn record_anonymous_refusal(
+    pub(super) async fn record_anonymous_refusal(
         &self,
         network: &str,
         about: Option<&Named>,

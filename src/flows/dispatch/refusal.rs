@@ -11,7 +11,7 @@ use crate::policy::sign_in::step::{StepRefusal, Withdrawn};
 use crate::protocol::oauth::{ErrorCode, OAuthError};
 
 impl Dispatcher {
-    pub(in crate::flows) fn refuse_step(&self, answered: Answered, refusal: StepRefusal) -> FlowError {
+    pub(super) fn refuse_step(&self, answered: Answered, refusal: StepRefusal) -> FlowError {
         let Answered { interaction, event, .. } = answered;
         let Purpose::App(request) = &interaction.purpose else { return refuse_person(event, refusal) };
         match refusal {

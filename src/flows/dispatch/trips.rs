@@ -9,7 +9,7 @@ use crate::store::account::profiles;
 
 impl Dispatcher {
     /// Leads to where the arriving side is proved once more.
-    pub(in crate::flows) async fn begin_arriving(
+    pub(super) async fn begin_arriving(
         &self,
         visit: &Visit,
         interaction: &Interaction,
@@ -32,7 +32,7 @@ impl Dispatcher {
 
     /// Leads to where the chosen side is proved: at the provider of the chosen profile, or the one that the person wants,
     /// else at the sign-in page.
-    pub(in crate::flows) async fn begin_chosen(
+    pub(super) async fn begin_chosen(
         &self,
         visit: &Visit,
         interaction: &Interaction,

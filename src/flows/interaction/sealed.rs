@@ -160,7 +160,7 @@ impl Interactions {
 
     /// What to say about a flow that this browser no longer holds. A reload or the back button is no security
     /// decision and leaves no record.
-    pub(in crate::flows) async fn lost_flow(&self, name: FlowName) -> Result<Refusal, StoreError> {
+    pub(super) async fn lost_flow(&self, name: FlowName) -> Result<Refusal, StoreError> {
         let code = if self.has_finished(name.id).await? {
             PublicCode::FlowFinished
         } else {
@@ -212,7 +212,7 @@ pub(in crate::flows) fn lost(code: PublicCode, name: FlowName) -> Refusal {
 }
 
 /// Keeps a flow's cookie in the browser; of more than five, the oldest goes.
-pub(in crate::flows) fn keep_cookie(visit: &Visit, flow: FlowId, value: String) -> Vec<CookieChange> {
+pub(super) fn keep_cookie(visit: &Visit, flow: FlowId, value: String) -> Vec<CookieChange> {
     let mut others: Vec<FlowId> = visit.flows.iter().map(|(id, _)| *id).filter(|id| *id != flow).collect();
     others.sort_unstable();
     let excess = (others.len() + 1).saturating_sub(MAX_FLOWS).min(MAX_CLEARED);
@@ -221,7 +221,7 @@ pub(in crate::flows) fn keep_cookie(visit: &Visit, flow: FlowId, value: String) 
 }
 
 /// The random part of a `state` that came back.
-pub(in crate::flows) struct StateProof([u8; 16]);
+pub(super) struct StateProof([u8; 16]);
 
 impl StateProof {
     /// Whether it is the one that was sent.

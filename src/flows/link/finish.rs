@@ -30,7 +30,7 @@ struct Joined {
 }
 
 /// Why a link did not come to an end.
-pub(in crate::flows) enum FinishError {
+pub(super) enum FinishError {
     /// It may not be; the proofs are burned.
     Refused(LinkRefusal),
     /// What it stands on is there no more: the public code, and the reason. The proofs are burned too.
@@ -62,14 +62,14 @@ impl From<StoreError> for FinishError {
 
 /// What the person has confirmed of a merge: which account stays, and whose username and password.
 #[derive(Clone, Copy)]
-pub(in crate::flows) struct Kept {
+pub(super) struct Kept {
     pub account: Option<AccountId>,
     pub local_of: Option<AccountId>,
 }
 
 impl Links {
     /// Links both sides.
-    pub(in crate::flows) async fn finish_link(
+    pub(super) async fn finish_link(
         &self,
         visit: &Visit,
         attempt: LinkAttempt,
@@ -202,7 +202,7 @@ impl Links {
     }
 
     /// Whether the session of the arriving side, where it is signed in, lives: it is held for the rest of the transaction.
-    pub(in crate::flows) async fn lock_arriving(
+    pub(super) async fn lock_arriving(
         &self,
         tx: &mut Tx,
         attempt: &LinkAttempt,

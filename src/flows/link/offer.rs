@@ -67,7 +67,7 @@ pub enum OfferAnswer {
 
 impl Links {
     /// What is offered to somebody with this email.
-    pub(in crate::flows) async fn offer_to(
+    pub(super) async fn offer_to(
         &self,
         tx: &mut Tx,
         organization: &Organization,
@@ -196,7 +196,7 @@ impl Links {
 }
 
 /// The email by which other accounts of an identity's person are looked for.
-pub(in crate::flows) fn shared_email(identity: &Identity) -> Option<CheckedEmail> {
+pub(super) fn shared_email(identity: &Identity) -> Option<CheckedEmail> {
     let is_proven = identity.email_verified;
     identity.email.clone().map(|email| CheckedEmail { email, is_proven })
 }

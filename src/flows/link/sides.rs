@@ -37,7 +37,7 @@ pub struct SideView {
 
 impl Links {
     /// A side for the page; `None` when its profile is gone.
-    pub(in crate::flows) async fn side_view(
+    pub(super) async fn side_view(
         &self,
         tx: &mut Tx,
         side: &Subject,
@@ -77,7 +77,7 @@ impl Links {
     }
 
     /// Both sides for the ledger, as they are before they are linked; `None` when the profile of one is gone.
-    pub(in crate::flows) async fn name_sides(
+    pub(super) async fn name_sides(
         &self,
         attempt: &LinkAttempt,
         chosen: &Subject,
@@ -97,7 +97,7 @@ impl Links {
     }
 
     /// The profiles of one provider that both sides of an attempt have, by their names: of each pair one has to go first.
-    pub(in crate::flows) async fn clashing(&self, attempt: &LinkAttempt) -> Result<Vec<String>, FlowError> {
+    pub(super) async fn clashing(&self, attempt: &LinkAttempt) -> Result<Vec<String>, FlowError> {
         let Some(chosen) = &attempt.link.chosen else { return Ok(Vec::new()) };
         let arriving = &attempt.interaction.subject;
         let mut tx = self.core.database.read().await?;
@@ -159,7 +159,7 @@ async fn is_email_proven(
 }
 
 /// The accounts of both sides.
-pub(in crate::flows) fn accounts_of(arriving: &Subject, chosen: &Subject) -> Vec<AccountId> {
+pub(super) fn accounts_of(arriving: &Subject, chosen: &Subject) -> Vec<AccountId> {
     let mut both: Vec<AccountId> = arriving.account().into_iter().chain(chosen.account()).collect();
     both.sort_unstable();
     both

@@ -7,7 +7,7 @@ use crate::flows::visit::Visit;
 
 impl Links {
     /// Whether the browser is signed in in the session in which a link is under way; true where none is open.
-    pub(in crate::flows) async fn is_of_session(
+    pub(super) async fn is_of_session(
         &self,
         visit: &Visit,
         attempt: &LinkAttempt,
@@ -18,7 +18,7 @@ impl Links {
     }
 
     /// Keeps both sides of a link apart.
-    pub(in crate::flows) async fn skip_link(
+    pub(super) async fn skip_link(
         &self,
         visit: &Visit,
         attempt: LinkAttempt,

@@ -182,7 +182,7 @@ impl Accounts {
         let found = organizations::find_organization_by_handle(tx, handle).await?;
         let id = found.ok_or_else(|| ManageError::NotFound(format!("organization {handle}")))?.id;
         organizations::lock_organization(tx, id).await?;
-        if accounts::count_accounts(tx, id).await? >= self.most {
+        if accounts::count_accounts(tx, id).await? >= self.max_accounts {
             return Err(ManageError::Refused(format!(
                 "organization {handle} has as many accounts as it may"
             )));
@@ -278,7 +278,7 @@ async fn check_emergency(tx: &mut Tx, disabled: &Account) -> Result<(), ManageEr
 }
 
 /// The sentence that refuses to disable or enable an account that was merged into another one.
-pub(in crate::flows) fn merged_sentence(into: AccountId) -> String {
+pub(super) fn merged_sentence(into: AccountId) -> String {
     format!(
         "it was merged into {into}, so this would change nothing for its person; disable that one, or undo the merge first: \
          countersign account links {into}"

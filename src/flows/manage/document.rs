@@ -120,7 +120,7 @@ pub enum WantedPassword {
 }
 
 /// The value of `audience`.
-pub(in crate::flows) struct AudienceWord(pub Audience);
+pub(super) struct AudienceWord(pub Audience);
 
 impl Setting for AudienceWord {
     const NOTATION: Notation = Notation::Text;

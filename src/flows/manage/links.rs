@@ -80,7 +80,7 @@ impl Accounts {
     }
 
     /// The account into which this account was merged, if it was.
-    pub(in crate::flows) async fn merged_into(
+    pub(super) async fn merged_into(
         &self,
         account: AccountId,
     ) -> Result<Option<AccountId>, ManageError> {

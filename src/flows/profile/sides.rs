@@ -18,7 +18,7 @@ struct SealedSide {
 impl Profiles {
     /// Seals the sides of an entry, each under the key of its own account. A side without an account is sealed under
     /// the key of the account that the entry is about.
-    pub(in crate::flows) async fn seal_sides(
+    pub(super) async fn seal_sides(
         &self,
         tx: &mut Tx,
         entry: &LedgerEntry,

@@ -26,11 +26,11 @@ const HOME: Duration = Duration::from_hours(24);
 const HOME_NOTED: Duration = Duration::from_mins(10);
 
 /// The client id that a request names, and the network that the request comes from.
-pub(in crate::flows) type Pair = (String, String);
+pub(super) type Pair = (String, String);
 
 /// The guesses that this node knows of.
 #[derive(Default)]
-pub(in crate::flows) struct ClientGuesses {
+pub(super) struct ClientGuesses {
     counters: Mutex<Recent<Counter>>,
     homes: Mutex<Recent<Option<Timestamp>>>,
 }
@@ -43,7 +43,7 @@ struct Counter {
 }
 
 /// A wrong secret that is not counted yet. It counts as pending until this is dropped.
-pub(in crate::flows) struct Wrong<'a> {
+pub(super) struct Wrong<'a> {
     guesses: &'a ClientGuesses,
     pair: Pair,
 }
@@ -72,7 +72,7 @@ impl Drop for Wrong<'_> {
 }
 
 /// The verdict on a secret.
-pub(in crate::flows) enum Judged<'a> {
+pub(super) enum Judged<'a> {
     /// The secret is right and counts.
     Right,
     /// The secret is wrong, and the caller must count it.
@@ -84,7 +84,7 @@ pub(in crate::flows) enum Judged<'a> {
 impl ClientGuesses {
     /// Judges a secret that is `right` or not. The comparison itself costs nothing. Only a caller who may still guess
     /// learns its result.
-    pub(in crate::flows) fn judge(&self, pair: Pair, right: bool, now: Timestamp) -> Judged<'_> {
+    pub(super) fn judge(&self, pair: Pair, right: bool, now: Timestamp) -> Judged<'_> {
         let is_home = |at: &mut Option<Timestamp>| at.is_some_and(|at| at <= now && now.since(at) < HOME);
         match self.take_place(&pair, right, now) {
             Ok(()) if !right => Judged::Wrong(Wrong { guesses: self, pair }),

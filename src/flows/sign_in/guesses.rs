@@ -31,7 +31,7 @@ impl SignIn {
     }
 
     /// Under what guesses at a username's password are counted, from browsers that it was not used in.
-    pub(in crate::flows) fn guesses_of(&self, username: &str) -> String {
+    pub(super) fn guesses_of(&self, username: &str) -> String {
         self.core.network_tag(&format!("username:{}", username.to_ascii_lowercase()))
     }
 

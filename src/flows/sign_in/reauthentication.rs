@@ -52,7 +52,7 @@ impl SignIn {
     }
 
     /// How a signed-in user proves again who they are.
-    pub(in crate::flows) async fn reauthentication_of(
+    pub(super) async fn reauthentication_of(
         &self,
         current: &CurrentSession,
     ) -> Result<Reauthentication, FlowError> {
@@ -69,7 +69,7 @@ impl SignIn {
     }
 
     /// Leads a signed-in user to the page or identity provider where they prove again who they are.
-    pub(in crate::flows) async fn reauthenticate(
+    pub(super) async fn reauthenticate(
         &self,
         visit: &Visit,
         current: &CurrentSession,

@@ -18,7 +18,7 @@ use crate::store::link::expected;
 impl Sso {
     /// The account that expects an identity, with the profile that it becomes there: once, by a claim that nobody can
     /// change or by a proven email.
-    pub(in crate::flows) async fn claim_expected(
+    pub(super) async fn claim_expected(
         &self,
         tx: &mut Tx,
         entry: &ConnectionEntry,

@@ -30,7 +30,7 @@ struct Arrived<'a> {
 impl Sso {
     /// Takes what a provider has vouched for as the proof that its flow is for. Whether an identity that is nobody's is
     /// linked or becomes an account is for the dispatcher.
-    pub(in crate::flows) async fn sign_in_as(
+    pub(super) async fn sign_in_as(
         &self,
         visit: &Visit,
         flow: &Flow,

@@ -42,7 +42,7 @@ impl From<StoreError> for NewPersonError {
 
 impl Sso {
     /// The asserted email, and whether it is proven: only through the connections that speak for its domain.
-    pub(in crate::flows) async fn trusted_email(
+    pub(super) async fn trusted_email(
         &self,
         tx: &mut Tx,
         organization: OrganizationId,
@@ -55,7 +55,7 @@ impl Sso {
     }
 
     /// Brings a known person's data up to date. An account with another profile keeps its own.
-    pub(in crate::flows) async fn known_person(
+    pub(super) async fn known_person(
         &self,
         tx: &mut Tx,
         profile: &Profile,

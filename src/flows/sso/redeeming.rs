@@ -86,7 +86,7 @@ impl Drop for Place {
 }
 
 /// A code on its way to the provider.
-pub(in crate::flows) struct Attempt {
+pub(super) struct Attempt {
     place: Option<Place>,
     database: Arc<Database>,
     clock: Arc<dyn Clock>,
@@ -125,7 +125,7 @@ impl Attempt {
     }
 
     /// The provider did not refuse the code.
-    pub(in crate::flows) fn settled(self) {
+    pub(super) fn settled(self) {
         self.accepted();
     }
 }
@@ -168,7 +168,7 @@ impl Drop for Attempt {
 
 impl Sso {
     /// A code that has come back, before it goes to the provider.
-    pub(in crate::flows) fn begin_redemption(&self, asker: &Asker, connection: ConnectionId) -> Attempt {
+    pub(super) fn begin_redemption(&self, asker: &Asker, connection: ConnectionId) -> Attempt {
         let subject = self.core.network_tag(&format!("redemption:{connection}:{}", asker.name()));
         Attempt {
             place: Some(Place::new(&self.redemptions, subject)),

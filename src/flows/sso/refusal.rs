@@ -34,7 +34,7 @@ impl NewPersonError {
 
 impl Sso {
     /// Tells of a failure at a provider: the app where the standards say so, the person otherwise.
-    pub(in crate::flows) async fn upstream_failed(
+    pub(super) async fn upstream_failed(
         &self,
         event: Event,
         request: Option<&AuthorizationRequest>,
@@ -57,7 +57,7 @@ impl Sso {
     }
 
     /// Refuses to send somebody to a provider that cannot be asked for what the app demands.
-    pub(in crate::flows) async fn refuse_context(
+    pub(super) async fn refuse_context(
         &self,
         event: Event,
         request: &AuthorizationRequest,

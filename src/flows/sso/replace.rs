@@ -40,7 +40,7 @@ impl Sso {
 
     /// The profile that an identity becomes which nobody has yet, where its connection replaces another one and the person
     /// is recognized. Each profile gives its place once.
-    pub(in crate::flows) async fn replace_predecessor(
+    pub(super) async fn replace_predecessor(
         &self,
         tx: &mut Tx,
         entry: &ConnectionEntry,

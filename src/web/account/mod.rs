@@ -15,7 +15,7 @@ use super::browser::respond::{answer, outcome, page, refusal, see_other};
 use super::pages::account::Done;
 use super::pages::{Account, SessionRow, SignedInVia, path};
 use super::state::Web;
-use crate::flows::account::{AccountView, ProfileView, SessionView};
+use crate::flows::account::{OwnAccountView, ProfileView, SessionView};
 use crate::flows::visit::NextPage;
 
 /// The routes of this file.
@@ -35,7 +35,7 @@ async fn show_account(State(web): State<Web>, browser: Browser) -> Response {
     }
 }
 
-fn account_page<'w>(web: &'w Web, browser: &Browser, view: AccountView) -> Account<'w> {
+fn account_page<'w>(web: &'w Web, browser: &Browser, view: OwnAccountView) -> Account<'w> {
     let frame = web.pages.branded(browser.locale, path::ACCOUNT, view.organization.clone());
     Account {
         frame,

@@ -20,7 +20,7 @@ use crate::store::audit::audit_days::Export;
 const DRAFT: &str = ".part";
 
 /// The place of a day's file.
-pub(in crate::flows) struct DayFile {
+pub(super) struct DayFile {
     day: Day,
     part: i64,
     folder: PathBuf,
@@ -29,7 +29,7 @@ pub(in crate::flows) struct DayFile {
 }
 
 /// A file that is being written.
-pub(in crate::flows) struct Draft<'a> {
+pub(super) struct Draft<'a> {
     of: &'a DayFile,
     path: PathBuf,
     file: BufWriter<File>,
@@ -37,7 +37,7 @@ pub(in crate::flows) struct Draft<'a> {
 }
 
 /// The lines of a file, for comparing records with them in their order.
-pub(in crate::flows) struct Lines<'a> {
+pub(super) struct Lines<'a> {
     of: &'a DayFile,
     rest: LinesOf<BufReader<File>>,
     current: Option<(String, String)>,
@@ -86,7 +86,7 @@ impl DayFile {
 
     /// Begins to write, in a folder and a file that only the broker can read. Removes files that an earlier attempt
     /// left.
-    pub(in crate::flows) async fn draft(&self, random: &dyn Random) -> Result<Draft<'_>, AuditDayError> {
+    pub(super) async fn draft(&self, random: &dyn Random) -> Result<Draft<'_>, AuditDayError> {
         let begin = async {
             private_file::make_folder(&self.folder)?;
             self.remove_drafts().await?;

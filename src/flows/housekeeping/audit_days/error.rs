@@ -73,7 +73,7 @@ pub enum AuditDayError {
 
 impl AuditDayError {
     /// The advice to the operator in the log; `None` if the operator cannot fix the problem.
-    pub(in crate::flows) const fn advice(&self) -> Option<&'static str> {
+    pub(super) const fn advice(&self) -> Option<&'static str> {
         match self {
             Self::File { .. } => Some(
                 "The broker could not write this day's file, so the day stays in the audit log. Free space in audit.export_folder, and let the broker's user write there.",
@@ -95,7 +95,7 @@ impl AuditDayError {
     }
 
     /// Whether the next day would fail in the same way.
-    pub(in crate::flows) const fn concerns_all_days(&self) -> bool {
+    pub(super) const fn concerns_all_days(&self) -> bool {
         matches!(self, Self::File { .. } | Self::NoHardLinks { .. })
     }
 }

@@ -16,7 +16,7 @@ use crate::store::organization::{domains, organizations};
 const CERTIFICATE_LIFETIME: std::time::Duration = std::time::Duration::from_hours(24 * 365 * 10);
 
 impl Organizations {
-    pub(in crate::flows) async fn apply_connection(
+    pub(super) async fn apply_connection(
         &self,
         tx: &mut Tx,
         organization: &Organization,
@@ -156,7 +156,7 @@ impl Organizations {
 }
 
 /// Refuses connections that are trusted for email addresses of a domain that another organization owns.
-pub(in crate::flows) async fn check_trusted_domains(
+pub(super) async fn check_trusted_domains(
     tx: &mut Tx,
     wanted: &WantedOrganization,
 ) -> Result<(), ApplyError> {

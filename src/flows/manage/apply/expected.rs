@@ -11,7 +11,7 @@ use crate::store::organization::connections;
 
 impl Organizations {
     /// Writes the identity that is expected for an account, or removes it for `None`; `true` if this is a change.
-    pub(in crate::flows) async fn apply_expected(
+    pub(super) async fn apply_expected(
         &self,
         tx: &mut Tx,
         organization: &Organization,

@@ -13,7 +13,7 @@ use crate::store::organization::apps;
 use crate::store::{StoreError, Tx};
 
 impl Organizations {
-    pub(in crate::flows) async fn apply_app(
+    pub(super) async fn apply_app(
         &self,
         tx: &mut Tx,
         organization: &Organization,
@@ -59,7 +59,7 @@ impl Organizations {
         self.note(tx, organization.id, line, report).await
     }
 
-    pub(in crate::flows) async fn apply_account(
+    pub(super) async fn apply_account(
         &self,
         tx: &mut Tx,
         organization: &Organization,

@@ -2,7 +2,7 @@
 
 pub(in crate::flows) mod connection;
 pub(in crate::flows) mod expected;
-pub(in crate::flows) mod members;
+pub(super) mod members;
 pub(in crate::flows) mod replacing;
 
 use std::collections::HashMap;
@@ -93,7 +93,7 @@ pub struct ApplyReport {
 }
 
 /// The changes so far, and the caller who asked for them.
-pub(in crate::flows) struct Applied {
+pub(super) struct Applied {
     caller: Caller,
     lines: Vec<Line>,
 }
@@ -416,7 +416,7 @@ fn warnings(organization: &WantedOrganization) -> impl Iterator<Item = String> {
 }
 
 /// Refuses another object if the organization has as many as it may have.
-pub(in crate::flows) fn check_room(
+pub(super) fn check_room(
     organization: &Organization,
     count: i64,
     limit: usize,

@@ -12,7 +12,7 @@ use crate::store::organization::connections;
 impl Organizations {
     /// The replacement that a connection asks for, by the current handle of the old one. One that continues keeps its
     /// start.
-    pub(in crate::flows) async fn wanted_replacement(
+    pub(super) async fn wanted_replacement(
         &self,
         tx: &mut Tx,
         organization: &Organization,
@@ -38,7 +38,7 @@ impl Organizations {
 
     /// Checks all of an organization's connections against each other after all files, since one file may change a
     /// connection that another file replaces. Then deletes the values of claims that no connection keeps any more.
-    pub(in crate::flows) async fn settle_replacements(
+    pub(super) async fn settle_replacements(
         &self,
         tx: &mut Tx,
         organization: &Organization,

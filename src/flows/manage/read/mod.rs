@@ -122,7 +122,7 @@ pub(in crate::flows) fn name(table: &Table<'_>) -> Option<String> {
 }
 
 /// The complaint about a name that has the form of an id, since a command or an app could take it for that id.
-pub(in crate::flows) fn not_an_id(what: &str) -> Complaint {
+pub(super) fn not_an_id(what: &str) -> Complaint {
     let text = format!("a {what} cannot have the form of an id, three letters, _ and 32 hexadecimal digits");
     Complaint::with_remedy(text, "choose a name of another form")
 }

@@ -9,7 +9,7 @@ use crate::store::organization::apps;
 
 impl Tokens {
     /// Issues an access token to an app itself.
-    pub(in crate::flows) async fn client_credentials(
+    pub(super) async fn client_credentials(
         &self,
         request: &TokenRequest<'_>,
     ) -> Result<TokenAnswer, EndpointError> {

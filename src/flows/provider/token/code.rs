@@ -17,7 +17,7 @@ use crate::store::provider::standing::{Consumed, consume_code, read_code_standin
 
 impl Tokens {
     /// Redeems a code. A code that comes a second time revokes its grant, with all tokens that came of it.
-    pub(in crate::flows) async fn redeem_code(
+    pub(super) async fn redeem_code(
         &self,
         request: &TokenRequest<'_>,
     ) -> Result<TokenAnswer, EndpointError> {

@@ -13,7 +13,7 @@ const NAME: usize = (16 + RANDOM) * 4 / 3 + 1;
 
 impl Tokens {
     /// A new code of a grant. The app must repeat `redirect_uri` and, if there is a challenge, prove it.
-    pub(in crate::flows) fn new_code(
+    pub(super) fn new_code(
         &self,
         grant: GrantId,
         redirect_uri: &str,
@@ -29,7 +29,7 @@ impl Tokens {
     }
 
     /// The grant that a code was made for; `None` unless this deployment made the code for these values.
-    pub(in crate::flows) fn grant_of_code(
+    pub(super) fn grant_of_code(
         &self,
         code: &str,
         redirect_uri: &str,

@@ -19,7 +19,7 @@ use crate::store::provider::standing::GrantStanding;
 pub(in crate::flows) const ATTEMPTS: usize = 3;
 
 /// Tokens that are signed and not issued yet: only [`Tokens::issue`] takes them out of here.
-pub(in crate::flows) struct Prepared<'a> {
+pub(super) struct Prepared<'a> {
     /// The standing that they were signed from.
     standing: &'a GrantStanding,
     answer: TokenAnswer,
@@ -55,7 +55,7 @@ fn withdrawn(client: &AppEntry, standing: Option<&GrantStanding>) -> Option<Reas
 
 impl Tokens {
     /// Signs the tokens of a grant as of `now`. Gives `None`, without a signature, when no token may be issued for it.
-    pub(in crate::flows) fn prepare<'a>(
+    pub(super) fn prepare<'a>(
         &self,
         basis: &Basis<'a>,
         now: Timestamp,
@@ -100,7 +100,7 @@ impl Tokens {
     /// Issues signed tokens and commits, if everything that their grant depends on is valid now. `standing` is what
     /// this transaction read after it used up the code or refresh token. Gives `None` and changes nothing if tokens may
     /// be issued but none were signed from this standing: the caller tries again.
-    pub(in crate::flows) async fn issue(
+    pub(super) async fn issue(
         &self,
         mut tx: Tx,
         client: &AppEntry,
@@ -126,12 +126,12 @@ impl Tokens {
 }
 
 /// The answer to a request if the state that its grant depends on changed at each attempt. Nothing was used up.
-pub(in crate::flows) fn kept_changing() -> EndpointError {
+pub(super) fn kept_changing() -> EndpointError {
     EndpointError::Unavailable("what the grant stands on changed at each attempt".to_owned())
 }
 
 /// Whether the account of a grant may still be signed in by its password.
-pub(in crate::flows) fn passwords_allowed(standing: &GrantStanding) -> bool {
+pub(super) fn passwords_allowed(standing: &GrantStanding) -> bool {
     let attached = standing.standing.organization_id.is_some();
     allows_password(attached, standing.local_sign_in, standing.break_glass)
 }

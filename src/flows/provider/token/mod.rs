@@ -3,7 +3,7 @@
 pub(in crate::flows) mod access;
 mod client_credentials;
 mod code;
-pub(in crate::flows) mod code_text;
+pub(super) mod code_text;
 mod issue;
 pub(in crate::flows) mod issue_code;
 mod refresh;
@@ -105,7 +105,7 @@ impl Tokens {
     }
 
     /// An event of an app at an endpoint for apps.
-    pub(in crate::flows) fn token_event(action: &'static str, client: &AppEntry) -> Event {
+    pub(super) fn token_event(action: &'static str, client: &AppEntry) -> Event {
         Event { organization: Some(client.organization.id), app: Some(client.app.id), ..Event::new(action) }
     }
 }

@@ -19,7 +19,7 @@ use crate::store::provider::standing::GrantStanding;
 
 /// The content of a grant's tokens, as read before the transaction that uses up the code or refresh token.
 #[derive(Clone, Copy)]
-pub(in crate::flows) struct Basis<'a> {
+pub(super) struct Basis<'a> {
     pub client: &'a AppEntry,
     /// The scopes of the access token.
     pub scopes: &'a [String],
@@ -29,14 +29,14 @@ pub(in crate::flows) struct Basis<'a> {
 }
 
 /// The resources of a grant that the app may still ask for.
-pub(in crate::flows) fn allowed_resources(client: &AppEntry, grant: &Grant) -> Vec<String> {
+pub(super) fn allowed_resources(client: &AppEntry, grant: &Grant) -> Vec<String> {
     within(&grant.resources, &client.app.settings.resources)
 }
 
 impl Tokens {
     /// Makes sure that there are keys for the app's algorithms. A registration makes them; this is for a database that
     /// was changed by other means. Must not be called while a transaction is open, since it writes in one of its own.
-    pub(in crate::flows) async fn ensure_keys_of(&self, client: &AppEntry) -> Result<(), EndpointError> {
+    pub(super) async fn ensure_keys_of(&self, client: &AppEntry) -> Result<(), EndpointError> {
         let settings = &client.app.settings;
         let algorithms = [settings.access_token_alg, settings.id_token_alg];
         let ring = self.ring()?;
@@ -51,7 +51,7 @@ impl Tokens {
         self.keys.signing_keys().map_err(|error| EndpointError::Unavailable(private_detail(&error)))
     }
 
-    pub(in crate::flows) fn sign_access_token(
+    pub(super) fn sign_access_token(
         &self,
         ring: &KeyRing,
         basis: &Basis<'_>,
@@ -69,7 +69,7 @@ impl Tokens {
         sign(ring, client.app.settings.access_token_alg, "at+jwt", &claims)
     }
 
-    pub(in crate::flows) fn sign_id_token(
+    pub(super) fn sign_id_token(
         &self,
         ring: &KeyRing,
         basis: &Basis<'_>,
@@ -120,7 +120,7 @@ impl Tokens {
     }
 
     /// An access token for an app itself.
-    pub(in crate::flows) fn sign_for_client(
+    pub(super) fn sign_for_client(
         &self,
         client: &AppEntry,
         scopes: &[String],
