@@ -59,7 +59,8 @@ pub(super) fn impatient() -> Settings {
 
 impl TestListener {
     /// Starts one. Its handler answers `/` with `hello`, `/peer` with the peer, `/body` with the length of the body,
-    /// `/page` and `/large` with many bytes, and `/wait` once the test lets it.
+    /// `/page` and `/large` with many bytes, and `/wait` and `/work` once the test lets it. Finished work counts as a
+    /// thousand requests.
     pub(super) async fn start(transport: Transport, settings: Settings) -> Self {
         let requests = Arc::new(AtomicUsize::new(0));
         let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -127,6 +128,12 @@ async fn respond(
         "/wait" => {
             entered.notify_one();
             go_on.notified().await;
+            "done".to_owned()
+        }
+        "/work" => {
+            entered.notify_one();
+            go_on.notified().await;
+            requests.fetch_add(1_000, Ordering::SeqCst);
             "done".to_owned()
         }
         "/page" => "x".repeat(PAGE),

@@ -127,13 +127,14 @@ impl Upstream {
         input: AuthorizationInput<'_>,
     ) -> Result<AuthorizationUrl, UpstreamError> {
         let metadata = self.provider(connection).metadata(connection).await?;
-        Ok(authorize::authorization_url(connection, &metadata, input).map_err(Refusal::from)?)
+        let now = self.around.clock.now();
+        Ok(authorize::authorization_url(connection, &metadata, input, now).map_err(Refusal::from)?)
     }
 
-    /// Whether the identity provider can be made to ask the user again (`prompt=login`).
+    /// Whether the identity provider can be made to ask the user again, in such a way that its answer proves that it did.
     pub async fn can_ask_again(&self, connection: &Connection) -> Result<bool, UpstreamError> {
         let metadata = self.provider(connection).metadata(connection).await?;
-        Ok(authorize::understands_prompt(connection, &metadata, "login"))
+        Ok(authorize::can_ask(connection, &metadata, self.around.clock.now()))
     }
 
     /// Checks `iss` of an authorization response (RFC 9207): it must be present if the identity provider promises it,

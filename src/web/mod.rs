@@ -18,6 +18,9 @@ pub mod sso;
 pub mod state;
 pub mod text;
 
+#[cfg(test)]
+mod tests;
+
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;

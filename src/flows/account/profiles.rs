@@ -80,10 +80,7 @@ pub enum AddWay {
 
 impl OwnAccount {
     /// The profiles of the account, oldest first.
-    pub(super) async fn own_profiles(
-        &self,
-        current: &CurrentSession,
-    ) -> Result<Vec<ProfileView>, FlowError> {
+    pub(super) async fn own_profiles(&self, current: &CurrentSession) -> Result<Vec<ProfileView>, FlowError> {
         let account = &current.account;
         let held = profiles::list_held_profiles(&mut self.core.database.read().await?, account.id).await?;
         let organization = current.organization.as_ref();
@@ -111,10 +108,7 @@ impl OwnAccount {
     }
 
     /// What happened to the account's links, newest first.
-    pub(super) async fn own_ledger(
-        &self,
-        current: &CurrentSession,
-    ) -> Result<Vec<LedgerView>, FlowError> {
+    pub(super) async fn own_ledger(&self, current: &CurrentSession) -> Result<Vec<LedgerView>, FlowError> {
         let now = self.core.clock.now();
         let mut tx = self.core.database.read().await?;
         let entries = ledger::list_entries(&mut tx, current.account.id).await?;

@@ -122,7 +122,7 @@ impl OwnAccount {
         if !profiles::delete_profile(tx, account, profile.id, 1).await? {
             return Ok(Some((PublicCode::UnlinkLast, Reason::UnlinkLast)));
         }
-        let held = sessions::lock_session(tx, session).await?;
+        let held = sessions::lock_session(tx, session, self.core.clock.now()).await?;
         Ok((!held).then_some((PublicCode::SessionEnded, Reason::SessionEnded)))
     }
 }

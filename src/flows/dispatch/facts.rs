@@ -69,7 +69,8 @@ async fn read_account(
     purpose: &Purpose,
     (account, proof): (Account, &Proof),
 ) -> Result<Standing, FlowError> {
-    let standing = read_standing(tx, account.id, proof.connection, purpose.app()).await?;
+    let standing =
+        read_standing(tx, account.id, proof.connection, purpose.app(), Some(proof.profile)).await?;
     let organization = organizations::find_organization_of(tx, &account).await?;
     let app = known.app.as_deref();
     let belongs = organization.as_ref().map(Organization::membership);
@@ -98,6 +99,7 @@ async fn read_account(
         Some(standing) if !standing.organization => Some(Withdrawn::Organization),
         Some(standing) if !standing.connection => Some(Withdrawn::Connection),
         Some(standing) if !standing.app => Some(Withdrawn::App),
+        Some(standing) if !standing.profile => Some(Withdrawn::Profile),
         // Nothing goes to an address that was taken from the app meanwhile, not even a refusal.
         Some(_) if !still_registered => Some(Withdrawn::RedirectUri),
         Some(_) => (!may_stay).then_some(Withdrawn::LocalSignIn),

@@ -125,7 +125,7 @@ impl Dispatcher {
         else {
             return Ok(());
         };
-        if lock_session(tx, session).await? {
+        if lock_session(tx, session, self.core.clock.now()).await? {
             return Ok(());
         }
         Err(if interaction.purpose.is_silent() {

@@ -221,7 +221,7 @@ pub(super) fn keep_cookie(visit: &Visit, flow: FlowId, value: String) -> Vec<Coo
 }
 
 /// The random part of a `state` that came back.
-pub(super) struct StateProof([u8; 16]);
+pub(in crate::flows) struct StateProof([u8; 16]);
 
 impl StateProof {
     /// Whether it is the one that was sent.

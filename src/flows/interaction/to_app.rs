@@ -54,6 +54,7 @@ pub(in crate::flows) fn refuse_withdrawn(event: Event, what: Withdrawn) -> FlowE
         Withdrawn::Connection => PublicCode::ConnectionDisabled,
         Withdrawn::App => PublicCode::UnknownClient,
         Withdrawn::RedirectUri => PublicCode::RedirectUriMismatch,
+        Withdrawn::Profile => PublicCode::SessionEnded,
         Withdrawn::LocalSignIn => PublicCode::BadCredentials,
     };
     refused(event, code, Reason::from(what))

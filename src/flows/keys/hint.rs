@@ -10,7 +10,7 @@ const MAX_HINT: usize = 64 * 1024;
 
 /// The claims of a hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct HintClaims {
+pub(in crate::flows) struct HintClaims {
     /// The name by which the app knows the account (`sub`).
     pub subject: String,
     /// The app that it was issued to (`aud`).

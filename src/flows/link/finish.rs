@@ -30,7 +30,7 @@ struct Joined {
 }
 
 /// Why a link did not come to an end.
-pub(super) enum FinishError {
+pub(in crate::flows) enum FinishError {
     /// It may not be; the proofs are burned.
     Refused(LinkRefusal),
     /// What it stands on is there no more: the public code, and the reason. The proofs are burned too.
@@ -202,13 +202,9 @@ impl Links {
     }
 
     /// Whether the session of the arriving side, where it is signed in, lives: it is held for the rest of the transaction.
-    pub(super) async fn lock_arriving(
-        &self,
-        tx: &mut Tx,
-        attempt: &LinkAttempt,
-    ) -> Result<(), FinishError> {
+    pub(super) async fn lock_arriving(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<(), FinishError> {
         match attempt.interaction.session.id() {
-            Some(session) if !sessions::lock_session(tx, session).await? => {
+            Some(session) if !sessions::lock_session(tx, session, self.core.clock.now()).await? => {
                 Err(FinishError::Gone(PublicCode::SessionEnded, Reason::SessionEnded))
             }
             _ => Ok(()),

@@ -37,11 +37,7 @@ pub struct SideView {
 
 impl Links {
     /// A side for the page; `None` when its profile is gone.
-    pub(super) async fn side_view(
-        &self,
-        tx: &mut Tx,
-        side: &Subject,
-    ) -> Result<Option<SideView>, FlowError> {
+    pub(super) async fn side_view(&self, tx: &mut Tx, side: &Subject) -> Result<Option<SideView>, FlowError> {
         let Some(named) = self.name_side(tx, side).await? else { return Ok(None) };
         let (name, since, email_proven) = match side {
             Subject::Identity(identity) => {

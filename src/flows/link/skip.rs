@@ -18,11 +18,7 @@ impl Links {
     }
 
     /// Keeps both sides of a link apart.
-    pub(super) async fn skip_link(
-        &self,
-        visit: &Visit,
-        attempt: LinkAttempt,
-    ) -> Result<Answered, FlowError> {
+    pub(super) async fn skip_link(&self, visit: &Visit, attempt: LinkAttempt) -> Result<Answered, FlowError> {
         let event = Self::link_event("link.skip", &attempt);
         // A session is noted as used before: two transactions that write would wait for each other.
         if !self.is_of_session(visit, &attempt).await? {

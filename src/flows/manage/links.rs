@@ -80,10 +80,7 @@ impl Accounts {
     }
 
     /// The account into which this account was merged, if it was.
-    pub(super) async fn merged_into(
-        &self,
-        account: AccountId,
-    ) -> Result<Option<AccountId>, ManageError> {
+    pub(super) async fn merged_into(&self, account: AccountId) -> Result<Option<AccountId>, ManageError> {
         Ok(merging::find_merged_into(&mut self.core.database.read().await?, account).await?)
     }
 }

@@ -42,8 +42,7 @@ enum Refused {
 }
 
 /// The error of introspection and revocation when the token is missing.
-pub(super) const TOKEN_MISSING: OAuthError =
-    OAuthError::new(ErrorCode::InvalidRequest, "token is missing");
+pub(super) const TOKEN_MISSING: OAuthError = OAuthError::new(ErrorCode::InvalidRequest, "token is missing");
 
 /// The client id, the secret and the method with which an app presents itself.
 fn presented_method(

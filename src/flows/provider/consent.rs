@@ -118,7 +118,7 @@ impl Authorization {
             let clear = CookieChange::ClearFlow(interaction.id);
             return Ok(Answer::to(NextPage::App(url)).with(clear).into());
         }
-        if !sessions::lock_session(&mut tx, session).await? {
+        if !sessions::lock_session(&mut tx, session, self.core.clock.now()).await? {
             return Err(refused(event, PublicCode::SessionEnded, Reason::SessionEnded));
         }
         let now = self.core.clock.now();

@@ -196,6 +196,8 @@ word_enum! {
         ProfileMalformed = "profile_malformed",
         /// The profile is not the user's own.
         ProfileNotOwn = "profile_not_own",
+        /// The profile by which the user signed in was unlinked from the account in the meantime.
+        ProfileUnlinked = "profile_unlinked",
         /// A public app may not make this request.
         PublicApp = "public_app",
         /// The identity provider refused too many codes from this network.
@@ -380,6 +382,7 @@ impl From<Withdrawn> for Reason {
             Withdrawn::Connection => Self::ConnectionDisabled,
             Withdrawn::App => Self::ClientDisabled,
             Withdrawn::RedirectUri => Self::RedirectUriWithdrawn,
+            Withdrawn::Profile => Self::ProfileUnlinked,
             Withdrawn::LocalSignIn => Self::LocalSignInOff,
         }
     }

@@ -103,7 +103,7 @@ impl Sessions {
             return Ok(None);
         }
         let standing =
-            accounts::read_standing(&mut tx, session.account, session.proof.connection, None).await?;
+            accounts::read_standing(&mut tx, session.account, session.proof.connection, None, None).await?;
         let good = standing
             .is_some_and(|standing| standing.is_good() && standing.organization_id == session.organization);
         let account = accounts::find_account(&mut tx, session.account).await?;

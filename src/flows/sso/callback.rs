@@ -160,11 +160,7 @@ impl Sso {
         if let Err(wait) = attempt.check() {
             return Ok(Err(Outage::Withheld(wait).into()));
         }
-        let fresh = sent.not_before.map(|not_before| FreshSignIn {
-            not_before,
-            forced: sent.forced,
-            sent_at: sent.sent_at,
-        });
+        let fresh = sent.not_before.map(|not_before| FreshSignIn { not_before, forced: sent.forced });
         let request = flow.aim.request();
         let redemption = Redemption {
             asker,

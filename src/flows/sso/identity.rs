@@ -124,7 +124,6 @@ fn vouched(
 ) -> Identity {
     let (email, email_verified) =
         email.map_or((None, false), |checked| (Some(checked.email), checked.is_proven));
-    let signed_in = if sent.forced { verified.issued_at } else { sent.sent_at };
     Identity {
         connection: sent.connection,
         registration: sent.registration,
@@ -133,8 +132,8 @@ fn vouched(
         email,
         email_verified,
         contact: verified.contact,
-        authenticated_at: verified.auth_time.unwrap_or(signed_in),
-        witnessed: sent.forced || verified.auth_time.is_some(),
+        authenticated_at: verified.auth_time.unwrap_or(sent.sent_at),
+        witnessed: verified.auth_time.is_some(),
         amr: if verified.amr.is_empty() { vec!["fed".to_owned()] } else { verified.amr },
         acr: verified.mapped_acr,
         upstream_sid: verified.upstream_sid,

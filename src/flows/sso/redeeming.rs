@@ -118,9 +118,12 @@ impl Attempt {
 
     /// The provider has refused the code.
     pub(in crate::flows) async fn refused(mut self) -> Result<(), StoreError> {
-        let Some(place) = self.place.take() else { return Ok(()) };
-        let seen = count_failure(&self.database, &*self.clock, Scope::Redemption, &place.subject).await?;
-        place.learn(seen);
+        let subject = self.subject().to_owned();
+        let seen = count_failure(&self.database, &*self.clock, Scope::Redemption, &subject).await?;
+        // Order matters: until the failure is counted, dropping this counts it.
+        if let Some(place) = self.place.take() {
+            place.learn(seen);
+        }
         Ok(())
     }
 

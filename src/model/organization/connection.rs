@@ -373,6 +373,11 @@ impl ConnectionSettings {
         self.tenants.iter().any(|allowed| allowed == tenant)
     }
 
+    /// Whether a sign-in counts as recent although the identity provider does not say when it was.
+    pub fn waives_freshness(&self, now: Timestamp) -> bool {
+        self.freshness == Freshness::RoundTrip && self.waives(Waiver::RoundTripFreshness, now)
+    }
+
     /// Whether a waiver is granted and has not ended.
     pub fn waives(&self, waiver: Waiver, now: Timestamp) -> bool {
         self.waivers.get(&waiver).is_some_and(|until| now < *until)

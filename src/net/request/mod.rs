@@ -3,6 +3,7 @@
 
 pub(super) mod address;
 pub(super) mod body;
+mod lasting;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ use super::{Certificates, Settings};
 use crate::protocol::Peer;
 use address::client_address;
 use body::{BoxError, Holding, Keeper, RequestBody, ResponseBody, Turns, Verdict};
+use lasting::Lasting;
 
 /// Responds to requests. An axum `Router` does.
 pub trait Handler:
@@ -73,9 +75,13 @@ pub(super) async fn answer<H: Handler>(
     let running = origin.activity.request();
     let (version, is_last) = (request.version(), running.is_last());
     let mut charge = origin.account.charge();
-    let outcome = match charge.reserve(ORDINARY_ANSWER) {
-        Ok(()) => serve(&origin, handler, request).await,
-        Err(_) => Err(NO_ROOM),
+    let (outcome, mut charge) = match charge.reserve(ORDINARY_ANSWER) {
+        Ok(()) => {
+            let origin = Arc::clone(&origin);
+            // A client that goes away must not undo the count or the record of what it did.
+            Lasting::new(async move { (serve(&origin, handler, request).await, charge) }).await
+        }
+        Err(_) => (Err(NO_ROOM), charge),
     };
     let outcome =
         outcome.and_then(|response| hold(&origin, &response, &mut charge).map(|()| (response, charge)));

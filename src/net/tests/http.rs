@@ -269,6 +269,29 @@ async fn a_storm_of_resets_ends_its_connection_and_no_other() {
 }
 
 #[tokio::test]
+async fn work_goes_on_when_its_client_resets_the_stream_or_closes_the_connection() {
+    let authority = Authority::of(&[("a", &["a.test"])]);
+    let listener = TestListener::start(authority.transport(), Settings::default()).await;
+    let mut sender = h2(&authority, &listener, "a.test").await;
+    let answer = sender.send_request(get("https://a.test/work"));
+    listener.entered.notified().await;
+    drop(answer);
+    // The next answer comes after the reset has arrived.
+    assert_eq!(send(&mut sender, get("https://a.test/")).await.0, StatusCode::OK);
+    listener.go_on.notify_one();
+    eventually("the work of a reset stream is finished", || listener.requests() == 1_002).await;
+
+    let listener = TestListener::start(Transport::Plain, Settings::default()).await;
+    let mut stream = connect(listener.address).await;
+    stream.write_all(b"GET /work HTTP/1.1\r\nHost: a.test\r\n\r\n").await.unwrap();
+    listener.entered.notified().await;
+    drop(stream);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    listener.go_on.notify_one();
+    eventually("the work of a closed connection is finished", || listener.requests() == 1_001).await;
+}
+
+#[tokio::test]
 async fn a_client_that_opens_no_window_for_its_answer_is_cut_off() {
     let authority = Authority::of(&[("a", &["a.test"])]);
     let mut settings = impatient();

@@ -19,6 +19,8 @@ pub enum Withdrawn {
     App,
     /// The app no longer registers the address that waits for the response.
     RedirectUri,
+    /// The profile by which the account was proved no longer belongs to it.
+    Profile,
     /// The organization no longer allows this account to sign in by password.
     LocalSignIn,
 }

@@ -1,7 +1,8 @@
 //! Accounts, their roles and passwords.
 
 use crate::model::{
-    Account, AccountId, AppId, ConnectionId, Contact, Email, OrganizationId, Role, Timestamp, Username,
+    Account, AccountId, AppId, ConnectionId, Contact, Email, OrganizationId, ProfileId, Role, Timestamp,
+    Username,
 };
 use crate::store::engine::row::{CountRow, Row, text, time};
 use crate::store::engine::tx::{execute, fetch_many, fetch_optional, row, statements};
@@ -51,11 +52,13 @@ statements! {
     ADD_DATA_KEY = "UPDATE accounts SET data_key_sealed = $2 WHERE id = $1 AND data_key_sealed IS NULL";
     READ_STANDING = "SELECT a.enabled AND a.merged_into IS NULL AS account, a.organization_id AS organization_id, COALESCE(o.enabled, TRUE) AS organization, \
                      COALESCE(c.enabled AND co.enabled, $2 = '') AS connection, \
-                     COALESCE(p.enabled AND po.enabled, $3 = '') AS app \
+                     COALESCE(p.enabled AND po.enabled, $3 = '') AS app, \
+                     COALESCE(pr.account_id = a.id, $4 = '') AS profile \
                      FROM accounts a \
                      LEFT JOIN organizations o ON o.id = a.organization_id \
                      LEFT JOIN connections c ON c.id = $2 LEFT JOIN organizations co ON co.id = c.organization_id \
                      LEFT JOIN apps p ON p.id = $3 LEFT JOIN organizations po ON po.id = p.organization_id \
+                     LEFT JOIN profiles pr ON pr.id = $4 \
                      WHERE a.id = $1";
 }
 
@@ -73,12 +76,14 @@ pub struct Standing {
     pub connection: bool,
     /// Whether the app and its organization are enabled; true if the caller asked about none.
     pub app: bool,
+    /// Whether the profile is one of the account; true if the caller asked about none.
+    pub profile: bool,
 }
 
 impl Standing {
     /// Whether all of them are enabled.
     pub const fn is_good(&self) -> bool {
-        self.account && self.organization && self.connection && self.app
+        self.account && self.organization && self.connection && self.app && self.profile
     }
 }
 
@@ -116,6 +121,7 @@ row! {
         organization: bool,
         connection: bool,
         app: bool,
+        profile: bool,
     }
 }
 
@@ -313,17 +319,20 @@ pub async fn add_data_key(tx: &mut Tx, id: AccountId, sealed: &str) -> Result<()
 }
 
 /// Whether everything that a sign-in to the account depends on is enabled now: the account, its organization, and the
-/// connection and app if they are given. A connection or app that does not exist counts as disabled.
+/// connection and app if they are given. A connection or app that does not exist counts as disabled. If a profile is
+/// given, it must be one of the account.
 pub async fn read_standing(
     tx: &mut Tx,
     id: AccountId,
     connection: Option<ConnectionId>,
     app: Option<AppId>,
+    profile: Option<ProfileId>,
 ) -> Result<Option<Standing>, StoreError> {
     let id = id.to_string();
     let connection = text(connection.as_ref()).unwrap_or_default();
     let app = text(app.as_ref()).unwrap_or_default();
-    let Some(row) = fetch_optional!(tx, StandingRow, READ_STANDING, &id, connection, app)? else {
+    let profile = text(profile.as_ref()).unwrap_or_default();
+    let Some(row) = fetch_optional!(tx, StandingRow, READ_STANDING, &id, connection, app, profile)? else {
         return Ok(None);
     };
     let at = Row { table: "accounts", id: &id };
@@ -333,5 +342,6 @@ pub async fn read_standing(
         organization: row.organization,
         connection: row.connection,
         app: row.app,
+        profile: row.profile,
     }))
 }

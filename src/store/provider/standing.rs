@@ -184,6 +184,8 @@ impl StandsOnRow {
                 organization: row.organization_enabled,
                 connection: row.connection_enabled,
                 app: row.app_enabled,
+                // Unlinking a profile revokes the grants that it has.
+                profile: true,
             },
             handle,
             upstream_recheck: span(row.upstream_recheck),

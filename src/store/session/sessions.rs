@@ -47,7 +47,8 @@ statements! {
     CONFIRM = "UPDATE sessions SET token_hash = $2, confirmed_at = $3 \
                WHERE id = $1 AND account_id = $5 AND token_hash = $4 AND ended_at IS NULL";
     TOUCH = "UPDATE sessions SET last_seen_at = $2, idle_until = $3 WHERE id = $1 AND ended_at IS NULL";
-    LOCK = "UPDATE sessions SET last_seen_at = last_seen_at WHERE id = $1 AND ended_at IS NULL";
+    LOCK = "UPDATE sessions SET last_seen_at = last_seen_at \
+            WHERE id = $1 AND ended_at IS NULL AND idle_until > $2 AND expires_at > $2";
     FIND_UPSTREAM_ID_TOKEN = "SELECT upstream_id_token_sealed FROM sessions WHERE id = $1";
 }
 
@@ -217,8 +218,8 @@ pub async fn touch_session(
 }
 
 /// Locks a session for the rest of the transaction, so that no other transaction can end it. `false` if it has ended.
-pub async fn lock_session(tx: &mut Tx, id: SessionId) -> Result<bool, StoreError> {
-    Ok(execute!(tx, LOCK, id.to_string())? == 1)
+pub async fn lock_session(tx: &mut Tx, id: SessionId, now: Timestamp) -> Result<bool, StoreError> {
+    Ok(execute!(tx, LOCK, id.to_string(), now.unix_micros())? == 1)
 }
 
 /// The sealed ID token of the identity provider for a session, also after the session's end.

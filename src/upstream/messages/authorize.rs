@@ -12,7 +12,7 @@ use openidconnect::{AuthenticationContextClass, IssuerUrl, JsonWebKeySet, LoginH
 use url::Url;
 
 use super::discovery::Metadata;
-use crate::model::{Connection, Prompt};
+use crate::model::{Connection, Prompt, Timestamp};
 use crate::protocol::base64url;
 
 /// The parts of the request that come from a flow.
@@ -41,7 +41,7 @@ pub struct AuthorizationInput<'a> {
 pub struct AuthorizationUrl {
     /// Where the browser is sent.
     pub url: Url,
-    /// Whether it contains `prompt=login`.
+    /// Whether it makes the identity provider ask the user, in such a way that its answer proves that it did.
     pub forced: bool,
 }
 
@@ -71,6 +71,7 @@ pub(in crate::upstream) fn authorization_url(
     connection: &Connection,
     metadata: &Metadata,
     input: AuthorizationInput<'_>,
+    now: Timestamp,
 ) -> Result<AuthorizationUrl, AuthorizeError> {
     let settings = &connection.settings;
     let issuer = IssuerUrl::new(connection.issuer.clone()).map_err(|_| AuthorizeError::Issuer)?;
@@ -92,7 +93,7 @@ pub(in crate::upstream) fn authorization_url(
         .add_scopes(scopes.map(|scope| Scope::new(scope.clone())))
         .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
     let prompts = prompts(connection, metadata, input);
-    let forced = prompts.contains(&CoreAuthPrompt::Login);
+    let forced = prompts.contains(&CoreAuthPrompt::Login) && answer_proves_prompt(connection, now);
     for prompt in prompts {
         request = request.add_prompt(prompt);
     }
@@ -120,14 +121,23 @@ pub(in crate::upstream) fn verifier_text(verifier: &[u8; 32]) -> String {
 }
 
 /// Whether the identity provider understands this value of `prompt`, by what the operator says of it and by its metadata.
-pub(in crate::upstream) fn understands_prompt(
-    connection: &Connection,
-    metadata: &Metadata,
-    word: &str,
-) -> bool {
+fn understands_prompt(connection: &Connection, metadata: &Metadata, word: &str) -> bool {
     let stated = metadata.prompts.as_ref();
     connection.settings.capabilities.prompts.iter().any(|known| known == word)
         && stated.is_none_or(|stated| stated.iter().any(|known| known == word))
+}
+
+/// Whether the identity provider can be made to ask the user (`prompt=login`), in such a way that its answer proves that
+/// it did.
+pub(in crate::upstream) fn can_ask(connection: &Connection, metadata: &Metadata, now: Timestamp) -> bool {
+    understands_prompt(connection, metadata, "login") && answer_proves_prompt(connection, now)
+}
+
+/// Whether an answer to `prompt=login` proves that the user was asked: the identity provider honours the prompt, or must
+/// say when the user signed in. It proves nothing if a waiver lets the broker accept an answer that says neither.
+fn answer_proves_prompt(connection: &Connection, now: Timestamp) -> bool {
+    let settings = &connection.settings;
+    settings.capabilities.honours_prompt_login || !settings.waives_freshness(now)
 }
 
 /// The `prompt` that goes upstream. If the identity provider does not understand `max_age`, a demanded age becomes
@@ -154,7 +164,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::model::{Freshness, Waiver};
     use crate::upstream::testing::{connection, metadata};
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
 
     const INPUT: AuthorizationInput<'_> = AuthorizationInput {
         redirect_uri: "https://id.test/sso/callback/con_1",
@@ -168,7 +181,7 @@ mod tests {
     };
 
     fn parameters(connection: &Connection, input: AuthorizationInput<'_>) -> BTreeMap<String, String> {
-        let url = authorization_url(connection, &metadata(&connection.issuer), input).unwrap().url;
+        let url = authorization_url(connection, &metadata(&connection.issuer), input, NOW).unwrap().url;
         let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
         let map: BTreeMap<_, _> = pairs.iter().cloned().collect();
         assert_eq!(map.len(), pairs.len(), "a parameter is repeated");
@@ -200,7 +213,7 @@ mod tests {
         let connection = connection("https://idp.test");
         let mut metadata = metadata("https://idp.test");
         metadata.authorization_endpoint = "https://idp.test/a?p=b2c&x=1".parse().unwrap();
-        let url = authorization_url(&connection, &metadata, INPUT).unwrap().url;
+        let url = authorization_url(&connection, &metadata, INPUT, NOW).unwrap().url;
         assert!(url.as_str().starts_with("https://idp.test/a?p=b2c&x=1&"), "{url}");
     }
 
@@ -236,9 +249,9 @@ mod tests {
         let mut connection = connection("https://idp.test");
         let input = AuthorizationInput { max_age: Some(60), ..INPUT };
         let metadata = metadata("https://idp.test");
-        assert!(!authorization_url(&connection, &metadata, input).unwrap().forced);
+        assert!(!authorization_url(&connection, &metadata, input, NOW).unwrap().forced);
         connection.settings.capabilities.max_age = false;
-        let request = authorization_url(&connection, &metadata, input).unwrap();
+        let request = authorization_url(&connection, &metadata, input, NOW).unwrap();
         assert!(request.forced && request.url.query().unwrap().contains("prompt=login"));
     }
 
@@ -248,7 +261,28 @@ mod tests {
         let mut metadata = metadata("https://idp.test");
         metadata.prompts = Some(vec!["none".to_owned(), "select_account".to_owned()]);
         let input = AuthorizationInput { prompts: &[Prompt::Login], ..INPUT };
-        let request = authorization_url(&connection, &metadata, input).unwrap();
+        let request = authorization_url(&connection, &metadata, input, NOW).unwrap();
         assert!(!request.forced && !request.url.query().unwrap().contains("prompt"));
+    }
+
+    #[test]
+    fn a_prompt_that_the_answer_need_not_prove_forces_nothing() {
+        let mut connection = connection("https://idp.test");
+        let metadata = metadata("https://idp.test");
+        let input = AuthorizationInput { prompts: &[Prompt::Login], ..INPUT };
+        let forced = |connection: &Connection| {
+            let request = authorization_url(connection, &metadata, input, NOW).unwrap();
+            assert!(request.url.query().unwrap().contains("prompt=login"));
+            assert_eq!(request.forced, can_ask(connection, &metadata, NOW));
+            request.forced
+        };
+        connection.settings.capabilities.honours_prompt_login = false;
+        assert!(forced(&connection), "the answer must say when the user signed in");
+        connection.settings.freshness = Freshness::RoundTrip;
+        let until = NOW.after(Duration::from_hours(1));
+        connection.settings.waivers.insert(Waiver::RoundTripFreshness, until);
+        assert!(!forced(&connection), "any answer would do");
+        connection.settings.capabilities.honours_prompt_login = true;
+        assert!(forced(&connection));
     }
 }

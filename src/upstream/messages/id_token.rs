@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::crypto::constant_time_eq;
 use crate::crypto::jws::{self, JwsError, half_hash};
-use crate::model::{Connection, Freshness, IssuerMatch, SigningAlg, TENANT, Timestamp, Waiver};
+use crate::model::{Connection, IssuerMatch, SigningAlg, TENANT, Timestamp};
 use crate::protocol::jose::{CompactJws, JoseError, Jwk, JwkSet};
 use crate::protocol::json::{ClaimError, Claims, JsonError};
 
@@ -211,10 +211,8 @@ pub struct Expectation<'a> {
 pub struct FreshSignIn {
     /// The oldest sign-in that is recent enough.
     pub not_before: Timestamp,
-    /// Whether `prompt=login` was sent.
+    /// Whether `prompt=login` was sent, and the answer must prove that the user was asked.
     pub forced: bool,
-    /// When the user was sent to the identity provider.
-    pub sent_at: Timestamp,
 }
 
 /// The claims of a token that passed every check.
@@ -424,8 +422,8 @@ fn check_context(claims: Claims<'_>, expected: &Expectation<'_>) -> Result<Optio
 }
 
 /// When the user signed in. If a fresh sign-in is demanded, `auth_time` proves it. Without `auth_time`, `iat` proves
-/// it if the vendor honours `prompt=login` and that was sent. Otherwise only a waiver allows the time of the upstream
-/// request to count.
+/// it if the vendor honours `prompt=login` and that was sent. `None` if nothing says when the user signed in; if a fresh
+/// sign-in is demanded, only a waiver allows that.
 fn check_freshness(
     claims: Claims<'_>,
     connection: &Connection,
@@ -438,12 +436,11 @@ fn check_freshness(
     }
     let Some(demand) = expected.fresh else { return Ok(stated) };
     let settings = &connection.settings;
-    let waived = settings.freshness == Freshness::RoundTrip
-        && settings.waives(Waiver::RoundTripFreshness, expected.now);
     let time = match stated {
         Some(time) => time,
         None if settings.capabilities.honours_prompt_login && demand.forced => issued_at,
-        None if waived => return Ok(Some(demand.sent_at)),
+        // Any answer is recent enough, but nothing says that the user was asked.
+        None if settings.waives_freshness(expected.now) => return Ok(None),
         None => return Err(IdTokenError::SignInTimeUnknown),
     };
     if time.after(SKEW) < demand.not_before { Err(IdTokenError::SignInTooOld) } else { Ok(Some(time)) }

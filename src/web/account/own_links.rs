@@ -1,24 +1,27 @@
 //! A person's own profiles: adding one, taking one away, undoing a link or merge. Whoever signed in too long ago proves
 //! first who they are.
 
+use std::borrow::Cow;
+
+use askama::Template;
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use http::StatusCode;
 
-use crate::flows::account::{AddProfileView, AddWay, LedgerView, UndoView, UnlinkView};
+use crate::flows::account::{AddProfileView, AddWay, LedgerView, ProfileView, UndoView, UnlinkView};
 use crate::flows::refusal::{FlowError, PublicCode, Reason, Told};
 use crate::flows::sign_in::mail_code::MailCodeView;
 use crate::flows::sign_in::reauthentication::Sensitive;
 use crate::flows::visit::NextPage;
-use crate::model::SensitiveAction;
+use crate::model::{LedgerKind, SensitiveAction};
+use crate::web::account::Done;
 use crate::web::browser::guard::SessionForm;
 use crate::web::browser::request::Browser;
 use crate::web::browser::respond::{answer, outcome, page, refusal, see_other, tell};
-use crate::web::pages::account::Done;
-use crate::web::pages::{AddProfile, Failure, Form, MailCode, Undo, Unlink, path};
-use crate::web::sign_in::choices;
+use crate::web::pages::{Failure, Form, Frame, Page, path};
+use crate::web::sign_in::{ConnectionChoice, choices};
 use crate::web::state::Web;
 
 /// The routes of this file.
@@ -29,6 +32,133 @@ pub fn routes() -> Router<Web> {
         .route(path::UNDO_LINK, get(show_undo).post(post_undo))
         .route(path::MAIL_CODE, get(show_code).post(post_code))
         .route(path::SEND_MAIL_CODE, post(send_code))
+}
+
+/// How pages name a profile, and lead to where it is taken away.
+pub(in crate::web) trait ProfileText {
+    /// Its connection's name, or that it is username and password.
+    fn name<'f>(&'f self, frame: &Frame<'f>) -> Cow<'f, str>;
+
+    /// The address of the page that takes it away.
+    fn unlink(&self) -> String;
+}
+
+impl ProfileText for ProfileView {
+    fn name<'f>(&'f self, frame: &Frame<'f>) -> Cow<'f, str> {
+        self.provider.as_deref().map_or_else(|| frame.say("via-local"), Cow::Borrowed)
+    }
+
+    fn unlink(&self) -> String {
+        path::with_query(path::UNLINK, "profile", &self.profile.to_string())
+    }
+}
+
+/// How pages tell an entry of the ledger, and lead to where it is undone.
+pub(in crate::web) trait LedgerText {
+    /// What happened.
+    fn told<'f>(&self, frame: &Frame<'f>) -> Cow<'f, str>;
+
+    /// The address of the page that undoes it.
+    fn undo(&self) -> String;
+}
+
+impl LedgerText for LedgerView {
+    fn told<'f>(&self, frame: &Frame<'f>) -> Cow<'f, str> {
+        match self.kind {
+            LedgerKind::Linked => frame.say("ledger-linked"),
+            LedgerKind::Expected => frame.say("ledger-expected"),
+            LedgerKind::Replaced => frame.say("ledger-replaced"),
+            LedgerKind::Merged => frame.say("ledger-merged"),
+            LedgerKind::Unlinked => frame.say("ledger-unlinked"),
+            LedgerKind::Undone => frame.say("ledger-undone"),
+        }
+    }
+
+    fn undo(&self) -> String {
+        path::with_query(path::UNDO_LINK, "entry", &self.id.to_string())
+    }
+}
+
+/// Another way to sign in, or another account, is added.
+#[derive(Template)]
+#[template(path = "add_profile.html")]
+pub struct AddProfile<'a> {
+    /// What stands around it.
+    pub frame: Frame<'a>,
+    /// What travels hidden.
+    pub form: Form,
+    /// The connections whose providers the account does not have yet.
+    pub connections: Vec<ConnectionChoice>,
+}
+
+impl Page for AddProfile<'_> {
+    fn title(&self) -> Cow<'_, str> {
+        self.frame.say("add-title")
+    }
+}
+
+/// Asks before a profile is taken away.
+#[derive(Template)]
+#[template(path = "unlink.html")]
+pub struct Unlink<'a> {
+    /// What stands around it.
+    pub frame: Frame<'a>,
+    /// What travels hidden.
+    pub form: Form,
+    /// Which profile.
+    pub profile: ProfileView,
+}
+
+impl Page for Unlink<'_> {
+    fn title(&self) -> Cow<'_, str> {
+        self.frame.say("unlink-title")
+    }
+}
+
+/// Asks before a link or merge is undone.
+#[derive(Template)]
+#[template(path = "undo.html")]
+pub struct Undo<'a> {
+    /// What stands around it.
+    pub frame: Frame<'a>,
+    /// What travels hidden.
+    pub form: Form,
+    /// What is undone.
+    pub entry: LedgerView,
+}
+
+impl Page for Undo<'_> {
+    fn title(&self) -> Cow<'_, str> {
+        self.frame.say("undo-title")
+    }
+}
+
+/// A mailed code is asked for, or entered, before one of the other pages.
+#[derive(Template)]
+#[template(path = "mail_code.html")]
+pub struct MailCode<'a> {
+    /// What stands around it.
+    pub frame: Frame<'a>,
+    /// What travels hidden.
+    pub form: Form,
+    /// Where the person goes with the right code.
+    pub place: String,
+    /// Where the code is mailed.
+    pub email: String,
+    /// Whether one was sent that works now.
+    pub is_sent: bool,
+    /// That another code was entered.
+    pub failure: Option<Failure>,
+}
+
+impl Page for MailCode<'_> {
+    fn title(&self) -> Cow<'_, str> {
+        self.frame.say("reauthenticate-title")
+    }
+
+    fn failed(&self) -> bool {
+        self.failure.is_some()
+    }
 }
 
 /// What something sensitive is answered with: its page, or the way to prove again who one is.

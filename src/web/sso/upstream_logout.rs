@@ -8,7 +8,7 @@ use axum::routing::{get, post};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use crate::flows::refusal::{FlowError, PublicCode, Reason, ToldApp};
+use crate::flows::refusal::{FlowError, PublicCode, Reason, ToldApp, private_detail};
 use crate::web::browser::request::{Browser, OfConnection, TriedForm, UncheckedForm};
 use crate::web::browser::respond::{ask_again, no_store, outcome, plain, refusal};
 use crate::web::state::Web;
@@ -32,10 +32,17 @@ async fn logout_by_token(
 ) -> Response {
     let (Ok(OfConnection(connection)), Ok(form)) = (connection, form) else {
         let description = "send a form to a connection's own address";
-        // The record counts; the answer is 400 whatever became of it.
         let refused = web.broker.core.refuse_form(Reason::LogoutFormUnreadable);
-        let _ = web.broker.core.settle(&browser.visit, refused).await;
-        return logout_error("invalid_request", description);
+        return match web.broker.core.settle(&browser.visit, refused).await {
+            Ok(_) => logout_error("invalid_request", description),
+            Err(error) => {
+                tracing::error!(
+                    error = private_detail(&error),
+                    "a refused logout token could not be recorded"
+                );
+                logout_error("temporarily_unavailable", "try again")
+            }
+        };
     };
     let token = form.get("logout_token").filter(|_| form.is_single("logout_token"));
     match web.broker.sso.logout_by_token(&browser.visit, connection, token).await {

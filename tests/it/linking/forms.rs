@@ -6,6 +6,7 @@ use super::pages::{by_password, linked, linking, own_page};
 use crate::harness::browser::{Browser, Page};
 use crate::harness::database::Kind;
 use crate::harness::evidence::Evidence;
+use crate::harness::relying_app::RelyingApp;
 use crate::harness::world::{PASSWORD, World};
 use crate::on_both_databases;
 
@@ -116,6 +117,49 @@ on_both_databases! {
         let page = browser.press(&again, "link-skip", &[]).await;
         world.notes.code(&page);
         assert_eq!(ways(&world).await, 1);
+    }
+}
+
+on_both_databases! {
+    async fn a_code_does_not_rest_on_a_profile_that_was_unlinked_while_consent_was_asked(kind: Kind) {
+        let world = linking(kind, "").await;
+        let secret = Some("asks-secret-0123456789");
+        let asks = RelyingApp::new(&world.app.network, "asks", secret, "https://asks.acme.test/callback");
+        let mut browser = world.browser();
+        linked(&world, &mut browser).await;
+        let again = [("domain_hint", "acme.test"), ("prompt", "login")];
+        let page = browser.open(&asks.authorize_url(&again)).await;
+        let consent = world.sign_in_at_provider(&mut browser, &page).await;
+        consent.expect(200, "consent-allow");
+        // In another tab: the same session continues by password, and loses the profile.
+        let page = browser.open("https://id.test/signin").await;
+        by_password(&mut browser, &page).await.expect(200, "this-session");
+        let page = own_page(&mut browser).await;
+        let page = browser.click(&page, "unlink-2").await;
+        browser.press(page.expect(200, "unlink-confirm"), "unlink-confirm", &[]).await;
+        assert_eq!(ways(&world).await, 1);
+        own_page(&mut browser).await;
+        let page = browser.press(&consent, "consent-allow", &[]).await;
+        assert_eq!(page.error().as_deref(), Some("session_ended"), "{}", page.body);
+        let records = world.app.audit().await;
+        assert!(records.iter().any(|record| record.reason.as_deref() == Some("profile_unlinked")));
+    }
+}
+
+on_both_databases! {
+    async fn a_link_is_cancelled_in_its_own_session_alone(kind: Kind) {
+        let world = linking(kind, "").await;
+        let mut browser = world.browser();
+        linked(&world, &mut browser).await;
+        let page = own_page(&mut browser).await;
+        let page = browser.click(&page, "link-profile").await;
+        let page = browser.press(page.expect(200, "link-password"), "link-password", &[]).await;
+        let fields = [("username", "carol"), ("password", PASSWORD)];
+        let page = browser.press(page.expect(200, "sign-in"), "sign-in", &fields).await;
+        page.expect(200, "link-cancel");
+        browser.cookies.get_mut("id.test").unwrap().remove("__Host-session");
+        let page = browser.press(&page, "link-cancel", &[]).await;
+        assert_eq!(page.error().as_deref(), Some("session_ended"), "{}", page.body);
     }
 }
 

@@ -202,6 +202,22 @@ on_both_databases! {
     }
 }
 
+on_both_databases! {
+    async fn an_answer_that_counts_as_recent_by_a_waiver_alone_proves_nothing_for_sensitive_actions(kind: Kind) {
+        let mut world = World::new(kind).await;
+        let waived = "vendor = \"generic\"\nfreshness = \"round_trip\"\nfreshness_until = \"2027-01-31\"";
+        second_provider(&mut world, Vendor::Entra, waived).await;
+        let mut browser = world.browser();
+        let demanded = [AT_THE_SECOND[0], ("prompt", "login")];
+        let page = browser.open(&world.notes.authorize_url(&demanded)).await;
+        let end = at_provider(&mut browser, &page, "bob").await;
+        world.notes.code(&end);
+        // The provider may have answered without asking the user, and cannot be made to prove that it asks.
+        let page = browser.open("https://id.test/account/link").await;
+        assert_eq!(page.error().as_deref(), Some("cannot_ask_anew"), "{}", page.body);
+    }
+}
+
 fn assert_at_app(world: &World, end: &Page) {
     assert!(end.location().unwrap().as_str().starts_with(&world.notes.redirect_uri), "{:?}", end.location());
 }

@@ -322,7 +322,7 @@ impl Organizations {
     }
 
     /// Writes the record of a change and the line of the report.
-    pub(in crate::flows) async fn note(
+    async fn note(
         &self,
         tx: &mut Tx,
         organization: OrganizationId,

@@ -17,10 +17,7 @@ use crate::store::provider::standing::{Consumed, consume_code, read_code_standin
 
 impl Tokens {
     /// Redeems a code. A code that comes a second time revokes its grant, with all tokens that came of it.
-    pub(super) async fn redeem_code(
-        &self,
-        request: &TokenRequest<'_>,
-    ) -> Result<TokenAnswer, EndpointError> {
+    pub(super) async fn redeem_code(&self, request: &TokenRequest<'_>) -> Result<TokenAnswer, EndpointError> {
         let event = Self::token_event("token.code", request.client);
         let Some(code) = request.form.get("code") else {
             let error = OAuthError::new(ErrorCode::InvalidRequest, "code is missing");

@@ -13,12 +13,7 @@ const NAME: usize = (16 + RANDOM) * 4 / 3 + 1;
 
 impl Tokens {
     /// A new code of a grant. The app must repeat `redirect_uri` and, if there is a challenge, prove it.
-    pub(super) fn new_code(
-        &self,
-        grant: GrantId,
-        redirect_uri: &str,
-        challenge: Option<&str>,
-    ) -> Secret {
+    pub(super) fn new_code(&self, grant: GrantId, redirect_uri: &str, challenge: Option<&str>) -> Secret {
         let mut bytes = [0u8; 16 + RANDOM];
         let (id, random) = bytes.split_at_mut(16);
         id.copy_from_slice(&grant.into_bytes());

@@ -14,9 +14,9 @@ use http::{HeaderMap, HeaderValue, header};
 use scraper::{ElementRef, Html, Selector};
 
 use self::samples::{Sample, Samples};
-use super::*;
 use crate::model::MAX_LOGO_BYTES;
 use crate::web::asset::ASSETS_PATH;
+use crate::web::pages::Pages;
 
 const HOSTILE: &str = "<script>alert(\"1\")</script>{{7*7}}&'";
 const LONG: &str = "Donaudampfschifffahrtsgesellschaftsverein";

@@ -4,14 +4,19 @@ use std::time::Duration;
 
 use askama::Template;
 
-use super::super::account::Done;
-use super::super::*;
 use crate::flows::account::{LedgerView, ProfileView};
 use crate::flows::refusal::{PublicCode, Wait};
 use crate::flows::sign_in::SignInPurpose;
 use crate::flows::sign_in::password_link::{BrokenRule, PasswordRules};
 use crate::model::{LedgerId, LedgerKind, ProfileId, Role, Timestamp};
+use crate::web::account::link::{Alternative, Candidate, LinkConfirm, LinkOffer, LinkSide, Merge};
+use crate::web::account::own_links::{AddProfile, MailCode, Undo, Unlink};
+use crate::web::account::{Account, Done, SessionRow, SignedInVia};
 use crate::web::errors::status;
+use crate::web::pages::{AppHome, Brand, ErrorPage, Failure, Form, Frame, Logout, Pages, Repost, SignedOut};
+use crate::web::sign_in::consent::Consent;
+use crate::web::sign_in::password::{PasswordSet, SetPassword};
+use crate::web::sign_in::{Choice, ConnectionChoice, DomainEntry, SignIn};
 use crate::web::text::locale::Locale;
 
 pub(super) struct Sample {
