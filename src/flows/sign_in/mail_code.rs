@@ -131,10 +131,11 @@ impl SignIn {
         let purpose = Purpose::Reauthenticate(account.id, sensitive);
         let flow = self.interactions.new_flow(Aim::Begin(purpose.clone()));
         let mut opened = self.interactions.open_for_flow(&flow, None).await?;
-        self.mails.take_back_by_day(&mut opened.0, "code-wrong", &email).await?;
+        // Order matters: the code before the counter, as where an attempt is counted.
         if !consume_code(&mut opened.0, session.id, &tag).await? {
             return Err(refused(event, PublicCode::MailCodeOver, Reason::MailCodeOver));
         }
+        self.mails.take_back_by_day(&mut opened.0, "code-wrong", &email).await?;
         let subject = Subject::Account { account: account.id, proof: session.proof };
         let interaction = Interaction {
             session: SessionStage::Confirmed(session.id),

@@ -77,7 +77,7 @@ pub enum Done {
 
 impl Done {
     /// The query parameter of the page that names it.
-    pub const PARAMETER: &str = "done";
+    const PARAMETER: &str = "done";
 
     const ALL: [Self; 4] = [Self::SessionEnded, Self::OthersEnded, Self::Linked, Self::Unlinked];
 
@@ -91,7 +91,7 @@ impl Done {
     }
 
     /// What a word of the query parameter names.
-    pub fn from_word(word: &str) -> Option<Self> {
+    fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|done| done.word() == word)
     }
 
