@@ -79,7 +79,7 @@ impl Links {
         let Some(chosen) = attempt.link.chosen.clone() else {
             return Err(refused(event, PublicCode::FlowExpired, Reason::LinkNotProved));
         };
-        // Reading the session notes that it was used. That write comes before our transaction, or both would wait for each other.
+        // This check may write that the session was used. Inside the transaction, both writes would wait for each other.
         if !self.is_of_session(visit, &attempt).await? {
             return Err(burned(&attempt, event, PublicCode::SessionEnded, Reason::SessionEnded).into());
         }
@@ -137,8 +137,8 @@ impl Links {
     ) -> Result<(Joined, Claim), FinishError> {
         let arriving = &attempt.interaction.subject;
         // Order matters, here and in what follows: accounts in one order, interactions, passwords, profiles, sessions,
-        // grants, names. Every sign-in, merge, unlinking, undoing and disabling locks in this order, so that no two of them
-        // deadlock.
+        // grants, names. Every sign-in, merge, unlinking, undoing and disabling locks in this order, so that no two of
+        // them deadlock.
         for account in accounts_of(arriving, chosen) {
             accounts::lock_account(tx, account).await?;
         }
@@ -201,8 +201,8 @@ impl Links {
         })
     }
 
-    /// Locks the session of the arriving side, if it has one, for the rest of the transaction. Fails when the session has
-    /// ended.
+    /// Locks the session of the arriving side, if it has one, for the rest of the transaction. Fails when the session
+    /// has ended.
     pub(super) async fn lock_arriving(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<(), FinishError> {
         match attempt.interaction.session.id() {
             Some(session) if !sessions::lock_session(tx, session, self.core.clock.now()).await? => {
@@ -212,8 +212,8 @@ impl Links {
         }
     }
 
-    /// Whether a profile's proof still holds: the profile exists, can sign in, and its password was not changed since the
-    /// user entered it.
+    /// Whether a profile's proof still holds: the profile exists, can sign in, and its password was not changed since
+    /// the user entered it.
     async fn check_profile(
         &self,
         tx: &mut Tx,
@@ -244,7 +244,7 @@ impl Links {
         Ok(())
     }
 
-    /// Goes on with the account that both sides have become: to the next offer, consent, the app, or the user's own page.
+    /// Goes on with the account that both sides have become: to the next offer, consent, the app, or the own page.
     async fn go_on_linked(
         &self,
         (mut tx, known): (Tx, Known),

@@ -32,7 +32,7 @@ impl Links {
         let parties = (party(tx, &kept).await?, party(tx, &gone).await?);
         let planned = plan(&parties.0, &parties.1, local_of).map_err(FinishError::Refused)?;
         let mut moved = planned.moved.clone();
-        // Order matters: interactions before profiles and sessions, as in every use case that goes on with an interaction.
+        // Order matters: interactions before profiles and sessions, as wherever an interaction goes on.
         interactions::end_interactions_of_account(tx, gone.id, Some(attempt.id()), self.core.clock.now())
             .await?;
         self.move_profiles(tx, &kept, &gone, &planned).await?;

@@ -29,7 +29,7 @@ pub struct LinkOfferView {
     pub receipt: String,
     /// The organization whose accounts are offered.
     pub brand: BrandView,
-    /// The name of the connection through which the user has just come; `None` for an account that is signed in already.
+    /// The name of the connection through which the user has just come; `None` where an account is signed in already.
     pub provider: Option<String>,
     /// The shared email; `None` where no email is proven, and the page names no account.
     pub email: Option<Email>,

@@ -92,8 +92,8 @@ impl Links {
         Ok(Some([arriving, chosen]))
     }
 
-    /// The names of the profiles that both sides of an attempt have at the same identity provider. The user must unlink one
-    /// of each pair first.
+    /// The names of the profiles that both sides of an attempt have at the same identity provider. The user must unlink
+    /// one of each pair first.
     pub(super) async fn clashing(&self, attempt: &LinkAttempt) -> Result<Vec<String>, FlowError> {
         let Some(chosen) = &attempt.link.chosen else { return Ok(Vec::new()) };
         let arriving = &attempt.interaction.subject;
