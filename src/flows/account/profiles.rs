@@ -52,7 +52,7 @@ pub struct LedgerView {
     pub own: bool,
     /// The entry that it undoes.
     pub undoes: Option<LedgerId>,
-    /// The names of the profiles that came or went: connection, then email or username. In a link the new identity is first.
+    /// The names of the profiles that came or went: connection, then email or username. A link's new identity is first.
     pub what: Vec<String>,
     /// The end of the time in which the user can undo it; `None` when they cannot.
     pub undo_until: Option<Timestamp>,
