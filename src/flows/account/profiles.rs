@@ -133,8 +133,8 @@ impl OwnAccount {
         Ok(views)
     }
 
-    /// The contents of the page that adds another way to sign in, or the answer that makes the user prove again who they
-    /// are.
+    /// The contents of the page that adds another way to sign in, or the answer that makes the user prove again who
+    /// they are.
     pub async fn view_add_profile(&self, visit: &Visit) -> Result<Sensitive<AddProfileView>, FlowError> {
         let current = match self.sign_in.require_fresh(visit, SensitiveAction::AddProfile, "link").await? {
             Sensitive::Show(current) => current,

@@ -158,8 +158,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Opens a session for the proved account, or bases the open session on the present proof. A flow opens a session once;
-    /// a second answer is refused.
+    /// Opens a session for the proved account, or bases the open session on the present proof. A flow opens a session
+    /// once; a second answer is refused.
     async fn open_session_of(
         &self,
         visit: &Visit,

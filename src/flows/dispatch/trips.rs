@@ -30,8 +30,8 @@ impl Dispatcher {
         }
     }
 
-    /// Sends the user to prove the chosen side: at the identity provider of the chosen profile, or the one that the user
-    /// selected, or else at the sign-in page.
+    /// Sends the user to prove the chosen side: at the identity provider of the chosen profile, or the one that the
+    /// user selected, or else at the sign-in page.
     pub(super) async fn begin_chosen(
         &self,
         visit: &Visit,

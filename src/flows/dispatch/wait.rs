@@ -1,5 +1,5 @@
-//! An interaction that has to wait for the user. The dispatcher writes its row, commits everything so far, and sends the
-//! browser to the page or trip.
+//! An interaction that has to wait for the user. The dispatcher writes its row, commits everything so far, and sends
+//! the browser to the page or trip.
 
 use crate::flows::dispatch::Dispatcher;
 use crate::flows::dispatch::facts::Standing;

@@ -44,7 +44,7 @@ pub(in crate::flows) struct WaitingPage {
     pub action: &'static str,
     /// The reason that the audit log records when another browser asks.
     pub foreign: Reason,
-    /// Whether the browser must hold the cookie of the interaction. Otherwise the session binds the page to the browser.
+    /// Whether the browser must hold the cookie of the interaction. Otherwise the session binds the page.
     pub by_cookie: bool,
     /// The public code for a user who comes too late; `None` for the flow's own code.
     pub over: Option<PublicCode>,

@@ -34,9 +34,9 @@ impl Known {
 }
 
 impl Interactions {
-    /// Opens the transaction in which an interaction goes on, and reads the directory. It reads the directory before, since
-    /// such transactions could hold all database connections, and then none would be left to load it. If the directory
-    /// changes before the transaction is open, it reads again.
+    /// Opens the transaction in which an interaction goes on. It reads the directory first: such transactions could
+    /// hold all database connections, and then none would be left to load the directory. If the directory changes
+    /// before the transaction is open, it reads again.
     async fn open_completion(
         &self,
         purpose: Option<&Purpose>,
@@ -65,8 +65,8 @@ impl Interactions {
         self.open_completion(Some(&interaction.purpose), connection).await
     }
 
-    /// Opens the transaction for a proof in a sealed flow. Where the flow proves a side of a link, the waiting interaction
-    /// says what is needed.
+    /// Opens the transaction for a proof in a sealed flow. Where the flow proves a side of a link, the waiting
+    /// interaction says what is needed.
     pub(in crate::flows) async fn open_for_flow(
         &self,
         flow: &Flow,

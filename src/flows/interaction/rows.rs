@@ -33,8 +33,8 @@ struct Format {
 }
 
 impl Interactions {
-    /// Lets an interaction wait for the user, at this stage and until this time: inserts its row, or updates it. `false`
-    /// when another answer was first.
+    /// Lets an interaction wait for the user, at this stage and until this time: inserts its row, or updates it.
+    /// `false` when another answer was first.
     pub(in crate::flows) async fn let_wait(
         &self,
         tx: &mut Tx,

@@ -159,8 +159,8 @@ impl Interactions {
         if spent { Err(self.lost_flow(name).await?.into()) } else { Ok(flow) }
     }
 
-    /// The refusal for a flow that this browser no longer holds. A reload or the back button is not a security decision,
-    /// and leaves no record.
+    /// The refusal for a flow that this browser no longer holds. A reload or the back button is not a security
+    /// decision, and leaves no record.
     pub(super) async fn lost_flow(&self, name: FlowName) -> Result<Refusal, StoreError> {
         let code = if self.has_finished(name.id).await? {
             PublicCode::FlowFinished

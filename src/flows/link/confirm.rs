@@ -57,7 +57,7 @@ pub enum ConfirmAnswer {
     Link {
         /// Which account stays.
         keep: Option<AccountId>,
-        /// Whose username and password stay.
+        /// The account whose username and password stay.
         local_of: Option<AccountId>,
     },
 }

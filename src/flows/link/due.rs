@@ -41,8 +41,8 @@ impl Links {
         Ok(if is_offered { LinkDue::Offer } else { LinkDue::Nothing })
     }
 
-    /// Whether the broker offers an account to a user whose identity has none. It does not ask a user who could not go on
-    /// in the end, nor about an identity that already signs in through another connection of the organization.
+    /// Whether the broker offers an account to a user whose identity has none. It does not ask a user who could not go
+    /// on in the end, nor about an identity that already signs in through another connection of the organization.
     async fn offers_link(
         &self,
         tx: &mut Tx,

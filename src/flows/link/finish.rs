@@ -79,7 +79,7 @@ impl Links {
         let Some(chosen) = attempt.link.chosen.clone() else {
             return Err(refused(event, PublicCode::FlowExpired, Reason::LinkNotProved));
         };
-        // This check may write that the session was used. Inside the transaction, both writes would wait for each other.
+        // This check may write that the session was used. Inside the transaction, the writes would wait for each other.
         if !self.is_of_session(visit, &attempt).await? {
             return Err(burned(&attempt, event, PublicCode::SessionEnded, Reason::SessionEnded).into());
         }

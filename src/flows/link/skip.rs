@@ -21,7 +21,7 @@ impl Links {
     /// Keeps both sides of a link apart.
     pub(super) async fn skip_link(&self, visit: &Visit, attempt: LinkAttempt) -> Result<Answered, FlowError> {
         let event = Self::link_event("link.skip", &attempt);
-        // This check may write that the session was used. Inside the transaction, both writes would wait for each other.
+        // This check may write that the session was used. Inside the transaction, the writes would wait for each other.
         if !self.is_of_session(visit, &attempt).await? {
             return Err(refused(event, PublicCode::SessionEnded, Reason::SessionEnded));
         }

@@ -13,8 +13,8 @@ use crate::store::session::session_ends::SessionsOf;
 use crate::store::{StoreError, Tx};
 
 impl Undos {
-    /// Gives a replaced profile its place back. It does so even when the identity that took the place was unlinked since,
-    /// so that an unlinking cannot keep an account from its owner.
+    /// Gives a replaced profile its place back. It does so even when the identity that took the place was unlinked
+    /// since, so that an unlinking cannot keep an account from its owner.
     pub(super) async fn give_place_back(
         &self,
         tx: &mut Tx,
@@ -44,7 +44,8 @@ impl Undos {
             return Err(UndoError::Refused(UndoRefusal::Taken));
         }
         if back.username.is_none() {
-            // These claims are of the other identity's user. This user's identity provider sends its own at the next sign-in.
+            // These claims describe the other identity's user. This user's identity provider sends its own at the next
+            // sign-in.
             let email = side.email.as_deref().and_then(|email| email.parse().ok());
             let told = Account {
                 email,
@@ -98,8 +99,8 @@ impl Undos {
         Ok(())
     }
 
-    /// Gives password and profiles back. A local profile that ended comes back without its password. Returns the accounts
-    /// of such profiles.
+    /// Gives password and profiles back. A local profile that ended comes back without its password. Returns the
+    /// accounts of such profiles.
     pub(super) async fn give_back_profiles(
         &self,
         tx: &mut Tx,
@@ -144,8 +145,8 @@ impl Undos {
         Ok(restored)
     }
 
-    /// The ledger's record of a profile that came with a merge and was unlinked since. An unlinking must not keep a user's
-    /// identities from them.
+    /// The ledger's record of a profile that came with a merge and was unlinked since. An unlinking must not keep a
+    /// user's identities from them.
     async fn find_unlinked(
         &self,
         tx: &mut Tx,
@@ -159,8 +160,8 @@ impl Undos {
         }
     }
 
-    /// Makes an unlinked profile again, unless its identity has another account by now. Returns whether it was made, and
-    /// whether it is a local profile without a password.
+    /// Makes an unlinked profile again, unless its identity has another account by now. Returns whether it was made,
+    /// and whether it is a local profile without a password.
     async fn bring_back(
         &self,
         tx: &mut Tx,

@@ -211,7 +211,7 @@ impl Undos {
         Ok(Undone { entry, without_password })
     }
 
-    /// Takes a linked profile, or the one that has replaced it since, off its account. Its identity then has no account.
+    /// Takes a linked profile, or its replacement since, off its account. Its identity then has no account.
     async fn take_off(
         &self,
         tx: &mut Tx,
