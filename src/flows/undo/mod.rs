@@ -1,5 +1,5 @@
-//! Undoing a link or a merge, within thirty days. Identities come back; lost roles, ended sessions and deleted passwords
-//! do not. The user does so on their own page (`account`), and the operator by command (`manage`).
+//! Undoing a link or a merge, within thirty days. Identities come back; lost roles, ended sessions and deleted
+//! passwords do not. The user does so on their own page (`account`), and the operator by command (`manage`).
 
 mod give_back;
 
