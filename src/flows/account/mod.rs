@@ -1,4 +1,4 @@
-//! A person's own page (`/account`): who they are, how they came in, and their sessions.
+//! The user's own page (`/account`): their account, their ways to sign in, and their sessions.
 
 mod profiles;
 mod undo;
@@ -27,12 +27,12 @@ use crate::store::organization::domains;
 use crate::store::session::session_ends::SessionsOf;
 use crate::store::session::sessions;
 
-/// What the page shows.
+/// The contents of the page.
 #[derive(Debug, Clone)]
 pub struct OwnAccountView {
-    /// What its forms prove.
+    /// The anti-forgery token of its forms.
     pub form_token: String,
-    /// Who is signed in.
+    /// The account that is signed in.
     pub account: Account,
     /// Whether the account's email counts as proven.
     pub email_proven: bool,
@@ -44,24 +44,24 @@ pub struct OwnAccountView {
     pub sessions: Vec<SessionView>,
     /// The ways to sign in to the account.
     pub profiles: Vec<ProfileView>,
-    /// What happened to them, newest first.
+    /// The changes of its links, newest first.
     pub ledger: Vec<LedgerView>,
-    /// Whether another way to sign in can be added.
+    /// Whether the user can add another way to sign in.
     pub linking: bool,
 }
 
-/// One session of the person.
+/// One session of the user.
 #[derive(Debug, Clone)]
 pub struct SessionView {
     /// The session.
     pub session: Session,
-    /// Whether it is the one that asks.
+    /// Whether it is the session of this request.
     pub current: bool,
     /// The name of its connection.
     pub via: Option<String>,
 }
 
-/// A person's own page and what they do there.
+/// The user's own page, and their actions there.
 pub struct OwnAccount {
     core: Arc<Core>,
     interactions: Arc<Interactions>,
@@ -94,12 +94,12 @@ impl OwnAccount {
         }
     }
 
-    /// What the forms of the signed-in person prove; `None` when nobody is signed in.
+    /// The subject of the anti-forgery token of the user's forms; `None` when no user is signed in.
     pub async fn own_form_subject(&self, visit: &Visit) -> Result<Option<String>, FlowError> {
         Ok(self.sessions.current_session(visit).await?.map(|current| current.session.id.to_string()))
     }
 
-    /// What the page shows; `None` when nobody is signed in.
+    /// The contents of the page; `None` when no user is signed in.
     pub async fn view_account(&self, visit: &Visit) -> Result<Option<OwnAccountView>, FlowError> {
         let Some(current) = self.sessions.current_session(visit).await? else { return Ok(None) };
         let (profiles, ledger) = (self.own_profiles(&current).await?, self.own_ledger(&current).await?);
@@ -133,7 +133,7 @@ impl OwnAccount {
         }))
     }
 
-    /// Ends one of the person's own sessions. Another person's is answered like one that does not exist.
+    /// Ends one of the user's own sessions. Another user's session is refused like one that does not exist.
     pub async fn end_own_session(&self, visit: &Visit, session: &str) -> Result<Answer, FlowError> {
         let current = self.sessions.require_session(visit, "session.end").await?;
         let event = own_event("session.end", &current);
@@ -156,7 +156,7 @@ impl OwnAccount {
         })
     }
 
-    /// Ends all of the person's sessions but this one; gives how many.
+    /// Ends all of the user's sessions but this one, and returns how many.
     pub async fn end_own_other_sessions(&self, visit: &Visit) -> Result<usize, FlowError> {
         let current = self.sessions.require_session(visit, "session.end_others").await?;
         let others = SessionsOf::AccountBut { account: current.account.id, keep: current.session.id };

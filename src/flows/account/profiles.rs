@@ -1,5 +1,5 @@
-//! A person's own page: the profiles that their account has, what happened to them, and the way to add one. What is
-//! sensitive needs a fresh proof of who asks.
+//! The user's own page: the profiles of their account, the ledger of their changes, and the way to add a profile. A
+//! sensitive action needs a fresh proof from the user.
 
 use crate::flows::account::OwnAccount;
 use crate::flows::directory::{BrandView, ConnectionView};
@@ -27,54 +27,54 @@ pub struct ProfileView {
     pub provider: Option<String>,
     /// The identity provider (the token's `iss`).
     pub issuer: Option<String>,
-    /// The email that the provider asserts, or the username.
+    /// The email that the identity provider asserts, or the username.
     pub label: Option<String>,
-    /// Since when.
+    /// When it was linked.
     pub since: Timestamp,
-    /// When it last signed the person in.
+    /// When it last signed the user in.
     pub last_used: Option<Timestamp>,
-    /// Whether this session was signed in by it.
+    /// Whether the user signed in to this session by it.
     pub current: bool,
-    /// Whether it can be taken away: another one stays.
+    /// Whether the user may unlink it: another one stays.
     pub may_unlink: bool,
 }
 
-/// One entry of the ledger, for the person.
+/// One entry of the ledger, for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerView {
     /// The entry.
     pub id: LedgerId,
-    /// When.
+    /// The time of the change.
     pub at: Timestamp,
-    /// What.
+    /// The kind of change.
     pub kind: LedgerKind,
-    /// Whether it happened to this account, and not to one that went into it.
+    /// Whether it changed this account, and not one that was merged into it.
     pub own: bool,
     /// The entry that it undoes.
     pub undoes: Option<LedgerId>,
-    /// What came or went, by its names: connection, then email or username. Of a link the new identity is the first.
+    /// The names of the profiles that came or went: connection, then email or username. A link's new identity is first.
     pub what: Vec<String>,
-    /// Until when it can be undone, if it can.
+    /// The end of the time in which the user can undo it; `None` when they cannot.
     pub undo_until: Option<Timestamp>,
 }
 
-/// What the page shows on which another way to sign in is added.
+/// The contents of the page that adds another way to sign in.
 #[derive(Debug, Clone)]
 pub struct AddProfileView {
-    /// What its form proves.
+    /// The anti-forgery token of its form.
     pub form_token: String,
-    /// The organization whose page this is, if it is one's.
+    /// The organization of the account, if it has one.
     pub brand: Option<BrandView>,
-    /// The organization's connections, but for those of providers that the account has.
+    /// The organization's connections, without those of identity providers that the account has already.
     pub connections: Vec<ConnectionView>,
 }
 
-/// How the second side is proved.
+/// How the user proves the second side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddWay {
-    /// At this connection's provider.
+    /// At the identity provider of this connection.
     Connection(ConnectionId),
-    /// By username and password of another account.
+    /// By the username and password of another account.
     Password,
 }
 
@@ -107,7 +107,7 @@ impl OwnAccount {
         Ok(views)
     }
 
-    /// What happened to the account's links, newest first.
+    /// The changes of the account's links, newest first.
     pub(super) async fn own_ledger(&self, current: &CurrentSession) -> Result<Vec<LedgerView>, FlowError> {
         let now = self.core.clock.now();
         let mut tx = self.core.database.read().await?;
@@ -116,7 +116,7 @@ impl OwnAccount {
         let mut views = Vec::with_capacity(entries.len());
         for entry in entries {
             let mut sides = self.profiles.open_sides(&mut tx, &entry).await?;
-            // What was nobody's before stands first.
+            // A side that had no account before comes first.
             sides.sort_by_key(|side| side.account.is_some());
             let what = sides.iter().map(NamedSide::label);
             let until = undo_until(&entry, undone.contains(&entry.id), now);
@@ -133,7 +133,8 @@ impl OwnAccount {
         Ok(views)
     }
 
-    /// What the page shows on which another way to sign in is added, or the way to prove again who one is.
+    /// The contents of the page that adds another way to sign in, or the answer that makes the user prove again who
+    /// they are.
     pub async fn view_add_profile(&self, visit: &Visit) -> Result<Sensitive<AddProfileView>, FlowError> {
         let current = match self.sign_in.require_fresh(visit, SensitiveAction::AddProfile, "link").await? {
             Sensitive::Show(current) => current,
@@ -153,7 +154,7 @@ impl OwnAccount {
         }))
     }
 
-    /// Begins to add another way to sign in, or another account: the person proves it the way that they chose.
+    /// Begins to add another way to sign in, or another account. The user proves it in the way that they chose.
     pub async fn begin_add_profile(&self, visit: &Visit, way: AddWay) -> Result<Handled, FlowError> {
         let current = match self.sign_in.require_fresh(visit, SensitiveAction::AddProfile, "link").await? {
             Sensitive::Show(current) => current,

@@ -1,4 +1,4 @@
-//! The page on which a user undoes a link or merge of their own.
+//! The page on which a user undoes a link or merge of their own account.
 
 use crate::flows::account::OwnAccount;
 use crate::flows::account::profiles::LedgerView;
@@ -10,19 +10,19 @@ use crate::flows::undo::{UndoError, UndoRefusal};
 use crate::flows::visit::{Answer, CookieChange, NextPage, Visit};
 use crate::model::{LedgerId, SensitiveAction};
 
-/// What the page shows that asks before something is undone.
+/// The contents of the page that asks before a link or merge is undone.
 #[derive(Debug, Clone)]
 pub struct UndoView {
-    /// What its form proves.
+    /// The anti-forgery token of its form.
     pub form_token: String,
-    /// The organization whose page this is, if it is one's.
+    /// The organization of the account, if it has one.
     pub brand: Option<BrandView>,
-    /// The entry.
+    /// The entry of the ledger.
     pub entry: LedgerView,
 }
 
 impl OwnAccount {
-    /// What the page shows, or the way to prove again who one is.
+    /// The contents of the page, or the answer that makes the user prove again who they are.
     pub async fn view_undo(&self, visit: &Visit, id: LedgerId) -> Result<Sensitive<UndoView>, FlowError> {
         let current = match self.sign_in.require_fresh(visit, SensitiveAction::Undo(id), "link.undo").await? {
             Sensitive::Show(current) => current,
@@ -45,7 +45,7 @@ impl OwnAccount {
         Ok(Sensitive::Show(UndoView { form_token, brand, entry }))
     }
 
-    /// Undoes a link or merge of one's own. What was opened since ends, this session included.
+    /// Undoes a link or merge of the user's own account. This session ends, and so do those that began since.
     pub async fn undo_own_link(&self, visit: &Visit, id: LedgerId) -> Result<Answer, FlowError> {
         let current = match self.sign_in.require_fresh(visit, SensitiveAction::Undo(id), "link.undo").await? {
             Sensitive::Show(current) => current,

@@ -1,4 +1,4 @@
-//! Taking a profile from one's own account, while one stays.
+//! A user unlinks a profile from their own account. At least one must stay.
 
 use crate::flows::account::OwnAccount;
 use crate::flows::account::profiles::ProfileView;
@@ -16,19 +16,19 @@ use crate::store::account::{accounts, password_links, passwords, profiles};
 use crate::store::session::session_ends::SessionsOf;
 use crate::store::session::sessions;
 
-/// What the page shows that asks before a profile is taken away.
+/// The contents of the page that asks before a profile is unlinked.
 #[derive(Debug, Clone)]
 pub struct UnlinkView {
-    /// What its form proves.
+    /// The anti-forgery token of its form.
     pub form_token: String,
-    /// The organization whose page this is, if it is one's.
+    /// The organization of the account, if it has one.
     pub brand: Option<BrandView>,
     /// The profile.
     pub profile: ProfileView,
 }
 
 impl OwnAccount {
-    /// What the page shows, or the way to prove again who one is.
+    /// The contents of the page, or the answer that makes the user prove again who they are.
     pub async fn view_unlink(
         &self,
         visit: &Visit,
@@ -49,7 +49,7 @@ impl OwnAccount {
         Ok(Sensitive::Show(UnlinkView { form_token, brand, profile: view }))
     }
 
-    /// Takes a profile away, ends what it had opened, and remembers it.
+    /// Unlinks a profile, ends the sessions that it had opened, and writes it to the ledger.
     pub async fn unlink(&self, visit: &Visit, profile: ProfileId) -> Result<Answer, FlowError> {
         let place = SensitiveAction::Unlink(profile);
         let current = match self.sign_in.require_fresh(visit, place, "unlink").await? {
@@ -93,8 +93,8 @@ impl OwnAccount {
         })
     }
 
-    /// Takes a profile from its account, which is held, with the password that belongs to it; gives what the
-    /// person is told, and the reason, where it may not be, and then nothing of this transaction may be kept.
+    /// Takes a profile from its account, together with its password. The caller has locked the account. Returns the
+    /// public code and the reason of a refusal; the caller must then drop the transaction.
     async fn take_away(
         &self,
         tx: &mut Tx,
@@ -111,7 +111,7 @@ impl OwnAccount {
         if !holder.is_reachable_without(profile.id) {
             return Ok(Some((PublicCode::UnlinkLast, Reason::UnlinkLast)));
         }
-        // Order matters, as in a link: the password, the profile, then sessions.
+        // Order matters, as in a link: the password, the profile, then the sessions.
         if profile.kind == ProfileKind::Local {
             if accounts::find_account(tx, account).await?.is_some_and(|now| now.break_glass) {
                 return Ok(Some((PublicCode::LinkEmergency, Reason::LinkEmergency)));

@@ -1,5 +1,5 @@
-//! What decides over the next step: standing and consent as they are in this transaction, the app as the directory knew
-//! it when the transaction began.
+//! The facts that decide the next step: standing and consent as they are in this transaction, and the app as the
+//! directory knew it when the transaction began.
 
 use crate::flows::dispatch::Dispatcher;
 use crate::flows::interaction::to_app::is_still_registered;
@@ -25,7 +25,7 @@ pub struct Standing {
 }
 
 impl Dispatcher {
-    /// Gathers what is known about an interaction. It reads the account once, and keeps what it read in `standing`.
+    /// Gathers the facts about an interaction. It reads the account once, and keeps the result in `standing`.
     pub(in crate::flows) async fn facts(
         &self,
         answered: &mut Answered,
@@ -78,7 +78,7 @@ async fn read_account(
         (Some(entry), Purpose::App(request)) => (
             may_use(&entry.app, belongs)
                 && known.hints.as_ref().is_some_and(|hints| is_among(hints, proof.connection)),
-            // What was consented to matters only where nothing else has decided.
+            // The stored consent matters only where nothing else has decided.
             needs_consent(&entry.app, &request.scopes, None, &request.prompt),
             is_still_registered(entry, request),
         ),
@@ -100,7 +100,7 @@ async fn read_account(
         Some(standing) if !standing.connection => Some(Withdrawn::Connection),
         Some(standing) if !standing.app => Some(Withdrawn::App),
         Some(standing) if !standing.profile => Some(Withdrawn::Profile),
-        // Nothing goes to an address that was taken from the app meanwhile, not even a refusal.
+        // The broker sends nothing to an address that the app has lost meanwhile, not even a refusal.
         Some(_) if !still_registered => Some(Withdrawn::RedirectUri),
         Some(_) => (!may_stay).then_some(Withdrawn::LocalSignIn),
     };

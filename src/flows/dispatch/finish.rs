@@ -1,4 +1,4 @@
-//! The end of an interaction: what it was for is done.
+//! The end of an interaction, where its purpose is fulfilled.
 
 use crate::flows::dispatch::Dispatcher;
 use crate::flows::interaction::Answered;
@@ -10,7 +10,7 @@ use crate::policy::sign_in::step::FinishPermit;
 use crate::store::interaction::interactions::end_interaction;
 
 impl Dispatcher {
-    /// Does what an interaction is for, ends it, and commits.
+    /// Fulfills the purpose of an interaction, ends it, and commits.
     pub(in crate::flows) async fn finish(
         &self,
         visit: &Visit,
@@ -44,7 +44,7 @@ impl Dispatcher {
             end_interaction(&mut tx, interaction.id, by, self.core.clock.now()).await?;
         }
         tx.commit().await?;
-        // What this browser holds of the flow is over.
+        // This browser no longer needs its cookies of the flow.
         let held = visit.flows.iter().map(|(id, _)| *id).filter(|id| *id == interaction.id);
         let cookies = cookies.into_iter().chain(held.chain(trip).map(CookieChange::ClearFlow));
         Ok(cookies.fold(Answer::to(next), Answer::with))

@@ -1,9 +1,9 @@
-//! The dispatcher: what is due next in an interaction is decided by [`next_step`], and done here, in the transaction of
-//! what was just proved or answered.
+//! The dispatcher: [`next_step`] decides the next step of an interaction, and the dispatcher takes it, in the same
+//! transaction as the proof or answer that led there.
 //!
-//! It stands above the concerns, and alone knows them all. Every step that `policy` can name has an arm here, without a
-//! wildcard: a new one does not compile until somebody says what it does. A session opens and a code is issued only by
-//! the permits that `next_step` makes.
+//! The dispatcher alone knows all concerns. Every step that `policy` can name has an arm here, without a wildcard, so
+//! that a new step does not compile until it has one. Only the permits that `next_step` makes open a session or issue a
+//! code.
 
 mod facts;
 mod finish;
@@ -31,7 +31,7 @@ use crate::store::interaction::flows;
 use crate::store::session::sessions::lock_session;
 use facts::Standing;
 
-/// The most steps that one answer goes through. Each acts at most once, so no interaction comes near.
+/// The most steps that one answer takes. Each kind of step acts at most once, so no interaction comes near this limit.
 const MOST_STEPS: usize = 8;
 
 /// The dispatcher.
@@ -67,7 +67,7 @@ impl Dispatcher {
         }
     }
 
-    /// Goes on with what a handler came to.
+    /// Goes on with the result of a handler.
     pub async fn proceed(&self, visit: &Visit, handled: Handled) -> Result<Answer, FlowError> {
         match handled {
             Handled::Next(answer) => Ok(answer),
@@ -75,8 +75,8 @@ impl Dispatcher {
         }
     }
 
-    /// Goes on with an interaction in which something was proved or answered, until it waits for the person or ends.
-    /// Everything that it writes is one commit with what was proved.
+    /// Goes on with an interaction after a proof or answer, until it waits for the user or ends. Everything that this
+    /// function writes commits together with the proof.
     pub async fn advance(&self, visit: &Visit, answered: Answered) -> Result<Answer, FlowError> {
         let (id, burns) = (answered.interaction.id, answered.burns);
         match Box::pin(self.take_steps(visit, answered)).await {
@@ -99,7 +99,7 @@ impl Dispatcher {
                     cookies.extend(opened.await?);
                 }
                 Step::Wait(stage) => {
-                    // What a link stands on is read again when it is confirmed.
+                    // The confirmation of a link reads again everything that the link depends on.
                     if was_open && !stage.is_of_link() {
                         self.lock_open_session(&mut answered).await?;
                     }
@@ -116,8 +116,8 @@ impl Dispatcher {
         Err(FlowError::Unavailable("an interaction does not end".to_owned()))
     }
 
-    /// Holds the session that is open, for the rest of the transaction: an app is given nothing in one that has ended. Our
-    /// own pages ask for the session themselves.
+    /// Locks the open session for the rest of the transaction, so that an app gets nothing in a session that has ended.
+    /// Our own pages check the session themselves.
     async fn lock_open_session(&self, answered: &mut Answered) -> Result<(), FlowError> {
         let Answered { tx, interaction, event, .. } = answered;
         let (SessionStage::Open(session), Some(request)) =
@@ -135,7 +135,7 @@ impl Dispatcher {
         })
     }
 
-    /// Makes the account of an identity that is nobody's profile, if its connection still vouches for it.
+    /// Makes an account for an identity that has none, if its connection still vouches for it.
     async fn become_account(&self, answered: &mut Answered) -> Result<(), FlowError> {
         let Subject::Identity(identity) = answered.interaction.subject.clone() else {
             return Err(FlowError::Unavailable("an account is to be made of an account".to_owned()));
@@ -143,7 +143,7 @@ impl Dispatcher {
         let tx = &mut answered.tx;
         let made = self.sso.make_account(tx, answered.known.connection.as_deref(), *identity).await;
         let (account, proof, id_token) = made.map_err(|error| {
-            // What its connection no longer vouches for proves nothing any more.
+            // An identity for which its connection no longer vouches proves nothing any more.
             let burned = matches!(error, NewPersonError::NotVouched(..)) && answered.claim.is_some();
             let refused = error.refuse(answered.event.clone());
             if burned { refused.marking(Mark::EndInteraction(answered.interaction.id)) } else { refused }
@@ -158,8 +158,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Opens the session of the account that was proved, or lets the one that is open rest on the present proof. A flow
-    /// opens a session once; a second answer is refused.
+    /// Opens a session for the proved account, or bases the open session on the present proof. A flow opens a session
+    /// once; a second answer is refused.
     async fn open_session_of(
         &self,
         visit: &Visit,
@@ -197,7 +197,7 @@ impl Dispatcher {
         Ok(vec![CookieChange::SetSession(opened.token), known])
     }
 
-    /// Lets the open session continue whose user has proved by a mailed code who they are.
+    /// Lets the open session continue after its user has entered a mailed code.
     async fn confirm_session_of(
         &self,
         visit: &Visit,

@@ -1,5 +1,5 @@
-//! What is said to a person who was proved and may not go on. A person who may not use the app goes back to it; every
-//! other refusal is a page.
+//! The refusal of a user who has proved who they are and may not go on. The app learns of a user who may not use it or
+//! does not meet its demands, and of every refusal of a silent request; every other refusal is a page.
 
 use crate::flows::dispatch::Dispatcher;
 use crate::flows::evidence::Event;
@@ -27,7 +27,7 @@ impl Dispatcher {
             StepRefusal::Context => {
                 self.interactions.refuse_to_app(event, request, &UNMET_CONTEXT, Reason::AcrNotReached)
             }
-            // Nothing goes to an address that the app has given up.
+            // The broker sends nothing to an address that the app has given up.
             StepRefusal::Withdrawn(what)
                 if interaction.purpose.is_silent() && what != Withdrawn::RedirectUri =>
             {

@@ -1,4 +1,4 @@
-//! The ways to where the sides of a link are proved: sealed flows that name the interaction and its revision.
+//! The trips on which the user proves the sides of a link: sealed flows that name the interaction and its revision.
 
 use crate::flows::dispatch::Dispatcher;
 use crate::flows::refusal::FlowError;
@@ -8,7 +8,7 @@ use crate::model::{Aim, ConnectionId, Email, Interaction, Subject, Trip, Wanted}
 use crate::store::account::profiles;
 
 impl Dispatcher {
-    /// Leads to where the arriving side is proved once more.
+    /// Sends the user to prove the arriving side once more.
     pub(super) async fn begin_arriving(
         &self,
         visit: &Visit,
@@ -22,7 +22,7 @@ impl Dispatcher {
         let flow = self.interactions.new_flow(Aim::Prove(trip));
         match self.sso.begin(visit, flow, identity.connection, hint).await? {
             Begun::There(answer) => Ok(answer),
-            // Its word is what it was; the chosen side is proved next.
+            // Its earlier answer still counts. The user proves the chosen side next.
             Begun::CannotAsk(_) => {
                 let answered = self.links.settle_arriving(visit, trip).await?;
                 Box::pin(self.advance(visit, answered)).await
@@ -30,8 +30,8 @@ impl Dispatcher {
         }
     }
 
-    /// Leads to where the chosen side is proved: at the provider of the chosen profile, or the one that the person wants,
-    /// else at the sign-in page.
+    /// Sends the user to prove the chosen side: at the identity provider of the chosen profile, or the one that the
+    /// user selected, or else at the sign-in page.
     pub(super) async fn begin_chosen(
         &self,
         visit: &Visit,

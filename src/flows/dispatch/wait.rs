@@ -1,5 +1,5 @@
-//! An interaction that has to wait for the person: its row is written, everything so far is committed, and the browser is
-//! led to the page or trip.
+//! An interaction that has to wait for the user. The dispatcher writes its row, commits everything so far, and sends
+//! the browser to the page or trip.
 
 use crate::flows::dispatch::Dispatcher;
 use crate::flows::dispatch::facts::Standing;
@@ -56,7 +56,7 @@ impl Dispatcher {
         Ok(cookies.fold(answer, Answer::with))
     }
 
-    /// What an app is told that allowed nothing to be shown.
+    /// The refusal of a silent request, in which the app allowed no page to be shown (`prompt=none`).
     fn refuse_silently(&self, answered: Answered, stage: Stage) -> FlowError {
         let Answered { interaction, event, .. } = answered;
         let (code, description, reason) = match stage {
@@ -79,7 +79,7 @@ impl Dispatcher {
         }
     }
 
-    /// Begins the link that is offered; one that is no longer due ends.
+    /// Begins the link that the broker offers, and ends a link that is no longer due.
     async fn prepare_link(&self, answered: &mut Answered, stage: Stage) -> Result<(), FlowError> {
         let Answered { tx, interaction, event, .. } = answered;
         let Interaction { subject, link, .. } = interaction;
@@ -96,7 +96,7 @@ impl Dispatcher {
     }
 }
 
-/// When an interaction that waits at this stage is over. The proofs of a link have an end of their own.
+/// When an interaction that waits at this stage expires. A link has an end of its own.
 fn end_of(stage: Stage, interaction: &Interaction, now: Timestamp) -> Timestamp {
     let of_link = interaction.link.as_ref().filter(|_| stage.is_of_link());
     of_link.map_or_else(|| now.after(FLOW_LIFETIME), |link| link.until)

@@ -1,4 +1,4 @@
-//! Whose page somebody sees who is asked to sign in.
+//! The organization whose brand the sign-in page shows.
 
 use crate::flows::directory::BrandView;
 use crate::flows::interaction::Interactions;
@@ -10,8 +10,8 @@ use crate::store::interaction::interactions::find_interaction;
 use crate::store::organization::organizations;
 
 impl Interactions {
-    /// The organization on whose behalf somebody is asked to sign in: that of an app which serves its own people alone,
-    /// or of the account or the link that is to be proved.
+    /// The organization on whose behalf the user is asked to sign in: that of an app which serves only its own
+    /// organization, or that of the account or link that the user has to prove.
     pub(in crate::flows) async fn brand_of_aim(&self, aim: &Aim) -> Result<Option<BrandView>, FlowError> {
         let organization = match aim {
             Aim::Begin(Purpose::Account | Purpose::AddProfile) => None,

@@ -1,9 +1,9 @@
-//! Interactions: whatever keeps one person here for more than one page.
+//! Interactions: everything that keeps one user here for more than one page.
 //!
-//! Until somebody proves who they are, a flow travels sealed in a cookie (`sealed`). From then on an interaction has a
-//! subject, and a row if it has to wait for the person (`rows`). Here live the noun, its rows, and what its transaction
-//! needs (`opening`). The steps live with their concerns. [`crate::policy::sign_in::step::next_step`] decides which one is due,
-//! and the dispatcher alone does it.
+//! Until the user proves who they are, a flow travels sealed in a cookie (`sealed`). From then on an interaction has a
+//! subject, and a row if it has to wait for the user (`rows`). This module holds the interaction, its rows, and its
+//! transaction (`opening`). The steps live with their concerns. [`crate::policy::sign_in::step::next_step`] decides
+//! which step is due, and only the dispatcher takes it.
 
 pub(in crate::flows) mod brand;
 pub mod opening;
@@ -26,69 +26,69 @@ use crate::store::Tx;
 
 pub(in crate::flows) use opening::Known;
 
-/// An interaction that has a row: it waits for the person.
+/// An interaction that has a row: it waits for the user.
 #[derive(Debug, Clone)]
 pub(in crate::flows) struct Waiting {
     /// The interaction.
     pub interaction: Interaction,
     /// The page or trip at which it waits.
     pub stage: Stage,
-    /// Counts its changes; each stands on the one before.
+    /// Counts its changes. A change names the revision that it follows.
     pub revision: i64,
 }
 
 /// A page at which interactions wait, as records and refusals name it.
 #[derive(Clone)]
 pub(in crate::flows) struct WaitingPage {
-    /// What the page is for.
+    /// The action that the audit log records.
     pub action: &'static str,
-    /// The reason that is recorded where another browser asks.
+    /// The reason that the audit log records when another browser asks.
     pub foreign: Reason,
-    /// Whether the browser must hold the cookie of the interaction; otherwise the page is bound by its session.
+    /// Whether the browser must hold the cookie of the interaction. Otherwise the session binds the page.
     pub by_cookie: bool,
-    /// The public code where the person comes too late; `None` says what the flow says.
+    /// The public code for a user who comes too late; `None` for the flow's own code.
     pub over: Option<PublicCode>,
 }
 
-/// The claim of a transaction on the row of an interaction: of two answers that come at once, one has it.
+/// The claim of a transaction on the row of an interaction. Of two answers that come at once, only one gets it.
 pub(in crate::flows) struct Claim {
     revision: i64,
 }
 
 impl Claim {
-    /// The revision to which the row has come by the claim.
+    /// The revision of the row after the claim.
     pub(in crate::flows) const fn revision(&self) -> i64 {
         self.revision
     }
 }
 
-/// What the handler of a step has done: an open transaction, and the interaction as it stands in it. Only
-/// the dispatcher goes on with it.
+/// The result of a step's handler: an open transaction, and the interaction as that transaction leaves it. Only the
+/// dispatcher goes on with it.
 pub struct Answered {
     pub(in crate::flows) tx: Tx,
     pub(in crate::flows) known: Known,
     pub(in crate::flows) interaction: Interaction,
     /// The claim on its row, if it has one.
     pub(in crate::flows) claim: Option<Claim>,
-    /// The subject's account, where the handler has read it a moment ago.
+    /// The subject's account, where the handler has just read it.
     pub(in crate::flows) account: Option<Account>,
-    /// Under which event a refusal of what follows is recorded.
+    /// The event under which the audit log records a later refusal.
     pub(in crate::flows) event: Event,
     /// The claims of the ID token by which the subject has just arrived.
     pub(in crate::flows) claims: Option<Map<String, Value>>,
-    /// The connection through which the person wants to prove the chosen side of a link.
+    /// The connection through which the user wants to prove the chosen side of a link.
     pub(in crate::flows) through: Option<ConnectionId>,
     /// The flow of the trip that has ended here.
     pub(in crate::flows) trip: Option<FlowId>,
-    /// Whether a refusal of what follows burns what was proved.
+    /// Whether a later refusal burns the proofs.
     pub(in crate::flows) burns: bool,
 }
 
-/// What the handler of a page came to.
+/// The result of a page's handler.
 pub enum Handled {
-    /// The browser goes there next.
+    /// The answer to the browser.
     Next(Answer),
-    /// A step was answered: the dispatcher goes on.
+    /// The user has answered a step; the dispatcher goes on.
     Answered(Box<Answered>),
 }
 
@@ -105,7 +105,7 @@ impl From<Answered> for Handled {
 }
 
 impl Answered {
-    /// Goes on with an interaction in this transaction.
+    /// An interaction that goes on in this transaction. It has no row yet.
     pub(in crate::flows) fn new((tx, known): (Tx, Known), interaction: Interaction, event: Event) -> Self {
         Self {
             tx,
@@ -138,7 +138,7 @@ pub(in crate::flows) fn sign_in_event_of(interaction: &Interaction, account: &Ac
     }
 }
 
-/// The record of a sign-in of somebody who has proved nothing yet.
+/// The event of a sign-in in which the user has proved nothing yet.
 pub(in crate::flows) fn sign_in_event(flow: &Flow) -> Event {
     Event { app: flow.aim.app(), receipt: Some(receipt_of(flow.id)), ..Event::new("sign_in") }
 }
@@ -150,7 +150,7 @@ pub struct Interactions {
 }
 
 impl Interactions {
-    /// The service, on the shared core and the services that it calls.
+    /// The service, on the shared core.
     pub(in crate::flows) fn new(core: &Arc<Core>, form_mac: MacKey) -> Self {
         Self { core: Arc::clone(core), form_mac }
     }

@@ -1,4 +1,4 @@
-//! The transaction in which an interaction goes on, and what it needs of the directory.
+//! The transaction in which an interaction goes on, and the entries of the directory that it needs.
 
 use std::sync::Arc;
 
@@ -10,22 +10,22 @@ use crate::policy::provider::access::may_use;
 use crate::policy::sign_in::route::{Hints, is_among};
 use crate::store::Tx;
 
-/// How often the directory is read again because it changed meanwhile.
+/// The most times that the broker reads the directory because it changed meanwhile.
 const ATTEMPTS: usize = 3;
 
-/// What an interaction needs of the directory.
+/// The entries of the directory that an interaction needs.
 #[derive(Default)]
 pub struct Known {
     /// The app that is waiting.
     pub(in crate::flows) app: Option<Arc<AppEntry>>,
-    /// Where the app's request may lead.
+    /// The connections to which the app's request may lead.
     pub(in crate::flows) hints: Option<Hints>,
-    /// The connection through which an identity has come.
+    /// The connection through which the identity has come.
     pub(in crate::flows) connection: Option<Arc<ConnectionEntry>>,
 }
 
 impl Known {
-    /// Whether somebody of this organization who came through this connection may use the app that is waiting.
+    /// Whether a user of this organization who came through this connection may use the app that is waiting.
     pub(in crate::flows) fn admits(&self, organization: &Organization, connection: ConnectionId) -> bool {
         let Some(entry) = &self.app else { return true };
         may_use(&entry.app, Some(organization.membership()))
@@ -34,9 +34,9 @@ impl Known {
 }
 
 impl Interactions {
-    /// Opens the transaction in which an interaction goes on, beside what it needs of the directory. That is read before,
-    /// since with all connections held by such transactions nobody could load it; what changed until the transaction
-    /// was open is read again.
+    /// Opens the transaction in which an interaction goes on. It reads the directory first: such transactions could
+    /// hold all database connections, and then none would be left to load the directory. If the directory changes
+    /// before the transaction is open, it reads again.
     async fn open_completion(
         &self,
         purpose: Option<&Purpose>,
@@ -53,7 +53,7 @@ impl Interactions {
         Err(FlowError::Unavailable("the directory changes faster than it can be read".to_owned()))
     }
 
-    /// The same, for an interaction that goes on.
+    /// Opens the transaction for an interaction.
     pub(in crate::flows) async fn open_for(
         &self,
         interaction: &Interaction,
@@ -65,8 +65,8 @@ impl Interactions {
         self.open_completion(Some(&interaction.purpose), connection).await
     }
 
-    /// The same, for what is proved in a sealed flow: of one that proves a side of a link, the interaction that waits for
-    /// it says what is needed.
+    /// Opens the transaction for a proof in a sealed flow. Where the flow proves a side of a link, the waiting
+    /// interaction says what is needed.
     pub(in crate::flows) async fn open_for_flow(
         &self,
         flow: &Flow,

@@ -1,4 +1,4 @@
-//! The rows of interactions: sealed, bound to a browser by a cookie, and changed by one claim at a time.
+//! The rows of interactions. Each is sealed, bound to a browser by a cookie, and changed by one claim at a time.
 
 use crate::crypto::seal::Purpose;
 use crate::flows::evidence::{Event, receipt_of};
@@ -14,11 +14,11 @@ use crate::store::interaction::interactions::{
 };
 use crate::store::{StoreError, Tx};
 
-/// The format of what is sealed. An interaction of another format is over. A release reads a new format before the next
-/// one writes it.
+/// The format of sealed rows. The broker treats an interaction of another format as over. A release reads a new format
+/// before the next release writes it.
 const FORMAT: u32 = 1;
 
-/// What a row seals.
+/// The sealed contents of a row.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Sealed {
     format: u32,
@@ -33,7 +33,7 @@ struct Format {
 }
 
 impl Interactions {
-    /// Lets an interaction wait for the person, at this stage and until then: writes its row, or what has become of it.
+    /// Lets an interaction wait for the user, at this stage and until this time: inserts its row, or updates it.
     /// `false` when another answer was first.
     pub(in crate::flows) async fn let_wait(
         &self,
@@ -64,7 +64,7 @@ impl Interactions {
         }
     }
 
-    /// What a row has sealed; `None` for one of another format.
+    /// Opens the sealed contents of a row; `None` for another format.
     fn open(&self, found: &FoundInteraction) -> Result<Option<Waiting>, StoreError> {
         let broken = || StoreError::inconsistent("interactions", "state_sealed", found.id);
         let opened =
@@ -78,7 +78,7 @@ impl Interactions {
         Ok(Some(Waiting { interaction, stage, revision: found.revision }))
     }
 
-    /// The row of an interaction that is neither ended nor over, and did not begin in the future.
+    /// The row of an interaction that has neither ended nor expired, and did not begin in the future.
     pub(in crate::flows) async fn find_waiting(
         &self,
         tx: &mut Tx,
@@ -92,7 +92,7 @@ impl Interactions {
         }
     }
 
-    /// The interaction that a page's handle names, in the browser that it is bound to.
+    /// The interaction that a page's handle names. Refuses a browser other than the one that it is bound to.
     pub(in crate::flows) async fn require_waiting(
         &self,
         visit: &Visit,
@@ -121,7 +121,7 @@ impl Interactions {
             (Some(End::Over | End::Noted(InteractionEnd::Expired)), Some(over)) => lost(over, name),
             _ => self.lost_flow(name).await?,
         };
-        // The person is told that it is over, so it stays over when the clock is set back.
+        // The user learns that it is over, so it stays over even when the clock is set back.
         Err(match end {
             Some(End::Over) => lost.marking(Mark::ExpireInteraction(name.id)).into(),
             Some(End::Noted(_)) | None => lost.into(),
@@ -139,7 +139,7 @@ impl Interactions {
         Ok(claimed.then_some(Claim { revision: revision + 1 }))
     }
 
-    /// Whether this browser is the one in which the interaction began to wait.
+    /// Whether this browser holds the cookie that binds the interaction.
     pub(in crate::flows) fn is_bound(&self, visit: &Visit, id: FlowId) -> bool {
         let value = visit.flows.iter().find(|(held, _)| *held == id).map(|(_, value)| value);
         value
@@ -153,12 +153,12 @@ impl Interactions {
     }
 }
 
-/// What the state of an interaction is sealed for.
+/// The context to which the state of an interaction is sealed.
 fn context(id: FlowId) -> String {
     format!("interactions.state:{id}")
 }
 
-/// What the cookie of an interaction is sealed for.
+/// The context to which the cookie of an interaction is sealed.
 fn binding(id: FlowId) -> String {
     format!("interaction:{id}")
 }

@@ -1,7 +1,8 @@
-//! Flows in which nobody has proved anything: sealed in a cookie of their own, or parked when too large for one.
+//! Flows in which the user has proved nothing yet. Each is sealed in its own cookie, or parked in the database when it
+//! is too large for one.
 //!
-//! Pages name a flow by a *handle*, providers by a *state*; both are sealed and carry the app's id, so that a page
-//! whose cookie is gone can still lead back to the app.
+//! Pages name a flow by a *handle*, identity providers by a *state*. Both are sealed and carry the app's id, so that a
+//! page can still send the user back to the app after the cookie is gone.
 
 use crate::crypto::constant_time_eq;
 use crate::crypto::seal::Purpose;
@@ -13,24 +14,24 @@ use crate::model::{Aim, AppId, FLOW_LIFETIME, Flow, FlowId};
 use crate::store::StoreError;
 use crate::store::interaction::flows;
 
-/// The most bytes of a cookie's value.
+/// The most bytes in a cookie's value.
 const MAX_COOKIE: usize = 1_024;
 
 /// The most flows that a browser holds.
 const MAX_FLOWS: usize = 5;
 
-/// The most flows of a browser that one answer clears. Our pages never leave more, and a stranger's cookies must not make
-/// the answer long.
+/// The most flows of a browser that one answer clears. Our own pages never leave more, and cookies from elsewhere must
+/// not make the answer long.
 const MAX_CLEARED: usize = 10;
 
-/// The most flows that a network parks at once.
+/// The most parked flows that one network may have at once.
 const MAX_PARKED: i64 = 200;
 
-/// The format in which flows are sealed, as the first byte. A flow of another format is over. A release reads a new format
-/// before the next one writes it.
+/// The format of sealed flows, as the first byte. The broker treats a flow of another format as over. A release reads a
+/// new format before the next release writes it.
 const FORMAT: u8 = 1;
 
-/// What a page or a provider gave back: which flow, and of which app.
+/// The flow, and its app, that a page or an identity provider names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowName {
     /// The flow.
@@ -64,7 +65,7 @@ impl Interactions {
         Some(FlowName { id: FlowId::from_bytes(*id), app: app.map(|bytes| AppId::from_bytes(*bytes)) })
     }
 
-    /// Keeps a flow in the browser: the change of cookies that does it. Of more than five, the oldest goes.
+    /// The changes of cookies that keep a flow in the browser. Of more than five flows, the oldest goes.
     pub(in crate::flows) async fn keep_flow(
         &self,
         visit: &Visit,
@@ -95,7 +96,7 @@ impl Interactions {
         Ok(tx.commit().await?)
     }
 
-    /// The flow of that name, if this browser holds it and it is not over. `None` is for the caller to explain.
+    /// The flow with this id, if this browser holds it and it is not over. The caller explains `None`.
     pub(in crate::flows) async fn find_flow(
         &self,
         visit: &Visit,
@@ -125,7 +126,7 @@ impl Interactions {
         Ok(Some(flow))
     }
 
-    /// Notes that a flow of this browser was told to be over, so that it stays so also when the clock is set back.
+    /// Notes that the browser learned that a flow is over, so that it stays over even when the clock is set back.
     async fn mark_over(&self, flow: &Flow) -> Result<(), FlowError> {
         let mark = over_mark(flow.id);
         if flows::is_spent(&mut self.core.database.read().await?, &mark).await? {
@@ -141,7 +142,7 @@ impl Interactions {
         self.core.sealer.open_text(Purpose::FlowCookie, &format!("parked:{id}"), value).is_ok()
     }
 
-    /// The flow that a page's handle names. Where it is gone, the person is told, and led back to the app.
+    /// The flow that a page's handle names. If it is gone, the refusal says so and leads back to the app.
     pub(in crate::flows) async fn require_flow(
         &self,
         visit: &Visit,
@@ -158,8 +159,8 @@ impl Interactions {
         if spent { Err(self.lost_flow(name).await?.into()) } else { Ok(flow) }
     }
 
-    /// What to say about a flow that this browser no longer holds. A reload or the back button is no security
-    /// decision and leaves no record.
+    /// The refusal for a flow that this browser no longer holds. A reload or the back button is not a security
+    /// decision, and leaves no record.
     pub(super) async fn lost_flow(&self, name: FlowName) -> Result<Refusal, StoreError> {
         let code = if self.has_finished(name.id).await? {
             PublicCode::FlowFinished
@@ -169,12 +170,12 @@ impl Interactions {
         Ok(lost(code, name))
     }
 
-    /// Whether somebody has signed in in a flow.
+    /// Whether a user has signed in through this flow.
     pub(in crate::flows) async fn has_finished(&self, flow: FlowId) -> Result<bool, StoreError> {
         flows::is_spent(&mut self.core.database.read().await?, &finish_mark(flow)).await
     }
 
-    /// The proof that a form of a flow is ours.
+    /// The anti-forgery token of the forms of `subject`.
     pub fn form_token(&self, subject: &str) -> String {
         self.form_mac.tag(&[subject.as_bytes()])
     }
@@ -184,7 +185,7 @@ impl Interactions {
         self.form_mac.verify(&[subject.as_bytes()], token)
     }
 
-    /// The `state` of a request to a provider.
+    /// The `state` of a request to an identity provider.
     pub(in crate::flows) fn upstream_state(
         &self,
         flow: &Flow,
@@ -195,7 +196,7 @@ impl Interactions {
         Ok(self.core.sealer.seal_text(Purpose::UpstreamState, "state", &text)?)
     }
 
-    /// Reads [`upstream_state`](Self::upstream_state): the flow, and whether a request's random part is the one.
+    /// Reads [`upstream_state`](Self::upstream_state): the flow, and the random part to compare.
     pub(in crate::flows) fn read_upstream_state(&self, state: &str) -> Option<(FlowName, StateProof)> {
         let text = self.core.sealer.open_text(Purpose::UpstreamState, "state", state).ok()?;
         let (id, rest) = text.split_first_chunk::<16>()?;
@@ -206,12 +207,12 @@ impl Interactions {
     }
 }
 
-/// What to say about a flow that is over. It is no security decision, and leaves no record.
+/// The refusal for a flow that is over. It is not a security decision, and leaves no record.
 pub(in crate::flows) fn lost(code: PublicCode, name: FlowName) -> Refusal {
     Refusal { receipt: Some(receipt_of(name.id)), app: name.app, ..Refusal::unrecorded(code) }
 }
 
-/// Keeps a flow's cookie in the browser; of more than five, the oldest goes.
+/// The changes of cookies that keep a flow's cookie in the browser. Of more than five flows, the oldest goes.
 pub(super) fn keep_cookie(visit: &Visit, flow: FlowId, value: String) -> Vec<CookieChange> {
     let mut others: Vec<FlowId> = visit.flows.iter().map(|(id, _)| *id).filter(|id| *id != flow).collect();
     others.sort_unstable();
@@ -224,18 +225,18 @@ pub(super) fn keep_cookie(visit: &Visit, flow: FlowId, value: String) -> Vec<Coo
 pub(in crate::flows) struct StateProof([u8; 16]);
 
 impl StateProof {
-    /// Whether it is the one that was sent.
+    /// Whether it is the random part that was sent.
     pub(in crate::flows) fn is(&self, sent: [u8; 16]) -> bool {
         constant_time_eq(&self.0, &sent)
     }
 }
 
-/// The mark under which a flow is spent whose time was over when somebody came back to it.
+/// The mark that spends a flow which had expired when the user came back to it.
 pub(in crate::flows) fn over_mark(flow: FlowId) -> String {
     format!("{flow}:over")
 }
 
-/// The mark under which a flow's end is spent: a flow ends once.
+/// The mark that spends a flow's end: a flow ends once.
 pub(in crate::flows) fn finish_mark(flow: FlowId) -> String {
     format!("{flow}:end")
 }

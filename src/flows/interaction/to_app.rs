@@ -1,4 +1,4 @@
-//! What an app is told of a sign-in that came to nothing, and what the person is told instead where nothing may go there.
+//! The refusals of a sign-in that the app gets, and those that the user gets where nothing may go to the app.
 
 use crate::flows::directory::AppEntry;
 use crate::flows::evidence::Event;
@@ -9,18 +9,18 @@ use crate::policy::provider::redirect;
 use crate::policy::sign_in::step::Withdrawn;
 use crate::protocol::oauth::{ErrorCode, OAuthError, add_to_query};
 
-/// Said to an app that allowed nothing to be shown.
+/// The error for an app that allowed no page to be shown (`prompt=none`).
 pub(in crate::flows) const LOGIN_REQUIRED: OAuthError =
     OAuthError::new(ErrorCode::LoginRequired, "the person must sign in");
 
-/// Said to an app whose demand (`acr`) a sign-in does not meet.
+/// The error for an app whose demand (`acr`) a sign-in does not meet.
 pub(in crate::flows) const UNMET_CONTEXT: OAuthError = OAuthError::new(
     ErrorCode::UnmetAuthenticationRequirements,
     "the person cannot sign in in one of the authentication contexts (acr) that claims demands",
 );
 
 impl Interactions {
-    /// Refuses towards the app (RFC 6749, section 4.1.2.1).
+    /// Refuses by an error to the app (RFC 6749, section 4.1.2.1).
     pub(in crate::flows) fn refuse_to_app(
         &self,
         event: Event,
@@ -32,7 +32,7 @@ impl Interactions {
         Refusal::towards_app(event, address, reason).into()
     }
 
-    /// The address of an app with an error.
+    /// The redirect URI of an app, with an error in its query.
     pub(in crate::flows) fn error_address(
         &self,
         redirect_uri: &str,
@@ -46,7 +46,7 @@ impl Interactions {
     }
 }
 
-/// Refuses somebody because something was withdrawn that their sign-in stands on.
+/// Refuses a user because something that their sign-in depends on was withdrawn.
 pub(in crate::flows) fn refuse_withdrawn(event: Event, what: Withdrawn) -> FlowError {
     let code = match what {
         Withdrawn::Account => PublicCode::AccountDisabled,
@@ -60,7 +60,7 @@ pub(in crate::flows) fn refuse_withdrawn(event: Event, what: Withdrawn) -> FlowE
     refused(event, code, Reason::from(what))
 }
 
-/// Whether the address of a request is one that the app has now.
+/// Whether the redirect URI of a request is one that the app still has.
 pub(in crate::flows) fn is_still_registered(entry: &AppEntry, request: &AuthorizationRequest) -> bool {
     let settings = &entry.app.settings;
     redirect::matches(&request.redirect_uri, &settings.redirect_uris, settings.application_type)

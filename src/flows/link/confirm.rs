@@ -1,4 +1,4 @@
-//! The page that names both sides and asks once more, and what the person answers there.
+//! The page that names both sides and asks once more, and the user's answer.
 
 use crate::flows::directory::BrandView;
 use crate::flows::interaction::Answered;
@@ -13,57 +13,57 @@ use crate::store::Tx;
 use crate::store::account::{accounts, profiles};
 use crate::store::link::merging;
 
-/// What the page shows.
+/// The contents of the page.
 #[derive(Debug, Clone)]
 pub struct LinkConfirmView {
     /// The attempt's handle.
     pub handle: String,
-    /// What its form proves.
+    /// The anti-forgery token of its form.
     pub form_token: String,
-    /// The organization in which they are linked.
+    /// The organization in which both are linked.
     pub brand: BrandView,
-    /// The app that is waiting, by name.
+    /// The name of the app that is waiting.
     pub app: Option<String>,
     /// The side that has arrived.
     pub arriving: SideView,
-    /// The side that was chosen.
+    /// The side that the user chose.
     pub chosen: SideView,
-    /// What merging two accounts changes; `None` when an identity becomes a profile of an account.
+    /// The changes of a merge; `None` when an identity becomes a profile of an account.
     pub merge: Option<MergeView>,
     /// The page languages that the app asked for (`ui_locales`).
     pub locale: Option<String>,
 }
 
-/// What merging two accounts changes.
+/// The changes that a merge of two accounts makes.
 #[derive(Debug, Clone)]
 pub struct MergeView {
-    /// The two accounts, the first side's before the other's.
+    /// The two accounts: that of the arriving side, then that of the chosen one.
     pub accounts: [AccountId; 2],
     /// The usernames of both, where both have a password: one stays.
     pub usernames: Option<[String; 2]>,
     /// The roles of each; the account that stays gets all of them.
     pub roles: [Vec<Role>; 2],
-    /// The apps that know only the first account, only the second, and both, by name.
+    /// The names of the apps that know only the first account, only the second, and both.
     pub apps: [Vec<String>; 3],
 }
 
-/// What the person answers.
+/// The user's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfirmAnswer {
     /// Not now.
     Cancel,
-    /// Link. Of two accounts, `keep` stays; the first side's without it. Of two passwords, that of `local_of` stays; the
-    /// kept account's without it.
+    /// Link. Of two accounts, `keep` stays, or else the first. Of two passwords, that of `local_of` stays, or else that
+    /// of the kept account.
     Link {
         /// Which account stays.
         keep: Option<AccountId>,
-        /// Whose username and password stay.
+        /// The account whose username and password stay.
         local_of: Option<AccountId>,
     },
 }
 
 impl Links {
-    /// What the page of an attempt shows whose both sides are proved.
+    /// The contents of the page. Both sides of the attempt must be proved.
     pub async fn view_link_confirmation(
         &self,
         visit: &Visit,
@@ -108,7 +108,7 @@ impl Links {
         })
     }
 
-    /// Whether both sides could become one account as things are now; whoever confirms is held to it once more.
+    /// Whether both sides could become one account now. The confirmation checks this again.
     async fn check_join(
         &self,
         tx: &mut Tx,
@@ -131,7 +131,7 @@ impl Links {
         })
     }
 
-    /// What a merge of two accounts would change.
+    /// The changes that a merge of two accounts would make.
     async fn merge_view(&self, tx: &mut Tx, both: [AccountId; 2]) -> Result<MergeView, FlowError> {
         let mut usernames = Vec::new();
         let mut roles = [Vec::new(), Vec::new()];
@@ -159,7 +159,7 @@ impl Links {
         Ok(MergeView { accounts: both, usernames: usernames.try_into().ok(), roles, apps })
     }
 
-    /// Takes the person's answer.
+    /// Takes the user's answer.
     pub async fn answer_link_confirmation(
         &self,
         visit: &Visit,
@@ -175,7 +175,7 @@ impl Links {
         }
     }
 
-    /// Forgets the chosen side. Somebody who was offered accounts is at the offer again, others at their own page.
+    /// Forgets the chosen side. A user who came from an offer returns to it; any other returns to their own page.
     async fn cancel_link(&self, visit: &Visit, attempt: LinkAttempt) -> Result<Answered, FlowError> {
         let event = Self::link_event("link.cancel", &attempt);
         if !self.is_of_session(visit, &attempt).await? {

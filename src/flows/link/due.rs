@@ -1,4 +1,4 @@
-//! What is due of a link, for the dispatcher.
+//! The next step of a link, for the dispatcher.
 
 use crate::flows::interaction::Known;
 use crate::flows::link::Links;
@@ -16,7 +16,7 @@ use crate::store::Tx;
 use crate::store::organization::organizations;
 
 impl Links {
-    /// What is due of an interaction's link, or of one that could be offered.
+    /// The next step of an interaction's link, or of a link that the broker could offer.
     pub(in crate::flows) async fn link_due(
         &self,
         tx: &mut Tx,
@@ -28,7 +28,7 @@ impl Links {
                 return Ok(due_of(link, subject, self.core.clock.now()));
             }
             _ if interaction.answered.kept_apart => false,
-            // The person has seen the offer, and is shown it again.
+            // The user has seen the offer, and sees it again.
             (Some(_), Subject::Identity(_)) => true,
             (None, Subject::Identity(identity)) => {
                 self.offers_link(tx, &interaction.purpose, identity, known).await?
@@ -41,8 +41,8 @@ impl Links {
         Ok(if is_offered { LinkDue::Offer } else { LinkDue::Nothing })
     }
 
-    /// Whether a person whose identity is nobody's profile is offered an account to link. The broker does not ask a person
-    /// who could not go on in the end, nor about an identity that another connection of the organization signs in.
+    /// Whether the broker offers an account to a user whose identity has none. It does not ask a user who could not go
+    /// on in the end, nor about an identity that already signs in through another connection of the organization.
     async fn offers_link(
         &self,
         tx: &mut Tx,
@@ -68,8 +68,8 @@ impl Links {
         Ok(self.offer_to(tx, &organization, email.as_ref(), newcomer).await?.is_due())
     }
 
-    /// Whether somebody who has just linked an account is offered another one: while an app is waiting, there is one, and
-    /// time is left to prove it.
+    /// Whether the broker offers another account to a user who has just linked one. It does while an app is waiting, an
+    /// account to offer exists, and the proofs are still fresh enough.
     async fn offers_another(
         &self,
         tx: &mut Tx,
@@ -92,8 +92,8 @@ impl Links {
         Ok(matches!(offered, Offer::Named(_)))
     }
 
-    /// The link that is offered to an identity. Without a proof of a moment ago the person proves it once more, within
-    /// this time.
+    /// The link that the broker offers to an identity. Its time runs from the proof of the identity, or from now where
+    /// that proof is too old and the user has to prove the identity once more.
     pub(in crate::flows) fn offered_link(
         &self,
         organization: OrganizationId,
@@ -112,7 +112,7 @@ impl Links {
     }
 }
 
-/// What is due of a link for which the person has said what they want.
+/// The next step of a link after the user has chosen an account.
 fn due_of(link: &Linking, subject: &Subject, now: Timestamp) -> LinkDue {
     match (&link.chosen, subject) {
         (Some(_), _) => LinkDue::Confirmation,

@@ -1,5 +1,5 @@
-//! The end of a link: everything that it stands on is read again in one transaction, and both sides become one account,
-//! or nothing changes and the proofs are burned.
+//! The end of a link. One transaction reads again everything that the link depends on. Either both sides become one
+//! account, or nothing changes and the proofs are burned.
 
 use crate::flows::evidence::Event;
 use crate::flows::interaction::{Answered, Claim, Known, sign_in_event_of};
@@ -19,29 +19,29 @@ use crate::store::organization::connections;
 use crate::store::session::sessions;
 use crate::store::{StoreError, Tx};
 
-/// What a link came to.
+/// The result of a link.
 struct Joined {
-    /// The account that both sides are now.
+    /// The account that both sides have become.
     pub account: AccountId,
-    /// The proof by which the person is signed in to it.
+    /// The proof by which the user is signed in to it.
     pub proof: Proof,
     /// The provider's ID token of an arriving side that was an identity.
     pub id_token: Option<Secret>,
 }
 
-/// Why a link did not come to an end.
+/// Why a link failed.
 pub(in crate::flows) enum FinishError {
-    /// It may not be; the proofs are burned.
+    /// The link is not allowed; the proofs are burned.
     Refused(LinkRefusal),
-    /// What it stands on is there no more: the public code, and the reason. The proofs are burned too.
+    /// Something that the link depends on is gone: the public code, and the reason. The proofs are burned too.
     Gone(PublicCode, Reason),
-    /// Another answer of the same person was first, and goes on; or everything of an account has ended.
+    /// Another answer of the same user was first, and goes on; or everything of an account has ended.
     Overtaken(PublicCode, Reason),
-    /// Something that is needed is down, or refused already.
+    /// Something that is needed is down, or has refused already.
     Flow(FlowError),
 }
 
-/// A profile that was proved was unlinked or merged since.
+/// A proved profile was unlinked or merged since.
 const PROFILE_GONE: FinishError = FinishError::Gone(PublicCode::LinkProfileGone, Reason::ProfileGone);
 
 impl From<FlowError> for FinishError {
@@ -53,14 +53,14 @@ impl From<FlowError> for FinishError {
 impl From<StoreError> for FinishError {
     fn from(error: StoreError) -> Self {
         match error {
-            // Something else was first: with this identity, or with the last free place.
+            // Another transaction was first to take this identity, or the last free place.
             StoreError::Conflict => Self::Gone(PublicCode::LinkTaken, Reason::LinkTaken),
             error => Self::Flow(error.into()),
         }
     }
 }
 
-/// What the person has confirmed of a merge: which account stays, and whose username and password.
+/// The user's choices for a merge: which account stays, and whose username and password.
 #[derive(Clone, Copy)]
 pub(super) struct Kept {
     pub account: Option<AccountId>,
@@ -79,7 +79,7 @@ impl Links {
         let Some(chosen) = attempt.link.chosen.clone() else {
             return Err(refused(event, PublicCode::FlowExpired, Reason::LinkNotProved));
         };
-        // A session is noted as used before: two transactions that write would wait for each other.
+        // This check may write that the session was used. Inside the transaction, the writes would wait for each other.
         if !self.is_of_session(visit, &attempt).await? {
             return Err(burned(&attempt, event, PublicCode::SessionEnded, Reason::SessionEnded).into());
         }
@@ -99,7 +99,7 @@ impl Links {
         }
     }
 
-    /// Whether those who vouched still do.
+    /// Whether the connections that vouched for the identities still do.
     async fn check_vouching(
         &self,
         attempt: &LinkAttempt,
@@ -116,7 +116,7 @@ impl Links {
         Ok(Ok(()))
     }
 
-    /// Says why a link came to nothing, and burns what was proved unless it goes on elsewhere.
+    /// Says why a link failed, and burns the proofs unless another answer goes on with them.
     async fn link_failed(&self, attempt: &LinkAttempt, event: Event, error: FinishError) -> FlowError {
         match error {
             FinishError::Refused(refusal) => self.burn(attempt, event, refusal).await,
@@ -137,8 +137,8 @@ impl Links {
     ) -> Result<(Joined, Claim), FinishError> {
         let arriving = &attempt.interaction.subject;
         // Order matters, here and in what follows: accounts in one order, interactions, passwords, profiles, sessions,
-        // grants, names. So does whoever signs in, merges, unlinks, undoes or disables: they wait for each other, and never
-        // both.
+        // grants, names. Every sign-in, merge, unlinking, undoing and disabling locks in this order, so that no two of
+        // them deadlock.
         for account in accounts_of(arriving, chosen) {
             accounts::lock_account(tx, account).await?;
         }
@@ -201,7 +201,8 @@ impl Links {
         })
     }
 
-    /// Whether the session of the arriving side, where it is signed in, lives: it is held for the rest of the transaction.
+    /// Locks the session of the arriving side, if it has one, for the rest of the transaction. Fails when the session
+    /// has ended.
     pub(super) async fn lock_arriving(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<(), FinishError> {
         match attempt.interaction.session.id() {
             Some(session) if !sessions::lock_session(tx, session, self.core.clock.now()).await? => {
@@ -211,8 +212,8 @@ impl Links {
         }
     }
 
-    /// Whether what a profile proved still proves it: the profile is there, can sign in, and its password is the one
-    /// that was entered.
+    /// Whether a profile's proof still holds: the profile exists, can sign in, and its password was not changed since
+    /// the user entered it.
     async fn check_profile(
         &self,
         tx: &mut Tx,
@@ -243,7 +244,7 @@ impl Links {
         Ok(())
     }
 
-    /// Goes on as the one account that both sides are now: to the next offer, consent, the app, or the profile page.
+    /// Goes on with the account that both sides have become: to the next offer, consent, the app, or the own page.
     async fn go_on_linked(
         &self,
         (mut tx, known): (Tx, Known),
@@ -272,8 +273,8 @@ impl Links {
     }
 }
 
-/// Whether the connection that has vouched for an identity is still enabled, and the one that it was: as the database has
-/// it in this transaction, whatever this node remembers.
+/// Whether the connection that vouched for an identity is still enabled, with the same registration. Reads the database
+/// in this transaction, not this node's cache.
 async fn check_connection(
     tx: &mut Tx,
     organization: OrganizationId,

@@ -1,4 +1,4 @@
-//! An identity becomes a profile of an account; and what every change of links writes besides: ledger and evidence.
+//! An identity becomes a profile of an account. The change is written to the ledger and the evidence as well.
 
 use crate::flows::evidence::{Event, receipt_of};
 use crate::flows::link::finish::FinishError;
@@ -10,7 +10,7 @@ use crate::store::Tx;
 use crate::store::account::profiles;
 
 impl Links {
-    /// Makes an identity a profile of an account that was proved too.
+    /// Makes an identity a profile of an account. The user has proved both.
     pub(in crate::flows) async fn join(
         &self,
         tx: &mut Tx,

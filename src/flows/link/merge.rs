@@ -1,5 +1,5 @@
-//! Two accounts become one: the kept account gets the profiles, roles, apps' names and consents of the other, which
-//! stays behind as an empty, reserved record that can be brought back.
+//! Two accounts become one. The kept account gets the profiles, roles, apps' names and consents of the other. The other
+//! account remains as an empty, reserved record, and an undoing can bring it back.
 
 use crate::flows::evidence::{Event, receipt_of};
 use crate::flows::link::finish::FinishError;
@@ -32,7 +32,7 @@ impl Links {
         let parties = (party(tx, &kept).await?, party(tx, &gone).await?);
         let planned = plan(&parties.0, &parties.1, local_of).map_err(FinishError::Refused)?;
         let mut moved = planned.moved.clone();
-        // Order matters: interactions before profiles and sessions, as in every use case that goes on with one.
+        // Order matters: interactions before profiles and sessions, as wherever an interaction goes on.
         interactions::end_interactions_of_account(tx, gone.id, Some(attempt.id()), self.core.clock.now())
             .await?;
         self.move_profiles(tx, &kept, &gone, &planned).await?;
@@ -62,7 +62,7 @@ impl Links {
         Ok(())
     }
 
-    /// Moves password and profiles as planned. What ends makes room first.
+    /// Moves password and profiles as planned. It deletes the ending password and profile first, to make room.
     async fn move_profiles(
         &self,
         tx: &mut Tx,
@@ -71,7 +71,7 @@ impl Links {
         planned: &Plan,
     ) -> Result<(), StoreError> {
         let now = self.core.clock.now();
-        // Order matters: passwords before profiles, as whoever signs in by one does.
+        // Order matters: passwords before profiles, as in a sign-in by password.
         if let Some(account) = planned.moved.ended_local {
             passwords::delete_password(tx, account).await?;
             password_links::consume_all_links(tx, account, now).await?;
@@ -93,7 +93,7 @@ impl Links {
         Ok(())
     }
 
-    /// Moves roles, usernames as planned, and what apps know the merged account by.
+    /// Moves roles, usernames as planned, the apps' names for the merged account, and its consents.
     async fn move_names(
         &self,
         tx: &mut Tx,
@@ -110,8 +110,8 @@ impl Links {
             merging::take_role(tx, organization.id, gone.id, *role).await?;
         }
         if moved.swapped_usernames {
-            // Order matters: after sessions, before subjects. A new name waits for whoever is opening something at the
-            // account, and has everybody wait who begins to.
+            // Order matters: after sessions, before subjects. Setting a username waits for every transaction that is
+            // opening something at the account, and makes every later one wait.
             let (one, two) = ((kept.id, kept.username.as_ref()), (gone.id, gone.username.as_ref()));
             merging::swap_usernames(tx, one, two, now).await?;
         }
@@ -126,7 +126,7 @@ impl Links {
         merging::delete_consents(tx, gone.id).await
     }
 
-    /// Ends what the kept account has open in other browsers: they were opened before it could do more.
+    /// Ends the sessions of the kept account in other browsers: they began before the account got the other's rights.
     async fn end_elsewhere(
         &self,
         tx: &mut Tx,
@@ -149,7 +149,7 @@ async fn find(tx: &mut Tx, account: AccountId) -> Result<Account, FinishError> {
     found.ok_or(FinishError::Refused(LinkRefusal::WrongProfile))
 }
 
-/// An account as a merge sees it.
+/// The facts about an account that a merge needs.
 async fn party(tx: &mut Tx, account: &Account) -> Result<Party, StoreError> {
     let mut party = Party {
         account: account.id,

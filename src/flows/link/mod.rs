@@ -1,9 +1,9 @@
-//! Linking: two sides that one person proves in one browser become one account.
+//! Linking: one user proves two sides in one browser, and both become one account.
 //!
-//! A link is part of an interaction. It goes *offer* (which account?) → *prove* (its own credentials) → *confirm* (both
-//! are named, and asked once more) → *join* or *merge*. The subject of the interaction is the side that has arrived; the
-//! other one is chosen. Each step stands on the one before by the interaction's revision, so that nothing is used twice.
-//! A failure burns what was proved.
+//! A link is part of an interaction. Its steps are *offer* (which account?) → *prove* (its own credentials) → *confirm*
+//! (a page names both sides and asks once more) → *join* or *merge*. The subject of the interaction is the arriving
+//! side; the user chooses the other one. Each step names the revision that the step before has left, so that no answer
+//! counts twice. A failure burns the proofs: the interaction ends, and they prove nothing any more.
 
 mod confirm;
 mod due;
@@ -40,10 +40,10 @@ const PAGE: WaitingPage = WaitingPage {
     over: Some(PublicCode::FlowExpired),
 };
 
-/// A link that is under way: the interaction waits for its chosen side, or for what the person answers.
+/// A link that is under way: the interaction waits for the proof of a side, or for the user's answer.
 #[derive(Debug, Clone)]
 pub(in crate::flows) struct LinkAttempt {
-    /// The interaction; its `link` is taken out.
+    /// The interaction, without its `link`.
     pub interaction: Interaction,
     /// The link.
     pub link: Linking,
@@ -63,13 +63,13 @@ impl LinkAttempt {
         self.interaction.id
     }
 
-    /// The interaction with this as what has become of its link.
+    /// The interaction, with this link.
     fn with(self, link: Option<Linking>) -> Interaction {
         Interaction { link, ..self.interaction }
     }
 }
 
-/// Links between two sides that one person proves.
+/// Links between two sides that one user proves.
 pub struct Links {
     core: Arc<Core>,
     interactions: Arc<Interactions>,
@@ -93,9 +93,9 @@ impl Links {
         }
     }
 
-    /// The link that a page's handle names, in the browser that its interaction is bound to.
+    /// The link that a page's handle names. Refuses a browser other than the one that its interaction is bound to.
     async fn require_attempt(&self, visit: &Visit, handle: &str) -> Result<LinkAttempt, FlowError> {
-        // A browser that holds nothing of the link learns nothing of it.
+        // A browser without the cookie of the link learns nothing about it.
         if let Some(name) =
             self.interactions.read_handle(handle).filter(|name| !self.interactions.is_bound(visit, name.id))
         {
@@ -111,10 +111,10 @@ impl Links {
         })
     }
 
-    /// Refuses because of a failure that burns what was proved.
+    /// Refuses because of a failure that burns the proofs.
     async fn burn(&self, attempt: &LinkAttempt, event: Event, refusal: LinkRefusal) -> FlowError {
         let code = match refusal {
-            // What was proved is burned whether the names can be read or not.
+            // The proofs are burned, whether the names can be read or not.
             LinkRefusal::SameProvider => {
                 PublicCode::LinkSameProvider(Clashing(self.clashing(attempt).await.unwrap_or_default()))
             }
@@ -123,7 +123,7 @@ impl Links {
         burned(attempt, event, code, refusal.into()).into()
     }
 
-    /// An event of a link.
+    /// The event of a step of a link.
     fn link_event(action: &'static str, attempt: &LinkAttempt) -> Event {
         let LinkAttempt { interaction, link, .. } = attempt;
         Event {
@@ -136,7 +136,7 @@ impl Links {
     }
 }
 
-/// Refuses because of a failure, with the public code and the true reason: what was proved proves nothing any more.
+/// Refuses with the public code and the true reason, and ends the interaction: its proofs prove nothing any more.
 fn burned(attempt: &LinkAttempt, event: Event, code: PublicCode, reason: Reason) -> Refusal {
     Refusal::new(event, code, reason).marking(Mark::EndInteraction(attempt.id()))
 }

@@ -1,4 +1,4 @@
-//! The offer: who shares the email, the page that lists them, and the person's answer.
+//! The offer: the accounts that share the email, the page that lists their profiles, and the user's answer.
 
 use crate::flows::directory::BrandView;
 use crate::flows::evidence::receipt_of;
@@ -16,26 +16,26 @@ use crate::policy::account::link::{Holder, LinkRefusal, Newcomer, Offer, Sharer,
 use crate::store::account::{accounts, profiles};
 use crate::store::{StoreError, Tx};
 
-/// What the page **Link your account** shows.
+/// The contents of the page **Link your account**.
 #[derive(Debug, Clone)]
 pub struct LinkOfferView {
     /// The attempt's handle.
     pub handle: String,
-    /// What its form proves.
+    /// The anti-forgery token of its form.
     pub form_token: String,
-    /// The app that is waiting, by name.
+    /// The name of the app that is waiting.
     pub app: Option<String>,
-    /// The code under which the attempt can be looked up.
+    /// The code by which the operator finds the attempt in the records.
     pub receipt: String,
     /// The organization whose accounts are offered.
     pub brand: BrandView,
-    /// The connection through which the person has just come; `None` for an account that is signed in already.
+    /// The name of the connection through which the user has just come; `None` where an account is signed in already.
     pub provider: Option<String>,
-    /// The email that is shared; `None` where none is proven, and nobody is named.
+    /// The shared email; `None` where no email is proven, and the page names no account.
     pub email: Option<Email>,
     /// The profiles to choose from.
     pub candidates: Vec<CandidateView>,
-    /// Whether declining leads on.
+    /// Whether the user can go on without a link.
     pub may_skip: bool,
     /// The page languages that the app asked for (`ui_locales`).
     pub locale: Option<String>,
@@ -54,19 +54,19 @@ pub struct CandidateView {
     pub hint: Option<String>,
 }
 
-/// What the person answers.
+/// The user's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OfferAnswer {
     /// Link with this profile's account.
     Link(ProfileId),
-    /// Link with an account that the page does not name.
+    /// Link with an account that the page does not list.
     Existing,
-    /// Keep them apart.
+    /// Keep both sides apart.
     Skip,
 }
 
 impl Links {
-    /// What is offered to somebody with this email.
+    /// The offer to a user with this email.
     pub(super) async fn offer_to(
         &self,
         tx: &mut Tx,
@@ -84,7 +84,7 @@ impl Links {
         Ok(offer(linking, email.map(|email| email.is_proven), newcomer, &sharers))
     }
 
-    /// What the page shows.
+    /// The contents of the page.
     pub async fn view_offer(&self, visit: &Visit, handle: &str) -> Result<LinkOfferView, FlowError> {
         let attempt = self.require_attempt(visit, handle).await?;
         let mut tx = self.core.database.read().await?;
@@ -122,7 +122,7 @@ impl Links {
         })
     }
 
-    /// What a link offers now, and its organization.
+    /// The organization of a link, and the present offer.
     async fn offered(&self, tx: &mut Tx, attempt: &LinkAttempt) -> Result<(Organization, Offer), FlowError> {
         let organization = self.profiles.organization_of(tx, attempt.link.organization).await?;
         let holder;
@@ -156,7 +156,7 @@ impl Links {
         Ok(Some(CandidateView { profile, provider, host, hint }))
     }
 
-    /// Takes the person's answer to the offer.
+    /// Takes the user's answer to the offer.
     pub async fn answer_offer(
         &self,
         visit: &Visit,
@@ -181,7 +181,7 @@ impl Links {
         self.choose(attempt, wanted).await
     }
 
-    /// Takes what has to be proved of the chosen side.
+    /// Records which profile the user has to prove as the chosen side.
     async fn choose(&self, attempt: LinkAttempt, wanted: Wanted) -> Result<Answered, FlowError> {
         let event = Self::link_event("link.choose", &attempt);
         let (mut tx, known) = self.interactions.open_for(&attempt.interaction).await?;
@@ -195,14 +195,14 @@ impl Links {
     }
 }
 
-/// The email by which other accounts of an identity's person are looked for.
+/// The email by which the broker looks for other accounts of the same user.
 pub(super) fn shared_email(identity: &Identity) -> Option<CheckedEmail> {
     let is_proven = identity.email_verified;
     identity.email.clone().map(|email| CheckedEmail { email, is_proven })
 }
 
-/// The accounts that share an email, each with whether its own side proves it: by the operator's word, or by that of a
-/// provider which speaks for the domain now.
+/// The accounts that share an email. For each, says whether the account itself proves the email: the operator has
+/// declared it, or an identity provider that now speaks for its domain asserts it.
 async fn sharers(tx: &mut Tx, organization: &Organization, email: &Email) -> Result<Vec<Sharer>, StoreError> {
     let shared = profiles::list_profiles_sharing_email(tx, organization.id, email.canonical()).await?;
     let mut speaks: Vec<(ConnectionId, bool)> = Vec::new();
@@ -233,7 +233,7 @@ async fn sharers(tx: &mut Tx, organization: &Organization, email: &Email) -> Res
     Ok(holders(organization, shared).into_iter().map(sharer).collect())
 }
 
-/// A username of which only whoever knows it sees which one it is.
+/// A username, hidden but for its first and last letter. Only a user who knows the username recognizes it.
 fn hide(username: &str) -> String {
     let mut letters = username.chars();
     let first = letters.next().into_iter();

@@ -1,4 +1,4 @@
-//! The sides of a link, proved by their own credentials: by a provider's answer or by a password.
+//! The proofs of a link's sides by their own credentials: an identity provider's answer or a password.
 
 use crate::flows::evidence::Event;
 use crate::flows::interaction::sealed::finish_mark;
@@ -13,8 +13,8 @@ use crate::store::Tx;
 use crate::store::interaction::flows;
 
 impl Links {
-    /// Takes what was proved as the chosen side of a link, at the revision that asked for it. Anything that does not fit
-    /// burns what was proved.
+    /// Takes a proof as that of the chosen side of a link, at the revision that asked for it. A proof that does not fit
+    /// burns all proofs of the link.
     pub(in crate::flows) async fn prove_chosen(
         &self,
         (mut tx, known): (Tx, Known),
@@ -40,8 +40,7 @@ impl Links {
         Ok(proved((tx, known), (attempt, claim), link, flow, event))
     }
 
-    /// Takes the arriving side of a link proved once more, by the same identity. Anybody else's proof burns what was
-    /// proved.
+    /// Takes a second proof of the arriving side of a link. A proof of another identity burns all proofs of the link.
     pub(in crate::flows) async fn prove_arriving(
         &self,
         (mut tx, known): (Tx, Known),
@@ -69,7 +68,7 @@ impl Links {
         Ok(proved((tx, known), (attempt, claim), link, flow, event))
     }
 
-    /// The link that waits for what a trip has proved, and the event of it.
+    /// The link that waits for the proof of a trip, and the event of the proof.
     async fn require_waiting_for(
         &self,
         tx: &mut Tx,
@@ -91,7 +90,7 @@ impl Links {
         }
     }
 
-    /// Spends the flow of a trip and claims the interaction: of two proofs that come at once, one is late.
+    /// Spends the flow of a trip and claims the interaction. Of two proofs that come at once, the later one is refused.
     async fn claim_proof(
         &self,
         tx: &mut Tx,
@@ -111,7 +110,7 @@ impl Links {
     }
 }
 
-/// A link in which a side was proved, by a trip that ends here.
+/// Goes on with a link in which a side was proved, by a trip that ends here.
 fn proved(
     opened: (Tx, Known),
     (attempt, claim): (LinkAttempt, Claim),
@@ -123,7 +122,7 @@ fn proved(
     Answered { claim: Some(claim), trip: Some(flow.id), ..answered }
 }
 
-/// Whether what was proved fits what the link is for.
+/// Whether the proof fits the link: the wanted profile, the organization, and an account other than the arriving one.
 fn check_chosen(
     attempt: &LinkAttempt,
     chosen: &Subject,

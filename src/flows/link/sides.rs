@@ -1,4 +1,4 @@
-//! Both sides of a link by their names: for the page that asks once more, and for the ledger.
+//! The names of both sides of a link: for the page that asks for confirmation, and for the ledger.
 
 use crate::flows::link::{LinkAttempt, Links};
 use crate::flows::profile::email::{account_email_proof, email_proof};
@@ -9,15 +9,15 @@ use crate::model::{Account, AccountId, NamedSide, Profile, ProfileKind, Subject,
 use crate::store::account::{accounts, profiles};
 use crate::store::{StoreError, Tx};
 
-/// How the ledger says that a code by mail was entered besides (RFC 8176, section 2).
+/// The ledger's word for a mailed code that the user entered as well (RFC 8176, section 2).
 const BY_CODE: &str = "otp";
 
-/// One side as a page names it.
+/// One side, as a page names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SideView {
-    /// Its account; `None` for an identity that is nobody's profile yet.
+    /// Its account; `None` for an identity that has no account yet.
     pub account: Option<AccountId>,
-    /// The person's name there.
+    /// The user's name there.
     pub name: Option<String>,
     /// The email.
     pub email: Option<String>,
@@ -27,16 +27,16 @@ pub struct SideView {
     pub provider: Option<String>,
     /// The host of the identity provider.
     pub host: Option<String>,
-    /// What the identity provider calls the person.
+    /// The user's subject identifier at the identity provider (the token's `sub`).
     pub subject: Option<String>,
-    /// Since when it signs somebody in here; `None` for an identity that is nobody's profile yet.
+    /// When it became a profile; `None` for an identity that has no account yet.
     pub since: Option<Timestamp>,
     /// Whether the email counts as proven.
     pub email_proven: bool,
 }
 
 impl Links {
-    /// A side for the page; `None` when its profile is gone.
+    /// A side, for the page; `None` when its profile is gone.
     pub(super) async fn side_view(&self, tx: &mut Tx, side: &Subject) -> Result<Option<SideView>, FlowError> {
         let Some(named) = self.name_side(tx, side).await? else { return Ok(None) };
         let (name, since, email_proven) = match side {
@@ -72,7 +72,7 @@ impl Links {
         }))
     }
 
-    /// Both sides for the ledger, as they are before they are linked; `None` when the profile of one is gone.
+    /// Both sides, for the ledger, as they are before the link; `None` when the profile of one is gone.
     pub(super) async fn name_sides(
         &self,
         attempt: &LinkAttempt,
@@ -92,7 +92,8 @@ impl Links {
         Ok(Some([arriving, chosen]))
     }
 
-    /// The profiles of one provider that both sides of an attempt have, by their names: of each pair one has to go first.
+    /// The names of the profiles that both sides of an attempt have at the same identity provider. The user must unlink
+    /// one of each pair first.
     pub(super) async fn clashing(&self, attempt: &LinkAttempt) -> Result<Vec<String>, FlowError> {
         let Some(chosen) = &attempt.link.chosen else { return Ok(Vec::new()) };
         let arriving = &attempt.interaction.subject;
@@ -119,7 +120,7 @@ impl Links {
         Ok(names)
     }
 
-    /// A side for the ledger: who was proved, how, and when; `None` when its profile is gone.
+    /// A side, for the ledger: which profile or identity was proved, how, and when. `None` when its profile is gone.
     async fn name_side(&self, tx: &mut Tx, side: &Subject) -> Result<Option<NamedSide>, FlowError> {
         match side {
             Subject::Identity(identity) => {
@@ -136,7 +137,7 @@ impl Links {
     }
 }
 
-/// Whether the email by which a profile is named counts as proven: its own, or that of its account.
+/// Whether the email that names a profile counts as proven. It is the profile's own, or that of its account.
 async fn is_email_proven(
     tx: &mut Tx,
     account: Option<&Account>,

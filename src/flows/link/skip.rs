@@ -1,4 +1,5 @@
-//! Keeping both apart, and going on: with a new account where the connection makes one, or with the one that is signed in.
+//! Keeping both sides apart. The user goes on with a new account where the connection allows one, or with the account
+//! that is signed in.
 
 use crate::flows::interaction::Answered;
 use crate::flows::link::{LinkAttempt, Links};
@@ -6,7 +7,7 @@ use crate::flows::refusal::{FlowError, PublicCode, Reason, refused};
 use crate::flows::visit::Visit;
 
 impl Links {
-    /// Whether the browser is signed in in the session in which a link is under way; true where none is open.
+    /// Whether the browser holds the session in which a link is under way; true where the link has no session.
     pub(super) async fn is_of_session(
         &self,
         visit: &Visit,
@@ -20,7 +21,7 @@ impl Links {
     /// Keeps both sides of a link apart.
     pub(super) async fn skip_link(&self, visit: &Visit, attempt: LinkAttempt) -> Result<Answered, FlowError> {
         let event = Self::link_event("link.skip", &attempt);
-        // A session is noted as used before: two transactions that write would wait for each other.
+        // This check may write that the session was used. Inside the transaction, the writes would wait for each other.
         if !self.is_of_session(visit, &attempt).await? {
             return Err(refused(event, PublicCode::SessionEnded, Reason::SessionEnded));
         }

@@ -1,4 +1,4 @@
-//! The link that waits for the proof of a side, and the ways to prove it.
+//! The link that waits for the proof of a side, and the ways to prove that side.
 
 use crate::flows::evidence::Event;
 use crate::flows::interaction::{Answered, Waiting};
@@ -12,7 +12,7 @@ use crate::store::account::profiles;
 use crate::store::organization::connections;
 
 impl Links {
-    /// Takes the arriving side as it was proved before, where its provider cannot be made to ask again.
+    /// Accepts the earlier proof of the arriving side, where its identity provider cannot ask the user again.
     pub(in crate::flows) async fn settle_arriving(
         &self,
         visit: &Visit,
@@ -34,7 +34,7 @@ impl Links {
         Ok(Answered { claim: Some(claim), ..answered })
     }
 
-    /// The link that waits in this browser for what a trip proves.
+    /// The link that waits in this browser for the proof of a trip.
     pub(in crate::flows) async fn find_waiting_for(
         &self,
         tx: &mut Tx,
@@ -51,8 +51,8 @@ impl Links {
         Ok(found.and_then(LinkAttempt::of))
     }
 
-    /// The connections by which the chosen side may be proved, where any may, and the purpose of the interaction. `None`
-    /// for one that is over.
+    /// The connections by which the user may prove the chosen side (none where a certain profile is wanted), and the
+    /// purpose of the interaction. `None` when the interaction is over.
     pub(in crate::flows) async fn ways_to_prove(
         &self,
         trip: Trip,
@@ -77,7 +77,7 @@ impl Links {
         Ok(Some((self.connections_but(organization, &has).await?, interaction.purpose)))
     }
 
-    /// The enabled connections of an organization, but for those of these providers.
+    /// The enabled connections of an organization, without those of these identity providers.
     pub(in crate::flows) async fn connections_but(
         &self,
         organization: OrganizationId,

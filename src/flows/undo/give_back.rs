@@ -1,4 +1,4 @@
-//! What an undoing gives back: profiles, the place of one, names.
+//! The things that an undoing gives back: profiles, the place of a replaced profile, and names.
 
 use crate::flows::session::{CurrentSession, EndReason};
 use crate::flows::undo::{UndoError, UndoRefusal, Undos};
@@ -13,8 +13,8 @@ use crate::store::session::session_ends::SessionsOf;
 use crate::store::{StoreError, Tx};
 
 impl Undos {
-    /// Gives a profile its place back that another identity has taken: also where whoever had it has unlinked that one
-    /// since, so that nobody keeps an account from its owner.
+    /// Gives a replaced profile its place back. It does so even when the identity that took the place was unlinked
+    /// since, so that an unlinking cannot keep an account from its owner.
     pub(super) async fn give_place_back(
         &self,
         tx: &mut Tx,
@@ -44,7 +44,8 @@ impl Undos {
             return Err(UndoError::Refused(UndoRefusal::Taken));
         }
         if back.username.is_none() {
-            // What the other identity's provider said of its owner is not this person's; theirs says it anew.
+            // These claims describe the other identity's user. This user's identity provider sends its own at the next
+            // sign-in.
             let email = side.email.as_deref().and_then(|email| email.parse().ok());
             let told = Account {
                 email,
@@ -67,7 +68,7 @@ impl Undos {
         Ok(())
     }
 
-    /// Gives back roles, usernames, and what apps knew the merged account by.
+    /// Gives back roles, usernames, the apps' names for the merged account, and its consents.
     pub(super) async fn give_back_names(
         &self,
         tx: &mut Tx,
@@ -92,14 +93,14 @@ impl Undos {
             merging::move_subject(tx, *app, kept.id, back.id).await?;
         }
         for app in &moved.consents {
-            // What was consented to since is the kept account's.
+            // A consent given since the merge stays with the kept account.
             merging::move_consent(tx, *app, kept.id, back.id, entry.at).await?;
         }
         Ok(())
     }
 
-    /// Gives password and profiles back. A local profile that the merge ended comes back without its password; gives the
-    /// accounts of those that did.
+    /// Gives password and profiles back. A local profile that ended comes back without its password. Returns the
+    /// accounts of such profiles.
     pub(super) async fn give_back_profiles(
         &self,
         tx: &mut Tx,
@@ -111,7 +112,7 @@ impl Undos {
         let mut came_back = 0;
         let held = profiles::list_profiles(tx, kept.id).await?;
         let local = held.iter().find(|held| held.kind == ProfileKind::Local).map(|local| local.id);
-        // Order matters: passwords before profiles, as whoever signs in by one does.
+        // Order matters: passwords before profiles, as in a sign-in by password.
         if local.is_some_and(|local| moved.profiles.contains(&local)) {
             if kept.break_glass {
                 return Err(UndoError::Refused(UndoRefusal::Emergency));
@@ -144,8 +145,8 @@ impl Undos {
         Ok(restored)
     }
 
-    /// A profile that came with a merge, and was unlinked since, as the ledger has it: an unlinking is no way to keep
-    /// somebody's identities from them.
+    /// The ledger's record of a profile that came with a merge and was unlinked since. An unlinking must not keep a
+    /// user's identities from them.
     async fn find_unlinked(
         &self,
         tx: &mut Tx,
@@ -159,8 +160,8 @@ impl Undos {
         }
     }
 
-    /// Makes a profile anew that was unlinked, unless its identity is somebody's by now: whether it is there, and whether
-    /// it is a local one without a password.
+    /// Makes an unlinked profile again, unless its identity has another account by now. Returns whether it was made,
+    /// and whether it is a local profile without a password.
     async fn bring_back(
         &self,
         tx: &mut Tx,
@@ -183,7 +184,7 @@ impl Undos {
             connection,
             issuer: issuer.clone(),
             subject: subject.clone(),
-            // Its provider says it anew at the next sign-in.
+            // Its identity provider sends it again at the next sign-in.
             email: None,
             email_verified: false,
         };
@@ -193,7 +194,7 @@ impl Undos {
     }
 }
 
-/// Whether the connection of a side signs anybody in.
+/// Whether the connection of a side is enabled; true for a side without one.
 async fn is_enabled(tx: &mut Tx, organization: OrganizationId, side: &NamedSide) -> Result<bool, StoreError> {
     match side.connection {
         Some(connection) => Ok(connections::find_connection(tx, organization, connection)

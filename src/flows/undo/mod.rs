@@ -1,5 +1,5 @@
-//! Undoing a link or a merge, for thirty days: identities come back, authority does not. The user does so on their own
-//! page (`account`), and the operator by command (`manage`).
+//! Undoing a link or a merge, within thirty days. Identities come back; lost roles, ended sessions and deleted
+//! passwords do not. The user does so on their own page (`account`), and the operator by command (`manage`).
 
 mod give_back;
 
@@ -21,33 +21,33 @@ use crate::store::provider::grants;
 use crate::store::session::session_ends::SessionsOf;
 use crate::store::{StoreError, Tx};
 
-/// Why nothing was undone.
+/// Why an undoing is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UndoRefusal {
-    /// There is no such entry, or it is somebody else's.
+    /// The entry does not exist, or belongs to another account.
     Unknown,
-    /// It is nothing that can be undone.
+    /// This kind of entry cannot be undone.
     Kind,
     /// It is more than thirty days old.
     TooLate,
     /// It was undone before.
     Done,
-    /// What was linked is there no more: it was unlinked.
+    /// The linked profile is gone: it was unlinked.
     Gone,
-    /// The account was merged once more since, or another one into it.
+    /// The account was merged again since, or another one was merged into it.
     LaterMergeFirst,
     /// The account that would lose its password is one for emergencies.
     Emergency,
     /// The account would have no way to sign in.
     Last,
-    /// The identity that would come back is another account's by now.
+    /// The identity that would come back belongs to another account by now.
     Taken,
-    /// Whoever asks was signed out meanwhile.
+    /// The user was signed out meanwhile.
     SignedOut,
 }
 
 impl UndoRefusal {
-    /// What the person is told.
+    /// The public code that the user sees.
     pub(super) const fn public_code(self) -> PublicCode {
         match self {
             Self::Unknown | Self::Kind => PublicCode::NotFound,
@@ -62,7 +62,7 @@ impl UndoRefusal {
         }
     }
 
-    /// What the audit log records.
+    /// The reason that the audit log records.
     pub(super) const fn reason(self) -> Reason {
         match self {
             Self::Unknown | Self::Kind => Reason::NotFound,
@@ -77,7 +77,7 @@ impl UndoRefusal {
         }
     }
 
-    /// The same for the operator's terminal.
+    /// The sentence that the operator's terminal shows.
     pub(super) const fn sentence(self) -> &'static str {
         match self {
             Self::Unknown => "there is no such entry in the link ledger",
@@ -99,16 +99,16 @@ impl UndoRefusal {
     }
 }
 
-/// What was undone.
+/// The result of an undoing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undone {
-    /// The entry.
+    /// The entry that was undone.
     pub entry: LedgerEntry,
-    /// The accounts whose local profiles came back, and to which no link could be mailed by which a password is set.
+    /// The accounts whose local profiles came back, and to which the broker could not mail a link to set a password.
     pub without_password: Vec<AccountId>,
 }
 
-/// Why an undoing came to nothing.
+/// Why an undoing failed.
 pub(super) enum UndoError {
     /// It was refused.
     Refused(UndoRefusal),
@@ -155,8 +155,8 @@ impl Undos {
         }
     }
 
-    /// Undoes a link or merge, which is recorded as the doing of `actor`. With `own`, it must be one of that session's
-    /// account, and the session ends.
+    /// Undoes a link or merge, and records `actor` as the one who did it. With `own`, the entry must belong to the
+    /// account of that session, and the session ends.
     pub(super) async fn undo(
         &self,
         id: LedgerId,
@@ -191,7 +191,7 @@ impl Undos {
             sides: &sides,
             also: replaced.as_ref(),
         };
-        // Order matters: whoever adds the entry undoes it, and nobody else.
+        // Order matters: only the transaction that adds the entry may undo it.
         if self.profiles.write_entry(&mut tx, new, Event::new("link.undo")).await?.is_none() {
             return Err(UndoError::Refused(UndoRefusal::Done));
         }
@@ -211,7 +211,7 @@ impl Undos {
         Ok(Undone { entry, without_password })
     }
 
-    /// Takes a linked profile off its account, or whichever has taken its place since; its identity is nobody's again.
+    /// Takes a linked profile, or its replacement since, off its account. Its identity then has no account.
     async fn take_off(
         &self,
         tx: &mut Tx,
@@ -235,7 +235,7 @@ impl Undos {
         Ok(())
     }
 
-    /// Ends the session of whoever asks; refused when it has ended meanwhile.
+    /// Ends the user's session. Refuses when it has ended meanwhile.
     async fn end_own(&self, tx: &mut Tx, own: Option<&CurrentSession>) -> Result<(), UndoError> {
         match own {
             Some(own) if !self.sessions.end_session(tx, &own.session).await? => {
@@ -245,8 +245,8 @@ impl Undos {
         }
     }
 
-    /// Brings a merged account back, with what is still there of what it had; gives the accounts that have a local
-    /// profile again, and could be mailed no link to set its password.
+    /// Brings a merged account back, with everything of it that still exists. Returns the accounts whose local profile
+    /// came back, and to which the broker could not mail a link to set its password.
     async fn split(
         &self,
         tx: &mut Tx,
@@ -269,7 +269,7 @@ impl Undos {
         }
         let restored = self.give_back_profiles(tx, &kept, &back, entry).await?;
         self.end_own(tx, own).await?;
-        // Also a session that is older than the merge may have gone on by a profile that came with it.
+        // A session older than the merge may also have gone on by a profile that came with the merge.
         for profile in &moved.profiles {
             let opened = SessionsOf::Profile { account: kept.id, profile: *profile };
             self.sessions.end_sessions(tx, opened, EndReason::Withdrawn).await?;
@@ -279,7 +279,7 @@ impl Undos {
             self.sessions.end_sessions(tx, since, EndReason::Withdrawn).await?;
         }
         for app in &moved.subjects {
-            // These name the account that comes back, whatever the clocks of other nodes say of when they were given.
+            // These grants name the account that comes back, even if another node's clock dates them before the merge.
             grants::revoke_grants_of_app(tx, kept.id, *app, now).await?;
         }
         self.give_back_names(tx, entry, &kept, &back).await?;
@@ -288,7 +288,7 @@ impl Undos {
         }
         let mut without_password = Vec::new();
         for id in restored {
-            // Read again: it has its own username back.
+            // Read again, since it has its own username back.
             let account = accounts::find_account(tx, id).await?;
             let account = account.ok_or(UndoError::Refused(UndoRefusal::Gone))?;
             if !self.sign_in.mail_password_link(tx, &account).await? {
@@ -298,8 +298,8 @@ impl Undos {
         Ok(without_password)
     }
 
-    /// Whether a later merge into the same account, not undone yet, has dealt with usernames and passwords that this one
-    /// had dealt with before: each takes back what it finds, so the later one comes first.
+    /// Whether a later merge into the same account has also changed usernames or passwords, and is not undone yet. The
+    /// user must undo the later one first, since each undoing takes back what it finds.
     async fn is_overlaid(&self, tx: &mut Tx, entry: &LedgerEntry) -> Result<bool, StoreError> {
         let touches = |moved: &Moved| moved.swapped_usernames || moved.ended_local.is_some();
         if !touches(&entry.moved) {
@@ -310,7 +310,7 @@ impl Undos {
     }
 }
 
-/// Holds the accounts of an entry, in one order.
+/// Locks the accounts of an entry, in one order.
 async fn lock_accounts(tx: &mut Tx, entry: &LedgerEntry) -> Result<(), StoreError> {
     let mut both: Vec<AccountId> = [entry.account].into_iter().chain(entry.other).collect();
     both.sort_unstable();
@@ -320,8 +320,8 @@ async fn lock_accounts(tx: &mut Tx, entry: &LedgerEntry) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Where a person is told besides that their place is theirs again: the account's own address may be that of whoever had
-/// taken it.
+/// A second address that is told that the former identity has its place back. The account's own address may be that of
+/// the user who had taken the place.
 fn replaced_email(entry: &LedgerEntry, sides: &[NamedSide]) -> Option<Email> {
     let old = sides.get(1).filter(|_| entry.kind == LedgerKind::Replaced)?;
     old.email.as_deref()?.parse().ok()
