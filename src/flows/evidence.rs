@@ -6,35 +6,35 @@ use serde::Serialize;
 use crate::model::{AccountId, Actor, AppId, Caller, ConnectionId, FlowId, OrganizationId, Random, Target};
 use crate::store::audit::AuditRecord;
 
-/// A name that somebody guessed at.
+/// A name whose secret was guessed at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
-    /// The name as counters keep it: recognizable, not readable.
+    /// The name as a keyed tag, as the counters keep it. It can be recognized but not read.
     pub tag: String,
     /// Its account, if it has one.
     pub account: Option<AccountId>,
 }
 
-/// What was to be done, and by whom.
+/// An action, and the facts about it for the audit log.
 #[derive(Debug, Clone, Default)]
 pub struct Event {
     /// `sign_in`, `authorize`, `token.code`, ….
     pub action: &'static str,
-    /// Whose log it stands in.
+    /// The organization in whose log it is recorded.
     pub organization: Option<OrganizationId>,
-    /// Whose doing it was.
+    /// The actor who did it.
     pub actor: Option<Actor>,
-    /// The name that was guessed at by somebody who has not proved to be its holder.
+    /// The name whose secret was guessed at by a visitor who has not proved to hold it.
     pub about: Option<Named>,
     /// The connection that was involved.
     pub connection: Option<ConnectionId>,
     /// The app that was involved.
     pub app: Option<AppId>,
-    /// The code that the person sees.
+    /// The receipt that the user sees.
     pub receipt: Option<String>,
-    /// What else is known, without personal data and secrets.
+    /// Other facts, without personal data and secrets.
     pub detail: Option<String>,
-    /// What it was done to, where that is neither the actor nor the connection or app.
+    /// The target of the action, if it is not the actor, connection or app.
     pub target: Option<Target>,
 }
 
@@ -44,7 +44,7 @@ impl Event {
         Self { action, ..Self::default() }
     }
 
-    /// What was done to something of an organization, because this caller asked.
+    /// An action on a target of an organization, at this caller's request.
     pub fn by(
         caller: Caller,
         action: &'static str,
@@ -98,13 +98,13 @@ impl From<AuditRecord> for AuditLine {
 /// Crockford's base 32: no letters that look like digits.
 const SYMBOLS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// The receipt of a flow: the same on all its pages and records, and telling nothing about the flow.
+/// The receipt of a flow. It is the same on all its pages and records, and reveals nothing about the flow.
 pub fn receipt_of(flow: FlowId) -> String {
     let hash = digest::digest(&digest::SHA256, &flow.into_bytes());
     spell(hash.as_ref())
 }
 
-/// A receipt for what belongs to no flow.
+/// A receipt for a refusal outside a flow.
 pub(super) fn random_receipt(random: &dyn Random) -> String {
     let mut bytes = [0; 6];
     random.fill(&mut bytes);

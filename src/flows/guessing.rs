@@ -111,7 +111,7 @@ pub(super) fn too_many(event: Event, about: Option<Named>, (scope, wait): (Scope
         Scope::Client => Reason::GuessesClient,
         Scope::Redemption => Reason::Redemptions,
     };
-    // A network that guesses at everybody is one source, whomever it names.
+    // A network that guesses at many names is one source, so the record names none of them.
     let about = about.filter(|_| scope != Scope::Network);
     let event = Event { about, ..event };
     refused(event, PublicCode::TooManyAttempts(Wait(Some(wait))), reason)

@@ -1,5 +1,5 @@
-//! Telling people: a mail is a job, kept in the transaction of what it tells of, and sent afterwards, by whichever node is
-//! first.
+//! Mails to users. A mail is a job, queued in the transaction of the change that it reports. The first free node sends
+//! it afterwards.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,23 +15,23 @@ use crate::model::{AccountId, Email, MailId, OrganizationId, Timestamp};
 use crate::store::limits::mail_counts::{count_mail, take_count_back};
 use crate::store::{StoreError, Tx};
 
-/// A day, as counters name it, and its seconds.
+/// A day: its name in counters, and its length in seconds.
 const DAY: (&str, u64) = ("day", 86_400);
 
-/// Mails that an address gets at most for one purpose: spans in seconds, and how many.
+/// The most mails that an address gets for one purpose: the name of a span, its length in seconds, and the number.
 const LIMITS: [(&str, u64, i64); 2] = [("hour", 3_600, 5), (DAY.0, DAY.1, 20)];
 
 /// A mail that is to be sent.
 pub struct OutgoingMail {
-    /// To whom.
+    /// The recipient.
     pub to: Email,
     /// The organization that it is about.
     pub organization: Option<OrganizationId>,
     /// The account that it is about.
     pub account: Option<AccountId>,
-    /// What it says.
+    /// The message.
     pub message: Message,
-    /// Of two with the same key, one is sent.
+    /// Of two mails with the same key, one is sent.
     pub dedup_key: Option<String>,
 }
 
@@ -51,20 +51,20 @@ impl Payload for MailToSend {
     }
 }
 
-/// Mails that people get.
+/// The service that queues and sends mails to users.
 pub struct Mails {
     core: Arc<Core>,
     mailer: Mailer,
 }
 
 impl Mails {
-    /// The service, on the shared core and the services that it calls.
+    /// The service, on the shared core and the mailer.
     pub(in crate::flows) fn new(core: &Arc<Core>, mailer: Mailer) -> Self {
         Self { core: Arc::clone(core), mailer }
     }
 
-    /// Keeps a mail in the caller's transaction. `false` when it is not kept: no mail is configured, or its recipient has
-    /// had too many, which is recorded.
+    /// Queues a mail in the caller's transaction. `false` when it is not queued: no mail is configured, its key was
+    /// queued before, or its recipient has had too many, which is recorded.
     pub async fn queue_mail(&self, tx: &mut Tx, mail: OutgoingMail) -> Result<bool, FlowError> {
         if !self.mailer.is_configured() {
             return Ok(false);
@@ -77,7 +77,7 @@ impl Mails {
             detail: Some(format!("purpose={purpose}")),
             ..Event::new("mail")
         };
-        // Each organization has its own count, so that none uses up what another has to say.
+        // Each organization has its own count, so that one cannot use up the mails of another.
         if !self.has_room_for_mail(tx, (&to, organization), purpose, now).await? {
             self.core.record_refusal(tx, &event, Reason::MailLimit).await?;
             return Ok(false);
@@ -104,7 +104,7 @@ impl Mails {
         Ok(true)
     }
 
-    /// Counts one more of what an address may have so often a day; `false` when it has had that many.
+    /// Counts one more `what` for an address today; `false` if it has reached `most`.
     pub(super) async fn count_by_day(
         &self,
         tx: &mut Tx,
@@ -116,7 +116,7 @@ impl Mails {
         count_mail(tx, &self.mail_subject(what, "", address), (DAY.0, began, most), expires_at).await
     }
 
-    /// Takes back one that was counted a moment ago.
+    /// Takes back a count of [`Self::count_by_day`].
     pub(super) async fn take_back_by_day(
         &self,
         tx: &mut Tx,
@@ -127,17 +127,17 @@ impl Mails {
         take_count_back(tx, &self.mail_subject(what, "", address), (DAY.0, began)).await
     }
 
-    /// Under what an address is counted: a keyed tag, so that the counters name nobody.
+    /// The key under which an address is counted. It is a keyed tag, so that the counters contain no address.
     fn mail_subject(&self, what: &str, purpose: &str, address: &Email) -> String {
         self.core.network_tag(&format!("{what}:{purpose}{}", address.canonical()))
     }
 
-    /// Whether mails leave at all.
+    /// Whether mail is configured.
     pub fn sends_mail(&self) -> bool {
         self.mailer.is_configured()
     }
 
-    /// Sends a mail. Sent again, it has the same message id, and is the same file.
+    /// Sends a mail. If it is sent again, it has the same message id, and is the same file.
     pub async fn send_mail(&self, mail: &MailToSend) -> Result<(), Failure> {
         let sent = self.mailer.send(mail.id, &mail.letter, self.core.clock.now()).await;
         sent.map_err(|error| match error {
@@ -146,7 +146,7 @@ impl Mails {
         })
     }
 
-    /// Records that a mail was given up, in the transaction that does so; `None`: what it says cannot be read.
+    /// Records that a mail was given up, in the transaction that gives it up. `mail` is `None` if it cannot be read.
     pub async fn note_unsent_mail(
         &self,
         tx: &mut Tx,
@@ -162,13 +162,13 @@ impl Mails {
         self.core.record_refusal(tx, &event, Reason::MailGivenUp).await
     }
 
-    /// Whether mails leave, for `check`.
+    /// Tests whether mails can be sent, for `check`.
     pub(in crate::flows) async fn probe_mail(&self) -> Result<String, String> {
         self.mailer.probe().await
     }
 }
 
-/// Which span of so many seconds `now` is in, and when what is counted in it is kept no longer.
+/// The number of the span of `length` seconds that `now` is in, and the time until which its counts are kept.
 fn span_of(length: u64, now: Timestamp) -> (i64, Timestamp) {
     let seconds = u64::try_from(now.unix_seconds()).unwrap_or(0);
     (i64::try_from(seconds / length).unwrap_or(0), now.after(Duration::from_secs(length)))

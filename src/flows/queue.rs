@@ -1,8 +1,8 @@
-//! The durable queue, as the use cases see it: they leave jobs in the transaction that the jobs follow from, and never
-//! wait for them. `jobs` has the workers, which claim here what is due, and tell here what became of it.
+//! The durable queue, as the use cases see it. They queue a job in the transaction that causes it, and never wait for
+//! it. `jobs` has the workers, which claim due jobs here and report the results here.
 //!
-//! A job may run more than once: a worker may die between doing it and saying so. Whatever a job does must therefore be
-//! the same when it is done again.
+//! A job may run more than once, because a worker may die between doing it and reporting it. A job must therefore have
+//! the same effect when it runs again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,34 +22,34 @@ use crate::model::{AccountId, Clock, JobId, OrganizationId, Random, Timestamp};
 use crate::store::jobs::{self, Claim, LEFT_OUT, NewJob, QueueState, StoredJob};
 use crate::store::{Database, StoreError, Tx};
 
-/// How long a worker has for a job that it claimed.
+/// How long a worker may take for a job that it claimed.
 pub const LEASE: Duration = Duration::from_mins(2);
 
 /// The first wait before another try, and the longest one.
 const RETRY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_hours(2));
 
-/// What a job is done with. Its JSON is sealed, and destroyed when the job is done or given up.
+/// The data of a job. Its JSON is sealed, and deleted when the job is done or given up.
 pub trait Payload: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The name of the job: what is to be done. It never changes.
+    /// The name of the job, which says what it does. It never changes.
     const NAME: &'static str;
 
-    /// The form of the payload: one more with each change that an earlier release cannot read. A form is read one release
-    /// before it is written, since the nodes of two releases take jobs from one queue.
+    /// The version of the payload's form, one more with each change that an earlier release cannot read. A release
+    /// reads a new form before the next one writes it, because the nodes of two releases share one queue.
     const VERSION: i64;
 
-    /// For how long the job is worth doing. Afterwards it is given up.
+    /// How long the job is worth doing. Afterwards it is given up.
     fn useful_for(&self) -> Duration;
 
-    /// Reads a payload of some form; `None` when it is not readable.
+    /// Reads a payload of this version; `None` if it cannot be read.
     fn read(version: i64, text: &[u8]) -> Option<Self> {
         (version == Self::VERSION).then(|| serde_json::from_slice(text).ok()).flatten()
     }
 }
 
-/// Whom a job is about.
+/// The organization and account that a job is about.
 #[derive(Debug, Clone, Default)]
 pub struct About {
-    /// The organization: its jobs have one share of the workers.
+    /// The organization. Its jobs have one share of the workers.
     pub organization: Option<OrganizationId>,
     /// The account.
     pub account: Option<AccountId>,
@@ -57,24 +57,24 @@ pub struct About {
     pub dedup_key: Option<String>,
 }
 
-/// Why a job was not done.
+/// The reason why a job was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// A short code without personal data; it stands in the database.
+    /// A short code without personal data, kept in the database.
     pub code: &'static str,
-    /// What happened, without personal data, for the log.
+    /// A description for the log, without personal data.
     pub detail: String,
-    /// Whether trying again is of no use.
+    /// Whether another try is useless.
     pub is_final: bool,
 }
 
 impl Failure {
-    /// The job may succeed later.
+    /// A failure after which the job may succeed later.
     pub fn passing(code: &'static str, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), is_final: false }
     }
 
-    /// The job never succeeds.
+    /// A failure after which the job cannot succeed.
     pub fn lasting(code: &'static str, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), is_final: true }
     }
@@ -103,13 +103,13 @@ impl ClaimedJob {
         self.job.account
     }
 
-    /// How often it was tried, this time included.
+    /// The number of tries, this one included.
     pub const fn attempts(&self) -> i64 {
         self.job.attempts
     }
 }
 
-/// What a run of a job came to.
+/// The result of a run of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct JobRun {
     /// The job's name.
@@ -125,16 +125,16 @@ pub struct JobLabel {
     pub job: String,
 }
 
-/// The queue's figures, for the operator's metrics. Clones are one.
+/// The queue's figures, for the operator's metrics. Clones share the same figures.
 #[derive(Debug, Clone, Default)]
 pub struct QueueFigures {
-    /// Runs of jobs on this node, by what they came to.
+    /// Runs of jobs on this node, by result.
     pub runs: Family<JobRun, Counter>,
-    /// Jobs that wait or are being done.
+    /// Jobs that are waiting or running.
     pub waiting: Family<JobLabel, Gauge>,
-    /// For how many seconds the oldest due job has not been taken.
+    /// How many seconds ago the oldest job that is still unclaimed became due.
     pub overdue_seconds: Family<JobLabel, Gauge>,
-    /// Jobs that were given up, and are still kept.
+    /// Jobs that were given up and are still in the database.
     pub dead: Family<JobLabel, Gauge>,
 }
 
@@ -158,7 +158,7 @@ impl Queue {
         Self { database, sealer, clock, random, figures: QueueFigures::default(), measured: Mutex::default() }
     }
 
-    /// Keeps a job in the caller's transaction, due at once; `false` when one with its key was kept before.
+    /// Queues a job in the caller's transaction, due at once; `false` if one with the same key was queued before.
     pub async fn enqueue<P: Payload>(
         &self,
         tx: &mut Tx,
@@ -184,8 +184,8 @@ impl Queue {
         Ok(jobs::insert_job(tx, &new).await?)
     }
 
-    /// Claims up to `most` due jobs, none of them of the organizations in `without` (of which the first four count; the
-    /// deployment's own jobs are those of no organization).
+    /// Claims up to `most` due jobs, but none of the organizations in `without`. Only the first four of these count;
+    /// `None` stands for the deployment's own jobs.
     pub async fn claim<P: Payload>(
         &self,
         most: usize,
@@ -213,7 +213,7 @@ impl Queue {
         Ok(claimed.into_iter().map(|job| ClaimedJob { job, claim: name.clone() }).collect())
     }
 
-    /// What a job is to be done with.
+    /// Opens the data of a job.
     pub fn open<P: Payload>(&self, claimed: &ClaimedJob) -> Result<P, Failure> {
         let job = &claimed.job;
         let text = self.sealer.open_text(Purpose::PersonalData, &context(job.id), &job.payload_sealed);
@@ -221,7 +221,7 @@ impl Queue {
         payload.ok_or_else(|| Failure::lasting("unreadable", "its payload cannot be opened"))
     }
 
-    /// Refuses a job that is of no use any more.
+    /// Refuses a job that is no longer useful.
     pub fn require_useful(&self, claimed: &ClaimedJob) -> Result<(), Failure> {
         if self.clock.now() < claimed.job.useful_until {
             return Ok(());
@@ -229,7 +229,7 @@ impl Queue {
         Err(Failure::lasting("too_late", "it could not be done while it was of use"))
     }
 
-    /// A job is done.
+    /// Notes that a job is done.
     pub async fn finish(&self, claimed: &ClaimedJob) -> Result<(), StoreError> {
         let mut tx = self.database.write().await?;
         let is_ours = jobs::finish_job(&mut tx, claimed.job.id, &claimed.claim, self.clock.now()).await?;
@@ -238,7 +238,7 @@ impl Queue {
         Ok(())
     }
 
-    /// A job failed, and is tried again, later each time.
+    /// Notes that a job failed. It is tried again, after a longer wait each time.
     pub async fn postpone(&self, claimed: &ClaimedJob, failure: &Failure) -> Result<(), StoreError> {
         let ClaimedJob { job, claim } = claimed;
         let now = self.clock.now();
@@ -250,8 +250,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Begins to give a job up, for this reason. The caller writes into the transaction what else follows, and commits.
-    /// `None`: the claim had been lost, and nothing follows.
+    /// Begins to give a job up, for this reason. The caller adds its own writes to the transaction, and commits. `None`
+    /// if the claim was lost; then there is nothing to do.
     pub async fn give_up(&self, claimed: &ClaimedJob, failure: &Failure) -> Result<Option<Tx>, StoreError> {
         let ClaimedJob { job, claim } = claimed;
         let mut tx = self.database.write().await?;
@@ -264,7 +264,7 @@ impl Queue {
         self.figures.runs.get_or_create(&JobRun { job: claimed.job.name.clone(), outcome }).inc();
     }
 
-    /// How it stands with the jobs of each name.
+    /// The state of the jobs of each name.
     pub async fn states(&self) -> Result<Vec<QueueState>, StoreError> {
         jobs::list_queues(&mut self.database.read().await?, self.clock.now()).await
     }
@@ -274,13 +274,13 @@ impl Queue {
         self.figures.clone()
     }
 
-    /// Brings the figures of what waits up to date.
+    /// Updates the figures of waiting, overdue and given-up jobs.
     pub async fn measure(&self) -> Result<(), StoreError> {
         let (now, states) = (self.clock.now(), self.states().await?);
         let names = states.iter().map(|state| state.name.clone()).collect();
         let before =
             std::mem::replace(&mut *self.measured.lock().unwrap_or_else(PoisonError::into_inner), names);
-        // What has no rows any more is at zero.
+        // A name without rows is set to zero.
         for name in before.into_iter().filter(|name| states.iter().all(|state| state.name != *name)) {
             self.note_state(&JobLabel { job: name }, (0, None, 0), now);
         }
@@ -305,19 +305,19 @@ impl Queue {
     }
 }
 
-/// What a job's payload is sealed for.
+/// The context for which a job's payload is sealed.
 fn context(id: JobId) -> String {
     format!("jobs.payload:{id}")
 }
 
-/// How long to wait after so many tries, at most.
+/// The longest wait after this many tries.
 fn wait(attempts: i64) -> Duration {
     let (first, longest) = RETRY;
     let doublings = u32::try_from(attempts.clamp(1, 20) - 1).unwrap_or(0);
     first.saturating_mul(2u32.saturating_pow(doublings)).min(longest)
 }
 
-/// A wait, shortened by up to a quarter, so that what failed together does not come again together.
+/// A wait, shortened by up to a quarter, so that jobs that failed together do not run again together.
 fn shortened(wait: Duration, random: &dyn Random) -> Duration {
     let mut byte = [0u8; 1];
     random.fill(&mut byte);

@@ -1,4 +1,4 @@
-//! Who asks: what the use cases know about a browser, without knowing HTTP.
+//! Visits and answers: the facts that the use cases know about a browser, without HTTP.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,23 +8,23 @@ use crate::policy::sign_in::step::Stage;
 /// The length of the IPv6 networks that internet providers give to their customers (RFC 6177).
 const CUSTOMER: u8 = 56;
 
-/// What a browser brought along.
+/// The facts that a browser's request brings.
 #[derive(Clone)]
 pub struct Visit {
-    /// Its address, as trusted proxies told it.
+    /// Its address, as trusted proxies report it.
     pub address: IpAddr,
-    /// Its own name, cut to 200 characters.
+    /// Its `User-Agent`, cut to 200 characters.
     pub user_agent: String,
     /// The session cookie's token.
     pub session: Option<Secret>,
-    /// The sealed list of accounts that were used in it.
+    /// The sealed list of accounts that were used in this browser.
     pub known: Option<String>,
     /// The flow cookies: id and sealed value.
     pub flows: Vec<(FlowId, String)>,
 }
 
 impl Visit {
-    /// The network that an address belongs to: an IPv4 address itself, the /64 of an IPv6 address.
+    /// The network of the address: an IPv4 address itself, the /64 of an IPv6 address.
     pub fn network(&self) -> String {
         match self.address.to_canonical() {
             IpAddr::V4(address) => address.to_string(),
@@ -35,13 +35,13 @@ impl Visit {
         }
     }
 
-    /// The network that one customer of an internet provider has, for counters that must not begin anew in each /64: an
-    /// IPv4 address itself, the /56 of an IPv6 address.
+    /// The network of one customer of an internet provider, for counters that must not start again in each /64: an IPv4
+    /// address itself, the /56 of an IPv6 address.
     pub fn customer_network(&self) -> String {
         customer_network(&self.network())
     }
 
-    /// A visit of nobody in particular, from this machine: for commands.
+    /// A visit from this machine without a user, for commands.
     pub fn local() -> Self {
         Self {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -60,7 +60,7 @@ pub(super) fn network_around(network: &str, length: u8) -> Option<String> {
     Some(format!("{}/{length}", Ipv6Addr::from_bits(bits & mask)))
 }
 
-/// As [`Visit::customer_network`], of a network that it has named.
+/// The same as [`Visit::customer_network`], for a network that [`Visit::network`] named.
 pub(super) fn customer_network(network: &str) -> String {
     network_around(network, CUSTOMER).unwrap_or_else(|| network.to_owned())
 }
@@ -99,32 +99,32 @@ pub enum NextPage {
     Sensitive(SensitiveAction),
     /// The page on which a mailed code is entered, on the way to a sensitive action.
     MailCode(SensitiveAction),
-    /// The page that says that somebody is signed out; the client id of the app that sent them, if known.
+    /// The page that says that the user is signed out; the client id of the app that sent the user, if known.
     SignedOut(Option<String>),
 }
 
-/// What a use case answers a browser.
+/// The answer of a use case to a browser.
 #[derive(Clone)]
 pub struct Answer {
-    /// Where to.
+    /// Where the browser goes next.
     pub next: NextPage,
-    /// With which cookies.
+    /// The changes to its cookies.
     pub cookies: Vec<CookieChange>,
 }
 
 impl Answer {
-    /// Without a change of cookies.
+    /// An answer without changes to cookies.
     pub const fn to(next: NextPage) -> Self {
         Self { next, cookies: Vec::new() }
     }
 
-    /// The same, with further changes of cookies.
+    /// The same answer, with further changes to cookies.
     #[must_use]
     pub fn with_all(self, changes: impl IntoIterator<Item = CookieChange>) -> Self {
         changes.into_iter().fold(self, Self::with)
     }
 
-    /// The same, with a further change of cookies.
+    /// The same answer, with a further change to cookies.
     #[must_use]
     pub fn with(mut self, change: CookieChange) -> Self {
         self.cookies.push(change);

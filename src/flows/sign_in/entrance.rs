@@ -1,4 +1,5 @@
-//! The ways in: by a link, by a name that the person typed, by a choice among connections, or at a provider's wish.
+//! The ways to begin a sign-in: by a link, by a name that the user typed, by a choice among connections, or at an
+//! identity provider's request.
 
 use crate::flows::directory::{ConnectionEntry, Name};
 use crate::flows::evidence::Event;
@@ -13,7 +14,8 @@ use crate::protocol::oauth::Parameters;
 use crate::store::organization::apps;
 
 impl SignIn {
-    /// Starts a sign-in by a link (`/sso/{handle or domain}`): at the provider, or where one of several is chosen.
+    /// Starts a sign-in by a link (`/sso/{handle or domain}`). It leads to the identity provider, or to a choice where
+    /// there are several.
     pub async fn begin_by_link(&self, visit: &Visit, entered: &str) -> Result<Answer, FlowError> {
         let connections = match Name::parse(entered) {
             Some(name) => self.core.directory.connections_for_name(&name, NamedBy::Link).await?,
@@ -39,8 +41,8 @@ impl SignIn {
         self.begin_upstream(visit, flow, connection, login_hint).await
     }
 
-    /// Starts a sign-in that the provider or a portal of it asks for. It leads to the home of a registered app, else
-    /// to the person's own page.
+    /// Starts a sign-in that the identity provider or its portal asks for (`OpenID` Connect Core 1.0, section 4). It
+    /// leads to the home of a registered app, else to the user's own page.
     pub async fn begin_by_provider(
         &self,
         visit: &Visit,
@@ -75,7 +77,7 @@ impl SignIn {
         self.begin_connection(visit, connection, purpose, parameters.get("login_hint")).await
     }
 
-    /// What a `target_link_uri` leads to: our own page, or an app of the organization that has it as its home.
+    /// The purpose that a `target_link_uri` names: the user's own page, or an app of the organization with this home.
     async fn purpose_of(&self, entry: &ConnectionEntry, uri: &str) -> Result<Option<Purpose>, FlowError> {
         if uri == self.core.issuer() || uri == self.core.url("/") || uri == self.core.url("/account") {
             return Ok(Some(Purpose::Account));
@@ -86,7 +88,7 @@ impl SignIn {
         Ok(found.map(|app| Purpose::Home(app.id)))
     }
 
-    /// Goes on by a name that the person entered: an organization's handle, a domain, or an email address.
+    /// Continues a sign-in by a name that the user entered: an organization's handle, a domain, or an email address.
     pub async fn sign_in_by_name(
         &self,
         visit: &Visit,
@@ -103,7 +105,7 @@ impl SignIn {
         }
     }
 
-    /// Leads to the identity provider of a connection.
+    /// Sends the browser to the identity provider of a connection.
     pub(in crate::flows) async fn begin_upstream(
         &self,
         visit: &Visit,
@@ -119,7 +121,7 @@ impl SignIn {
         }
     }
 
-    /// Lets the person choose among the connections of a name, which the flow remembers.
+    /// Lets the user choose among the connections of a name. The flow remembers the name.
     async fn offer_choice(
         &self,
         visit: &Visit,
@@ -134,7 +136,7 @@ impl SignIn {
         Ok(Answer::to(next).with_all(cookies))
     }
 
-    /// Shows the sign-in page to somebody who came without an app, and keeps the flow in the browser.
+    /// Shows the sign-in page for a flow that no app began, and keeps the flow in the browser.
     pub(in crate::flows) async fn show_sign_in(
         &self,
         visit: &Visit,
@@ -144,7 +146,7 @@ impl SignIn {
         Ok(Answer::to(NextPage::SignIn(self.interactions.flow_handle(flow.id, None)?)).with_all(cookies))
     }
 
-    /// Goes on at the provider that the person chose.
+    /// Continues the sign-in at the identity provider that the user chose.
     pub async fn sign_in_through(
         &self,
         visit: &Visit,
@@ -157,7 +159,7 @@ impl SignIn {
             return Err(refused(event, PublicCode::FlowExpired, Reason::LinkNotWaiting));
         }
         let asked = flow.aim.request().and_then(|request| request.name_hint().map(str::to_owned));
-        // A person who typed an email address and was offered several providers need not type it again there.
+        // A user who typed an email address and was offered several providers need not type it again there.
         let typed = flow.named.as_ref().and_then(|named| named.name.parse::<Email>().ok());
         let offered = match &typed {
             Some(email) => self.named_by_person(email.as_str()).await?.contains(&connection),
@@ -167,7 +169,7 @@ impl SignIn {
         self.begin_upstream(visit, flow, connection, hint.as_deref()).await
     }
 
-    /// Begins a sign-in of somebody who came without an app.
+    /// Begins a sign-in that no app asked for.
     pub async fn begin_own_sign_in(&self, visit: &Visit) -> Result<Answer, FlowError> {
         self.show_sign_in(visit, &self.interactions.new_flow(Aim::Begin(Purpose::Account))).await
     }

@@ -8,8 +8,8 @@ use crate::policy::sign_in::guesses::Scope;
 use crate::store::account::passwords::StoredPassword;
 
 impl SignIn {
-    /// The counters that a guess counts in: the account's (or, in a browser that it was used in since its password
-    /// was set, that browser's), and the network's. Names that do not exist have counters too.
+    /// The two counters of a guess: the account's and the network's. A browser in which the account was used since its
+    /// password was set has a counter of its own in place of the account's. Names that do not exist have counters too.
     pub(in crate::flows) fn counters(
         &self,
         visit: &Visit,
@@ -25,17 +25,17 @@ impl SignIn {
             Some(browser) => (Scope::KnownBrowser, self.core.network_tag(&format!("{key}:{browser}"))),
             None => (Scope::Account, key),
         };
-        // Somebody else's guesses from the same network do not stop a browser that the account was used in.
+        // Guesses from the same network by others do not stop a browser in which the account was used.
         let network = if known_here { format!("known:{}", first.1) } else { visit.customer_network() };
         [first, (Scope::Network, self.core.network_tag(&network))]
     }
 
-    /// Under what guesses at a username's password are counted, from browsers that it was not used in.
+    /// The counter's key for guesses at a username's password, from browsers in which the account was not used.
     pub(super) fn guesses_of(&self, username: &str) -> String {
         self.core.network_tag(&format!("username:{}", username.to_ascii_lowercase()))
     }
 
-    /// A username that was guessed at, for the record.
+    /// The name in an audit record for a username whose password was guessed at.
     pub(in crate::flows) fn named(&self, username: &str, account: Option<AccountId>) -> Named {
         Named { tag: self.guesses_of(username), account }
     }

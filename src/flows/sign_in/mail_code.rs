@@ -20,34 +20,34 @@ use crate::store::account::mail_codes::{consume_code, has_code, put_code, try_co
 /// How many digits a code has.
 const CODE_DIGITS: usize = 8;
 
-/// How often it may be tried.
+/// How often a code may be tried.
 const TRIES: i64 = 10;
 
-/// How many codes an address gets a day, and how many wrong ones it may have, over all accounts.
+/// How many codes an address gets a day, and how many wrong codes may be entered for it, over all accounts.
 const CODES_A_DAY: i64 = 5;
 const WRONG_TRIES_A_DAY: i64 = 30;
 
-/// What the page shows on which a mailed code is asked for and entered.
+/// The facts that the page for a mailed code shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailCodeView {
-    /// What its forms prove.
+    /// The token that its forms send back.
     pub form_token: String,
-    /// The organization whose page this is, if it is one's.
+    /// The organization whose page this is, if there is one.
     pub brand: Option<BrandView>,
-    /// Where the code goes: the account's own address.
+    /// The address to which the code goes: the account's own.
     pub email: Email,
     /// Whether a code was sent that works now.
     pub is_sent: bool,
 }
 
-/// A person who may prove by a mailed code who they are.
+/// A signed-in user who may prove again who they are by a mailed code.
 struct ByMail {
     current: CurrentSession,
     email: Email,
 }
 
 impl SignIn {
-    /// What the page shows on which a code is asked for and entered.
+    /// The page on which the user asks for a code and enters it.
     pub async fn view_mail_code(
         &self,
         visit: &Visit,
@@ -64,7 +64,7 @@ impl SignIn {
         Ok(Sensitive::Show(MailCodeView { form_token, brand, email, is_sent }))
     }
 
-    /// Mails a code; the last one works no more.
+    /// Mails a code. The code before it no longer works.
     pub async fn send_mail_code(
         &self,
         visit: &Visit,
@@ -105,8 +105,8 @@ impl SignIn {
         Ok(Answer::to(NextPage::MailCode(sensitive)))
     }
 
-    /// Takes an entered code. With the right one, the session continues under another token as one whose user has just
-    /// proved who they are.
+    /// Takes an entered code. With the right code, the session continues under another token, and its user counts as
+    /// just proved.
     ///
     /// # Errors
     /// A refusal for a wrong code, for a code that has expired or had too many attempts, and for an address to which
@@ -165,12 +165,13 @@ impl SignIn {
         Ok(tag)
     }
 
-    /// What is kept of a code: without the key, nobody who reads the database can try all of them.
+    /// The tag of a code, which the database keeps. It has a key, so that a reader of the database cannot find the code
+    /// by trying all of them.
     fn code_tag(&self, session: SessionId, code: &str) -> String {
         self.core.network_tag(&format!("mail code:{session}:{code}"))
     }
 
-    /// The signed-in user, if a mailed code is their way to prove again who they are; for every other user, the page or
+    /// The signed-in user, if a mailed code is their way to prove again who they are. For every other user, the page or
     /// upstream request that is. A code never replaces an identity provider that can be made to ask.
     async fn require_by_mail(
         &self,

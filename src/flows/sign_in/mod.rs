@@ -24,41 +24,41 @@ use crate::model::{Aim, ConnectionId, Flow, LinkSide, Purpose};
 use crate::policy::sign_in::route::{self, Destination, Hints, NamedBy};
 use crate::store::account::accounts;
 
-/// What the sign-in page shows.
+/// The facts that the sign-in page shows.
 #[derive(Debug, Clone)]
 pub struct SignInView {
     /// The flow's handle.
     pub handle: String,
-    /// What its forms prove.
+    /// The token that its forms send back.
     pub form_token: String,
-    /// The organization whose page this is, if it is one's.
+    /// The organization whose page this is, if there is one.
     pub brand: Option<BrandView>,
-    /// The app that is waiting, by name.
+    /// The name of the app that is waiting.
     pub app: Option<String>,
     /// The code under which the attempt can be looked up.
     pub receipt: String,
-    /// Who is expected.
+    /// The username that is expected.
     pub username: Option<String>,
     /// The connections to choose from.
     pub connections: Vec<ConnectionView>,
     /// The page languages that the app asked for (`ui_locales`).
     pub locale: Option<String>,
-    /// What the sign-in is for.
+    /// The purpose of the sign-in.
     pub purpose: SignInPurpose,
 }
 
-/// What a sign-in page is for.
+/// The purpose of a sign-in page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignInPurpose {
-    /// To be signed in.
+    /// To sign in.
     SignIn,
-    /// To prove again who one is, before something sensitive. Only this account counts.
+    /// To prove again who the user is, before something sensitive. Only the user's own account counts.
     Reauthenticate,
     /// To prove the chosen side of a link: an account's own username and password, or one of the connections.
     Link,
 }
 
-/// The sign-in page, and whatever a person proves there.
+/// The sign-in page, and the sign-ins and proofs that begin there.
 pub struct SignIn {
     core: Arc<Core>,
     interactions: Arc<Interactions>,
@@ -91,7 +91,7 @@ impl SignIn {
         }
     }
 
-    /// What the sign-in page of a flow shows.
+    /// The sign-in page of a flow.
     pub async fn view_sign_in(&self, visit: &Visit, handle: &str) -> Result<SignInView, FlowError> {
         let flow = self.interactions.require_flow(visit, handle).await?;
         self.view_of(handle, &flow).await
@@ -147,8 +147,8 @@ impl SignIn {
         })
     }
 
-    /// The connections that a name leads to, for the page on which one is chosen. None are shown for a name that is
-    /// unknown, or that the asker may not learn of.
+    /// The page on which the user chooses among the connections of a name. It shows none for a name that is unknown, or
+    /// that this user may not learn of.
     pub async fn view_choice(
         &self,
         visit: &Visit,
@@ -178,7 +178,7 @@ impl SignIn {
         }
     }
 
-    /// Whether an interaction still waits for what is proved in a flow; true of flows that begin one.
+    /// Whether an interaction still waits for the proof of a flow; true of flows that begin an interaction.
     async fn is_waited_for(&self, visit: &Visit, flow: &Flow) -> Result<bool, FlowError> {
         let trip = match flow.aim {
             Aim::Begin(_) => return Ok(true),
@@ -192,7 +192,7 @@ impl SignIn {
         Ok(self.links.find_waiting_for(&mut tx, visit, trip).await?.is_some())
     }
 
-    /// An event of somebody who has proved nothing, in the log of the app's organization.
+    /// An event of a user who has proved nothing yet, in the log of the app's organization.
     async fn event_of_app(&self, flow: &Flow) -> Result<Event, FlowError> {
         let event = sign_in_event(flow);
         let Some(app) = event.app else { return Ok(event) };

@@ -22,8 +22,8 @@ use crate::store::limits::guesses::{forgive_guesses, return_guess};
 use crate::store::organization::organizations;
 
 impl SignIn {
-    /// Signs in by username and password. An email address whose domain is routed goes to its provider, whatever the
-    /// password field holds.
+    /// Signs in by username and password. An email address whose domain is routed leads to its identity provider,
+    /// whatever the password field holds.
     pub async fn sign_in_with_password(
         &self,
         visit: &Visit,
@@ -48,7 +48,7 @@ impl SignIn {
         let counted = match count_guess(&self.core.database, &*self.core.clock, counters).await? {
             Counted::Check(counted) => counted,
             Counted::Wait(scope, wait) => {
-                // What waits to be recorded keeps no room from those who have something to be hashed.
+                // A refusal needs no hashing, so it gives its place in the queue back before it is recorded.
                 drop(place);
                 let about = self.named(entered, found.as_ref().map(|(account, _)| account.id));
                 return Err(too_many(sign_in_event(&flow), Some(about), (scope, wait)));
@@ -79,8 +79,8 @@ impl SignIn {
         Ok(proved.into())
     }
 
-    /// Sends a person to the provider to which the address that they entered is routed; gives the flow back where it is
-    /// routed to none. A person who proves something by a password is not sent there instead.
+    /// Sends the user to the identity provider to which the entered address is routed. Gives the flow back where there
+    /// is none, and where the user is to prove something by a password.
     async fn go_to_provider_of(
         &self,
         visit: &Visit,
@@ -104,7 +104,8 @@ impl SignIn {
         }
     }
 
-    /// A place before the hashing threads, before anything is read or counted: a crowd that finds none costs little.
+    /// Takes a place in the queue for hashing, before anything is read or counted. A refusal for want of a place thus
+    /// costs little.
     fn enter_queue(&self, visit: &Visit, flow: &Flow, password: &Secret) -> Result<Place, FlowError> {
         if password.expose().len() > MAX_PASSWORD_BYTES {
             let event = sign_in_event(flow);
@@ -129,7 +130,8 @@ impl SignIn {
         Ok(Some((account, stored)))
     }
 
-    /// The same answer for whatever was wrong; the log has what it was, where those who may help look.
+    /// Refuses a password. The answer is the same whether the username or the password was wrong; the organization's
+    /// log has the reason.
     async fn refuse_password(
         &self,
         visit: &Visit,
@@ -140,7 +142,8 @@ impl SignIn {
         let reason = if account.is_some() { Reason::WrongPassword } else { Reason::UnknownUsername };
         let event = self.event_of_app(flow).await?;
         let organization = account.and_then(|account| account.organization).or(event.organization);
-        // Another answer may have ended the flow while this password was checked. The right one would be told so.
+        // Another answer may have ended the flow while this password was checked. The right password would get this
+        // code too.
         let code = if flows::is_spent(&mut self.core.database.read().await?, &finish_mark(flow.id)).await? {
             PublicCode::FlowFinished
         } else if self.is_waited_for(visit, flow).await? {
@@ -152,7 +155,7 @@ impl SignIn {
         Ok(Refusal::new(Event { organization, about, ..event }, code, reason))
     }
 
-    /// A password that was not checked was no guess.
+    /// Takes a guess back whose password could not be checked, and says why it could not.
     async fn hashing_failed(&self, flow: &Flow, counted: &[Guess; 2], error: PasswordError) -> FlowError {
         let returned = async {
             let mut tx = self.core.database.write().await?;
@@ -167,7 +170,7 @@ impl SignIn {
         not_hashed(flow, error)
     }
 
-    /// Hashes the same password anew, stronger; gives the new hash when it took the old one's place.
+    /// Hashes the same password again with stronger parameters. Gives the new hash if it replaced the old one.
     async fn strengthen(
         &self,
         account: &Account,
@@ -175,7 +178,7 @@ impl SignIn {
         password: Secret,
     ) -> Result<Option<String>, FlowError> {
         let normalized = Secret::new(normalize(password.expose()));
-        // A full queue is no reason to refuse somebody whose password was right; the next sign-in tries again.
+        // A full queue must not refuse a user whose password was right. The next sign-in tries again.
         let Ok(new) = self.passwords.hasher.hash(Share::Known(account.id.to_string()), normalized).await
         else {
             return Ok(None);
@@ -187,7 +190,7 @@ impl SignIn {
         Ok(kept.map(|kept| kept.hash).filter(|kept| *kept == new))
     }
 
-    /// Completes a sign-in whose password was held against `checked`.
+    /// Completes a sign-in whose password matched the hash `checked`.
     async fn complete_local(
         &self,
         visit: &Visit,
@@ -201,7 +204,7 @@ impl SignIn {
         let profile = local_profile(profiles::list_profiles(&mut tx, account.id).await?);
         let organization = organizations::find_organization_of(&mut tx, &account).await?;
         let allowed = may_use_password(&account, organization.as_ref());
-        // A password that was changed while the old one was being checked opens nothing.
+        // A password that was changed while it was checked signs nobody in.
         let current = passwords::lock_password(&mut tx, account.id, checked).await?;
         let (Some(profile), true) = (profile, allowed && current) else {
             let reason = if current { Reason::LocalSignInOff } else { Reason::PasswordChanged };
@@ -243,7 +246,7 @@ impl SignIn {
     }
 }
 
-/// Why a password is not hashed now.
+/// The error for a password that could not be hashed.
 fn not_hashed(flow: &Flow, error: PasswordError) -> FlowError {
     let event = sign_in_event(flow);
     match error {

@@ -1,5 +1,6 @@
-//! Links by which a password is set: mailed to whoever got a local profile back without one, good once and for an hour.
-//! Looking at the page uses nothing up; the token is kept as its hash.
+//! Links by which a user sets a password. The broker mails one to a user who got a local profile back without a
+//! password. A link works once and for an hour. Opening its page does not use it up. The database keeps the hash of the
+//! token.
 
 use crate::crypto::password::{PasswordError, Share};
 use crate::crypto::random;
@@ -23,29 +24,30 @@ use crate::store::{StoreError, Tx};
 
 pub use crate::policy::account::password::{BrokenRule, PasswordRules};
 
-/// What the page shows on which a password is set.
+/// The facts that the page for a new password shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PasswordLinkView {
-    /// What its form proves.
+    /// The token that its form sends back.
     pub form_token: String,
-    /// Whose password it is.
+    /// The username whose password it is.
     pub username: String,
-    /// What the password must be like.
+    /// The rules for the password.
     pub rules: PasswordRules,
 }
 
-/// What came of a new password.
+/// The result of setting a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SetPassword {
-    /// It is set.
+    /// The password is set.
     Done,
-    /// It breaks these rules; the link still works.
+    /// The password breaks these rules. The link still works.
     Broken(Vec<BrokenRule>),
 }
 
 impl SignIn {
-    /// Mails a link by which an account's password is set. `false` when none is mailed, so that the operator sets the
-    /// password: the account has no proven address, may not sign in by password, or no mail leaves now.
+    /// Mails a link by which the user sets the account's password. `false` when none is mailed, so that the operator
+    /// must set the password: the account has no proven address, it may not sign in by password, or no mail can be sent
+    /// now.
     pub(in crate::flows) async fn mail_password_link(
         &self,
         tx: &mut Tx,
@@ -61,7 +63,7 @@ impl SignIn {
             return Ok(false);
         }
         let token = random::token(&*self.core.random);
-        // Order matters: of several links the newest works alone.
+        // Order matters: only the newest link works.
         consume_all_links(tx, account.id, now).await?;
         insert_link(tx, &random::hash_token(token.expose()), account.id, now.after(PASSWORD_LINK_LIFETIME))
             .await?;
@@ -79,7 +81,7 @@ impl SignIn {
         self.mails.queue_mail(tx, mail).await
     }
 
-    /// What the page of a link shows.
+    /// The page of a link.
     pub async fn view_password_link(&self, token: &str) -> Result<PasswordLinkView, FlowError> {
         let hash = random::hash_token(token);
         let account = self.require_password_link(&hash).await?;
@@ -90,7 +92,7 @@ impl SignIn {
         })
     }
 
-    /// Sets a password by a link, which is used up; whatever was open under the account ends.
+    /// Sets a password by a link, and uses the link up. Everything that is open in the account ends.
     pub async fn set_password_by_link(
         &self,
         visit: &Visit,
@@ -124,7 +126,7 @@ impl SignIn {
         passwords::save_password(&mut tx, account.id, &hashed, now).await?;
         consume_all_links(&mut tx, account.id, now).await?;
         self.sessions.end_everything(&mut tx, account.id, None).await?;
-        // Whoever holds the address has proved more than those who guessed.
+        // The user has proved to hold the address, which outweighs the wrong guesses.
         if let Some(username) = &account.username {
             let subject = self.guesses_of(username.as_str());
             forgive_guesses(&mut tx, Scope::Account.as_str(), &subject).await?;
@@ -134,8 +136,8 @@ impl SignIn {
         Ok(SetPassword::Done)
     }
 
-    /// The hash of a new password; `None` when it is one of the account's last ones and the rules forbid that. Whoever
-    /// sets another one meanwhile uses the link up too, so that the answer holds for as long as the link does.
+    /// The hash of a new password; `None` when it is one of the account's last ones and the rules forbid that. Another
+    /// change of the password by a link uses up this link too, so the answer holds as long as the link does.
     async fn hash_unless_recent(
         &self,
         share: Share,
@@ -157,7 +159,7 @@ impl SignIn {
         Ok(self.passwords.hasher.hash(share, new).await.map(Some))
     }
 
-    /// The account of a link that works now; else the refusal, recorded.
+    /// The account of a link that works now. Every other link is refused.
     async fn require_password_link(&self, hash: &str) -> Result<Account, FlowError> {
         let mut tx = self.core.database.read().await?;
         let found = find_link(&mut tx, hash, self.core.clock.now()).await?;
@@ -179,7 +181,7 @@ impl SignIn {
         }
     }
 
-    /// An account whose password may be set now; else why not.
+    /// The account, if its password may be set now; else the reason why not.
     async fn password_standing(
         &self,
         tx: &mut Tx,
@@ -216,7 +218,7 @@ impl SignIn {
     }
 }
 
-/// A password that is set, or is not, by a link.
+/// The event of setting a password by a link.
 fn event(account: Option<&Account>) -> Event {
     Event {
         organization: account.and_then(|account| account.organization),

@@ -1,6 +1,6 @@
-//! Re-authentication: before something sensitive, a person proves again who they are. They do so by the password, by a
-//! forced sign-in at the identity provider, or, where that cannot be forced, by a code that is mailed to the account's
-//! proven address.
+//! Re-authentication: before something sensitive, the user proves again who they are. They do so by their password, by
+//! a forced sign-in at the identity provider, or, where that cannot be forced, by a code that is mailed to the
+//! account's proven address.
 
 use crate::flows::evidence::Event;
 use crate::flows::interaction::sign_in_event;
@@ -16,17 +16,17 @@ use crate::policy::sign_in::freshness::{
 };
 use crate::store::account::passwords;
 
-/// Something sensitive: it is shown to a person who proved a moment ago who they are. Everybody else proves it first.
+/// Something sensitive. It is shown to a user who proved a moment ago who they are; every other user proves it first.
 #[derive(Clone)]
 pub enum Sensitive<T> {
-    /// It is shown.
+    /// The user may see this.
     Show(T),
-    /// The person proves again who they are; the way there.
+    /// The user must first prove again who they are; this leads there.
     Prove(Answer),
 }
 
 impl SignIn {
-    /// The session of somebody who proved a moment ago who they are; for everybody else, the way to do so.
+    /// The session of a user who proved a moment ago who they are; for every other user, the way to do so.
     pub(in crate::flows) async fn require_fresh(
         &self,
         visit: &Visit,
@@ -41,7 +41,8 @@ impl SignIn {
         Ok(Sensitive::Prove(self.reauthenticate(visit, &current, sensitive, by).await?))
     }
 
-    /// Until when a signed-in person may finish something sensitive; `None` where they prove first who they are.
+    /// Until when a signed-in user may finish something sensitive; `None` where they must first prove again who they
+    /// are.
     pub(in crate::flows) fn fresh_until(
         &self,
         current: &CurrentSession,
@@ -68,7 +69,7 @@ impl SignIn {
         Ok(reauthentication(ReauthenticationFacts { asks_again, has_password, has_address }))
     }
 
-    /// Leads a signed-in user to the page or identity provider where they prove again who they are.
+    /// Sends a signed-in user to the page or identity provider where they prove again who they are.
     pub(super) async fn reauthenticate(
         &self,
         visit: &Visit,

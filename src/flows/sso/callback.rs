@@ -1,4 +1,5 @@
-//! The way back from an identity provider: its authorization response, held against what this browser was sent there with.
+//! The way back from an identity provider: its authorization response is checked against the request with which this
+//! browser was sent there.
 
 use crate::flows::evidence::{Event, receipt_of};
 use crate::flows::guessing::{as_seen, too_many};
@@ -17,7 +18,7 @@ use crate::upstream::{
     Asker, Credential, Denial, FreshSignIn, Outage, Redemption, UpstreamError, VerifiedIdentity,
 };
 
-/// What a provider's authorization response says (RFC 6749, section 4.1.2; RFC 9207).
+/// The parameters of a provider's authorization response (RFC 6749, section 4.1.2; RFC 9207).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct CallbackParameters {
     /// `state`.
@@ -32,18 +33,18 @@ pub struct CallbackParameters {
     pub iss: Option<String>,
 }
 
-/// A callback that belongs to a flow of this browser, spent.
+/// A callback that belongs to a flow of this browser. Its state is spent.
 struct Returned {
     flow: Flow,
     sent: UpstreamRequest,
     event: Event,
-    /// In whose name the provider is asked.
+    /// The network or known account on whose behalf the provider is asked.
     asker: Asker,
     /// The code's place at its counter.
     attempt: Attempt,
 }
 
-/// A code that has come back, and the flow that it came back to.
+/// A code that came back, and its flow.
 #[derive(Clone, Copy)]
 struct Back<'a> {
     asker: &'a Asker,
@@ -104,7 +105,7 @@ impl Sso {
         }
     }
 
-    /// Finds the flow of a response and spends its state. A response that is not this browser's spends nothing.
+    /// Finds the flow of a response and spends its state. A response to another browser's flow spends nothing.
     async fn spend_response(
         &self,
         visit: &Visit,
@@ -133,7 +134,7 @@ impl Sso {
             return Err(refused(event, PublicCode::IdpAnswerInvalid, Reason::StateMismatch));
         };
         let mark = format!("{}:{}", flow.id, base64url::encode(sent.state));
-        // Order matters: it has its place before the count is read, so that none is overlooked.
+        // Order matters: the attempt takes its place before the count is read, so that no attempt is missed.
         let asker = self.asker(visit);
         let attempt = self.begin_redemption(&asker, connection);
         let until = flow.started_at.after(FLOW_LIFETIME);
@@ -148,7 +149,8 @@ impl Sso {
         Ok(Returned { flow, sent, event, asker, attempt })
     }
 
-    /// Redeems a code, unless too many from there were refused of late, and counts it if this one is refused.
+    /// Redeems a code, and counts it if the provider refuses it. The code is withheld if too many were refused lately
+    /// for the same asker.
     async fn redeem(
         &self,
         connection: &Connection,

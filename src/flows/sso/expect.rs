@@ -1,4 +1,4 @@
-//! Expected identities: somebody wrote on an account that nobody can sign in to yet who will claim it.
+//! Expected identities: an account to which nobody can sign in yet names the identity that will claim it.
 
 use serde_json::{Map, Value};
 
@@ -16,8 +16,8 @@ use crate::store::account::{accounts, profiles};
 use crate::store::link::expected;
 
 impl Sso {
-    /// The account that expects an identity, with the profile that it becomes there: once, by a claim that nobody can
-    /// change or by a proven email.
+    /// The account that expects an identity, and the profile that the identity becomes there. An account is claimed
+    /// once, by a claim that the user cannot change or by a proven email.
     pub(super) async fn claim_expected(
         &self,
         tx: &mut Tx,

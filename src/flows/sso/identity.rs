@@ -1,5 +1,5 @@
-//! Who comes back from an identity provider: a person who is known here, one who is expected or moves in from another
-//! provider, or somebody whose identity is nobody's yet.
+//! The identity that comes back from an identity provider: it belongs to a known user, it is expected, it replaces one
+//! of another provider, or it belongs to no account yet.
 
 use serde_json::{Map, Value};
 
@@ -19,7 +19,7 @@ use crate::store::Tx;
 use crate::store::account::{accounts, profiles};
 use crate::upstream::VerifiedIdentity;
 
-/// An identity as it came: through which connection, and with which claims of the ID token.
+/// An identity as it arrived, with its connection and the claims of its ID token.
 #[derive(Clone, Copy)]
 struct Arrived<'a> {
     entry: &'a ConnectionEntry,
@@ -28,8 +28,8 @@ struct Arrived<'a> {
 }
 
 impl Sso {
-    /// Takes what a provider has vouched for as the proof that its flow is for. Whether an identity that is nobody's is
-    /// linked or becomes an account is for the dispatcher.
+    /// Takes a verified identity as the proof that its flow asks for. For an identity without an account, the
+    /// dispatcher decides whether it is linked or becomes a new account.
     pub(super) async fn sign_in_as(
         &self,
         visit: &Visit,
@@ -48,7 +48,8 @@ impl Sso {
         let purpose = match &flow.aim {
             Aim::Begin(purpose) => purpose.clone(),
             Aim::Prove(trip) => {
-                // Order matters: accounts before interactions. What ends everything of this one waits for the proof.
+                // Order matters: accounts before interactions. A change that ends everything of this account waits for
+                // the proof.
                 if let (LinkSide::Chosen, Some(profile)) = (trip.side, &profile) {
                     accounts::lock_account(&mut tx, profile.account).await?;
                 }
@@ -84,8 +85,8 @@ impl Sso {
         }
     }
 
-    /// Whose an identity is, and by which profile; `None` where it is nobody's. Order matters: what is a profile already is
-    /// asked first, then whose place it takes, then who expects it.
+    /// The account and profile of an identity; `None` where it has none. Order matters: first the profile that it
+    /// already is, then the profile that it replaces, then the account that expects it.
     async fn whose(
         &self,
         tx: &mut Tx,
@@ -107,7 +108,7 @@ impl Sso {
     }
 }
 
-/// Who was proved by an identity: the account whose profile it is, else the identity itself.
+/// The subject that an identity proves: the account whose profile it is, else the identity itself.
 fn subject_of(identity: Identity, profile: Option<Profile>) -> Subject {
     match profile {
         Some(profile) => Subject::Account { account: profile.account, proof: identity.proof(profile.id) },
@@ -115,7 +116,7 @@ fn subject_of(identity: Identity, profile: Option<Profile>) -> Subject {
     }
 }
 
-/// What a provider has vouched for, with the email as far as the organization's word goes.
+/// The identity that a provider vouches for, with the email that the organization trusts.
 fn vouched(
     sent: &UpstreamRequest,
     wish: UpstreamLogout,

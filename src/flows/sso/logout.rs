@@ -1,4 +1,4 @@
-//! What identity providers ask for beside sign-ins: signing a user out (`OpenID` Connect Back-Channel Logout 1.0,
+//! The requests of identity providers besides sign-ins: signing a user out (`OpenID` Connect Back-Channel Logout 1.0,
 //! Front-Channel Logout 1.0), and a connection's public key.
 
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use crate::store::session::sessions;
 use crate::store::{StoreError, Tx};
 use crate::upstream::LogoutTarget;
 
-/// What an identity provider is told whose logout token ends nothing, whatever is wrong with it.
+/// The answer to a logout token that is refused. It is the same whatever is wrong with the token.
 const NO_LOGOUT_TOKEN: OAuthError =
     OAuthError::new(ErrorCode::InvalidRequest, "this is not a logout token for this connection");
 
 impl Sso {
-    /// Takes a logout token: ends the sessions that it names, each token once.
+    /// Takes a logout token, and ends the sessions that it names. Each token works once.
     pub async fn logout_by_token(
         &self,
         visit: &Visit,
@@ -44,12 +44,12 @@ impl Sso {
         let mark = format!("logout:{connection}:{}", target.jti);
         let named = named_sessions(&mut tx, connection, &target).await?;
         if named.is_empty() {
-            // It ends nothing, now or later, so nothing of it is remembered but a count.
+            // The token ends nothing, now or later, so the broker keeps only a count of it.
             let is_replay = grants::is_dead(&mut tx, &mark).await?;
             if is_replay {
                 return Err(refused_app(event, Reason::LogoutTokenReplayed, NO_LOGOUT_TOKEN));
             }
-            // The note needs a turn to write, so this transaction must not keep it.
+            // The record needs a write transaction of its own, so this one must end first.
             drop(tx);
             return Ok(self
                 .core
@@ -64,8 +64,8 @@ impl Sso {
         Ok(tx.commit().await?)
     }
 
-    /// Takes a front-channel logout: ends the sessions of a provider's session. Gives the origin of the issuer, which
-    /// alone may frame the answer.
+    /// Takes a front-channel logout, and ends the sessions that belong to a provider's session. Gives the origin of the
+    /// issuer; only that origin may frame the answer.
     pub async fn logout_by_frame(
         &self,
         visit: &Visit,
@@ -103,8 +103,8 @@ impl Sso {
         Ok(origin.unwrap_or_else(|_| "'none'".to_owned()))
     }
 
-    /// The public keys with which the broker proves itself at a connection's provider, one at most; `None` where there
-    /// is no such connection.
+    /// The public keys with which the broker authenticates at a connection's provider, one at most; `None` if the
+    /// connection does not exist.
     pub async fn connection_keys(&self, connection: ConnectionId) -> Result<Option<Vec<Jwk>>, FlowError> {
         let Some(entry) = self.core.directory.connection(connection).await? else { return Ok(None) };
         let Some(sealed) = &entry.credential.key else { return Ok(Some(Vec::new())) };
@@ -115,7 +115,7 @@ impl Sso {
         Ok(Some(vec![key.public_jwk().clone()]))
     }
 
-    /// Refuses what is sent to a connection that does not exist.
+    /// Refuses a request to a connection that does not exist.
     pub async fn require_callback(&self, connection: ConnectionId) -> Result<(), FlowError> {
         self.require_connection(connection, "sign_in").await.map(drop)
     }
@@ -140,8 +140,8 @@ impl Sso {
     }
 }
 
-/// The sessions that a logout token names: by `sid`, by `sub`, or by both. A session that began after the token was issued
-/// is not meant: a token that named nobody when it came ends nobody who signs in later.
+/// The sessions that a logout token names: by `sid`, by `sub`, or by both. It does not mean a session that began after
+/// the token was issued, so an old token never ends a later sign-in.
 async fn named_sessions(
     tx: &mut Tx,
     connection: ConnectionId,

@@ -1,5 +1,5 @@
-//! Signing in at an identity provider: the way there. The way back is in `callback`, who comes back in `identity`,
-//! `provision` and `replace`, and what is said where nobody does in `refusal`.
+//! Signing in at an identity provider: the way there. The way back is in `callback`. The identity that comes back is in
+//! `identity`, `provision` and `replace`, and the answer to a failed sign-in in `refusal`.
 
 mod callback;
 pub(in crate::flows) mod expect;
@@ -30,22 +30,22 @@ use crate::upstream::{AuthorizationInput, Upstream};
 
 pub use callback::CallbackParameters;
 
-/// How the way to a provider begins.
+/// The result of beginning a sign-in at a provider.
 pub(in crate::flows) enum Begun {
-    /// The browser goes there.
+    /// The browser goes to the provider.
     There(Answer),
-    /// The provider cannot be made to ask the person, so its answer would not prove what this flow is for. The event is the
-    /// one under which a refusal is recorded.
+    /// The provider cannot be made to ask the user, so its answer would not prove enough for this flow. A refusal is
+    /// recorded under this event.
     CannotAsk(Event),
 }
 
-/// What becomes of a flow whose provider cannot be made to ask the person.
+/// How a flow continues whose provider cannot be made to ask the user.
 enum Unforced {
-    /// The person does not go there.
+    /// The user does not go there.
     Stays,
-    /// They go there, and any sign-in is good enough.
+    /// The user goes there, and any sign-in is good enough.
     NotFresh,
-    /// They go there, and what was demanded of the sign-in stays demanded.
+    /// The user goes there, and the demands on the sign-in stay.
     AsDemanded,
 }
 
@@ -84,7 +84,7 @@ impl Sso {
         }
     }
 
-    /// Sends the person to a connection's provider.
+    /// Sends the user to a connection's provider.
     pub(in crate::flows) async fn begin(
         &self,
         visit: &Visit,
@@ -183,34 +183,35 @@ impl Sso {
     }
 }
 
-/// How old a sign-in at a provider may be that must be a new one, in seconds.
+/// The greatest age of a sign-in at a provider that must be new, in seconds.
 const NEW_SIGN_IN: u32 = 1;
 
-/// What a flow asks of the provider: prompts, the greatest age of the sign-in in seconds, and classes of it.
+/// The demands of a flow on the provider: prompts, the greatest age of the sign-in in seconds, and context classes
+/// (`acr_values`).
 fn demands(aim: &Aim) -> (Vec<Prompt>, Option<u32>, Vec<String>) {
     match aim {
         Aim::Begin(Purpose::App(request)) => {
             (request.prompt.clone(), request.max_age, request.acr_values.clone())
         }
         Aim::Begin(Purpose::Account | Purpose::Home(_)) => (Vec::new(), None, Vec::new()),
-        // What is proved for an account's own sake is never silent, where the provider can be made to ask.
+        // A proof that protects an account is never silent where the provider can be made to ask.
         Aim::Begin(Purpose::Reauthenticate(..) | Purpose::AddProfile) | Aim::Prove(_) => {
             (vec![Prompt::Login], Some(NEW_SIGN_IN), Vec::new())
         }
     }
 }
 
-/// What becomes of a flow whose provider cannot be made to ask the person.
+/// How a flow continues whose provider cannot be made to ask the user.
 const fn unforced(aim: &Aim) -> Unforced {
     match aim {
         Aim::Begin(Purpose::App(_) | Purpose::Account | Purpose::Home(_) | Purpose::AddProfile) => {
             Unforced::AsDemanded
         }
-        // Nothing is gained by going there: the person proves themself in another way, or the chosen side is proved next.
+        // Going there would prove nothing. The user proves who they are in another way, or proves the chosen side next.
         Aim::Begin(Purpose::Reauthenticate(..)) | Aim::Prove(Trip { side: LinkSide::Arriving, .. }) => {
             Unforced::Stays
         }
-        // The page after it names both sides and asks once more.
+        // The page that follows names both sides and asks the user to confirm.
         Aim::Prove(Trip { side: LinkSide::Chosen, .. }) => Unforced::NotFresh,
     }
 }

@@ -1,4 +1,4 @@
-//! Who an identity of a provider is here: a known person whose data it brings up to date, or a new account.
+//! The account of a provider's identity: a known account whose data the identity updates, or a new one.
 
 use crate::flows::directory::ConnectionEntry;
 use crate::flows::evidence::Event;
@@ -16,13 +16,13 @@ use crate::store::organization::organizations;
 use crate::store::{StoreError, Tx};
 use crate::upstream::{AssertedEmail, VerifiedIdentity};
 
-/// Why an identity signs nobody in.
+/// The reason why an identity does not sign the user in.
 pub(in crate::flows) enum NewPersonError {
     /// The public code and the reason.
     Refused(PublicCode, Reason),
     /// The connection no longer vouches for the identity: the public code and the reason.
     NotVouched(PublicCode, Reason),
-    /// The identity is a profile of this connection.
+    /// The identity is already a profile of this other connection.
     OtherConnection(Option<ConnectionId>),
     Store(StoreError),
     Flow(FlowError),
@@ -41,7 +41,7 @@ impl From<StoreError> for NewPersonError {
 }
 
 impl Sso {
-    /// The asserted email, and whether it is proven: only through the connections that speak for its domain.
+    /// The asserted email, and whether it is proven. Only a connection that speaks for its domain proves it.
     pub(super) async fn trusted_email(
         &self,
         tx: &mut Tx,
@@ -54,7 +54,7 @@ impl Sso {
         Ok(Some(CheckedEmail { email: email.clone(), is_proven }))
     }
 
-    /// Brings a known person's data up to date. An account with another profile keeps its own.
+    /// Updates the data of a known user. An account with another profile keeps its own data.
     pub(super) async fn known_person(
         &self,
         tx: &mut Tx,
@@ -72,13 +72,14 @@ impl Sso {
             told.email_from = Some(identity.connection);
         }
         merge_contact(&mut told, &identity.contact);
-        // The account's own data gives way only where there is no other way to sign in.
+        // The account's data is replaced only where this is its only profile.
         let is_news = count == 1 && told != account;
         told.updated_at = now;
         if !(is_news && accounts::update_contact(tx, &told, now).await?) {
             told = account;
         }
-        // Order matters: whoever links holds accounts before profiles too. From here on the profile stays where it is.
+        // Order matters: accounts before profiles, as in a link. From here on the profile cannot move to another
+        // account.
         let (held, email) = ((profile.id, profile.account), identity.email.as_ref());
         if !profiles::touch_external_profile(tx, held, now, email, identity.email_verified).await? {
             return Err(StoreError::Conflict.into());
@@ -86,8 +87,8 @@ impl Sso {
         Ok(told)
     }
 
-    /// Makes the account of an identity whose connection, as the directory knows it now, still vouches for it: the account,
-    /// how it was proved, and the provider's ID token.
+    /// Creates the account of an identity, if its connection still vouches for it. Gives the account, its proof, and
+    /// the provider's ID token.
     pub(in crate::flows) async fn make_account(
         &self,
         tx: &mut Tx,
@@ -102,7 +103,7 @@ impl Sso {
         Ok((account, proof, identity.id_token))
     }
 
-    /// Makes the account of somebody who comes for the first time. An email that another account has links nothing.
+    /// Creates the account for a first sign-in. An email that another account has too does not link the two.
     async fn new_person(
         &self,
         tx: &mut Tx,
@@ -153,8 +154,8 @@ impl Sso {
     }
 }
 
-/// Refuses a first sign-in where policy does; `known` is the connection by which the person is known, `here` the one by
-/// which they come.
+/// Refuses a first sign-in where policy does; `known` is the connection through which the user is known, `here` the one
+/// of this sign-in.
 fn require_creation(
     decided: Provision,
     known: Option<ConnectionId>,
@@ -162,7 +163,7 @@ fn require_creation(
 ) -> Result<(), NewPersonError> {
     match decided {
         Provision::Create => Ok(()),
-        // Another sign-in of the same person was first, a moment ago.
+        // Another sign-in of the same user was first, a moment ago.
         Provision::RefuseOther if known == Some(here) => Err(StoreError::Conflict.into()),
         Provision::RefuseOther => Err(NewPersonError::OtherConnection(known)),
         Provision::RefuseOff => Err(NewPersonError::Refused(PublicCode::NoAccount, Reason::NewAccountsOff)),
@@ -172,7 +173,7 @@ fn require_creation(
     }
 }
 
-/// Whether a profile belongs to another identity that comes through the same connection: it has the place of this one.
+/// Whether a profile belongs to another identity of the same connection, which thus takes the place of this one.
 fn is_another_here(profile: &Profile, identity: &Identity) -> bool {
     match &profile.kind {
         ProfileKind::External { connection, issuer, subject, .. } => {

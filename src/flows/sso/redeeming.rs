@@ -1,9 +1,9 @@
-//! Codes that come back from a provider, as far as a stranger could make them up: refused ones are counted by connection
-//! and network, so that nobody uses up what the provider allows the broker.
+//! Limits on redeeming codes at a provider. A stranger can invent codes, so the broker counts refused ones by
+//! connection and network. A stranger thus cannot use up the requests that the provider allows the broker.
 //!
-//! A refusal is counted in the database when the provider has answered; until then the code counts in this node's
-//! memory. Browsers in which an account was used are counted by that account, so that a stranger behind the same address
-//! stops no known browser. A code counts as refused when its browser goes away before the provider has answered.
+//! The database counts a refusal when the provider has answered. Until then the code counts in this node's memory.
+//! Browsers in which an account was used are counted by that account, so that a stranger behind the same address does
+//! not stop a known browser. A code counts as refused when its browser goes away before the provider has answered.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,22 +18,22 @@ use crate::policy::sign_in::guesses::{CounterState, Scope, may_redeem};
 use crate::store::{Database, StoreError};
 use crate::upstream::{Asker, Gate};
 
-/// The counters of which something is under way.
+/// The counters that have callbacks under way.
 #[derive(Default)]
 pub(in crate::flows) struct Redemptions(Mutex<HashMap<String, Note>>);
 
 #[derive(Default)]
 struct Note {
-    /// The state of the counter in the database, as it was read last.
+    /// The state of the counter in the database, as it was last read.
     seen: Option<CounterState>,
-    /// Codes that are with the provider.
+    /// The number of codes that the provider has not answered yet.
     unjudged: i64,
-    /// Callbacks under way: with the last of them this is forgotten.
+    /// The number of callbacks under way. The note is dropped with the last of them.
     present: usize,
 }
 
 impl Redemptions {
-    /// Every change under the lock is whole, so a panic elsewhere leaves nothing to distrust.
+    /// Each change under the lock is complete, so the map is valid even after a panic elsewhere.
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Note>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -55,7 +55,7 @@ impl Place {
 
     fn learn(&self, seen: Option<CounterState>) {
         if let Some(note) = self.notes.lock().get_mut(&self.subject) {
-            // Two callbacks may tell what they read in the wrong order: the later state counts.
+            // Two callbacks may report what they read in the wrong order. The later state counts.
             let order = |seen: &CounterState| (seen.changed_at, seen.failures);
             if note.seen.as_ref().map(order) < seen.as_ref().map(order) {
                 note.seen = seen;
@@ -93,7 +93,7 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// The counter in which it counts.
+    /// The key of the counter in which the code counts.
     pub(in crate::flows) fn subject(&self) -> &str {
         self.place.as_ref().map_or("", |place| &place.subject)
     }
@@ -116,7 +116,7 @@ impl Attempt {
         may_redeem(seen, unjudged, self.clock.now())
     }
 
-    /// The provider has refused the code.
+    /// Counts the code as refused by the provider.
     pub(in crate::flows) async fn refused(mut self) -> Result<(), StoreError> {
         let subject = self.subject().to_owned();
         let seen = count_failure(&self.database, &*self.clock, Scope::Redemption, &subject).await?;
@@ -127,7 +127,7 @@ impl Attempt {
         Ok(())
     }
 
-    /// The provider did not refuse the code.
+    /// Notes that the provider did not refuse the code.
     pub(super) fn settled(self) {
         self.accepted();
     }
@@ -170,7 +170,7 @@ impl Drop for Attempt {
 }
 
 impl Sso {
-    /// A code that has come back, before it goes to the provider.
+    /// Begins an attempt for a code that came back, before the code goes to the provider.
     pub(super) fn begin_redemption(&self, asker: &Asker, connection: ConnectionId) -> Attempt {
         let subject = self.core.network_tag(&format!("redemption:{connection}:{}", asker.name()));
         Attempt {
@@ -180,7 +180,7 @@ impl Sso {
         }
     }
 
-    /// In whose name a provider is asked for a visitor.
+    /// The known account or the network on whose behalf a provider is asked.
     pub(in crate::flows) fn asker(&self, visit: &Visit) -> Asker {
         match self.sessions.known_account(visit) {
             Some(account) => Asker::known(visit.customer_network(), account.to_string()),

@@ -1,4 +1,4 @@
-//! What is said where a provider signs nobody in: to the person, and to the app where the standards say so.
+//! The answers to a sign-in that failed at a provider: to the user, and to the app where the standards say so.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use crate::store::StoreError;
 use crate::upstream::{Denial, IdTokenError, Refusal as UpstreamRefusal, UpstreamError};
 
 impl NewPersonError {
-    /// Refuses somebody whom an identity does not sign in.
+    /// Refuses a user whom an identity does not sign in.
     pub(in crate::flows) fn refuse(self, event: Event) -> FlowError {
         match self {
             Self::Refused(code, reason) | Self::NotVouched(code, reason) => {
                 Refusal::new(event, code, reason).into()
             }
             Self::OtherConnection(connection) => refuse_other_connection(event, connection).into(),
-            // Two first sign-ins of one person at once, or one beside an unlink or a merge: the other one was first, and
-            // this state is spent.
+            // A user had two first sign-ins at once, or one at the same time as an unlink or merge. The other one was
+            // first, and this state is spent.
             Self::Store(StoreError::Conflict) => {
                 Refusal::new(event, PublicCode::FlowFinished, Reason::SignInOvertaken).into()
             }
@@ -33,7 +33,7 @@ impl NewPersonError {
 }
 
 impl Sso {
-    /// Tells of a failure at a provider: the app where the standards say so, the person otherwise.
+    /// Reports a failure at a provider: to the app where the standards say so, to the user otherwise.
     pub(super) async fn upstream_failed(
         &self,
         event: Event,
@@ -47,7 +47,7 @@ impl Sso {
             UpstreamError::Unavailable(_) => (PublicCode::IdpUnreachable(Wait(Some(RETRY_PROVIDER))), None),
         };
         if let (Some(code), Some(request)) = (towards_app, request)
-            // Where nobody can tell, nothing goes there.
+            // Nothing goes to the app if it is unknown whether the app still has the address.
             && matches!(self.withdrawn(request).await, Ok(None))
         {
             let error_for_app = OAuthError::new(code, "the identity provider did not sign the person in");
@@ -56,7 +56,7 @@ impl Sso {
         Refusal::new(event, page, error).into()
     }
 
-    /// Refuses to send somebody to a provider that cannot be asked for what the app demands.
+    /// Refuses to send a user to a provider that cannot be asked for the context that the app demands.
     pub(super) async fn refuse_context(
         &self,
         event: Event,
@@ -68,8 +68,8 @@ impl Sso {
         })
     }
 
-    /// What of the app was withdrawn since it asked, if anything: nothing goes to an address that it has given up, not
-    /// even a refusal.
+    /// The part of the app that was withdrawn since its request, if any. Nothing goes to an address that the app has
+    /// given up, not even a refusal.
     async fn withdrawn(&self, request: &AuthorizationRequest) -> Result<Option<Withdrawn>, StoreError> {
         Ok(match self.core.directory.app_by_id(request.app).await? {
             Some(entry) if !entry.is_enabled() => Some(Withdrawn::App),
@@ -79,10 +79,10 @@ impl Sso {
     }
 }
 
-/// When a person may try a provider again that could not be reached.
+/// How long a user waits before trying a provider again that could not be reached.
 const RETRY_PROVIDER: Duration = Duration::from_secs(10);
 
-/// What an app is told when the provider's answer was in order but not what the app had asked for.
+/// The error for an app if the provider's answer was valid but did not meet the app's demands.
 fn refusal_for_app(refusal: &UpstreamRefusal) -> Option<ErrorCode> {
     let UpstreamRefusal::IdToken(error) = refusal else { return None };
     match error {
@@ -94,7 +94,8 @@ fn refusal_for_app(refusal: &UpstreamRefusal) -> Option<ErrorCode> {
     }
 }
 
-/// What an app is told of a provider's own error. Everything else would tell it about the broker's registration.
+/// The error for an app if the provider answered with one of these errors. Any other error would reveal facts about the
+/// broker's registration.
 fn denial_for_app(denial: &Denial) -> Option<ErrorCode> {
     match denial.error().parse().ok()? {
         ErrorCode::AccessDenied => Some(ErrorCode::AccessDenied),

@@ -1,5 +1,5 @@
-//! Connections that replace others: whoever comes through the new one for the first time is recognized by a claim that
-//! both identity providers know, and their identity takes the place of the profile that they had.
+//! Connections that replace others. At the first sign-in through the new connection, the broker recognizes the user by
+//! a claim that both identity providers send. The new identity then takes the place of the user's old profile.
 
 use serde_json::{Map, Value};
 
@@ -22,8 +22,8 @@ use crate::store::session::session_ends::SessionsOf;
 use crate::store::{StoreError, Tx};
 
 impl Sso {
-    /// Keeps what a connection is told to keep of an ID token, with the profile that it signed in; what the token does not
-    /// say any more is forgotten.
+    /// Keeps the claims of an ID token that the connection is configured to keep, with the profile that it signed in. A
+    /// claim that the token no longer has is deleted.
     pub(in crate::flows) async fn keep_claims(
         &self,
         tx: &mut Tx,
@@ -38,8 +38,8 @@ impl Sso {
         Ok(())
     }
 
-    /// The profile that an identity becomes which nobody has yet, where its connection replaces another one and the person
-    /// is recognized. Each profile gives its place once.
+    /// The new profile of an identity that no account has yet, if its connection replaces another one and the user is
+    /// recognized. Each old profile is replaced once.
     pub(super) async fn replace_predecessor(
         &self,
         tx: &mut Tx,
@@ -51,7 +51,7 @@ impl Sso {
         if current(entry.connection.settings.replaces.as_ref(), now).is_none() {
             return Ok(None);
         }
-        // What was read before the provider was called may be outdated.
+        // The settings that were read before the provider was called may be outdated.
         let organization = entry.organization.id;
         let fresh = connections::find_connection(tx, organization, identity.connection).await?;
         let replaces = fresh.and_then(|record| record.connection.settings.replaces);
@@ -64,7 +64,7 @@ impl Sso {
             Predecessor::Ambiguous => {
                 Err(NewPersonError::Refused(PublicCode::PersonUnclear, Reason::ReplacedClaimAmbiguous))
             }
-            // Taken before, and given back since: whoever comes now is somebody new.
+            // The profile was replaced before and has come back since, so this identity is a new user's.
             Predecessor::Is(old)
                 if replacing::was_taken(tx, organization, identity.connection, old.id).await? =>
             {
@@ -90,7 +90,7 @@ impl Sso {
         }
     }
 
-    /// Puts an identity in the place of a profile, which ends, with what it had opened.
+    /// Replaces a profile by an identity. The profile ends, and so do the sessions that it opened.
     async fn take_place(
         &self,
         tx: &mut Tx,
@@ -100,7 +100,8 @@ impl Sso {
     ) -> Result<Profile, NewPersonError> {
         let (organization, account, now) = (&entry.organization, old.account, self.core.clock.now());
         let new = self.profiles.profile_of(account, identity);
-        // Order matters: accounts before profiles, as whoever links does. Whoever was before us has changed what was read.
+        // Order matters: accounts before profiles, as in a link. Another change may have come first, so the profile is
+        // read again.
         accounts::lock_account(tx, account).await?;
         let is_as_read = profiles::find_profile(tx, old.id)
             .await?
