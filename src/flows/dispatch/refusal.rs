@@ -16,7 +16,7 @@ impl Dispatcher {
         let Purpose::App(request) = &interaction.purpose else { return refuse_person(event, refusal) };
         match refusal {
             StepRefusal::OtherAccount => {
-                let description = "somebody else signed in than id_token_hint or claims names";
+                let description = "another user signed in than the one that id_token_hint or claims names";
                 let error = OAuthError::new(ErrorCode::LoginRequired, description);
                 self.interactions.refuse_to_app(event, request, &error, Reason::OtherAccount)
             }

@@ -61,11 +61,11 @@ impl Dispatcher {
         let Answered { interaction, event, .. } = answered;
         let (code, description, reason) = match stage {
             Stage::Consent => {
-                (ErrorCode::ConsentRequired, "the person must be asked for consent", Reason::ConsentRequired)
+                (ErrorCode::ConsentRequired, "the user must be asked for consent", Reason::ConsentRequired)
             }
             Stage::LinkOffer | Stage::ProveArriving | Stage::ProveChosen | Stage::ConfirmLink => (
                 ErrorCode::InteractionRequired,
-                "the person must be asked something",
+                "the user must be asked something",
                 Reason::InteractionRequired,
             ),
         };

@@ -11,12 +11,12 @@ use crate::protocol::oauth::{ErrorCode, OAuthError, add_to_query};
 
 /// The error for an app that allowed no page to be shown (`prompt=none`).
 pub(in crate::flows) const LOGIN_REQUIRED: OAuthError =
-    OAuthError::new(ErrorCode::LoginRequired, "the person must sign in");
+    OAuthError::new(ErrorCode::LoginRequired, "the user must sign in");
 
 /// The error for an app whose demand (`acr`) a sign-in does not meet.
 pub(in crate::flows) const UNMET_CONTEXT: OAuthError = OAuthError::new(
     ErrorCode::UnmetAuthenticationRequirements,
-    "the person cannot sign in in one of the authentication contexts (acr) that claims demands",
+    "the user cannot sign in in one of the authentication contexts (acr) that claims demands",
 );
 
 impl Interactions {

@@ -227,7 +227,7 @@ const NOBODY: AccountId = AccountId::from_bytes([0; 16]);
 fn silent_error(unsatisfied: Unsatisfied) -> OAuthError {
     match unsatisfied {
         Unsatisfied::Selection => {
-            OAuthError::new(ErrorCode::AccountSelectionRequired, "the person must choose an account")
+            OAuthError::new(ErrorCode::AccountSelectionRequired, "the user must choose an account")
         }
         Unsatisfied::NotAllowed => {
             OAuthError::new(ErrorCode::AccessDenied, "this account may not use this app")
@@ -236,8 +236,6 @@ fn silent_error(unsatisfied: Unsatisfied) -> OAuthError {
         | Unsatisfied::Context
         | Unsatisfied::Inactive
         | Unsatisfied::OtherAccount
-        | Unsatisfied::OtherConnection => {
-            OAuthError::new(ErrorCode::LoginRequired, "the person must sign in")
-        }
+        | Unsatisfied::OtherConnection => OAuthError::new(ErrorCode::LoginRequired, "the user must sign in"),
     }
 }

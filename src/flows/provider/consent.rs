@@ -112,7 +112,7 @@ impl Authorization {
             let by = InteractionEnd::Answered;
             end_interaction(&mut tx, interaction.id, by, self.core.clock.now()).await?;
             tx.commit().await?;
-            let error = OAuthError::new(ErrorCode::AccessDenied, "the person did not consent");
+            let error = OAuthError::new(ErrorCode::AccessDenied, "the user did not consent");
             let url =
                 self.interactions.error_address(&request.redirect_uri, request.state.as_deref(), &error);
             let clear = CookieChange::ClearFlow(interaction.id);

@@ -121,7 +121,7 @@ public_codes! {
     UndoTooLate = "undo_too_late",
     /// This was already undone.
     UndoDone = "undo_done",
-    /// What was linked is no longer there.
+    /// This link is no longer there.
     UndoGone = "undo_gone",
     /// A later merge has to be undone first.
     UndoLaterFirst = "undo_later_first",

@@ -50,7 +50,7 @@ impl Sso {
             // Nothing goes to the app if it is unknown whether the app still has the address.
             && matches!(self.withdrawn(request).await, Ok(None))
         {
-            let error_for_app = OAuthError::new(code, "the identity provider did not sign the person in");
+            let error_for_app = OAuthError::new(code, "the identity provider did not sign the user in");
             return self.interactions.refuse_to_app(event, request, &error_for_app, error);
         }
         Refusal::new(event, page, error).into()

@@ -74,7 +74,7 @@ on_both_databases! {
         assert!(!office.export().await.contains("acme"), "nothing is half applied");
         office.apply(&acme(&[("ann", "password = \"Tide4Marble\"")])).await;
         let error = office.try_apply(&acme(&[("ann", &expects("oid", "o-1"))])).await.unwrap_err().to_string();
-        assert!(error.contains("somebody can sign in to it already"), "{error}");
+        assert!(error.contains("a user can sign in to it already"), "{error}");
     }
 }
 

@@ -45,7 +45,7 @@ impl Organizations {
         }
         if came || !profiles::list_profiles(tx, account.id).await?.is_empty() {
             return Err(ApplyError::Refused(format!(
-                "{name}: somebody can sign in to it already, so nobody is expected any more; remove expects"
+                "{name}: a user can sign in to it already, so no identity is expected any more; remove expects"
             )));
         }
         let sentence =
