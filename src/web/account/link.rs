@@ -44,9 +44,9 @@ pub struct Candidate {
 #[derive(Template)]
 #[template(path = "link.html")]
 pub struct LinkOffer<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
     /// The email that is shared; `None` where nobody is named.
     pub email: Option<String>,
@@ -56,7 +56,7 @@ pub struct LinkOffer<'a> {
     pub candidates: Vec<Candidate>,
     /// Whether declining leads on.
     pub may_skip: bool,
-    /// What just went wrong.
+    /// The failure of the last attempt.
     pub failure: Option<Failure>,
 }
 
@@ -161,9 +161,9 @@ impl Merge {
 #[derive(Template)]
 #[template(path = "link_confirm.html")]
 pub struct LinkConfirm<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
     /// The side that was proved first, then the other.
     pub sides: [LinkSide; 2],

@@ -105,7 +105,7 @@ impl Done {
 #[derive(Template)]
 #[template(path = "account.html")]
 pub struct Account<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
     /// Proof that its forms are ours.
     pub form_token: String,
@@ -133,7 +133,7 @@ pub struct Account<'a> {
     pub sessions: Vec<SessionRow>,
     /// What was just done.
     pub done: Option<Done>,
-    /// What just went wrong.
+    /// The failure of the last attempt.
     pub failure: Option<Failure>,
 }
 

@@ -83,9 +83,9 @@ impl LedgerText for LedgerView {
 #[derive(Template)]
 #[template(path = "add_profile.html")]
 pub struct AddProfile<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
     /// The connections whose providers the account does not have yet.
     pub connections: Vec<ConnectionChoice>,
@@ -101,9 +101,9 @@ impl Page for AddProfile<'_> {
 #[derive(Template)]
 #[template(path = "unlink.html")]
 pub struct Unlink<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
     /// Which profile.
     pub profile: ProfileView,
@@ -119,9 +119,9 @@ impl Page for Unlink<'_> {
 #[derive(Template)]
 #[template(path = "undo.html")]
 pub struct Undo<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
     /// What is undone.
     pub entry: LedgerView,
@@ -137,9 +137,9 @@ impl Page for Undo<'_> {
 #[derive(Template)]
 #[template(path = "mail_code.html")]
 pub struct MailCode<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
     /// Where the person goes with the right code.
     pub place: String,

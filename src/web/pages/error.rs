@@ -20,7 +20,7 @@ pub struct AppHome {
 #[derive(Template)]
 #[template(path = "error.html")]
 pub struct ErrorPage<'a> {
-    /// What stands around it; the receipt is the frame's.
+    /// The frame around it, which also has the receipt.
     pub frame: Frame<'a>,
     /// What went wrong.
     pub failure: Failure,

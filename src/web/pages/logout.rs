@@ -10,9 +10,9 @@ use super::{AppHome, Form, Frame, Page, path};
 #[derive(Template)]
 #[template(path = "logout.html")]
 pub struct Logout<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
     /// Who is signed in: the email, else the username.
     pub person: String,
@@ -31,7 +31,7 @@ impl Page for Logout<'_> {
 #[derive(Template)]
 #[template(path = "signed_out.html")]
 pub struct SignedOut<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
     /// The app that they signed out from, where it is known and has a home.
     pub app: Option<AppHome>,

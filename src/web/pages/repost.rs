@@ -14,7 +14,7 @@ use super::{Frame, Page};
 #[derive(Template)]
 #[template(path = "repost.html")]
 pub struct Repost<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
     /// Where it posts.
     pub action: String,

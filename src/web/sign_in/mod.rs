@@ -63,9 +63,9 @@ pub(super) fn initial(name: &str) -> String {
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 pub struct SignIn<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
     /// What the person has entered before, or the app's `login_hint`.
     pub username: Option<String>,
@@ -115,9 +115,9 @@ impl Page for SignIn<'_> {
 #[derive(Template)]
 #[template(path = "domain.html")]
 pub struct DomainEntry<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
     /// What the person has entered before.
     pub domain: Option<String>,
@@ -139,9 +139,9 @@ impl Page for DomainEntry<'_> {
 #[derive(Template)]
 #[template(path = "choice.html")]
 pub struct Choice<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
     /// What was entered, such as a domain.
     pub entered: String,

@@ -33,9 +33,9 @@ pub fn routes() -> Router<Web> {
 #[derive(Template)]
 #[template(path = "set_password.html")]
 pub struct SetPassword<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
     /// Whose password it is.
     pub username: String,
@@ -86,7 +86,7 @@ impl Page for SetPassword<'_> {
 #[derive(Template)]
 #[template(path = "password_set.html")]
 pub struct PasswordSet<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
 }
 
