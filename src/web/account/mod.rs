@@ -154,7 +154,7 @@ impl Account<'_> {
 }
 
 impl SessionRow {
-    /// The browser and its system, by their usual names; the whole `User-Agent` if either is unknown.
+    /// The browser and its system, by their usual names; the whole `User-Agent` if both are unknown.
     fn device(&self, frame: &Frame<'_>) -> Cow<'_, str> {
         let Some(agent) = self.user_agent.as_deref() else {
             return Cow::Owned(frame.say("device-unknown").into_owned());

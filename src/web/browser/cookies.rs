@@ -89,7 +89,7 @@ fn set_language(locale: Locale) -> Option<HeaderValue> {
 }
 
 /// Keeps the language that the user chose on a page (for `axum::middleware::from_fn`), so that the next page has it
-/// too, even after a post. At the endpoints for apps and identity providers, `ui_locales` is not the user's choice.
+/// too, even after a post. At the endpoints for apps and sign-in links, `ui_locales` is not the user's choice.
 pub async fn keep_choice(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let of_app = ["/oauth2/", "/sso/", "/.well-known/"].iter().any(|room| path.starts_with(room));
