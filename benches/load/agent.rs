@@ -1,5 +1,5 @@
-//! A client: one address, one connection, one jar of cookies. As cheap as can be, since it shares the machine with
-//! what it measures: HTTP/1.1 by hyper on rustls, no redirects followed, no HTML parsed.
+//! A client: one address, one connection, one jar of cookies. It is as cheap as possible, because it shares the machine
+//! with the broker that it measures: HTTP/1.1 by hyper on rustls, without following redirects or parsing HTML.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -41,13 +41,13 @@ pub struct Target {
 pub struct Answer {
     pub status: StatusCode,
     pub location: Option<String>,
-    /// How long to wait before coming again, in seconds.
+    /// How long the client must wait before it comes again, in seconds.
     pub retry_after: Option<u64>,
     pub body: Bytes,
 }
 
 impl Answer {
-    /// Where a redirect leads.
+    /// The address that a redirect leads to.
     pub fn redirect(&self) -> Result<&str> {
         ensure!(
             self.status.is_redirection(),
@@ -76,7 +76,7 @@ pub enum Form<'a> {
 pub struct Agent {
     target: Target,
     number: usize,
-    /// The address that it has instead of one by its number.
+    /// An address to use instead of the numbered one.
     from: Option<Ipv4Addr>,
     connections: usize,
     connection: Option<SendRequest<Full<Bytes>>>,
@@ -94,7 +94,7 @@ impl Agent {
         Self { from: Some(address), ..Self::new(target, 0) }
     }
 
-    /// Forgets the cookies: a browser that nobody has used.
+    /// Forgets the cookies, like a browser that was never used.
     pub fn forget_cookies(&mut self) {
         self.cookies.clear();
     }
@@ -104,7 +104,8 @@ impl Agent {
         self.connection = None;
     }
 
-    /// Its next address: the same for a kept connection's client, moving on for one that connects anew.
+    /// Its next address. A client that keeps its connection keeps its address; one that opens a new connection moves
+    /// on.
     fn address(&mut self) -> Ipv4Addr {
         if let Some(address) = self.from {
             return address;
@@ -114,7 +115,7 @@ impl Agent {
         Ipv4Addr::new(127, 0, 0, u8::try_from(at + 2).unwrap_or(2))
     }
 
-    /// A new connection, shaken hands.
+    /// A new connection, after its TLS handshake.
     pub async fn handshake(&mut self) -> Result<TlsStream<TcpStream>> {
         let tls = Arc::clone(&self.target.tls);
         self.handshake_by(tls).await
@@ -142,7 +143,7 @@ impl Agent {
             let stream = self.handshake().await?;
             let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
             tokio::task::spawn_local(async move {
-                // Its end shows at the next request.
+                // The next request notices its end.
                 let _ = connection.await;
             });
             self.connection = Some(sender);

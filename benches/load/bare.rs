@@ -1,5 +1,5 @@
-//! The bare limits: what the machine does at this moment with nothing of the broker around it. Each runs as a program
-//! of its own on the server's core, so that a row and its limit suffer the same noise.
+//! The bare limits: the speed of the machine at this moment without the broker. Each runs as a program of its own on
+//! the server's core, so that a row and its limit have the same noise.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -23,18 +23,18 @@ use crate::{Arguments, measure};
 /// The bare programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Child {
-    /// Hashes for the measured time, then says how often and how long.
+    /// Hashes for the measured time, then prints how often and how long.
     Argon2,
-    /// Shakes hands until it is killed.
+    /// Accepts handshakes until it is killed.
     Handshake,
 }
 
-/// What the broker's hashes cost (OWASP: 19 MiB, two passes, one lane).
+/// The cost of the broker's hashes (OWASP: 19 MiB, two passes, one lane).
 fn cost() -> Result<Params> {
     Params::new(19 * 1_024, 2, 1, None).map_err(|error| anyhow::anyhow!("{error}"))
 }
 
-/// Is one of the bare programs.
+/// Runs one of the bare programs.
 pub fn be(child: Child, arguments: &Arguments) -> Result<()> {
     match child {
         Child::Argon2 => be_argon2(arguments.seconds),

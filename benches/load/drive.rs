@@ -1,4 +1,4 @@
-//! The closed loop, and what is told of it.
+//! The closed loop, and the report on it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -23,7 +23,7 @@ pub struct Line {
     /// How often the broker asked to come back later.
     pub busy: usize,
     pub seconds: f64,
-    /// The server's.
+    /// The server's time, in seconds.
     pub cpu_seconds: f64,
     pub resident_mib: f64,
     /// In microseconds, sorted.
@@ -32,7 +32,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Iterations a second.
+    /// Iterations per second.
     pub fn rate(&self) -> f64 {
         self.iterations as f64 / self.seconds.max(1e-9)
     }
@@ -44,8 +44,8 @@ impl Line {
         f64::from(value.copied().unwrap_or_default()) / 1_000.0
     }
 
-    /// Says it as a row of a table: scenario, rate, rate for each second that the server computed, p50, p99, resident
-    /// memory, errors, busy, and what else there is.
+    /// Prints it as a row of a table: scenario, rate, rate per second of the server's time, p50, p99, resident memory,
+    /// errors, busy, and further figures.
     fn print_row(&self) {
         let more: Vec<String> = self.more.iter().map(|(name, value)| format!("{name} {value}")).collect();
         println!(
@@ -62,12 +62,12 @@ impl Line {
         );
     }
 
-    /// Iterations for each second that the server computed; zero where that was not measured.
+    /// Iterations per second of the server's time; zero if that was not measured.
     fn rate_of_cpu(&self) -> f64 {
         if self.cpu_seconds > 0.0 { self.iterations as f64 / self.cpu_seconds } else { 0.0 }
     }
 
-    /// Says it: as one line of JSON, or as a row.
+    /// Prints it as one line of JSON, or as a row.
     pub fn print(&self, arguments: &Arguments, kind: &str) {
         if arguments.markdown {
             return self.print_row();
@@ -108,7 +108,7 @@ fn round(value: f64) -> f64 {
     (value * steps).round() / steps
 }
 
-/// Says the median run, by rate, of each name.
+/// Prints the median run, by rate, of each name.
 pub fn print_medians(mut lines: Vec<Line>, arguments: &Arguments) {
     lines.sort_by(|left, right| left.name.cmp(&right.name).then(left.rate().total_cmp(&right.rate())));
     for group in lines.chunk_by(|left, right| left.name == right.name) {
@@ -118,7 +118,7 @@ pub fn print_medians(mut lines: Vec<Line>, arguments: &Arguments) {
     }
 }
 
-/// What the clients of a loop gather together.
+/// The figures that the clients of a loop gather together.
 #[derive(Default)]
 pub struct Gathered {
     pub latencies: RefCell<Vec<u32>>,
@@ -128,7 +128,7 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// Notes one iteration; says the first failure.
+    /// Records one iteration, and prints the first failure.
     pub fn note(&self, name: &str, outcome: &Result<Done>, took: Duration) {
         match outcome {
             Ok(Done::Well) => {
@@ -188,7 +188,7 @@ pub async fn run(scenario: Scenario, arguments: &Arguments, world: &Rc<World>) -
     Ok(gathered.line(scenario.name(), seconds, cpu_seconds, world.resident_mib()?))
 }
 
-/// All clients, with what their iterations need.
+/// All clients, with the data that their iterations need.
 async fn prepared(scenario: Scenario, world: &Rc<World>, clients: Vec<Client>) -> Result<Vec<Client>> {
     let prepare = |mut client: Client| {
         let world = Rc::clone(world);
@@ -201,7 +201,7 @@ async fn prepared(scenario: Scenario, world: &Rc<World>, clients: Vec<Client>) -
     Ok(ready)
 }
 
-/// All clients at once, until the time is over or what was prepared is used up.
+/// Runs all clients at once, until the time is over or the prepared data is used up.
 async fn stretch(
     scenario: Scenario,
     world: &Rc<World>,

@@ -1,4 +1,4 @@
-//! One address that sends the worst that it can, and takes no answers: what its neighbours notice, and what it costs in
+//! One address that sends the worst possible inputs and reads no answers: the effect on other clients, and the cost in
 //! memory.
 
 use std::cell::Cell;
@@ -21,7 +21,7 @@ use crate::scenario::{Scenario, authorize};
 use crate::special::{PACE, against_quiet, probed};
 use crate::world::{World, organization};
 
-/// Where the worst inputs come from; no other client has these addresses.
+/// The addresses that send the worst inputs. No other client has them.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 251);
 const OTHER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 252);
 
@@ -118,7 +118,7 @@ fn send(
             };
             sent.set(sent.get() + 1);
             if answer.is_err() {
-                // Refused before it was read: the next one comes on another connection.
+                // The broker refused the input before it read it. The next one needs another connection.
                 agent.disconnect();
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -134,7 +134,7 @@ async fn open_unread(world: &Rc<World>, callback: &str) -> Result<Vec<JoinHandle
     for number in 0..UNREAD {
         let address = if number % 2 == 0 { ADDRESS } else { OTHER_ADDRESS };
         let mut agent = Agent::at(world.target(number)?, address);
-        // The sockets of one address are limited; what is beyond is refused.
+        // The broker limits the sockets of one address, and refuses those beyond the limit.
         let Ok(stream) = agent.handshake_h2().await else { continue };
         let (callback, body) = (callback.to_owned(), body.clone());
         open.push(spawn_local(async move {

@@ -1,4 +1,4 @@
-//! The identity provider of the bench: approves at once, keeps nothing.
+//! The identity provider of the bench. It approves at once and stores nothing.
 //!
 //! The browser's visit is not made over the network, since it costs the broker nothing: [`Idp::approve`] reads the
 //! request that the browser was sent with and gives the callback. A code holds what its ID token must say. Below
@@ -54,7 +54,7 @@ impl Idp {
             while let Ok((stream, _)) = listener.accept().await {
                 let (idp, acceptor) = (Rc::clone(&serving), acceptor.clone());
                 tokio::task::spawn_local(async move {
-                    // Waiting for more to send only delays answers.
+                    // Nagle's algorithm would only delay answers.
                     let _ = stream.set_nodelay(true);
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let service = service_fn(move |request| answer(Rc::clone(&idp), request));

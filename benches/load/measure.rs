@@ -43,7 +43,7 @@ pub fn raise_limit_of_files() -> Result<()> {
     quietly(Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={limit}:{limit}")]))
 }
 
-/// How many files a process of ours may open.
+/// How many files a process of the bench may open.
 pub fn files_limit() -> Result<u64> {
     let limits = fs::read_to_string("/proc/self/limits")?;
     let line = limits.lines().find(|line| line.starts_with("Max open files")).context("no limit of files")?;
@@ -51,10 +51,11 @@ pub fn files_limit() -> Result<u64> {
     Ok(hard.parse().unwrap_or(FILES).min(FILES))
 }
 
-/// A command that runs a program on these cores with many files, as a service would run: in a session of its own. Else
-/// the scheduler would see one group in broker and driver, whose share of the broker's core moves with what the driver
-/// does on the other one. The program ends with the thread that starts it, the main one, since no interrupt of the
-/// terminal reaches it. Each of these commands becomes the next, so that the process is the program's.
+/// A command that runs a program on these cores with many files, in a session of its own, as a service would run.
+/// Without its own session, broker and driver would be one group to the scheduler, and the driver's work on the other
+/// core would change the broker's share of its core. The program ends with the thread that starts it, the main one,
+/// because no interrupt of the terminal reaches it. Each of these commands replaces itself by the next, so that the
+/// process is the program's.
 pub fn on_cores(cores: &str, program: &std::path::Path) -> Result<Command> {
     let limit = files_limit()?;
     let mut command = Command::new("setsid");
@@ -63,7 +64,7 @@ pub fn on_cores(cores: &str, program: &std::path::Path) -> Result<Command> {
     Ok(command)
 }
 
-/// Runs a command, and says what it said if it fails.
+/// Runs a command, and reports its output if it fails.
 pub fn quietly(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("{name} cannot be run (Debian: util-linux)"))?;

@@ -42,14 +42,14 @@ pub enum Scenario {
     Handshake,
 }
 
-/// How an iteration ended that was no failure.
+/// How an iteration ended without a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
-    /// As it should.
+    /// As expected.
     Well,
-    /// The broker asked to come back so much later (429).
+    /// The broker asked the client to come back after this time (429).
     Busy(Duration),
-    /// What was prepared is used up.
+    /// The prepared data is used up.
     Exhausted,
 }
 
@@ -151,7 +151,7 @@ impl Client {
         Ok(())
     }
 
-    /// Does it once.
+    /// Performs one iteration.
     pub async fn iterate(&mut self, scenario: Scenario, world: &World) -> Result<Done> {
         match scenario {
             Scenario::Brokered => self.brokered(world).await.map(|_| Done::Well),
@@ -242,7 +242,7 @@ impl Client {
         Ok((answer, began.elapsed()))
     }
 
-    /// Enters a wrong password, as a browser that nobody has used.
+    /// Enters a wrong password, in a browser that was never used.
     pub async fn guess(&mut self, username: &str) -> Result<(Answer, Duration)> {
         self.agent.forget_cookies();
         self.enter("nonce", username, "Wrong7password").await

@@ -1,4 +1,4 @@
-//! What is no plain loop: neighbours under load, memory, the start.
+//! The measurements that are not a plain loop: other clients under load, memory, the start.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -76,7 +76,7 @@ pub async fn slow(arguments: &Arguments, world: &Rc<World>) -> Result<Vec<Line>>
         let mut agent = Agent::new(world.target(number)?, number);
         let (stopped, opened) = (Rc::clone(&stopped), Rc::clone(&opened));
         tasks.push(spawn_local(async move {
-            // Not all handshakes at once: it is the waiting ones that are looked at.
+            // The handshakes are not all made at once, because this measures the waiting connections.
             tokio::time::sleep(PACE.mul_f64(number as f64 / 10.0)).await;
             while !stopped.get() {
                 let Ok(mut stream) = agent.handshake().await else { continue };
@@ -107,7 +107,7 @@ pub async fn slow(arguments: &Arguments, world: &Rc<World>) -> Result<Vec<Line>>
     Ok(lines)
 }
 
-/// With how many times as long the slowest hundredth took as when it was quiet.
+/// Adds how many times as long the slowest hundredth took as in the quiet run.
 pub fn against_quiet(loaded: Vec<Line>, quiet: &[Line]) -> Vec<Line> {
     let compare = |(mut line, quiet): (Line, &Line)| {
         let ratio = line.percentile(0.99) / quiet.percentile(0.99).max(1e-9);
@@ -151,7 +151,7 @@ impl Crowd {
         let line = self.gathered.line(name, seconds, 0.0, 0.0);
         self.stopped.set(true);
         for task in self.tasks {
-            // One that failed has said so.
+            // A client that failed has already reported it.
             let _ = task.await;
         }
         line

@@ -81,7 +81,7 @@ pub async fn names(world: &Rc<World>) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// The times of two kinds of names, known ones first, and how far their medians lie apart.
+/// The times of two kinds of names, known ones first, and the distance between their medians.
 async fn compared(
     what: &str,
     world: &Rc<World>,
@@ -111,7 +111,7 @@ async fn compared(
     Ok(vec![known, unknown])
 }
 
-/// Without the slowest hundredth, which is the machine's.
+/// Without the slowest hundredth, which the machine itself causes.
 fn trimmed(mut pairs: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     pairs.sort_by(|one, other| one.1.total_cmp(&other.1));
     pairs.truncate(pairs.len() - pairs.len() / 100);

@@ -193,7 +193,7 @@ impl World {
         self.database.drop().await
     }
 
-    /// Seconds that all nodes have spent computing.
+    /// Seconds of computing time of all nodes together.
     pub fn cpu_seconds(&self) -> Result<f64> {
         self.servers.borrow().iter().map(|server| measure::cpu_seconds(server.child.id())).sum()
     }
@@ -205,8 +205,8 @@ impl World {
         sizes.try_fold(0.0, |largest, size| Ok(f64::max(largest, size?)))
     }
 
-    /// How many statements held a thread of the first node for so many seconds at most, by these seconds; the last for
-    /// any time. Empty where none does.
+    /// How many statements held a thread of the first node for at most so many seconds, by that bound; the last bound
+    /// is infinite. Empty if the node has no such statements.
     pub fn statement_seconds(&self) -> Result<Vec<(f64, u64)>> {
         let servers = self.servers.borrow();
         let metrics = ask(servers.first().context("the broker does not run")?.management, "/metrics")?;
@@ -229,7 +229,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         for mut server in self.servers.take() {
-            // On the way out of an error there is nobody to tell.
+            // On the way out of an error there is no caller to tell.
             let _ = server.child.kill();
             let _ = server.child.wait();
         }
@@ -246,7 +246,7 @@ pub fn username(organization: usize, account: usize) -> String {
     format!("user-{organization:06}-{account:02}")
 }
 
-/// The two addresses of the line that the broker says when it serves.
+/// The two addresses in the line that the broker prints when it serves.
 fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let (_, rest) = line.trim_end().split_once(" on ")?;
     let (public, management) = rest.split_once("; health and metrics on ")?;
@@ -334,7 +334,7 @@ extra_ca_file = "{ca}"
     )
 }
 
-/// The organizations that are applied. The first one's account is the pattern of all others.
+/// The organizations to apply. The first one's account is the pattern for all others.
 fn document(arguments: &Arguments, issuer: &str) -> String {
     let mut text = format!(
         r#"

@@ -25,7 +25,7 @@ use crate::flows::Broker;
 use crate::model::Caller;
 use crate::telemetry::{self, Format};
 
-/// Who asks by a command: whoever may run it on the deployment's machine.
+/// The caller of every command: an operator, because only operators may run commands on the deployment's machine.
 const OPERATOR: Caller = Caller::Operator(None);
 
 /// The command line.
@@ -69,7 +69,7 @@ enum Command {
     Migrate,
 }
 
-/// Runs what was asked. An error is for people.
+/// Runs the command. An error's text is for the operator.
 pub async fn run(arguments: Arguments) -> Result<()> {
     let shared = Shared { config: arguments.config };
     match arguments.command {
@@ -106,13 +106,13 @@ impl Shared {
     }
 }
 
-/// Sends log lines to the standard error output. Whoever set a subscriber before keeps it.
+/// Sends log lines to the standard error output. A subscriber that was set before stays.
 fn log_to_stderr(format: Format, level: LevelFilter) {
     let _ = tracing::dispatcher::set_global_default(telemetry::subscriber(format, level, io::stderr));
 }
 
-/// Prints a line. A reader that has gone away is no error; a line that cannot be written, as to a full disk, ends the
-/// command as failed, since what it said is lost.
+/// Prints a line. A reader that has gone away is not an error. If a line cannot be written, for example to a full disk,
+/// the command fails, because its output is lost.
 fn say(line: &str) {
     if let Err(error) = writeln!(io::stdout(), "{line}")
         && error.kind() != io::ErrorKind::BrokenPipe

@@ -20,7 +20,7 @@ use worker::Worker;
 pub fn start(broker: &Arc<Broker>) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
     periodic::start(broker, &mut jobs);
-    // Without a way for mails, those that were kept before wait for it.
+    // Without a way to send mails, the mails that were queued before wait for it.
     if broker.mails.sends_mail() {
         jobs.spawn(Worker::new(Arc::clone(broker), SendMail).run());
     }

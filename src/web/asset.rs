@@ -1,8 +1,8 @@
-//! The stylesheet and the script: embedded in the binary, served under names that carry the hash of what
-//! is in them, so that browsers may keep them for good (RFC 8246, `immutable`).
+//! The stylesheet and the script. They are embedded in the binary and served under names that contain the hash of their
+//! content, so that browsers may keep them without limit (RFC 8246, `immutable`).
 //!
-//! They are compressed once, not for each request as a layer of `tower-http` would do. Nothing else is compressed: the
-//! length of a page would tell about the secrets in it (BREACH).
+//! They are compressed once, not for each request as a layer of `tower-http` would do. Nothing else is compressed,
+//! because the length of a compressed page would reveal facts about the secrets in it (BREACH).
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ struct Asset {
     etag: Option<ETag>,
     content_type: HeaderValue,
     body: Bytes,
-    /// The same, compressed (gzip, RFC 1952). What is in it is public, so its length tells nothing.
+    /// The same, compressed (gzip, RFC 1952). The content is public, so its length reveals nothing.
     packed: Bytes,
 }
 
@@ -39,7 +39,7 @@ struct Asset {
 pub struct Assets {
     style: Asset,
     script: Asset,
-    /// Organizations' stylesheets by their paths, so that each is compressed once and not for whoever asks.
+    /// Organizations' stylesheets by their paths, so that each is compressed once, not for every request.
     styled: Cache<String, Arc<Asset>>,
 }
 
@@ -71,19 +71,19 @@ impl Assets {
         &self.script.path
     }
 
-    /// The path of the stylesheet with an organization's look in it; `None` where that is the deployment's own.
+    /// The path of the stylesheet with an organization's look in it; `None` if the organization has no look of its own.
     pub fn style_of(&self, organization: OrganizationId, look: &Look) -> Option<String> {
         (!look.is_plain()).then(|| self.path_of(organization, &rules(look)))
     }
 
-    /// Named by the hash of both parts: the rules, and the name of the sheet that they stand behind.
+    /// The path contains the hash of both parts: the rules, and the name of the stylesheet that they are appended to.
     fn path_of(&self, organization: OrganizationId, rules: &str) -> String {
         let hash = short_hash(format!("{}{rules}", self.style.path).as_bytes());
         format!("{ASSETS_PATH}{organization}.{hash}.css")
     }
 
-    /// Answers a GET or HEAD for an organization's stylesheet. One that was asked for by an older name is the one of
-    /// today, and is not kept; where there is no look any more, `None`.
+    /// Answers a GET or HEAD for an organization's stylesheet. A request by an older name gets the current stylesheet,
+    /// which must not be cached. If the organization no longer has a look, `None`.
     pub async fn respond_styled(
         &self,
         (organization, look): (OrganizationId, &Look),
@@ -164,7 +164,7 @@ fn answer(asset: &Asset, request: &HeaderMap) -> Response {
     response
 }
 
-/// A stylesheet without what only its writers need: indentation, comments, and spaces beside punctuation.
+/// A stylesheet without indentation, comments, and spaces beside punctuation.
 fn lean(style: &str) -> String {
     let lines = style.lines().map(str::trim);
     let needed = lines.filter(|line| !(line.is_empty() || line.starts_with("/*") && line.ends_with("*/")));
@@ -172,7 +172,7 @@ fn lean(style: &str) -> String {
     SPACED.into_iter().fold(text, |text, (spaced, close)| text.replace(spaced, close))
 }
 
-/// Spaces beside a stylesheet's punctuation; what it quotes holds none of these.
+/// Spaces beside a stylesheet's punctuation. The stylesheet's quoted texts contain none of these.
 const SPACED: [(&str, &str); 6] =
     [("; }", "}"), (" { ", "{"), (" {\n", "{"), (": ", ":"), ("; ", ";"), (", ", ",")];
 
@@ -197,7 +197,7 @@ fn named(path: String, content_type: &'static str, body: Bytes) -> Asset {
 
 fn packed(body: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    // Writing into memory does not fail; what is empty is not sent.
+    // Writing into memory does not fail. An empty result is not sent.
     let written = encoder.write_all(body).and_then(|()| encoder.finish());
     written.unwrap_or_default().into()
 }

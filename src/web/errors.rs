@@ -1,22 +1,22 @@
-//! What the public codes of refusals mean to people: their HTTP status, who can help, and their texts.
+//! The meaning of the refusals' public codes for users: the HTTP status, who can help, and the texts.
 //!
-//! What people read is in `locales/*/errors.ftl`: a message `error-<code>` (what happened) with the attributes `why` and
-//! `next` (what to do now). `docs/errors.md` is made from these matches, which name every code.
+//! The texts that users read are in `locales/*/errors.ftl`: a message `error-<code>` (what happened) with the
+//! attributes `why` and `next` (what to do now). `docs/errors.md` is made from these matches, which name every code.
 
 use http::StatusCode;
 
 use crate::flows::refusal::PublicCode;
 
-/// Somebody to whom a person gives the receipt's code.
+/// The one to whom the user gives the receipt's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Helper {
-    /// Those who run the app.
+    /// The operators of the app.
     App,
     /// The organization's administrator.
     Administrator,
-    /// Those who run the broker.
+    /// The operators of the broker.
     Operator,
-    /// The one whom the text has just told the person to ask.
+    /// The one whom the text has just named.
     Named,
 }
 
@@ -32,7 +32,7 @@ impl Helper {
     }
 }
 
-/// The status of a page that consists of nothing else.
+/// The status of a page that shows nothing but this refusal.
 #[expect(clippy::too_many_lines, reason = "each code has a line")]
 pub const fn status(code: &PublicCode) -> StatusCode {
     match code {
@@ -88,7 +88,7 @@ pub const fn status(code: &PublicCode) -> StatusCode {
     }
 }
 
-/// Who can look the receipt's code up and help; named only where there is a receipt.
+/// The one who can look up the receipt's code and help. The page names them only if there is a receipt.
 #[expect(clippy::too_many_lines, reason = "each code has a line")]
 pub const fn helper(code: &PublicCode) -> Option<Helper> {
     match code {

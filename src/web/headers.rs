@@ -1,21 +1,21 @@
 //! The security headers of every answer.
 //!
-//! Pages load nothing from anywhere else and run nothing that stands in the page itself (`data:` is for the mark in
-//! the browser's tab, which would cost a request of its own). `form-action` is left out on
-//! purpose: it also governs the redirects that follow a post, and a sign-in ends at an app of another origin.
-//! `Referrer-Policy` is `same-origin`, since with `no-referrer` Chromium posts forms with `Origin: null`. COOP stands
-//! where people administer; elsewhere it would cut apps off from the pop-up in which they opened a sign-in.
+//! Pages load nothing from other origins and run no inline script (`data:` is for the icon in the browser's tab, which
+//! would otherwise need a request). `form-action` is left out on purpose: it also applies to the redirects that follow
+//! a post, and a sign-in ends at an app of another origin. `Referrer-Policy` is `same-origin`, because with
+//! `no-referrer` Chromium posts forms with `Origin: null`. COOP is set on the pages for administration and on the
+//! user's own page. On other pages it would separate an app from the pop-up in which it opened a sign-in.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// What the headers depend on.
+/// The settings that the headers depend on.
 #[derive(Debug, Clone, Copy)]
 pub struct HeaderSettings {
-    /// Whether browsers are told to use nothing but TLS with this host from now on (RFC 6797). Off for `localhost`,
-    /// where other programs of the same machine would be hit.
+    /// Whether browsers are told to use only TLS with this host from now on (RFC 6797). Off for `localhost`, because it
+    /// would affect other programs on the same machine.
     pub strict_transport: bool,
 }
 
@@ -39,8 +39,8 @@ const ON_EVERY_PAGE: [(HeaderName, &str); 2] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// Adds the security headers to the answer (for `axum::middleware::from_fn_with_state`). A page that brought a
-/// content security policy of its own keeps it, and with it its say on framing.
+/// Adds the security headers to the answer (for `axum::middleware::from_fn_with_state`). A page that has set a content
+/// security policy of its own keeps it, and thereby decides who may frame it.
 pub async fn security_headers(
     State(settings): State<HeaderSettings>,
     request: Request,
@@ -52,7 +52,7 @@ pub async fn security_headers(
     response
 }
 
-/// Whether a path belongs to the pages on which people administer.
+/// Whether a path belongs to the pages for administration or to the user's own page.
 fn is_apart(path: &str) -> bool {
     ["/console", "/account"]
         .iter()
@@ -81,7 +81,7 @@ fn add(settings: HeaderSettings, apart: bool, headers: &mut HeaderMap) {
     }
 }
 
-/// Sets a header that the handler has not set already.
+/// Sets a header unless the handler has set it already.
 fn set(headers: &mut HeaderMap, (name, value): (HeaderName, &'static str)) {
     headers.entry(name).or_insert(HeaderValue::from_static(value));
 }

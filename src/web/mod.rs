@@ -1,10 +1,11 @@
-//! What browsers and apps talk to.
+//! The pages and endpoints for browsers and apps.
 //!
-//! Here live the pages with their texts and looks, and the headers that every answer carries. Nothing here decides
+//! This module holds the pages with their texts and looks, and the headers that every answer has. Nothing here decides
 //! who may sign in, and nothing here reads or writes the database.
 //!
-//! [`sign_in`], [`sso`], [`account`] and [`provider`] hold the handlers of one concern each, [`pages`] what they show,
-//! [`browser`] what they all stand on, and [`text`] the words and languages.
+//! [`sign_in`], [`sso`], [`account`] and [`provider`] each hold the handlers and pages of one concern, and [`pages`]
+//! holds the parts that pages share. [`browser`] is the basis of all handlers, and [`text`] has the texts and
+//! languages.
 
 pub mod account;
 pub mod asset;
@@ -33,7 +34,7 @@ use browser::request::Browser;
 use browser::respond::{plain, refusal, see_other};
 use state::Web;
 
-/// Everything that browsers and apps reach, with the headers that every answer carries.
+/// All routes for browsers and apps, with the headers that every answer has.
 pub fn router(web: Web) -> Router {
     Router::new()
         .merge(provider::authorize::routes())

@@ -1,4 +1,4 @@
-//! What every handler has at hand.
+//! The shared state of all handlers.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use super::headers::HeaderSettings;
 use super::pages::Pages;
 use crate::flows::Broker;
 
-/// What every handler has at hand; cheap to clone.
+/// The shared state of all handlers; cheap to clone.
 #[derive(Clone)]
 pub struct Web {
     /// The use cases.
     pub broker: Arc<Broker>,
     /// Texts and assets.
     pub pages: Arc<Pages>,
-    /// What the security headers depend on.
+    /// The settings of the security headers.
     pub headers: HeaderSettings,
 }
 

@@ -1,4 +1,4 @@
-//! The pages of an attempt to link: the offer, and the question after both sides are proved.
+//! The pages of an attempt to link: the offer, and the question after the user has proved both sides.
 
 use std::borrow::Cow;
 
@@ -32,7 +32,7 @@ pub fn routes() -> Router<Web> {
 /// One profile to choose, as a radio card.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// What the form sends as `profile`.
+    /// The value that the form sends as `profile`.
     pub value: String,
     /// The connection's name; `None` is username and password.
     pub provider: Option<String>,
@@ -40,23 +40,23 @@ pub struct Candidate {
     pub hint: Option<String>,
 }
 
-/// Other accounts of the person are offered.
+/// Offers to link other accounts of the user.
 #[derive(Template)]
 #[template(path = "link.html")]
 pub struct LinkOffer<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
-    /// The email that is shared; `None` where nobody is named.
+    /// The email that the accounts share; `None` if the page names no account.
     pub email: Option<String>,
-    /// Through which connection the person has just come; `None` for an account that is signed in already.
+    /// The connection through which the user has just signed in; `None` if the account was signed in already.
     pub provider: Option<String>,
     /// The profiles to choose from.
     pub candidates: Vec<Candidate>,
-    /// Whether declining leads on.
+    /// Whether the sign-in goes on if the user declines.
     pub may_skip: bool,
-    /// What just went wrong.
+    /// The failure of the last attempt.
     pub failure: Option<Failure>,
 }
 
@@ -85,15 +85,15 @@ pub struct LinkSide {
     pub host: Option<String>,
     /// The username, else the email or the name.
     pub label: Option<String>,
-    /// What else tells it apart: the person's name, the email.
+    /// Further facts that tell it apart: the user's name, the email.
     pub details: Vec<String>,
-    /// What the identity provider calls the person.
+    /// The identity provider's id for the user.
     pub subject: Option<String>,
-    /// Since when it signs somebody in here; `None` for an identity that is nobody's yet.
+    /// Since when it signs a user in here; `None` for an identity that does not belong to an account yet.
     pub since: Option<Timestamp>,
-    /// Whether it is named by an email that is not proven.
+    /// Whether its label is an email that is not proven.
     pub is_unproven: bool,
-    /// Its account, as the form sends it; `None` for an identity that is nobody's yet.
+    /// Its account, as the form sends it; `None` for an identity that does not belong to an account yet.
     pub account: Option<String>,
 }
 
@@ -106,13 +106,13 @@ impl LinkSide {
         self.label.as_deref().map_or_else(|| self.name(frame), Cow::Borrowed)
     }
 
-    /// The label with the way to sign in, which tells two accounts of one email apart.
+    /// The label with the way to sign in. It tells apart two accounts with the same email.
     fn whole(&self, frame: &Frame<'_>) -> String {
         let name = self.name(frame);
         self.label.as_ref().map_or_else(|| name.to_string(), |label| format!("{label} · {name}"))
     }
 
-    /// How it signs in, where, and what else tells it apart.
+    /// How and where the user signs in with it, and what else tells it apart.
     fn about(&self, frame: &Frame<'_>) -> String {
         let name = self.name(frame);
         let parts = [Some(&*name), self.host.as_deref()].into_iter().flatten();
@@ -124,27 +124,27 @@ impl LinkSide {
 /// One of two, in a list of radio cards.
 #[derive(Debug, Clone)]
 pub struct Alternative {
-    /// What the form sends.
+    /// The value that the form sends.
     pub value: String,
-    /// What is written.
+    /// The label that the page shows.
     pub label: String,
 }
 
-/// What merging two accounts asks and says.
+/// The questions and facts that the page shows about a merge of two accounts.
 #[derive(Debug, Clone)]
 pub struct Merge {
-    /// Whose username and password stay, where both have them (field `local_of`).
+    /// The accounts whose username and password the user can keep (field `local_of`), if both have them.
     pub usernames: Option<[Alternative; 2]>,
     /// The roles that the account has afterwards.
     pub roles: Vec<Role>,
-    /// The apps that know the first side's account alone, and the second's.
+    /// The apps that know only the first side's account, and those that know only the second's.
     pub knowing_one: [Vec<String>; 2],
-    /// The apps that know both.
+    /// The apps that know both accounts.
     pub knowing_both: Vec<String>,
 }
 
 impl Merge {
-    /// The roles, as people call them.
+    /// The roles' names on the page.
     fn named_roles<'f>(&self, frame: &Frame<'f>) -> Vec<Cow<'f, str>> {
         let named = self.roles.iter().map(|role| match role {
             Role::Owner => frame.say("role-owner"),
@@ -157,17 +157,17 @@ impl Merge {
     }
 }
 
-/// Both sides are named, and it is asked once more.
+/// Names both sides, and asks the user to confirm.
 #[derive(Template)]
 #[template(path = "link_confirm.html")]
 pub struct LinkConfirm<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
     /// The side that was proved first, then the other.
     pub sides: [LinkSide; 2],
-    /// What a merge asks and says; `None` where an identity becomes part of an account.
+    /// The questions and facts about a merge; `None` if an identity becomes part of an account.
     pub merge: Option<Merge>,
 }
 
@@ -252,7 +252,7 @@ fn confirmation_page<'w>(web: &'w Web, browser: &Browser, view: LinkConfirmView)
     }
 }
 
-/// A side is named by its username, else by its email or its name; what is left of them stands beside it.
+/// A side is named by its username, else by its email, else by its name. The rest of these become its details.
 fn side(view: SideView) -> LinkSide {
     let has_email = view.email.is_some();
     let mut names = [view.username, view.email, view.name].into_iter().flatten();

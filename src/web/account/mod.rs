@@ -1,4 +1,4 @@
-//! A person's own page.
+//! The user's own page.
 
 pub mod link;
 pub mod own_links;
@@ -31,7 +31,7 @@ pub fn routes() -> Router<Web> {
         .route(path::SIGN_OUT, post(sign_out))
 }
 
-/// How the session at hand was signed in.
+/// How the user signed in to this session.
 #[derive(Debug, Clone)]
 pub enum SignedInVia {
     /// With username and password.
@@ -45,24 +45,24 @@ pub enum SignedInVia {
     },
 }
 
-/// One session of the person.
+/// One session of the user.
 #[derive(Debug, Clone)]
 pub struct SessionRow {
-    /// What the form sends as `session` to end it.
+    /// The value that the form sends as `session` to end it.
     pub value: String,
-    /// Whether it is the one that shows the page.
+    /// Whether this session shows the page.
     pub current: bool,
     /// The browser's `User-Agent`, as it was at the sign-in.
     pub user_agent: Option<String>,
     /// The connection's name; `None` for username and password.
     pub via: Option<String>,
-    /// When it began.
+    /// When the session began.
     pub signed_in: Timestamp,
-    /// When it was used last.
+    /// When the session was last used.
     pub last_used: Timestamp,
 }
 
-/// What was done by the form that led here.
+/// The action of the form that led to this page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
     /// One session was ended.
@@ -95,7 +95,7 @@ impl Done {
         Self::ALL.into_iter().find(|done| done.word() == word)
     }
 
-    /// The address of the page that says so.
+    /// The address of the page that reports this action.
     pub fn address(self) -> String {
         path::with_query(path::ACCOUNT, Self::PARAMETER, self.word())
     }
@@ -105,11 +105,11 @@ impl Done {
 #[derive(Template)]
 #[template(path = "account.html")]
 pub struct Account<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// Proof that its forms are ours.
+    /// The token that proves that the broker made the page's forms.
     pub form_token: String,
-    /// The account's name, as its identity provider or the person gave it.
+    /// The account's name, as its identity provider or the user gave it.
     pub name: Option<String>,
     /// The username, where there is one.
     pub username: Option<String>,
@@ -119,21 +119,21 @@ pub struct Account<'a> {
     pub email_proven: bool,
     /// The organization's name; `None` for an unattached account.
     pub organization: Option<String>,
-    /// The domains of the organization, so that a colleague can be told.
+    /// The domains of the organization, so that the user can tell a colleague.
     pub domains: Vec<String>,
     /// How this session was signed in.
     pub via: SignedInVia,
     /// The ways to sign in to the account.
     pub profiles: Vec<ProfileView>,
-    /// What happened to them, newest first.
+    /// The links, merges and other changes of these ways, newest first.
     pub ledger: Vec<LedgerView>,
     /// Whether another way to sign in can be added.
     pub linking: bool,
     /// All sessions, the current one first.
     pub sessions: Vec<SessionRow>,
-    /// What was just done.
+    /// The action that was just done.
     pub done: Option<Done>,
-    /// What just went wrong.
+    /// The failure of the last attempt.
     pub failure: Option<Failure>,
 }
 
@@ -154,7 +154,7 @@ impl Account<'_> {
 }
 
 impl SessionRow {
-    /// The browser and its system, as people call them; the whole `User-Agent` where neither can be told.
+    /// The browser and its system, by their usual names; the whole `User-Agent` if both are unknown.
     fn device(&self, frame: &Frame<'_>) -> Cow<'_, str> {
         let Some(agent) = self.user_agent.as_deref() else {
             return Cow::Owned(frame.say("device-unknown").into_owned());
@@ -169,8 +169,8 @@ impl SessionRow {
     }
 }
 
-/// Marks of browsers in a `User-Agent`. The parsers that exist are unkept or need a database of regular expressions
-/// (`docs/dependencies.md`); a browser that is not named here is shown by its whole text.
+/// Marks of browsers in a `User-Agent`. The existing parsers are not maintained or need a database of regular
+/// expressions (`docs/dependencies.md`). For a browser that is not listed here, the page shows the whole text.
 // Order matters: most browsers also carry the marks of those below them.
 const BROWSERS: [(&str, &str); 6] = [
     ("Edg", "Edge"),
@@ -238,7 +238,7 @@ fn session_row(view: SessionView) -> SessionRow {
     }
 }
 
-/// How this session was signed in.
+/// How the user signed in to this session.
 fn signed_in_via(profiles: &[ProfileView]) -> SignedInVia {
     let used = profiles.iter().find(|profile| profile.current);
     let external = used.and_then(|profile| profile.provider.clone().zip(profile.issuer.clone()));
@@ -263,7 +263,7 @@ async fn end_other_sessions(State(web): State<Web>, SessionForm { browser, .. }:
 async fn sign_out(State(web): State<Web>, SessionForm { browser, .. }: SessionForm) -> Response {
     match web.broker.logouts.sign_out(&browser.visit).await {
         Ok(Some(done)) => answer(&done),
-        // There is something to ask first, and one page that asks it.
+        // The user must answer a question first, and the sign-out page asks it.
         Ok(None) => see_other(path::LOGOUT),
         Err(error) => refusal(&web, &browser, error).await,
     }

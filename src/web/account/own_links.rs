@@ -1,5 +1,5 @@
-//! A person's own profiles: adding one, taking one away, undoing a link or merge. Whoever signed in too long ago proves
-//! first who they are.
+//! The user's own profiles: adding one, removing one, undoing a link or merge. A user who signed in too long ago must
+//! first prove who they are.
 
 use std::borrow::Cow;
 
@@ -34,12 +34,12 @@ pub fn routes() -> Router<Web> {
         .route(path::SEND_MAIL_CODE, post(send_code))
 }
 
-/// How pages name a profile, and lead to where it is taken away.
+/// How pages name a profile, and how they link to its removal.
 pub(in crate::web) trait ProfileText {
-    /// Its connection's name, or that it is username and password.
+    /// The name of its connection, or the text for username and password.
     fn name<'f>(&'f self, frame: &Frame<'f>) -> Cow<'f, str>;
 
-    /// The address of the page that takes it away.
+    /// The address of the page that removes it.
     fn unlink(&self) -> String;
 }
 
@@ -53,9 +53,9 @@ impl ProfileText for ProfileView {
     }
 }
 
-/// How pages tell an entry of the ledger, and lead to where it is undone.
+/// How pages describe an entry of the ledger, and how they link to its undoing.
 pub(in crate::web) trait LedgerText {
-    /// What happened.
+    /// The sentence for the entry.
     fn told<'f>(&self, frame: &Frame<'f>) -> Cow<'f, str>;
 
     /// The address of the page that undoes it.
@@ -79,13 +79,13 @@ impl LedgerText for LedgerView {
     }
 }
 
-/// Another way to sign in, or another account, is added.
+/// Asks for another way to sign in, or another account, to add.
 #[derive(Template)]
 #[template(path = "add_profile.html")]
 pub struct AddProfile<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
     /// The connections whose providers the account does not have yet.
     pub connections: Vec<ConnectionChoice>,
@@ -97,15 +97,15 @@ impl Page for AddProfile<'_> {
     }
 }
 
-/// Asks before a profile is taken away.
+/// Asks before a profile is removed.
 #[derive(Template)]
 #[template(path = "unlink.html")]
 pub struct Unlink<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
-    /// Which profile.
+    /// The profile to remove.
     pub profile: ProfileView,
 }
 
@@ -119,11 +119,11 @@ impl Page for Unlink<'_> {
 #[derive(Template)]
 #[template(path = "undo.html")]
 pub struct Undo<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
-    /// What is undone.
+    /// The entry to undo.
     pub entry: LedgerView,
 }
 
@@ -133,21 +133,21 @@ impl Page for Undo<'_> {
     }
 }
 
-/// A mailed code is asked for, or entered, before one of the other pages.
+/// Offers to mail a code, or asks for it, before one of the other pages.
 #[derive(Template)]
 #[template(path = "mail_code.html")]
 pub struct MailCode<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
-    /// Where the person goes with the right code.
+    /// The place to which the right code leads.
     pub place: String,
-    /// Where the code is mailed.
+    /// The address to which the code is mailed.
     pub email: String,
-    /// Whether one was sent that works now.
+    /// Whether a code was sent that is still valid.
     pub is_sent: bool,
-    /// That another code was entered.
+    /// The failure, if the user entered a wrong code.
     pub failure: Option<Failure>,
 }
 
@@ -161,7 +161,7 @@ impl Page for MailCode<'_> {
     }
 }
 
-/// What something sensitive is answered with: its page, or the way to prove again who one is.
+/// Answers a request for a sensitive action: with its page, or with the way to prove again who the user is.
 async fn sensitive<T>(
     web: &Web,
     browser: &Browser,
@@ -314,7 +314,8 @@ async fn enter_again(web: &Web, browser: &Browser, place: SensitiveAction, code:
     .await
 }
 
-/// What undoing an entry takes away: of a link the identity that came, not the account that it came to.
+/// The entry with only what its undoing removes. For a link, that is the added identity, not the account that it was
+/// added to.
 fn undone(mut entry: LedgerView) -> LedgerView {
     if entry.kind.adds_identity() {
         entry.what.truncate(1);

@@ -1,8 +1,8 @@
 //! Cookies: all of them `__Host-`, `Secure`, `HttpOnly` and `SameSite=Lax` (RFC 6265bis, sections 4.1.3.2 and 5.2).
 //!
-//! A name that comes twice is ignored altogether, since nobody can tell which of the two a tosser of cookies set. Names
-//! count byte for byte. The crate `cookie` takes Unicode's white space off them, so that another host could set one of
-//! ours in disguise; it is not used for that reason.
+//! A name that occurs twice is ignored altogether, because the broker cannot tell which of the two another host has
+//! set. Names are compared byte for byte. The crate `cookie` removes Unicode white space from names, so that another
+//! host could set one of our cookies in disguise; it is not used for that reason.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ const LANGUAGE: &str = "__Host-language";
 /// A year, in seconds.
 const KNOWN_LIFETIME: u64 = 365 * 24 * 3_600;
 
-/// The cookies of a request that are ours.
+/// The broker's own cookies in a request.
 #[derive(Debug, Clone, Default)]
 pub struct Cookies {
     /// The session's token.
@@ -36,19 +36,19 @@ pub struct Cookies {
     pub known: Option<String>,
     /// The sealed flows.
     pub flows: Vec<(FlowId, String)>,
-    /// The page language that the person chose.
+    /// The page language that the user chose.
     pub language: Option<String>,
 }
 
 impl Cookies {
-    /// Reads the `Cookie` headers; what is malformed or doubled is as if it were not there.
+    /// Reads the `Cookie` headers. Ignores cookies that are malformed or occur twice.
     pub fn read(headers: &HeaderMap) -> Self {
         let texts = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
         let pairs = texts
             .flat_map(|text| text.split(';'))
             .filter_map(|pair| pair.trim_matches([' ', '\t']).split_once('='))
             .filter(|(name, _)| name.starts_with(OURS));
-        // The value of a name that came once, and nothing for one that came again.
+        // The value of a name that occurs once, and `None` for one that occurs again.
         let mut values: HashMap<&str, Option<&str>> = HashMap::new();
         for (name, value) in pairs {
             values.entry(name).and_modify(|known| *known = None).or_insert(Some(value));
@@ -73,7 +73,7 @@ pub fn set_cookie(change: &CookieChange) -> Option<HeaderValue> {
     let text = match change {
         CookieChange::SetFlow(id, value) => cookie(&flow_name(*id), value, Some(FLOW_LIFETIME.as_secs())),
         CookieChange::ClearFlow(id) => cookie(&flow_name(*id), "", Some(0)),
-        // Ends with the browser; the server knows when it ends at the latest.
+        // It ends with the browser. The server knows when it ends at the latest.
         CookieChange::SetSession(token) => cookie(SESSION, token.expose(), None),
         CookieChange::ClearSession => cookie(SESSION, "", Some(0)),
         CookieChange::SetKnown(value) => cookie(KNOWN, value, Some(KNOWN_LIFETIME)),
@@ -83,13 +83,13 @@ pub fn set_cookie(change: &CookieChange) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// The `Set-Cookie` value that keeps the page language which the person chose.
+/// The `Set-Cookie` value that keeps the page language that the user chose.
 fn set_language(locale: Locale) -> Option<HeaderValue> {
     HeaderValue::try_from(cookie(LANGUAGE, locale.tag(), Some(KNOWN_LIFETIME))).ok()
 }
 
-/// Keeps the language that a person chose on a page (for `axum::middleware::from_fn`), so that the next page, also
-/// one after a post, has it too. At the endpoints of apps and links, `ui_locales` is not the person's word.
+/// Keeps the language that the user chose on a page (for `axum::middleware::from_fn`), so that the next page has it
+/// too, even after a post. At the endpoints for apps and sign-in links, `ui_locales` is not the user's choice.
 pub async fn keep_choice(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let of_app = ["/oauth2/", "/sso/", "/.well-known/"].iter().any(|room| path.starts_with(room));

@@ -1,4 +1,5 @@
-//! How handlers take what [`request`](super::request) reads, and how a request that cannot be read is answered.
+//! How handlers take the types of [`request`](super::request), and how the broker answers a request that cannot be
+//! read.
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::response::Response;
@@ -65,7 +66,7 @@ impl FromRequest<Web> for TriedForm {
 }
 
 impl FormError {
-    /// Says so in a short text.
+    /// The answer, in a short text.
     fn answer(self) -> Response {
         let (status, text) = match self {
             Self::NotAForm => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/x-www-form-urlencoded"),

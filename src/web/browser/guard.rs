@@ -1,8 +1,8 @@
-//! Forms that our own pages send. Cross-site posts are refused: they are told by `Sec-Fetch-Site`, without it by `Origin`,
-//! with neither by the form's own token.
+//! Forms that the broker's own pages send. Cross-site posts are refused. `Sec-Fetch-Site` identifies them; without it
+//! `Origin` does, and without either the form's own token.
 //!
-//! A page's handler takes one of these types, which exist only for a form that was checked. What apps, providers and
-//! other sites may post comes as an [`UncheckedForm`]; a test lists who takes that.
+//! A page's handler takes one of these types, which exist only for a form that was checked. A form that apps, identity
+//! providers and other sites may post is an [`UncheckedForm`]; a test lists the handlers that take one.
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::response::Response;
@@ -15,7 +15,7 @@ use crate::web::state::Web;
 
 /// A form of a page of a flow or interaction.
 pub struct FlowForm {
-    /// Who sent it.
+    /// The browser that sent it.
     pub browser: Browser,
     /// The handle of the flow (field `flow`), as it came.
     pub handle: String,
@@ -35,9 +35,9 @@ impl FromRequest<Web> for FlowForm {
     }
 }
 
-/// A form of a page of somebody who is signed in. Without a session there is nothing to protect.
+/// A form of a page for a signed-in user. Without a session there is nothing to protect.
 pub struct SessionForm {
-    /// Who sent it.
+    /// The browser that sent it.
     pub browser: Browser,
     /// The form.
     pub form: Parameters,
@@ -58,7 +58,7 @@ impl FromRequest<Web> for SessionForm {
 
 /// A form of a page that a mailed link opens.
 pub struct MailedLinkForm {
-    /// Who sent it.
+    /// The browser that sent it.
     pub browser: Browser,
     /// The token of the link, from the path.
     pub token: String,
@@ -86,7 +86,7 @@ async fn read(request: Request, web: &Web) -> Result<(Browser, Parameters, Parts
     Ok((browser, form, parts))
 }
 
-/// Lets a form through that our own page sent, for `subject` (the flow or session that its token names).
+/// Accepts a form only if one of the broker's own pages sent it. `subject` is the flow or session that its token names.
 async fn require_own(
     web: &Web,
     browser: &Browser,

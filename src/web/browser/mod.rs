@@ -1,4 +1,4 @@
-//! What every handler stands on: what a request says, its cookies and forms, and how it is answered.
+//! The basis of every handler: the content of a request, its cookies and forms, and the ways to answer it.
 
 pub mod cookies;
 pub(super) mod extract;

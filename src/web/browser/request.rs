@@ -1,5 +1,5 @@
-//! What a request says, read once: who asks, in which language, with which parameters. How handlers take it, and how one
-//! that cannot be read is answered, is in `extract`.
+//! The content of a request, read once: the browser, its language, and the parameters. `extract` says how handlers take
+//! it, and how the broker answers a request that cannot be read.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -17,15 +17,15 @@ use crate::protocol::oauth::Parameters;
 use crate::web::state::Web;
 use crate::web::text::locale::Locale;
 
-/// Bytes of a browser's own name that are kept.
+/// The most characters of a `User-Agent` that are kept.
 const MAX_USER_AGENT: usize = 200;
 
-/// A request of a browser: who it is, and how to answer it.
+/// A request of a browser: its session and network, and the facts that its answer needs.
 #[derive(Clone)]
 pub struct Browser {
-    /// Who asks.
+    /// The facts that use cases need about the request.
     pub visit: Visit,
-    /// In which language.
+    /// The language of the answer.
     pub locale: Locale,
     /// The path and query of this request.
     pub here: String,
@@ -33,15 +33,15 @@ pub struct Browser {
     pub query: Parameters,
     /// Whether another site made the browser send this request.
     pub origin: RequestOrigin,
-    /// The page language that the person chose in an earlier request.
+    /// The page language that the user chose in an earlier request.
     pub(in crate::web) chosen_language: Option<String>,
     /// Its `Accept-Language`.
     pub(in crate::web) accept_language: Option<String>,
 }
 
 impl Browser {
-    /// The language of a page in a flow: what this request asks for, then what the person chose before, then what
-    /// the app asked for (`ui_locales`).
+    /// The language of a page in a flow. This request's `ui_locales` comes first, then the user's earlier choice, then
+    /// the app's `ui_locales`.
     pub fn language(&self, asked_by_app: Option<&str>) -> Locale {
         let wishes = [self.query.get("ui_locales"), self.chosen_language.as_deref(), asked_by_app];
         Locale::choose(wishes.into_iter().flatten(), self.accept_language.as_deref())
@@ -51,11 +51,11 @@ impl Browser {
 /// Where a request came from (`Sec-Fetch-Site`, else `Origin`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestOrigin {
-    /// One of our own pages, or the person.
+    /// One of the broker's own pages, or the user directly.
     Own,
     /// Another site.
     Foreign,
-    /// The browser does not say; the form's token must.
+    /// The browser does not say, so the form's token decides.
     Unknown,
 }
 
@@ -72,10 +72,10 @@ impl RequestOrigin {
 }
 
 impl Browser {
-    /// Reads who asks.
+    /// Reads the request.
     ///
     /// # Errors
-    /// The query has too many parameters. The error is the browser without its query, to be answered.
+    /// The query has too many parameters. The error is the browser without its query, so that the broker can answer it.
     pub(in crate::web) fn read(parts: &Parts, web: &Web) -> Result<Self, Self> {
         let headers = &parts.headers;
         let (query, fits) = match Parameters::parse(parts.uri.query().unwrap_or_default()) {
@@ -108,7 +108,7 @@ impl Browser {
     }
 }
 
-/// The client's address, as the listener found it.
+/// The client's address, as the listener reported it.
 fn address(parts: &Parts) -> IpAddr {
     parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address)
 }
@@ -117,7 +117,7 @@ fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()
 }
 
-/// The connection in the path of what identity providers call; one that cannot be is not found.
+/// The connection in the path of an endpoint for identity providers. A malformed id is answered like an unknown one.
 pub struct OfConnection(pub ConnectionId);
 
 /// A form that was posted (`application/x-www-form-urlencoded`).
@@ -127,9 +127,9 @@ pub struct UncheckedForm(pub Parameters);
 /// Why a form cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::web) enum FormError {
-    /// The request is no form at all.
+    /// The request is not a form.
     NotAForm,
-    /// The body did not arrive whole.
+    /// The body did not arrive completely.
     Cut,
     /// The body is not UTF-8.
     NotUtf8,
@@ -138,7 +138,7 @@ pub(in crate::web) enum FormError {
 }
 
 impl UncheckedForm {
-    /// Reads a form. How long its body may be is the listener's concern.
+    /// Reads a form. The listener limits the length of the body.
     pub(in crate::web) async fn read(parts: &Parts, body: Body) -> Result<Self, FormError> {
         let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
@@ -153,7 +153,7 @@ impl UncheckedForm {
     }
 }
 
-/// A form for handlers that answer to one that cannot be read in their own words.
+/// A form for handlers that have their own answer to a form that cannot be read.
 pub(in crate::web) struct TriedForm(pub(in crate::web) Result<Parameters, FormError>);
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! How use cases are answered to browsers: the page renderer, and redirects, always by 303 (RFC 9700, section 4.12).
+//! How the broker answers browsers after a use case: with a page, or with a redirect, always by 303 (RFC 9700, section
+//! 4.12).
 
 use std::time::Duration;
 
@@ -45,10 +46,10 @@ pub fn see_other(location: &str) -> Response {
     no_store(response)
 }
 
-/// The most bytes of a posted request that go on as a query.
+/// The most bytes of a posted request that the redirect repeats as a query.
 const MAX_QUERY: usize = 12 * 1024;
 
-/// Answers what another site posted, and so without our cookies: the browser asks `path` again by GET, which brings
+/// Answers a post from another site, which comes without our cookies. The browser asks `path` again by GET, which sends
 /// them.
 pub async fn ask_again(
     web: &Web,
@@ -114,7 +115,7 @@ pub fn answer(answer: &Answer) -> Response {
     with_cookies(see_other(&location), &answer.cookies)
 }
 
-/// The answer to a use case that succeeded or not. Where a step of an interaction was answered, the dispatcher goes on.
+/// The answer to a use case, whether it succeeded or not. After a step of an interaction, the dispatcher continues.
 pub async fn outcome(
     web: &Web,
     browser: &Browser,
@@ -126,7 +127,7 @@ pub async fn outcome(
     }
 }
 
-/// Where the browser goes after a use case that succeeded or not.
+/// The place to which the browser goes after a use case, whether it succeeded or not.
 pub async fn proceed(
     web: &Web,
     browser: &Browser,
@@ -135,7 +136,7 @@ pub async fn proceed(
     web.broker.dispatcher.proceed(&browser.visit, result?.into()).await
 }
 
-/// The page, or the redirect, that tells of a refusal. Its record is written here, once.
+/// The page or the redirect that reports a refusal. This function also writes the refusal's record, once.
 pub async fn refusal(web: &Web, browser: &Browser, error: FlowError) -> Response {
     let error = match web.broker.core.settle(&browser.visit, error).await {
         Ok(told) => return tell(web, browser, told),
@@ -146,7 +147,7 @@ pub async fn refusal(web: &Web, browser: &Browser, error: FlowError) -> Response
     error_page(web, browser, RefusalView::new(PublicCode::TemporarilyUnavailable(wait)))
 }
 
-/// Tells of a refusal whose record was written.
+/// Reports a refusal whose record has been written.
 pub fn tell(web: &Web, browser: &Browser, told: Told) -> Response {
     match told {
         Told::Person(view) => error_page(web, browser, *view),
@@ -154,7 +155,7 @@ pub fn tell(web: &Web, browser: &Browser, told: Told) -> Response {
     }
 }
 
-/// How long to wait, as the header `Retry-After` has it (RFC 9110, section 10.2.3).
+/// The time to wait, as the value of the header `Retry-After` (RFC 9110, section 10.2.3).
 pub(in crate::web) fn retry_after(span: Duration) -> HeaderValue {
     HeaderValue::from(whole_seconds(span))
 }
@@ -180,7 +181,7 @@ fn error_page(web: &Web, browser: &Browser, refusal: RefusalView) -> Response {
     response
 }
 
-/// Whether a refusal stopped a link, which the person goes on with from their own page.
+/// Whether a refusal stopped a link. The user can start it again from their own page.
 const fn is_about_a_link(code: &PublicCode) -> bool {
     matches!(
         code,

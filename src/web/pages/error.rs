@@ -1,4 +1,4 @@
-//! The page for everything that ends an attempt: what happened, why, and what to do now.
+//! The page for everything that ends an attempt. It says what happened, why, and what to do now.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::{Failure, Frame, Page, path};
 
-/// An app and the address at which people start using it.
+/// An app, and the address at which users start it.
 #[derive(Debug, Clone)]
 pub struct AppHome {
     /// Its name.
@@ -20,17 +20,17 @@ pub struct AppHome {
 #[derive(Template)]
 #[template(path = "error.html")]
 pub struct ErrorPage<'a> {
-    /// What stands around it; the receipt is the frame's.
+    /// The frame around it, which also has the receipt.
     pub frame: Frame<'a>,
-    /// What went wrong.
+    /// The failure that the page reports.
     pub failure: Failure,
-    /// Where to start again, where the app is known and has a home.
+    /// The app at which to start again, if it is known and has a home.
     pub app: Option<AppHome>,
     /// The name of the connection through which to sign in instead.
     pub instead: Option<String>,
-    /// The ways to sign in that stand in each other's way, by their names.
+    /// The names of the ways to sign in that conflict with each other.
     pub clashing: Vec<String>,
-    /// Whether it stopped something on one's own page, which is then the way back.
+    /// Whether the failure stopped an action on the user's own page. The page then links back there.
     pub own: bool,
 }
 
@@ -45,7 +45,7 @@ impl Page for ErrorPage<'_> {
 }
 
 impl ErrorPage<'_> {
-    /// The status with which the page is answered.
+    /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         self.failure.status()
     }

@@ -1,4 +1,4 @@
-//! What every page has around it: language, header, footer; and the small values that several pages share.
+//! The parts around every page (language, header, footer), and the small values that several pages share.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Reads what was built into the binary.
+    /// Reads the texts and assets that were built into the binary.
     pub fn embedded() -> Result<Self, LocaleError> {
         Ok(Self { locales: Locales::embedded()?, assets: Assets::embedded() })
     }
@@ -41,13 +41,13 @@ impl Pages {
         }
     }
 
-    /// A frame of an organization's page, if it is one's.
+    /// A frame with the organization's brand, if the page belongs to one.
     pub fn branded(&self, locale: Locale, here: &str, brand: Option<BrandView>) -> Frame<'_> {
         Frame { organization: brand.map(|view| self.brand(view)), ..self.frame(locale, here) }
     }
 
-    /// A frame in `locale`. `here` is the path and query under which a GET shows the same page again; the links to
-    /// the other languages lead there, with `ui_locales` added.
+    /// A frame in `locale`. `here` is the path and query with which a GET shows the same page again. The links to the
+    /// other languages lead there, with `ui_locales` added.
     pub fn frame(&self, locale: Locale, here: &str) -> Frame<'_> {
         Frame {
             text: self.locales.text(locale),
@@ -65,20 +65,20 @@ impl Pages {
 pub struct Brand {
     /// Its name.
     pub name: String,
-    /// The path of its stylesheet, where it has a look of its own.
+    /// The path of its stylesheet, if it has a look of its own.
     pub style: Option<String>,
     /// Whether that stylesheet has its logo.
     pub has_logo: bool,
 }
 
-/// What stands around a page's own content.
+/// The parts around a page's own content.
 pub struct Frame<'a> {
     text: Text<'a>,
     assets: &'a Assets,
     here: String,
     /// The organization whose page this is; its name takes the wordmark's place.
     pub organization: Option<Brand>,
-    /// The app that sent the person here, by name.
+    /// The name of the app that sent the user here.
     pub app: Option<String>,
     /// The short code under which the attempt can be looked up.
     pub receipt: Option<String>,
@@ -90,7 +90,7 @@ impl<'a> Frame<'a> {
         self.text
     }
 
-    /// The links of the footer: every language with its address, `None` for the one that is spoken here.
+    /// The links of the footer: every language with its address, `None` for the language of this page.
     pub(in crate::web) fn languages(&self) -> impl Iterator<Item = (Locale, Option<String>)> + '_ {
         Locale::ALL.into_iter().map(|locale| {
             let elsewhere = locale != self.text.locale();
@@ -98,7 +98,7 @@ impl<'a> Frame<'a> {
         })
     }
 
-    /// The name of the place, as it ends the title of every page.
+    /// The name of the site, which ends the title of every page.
     pub(in crate::web) fn site(&self) -> Cow<'_, str> {
         self.organization.as_ref().map_or_else(|| self.say("site"), |brand| Cow::Borrowed(&brand.name))
     }
@@ -128,23 +128,23 @@ impl<'a> Frame<'a> {
         self.text.mark(key, name, value)
     }
 
-    /// A point in time. Templates hold references to it.
+    /// A point in time. It is passed by reference because templates hold references.
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass what they show by reference")]
     pub(in crate::web) fn moment(&self, time: &Timestamp) -> String {
         self.text.moment(*time)
     }
 
-    /// What happened.
+    /// The text that says what happened.
     pub(in crate::web) fn what(&self, failure: &Failure) -> Cow<'a, str> {
         self.text.say(&failure.key(""))
     }
 
-    /// Why it happened.
+    /// The text that says why it happened.
     pub(in crate::web) fn why(&self, failure: &Failure) -> Cow<'a, str> {
         self.text.say(&failure.key(".why"))
     }
 
-    /// What to do now; and who can help, where there is a code to give them.
+    /// The text that says what to do now, and who can help if the page shows a receipt.
     pub(in crate::web) fn next(&self, failure: &Failure) -> Cow<'a, str> {
         let next = match failure.code.wait() {
             Some(span) => Cow::Owned(self.text.wait(span)),
@@ -157,7 +157,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// What went wrong. A wait that is known takes the place of what to do now.
+/// The failure that a page reports. If the time to wait is known, it replaces the text about what to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     code: PublicCode,
@@ -174,7 +174,7 @@ impl Failure {
         self.code.as_str()
     }
 
-    /// The status of a page that consists of nothing else.
+    /// The status of a page that shows nothing but this failure.
     pub const fn status(&self) -> StatusCode {
         status(&self.code)
     }
@@ -184,17 +184,17 @@ impl Failure {
     }
 }
 
-/// What travels hidden in a form.
+/// The hidden fields of a form.
 #[derive(Debug, Clone, Default)]
 pub struct Form {
-    /// Proof that the form is ours (field `form_token`).
+    /// The token that proves that the broker made the form (field `form_token`).
     pub token: String,
-    /// The flow that the form belongs to (field `flow`), where there is one.
+    /// The flow that the form belongs to (field `flow`), if it has one.
     pub flow: Option<String>,
 }
 
 impl Form {
-    /// `path` within the same flow.
+    /// The address of `path` within the same flow.
     pub(in crate::web) fn link(&self, path: &str) -> String {
         self.flow.as_deref().map_or_else(|| path.to_owned(), |flow| path::with_query(path, "flow", flow))
     }

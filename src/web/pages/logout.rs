@@ -1,4 +1,4 @@
-//! Signing out: the question, and the page after it.
+//! Sign-out: the question, and the page after it.
 
 use std::borrow::Cow;
 
@@ -6,17 +6,17 @@ use askama::Template;
 
 use super::{AppHome, Form, Frame, Page, path};
 
-/// Asks before anything ends (`OpenID` Connect RP-Initiated Logout 1.0, section 2).
+/// Asks before a session ends (`OpenID` Connect RP-Initiated Logout 1.0, section 2).
 #[derive(Template)]
 #[template(path = "logout.html")]
 pub struct Logout<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
-    /// Who is signed in: the email, else the username.
+    /// The user who is signed in: the email, else the username.
     pub person: String,
-    /// The name of the connection where the person can be signed out as well, if they are to be asked. The button
+    /// The name of the connection at which the user can sign out as well; `None` if the page does not ask. The button
     /// sends `scope=upstream` or `scope=local`.
     pub upstream: Option<String>,
 }
@@ -27,13 +27,13 @@ impl Page for Logout<'_> {
     }
 }
 
-/// The person is signed out, or was not signed in.
+/// Says that the user is signed out, or was not signed in.
 #[derive(Template)]
 #[template(path = "signed_out.html")]
 pub struct SignedOut<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// The app that they signed out from, where it is known and has a home.
+    /// The app from which the user signed out, if it is known and has a home.
     pub app: Option<AppHome>,
 }
 

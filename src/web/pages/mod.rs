@@ -1,7 +1,8 @@
-//! The pages: one typed context each, rendered by a template of the same name under `templates/`.
+//! The pages that several concerns share. Each has one typed context, rendered by a template of the same name under
+//! `templates/`.
 //!
-//! A context holds plain values that a handler has at hand, and renders to the whole document
-//! (`askama::Template::render`). Nothing here reads a request or decides anything.
+//! A context holds plain values from a handler, and renders the whole document (`askama::Template::render`). Nothing
+//! here reads a request or decides anything.
 
 pub mod error;
 pub mod frame;
@@ -16,12 +17,12 @@ pub use frame::{Brand, Failure, Form, Frame, Pages};
 pub use logout::{Logout, SignedOut};
 pub use repost::Repost;
 
-/// What the layout asks of every page.
+/// The parts that the layout requires from every page.
 pub(super) trait Page {
     /// The one title of the page.
     fn title(&self) -> Cow<'_, str>;
 
-    /// Whether the page says that something went wrong; then its title says so first, for those who hear it.
+    /// Whether the page reports a failure. The title then begins with this, for users of screen readers.
     fn failed(&self) -> bool {
         false
     }

@@ -6,44 +6,44 @@ use crate::model::SensitiveAction;
 
 /// Sign-in page; its form posts here.
 pub const SIGN_IN: &str = "/signin";
-/// Where an organization's handle or domain is entered; its form posts here.
+/// Form for an organization's handle or domain; it posts here.
 pub const DOMAIN: &str = "/signin/domain";
-/// Where the choice of a connection is posted.
+/// Receives the choice of a connection (POST).
 pub const CONNECTION: &str = "/signin/connection";
 /// Consent page; its form posts here.
 pub const CONSENT: &str = "/consent";
 /// The offer to link other accounts; its form posts here.
 pub const LINK: &str = "/link";
-/// Where both sides of a link are named and confirmed; its form posts here.
+/// Page that names both sides of a link and asks to confirm; its form posts here.
 pub const CONFIRM_LINK: &str = "/link/confirm";
-/// A person's own page.
+/// The user's own page.
 pub const ACCOUNT: &str = "/account";
-/// Where another way to sign in, or another account, is added; its form posts here.
+/// Page to add another way to sign in, or another account; its form posts here.
 pub const ADD_PROFILE: &str = "/account/link";
-/// Where a profile is taken away; its form posts here.
+/// Page to remove a profile; its form posts here.
 pub const UNLINK: &str = "/account/unlink";
-/// Where a link or merge is undone; its form posts here.
+/// Page to undo a link or merge; its form posts here.
 pub const UNDO_LINK: &str = "/account/undo";
-/// Where a mailed code is entered, on the way to one of these; its form posts here.
+/// Form for a mailed code, before one of these pages; it posts here.
 pub const MAIL_CODE: &str = "/account/confirm";
-/// Where such a code is asked for (POST).
+/// Sends such a code (POST).
 pub const SEND_MAIL_CODE: &str = "/account/confirm/send";
-/// Ends one session of one's own (POST).
+/// Ends one of the user's own sessions (POST).
 pub const END_SESSION: &str = "/account/sessions/end";
-/// Ends all sessions of one's own but this one (POST).
+/// Ends all of the user's own sessions but this one (POST).
 pub const END_OTHER_SESSIONS: &str = "/account/sessions/end-others";
-/// Signs out from one's own page (POST).
+/// Signs out from the user's own page (POST).
 pub const SIGN_OUT: &str = "/account/sign-out";
 /// The page that says that a password was set.
 pub const PASSWORD_SET: &str = "/reset/done";
-/// The page that says that somebody is signed out.
+/// The page that says that the user is signed out.
 pub const SIGNED_OUT: &str = "/signed-out";
-/// RP-initiated logout; apps send people here.
+/// RP-initiated logout; apps send users here.
 pub const LOGOUT: &str = "/oauth2/logout";
-/// Where the answer to the question is posted (a post to [`LOGOUT`] may come from anywhere).
+/// Receives the answer to the question (a post to [`LOGOUT`] may come from any site).
 pub const CONFIRM_LOGOUT: &str = "/oauth2/logout/confirm";
 
-/// A place as the address of the page names it on which a code is entered.
+/// The word for a place in the address of the page for a mailed code.
 pub fn place(place: SensitiveAction) -> String {
     match place {
         SensitiveAction::AddProfile => "link".to_owned(),
@@ -52,7 +52,7 @@ pub fn place(place: SensitiveAction) -> String {
     }
 }
 
-/// The place that such an address names.
+/// The place for such a word.
 pub fn read_place(text: &str) -> Option<SensitiveAction> {
     if text == place(SensitiveAction::AddProfile) {
         return Some(SensitiveAction::AddProfile);
@@ -68,8 +68,8 @@ pub fn with_query(path: &str, name: &str, value: &str) -> String {
     format!("{path}{separator}{pair}")
 }
 
-/// `path_and_query` in another language: `ui_locales` set to `tag`, everything else kept. A path that began with two
-/// slashes would be somebody else's host as a link, so it begins with one.
+/// `path_and_query` in another language: sets `ui_locales` to `tag` and keeps everything else. A path that begins with
+/// two slashes would link to another host, so the result begins with one.
 pub fn in_language(path_and_query: &str, tag: &str) -> String {
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
     let path = path.trim_start_matches(['/', '\\']);

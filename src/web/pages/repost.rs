@@ -1,8 +1,8 @@
 //! A page that posts the fields it carries.
 //!
-//! A callback by `form_post` arrives as a post from another site and so without our `Lax` cookies; posted once more
-//! from our own origin, it brings them (OAuth 2.0 Form Post Response Mode). The same page takes our own answer to an
-//! app that asked for `form_post`. A script submits it; without one there is a button.
+//! A callback by `form_post` is a post from another site, so it arrives without our `Lax` cookies. This page posts it
+//! again from our own origin, which brings them (OAuth 2.0 Form Post Response Mode). The same page sends the broker's
+//! own answer to an app that asked for `form_post`. A script submits the form; without a script there is a button.
 
 use std::borrow::Cow;
 
@@ -14,9 +14,9 @@ use super::{Frame, Page};
 #[derive(Template)]
 #[template(path = "repost.html")]
 pub struct Repost<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// Where it posts.
+    /// The address that it posts to.
     pub action: String,
     /// The fields, in order.
     pub fields: Vec<(String, String)>,

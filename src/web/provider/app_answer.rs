@@ -1,4 +1,4 @@
-//! How apps are answered: in JSON, errors as RFC 6749, section 5.2, says.
+//! The answers to apps: in JSON, with errors as in RFC 6749, section 5.2.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) fn error_json(status: StatusCode, error: &OAuthError) -> Response {
     json(status, &body)
 }
 
-/// The answer to somebody who presented too many wrong secrets in the name of an app (RFC 6585, section 4).
+/// The answer to a client that sent too many wrong secrets in the name of an app (RFC 6585, section 4).
 fn too_many_secrets(wait: Duration) -> Response {
     let description = "your network has sent too many wrong secrets; try again later";
     let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
@@ -67,7 +67,7 @@ pub(in crate::web) fn told(told: Result<ToldApp, String>, tried_basic: bool) -> 
     no_store(response)
 }
 
-/// The answer where something that is needed is down.
+/// The answer if a service that the broker needs is down.
 pub(super) fn unavailable(detail: &str) -> Response {
     tracing::error!(detail, "a request of an app could not be served");
     let description = "a service that the broker needs does not answer; try again";

@@ -1,6 +1,6 @@
-//! What an app sends to an endpoint of its own: a form, and the proof that it is the app (RFC 6749, section 2.3).
+//! The request of an app to an endpoint for apps: a form, and the proof that the app sent it (RFC 6749, section 2.3).
 //!
-//! Whatever cannot be read is refused here once, in the words of RFC 6749, section 5.2, and recorded.
+//! A request that cannot be read is refused and recorded here, with an error as in RFC 6749, section 5.2.
 
 use std::sync::Arc;
 
@@ -26,15 +26,15 @@ use crate::web::state::Web;
 pub struct AppRequest {
     /// The app.
     pub client: Arc<AppEntry>,
-    /// The form; no parameter but `resource` came twice.
+    /// The form. No parameter but `resource` occurs twice.
     pub form: Parameters,
-    /// Where the request came from.
+    /// The network that the request came from.
     pub network: String,
-    /// Whether HTTP Basic was tried: a refusal then names it.
+    /// Whether the app tried HTTP Basic. A refusal then names it.
     pub tried_basic: bool,
 }
 
-/// Where a request of an app came from.
+/// The network that an app's request came from.
 pub(in crate::web) struct Caller(pub(in crate::web) String);
 
 impl FromRequestParts<Web> for Caller {
@@ -52,7 +52,7 @@ impl FromRequestParts<Web> for Caller {
     }
 }
 
-/// What an app is told that sent too many parameters.
+/// The error for an app that sent too many parameters.
 pub(in crate::web) fn too_many() -> OAuthError {
     OAuthError::naming(ErrorCode::InvalidRequest, &format!("send {MOST} parameters at most"))
 }
@@ -117,11 +117,11 @@ fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, Secret)>, OA
 }
 
 fn form_decode(text: &str) -> Option<String> {
-    // The separators of forms stand for themselves here.
+    // `&` and `=` separate the parts of a form, but are plain letters here.
     let guarded = text.replace('&', "%26").replace('=', "%3D");
     let mut pairs = form_urlencoded::parse(guarded.as_bytes());
     let name = pairs.next().map_or_else(String::new, |(name, _)| name.into_owned());
-    // PostgreSQL keeps no text with U+0000, so nothing that is registered holds it.
+    // PostgreSQL does not store text with U+0000, so no registered name contains it.
     (pairs.next().is_none() && !name.contains('\0')).then_some(name)
 }
 

@@ -22,7 +22,7 @@ async fn authorize(State(web): State<Web>, browser: Browser) -> Response {
     outcome(&web, &browser, result).await
 }
 
-/// A post comes from the app's site, so without our cookies: the browser asks again by GET, which brings them.
+/// A post comes from the app's site, so without our cookies. The browser asks again by GET, which sends them.
 async fn authorize_by_post(State(web): State<Web>, browser: Browser, form: UncheckedForm) -> Response {
     ask_again(&web, &browser, AUTHORIZE, &form).await
 }

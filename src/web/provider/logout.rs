@@ -41,7 +41,7 @@ fn logout_page<'w>(web: &'w Web, browser: &Browser, view: LogoutView) -> LogoutP
     }
 }
 
-/// A post comes from the app's site, so without our cookies: the browser asks again by GET, which brings them.
+/// A post comes from the app's site, so without our cookies. The browser asks again by GET, which sends them.
 async fn logout_by_post(State(web): State<Web>, browser: Browser, form: UncheckedForm) -> Response {
     ask_again(&web, &browser, path::LOGOUT, &form).await
 }

@@ -1,4 +1,4 @@
-//! What apps call, or send browsers to: authorization, tokens and what is known of them, metadata, logout.
+//! The endpoints that apps call, or send browsers to: authorization, tokens and facts about them, metadata, logout.
 
 mod app_answer;
 pub mod app_request;

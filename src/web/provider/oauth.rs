@@ -1,7 +1,7 @@
 //! The endpoints for apps: tokens, userinfo, introspection, revocation, metadata, keys.
 //!
-//! Errors are JSON as RFC 6749, section 5.2, and RFC 6750, section 3, say. Browser apps reach the endpoints that they
-//! need across origins, without credentials; nothing here ever answers to a cookie.
+//! Errors are JSON as in RFC 6749, section 5.2, and RFC 6750, section 3. Browser apps call these endpoints across
+//! origins, without credentials. Nothing here reads a cookie.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ const PREFLIGHT_LIFETIME: Duration = Duration::from_hours(1);
 /// The routes of this file.
 pub fn routes() -> Router<Web> {
     let cors = any_origin();
-    // The layer answers preflights itself. They have a route, since the layer sees nothing that has none.
+    // The layer answers preflights itself. They need a route, because the layer does not see requests without one.
     let preflight = options(unreached).layer(cors.clone()).layer(axum::middleware::map_response(no_content));
     let with_cors = |methods: MethodRouter<Web>| methods.layer(cors.clone()).merge(preflight.clone());
     Router::new()
@@ -46,8 +46,8 @@ pub fn routes() -> Router<Web> {
         .route("/oauth2/introspect", post(post_introspect))
 }
 
-/// Cross-origin requests may come from anywhere: what they carry is a token or a secret of the app's own. Every origin
-/// gets the same answer, so the answer does not vary by it.
+/// Cross-origin requests may come from anywhere, because they prove themselves by a token or by a secret of the app.
+/// Every origin gets the same answer, so the answer does not vary by it.
 fn any_origin() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
@@ -62,7 +62,7 @@ async fn unreached() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// The answer to a preflight has no content, and its status says so (RFC 9110, section 15.3.5). The layer says 200.
+/// The answer to a preflight has no content, and its status must say so (RFC 9110, section 15.3.5). The layer sets 200.
 async fn no_content(mut response: Response) -> Response {
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
@@ -76,7 +76,7 @@ async fn get_keys(State(web): State<Web>) -> Response {
     cacheable(web.broker.metadata.public_keys())
 }
 
-/// Apps may keep metadata and keys for five minutes; a new key is published much longer before it signs.
+/// Apps may keep metadata and keys for five minutes. A new key is published much longer than that before it signs.
 fn cacheable(result: Result<impl Serialize, SigningError>) -> Response {
     match result {
         Ok(value) => {
@@ -124,7 +124,7 @@ async fn post_userinfo(
     headers: HeaderMap,
     TriedForm(form): TriedForm,
 ) -> Response {
-    // A body is optional here; one that is no form carries no token.
+    // A body is optional here. A body that is not a form has no token.
     let form = match form {
         Ok(form) => form,
         Err(FormError::TooMany) => {
@@ -152,7 +152,7 @@ async fn refuse_bearer(web: &Web, network: &str, reason: Reason, error: OAuthErr
 }
 
 async fn userinfo(web: &Web, network: &str, token: Option<Secret>) -> Response {
-    // Nothing was presented, so nothing was decided: the answer only says how to ask (RFC 6750, section 3.1).
+    // The request has no token, so nothing was decided. The answer only says how to ask (RFC 6750, section 3.1).
     let Some(token) = token else { return bearer_error(StatusCode::UNAUTHORIZED, None) };
     let error = match web.broker.tokens.userinfo(token.expose()).await {
         Ok(claims) => return no_store(json(StatusCode::OK, &claims)),
@@ -174,7 +174,7 @@ fn bearer(headers: &HeaderMap) -> Option<Secret> {
     headers.typed_get::<Authorization<Bearer>>().map(|bearer| Secret::new(bearer.token()))
 }
 
-/// RFC 6750, section 3.
+/// An error of an endpoint that takes bearer tokens (RFC 6750, section 3).
 fn bearer_error(status: StatusCode, error: Option<&OAuthError>) -> Response {
     let mut response = match error {
         Some(error) => error_json(status, error),

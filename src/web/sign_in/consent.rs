@@ -21,21 +21,22 @@ pub fn routes() -> Router<Web> {
     Router::new().route(path::CONSENT, get(show_consent).post(post_consent))
 }
 
-/// An app asks for leave (`OpenID` Connect Core 1.0, section 3.1.2.4). Its name is the frame's `app`, too.
+/// Asks the user to allow the app's access (`OpenID` Connect Core 1.0, section 3.1.2.4). The frame's `app` also has the
+/// app's name.
 #[derive(Template)]
 #[template(path = "consent.html")]
 pub struct Consent<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
     /// The app's name.
     pub app: String,
     /// The name of the organization that registered the app.
     pub app_organization: String,
-    /// Who is signed in: the email, else the username.
+    /// The user who is signed in: the email, else the username.
     pub person: String,
-    /// The scopes that are asked for, as the app named them.
+    /// The scopes that the app asks for, as it named them.
     pub scopes: Vec<String>,
 }
 
@@ -46,7 +47,7 @@ impl Page for Consent<'_> {
 }
 
 impl Consent<'_> {
-    /// What the scopes mean, one sentence each; `openid` itself is said by the first of them.
+    /// The meaning of the scopes, one sentence each.
     fn permissions(&self) -> impl Iterator<Item = Cow<'_, str>> {
         self.scopes.iter().map(|scope| match scope.as_str() {
             "openid" => self.frame.say("scope-openid"),

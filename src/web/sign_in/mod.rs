@@ -1,4 +1,4 @@
-//! The pages of a sign-in, before anybody has proved anything.
+//! The pages of a sign-in, before the user has proved who they are.
 
 pub mod consent;
 pub mod password;
@@ -34,15 +34,15 @@ pub fn routes() -> Router<Web> {
 /// A connection to choose.
 #[derive(Debug, Clone)]
 pub struct ConnectionChoice {
-    /// The button's id: `connection-<handle>`, with a number where several have that handle.
+    /// The button's id: `connection-<handle>`, with a number if several connections have that handle.
     pub button: String,
     /// Its handle.
     pub handle: String,
-    /// What the button sends as `connection`.
+    /// The value that the button sends as `connection`.
     pub value: String,
     /// Its name.
     pub name: String,
-    /// Who answers there, such as the issuer's host.
+    /// The identity provider behind it, such as the issuer's host.
     pub provider: String,
 }
 
@@ -59,26 +59,26 @@ pub(super) fn initial(name: &str) -> String {
     first.into_iter().flat_map(char::to_uppercase).collect()
 }
 
-/// Username and password, or the way to an identity provider.
+/// Asks for username and password, or offers the connections to identity providers.
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 pub struct SignIn<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
-    /// What the person has entered before, or the app's `login_hint`.
+    /// The username that the user entered before, or the app's `login_hint`.
     pub username: Option<String>,
-    /// The connections of the organization whose page this is; empty on the shared page.
+    /// The connections of the organization that the page belongs to; empty on the shared page.
     pub connections: Vec<ConnectionChoice>,
-    /// Why the last try was refused.
+    /// The reason why the last attempt was refused.
     pub failure: Option<Failure>,
-    /// What the sign-in is for.
+    /// The purpose of the sign-in.
     pub purpose: SignInPurpose,
 }
 
 impl SignIn<'_> {
-    /// What the page says before it asks.
+    /// The text above the form.
     fn intro(&self) -> Option<Cow<'_, str>> {
         match self.purpose {
             SignInPurpose::SignIn => None,
@@ -88,7 +88,7 @@ impl SignIn<'_> {
         }
     }
 
-    /// What is to be entered besides the password.
+    /// The label of the field above the password.
     fn name_label(&self) -> Cow<'_, str> {
         match self.purpose {
             SignInPurpose::SignIn => self.frame.say("username"),
@@ -111,17 +111,17 @@ impl Page for SignIn<'_> {
     }
 }
 
-/// Where an organization's handle or domain is entered.
+/// Asks for an organization's handle or domain.
 #[derive(Template)]
 #[template(path = "domain.html")]
 pub struct DomainEntry<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
-    /// What the person has entered before.
+    /// The text that the user entered before.
     pub domain: Option<String>,
-    /// Why it led nowhere.
+    /// The reason why the broker found no connection for it.
     pub failure: Option<Failure>,
 }
 
@@ -135,15 +135,15 @@ impl Page for DomainEntry<'_> {
     }
 }
 
-/// Several connections serve what was entered: the person chooses.
+/// Asks the user to choose, because several connections match the text that they entered.
 #[derive(Template)]
 #[template(path = "choice.html")]
 pub struct Choice<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
-    /// What was entered, such as a domain.
+    /// The text that the user entered, such as a domain.
     pub entered: String,
     /// The connections, at least one.
     pub connections: Vec<ConnectionChoice>,
@@ -155,7 +155,7 @@ impl Page for Choice<'_> {
     }
 }
 
-/// Whether the form is shown again after a refusal.
+/// Whether the page shows the form again after a refusal.
 const fn shows_form_again(code: &PublicCode) -> bool {
     matches!(
         code,
@@ -236,7 +236,7 @@ fn sign_in_page<'w>(
     }
 }
 
-/// A failed page shows the receipt; a page that asks something does not need one.
+/// A page with a failure shows the receipt. A page that only asks does not need one.
 fn frame<'w>(web: &'w Web, browser: &Browser, view: &SignInView, failed: bool) -> Frame<'w> {
     let locale = browser.language(view.locale.as_deref());
     let mut frame = web.pages.branded(locale, &browser.here, view.brand.clone());
@@ -248,7 +248,7 @@ fn frame<'w>(web: &'w Web, browser: &Browser, view: &SignInView, failed: bool) -
 pub(super) fn choices(connections: Vec<ConnectionView>) -> Vec<ConnectionChoice> {
     let mut choices: Vec<ConnectionChoice> = Vec::with_capacity(connections.len());
     for view in connections {
-        // Two organizations may call theirs alike; no two buttons have one id, since no handle has a dot.
+        // Two organizations may use the same handle. The ids of the buttons still differ, because no handle has a dot.
         let alike = choices.iter().filter(|other| other.handle == view.handle).count();
         let suffix = if alike == 0 { String::new() } else { format!(".{}", alike + 1) };
         choices.push(ConnectionChoice {

@@ -1,5 +1,5 @@
-//! Setting a password by a mailed link. Looking at the page uses the link up no more than a mail scanner does; only the
-//! form does.
+//! Setting a password by a mailed link. Opening the page does not use up the link, because mail scanners open it too.
+//! Only the form does.
 
 use std::borrow::Cow;
 
@@ -29,26 +29,26 @@ pub fn routes() -> Router<Web> {
         .route("/reset/{token}", get(show_form).post(post_password))
 }
 
-/// A new password is asked for.
+/// Asks for a new password.
 #[derive(Template)]
 #[template(path = "set_password.html")]
 pub struct SetPassword<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
-    /// What travels hidden.
+    /// The hidden fields of its form.
     pub form: Form,
-    /// Whose password it is.
+    /// The username of the account.
     pub username: String,
-    /// What it must be like.
+    /// The rules that the password must satisfy.
     pub rules: PasswordRules,
-    /// That the last one was not set.
+    /// The failure, if the last password was refused.
     pub failure: Option<Failure>,
-    /// The rules that the last one breaks.
+    /// The rules that the last password breaks.
     pub broken: Vec<BrokenRule>,
 }
 
 impl SetPassword<'_> {
-    /// All rules, before anything is entered.
+    /// All rules in one text, shown before the user enters a password.
     fn hint(&self) -> Cow<'_, str> {
         match self.rules {
             PasswordRules::Classic => self.frame.say("password-rules-classic"),
@@ -56,7 +56,7 @@ impl SetPassword<'_> {
         }
     }
 
-    /// What to do about the rules that are broken.
+    /// One sentence for each broken rule, which says what to change.
     fn remedies(&self) -> Vec<Cow<'_, str>> {
         let remedies = self.broken.iter().map(|rule| match rule {
             BrokenRule::TooShort => self.frame.say("password-too-short"),
@@ -82,11 +82,11 @@ impl Page for SetPassword<'_> {
     }
 }
 
-/// The password is set.
+/// Says that the password is set.
 #[derive(Template)]
 #[template(path = "password_set.html")]
 pub struct PasswordSet<'a> {
-    /// What stands around it.
+    /// The frame around it.
     pub frame: Frame<'a>,
 }
 

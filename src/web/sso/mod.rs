@@ -48,18 +48,19 @@ async fn finish(web: &Web, browser: &Browser, connection: ConnectionId, paramete
     outcome(web, browser, web.broker.sso.finish_upstream(&browser.visit, connection, &callback).await).await
 }
 
-/// The field by which a page of ours says that it has posted a callback once more.
+/// The field that says that the broker's own page has posted a callback again.
 const REPOSTED: &str = "reposted";
 
-/// What an authorization response may say (RFC 6749, section 4.1.2; RFC 9207; `OpenID` Connect Session Management 1.0,
-/// section 3). Nothing else is posted again.
+/// The parameters that an authorization response may have (RFC 6749, section 4.1.2; RFC 9207; `OpenID` Connect Session
+/// Management 1.0, section 3). Nothing else is posted again.
 const RESPONSE: [&str; 6] = ["state", "code", "error", "error_description", "iss", "session_state"];
 
 /// The longest value that is posted again, in bytes.
 const MAX_VALUE: usize = 4 * 1_024;
 
-/// A callback by `form_post` comes from the provider's site, so without our cookies. A page of ours posts it again: what a
-/// response may say, each once. Anybody can send such a post, so nothing else of it comes back.
+/// A callback by `form_post` comes from the identity provider's site, so without our cookies. The broker's own page
+/// posts it again, with each parameter that a response may have at most once. Anyone can send such a post, so nothing
+/// else in it is posted again.
 async fn repost_sso(
     State(web): State<Web>,
     OfConnection(connection): OfConnection,
@@ -81,7 +82,7 @@ async fn repost_sso(
     page(StatusCode::OK, &Repost { frame, action: format!("/sso/callback/{connection}"), fields })
 }
 
-/// What a posted response says; `None` where something came twice or is too long.
+/// The fields of a posted response; `None` if a parameter occurs twice or is too long.
 fn response_fields(form: &Parameters) -> Option<Vec<(String, String)>> {
     let mut fields = Vec::new();
     for (name, value) in form.iter().filter(|(name, _)| RESPONSE.contains(name)) {

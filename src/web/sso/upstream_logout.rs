@@ -1,4 +1,4 @@
-//! What identity providers call or send browsers to, beside the callback.
+//! The endpoints for identity providers other than the callback: sign-out, and sign-ins that a third party starts.
 
 use axum::Router;
 use axum::body::Body;
@@ -23,7 +23,7 @@ pub fn routes() -> Router<Web> {
         .route("/sso/initiate/{connection}", get(initiate).post(initiate_by_post))
 }
 
-/// `OpenID` Connect Back-Channel Logout 1.0, section 2.8: 200, or 400 whatever went wrong.
+/// `OpenID` Connect Back-Channel Logout 1.0, section 2.8: the status is 200, or 400 for every failure.
 async fn logout_by_token(
     State(web): State<Web>,
     connection: Result<OfConnection, Response>,
@@ -72,7 +72,7 @@ fn json_response(body: &serde_json::Value) -> Response {
     response
 }
 
-/// `OpenID` Connect Front-Channel Logout 1.0, section 2: shown in a hidden frame of the provider's page.
+/// `OpenID` Connect Front-Channel Logout 1.0, section 2. The identity provider's page shows this in a hidden frame.
 async fn logout_by_frame(
     State(web): State<Web>,
     OfConnection(connection): OfConnection,
@@ -84,7 +84,7 @@ async fn logout_by_frame(
     }
 }
 
-/// An empty page that `origin` alone may frame.
+/// An empty page that only `origin` may frame.
 fn framed_by(origin: &str) -> Response {
     let policy = format!("default-src 'none'; base-uri 'none'; frame-ancestors {origin}");
     let Ok(policy) = HeaderValue::try_from(policy) else {
@@ -133,7 +133,7 @@ async fn initiate(
     .await
 }
 
-/// A post comes from another site, so without our cookies: the browser asks again by GET, which brings them.
+/// A post comes from another site, so without our cookies. The browser asks again by GET, which sends them.
 async fn initiate_by_post(
     State(web): State<Web>,
     OfConnection(connection): OfConnection,

@@ -1,7 +1,7 @@
-//! Every page in every state, in every language, held against what all pages must be.
+//! Every page in every state and every language, checked against the rules for all pages.
 //!
-//! With `COUNTERSIGN_GALLERY=<folder>` in the environment the pages and their assets are also written there, to be
-//! looked at.
+//! With `COUNTERSIGN_GALLERY=<folder>` in the environment, the pages and their assets are also written to that folder,
+//! so that they can be looked at in a browser.
 
 mod samples;
 
@@ -238,7 +238,7 @@ fn an_offer_names_how_each_account_signs_in_and_chooses_for_nobody() {
     }
     assert!(select(&document, "[checked]").is_empty());
     assert!(text(&document, "main").contains("If you do not link them, we will create a separate account."));
-    // A person who has an account gets no other one by not linking.
+    // A user who has an account does not get another one by declining to link.
     assert!(!text(&page("link-another"), "main").contains("separate account"));
 }
 
@@ -266,7 +266,8 @@ fn who_is_asked_for_a_further_proof_is_not_led_astray() {
     for name in ["sign-in-anew", "sign-in-link"] {
         assert!(select(&page(name), "#use-custom-domain").is_empty(), "{name}");
     }
-    // Neither a provider that is not offered, nor a password that is deleted for good.
+    // The page must not name an identity provider that it does not offer, or a new link for a password that is deleted
+    // for good.
     assert!(!text(&page("sign-in-link-password"), "main").contains("identity provider"));
     assert!(!text(&page("unlink-local"), "main").contains("link it again"));
     assert!(text(&page("unlink-current"), "main").contains("link it again"));

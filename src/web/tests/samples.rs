@@ -29,7 +29,7 @@ fn brand(name: &str) -> Brand {
     Brand { name: name.to_owned(), ..Brand::default() }
 }
 
-/// Renders every state of every page; `noun` stands wherever a name from outside may stand.
+/// Renders every state of every page. `noun` replaces every name that comes from outside.
 pub(super) struct Samples<'a> {
     pages: &'a Pages,
     locale: Locale,

@@ -1,4 +1,4 @@
-//! The languages of the pages, and which one a request gets.
+//! The languages of the pages, and the choice of one for a request.
 //!
 //! `ui_locales` follows `OpenID` Connect Core 1.0, section 3.1.2.1; `Accept-Language` RFC 9110, section 12.5.4.
 //! The texts themselves are in [`text`](crate::web::text).
@@ -6,20 +6,20 @@
 use crate::protocol::count::MOST;
 use crate::protocol::weighted::weighted;
 
-/// A language that the pages speak.
+/// A language of the pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Locale {
-    /// English, spoken to everybody who asks for nothing that there is.
+    /// English, which is the default.
     English,
     /// German.
     German,
 }
 
 impl Locale {
-    /// Every language, in the order in which the footer offers them.
+    /// Every language, in the order of the footer.
     pub const ALL: [Self; 2] = [Self::English, Self::German];
 
-    /// The language tag (BCP 47), as `lang` and `ui_locales` carry it.
+    /// The language tag (BCP 47), as in `lang` and `ui_locales`.
     pub const fn tag(self) -> &'static str {
         match self {
             Self::English => "en",
@@ -27,7 +27,7 @@ impl Locale {
         }
     }
 
-    /// What the language calls itself.
+    /// The language's name in the language itself.
     pub const fn name(self) -> &'static str {
         match self {
             Self::English => "English",
@@ -35,15 +35,15 @@ impl Locale {
         }
     }
 
-    /// The language of a tag such as `de`, `de-AT` or `DE`; regions and scripts are not told apart.
+    /// The language of a tag such as `de`, `de-AT` or `DE`. Regions and scripts are ignored.
     pub fn from_tag(tag: &str) -> Option<Self> {
         let language = tag.split(['-', '_']).next().unwrap_or_default();
         Self::ALL.into_iter().find(|locale| locale.tag().eq_ignore_ascii_case(language))
     }
 
-    /// The language of a request: the first supported tag of `wishes` (each a space-separated list, the most
-    /// binding first: what the person chose, then the app's `ui_locales`), else by `Accept-Language`, else English. Of
-    /// each list, the first [`MOST`] are read.
+    /// The language of a request: the first supported tag of `wishes`, else the best of `Accept-Language`, else
+    /// English. Each wish is a space-separated list, and the most binding comes first: the user's choice, then the
+    /// app's `ui_locales`. Only the first [`MOST`] tags of each list are read.
     pub fn choose<'a>(wishes: impl IntoIterator<Item = &'a str>, accept_language: Option<&str>) -> Self {
         wishes
             .into_iter()
@@ -53,7 +53,7 @@ impl Locale {
             .unwrap_or(Self::English)
     }
 
-    /// The heaviest supported range of an `Accept-Language`; among equals the first.
+    /// The supported range with the highest weight in an `Accept-Language`; among equals, the first.
     fn accepted(header: &str) -> Option<Self> {
         let mut best: Option<(u16, Self)> = None;
         for (range, weight) in weighted(header) {

@@ -1,8 +1,8 @@
 //! The texts of the pages, by key.
 //!
-//! They are Fluent files under `locales/`, one folder a language, embedded in the binary and read once at start.
-//! A page asks for them through [`Text`]; a test holds every key that a page asks for against the files, and the
-//! files of the languages against each other.
+//! They are Fluent files under `locales/`, one folder per language, embedded in the binary and read once at start. A
+//! page reads them through [`Text`]. A test checks that the files have every key that a page uses, and that all
+//! languages have the same keys.
 
 pub mod locale;
 
@@ -17,13 +17,13 @@ use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 use crate::model::Timestamp;
 use locale::Locale;
 
-/// An embedded language file that cannot be read; a mistake in the build, found when the program starts.
+/// An embedded language file that cannot be read. This is a mistake in the build, found when the program starts.
 #[derive(Debug, thiserror::Error)]
 #[error("the texts of `{language}` cannot be read: {detail}")]
 pub struct LocaleError {
     /// The tag of the language.
     pub language: &'static str,
-    /// What the reader said.
+    /// The message of the reader.
     pub detail: String,
 }
 
@@ -65,7 +65,7 @@ fn bundle(locale: Locale) -> Result<Bundle, LocaleError> {
     let error = |detail: String| LocaleError { language: locale.tag(), detail };
     let tag = locale.tag().parse().map_err(|wrong| error(format!("{wrong}")))?;
     let mut bundle = Bundle::new_concurrent(vec![tag]);
-    // Names are set apart by `dir="auto"` in the page; marks in the text would stay in what people copy.
+    // The page isolates names with `dir="auto"`. Marks in the text would be copied along with it.
     bundle.set_use_isolating(false);
     for source in sources(locale) {
         let resource =
@@ -119,8 +119,8 @@ impl<'a> Text<'a> {
         self.format(key, Some(&args)).into_owned()
     }
 
-    /// A text with one variable that stands out in the page: escaped as a whole, the variable strong and kept apart
-    /// from the direction of the text around it.
+    /// A text with one variable that stands out in the page. The whole text is escaped, and the variable is strong and
+    /// isolated from the direction of the text around it.
     pub fn mark(self, key: &str, name: &'static str, value: &str) -> HtmlSafeOutput<String> {
         let value: String = value.chars().filter(|c| !matches!(*c, BEGIN | END)).collect();
         let told = self.tell(key, name, format!("{BEGIN}{value}{END}"));
@@ -130,7 +130,7 @@ impl<'a> Text<'a> {
         HtmlSafeOutput(html.replace(BEGIN, "<strong dir=\"auto\">").replace(END, "</strong>"))
     }
 
-    /// A point in time as people write it, in UTC, to the minute.
+    /// A point in time in the usual form of the language, in UTC, to the minute.
     pub fn moment(self, time: Timestamp) -> String {
         let Ok(instant) = jiff::Timestamp::from_microsecond(time.unix_micros()) else {
             return time.to_string();
@@ -148,7 +148,7 @@ impl<'a> Text<'a> {
         )
     }
 
-    /// How long to wait, as a sentence: seconds, or minutes or hours rounded up.
+    /// The time to wait as a sentence: in seconds, or in minutes or hours, rounded up.
     pub fn wait(self, span: Duration) -> String {
         match whole_seconds(span) {
             seconds @ ..120 => self.tell("wait-seconds", "count", seconds),
@@ -157,7 +157,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The text, or its key where there is none.
+    /// The text, or its key if there is no such text.
     fn format(self, key: &str, args: Option<&FluentArgs<'_>>) -> Cow<'a, str> {
         let (message, attribute) = key.split_once('.').map_or((key, None), |(m, a)| (m, Some(a)));
         let pattern = self.bundle.get_message(message).and_then(|message| match attribute {
@@ -165,13 +165,13 @@ impl<'a> Text<'a> {
             None => message.value(),
         });
         let Some(pattern) = pattern else { return Cow::Owned(key.to_owned()) };
-        // A missing variable shows as its name; the tests over every page find it before anybody else does.
+        // A missing variable shows as its name. The tests over every page find it before a user does.
         let mut errors = Vec::new();
         self.bundle.format_pattern(pattern, args, &mut errors)
     }
 }
 
-/// Whole seconds to wait, rounded up: whoever waits so long does not come too early.
+/// Whole seconds to wait, rounded up, so that a client that waits this long does not come too early.
 pub fn whole_seconds(span: Duration) -> u64 {
     (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1)
 }
@@ -207,7 +207,7 @@ mod tests {
         texts
     }
 
-    /// Every key that a source file or template asks for by name.
+    /// Every key that a source file or template uses by name.
     fn asked_for(folder: &Path) -> BTreeSet<String> {
         let mut keys = BTreeSet::new();
         for entry in std::fs::read_dir(folder).unwrap() {
