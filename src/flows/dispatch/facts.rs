@@ -69,8 +69,9 @@ async fn read_account(
     purpose: &Purpose,
     (account, proof): (Account, &Proof),
 ) -> Result<Standing, FlowError> {
-    let standing =
-        read_standing(tx, account.id, proof.connection, purpose.app(), Some(proof.profile)).await?;
+    // A code must not rest on a profile that was unlinked meanwhile.
+    let profile = purpose.request().map(|_| proof.profile);
+    let standing = read_standing(tx, account.id, proof.connection, purpose.app(), profile).await?;
     let organization = organizations::find_organization_of(tx, &account).await?;
     let app = known.app.as_deref();
     let belongs = organization.as_ref().map(Organization::membership);

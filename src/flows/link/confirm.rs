@@ -168,7 +168,7 @@ impl Links {
     ) -> Result<Answered, FlowError> {
         let attempt = self.require_attempt(visit, handle).await?;
         match answer {
-            ConfirmAnswer::Cancel => self.cancel_link(visit, attempt).await,
+            ConfirmAnswer::Cancel => self.cancel_link(attempt).await,
             ConfirmAnswer::Link { keep, local_of } => {
                 Box::pin(self.finish_link(visit, attempt, Kept { account: keep, local_of })).await
             }
@@ -176,11 +176,8 @@ impl Links {
     }
 
     /// Forgets the chosen side. A user who came from an offer returns to it; any other returns to their own page.
-    async fn cancel_link(&self, visit: &Visit, attempt: LinkAttempt) -> Result<Answered, FlowError> {
+    async fn cancel_link(&self, attempt: LinkAttempt) -> Result<Answered, FlowError> {
         let event = Self::link_event("link.cancel", &attempt);
-        if !self.is_of_session(visit, &attempt).await? {
-            return Err(refused(event, PublicCode::SessionEnded, Reason::SessionEnded));
-        }
         let was_offered = attempt.link.email.is_some();
         let (mut tx, known) = self.interactions.open_for(&attempt.interaction).await?;
         let Some(claim) = self.interactions.claim(&mut tx, attempt.id(), attempt.revision).await? else {

@@ -147,23 +147,6 @@ on_both_databases! {
 }
 
 on_both_databases! {
-    async fn a_link_is_cancelled_in_its_own_session_alone(kind: Kind) {
-        let world = linking(kind, "").await;
-        let mut browser = world.browser();
-        linked(&world, &mut browser).await;
-        let page = own_page(&mut browser).await;
-        let page = browser.click(&page, "link-profile").await;
-        let page = browser.press(page.expect(200, "link-password"), "link-password", &[]).await;
-        let fields = [("username", "carol"), ("password", PASSWORD)];
-        let page = browser.press(page.expect(200, "sign-in"), "sign-in", &fields).await;
-        page.expect(200, "link-cancel");
-        browser.cookies.get_mut("id.test").unwrap().remove("__Host-session");
-        let page = browser.press(&page, "link-cancel", &[]).await;
-        assert_eq!(page.error().as_deref(), Some("session_ended"), "{}", page.body);
-    }
-}
-
-on_both_databases! {
     async fn neither_the_only_way_in_nor_somebody_elses_is_unlinked(kind: Kind) {
         let world = linking(kind, "").await;
         linked(&world, &mut world.browser()).await;

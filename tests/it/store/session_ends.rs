@@ -8,7 +8,7 @@ use countersign::store::Tx;
 use countersign::store::account::accounts::insert_account;
 use countersign::store::provider::grants::{Grant, find_grant, insert_grant};
 use countersign::store::session::session_ends::{END_PAGE, SessionsOf, end_sessions, revoke_grants_of};
-use countersign::store::session::sessions::{NewSession, find_session, insert_session};
+use countersign::store::session::sessions::{NewSession, find_session, insert_session, lock_session};
 
 use super::{Fixture, new_account};
 use crate::harness::database::Kind;
@@ -198,5 +198,25 @@ on_both_databases! {
         let page = async |tx: &mut Tx| end_sessions(tx, SessionsOf::Account(account), fixture.clock.now()).await.unwrap().len();
         assert_eq!([page(&mut tx).await, page(&mut tx).await, page(&mut tx).await], [END_PAGE, 3, 0]);
         assert!(find_session(&mut tx, people.sessions[3]).await.unwrap().is_some());
+    }
+}
+
+on_both_databases! {
+    async fn a_session_that_is_over_is_not_held(kind: Kind) {
+        let fixture = Fixture::new(kind).await;
+        let now = fixture.clock.now();
+        let (idle, end) = (now.after(Duration::from_mins(30)), now.after(Duration::from_hours(1)));
+        let profile = ProfileId::new(now, &fixture.random);
+        let session = Session { idle_until: idle, expires_at: end, ..session(&fixture, fixture.account, profile) };
+        let mut tx = fixture.database.write().await.unwrap();
+        insert(&mut tx, &session).await;
+        let before = |time: Timestamp| time.before(Duration::from_micros(1));
+        for (at, held) in [(now, true), (before(idle), true), (idle, false), (end, false)] {
+            assert_eq!(lock_session(&mut tx, session.id, at).await.unwrap(), held, "{at:?}");
+        }
+        let used = Session { id: SessionId::new(now, &fixture.random), idle_until: Timestamp::MAX, ..session };
+        insert(&mut tx, &used).await;
+        assert!(lock_session(&mut tx, used.id, before(end)).await.unwrap());
+        assert!(!lock_session(&mut tx, used.id, end).await.unwrap(), "used or not, it ends");
     }
 }
