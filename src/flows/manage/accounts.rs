@@ -182,7 +182,7 @@ impl Accounts {
         let found = organizations::find_organization_by_handle(tx, handle).await?;
         let id = found.ok_or_else(|| ManageError::NotFound(format!("organization {handle}")))?.id;
         organizations::lock_organization(tx, id).await?;
-        if accounts::count_accounts(tx, id).await? >= self.max_accounts {
+        if accounts::count_accounts(tx, id).await? >= self.limit {
             return Err(ManageError::Refused(format!(
                 "organization {handle} has as many accounts as it may"
             )));

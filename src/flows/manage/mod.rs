@@ -81,7 +81,7 @@ pub struct Accounts {
     profiles: Arc<Profiles>,
     passwords: Arc<Passwords>,
     undos: Arc<Undos>,
-    max_accounts: i64,
+    limit: i64,
 }
 
 impl Accounts {
@@ -92,7 +92,7 @@ impl Accounts {
         profiles: &Arc<Profiles>,
         passwords: &Arc<Passwords>,
         undos: &Arc<Undos>,
-        max_accounts: i64,
+        limit: i64,
     ) -> Self {
         Self {
             core: Arc::clone(core),
@@ -100,7 +100,7 @@ impl Accounts {
             profiles: Arc::clone(profiles),
             passwords: Arc::clone(passwords),
             undos: Arc::clone(undos),
-            max_accounts,
+            limit,
         }
     }
 }
