@@ -8,7 +8,7 @@ use std::path::Path;
 use super::Config;
 use super::authority::{Authority, AuthorityError};
 
-/// Only this folder, that of the embedded defaults, is ever filled: an operator who names another folder has
+/// The only folder that [`make`] fills, which the embedded defaults name. An operator who names another folder has
 /// certificates.
 const FOLDER: &str = "data/certs";
 
@@ -21,7 +21,7 @@ pub fn is_due(config: &Config) -> bool {
 }
 
 /// Whether the broker is reached only from this machine. For any other name a missing certificate is a mistake that
-/// must stop the start, and not be hidden.
+/// must stop the start.
 fn is_of_this_machine(config: &Config) -> bool {
     match config.server.public_url.url().host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

@@ -1,5 +1,5 @@
-//! The wiring: configuration → build → bind → serve → drain. The only place that joins rooms together, and the only
-//! one that reads the whole configuration.
+//! The wiring: configuration → build → bind → serve → drain. Only this module joins the other modules together, and
+//! only this module reads the whole configuration.
 
 mod authority;
 pub mod check;
@@ -363,7 +363,7 @@ impl App {
                 async move { readiness(&broker, draining).await }
             };
             let handler = net::management(ready, move || metrics.render());
-            // Its sockets come from the reserve, so clients cannot take the operator's view away.
+            // Its sockets come from the reserve, so that clients cannot shut the operator out.
             let sockets = net::Sockets::new(MANAGEMENT_SOCKETS, MANAGEMENT_SOCKETS);
             let settings = net::Settings { sockets, ..self.settings };
             tokio::spawn(self.management.serve(Transport::Plain, handler, settings, last.clone()))
@@ -380,7 +380,7 @@ impl App {
         last.begin(Duration::from_secs(1));
         let _ = management.await;
         watch.abort();
-        // Their work ends with them, and then the database gets no more work.
+        // The jobs end here, so the database gets no more work.
         drop(jobs);
         self.broker.housekeeping.close().await;
     }

@@ -163,7 +163,7 @@ fn show_links(links: &AccountLinks) {
     }
 }
 
-/// One entry: its id, when, what, who, the accounts and identities, and what may still be done about it.
+/// One entry: its id, time, kind and actor, its accounts and identities, and whether it can be undone.
 fn link_line(entry: &LinkEntry) -> String {
     let mut line = format!("{} {} {} by {}", entry.id, entry.at, entry.kind.as_str(), entry.actor);
     let mut add = |text: String| {

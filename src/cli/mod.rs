@@ -1,4 +1,4 @@
-//! The commands: what the operator types. Each reads the configuration, opens the database that it names, and calls
+//! The commands that the operator types. Each reads the configuration, opens the database that it names, and calls
 //! the same use cases as the server; a running server sees the change within a second.
 
 mod account;
@@ -87,7 +87,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     }
 }
 
-/// What all commands share.
+/// The settings that all commands share.
 struct Shared {
     config: Option<PathBuf>,
 }

@@ -2,7 +2,7 @@
 //!
 //! * Jobs of the durable queue: a use case of `flows` adds them in its own transaction, and a worker here runs them
 //!   afterwards, once or more, on the first node that claims them. Each kind has one file: [`send_mail`].
-//! * [`periodic`]: what each node does at regular intervals.
+//! * [`periodic`]: the work of each node at regular intervals.
 
 pub mod periodic;
 pub mod send_mail;
@@ -16,11 +16,11 @@ use crate::flows::Broker;
 use send_mail::SendMail;
 use worker::Worker;
 
-/// Starts all of it. It ends when the set is dropped.
+/// Starts all of this work. It ends when the set is dropped.
 pub fn start(broker: &Arc<Broker>) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
     periodic::start(broker, &mut jobs);
-    // Without a way to send mails, the mails that were queued before wait for it.
+    // If no way to send mails is configured, queued mails wait until there is one.
     if broker.mails.sends_mail() {
         jobs.spawn(Worker::new(Arc::clone(broker), SendMail).run());
     }

@@ -118,7 +118,7 @@ impl Assets {
     }
 }
 
-/// The rules of a look. Colours and logo are written by their own types, in letters that mean nothing to a stylesheet.
+/// The rules of a look. Colours and logo write themselves as hexadecimal digits and base64, which end no CSS value.
 fn rules(look: &Look) -> String {
     let accent = look.accent.map(|Accent { light, dark }| {
         format!(
@@ -130,7 +130,7 @@ fn rules(look: &Look) -> String {
     [accent, logo].into_iter().flatten().collect()
 }
 
-/// The organization whose stylesheet a file is.
+/// The organization that the name of a stylesheet contains; `None` if it contains none.
 pub fn organization_of(file: &str) -> Option<OrganizationId> {
     file.split_once('.').and_then(|(name, _)| name.parse().ok())
 }

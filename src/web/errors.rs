@@ -1,7 +1,8 @@
 //! The meaning of the refusals' public codes for users: the HTTP status, who can help, and the texts.
 //!
 //! The texts that users read are in `locales/*/errors.ftl`: a message `error-<code>` (what happened) with the
-//! attributes `why` and `next` (what to do now). `docs/errors.md` is made from these matches, which name every code.
+//! attributes `why` and `next` (what to do now). `docs/errors.md` is made from the matches in this file, which name
+//! every code.
 
 use http::StatusCode;
 

@@ -90,7 +90,7 @@ impl Done {
         }
     }
 
-    /// What a word of the query parameter names.
+    /// The action that a word of the query parameter names.
     fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|done| done.word() == word)
     }

@@ -149,7 +149,7 @@ error-method_not_allowed = Diese Adresse lässt sich so nicht öffnen
 error-temporarily_unavailable = Die Anmeldung funktioniert gerade nicht
     .why = Etwas, das wir dafür brauchen, antwortet nicht. Es wurde nichts geändert.
     .next = Versuchen Sie es in einer Minute noch einmal.
-# Wer helfen kann. Nur gezeigt, wo es einen Code gibt.
+# Die Stelle, die helfen kann. Die Seite zeigt dies nur, wenn es einen Code gibt.
 help-app = Wenn das nicht hilft, nennen Sie den Betreibern der App den Code unten.
 help-administrator = Wenn das nicht hilft, nennen Sie der Administration Ihrer Organisation den Code unten.
 help-operator = Wenn das nicht hilft, nennen Sie den Betreibern dieses Dienstes den Code unten.

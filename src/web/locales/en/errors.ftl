@@ -149,7 +149,7 @@ error-method_not_allowed = This address cannot be opened like this
 error-temporarily_unavailable = Signing in does not work right now
     .why = Something that we need for it does not answer. Nothing was changed.
     .next = Try again in a minute.
-# Who can help. Shown only where there is a code to give them.
+# The one who can help. The page shows this only if there is a code to give them.
 help-app = If that does not help, give the code below to the people who run the app.
 help-administrator = If that does not help, give the code below to your organization’s administrator.
 help-operator = If that does not help, give the code below to the people who run this service.

@@ -177,7 +177,7 @@ role-member = member
 role-auditor = auditor
 role-operator = operator
 
-# A person’s own profiles.
+# The user’s own profiles.
 profile-via = Way to sign in
 profile-since = Since
 profile-unused = Not yet
