@@ -9,7 +9,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     if text.contains("_file") {
         return;
     }
-    let limits = Limits { connections: 25, domains: 100, apps: 2_000, redirect_uris: 100 };
+    let limits = Limits { accounts: 10_000, connections: 25, domains: 100, apps: 2_000, redirect_uris: 100 };
     let rules = Rules { passwords: PasswordRules::Classic, limits };
     if let Err(errors) = read_files(&[("fuzz.toml".to_owned(), text.to_owned())], rules) {
         assert!(!errors.to_string().is_empty());
