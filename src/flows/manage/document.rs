@@ -1,4 +1,4 @@
-//! The content of a file of `apply`, in types. It is checked by itself, before the database is asked.
+//! The types for the content of an `apply` file. The file is checked by itself, before the broker reads the database.
 
 use crate::model::{
     AccountId, AppId, AppSettings, Audience, ConnectionId, ConnectionSettings, Contact, Email, Handle, Look,

@@ -26,10 +26,11 @@ impl<F: Future<Output: Send> + Send + 'static> Future for Lasting<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Some(work) = &mut self.work else { return Poll::Pending };
+        // Taken out while it runs: work that panics must not go on.
+        let Some(mut work) = self.work.take() else { return Poll::Pending };
         let poll = work.as_mut().poll(context);
-        if poll.is_ready() {
-            self.work = None;
+        if poll.is_pending() {
+            self.work = Some(work);
         }
         poll
     }
